@@ -1,0 +1,174 @@
+"""The desired state: what one commit says this host should be, as values.
+
+Made by `eventd.core.compose_desired` (parsing, transforms, validation) from a `Tree`; compared with facts by
+`eventd.core.plan`. Nothing here touches the world.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from eventd.core.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A blob of the repository."""
+
+    path: str
+    """Relative, with `/`."""
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files of one commit. Symlinks and submodules are not in `files`, they are named in `refused`."""
+
+    commit: str
+    """Full object id; `""` for a plain directory."""
+    files: Mapping[str, TreeFile]
+    refused: Mapping[str, str] = MappingProxyType({})
+    """Path -> why ("symlink", "submodule", "larger than 1 MiB", …)."""
+
+
+class FileRole(StrEnum):
+    """Where an installed file belongs and who reads it."""
+
+    QUADLET = "quadlet"
+    """`*.container`, `*.pod`, …, and drop-ins of them: the quadlet folder of the uid, read by podman's generator."""
+    COMPANION = "companion"
+    """`*.service`, `*.timer`, …, and drop-ins of them: the unit folder of the uid, read by eventd's own user generator."""
+    DATA = "data"
+    """Anything else beside them: the quadlet folder, so that relative paths in Quadlet files resolve."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallFile:
+    """One file as it has to stand on the host, root-owned, mode 0644 (0755 if executable)."""
+
+    role: FileRole
+    name: str
+    """Path below the folder of its role, with `/`."""
+    content: bytes
+    origin: str
+    """Path in the repository it comes from, or `eventd` for what eventd adds (drop-ins)."""
+    executable: bool = False
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class UnitRole(StrEnum):
+    """What eventd wants of a unit."""
+
+    RUNNING = "running"
+    """Started by eventd, and active from then on."""
+    ONESHOT = "oneshot"
+    """Started by eventd once per change; a success may leave it inactive."""
+    ON_DEMAND = "on-demand"
+    """Loaded; started by something else (a timer, a socket, another unit, a person)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredUnit:
+    """A unit of the workload's user manager."""
+
+    name: str
+    """As systemd names it: `web.service`, `web-pod.service`, `backup.timer`."""
+    role: UnitRole
+    file: str
+    """`InstallFile.name` of the file that defines it."""
+    file_role: FileRole
+    digest: str
+    """Over everything whose change means that the unit must be restarted: its file, drop-ins, the Quadlet files and
+    data it refers to."""
+    after: tuple[str, ...] = ()
+    """Units of the same workload that have to be started before it."""
+    notify_healthy: bool = False
+    """`Notify=healthy`: the start job ends only when the container's health check passes."""
+
+
+class OnFailure(StrEnum):
+    """What to do when a new revision does not become healthy by its deadline."""
+
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+
+
+class RemoveData(StrEnum):
+    """What becomes of account and data when the workload leaves the repository."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A text with the place it was written in, for errors."""
+
+    text: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadOptions:
+    """`workload.toml`, with its defaults filled in. Times are in seconds."""
+
+    transform: str | None = None
+    """None: by the folder's rule; `""`: transform-less."""
+    requires: tuple[Located, ...] = ()
+    expect: tuple[Located, ...] = ()
+    deadline: float = 90.0
+    """How long start and health may take."""
+    grace: float = 1.0
+    """How long a started unit has to stay up before the revision counts as applied."""
+    on_failure: OnFailure = OnFailure.KEEP
+    update_schedule: str | None = None
+    remove_data: RemoveData = RemoveData.KEEP
+    manual: frozenset[str] = frozenset()
+    """Units that eventd must not start by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One workload: its name is its directory and its Linux user."""
+
+    name: str
+    files: tuple[InstallFile, ...]
+    """Sorted by role and name."""
+    units: tuple[DesiredUnit, ...]
+    """In the order in which they are started."""
+    options: WorkloadOptions = WorkloadOptions()
+    origin: str = ""
+    """Directory or file in the repository."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the whole content, for records and status."""
+        total = hashlib.sha256()
+        for file in self.files:
+            total.update(f"{file.role}\0{file.name}\0{file.digest}\0{file.executable}\n".encode())
+        for unit in self.units:
+            total.update(f"{unit.name}\0{unit.role}\0{unit.digest}\n".encode())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything one commit says of this host."""
+
+    commit: str
+    workloads: Mapping[str, Workload]
+    """The accepted ones, by name, sorted."""
+    refused: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
+    """Workloads that are in the repository and have errors: left exactly as they are on the host."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Findings about no single workload, and warnings. An error here fails the run."""

@@ -1,0 +1,183 @@
+"""The ports: what the runtime and the handlers need of the world, as protocols.
+
+`eventd.adapters` implements them for a real host, `eventd_simulators` for a simulated one. All errors are
+`EventdError`s; every method that waits takes its deadline in seconds and raises `DeadlineError` at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from eventd.core.desired import Tree
+from eventd.core.facts import Account, FileState, UnitState
+
+
+class Verb(StrEnum):
+    """Calls of org.freedesktop.systemd1.Manager that create a job; mode is always `replace`."""
+
+    START = "StartUnit"
+    STOP = "StopUnit"
+    RESTART = "RestartUnit"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """`JobRemoved`: result is done, canceled, timeout, failed, dependency, skipped, invalid, …"""
+
+    unit: str
+    result: str
+
+    @property
+    def done(self) -> bool:
+        """The job did what it was for (a skipped start is a unit that is on already, or a failed condition)."""
+        return self.result in ("done", "skipped")
+
+
+class Manager(Protocol):
+    """A systemd manager: the system's, or one user's (org.freedesktop.systemd1.Manager)."""
+
+    @property
+    def scope(self) -> str:
+        """`""` for the system's, else the user's name."""
+        ...
+
+    async def read_unit(self, name: str) -> UnitState:
+        """Return the unit as it is now (LoadUnit and GetAll); LoadState not-found is a value, not an error."""
+        ...
+
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
+        """Create the job and await its JobRemoved, subscribed to before the call.
+
+        Raises PermanentError(reason="no-such-unit" | "unit-masked" | …) when the manager refuses to make the job.
+        """
+        ...
+
+    async def reload(self, *, timeout: float) -> None:
+        """Reload unit files, and return when the manager has finished (Reloading(false))."""
+        ...
+
+    async def reset_failed(self, unit: str) -> None:
+        """Forget the unit's failure and its start-limit counter; a unit that is not loaded is no error."""
+        ...
+
+
+class UserManagers(Protocol):
+    """The managers of the workloads' users. Facts about their units are kept current by signals while connected."""
+
+    async def connect(self, account: Account, *, timeout: float) -> Manager:
+        """Return the connected manager: subscribed, its watched units read, the MANAGER fact `up`. Idempotent.
+
+        Raises TemporaryError(reason="user-manager-unavailable").
+        """
+        ...
+
+    def watch(self, user: str, units: frozenset[str]) -> None:
+        """Set whose full `UnitState` is kept as a fact (others may be partial). Takes effect at once if connected."""
+        ...
+
+    async def refresh(self, user: str) -> None:
+        """Read all watched units of a connected user afresh; does nothing where there is no connection."""
+        ...
+
+    async def disconnect(self, user: str) -> None:
+        """Close the connection and forget the user's unit facts."""
+        ...
+
+
+class Logins(Protocol):
+    """logind (org.freedesktop.login1.Manager)."""
+
+    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
+        """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
+        ...
+
+
+class Accounts(Protocol):
+    """passwd, group, shadow, subuid: useradd(8) and NSS."""
+
+    async def lookup(self, name: str) -> Account | None:
+        """Return the account from NSS with its subordinate ranges, or None."""
+        ...
+
+    async def create(self, name: str, *, timeout: float) -> Account:
+        """Create a regular account with a home, no password, no login shell, and subordinate id ranges.
+
+        Raises PermanentError(reason="account-exists") if there is one: it is never adopted here.
+        """
+        ...
+
+
+class Files(Protocol):
+    """Root-owned files below the folders that eventd owns; nothing in a home."""
+
+    async def put(self, path: str, content: bytes, *, mode: int) -> None:
+        """Write atomically: temporary file, fsync, rename, fsync of the folder; make missing folders (0755)."""
+        ...
+
+    async def remove(self, path: str) -> None:
+        """Unlink a file, then its parents as far as they are empty and below an owned root; absent is no error."""
+        ...
+
+    async def read(self, path: str) -> FileState | None:
+        """Return what stands at the path, without following a symlink."""
+        ...
+
+    async def scan(self, folder: str) -> Mapping[str, FileState]:
+        """Return all regular files, symlinks and others below `folder` by absolute path; an absent folder is empty."""
+        ...
+
+
+class FileWatch(Protocol):
+    """inotify on the owned folders: FILE facts of every file below a watched folder are kept current."""
+
+    async def watch(self, folder: str) -> None:
+        """Watch `folder` recursively, also if it does not exist yet, then read it. Idempotent."""
+        ...
+
+    async def unwatch(self, folder: str) -> None:
+        """Stop that and forget its FILE facts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch found."""
+
+    commit: str
+    """Full object id of the branch's head."""
+    previous: str
+    """What the branch pointed to before, or empty."""
+
+
+class Repository(Protocol):
+    """The git repository."""
+
+    async def fetch(self) -> Fetched:
+        """Bring the branch up to date; verify its signature and ancestry if the configuration says so.
+
+        Raises TemporaryError (network, remote) or PermanentError(reason="unsigned" | "rewritten" | …).
+        """
+        ...
+
+    async def tree(self, commit: str) -> Tree:
+        """Read all files of a commit."""
+        ...
+
+
+class UnitLog(Protocol):
+    """The journal, for reports."""
+
+    async def tail(self, account: Account | None, unit: str, *, lines: int, invocation: str = "") -> Sequence[str]:
+        """Return the last lines of a unit (user unit if `account` is given); an empty list when none can be read."""
+        ...
+
+
+class QuadletGenerator(Protocol):
+    """The host's own Quadlet generator, as a check."""
+
+    async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
+        """Return its complaints as lines, empty if it accepts the files."""
+        ...
