@@ -1,0 +1,228 @@
+"""Actions: the steps of a plan. Each is a value that names what it changes and why.
+
+A handler (`eventd_handlers`) carries one out; the journal stores its `describe()`; a policy gives a verdict on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from eventd.core.desired import InstallFile
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount:
+    """Make the Linux user with home and subordinate ids."""
+
+    workload: str
+    why: str = "the account does not exist"
+    verb = "create-account"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """Write one file; its folder depends on the uid, which a new account gets only when it is made."""
+
+    workload: str
+    file: InstallFile
+    why: str
+    verb = "put-file"
+
+    @property
+    def target(self) -> str:
+        """The name below the folder of its role."""
+        return f"{self.file.role}:{self.file.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFile:
+    """Remove a file that eventd wrote."""
+
+    workload: str
+    path: str
+    why: str
+    verb = "remove-file"
+
+    @property
+    def target(self) -> str:
+        """The absolute path."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class EnableLinger:
+    """SetUserLinger(true): the user's manager runs from boot on, without a login."""
+
+    workload: str
+    why: str = "the user does not linger"
+    verb = "enable-linger"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class DisableLinger:
+    """SetUserLinger(false)."""
+
+    workload: str
+    why: str
+    verb = "disable-linger"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class StartManager:
+    """Start `user@UID.service` by a job and connect to its bus."""
+
+    workload: str
+    why: str = "the user's manager is not up"
+    verb = "start-manager"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class StopManager:
+    """Stop `user@UID.service`."""
+
+    workload: str
+    why: str
+    verb = "stop-manager"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """daemon-reload of the user's manager; left out where the manager started after the last file was written."""
+
+    workload: str
+    why: str
+    verb = "reload"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class StopUnit:
+    """Stop a unit that is no longer wanted."""
+
+    workload: str
+    unit: str
+    why: str
+    timeout: float
+    verb = "stop-unit"
+
+    @property
+    def target(self) -> str:
+        """The unit."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class StartUnit:
+    """Start a unit and await its job."""
+
+    workload: str
+    unit: str
+    digest: str
+    why: str
+    timeout: float
+    reset: bool = False
+    """Forget its failure first, so that systemd's start limit does not refuse a changed or asked-for start."""
+    verb = "start-unit"
+
+    @property
+    def target(self) -> str:
+        """The unit."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class RestartUnit:
+    """Restart a unit whose content changed, unless it has been started afresh since the reload."""
+
+    workload: str
+    unit: str
+    digest: str
+    why: str
+    timeout: float
+    verb = "restart-unit"
+
+    @property
+    def target(self) -> str:
+        """The unit."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """See that the units are up, and stay up for the grace: only then does the revision count as applied."""
+
+    workload: str
+    units: tuple[str, ...]
+    digest: str
+    """`Workload.digest`."""
+    deadline: float
+    grace: float
+    why: str
+    verb = "verify"
+
+    @property
+    def target(self) -> str:
+        """The units."""
+        return " ".join(self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """Record that the workload left the repository: its units are gone, its account and data stay."""
+
+    workload: str
+    why: str
+    verb = "retain"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+Action: TypeAlias = (
+    CreateAccount
+    | PutFile
+    | RemoveFile
+    | EnableLinger
+    | DisableLinger
+    | StartManager
+    | StopManager
+    | Reload
+    | StopUnit
+    | StartUnit
+    | RestartUnit
+    | Verify
+    | Retain
+)
+STARTS = (StartUnit, RestartUnit)

@@ -1,0 +1,43 @@
+"""Where things stand on the host. Pure path arithmetic; the defaults are those of a real installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.desired import FileRole, InstallFile
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders that eventd owns, and the ones it reads."""
+
+    quadlet_root: str = "/etc/containers/systemd/users"
+    """Searched by each user's own Quadlet generator as `<root>/<uid>` (podman-systemd.unit(5))."""
+    unit_root: str = "/etc/eventd/units"
+    """Companion units as `<root>/<uid>`, read by eventd-user-generator."""
+
+    def folder(self, role: FileRole, uid: int) -> str:
+        """Return the folder of a role and a user."""
+        root = self.unit_root if role is FileRole.COMPANION else self.quadlet_root
+        return f"{root}/{uid}"
+
+    def folders(self, uid: int) -> tuple[str, str]:
+        """Return both folders of a user."""
+        return f"{self.quadlet_root}/{uid}", f"{self.unit_root}/{uid}"
+
+    def path(self, file: InstallFile, uid: int) -> str:
+        """Return where a file has to stand."""
+        return f"{self.folder(file.role, uid)}/{file.name}"
+
+    def uid_of(self, path: str) -> int | None:
+        """Return whose folder a path is in, None if in nobody's."""
+        for root in (self.quadlet_root, self.unit_root):
+            if path.startswith(root + "/"):
+                head = path[len(root) + 1 :].split("/", 1)[0]
+                return int(head) if head.isdecimal() else None
+        return None
+
+
+def manager_unit(uid: int) -> str:
+    """Return the system unit that runs a user's manager (user@.service(5))."""
+    return f"user@{uid}.service"

@@ -1,0 +1,225 @@
+"""The plan: the ordered difference between what is wanted of one workload and what is seen of it.
+
+Pure. Given the same desired state, observation and records it gives the same actions; when nothing differs it
+gives none, which is what "converged" means. The order is: stop what goes, write and remove files, make the manager
+come up (or reload), start and restart in dependency order, verify.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.actions import (
+    Action,
+    CreateAccount,
+    DisableLinger,
+    EnableLinger,
+    PutFile,
+    Reload,
+    RemoveFile,
+    RestartUnit,
+    Retain,
+    StartManager,
+    StartUnit,
+    StopManager,
+    StopUnit,
+    Verify,
+)
+from eventd.core.desired import DesiredUnit, FileRole, UnitRole, Workload
+from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
+from eventd.core.layout import Layout
+from eventd.core.observed import Observed
+from eventd.core.records import Records, WorkloadRecord
+
+STOP_TIMEOUT = 100.0
+"""Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a plan needs besides the workload."""
+
+    layout: Layout
+    owner_uid: int = 0
+    """Who owns the installed files: root, or whoever runs the simulated host."""
+    asked: bool = False
+    """An operator asked for it: units that gave up are started again."""
+
+
+def plan(workload: Workload, seen: Observed, records: Records, context: Context) -> tuple[Action, ...]:
+    """Return the actions that bring `workload` to its desired state, in order; empty if it is there."""
+    name = workload.name
+    actions: list[Action] = []
+    if seen.account is None:
+        actions.append(CreateAccount(name))
+    puts, removes = _files(workload, seen, records, context)
+    up = seen.manager is ManagerState.UP
+    actions += _stops(workload, seen, records) if up else []
+    actions += puts
+    actions += removes
+    if not seen.linger:
+        actions.append(EnableLinger(name))
+    if not up:
+        actions.append(StartManager(name))
+    stale = [u.name for u in workload.units if _stale(seen.units.get(u.name))]
+    if puts or removes:
+        actions.append(Reload(name, why="its unit files change"))
+    elif up and stale:
+        actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
+    changed = bool(puts or removes)
+    for wanted in workload.units:
+        action = _unit(workload, wanted, seen, records, context, changed=changed)
+        if action is not None:
+            actions.append(action)
+    if actions or not _verified(workload, records.workloads.get(name)):
+        why = "what was done has to hold" if actions else "this content has not been verified"
+        actions.append(
+            Verify(
+                name,
+                tuple(u.name for u in workload.units if u.role is UnitRole.RUNNING),
+                workload.digest,
+                workload.options.deadline,
+                workload.options.grace,
+                why,
+            )
+        )
+    return tuple(actions)
+
+
+def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tuple[Action, ...]:
+    """Return the actions for a workload that left the repository: stop and remove, keep account and data."""
+    if record.retained:
+        return ()
+    name, why = record.name, "it left the repository"
+    actions: list[Action] = []
+    if seen.manager is ManagerState.UP:
+        for unit in sorted(records.units.get(name, {}), reverse=True):
+            state = seen.units.get(unit)
+            if state is not None and state.active is not ActiveState.INACTIVE:
+                actions.append(StopUnit(name, unit, why, STOP_TIMEOUT))
+    actions += [RemoveFile(name, path, why) for path in sorted(records.files.get(name, {}))]
+    if record.lingering and seen.linger:
+        actions.append(DisableLinger(name, why))
+    if seen.manager is not ManagerState.DOWN:
+        # A person logged in as this user keeps their manager; it only has to forget our units.
+        actions.append(Reload(name, why) if seen.sessions else StopManager(name, why))
+    actions.append(Retain(name, why))
+    return tuple(actions)
+
+
+def file_is(state: FileState | None, digest: str, mode: int, uid: int) -> bool:
+    """Tell whether what stands at a path is the wanted regular file."""
+    return (
+        state is not None
+        and state.kind is FileKind.REGULAR
+        and state.digest == digest
+        and state.mode == mode
+        and state.uid == uid
+    )
+
+
+def mode_of(*, executable: bool) -> int:
+    """Permission bits of an installed file: everyone may read it, only root may write it."""
+    return 0o755 if executable else 0o644
+
+
+def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, uid: int) -> str:
+    """Return the path that a unit was loaded from instead of ours, empty if it is ours."""
+    if state.load is not LoadState.LOADED:
+        return ""
+    if wanted.file_role is FileRole.QUADLET:
+        ours = f"{layout.folder(FileRole.QUADLET, uid)}/{wanted.file}"
+        return "" if state.source_path == ours else state.source_path or state.fragment_path
+    ours = f"{layout.folder(FileRole.COMPANION, uid)}/{wanted.file}"
+    if state.source_path == ours or "/systemd/generator" in state.fragment_path:
+        return ""
+    return state.fragment_path
+
+
+def _files(
+    workload: Workload, seen: Observed, records: Records, context: Context
+) -> tuple[list[Action], list[Action]]:
+    uid = seen.account.uid if seen.account else None
+    puts: list[Action] = []
+    wanted: set[str] = set()
+    for file in workload.files:
+        if uid is None:
+            puts.append(PutFile(workload.name, file, "it is not there"))
+            continue
+        path = context.layout.path(file, uid)
+        wanted.add(path)
+        state = seen.files.get(path)
+        if file_is(state, file.digest, mode_of(executable=file.executable), context.owner_uid):
+            continue
+        puts.append(PutFile(workload.name, file, _why_put(state, file.digest, records, workload.name, path)))
+    removes: list[Action] = [
+        RemoveFile(workload.name, path, "the repository does not have it any more")
+        for path in sorted(records.files.get(workload.name, {}))
+        if path not in wanted
+    ]
+    return puts, removes
+
+
+def _why_put(state: FileState | None, digest: str, records: Records, workload: str, path: str) -> str:
+    record = records.file(workload, path)
+    if state is None:
+        return "it is not there" if record is None else "it was deleted"
+    if record is None or record.digest != digest:
+        return "its content changes"
+    return "it was changed on the host"
+
+
+def _stale(state: UnitState | None) -> bool:
+    return state is not None and (state.needs_reload or state.load is LoadState.NOT_FOUND)
+
+
+def _stops(workload: Workload, seen: Observed, records: Records) -> list[Action]:
+    wanted = {u.name for u in workload.units}
+    gone = [u for u in sorted(records.units.get(workload.name, {})) if u not in wanted]
+    return [
+        StopUnit(workload.name, unit, "the repository does not have it any more", STOP_TIMEOUT)
+        for unit in gone
+        if (state := seen.units.get(unit)) is not None and state.active is not ActiveState.INACTIVE
+    ]
+
+
+def _unit(
+    workload: Workload, wanted: DesiredUnit, seen: Observed, records: Records, context: Context, *, changed: bool
+) -> Action | None:
+    """Decide on one unit. Its record says which content it was last *started* with, not which was written."""
+    name, unit = workload.name, wanted.name
+    state = seen.units.get(unit)
+    record = records.unit(name, unit)
+    deadline = workload.options.deadline
+    renewed = record is not None and record.digest != wanted.digest
+    # No record, but it runs and no file changes: it was started from just this content (a lost database).
+    unknown = record is None and not changed
+    on = state is not None and (state.up or state.active is ActiveState.ACTIVATING)
+    if wanted.role is UnitRole.ON_DEMAND:
+        if on and renewed and wanted.file_role is FileRole.QUADLET:
+            return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+        return None
+    if state is None or not on:
+        if state is not None and state.active is ActiveState.DEACTIVATING and state.job == 0 and not renewed:
+            return None  # systemd is stopping it by itself: the end of that is the next event
+        if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:
+            return None  # it ran for this content
+        why = _why_start(state, renewed=renewed)
+        return StartUnit(name, unit, wanted.digest, why, deadline, reset=renewed or context.asked)
+    if renewed or (record is None and not unknown):
+        return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+    return None
+
+
+def _why_start(state: UnitState | None, *, renewed: bool) -> str:
+    if state is None or state.load is LoadState.NOT_FOUND:
+        return "it is new"
+    if renewed:
+        return "its content changed"
+    if state.active is ActiveState.FAILED:
+        return f"it failed ({state.result})"
+    return "it is stopped"
+
+
+def _verified(workload: Workload, record: WorkloadRecord | None) -> bool:
+    return record is not None and not record.retained and record.verified_digest == workload.digest

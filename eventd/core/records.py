@@ -1,0 +1,72 @@
+"""What eventd remembers: which resources it made, in which transaction, and what it last verified.
+
+Ownership is a record, not a group: what has no record here is never changed or removed. The runtime keeps
+`Records` in memory and writes every change through to the database first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Ownership(StrEnum):
+    """How an account came into eventd's hands."""
+
+    CREATED = "created"
+    ADOPTED = "adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """The content that a unit was last started with."""
+
+    digest: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that eventd wrote."""
+
+    digest: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """One account and what stands on it."""
+
+    name: str
+    uid: int
+    ownership: Ownership
+    run: int
+    """The run that made or adopted the account."""
+    retained: bool = False
+    """Left the repository: stopped, its account and data kept."""
+    verified_digest: str = ""
+    """`Workload.digest` that was last seen up and stable, empty: never, or not since it changed."""
+    verified_commit: str = ""
+    verified_at: float = 0.0
+    """Seconds since the epoch."""
+    lingering: bool = False
+    """eventd enabled lingering, so it may disable it."""
+
+
+@dataclass(slots=True)
+class Records:
+    """The memory image."""
+
+    workloads: dict[str, WorkloadRecord] = field(default_factory=dict)
+    units: dict[str, dict[str, UnitRecord]] = field(default_factory=dict)
+    """Workload -> unit -> record."""
+    files: dict[str, dict[str, FileRecord]] = field(default_factory=dict)
+    """Workload -> absolute path -> record."""
+
+    def unit(self, workload: str, unit: str) -> UnitRecord | None:
+        """Return what is remembered of a unit."""
+        return self.units.get(workload, {}).get(unit)
+
+    def file(self, workload: str, path: str) -> FileRecord | None:
+        """Return what is remembered of a file."""
+        return self.files.get(workload, {}).get(path)
