@@ -96,6 +96,6 @@ class Emit(Protocol):
         scope: str = "",
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
         facts: Iterable[tuple[FactKey, FactValue]] = (),
-    ) -> None:
+    ) -> object:
         """Number the event, fold `facts` (None as a value: the fact is gone), wake who watches them."""
         ...

@@ -44,6 +44,8 @@ class Context:
     """Who owns the installed files: root, or whoever runs the simulated host."""
     asked: bool = False
     """An operator asked for it: units that gave up are started again."""
+    rewritten: bool = False
+    """Earlier in this transaction, files changed under a running manager: what runs without a record runs old content."""
 
 
 def plan(workload: Workload, seen: Observed, records: Records, context: Context) -> tuple[Action, ...]:
@@ -62,11 +64,11 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     if not up:
         actions.append(StartManager(name))
     stale = [u.name for u in workload.units if _stale(seen.units.get(u.name))]
-    if puts or removes:
+    if up and (puts or removes):
         actions.append(Reload(name, why="its unit files change"))
     elif up and stale:
         actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
-    changed = bool(puts or removes)
+    changed = bool(puts or removes) or context.rewritten
     for wanted in workload.units:
         action = _unit(workload, wanted, seen, records, context, changed=changed)
         if action is not None:
@@ -121,6 +123,11 @@ def file_is(state: FileState | None, digest: str, mode: int, uid: int) -> bool:
 def mode_of(*, executable: bool) -> int:
     """Permission bits of an installed file: everyone may read it, only root may write it."""
     return 0o755 if executable else 0o644
+
+
+def gave_up(state: UnitState) -> bool:
+    """Tell whether systemd refuses to start the unit any more (StartLimitBurst= in systemd.unit(5))."""
+    return state.active is ActiveState.FAILED and state.result == "start-limit-hit"
 
 
 def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, uid: int) -> str:
@@ -202,6 +209,8 @@ def _unit(
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and state.job == 0 and not renewed:
             return None  # systemd is stopping it by itself: the end of that is the next event
+        if state is not None and gave_up(state) and not renewed and not context.asked:
+            return None  # systemd's own limit: reported, not fought
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:
             return None  # it ran for this content
         why = _why_start(state, renewed=renewed)

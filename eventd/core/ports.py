@@ -13,6 +13,8 @@ from typing import Protocol
 
 from eventd.core.desired import Tree
 from eventd.core.facts import Account, FileState, UnitState
+from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
+from eventd.core.report import RunReport
 
 
 class Verb(StrEnum):
@@ -162,6 +164,10 @@ class Repository(Protocol):
         """
         ...
 
+    async def current(self) -> str | None:
+        """Return the last accepted commit that is on the disk, without the network; None before the first fetch."""
+        ...
+
     async def tree(self, commit: str) -> Tree:
         """Read all files of a commit."""
         ...
@@ -180,4 +186,79 @@ class QuadletGenerator(Protocol):
 
     async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
         """Return its complaints as lines, empty if it accepts the files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStep:
+    """A step whose intent was journalled and whose result was not: the daemon died in it."""
+
+    run: int
+    workload: str
+    verb: str
+    target: str
+
+
+class Store(Protocol):
+    """The durable memory. Every method returns when its change is on the disk."""
+
+    async def load(self) -> Records:
+        """Return everything that is remembered."""
+        ...
+
+    async def put_workload(self, record: WorkloadRecord) -> None:
+        """Insert or replace."""
+        ...
+
+    async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
+        """Insert or replace; None deletes."""
+        ...
+
+    async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
+        """Insert or replace; None deletes."""
+        ...
+
+    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
+        """Open a run and return its number, which no other run of this host has."""
+        ...
+
+    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
+        """Write the intent of a step; return its number."""
+        ...
+
+    async def end_step(self, step: int, result: str) -> None:
+        """Write the result of a step: `done`, or the reason of its failure."""
+        ...
+
+    async def end_run(self, report: RunReport) -> None:
+        """Close a run with its report."""
+        ...
+
+    async def open_steps(self) -> Sequence[OpenStep]:
+        """Return what a crash left open, oldest first."""
+        ...
+
+    async def close_open(self) -> int:
+        """Mark open runs and steps as interrupted; return how many runs there were."""
+        ...
+
+    async def runs(self, limit: int) -> Sequence[str]:
+        """Return the last reports as JSON texts, newest first."""
+        ...
+
+
+class HostLock(Protocol):
+    """The file lock that keeps runs serial across processes (flock(2))."""
+
+    async def acquire(self, *, timeout: float) -> None:
+        """Take the lock; raises DeadlineError naming the process that holds it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+    @property
+    def contended(self) -> int:
+        """How often it was held by another process."""
         ...

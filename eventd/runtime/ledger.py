@@ -1,0 +1,68 @@
+"""The ledger: `Records` in memory, every change written through to the store first.
+
+Owns what eventd remembers. A crash between the two writes leaves the disk ahead of the memory, never behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from eventd.core.ports import Store
+from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+
+R = TypeVar("R", UnitRecord, FileRecord)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Write-through records."""
+
+    store: Store
+    records: Records = field(default_factory=Records)
+
+    async def load(self) -> None:
+        """Read everything from the store."""
+        self.records = await self.store.load()
+
+    def workload_of(self, uid: int) -> str | None:
+        """Return the workload whose account has `uid`."""
+        return next((r.name for r in self.records.workloads.values() if r.uid == uid), None)
+
+    async def created(self, name: str, uid: int, run: int) -> None:
+        """Remember that eventd made the account."""
+        await self.workload(WorkloadRecord(name, uid, Ownership.CREATED, run))
+
+    async def workload(self, record: WorkloadRecord) -> None:
+        """Write one workload's record."""
+        if self.records.workloads.get(record.name) != record:
+            await self.store.put_workload(record)
+            self.records.workloads[record.name] = record
+
+    async def change(self, name: str, **fields: object) -> None:
+        """Replace fields of an existing workload record."""
+        await self.workload(replace(self.records.workloads[name], **fields))  # type: ignore[arg-type]
+
+    async def unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
+        """Write or delete a unit's record."""
+        if self.records.unit(workload, unit) == record:
+            return
+        await self.store.put_unit(workload, unit, record)
+        _set(self.records.units, workload, unit, record)
+
+    async def file(self, workload: str, path: str, record: FileRecord | None) -> None:
+        """Write or delete a file's record."""
+        if self.records.file(workload, path) == record:
+            return
+        await self.store.put_file(workload, path, record)
+        _set(self.records.files, workload, path, record)
+
+
+def _set(table: dict[str, dict[str, R]], workload: str, key: str, record: R | None) -> None:
+    rows = table.setdefault(workload, {})
+    if record is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = record
+    if not rows:
+        del table[workload]
