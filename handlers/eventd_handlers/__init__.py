@@ -1,0 +1,27 @@
+"""Handlers: how each kind of action is carried out. Thin where they touch the world, and they decide nothing.
+
+To add one: an action in `eventd.core.actions`, a function here, a line in `HANDLERS`.
+"""
+
+from collections.abc import Mapping
+
+from eventd.core import actions
+from eventd.core.actions import Action
+from eventd.runtime.transaction import Handler
+from eventd_handlers import accounts, files, managers, units, verify
+
+HANDLERS: Mapping[type[Action], Handler] = {
+    actions.CreateAccount: accounts.create,
+    actions.PutFile: files.put,
+    actions.RemoveFile: files.remove,
+    actions.EnableLinger: managers.enable_linger,
+    actions.DisableLinger: managers.disable_linger,
+    actions.StartManager: managers.start,
+    actions.StopManager: managers.stop,
+    actions.Reload: managers.reload,
+    actions.Retain: managers.retain,
+    actions.StopUnit: units.stop,
+    actions.StartUnit: units.start,
+    actions.RestartUnit: units.restart,
+    actions.Verify: verify.verify,
+}

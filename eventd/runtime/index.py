@@ -1,0 +1,74 @@
+"""The index from facts to workloads: which workload does this subject concern? A dictionary look-up, not a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.layout import Layout
+
+_PER_USER = frozenset({FactKind.ACCOUNT, FactKind.LINGER, FactKind.MANAGER, FactKind.SESSIONS})
+
+
+@dataclass(slots=True)
+class Index:
+    """Kept current by watching all facts."""
+
+    facts: Facts
+    layout: Layout
+    known: Callable[[str], bool]
+    """Is this a workload that is wanted or recorded?"""
+    dirty: Callable[[str], None]
+    """Called with each workload that a changed fact concerns."""
+    _by_uid: dict[int, str] = field(default_factory=dict)
+    _paths: dict[int, dict[str, None]] = field(default_factory=dict)
+    _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.facts.watch_all(self._changed)
+
+    def paths_of(self, uid: int) -> Sequence[str]:
+        """Return the files known to stand in a user's folders."""
+        return tuple(self._paths.get(uid, ()))
+
+    def wake_on(self, name: str, keys: Iterable[FactKey]) -> None:
+        """Let a change of one of `keys` make `name` dirty, besides its own facts; replaces what was set before."""
+        for waiting in self._wakes.values():
+            waiting.discard(name)
+        for key in keys:
+            self._wakes.setdefault(key, set()).add(name)
+        self._wakes = {key: names for key, names in self._wakes.items() if names}
+
+    def _changed(self, key: FactKey) -> None:
+        name = self._concerns(key)
+        if name is not None and self.known(name):
+            self.dirty(name)
+        for waiting in tuple(self._wakes.get(key, ())):
+            self.dirty(waiting)
+
+    def _concerns(self, key: FactKey) -> str | None:
+        if key.kind is FactKind.UNIT:
+            if key.scope:
+                return key.scope
+            if key.name.startswith("user@") and key.name.endswith(".service"):
+                uid = key.name[5:-8]
+                return self._by_uid.get(int(uid)) if uid.isdecimal() else None
+            return None
+        if key.kind is FactKind.FILE:
+            uid_of = self.layout.uid_of(key.name)
+            if uid_of is None:
+                return None
+            if key in self.facts:
+                self._paths.setdefault(uid_of, {})[key.name] = None
+            else:
+                self._paths.get(uid_of, {}).pop(key.name, None)
+            return self._by_uid.get(uid_of)
+        if key.kind in _PER_USER:
+            if key.kind is FactKind.ACCOUNT:
+                account = self.facts.get(key)
+                if isinstance(account, Account):
+                    self._by_uid[account.uid] = key.name
+            return key.name
+        return None

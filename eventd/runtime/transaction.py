@@ -1,0 +1,108 @@
+"""A transaction: one workload's part of one run, as the handlers see it.
+
+Carries what changes on the way (a new account gets its uid, files change under a running manager), and the means
+to journal and to be cut short. Handlers get nothing else of the runtime.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import anyio
+
+from eventd.core.actions import Action
+from eventd.core.errors import EventdError, PermanentError
+from eventd.core.events import Emit
+from eventd.core.facts import Account, Facts
+from eventd.core.layout import Layout
+from eventd.runtime.host import Host
+from eventd.runtime.ledger import Ledger
+
+T = TypeVar("T")
+
+
+class SupersededError(EventdError):
+    """A newer revision arrived while this one was only waiting; the next run decides afresh."""
+
+    reason = "superseded"
+
+
+class UnitFailedError(EventdError):
+    """A unit did not start, or did not stay up."""
+
+    reason = "unit-failed"
+
+    def __init__(self, message: str, *, unit: str, reason: str, hint: str = "") -> None:
+        super().__init__(message, reason=reason, hint=hint)
+        self.unit = unit
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One workload, one run."""
+
+    run: int
+    workload: str
+    commit: str
+    host: Host
+    ledger: Ledger
+    facts: Facts
+    emit: Emit
+    layout: Layout
+    owner_uid: int
+    interrupt: anyio.Event
+    """Set when a newer revision is known: waits for an older revision's health end."""
+    account: Account | None = None
+    rewritten: bool = False
+    """Files changed while the manager was up."""
+    reloads: int = 0
+    invocations: dict[str, str] = field(default_factory=dict)
+    """Unit -> invocation at the moment of the last reload."""
+    progress: Callable[[str, str], None] = field(default=lambda _step, _state: None)
+    now: Callable[[], float] = time.time
+
+    def user(self) -> Account:
+        """Return the account; a plan that gets here without one is a bug."""
+        if self.account is None:
+            raise PermanentError(f"{self.workload} has no account", reason="no-account")
+        return self.account
+
+    async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await `work()`, or raise SupersededError as soon as a newer revision is known.
+
+        Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
+        """
+        result: list[T] = []
+        failure: list[Exception] = []
+
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                await self.interrupt.wait()
+                group.cancel_scope.cancel()
+
+            async def do() -> None:
+                try:
+                    result.append(await work())
+                except Exception as error:  # noqa: BLE001 - re-raised below, outside of the group
+                    failure.append(error)
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            group.start_soon(do)
+        if failure:
+            raise failure[0]
+        if not result:
+            raise SupersededError("a newer revision came in while this one was waiting")
+        return result[0]
+
+
+class Handler(Protocol):
+    """Carries out one kind of action. Raises EventdError; returning means done."""
+
+    async def __call__(self, action: Action, tx: Transaction) -> None:
+        """Do it."""
+        ...

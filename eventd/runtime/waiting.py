@@ -1,0 +1,33 @@
+"""Waiting on facts: the readiness wait of everything that watches memory. Subscribe, then read, then wait, with a deadline.
+
+Never looks again by itself: only a changed fact wakes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from eventd.core.facts import FactKey, Facts
+
+
+async def until(
+    facts: Facts, keys: Iterable[FactKey], holds: Callable[[], bool], *, timeout: float
+) -> bool:
+    """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds)."""
+    changed = anyio.Event()
+
+    def wake(_key: FactKey) -> None:
+        changed.set()
+
+    stop = facts.watch(keys, wake)
+    try:
+        with anyio.move_on_after(timeout):
+            while not holds():
+                await changed.wait()
+                changed = anyio.Event()
+            return True
+        return holds()
+    finally:
+        stop()

@@ -1,0 +1,81 @@
+"""User managers: lingering, `user@UID.service`, reload. Every wait is a job or a signal, each with a deadline."""
+
+from __future__ import annotations
+
+from eventd.core.actions import Action, DisableLinger, EnableLinger, Reload, Retain, StartManager, StopManager
+from eventd.core.errors import TemporaryError
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import unit as as_unit
+from eventd.core.layout import manager_unit
+from eventd.core.ports import Verb
+from eventd.runtime.transaction import Transaction
+
+CALL_TIMEOUT = 30.0
+"""Seconds for a D-Bus call that does not wait for a workload."""
+MANAGER_TIMEOUT = 120.0
+"""Seconds for a user manager to come up or go down (its own DefaultTimeoutStartSec is 90 s)."""
+
+
+async def enable_linger(action: Action, tx: Transaction) -> None:
+    """Enable lingering and remember that it was eventd, so that only eventd's doing is ever undone."""
+    assert isinstance(action, EnableLinger)
+    await tx.host.logins.set_linger(tx.user(), True, timeout=CALL_TIMEOUT)  # noqa: FBT003
+    await tx.ledger.change(tx.workload, lingering=True)
+
+
+async def disable_linger(action: Action, tx: Transaction) -> None:
+    """Disable lingering."""
+    assert isinstance(action, DisableLinger)
+    await tx.host.logins.set_linger(tx.user(), False, timeout=CALL_TIMEOUT)  # noqa: FBT003
+    await tx.ledger.change(tx.workload, lingering=False)
+
+
+async def start(action: Action, tx: Transaction) -> None:
+    """Start the manager and connect to its bus.
+
+    logind may have queued the same job for a lingering user: StartUnit then joins it, so awaiting our job is
+    awaiting theirs.
+    """
+    assert isinstance(action, StartManager)
+    account = tx.user()
+    unit = manager_unit(account.uid)
+    result = await tx.unless_superseded(lambda: tx.host.system.job(Verb.START, unit, timeout=MANAGER_TIMEOUT))
+    if not result.done:
+        raise TemporaryError(
+            f"the user manager of {account.name} did not start: the job of {unit} ended with {result.result}",
+            reason="user-manager-unavailable",
+            hint=f"systemctl status {unit}; journalctl -u {unit}",
+            wakes_on=frozenset({FactKey(FactKind.UNIT, unit)}),
+        )
+    await tx.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
+
+
+async def stop(action: Action, tx: Transaction) -> None:
+    """Stop the manager, which stops every unit in it."""
+    assert isinstance(action, StopManager)
+    unit = manager_unit(tx.user().uid)
+    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    if not result.done:
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    await tx.host.user_managers.disconnect(tx.workload)
+
+
+async def reload(action: Action, tx: Transaction) -> None:
+    """daemon-reload, then look at every unit afresh."""
+    assert isinstance(action, Reload)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    tx.reloads += 1
+    await manager.reload(timeout=CALL_TIMEOUT)
+    await tx.host.user_managers.refresh(tx.workload)
+    for key, value in tx.facts.items(FactKind.UNIT, tx.workload):
+        state = as_unit(value)
+        if state is not None:
+            tx.invocations[key.name] = state.invocation
+
+
+async def retain(action: Action, tx: Transaction) -> None:
+    """Remember that the workload is gone and its account stays."""
+    assert isinstance(action, Retain)
+    for unit in list(tx.ledger.records.units.get(tx.workload, {})):
+        await tx.ledger.unit(tx.workload, unit, None)
+    await tx.ledger.change(tx.workload, retained=True, verified_digest="", verified_commit="")

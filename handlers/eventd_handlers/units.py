@@ -1,0 +1,61 @@
+"""Units: stop, start, restart by jobs of the user's manager. A job's result is the judge, not a look at a state."""
+
+from __future__ import annotations
+
+from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
+from eventd.core.ports import JobResult, Verb
+from eventd.core.records import UnitRecord
+from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd_handlers.managers import CALL_TIMEOUT
+
+
+async def stop(action: Action, tx: Transaction) -> None:
+    """Stop a unit and forget what it ran."""
+    assert isinstance(action, StopUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    _judge(await manager.job(Verb.STOP, action.unit, timeout=action.timeout), "stop")
+    await tx.ledger.unit(tx.workload, action.unit, None)
+
+
+async def start(action: Action, tx: Transaction) -> None:
+    """Start a unit; one that the manager has started meanwhile is left as it is (the job is a no-op)."""
+    assert isinstance(action, StartUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    if action.reset:
+        await manager.reset_failed(action.unit)
+    result = await tx.unless_superseded(
+        lambda: manager.job(Verb.START, action.unit, timeout=action.timeout)
+    )
+    await _started(action, tx, result)
+
+
+async def restart(action: Action, tx: Transaction) -> None:
+    """Restart a unit, unless a restart of something that it requires has restarted it since the reload."""
+    assert isinstance(action, RestartUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    before = tx.invocations.get(action.unit)
+    if before is not None:
+        now = await manager.read_unit(action.unit)
+        if now.up and now.invocation != before:
+            await tx.ledger.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
+            return
+    await manager.reset_failed(action.unit)
+    result = await tx.unless_superseded(
+        lambda: manager.job(Verb.RESTART, action.unit, timeout=action.timeout)
+    )
+    await _started(action, tx, result)
+
+
+async def _started(action: StartUnit | RestartUnit, tx: Transaction, result: JobResult) -> None:
+    """Record the content whether or not the job succeeded: a retry is a start, and needs no restart."""
+    await tx.ledger.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
+    _judge(result, "start")
+
+
+def _judge(result: JobResult, what: str) -> None:
+    if not result.done:
+        raise UnitFailedError(
+            f"{result.unit} did not {what}: its job ended with {result.result}",
+            unit=result.unit,
+            reason="start-failed" if what == "start" else "stop-failed",
+        )

@@ -1,0 +1,105 @@
+"""Verify: a revision counts as applied once its units are up and have stayed up for their grace.
+
+Judged by signals: a unit that dies inside its grace is seen dying, though `Restart=always` has it up again at the
+next look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.actions import Action, Verify
+from eventd.core.facts import ActiveState, FactKey, FactKind, UnitState
+from eventd.core.facts import unit as as_unit
+from eventd.runtime import waiting
+from eventd.runtime.transaction import Transaction, UnitFailedError
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    unit: str
+    reason: str
+    message: str
+
+
+async def verify(action: Action, tx: Transaction) -> None:
+    """Wait until the units are up (by the deadline), then that none of them goes down during the grace."""
+    assert isinstance(action, Verify)
+    tx.progress("verify", "begin")
+    await tx.host.user_managers.refresh(tx.workload)
+    keys = {unit: FactKey(FactKind.UNIT, unit, tx.workload) for unit in action.units}
+
+    def states() -> dict[str, UnitState | None]:
+        return {unit: as_unit(tx.facts.get(key)) for unit, key in keys.items()}
+
+    def settled() -> bool:
+        now = states()
+        return any(_dead(unit, state) for unit, state in now.items()) or all(
+            state is not None and state.up for state in now.values()
+        )
+
+    in_time = await tx.unless_superseded(
+        lambda: waiting.until(tx.facts, keys.values(), settled, timeout=action.deadline)
+    )
+    _raise_dead(states())
+    if not in_time:
+        missing = sorted(u for u, s in states().items() if s is None or not s.up)
+        raise UnitFailedError(
+            f"{', '.join(missing)} did not come up within {action.deadline:g} s",
+            unit=missing[0],
+            reason="not-up-in-time",
+            hint="raise [health] deadline in workload.toml if it needs longer",
+        )
+    first = states()
+
+    def lost() -> bool:
+        return any(_lost(first[unit], state) is not None for unit, state in states().items())
+
+    unstable = bool(action.units) and await tx.unless_superseded(
+        lambda: waiting.until(tx.facts, keys.values(), lost, timeout=action.grace)
+    )
+    if unstable:
+        for unit, state in states().items():
+            why = _lost(first[unit], state)
+            if why is not None:
+                raise UnitFailedError(
+                    f"{unit} came up and {why} within its grace of {action.grace:g} s",
+                    unit=unit,
+                    reason="crashed-in-grace",
+                )
+    await tx.ledger.change(
+        tx.workload,
+        retained=False,
+        verified_digest=action.digest,
+        verified_commit=tx.commit,
+        verified_at=tx.now(),
+    )
+
+
+def _dead(unit: str, state: UnitState | None) -> _Bad | None:
+    if state is None:
+        return None
+    if state.active is ActiveState.FAILED:
+        return _Bad(unit, "unit-failed", f"{unit} failed ({state.result}, status {state.exec_status})")
+    if state.auto_restarting:
+        return _Bad(unit, "crash-looping", f"{unit} exited ({state.result}) and waits for its automatic restart")
+    if state.active is ActiveState.INACTIVE and not state.job:
+        return _Bad(unit, "unit-stopped", f"{unit} is stopped")
+    return None
+
+
+def _raise_dead(states: dict[str, UnitState | None]) -> None:
+    for unit, state in states.items():
+        bad = _dead(unit, state)
+        if bad is not None:
+            raise UnitFailedError(bad.message, unit=unit, reason=bad.reason)
+
+
+def _lost(first: UnitState | None, now: UnitState | None) -> str | None:
+    if first is None or now is None:
+        return "disappeared"
+    if not now.up:
+        return f"went down again ({now.active}, {now.result})"
+    if now.restarts > first.restarts or now.invocation != first.invocation:
+        return f"was restarted ({now.result})"
+    return None
