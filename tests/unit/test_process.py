@@ -1,0 +1,172 @@
+"""Scope: eventd.adapters.process, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eventd.adapters import process
+from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another account")
+
+
+async def gone(pid: int) -> bool:
+    """Wait for the end of a process that is not our child, through its pidfd."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    try:
+        await asyncio.wait_for(ended, 2)
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return True
+
+
+async def test_status_output_and_input_are_carried() -> None:
+    """Input goes in, both outputs and the exit status come back."""
+    done = await process.run(["sh", "-c", "cat; echo oops >&2; exit 3"], timeout=5, stdin=b"hello")
+    assert (done.status, done.stdout, done.stderr, done.ok) == (3, b"hello", b"oops\n", False)
+
+
+async def test_large_input_and_output_do_not_deadlock() -> None:
+    """A command that writes while it reads gets all of a large input through."""
+    data = os.urandom(1 << 20)
+    done = await process.run(["cat"], timeout=5, stdin=data)
+    assert done.stdout == data
+
+
+async def test_a_signal_is_a_negative_status() -> None:
+    """A command that a signal ended says which."""
+    done = await process.run(["sh", "-c", "kill -TERM $$"], timeout=5)
+    assert done.status == -15
+    with pytest.raises(PermanentError, match="signal 15"):
+        done.require()
+
+
+async def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the daemon's environment reaches a command, only what the caller gives."""
+    monkeypatch.setenv("EVENTD_SECRET", "x")
+    done = await process.run(["env"], timeout=5, environment={"A": "b"})
+    names = {line.partition(b"=")[0] for line in done.stdout.splitlines()}
+    assert names == {b"PATH", b"LC_ALL", b"A"}
+
+
+async def test_no_descriptor_is_inherited() -> None:
+    """Even an inheritable descriptor of the daemon stays out of the command."""
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    try:
+        done = await process.run(
+            [sys.executable, "-I", "-c", "import os; print(os.listdir('/proc/self/fd'))"], timeout=5
+        )
+    finally:
+        os.close(descriptor)
+    assert set(eval(done.stdout)) == {"0", "1", "2", "3"}  # 3 is listdir's own
+
+
+async def test_descriptors_are_given_back() -> None:
+    """A hundred commands, ended in every way, leave no descriptor open in the daemon."""
+    await process.run(["true"], timeout=5)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        await process.run(["true"], timeout=5)
+        with pytest.raises(DeadlineError):
+            await process.run(["sleep", "60"], timeout=0.01)
+        with pytest.raises(PermanentError):
+            await process.run(["/nonexistent"], timeout=5)
+        with pytest.raises(PermanentError):
+            await process.run(["yes"], timeout=5, output_limit=1000)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_the_deadline_kills_the_whole_group(tmp_path: Path) -> None:
+    """At the deadline the command's children end too, though they ignore SIGTERM."""
+    noted = tmp_path / "pid"
+    script = f"(trap '' TERM; echo $BASHPID > {noted}; exec sleep 60) & wait"
+    with pytest.raises(DeadlineError, match="bash did not end within 0.3 s"):
+        await process.run(["bash", "-c", script], timeout=0.3)
+    assert await gone(int(noted.read_text()))
+
+
+async def test_a_grandchild_left_behind_does_not_hold_the_answer() -> None:
+    """A background child that keeps the pipes open is killed when the command ends, and the answer comes at once."""
+    begun = time.monotonic()
+    done = await process.run(["sh", "-c", "sleep 60 & echo $!"], timeout=5)
+    assert time.monotonic() - begun < 2
+    assert await gone(int(done.stdout))
+
+
+async def test_cancellation_kills_and_reaps(tmp_path: Path) -> None:
+    """A cancelled run leaves no process and no zombie."""
+    noted = tmp_path / "pid"
+    os.mkfifo(noted)
+    task = asyncio.create_task(process.run(["sh", "-c", f"echo $$ > {noted}; sleep 60"], timeout=30))
+    pid = int(await asyncio.to_thread(noted.read_text))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not Path(f"/proc/{pid}").exists()
+
+
+async def test_too_much_output_is_an_error() -> None:
+    """A command that writes without end is stopped at the limit, not collected."""
+    with pytest.raises(PermanentError) as caught:
+        await process.run(["yes"], timeout=5, output_limit=100_000)
+    assert caught.value.reason == "output-limit"
+
+
+async def test_error_output_keeps_its_end() -> None:
+    """Of a long error output the last part is kept, which is where the reason stands."""
+    done = await process.run(["sh", "-c", "seq 1 100000 >&2; echo reason >&2"], timeout=5)
+    assert len(done.stderr) == process.ERROR_OUTPUT_LIMIT
+    assert done.text().endswith("reason")
+
+
+async def test_a_missing_command_and_folder_are_told_apart() -> None:
+    """A command that is not installed, and a working folder that is not there, are different errors."""
+    with pytest.raises(PermanentError) as caught:
+        await process.run(["eventd-no-such-command"], timeout=5)
+    assert caught.value.reason == "command-missing"
+    with pytest.raises(PermanentError, match="no folder /nonexistent") as caught:
+        await process.run(["true"], timeout=5, cwd="/nonexistent")
+    assert caught.value.reason == "command-unusable"
+
+
+async def test_no_processes_left_is_temporary(tmp_path: Path) -> None:
+    """A text file busy (or no more processes) may pass: it is a TemporaryError."""
+    program = tmp_path / "busy"
+    program.write_bytes(Path("/bin/true").read_bytes())
+    program.chmod(0o755)
+    with program.open("ab"), pytest.raises(TemporaryError) as caught:
+        await process.run([str(program)], timeout=5)
+    assert caught.value.reason == "no-resources"
+
+
+async def test_control_characters_do_not_reach_an_error() -> None:
+    """Terminal escapes in what a command says are replaced before anyone prints them."""
+    done = await process.run(["sh", "-c", r"printf '\033[31mred\n' >&2; exit 1"], timeout=5)
+    assert done.text() == "?[31mred"
+
+
+@needs_root
+async def test_ids_are_dropped_with_all_groups() -> None:
+    """A command for another account has its uid, gid and groups, and none of root's."""
+    identity = process.Identity(65534, 65534, (12345,))
+    done = await process.run(
+        ["sh", "-c", "id -u; id -g; id -G; cat /etc/shadow"], timeout=5, identity=identity
+    )
+    assert done.stdout.split() == [b"65534", b"65534", b"65534", b"12345"]
+    assert not done.ok
