@@ -15,10 +15,14 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OUTPUT_LIMIT = 16 * 1024 * 1024
@@ -81,16 +85,16 @@ async def run(
     stdin: bytes = b"",
     output_limit: int = OUTPUT_LIMIT,
 ) -> Completed:
-    """Run `argv` to its end and return its exit status and output; a non-zero status is a value, not an error.
+    """Run `argv` to its end and return exit status and output; a non-zero status is a value, not an error.
 
-    The environment is PATH, LC_ALL and `environment`, nothing else. `timeout` is in seconds, `output_limit` in
-    bytes of standard output. Whatever is left of the command's process group when it ends is killed.
+    The environment is PATH, LC_ALL and `environment`, nothing else. `timeout` is in seconds, `output_limit`
+    in bytes of standard output. Whatever is left of the command's process group when it ends is killed.
 
     Raises DeadlineError when it has not ended in time, PermanentError(reason="command-missing" |
-    "output-limit" | "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). On each of
-    them, and on cancellation, the whole process group has been killed.
+    "output-limit" | "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). On each
+    of them, and on cancellation, the whole process group has been killed.
     """
-    name = os.path.basename(argv[0])
+    name = PurePath(argv[0]).name
     process = _spawn(argv, name, identity, environment or {}, cwd, stdin)
     child = _Child(process, output_limit)
     try:
@@ -130,7 +134,7 @@ def _spawn(
                 f"{name} has to run as uid {identity.uid}, and only root can change to it",
                 reason="not-permitted",
             )
-    # The input is an anonymous file, not a pipe: nobody has to write while the output is read, so no deadlock.
+    # The input is an anonymous file, not a pipe: nobody has to write while the output is read, no deadlock.
     source = os.memfd_create("stdin", os.MFD_CLOEXEC) if stdin else os.open(os.devnull, os.O_RDONLY)
     try:
         if stdin:
@@ -177,7 +181,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class _Child:
-    """The loop's side of one process: both pipes and the pidfd; `finished` is done when all three have ended."""
+    """The loop's side of one process: its pipes and pidfd; `finished` is done when all three have ended."""
 
     def __init__(self, process: subprocess.Popen[bytes], limit: int) -> None:
         self.loop = asyncio.get_running_loop()
@@ -217,8 +221,8 @@ class _Child:
             self._check()
 
     def _on_exit(self) -> None:
-        # The leader is a zombie until poll() reaps it, and keeps the number of its group taken. Killing the group
-        # first therefore cannot hit a stranger, and it closes pipes that a forgotten grandchild holds open.
+        # The leader is a zombie until poll() reaps it, and keeps the number of its group taken. Killing the
+        # group first therefore cannot hit a stranger, and it closes pipes that a grandchild holds open.
         self.loop.remove_reader(self._pidfd)
         self._signal_group()
         self._process.poll()
@@ -237,7 +241,7 @@ class _Child:
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except PermissionError:
-            # Every member changed to another uid (a set-uid program) and we are not root: only the leader is ours.
+            # Every member changed to another uid (a set-uid program) and we are not root: try the leader.
             self._process.kill()
 
     async def kill(self) -> None:
