@@ -21,6 +21,8 @@ class Index:
     """Is this a workload that is wanted or recorded?"""
     dirty: Callable[[str], None]
     """Called with each workload that a changed fact concerns."""
+    woken: Callable[[str], None]
+    """Called with each workload that asked to be woken by a changed fact."""
     _by_uid: dict[int, str] = field(default_factory=dict)
     _paths: dict[int, dict[str, None]] = field(default_factory=dict)
     _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class Index:
         if name is not None and self.known(name):
             self.dirty(name)
         for waiting in tuple(self._wakes.get(key, ())):
-            self.dirty(waiting)
+            self.woken(waiting)
 
     def _concerns(self, key: FactKey) -> str | None:
         if key.kind is FactKind.UNIT:

@@ -1,0 +1,105 @@
+"""Fetching: one fetch at a time; a new head becomes the REVISION fact, a failure the FETCH fact. Runs never wait here.
+
+A fetch is its own stage before the runs, so that a push that arrives while a run waits for an older revision's health
+is known at once and can cut that wait short.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from eventd.core import backoff
+from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, FetchFailure
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.host import Host
+from eventd.runtime.queue import Ticket
+from eventd.runtime.reconcile import FETCH, NETWORK, REVISION, Reconciler
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Serves requests for a fetch."""
+
+    host: Host
+    dispatcher: Dispatcher
+    reconciler: Reconciler
+    jitter: Callable[[], float]
+    poll: float | None = None
+    """Seconds between fetches without a push, for hosts that no webhook can reach; None: off."""
+    wall: Callable[[], float] = time.time
+    attempts: int = 0
+    _wanted: bool = False
+    _asked: list[tuple[Event, Ticket]] = field(default_factory=list)
+    _more: anyio.Event = field(default_factory=anyio.Event)
+
+    def request(self) -> None:
+        """Something was pushed."""
+        self._wanted = True
+        self._more.set()
+
+    def sync(self, trigger: Event, ticket: Ticket) -> None:
+        """An operator asks: fetch, then run over everything, whether or not the fetch brought anything."""
+        self._asked.append((trigger, ticket))
+        self.request()
+
+    async def start_offline(self) -> None:
+        """Take the last accepted commit from the disk, so that a boot converges without the network."""
+        commit = await self.host.repository.current()
+        if commit is not None:
+            self.dispatcher.emit(Origin.GIT, EventKind.REVISION, commit, facts=[(REVISION, commit)])
+
+    async def serve(self) -> None:
+        """Run for ever."""
+        self.dispatcher.facts.watch((NETWORK,), self._network_changed)
+        retry: float | None = None
+        while True:
+            with anyio.move_on_after(retry if retry is not None else self.poll):
+                while not self._wanted:
+                    self._more = anyio.Event()
+                    await self._more.wait()
+            self._wanted = False
+            asked, self._asked = self._asked, []
+            retry = await self._fetch()
+            for trigger, ticket in asked:
+                self.reconciler.request(trigger, asked=True, ticket=ticket)
+
+    async def _fetch(self) -> float | None:
+        """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""
+        try:
+            fetched = await self.host.repository.fetch()
+        except EventdError as error:
+            self.attempts += 1
+            before = self.dispatcher.facts.get(FETCH)
+            since = before.since if isinstance(before, FetchFailure) else self.wall()
+            failure = FetchFailure(error.reason, error.message, error.hint, since)
+            event = self.dispatcher.emit(
+                Origin.GIT,
+                EventKind.FETCH_FAILED,
+                error.reason,
+                attributes={"message": error.message, "attempt": self.attempts},
+                facts=[(FETCH, failure)],
+            )
+            if not isinstance(before, FetchFailure) or before.reason != error.reason:
+                self.reconciler.request(event, asked=False)
+            if isinstance(error, TemporaryError):
+                return error.delay or backoff.delay(self.attempts, self.jitter())
+            return None
+        self.attempts = 0
+        self.dispatcher.emit(
+            Origin.GIT,
+            EventKind.REVISION,
+            fetched.commit,
+            attributes={"previous": fetched.previous},
+            facts=[(FETCH, None), (REVISION, fetched.commit)],
+        )
+        return None
+
+    def _network_changed(self, _key: FactKey) -> None:
+        if FactKey(FactKind.FETCH) in self.dispatcher.facts:
+            self.request()

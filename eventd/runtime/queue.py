@@ -1,0 +1,97 @@
+"""The queue between what happens and what is done about it: a set of dirty workloads, with the events that made them so.
+
+While a run is on, everything that comes in gathers here and gets one following run (the trailing edge). Nothing is
+dropped: taking empties the set in one step of the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+
+from eventd.core.events import Event
+from eventd.core.report import RunReport
+
+TRIGGERS_KEPT = 32
+"""Events named per run; a storm of uevents is one reason, not a thousand."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Somebody waits for the run that takes this request."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    started: anyio.Event = field(default_factory=anyio.Event)
+    run: int | None = None
+    report: RunReport | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one run has to look at."""
+
+    names: set[str] = field(default_factory=set)
+    everything: bool = False
+    asked: bool = False
+    """An operator asked: give what gave up another chance, and report even if there was nothing to do."""
+    record: bool = False
+    """Report the run even if there was nothing to do."""
+    triggers: list[Event] = field(default_factory=list)
+    tickets: list[Ticket] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.everything)
+
+
+@dataclass(slots=True)
+class Queue:
+    """Dirty workloads."""
+
+    pending: Batch = field(default_factory=Batch)
+    coalesced: int = 0
+    """Triggers that found others waiting."""
+    _more: anyio.Event = field(default_factory=anyio.Event)
+
+    def touch(self, name: str, trigger: Event | None) -> None:
+        """Make one workload dirty."""
+        self._note(trigger)
+        self.pending.names.add(name)
+        self._more.set()
+
+    def touch_all(
+        self,
+        trigger: Event | None,
+        *,
+        asked: bool = False,
+        record: bool = True,
+        ticket: Ticket | None = None,
+    ) -> None:
+        """Make everything dirty."""
+        self._note(trigger)
+        batch = self.pending
+        batch.everything = True
+        batch.asked |= asked
+        batch.record |= record
+        if ticket is not None:
+            batch.tickets.append(ticket)
+        self._more.set()
+
+    def _note(self, trigger: Event | None) -> None:
+        if self.pending:
+            self.coalesced += 1
+        if trigger is not None and len(self.pending.triggers) < TRIGGERS_KEPT:
+            if not self.pending.triggers or self.pending.triggers[-1] is not trigger:
+                self.pending.triggers.append(trigger)
+
+    async def wait(self, timeout: float | None) -> None:
+        """Return when something is dirty, or after `timeout` seconds (None: only then)."""
+        with anyio.move_on_after(timeout):
+            while not self.pending:
+                self._more = anyio.Event()
+                await self._more.wait()
+
+    def take(self) -> Batch:
+        """Return what is dirty and begin anew."""
+        batch, self.pending = self.pending, Batch()
+        return batch

@@ -1,0 +1,431 @@
+"""The reconciler: single-flight runs over what is dirty, until nothing is.
+
+Owns the order of runs, the desired state in force, and where each workload stands. It sees ports, facts and plans;
+what a step does is the handlers' business, what may be done the policies'.
+
+    trigger -> Queue -> run (async lock, then file lock) -> Converger per workload -> RunReport
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from eventd.core.actions import STARTS, Verify
+from eventd.core.desired import Desired, UnitRole, Workload
+from eventd.core.diagnostics import errors
+from eventd.core.errors import EventdError
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
+from eventd.core.facts import unit as as_unit
+from eventd.core.plan import Context
+from eventd.core.report import (
+    Outcome,
+    RunReport,
+    RunResult,
+    Standing,
+    WorkloadReport,
+    WorkloadState,
+    overall,
+)
+from eventd.runtime.converge import Converger, draft
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.host import Host
+from eventd.runtime.index import Index
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.runtime.transaction import Transaction
+
+REVISION = FactKey(FactKind.REVISION)
+FETCH = FactKey(FactKind.FETCH)
+SHUTDOWN = FactKey(FactKind.SHUTDOWN)
+NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+LOCK_TIMEOUT = 600.0
+"""Seconds to wait for another eventd process on this host to finish its run."""
+
+Load = Callable[[str], Awaitable[Desired]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of live progress."""
+
+    run: int
+    workload: str
+    step: str
+    state: str
+    """begin, end or failed."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the daemon started."""
+
+    runs: int = 0
+    runs_failed: int = 0
+    contended: int = 0
+    """Triggers that came while a run was on, and got the following one."""
+    checks: int = 0
+    """Looks at dirty workloads that found nothing to do."""
+    workload_failures: int = 0
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """See the module."""
+
+    host: Host
+    dispatcher: Dispatcher
+    ledger: Ledger
+    converger: Converger
+    index: Index
+    context: Context
+    load: Load
+    concurrency: int = 8
+    wall: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+    queue: Queue = field(default_factory=Queue)
+    failures: Failures = field(default_factory=Failures)
+    counters: Counters = field(default_factory=Counters)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    desired: Desired | None = None
+    load_error: EventdError | None = None
+    current: RunReport | None = None
+    last: RunReport | None = None
+    stopping: bool = False
+    listeners: list[Callable[[Progress], None]] = field(default_factory=list)
+    changed: list[Callable[[], None]] = field(default_factory=list)
+    """Called after each look at the host, for STATUS= and metrics."""
+    _interrupt: anyio.Event = field(default_factory=anyio.Event)
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def start(self) -> None:
+        """Begin to listen to facts; runs begin with `serve`."""
+        self.index.start()
+        self.dispatcher.facts.watch((REVISION,), self._on_revision)
+
+    def known(self, name: str) -> bool:
+        """Tell whether `name` is a workload that is wanted here or recorded."""
+        wanted = self.desired is not None and name in self.desired.workloads
+        return wanted or name in self.ledger.records.workloads
+
+    def dirty(self, name: str) -> None:
+        """One of its facts changed."""
+        self._note_contention()
+        self.queue.touch(name, self.dispatcher.current)
+
+    def woken(self, name: str) -> None:
+        """A fact that it waits for, or failed on, changed."""
+        self.failures.wake(name)
+        self.dirty(name)
+
+    def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
+        """Ask for a run over everything; `asked` gives what gave up another chance."""
+        self._note_contention()
+        self.queue.touch_all(trigger, asked=asked, ticket=ticket)
+
+    async def serve(self) -> None:
+        """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
+        while True:
+            due = self.failures.next_retry()
+            await self.queue.wait(None if due is None else max(0.0, due - anyio.current_time()))
+            if self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True:
+                await self._until_allowed()
+            for name in self.failures.take_due(anyio.current_time()):
+                self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
+            batch = self.queue.take()
+            if batch:
+                await self.run(batch)
+
+    async def drain(self, grace: float) -> None:
+        """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
+        self.stopping = True
+        self._interrupt.set()
+        with anyio.move_on_after(grace):
+            await self._lock.acquire()
+            self._lock.release()
+
+    async def run(self, batch: Batch) -> RunReport | None:
+        """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
+        async with self._lock:
+            self._interrupt = anyio.Event()
+            if batch.asked:
+                self.failures.forget_all()
+            await self._load_wanted()
+            names = self._names(batch)
+            todo = [name for name in names if self._has_work(name, batch)]
+            if not todo and not batch.record:
+                self.counters.checks += 1
+                for name in names:
+                    self._stand(name, None)
+                self._tell()
+                return None
+            await self.host.lock.acquire(timeout=LOCK_TIMEOUT)
+            try:
+                return await self._locked_run(batch, names, todo)
+            finally:
+                self.host.lock.release()
+
+    async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
+        commit = self.desired.commit if self.desired else ""
+        started = self.wall()
+        triggers = tuple(batch.triggers)
+        text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
+        number = await self.host.store.begin_run(started, commit, text)
+        joined = max(0, len(batch.tickets) - 1)
+        self.current = RunReport(number, started, commit, triggers, joined=joined)
+        self.counters.runs += 1
+        for ticket in batch.tickets:
+            ticket.run = number
+            ticket.started.set()
+        self._tell()
+        reports = {name: self._stand(name, None) for name in names if name not in todo}
+        limiter = anyio.CapacityLimiter(self.concurrency)
+
+        async def one(name: str) -> None:
+            async with limiter:
+                reports[name] = await self._converge(name, number, batch)
+
+        async with anyio.create_task_group() as group:
+            for name in todo:
+                group.start_soon(one, name)
+        report = self._close(batch, reports)
+        await self.host.store.end_run(report)
+        self.current, self.last = None, report
+        for ticket in batch.tickets:
+            ticket.report = report
+            ticket.done.set()
+        self._tell()
+        return report
+
+    def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
+        assert self.current is not None
+        error = self._general_error() if batch.everything else ""
+        rows = tuple(reports[name] for name in sorted(reports))
+        result = overall([row.outcome for row in rows], error=bool(error))
+        self.counters.runs_failed += result is RunResult.FAILED
+        self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
+        return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
+
+    async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
+        workload = self._workload(name)
+        standing = self.standings.setdefault(name, Standing(since=self.wall()))
+        standing.state = WorkloadState.APPLYING
+
+        def progress(step: str, state: str) -> None:
+            standing.step = step if state == "begin" else ""
+            if step == "verify":
+                standing.state = WorkloadState.VERIFYING
+            for listener in self.listeners:
+                listener(Progress(run, name, step, state))
+
+        tx = Transaction(
+            run=run,
+            workload=name,
+            commit=self.desired.commit if self.desired else "",
+            host=self.host,
+            ledger=self.ledger,
+            facts=self.dispatcher.facts,
+            emit=self.dispatcher.emit,
+            layout=self.context.layout,
+            owner_uid=self.context.owner_uid,
+            interrupt=self._interrupt,
+            progress=progress,
+            now=self.wall,
+        )
+        if workload is not None:
+            units = {u.name for u in workload.units} | set(self.ledger.records.units.get(name, {}))
+            self.host.user_managers.watch(name, frozenset(units))
+        if self._repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
+            report = WorkloadReport(
+                name,
+                Outcome.FAILED,
+                "crash-looping",
+                f"its units failed again and again after they had come up ({HEALS} repairs in {FORGET:g} s)",
+                "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
+            )
+        else:
+            report = await self.converger.converge(
+                tx, workload, asked=batch.asked, starts_allowed=self._starts_allowed(name, workload)
+            )
+        digest = workload.digest if workload else ""
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
+            self.index.wake_on(name, self._wakes(name))
+        return self._stand(name, report)
+
+    def _stand(self, name: str, report: WorkloadReport | None) -> WorkloadReport:
+        """Set where a workload stands after a look at it; return what a run says of it."""
+        standing, row, retry = self._judge(name, report)
+        before = self.standings.get(name)
+        standing.since = self.wall()
+        if before is not None and before.state is standing.state and before.reason == standing.reason:
+            standing.since = before.since
+        if retry is not None:
+            standing.retry_at = self.wall() + max(0.0, retry - anyio.current_time())
+        self.standings[name] = standing
+        return row
+
+    def _judge(
+        self, name: str, report: WorkloadReport | None
+    ) -> tuple[Standing, WorkloadReport, float | None]:
+        refused = self.desired.refused.get(name) if self.desired else None
+        if refused is not None:
+            first = next(iter(errors(refused)), refused[0])
+            row = WorkloadReport(name, Outcome.REFUSED, first.code or "refused", str(first), first.hint)
+            return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row, None
+        workload = self._workload(name)
+        if workload is None and (report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED)):
+            row = report or WorkloadReport(name, Outcome.UNCHANGED)
+            message = "it left the repository; its account and data are kept"
+            return Standing(WorkloadState.REMOVED, message=message), row, None
+        if report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED):
+            down = self._down(name, workload)
+            failure = self.failures.rows.get(name)
+            if workload is not None and failure is not None and failure.digest == workload.digest:
+                if not down and self._is_verified(name, workload):
+                    self.failures.clear(name)
+                    self.index.wake_on(name, ())
+                else:
+                    report = failure.report
+            if report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED):
+                row = report or WorkloadReport(name, Outcome.UNCHANGED)
+                if not down:
+                    return Standing(WorkloadState.CONVERGED), row, None
+                reason, message = down
+                state = WorkloadState.PENDING if reason == "starting" else WorkloadState.FAILED
+                if state is WorkloadState.FAILED:
+                    row = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
+                return Standing(state, 0.0, reason, message), row, None
+        failure = self.failures.rows.get(name)
+        retry = failure.retry_at if failure else None
+        state = {
+            Outcome.HELD: WorkloadState.HELD,
+            Outcome.SUPERSEDED: WorkloadState.PENDING,
+        }.get(report.outcome, WorkloadState.FAILED)
+        standing = Standing(
+            state,
+            0.0,
+            report.reason,
+            report.message,
+            report.hint,
+            report.log,
+            report.waits_for,
+            failing_unit=report.failing_unit,
+        )
+        return standing, report, retry if state is WorkloadState.FAILED else None
+
+    def _down(self, name: str, workload: Workload | None) -> tuple[str, str] | None:
+        """Return why a workload with an empty plan is not up all the same, or None."""
+        for wanted in workload.units if workload else ():
+            if wanted.role is not UnitRole.RUNNING:
+                continue
+            state = as_unit(self.dispatcher.facts.get(FactKey(FactKind.UNIT, wanted.name, name)))
+            if state is None or state.up:
+                if state is None:
+                    return "starting", f"{wanted.name} has not been read yet"
+                continue
+            if state.auto_restarting:
+                return (
+                    "crash-looping",
+                    f"{wanted.name} exited ({state.result}, status {state.exec_status}) and systemd restarts it"
+                    f" ({state.restarts} restarts)",
+                )
+            return "starting", f"{wanted.name} is {state.active} ({state.sub})"
+        return None
+
+    def _is_verified(self, name: str, workload: Workload) -> bool:
+        record = self.ledger.records.workloads.get(name)
+        return record is not None and record.verified_digest == workload.digest
+
+    def _has_work(self, name: str, batch: Batch) -> bool:
+        if self.desired is None or name in self.desired.refused:
+            return False
+        workload = self._workload(name)
+        seen = self.converger.view.of(name, workload)
+        context = replace(self.context, asked=batch.asked)
+        actions = draft(name, workload, seen, self.ledger.records, context)
+        if workload is None or self._starts_allowed(name, workload):
+            return bool(actions)
+        return any(not isinstance(a, (*STARTS, Verify)) for a in actions)
+
+    def _starts_allowed(self, name: str, workload: Workload | None) -> bool:
+        if workload is None:
+            return True
+        now = anyio.current_time()
+        if self.failures.may_start(name, workload.digest, now):
+            return True
+        return self._down(name, workload) is None
+
+    def _repairs(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether this run starts again what was verified and failed by itself."""
+        if workload is None or not self._is_verified(name, workload):
+            return False
+        seen = self.converger.view.of(name, workload)
+        return any(s.active is ActiveState.FAILED for s in seen.units.values())
+
+    def _workload(self, name: str) -> Workload | None:
+        return self.desired.workloads.get(name) if self.desired else None
+
+    def _names(self, batch: Batch) -> list[str]:
+        if self.desired is None:
+            return []
+        if not batch.everything:
+            return sorted(name for name in batch.names if self.known(name) or name in self.desired.refused)
+        left = (n for n, r in self.ledger.records.workloads.items() if not r.retained)
+        return sorted({*self.desired.workloads, *self.desired.refused, *left})
+
+    def _wakes(self, name: str) -> Sequence[FactKey]:
+        return NETWORK, FactKey(FactKind.MANAGER, name)
+
+    def _general_error(self) -> str:
+        if self.load_error is not None:
+            return str(self.load_error)
+        failure = self.dispatcher.facts.get(FETCH)
+        if isinstance(failure, FetchFailure):
+            return failure.message
+        wrong = errors(self.desired.diagnostics) if self.desired else ()
+        return str(wrong[0]) if wrong else ""
+
+    async def _load_wanted(self) -> None:
+        wanted = self.dispatcher.facts.get(REVISION)
+        if not isinstance(wanted, str) or (self.desired is not None and self.desired.commit == wanted):
+            return
+        try:
+            self.desired = await self.load(wanted)
+            self.load_error = None
+        except EventdError as error:
+            self.load_error = error
+
+    def reload_desired(self) -> None:
+        """Forget the desired state, so that the next run makes it anew (transforms or rules changed)."""
+        if self.desired is not None:
+            self.desired = replace(self.desired, commit="")
+
+    def _on_revision(self, _key: FactKey) -> None:
+        self._interrupt.set()
+        self.request(self.dispatcher.current, asked=False)
+
+    def _note_contention(self) -> None:
+        if self.current is not None:
+            self.counters.contended += 1
+
+    async def _until_allowed(self) -> None:
+        """A shutdown has been announced (or the daemon drains): nothing new begins until it is called off."""
+        changed = anyio.Event()
+        stop = self.dispatcher.facts.watch((SHUTDOWN,), lambda _key: changed.set())
+        try:
+            while self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True:
+                await changed.wait()
+                changed = anyio.Event()
+        finally:
+            stop()
+
+    def _tell(self) -> None:
+        for listener in self.changed:
+            listener()
