@@ -199,8 +199,9 @@ class Machine:
     def session(self, user: str) -> Iterator[str]:
         """Keep a user logged in (a PAM session that logind knows); yields the id of the session."""
         unit = f"test-session-{time.monotonic_ns()}"
-        options = ["-p", "PAMName=login", "-p", f"User={user}", "-p", "Type=exec", "-q", f"--unit={unit}"]
-        self.run(["systemd-run", *options, "sh", "-c", 'echo "session=$XDG_SESSION_ID" >&2; exec sleep infinity'])
+        # Without a terminal pam_systemd would call it a background session, which is nobody logged in.
+        options = ["-p", "PAMName=login", "-p", f"User={user}", "-p", "Environment=XDG_SESSION_CLASS=user"]
+        self.run(["systemd-run", *options, "-p", "Type=exec", "-q", f"--unit={unit}", "sleep", "infinity"])
         try:
             pid = self.run(["systemctl", "show", "-P", "MainPID", unit]).stdout.strip()
             yield Path(self.read(f"/proc/{pid}/cgroup").strip()).name.removeprefix("session-").removesuffix(".scope")

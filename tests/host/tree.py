@@ -6,9 +6,11 @@ keyed by a hash of both: change either and the next run builds a new one. `layer
 The mirror is the one that this machine's apt uses (or `EVENTD_HOST_MIRROR`).
 """
 
+import contextlib
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -34,7 +36,16 @@ _DISABLED: Final = (
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
     "netavark-dhcp-proxy.service", "netavark-dhcp-proxy.socket",
 )  # fmt: skip
-_MASKED: Final = ("console-getty.service", "systemd-firstboot.service", "systemd-homed.service")
+_MASKED: Final = (
+    "console-getty.service", "systemd-firstboot.service",
+    # Kernel file systems that nothing here uses. PID 1 looks at no more than five changes of the mount table in a
+    # second, so that mounting all of these makes every boot a second longer.
+    "dev-hugepages.mount", "dev-mqueue.mount", "run-lock.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount",
+    "var-lib-machines.mount",
+    # A container has no modules to load.
+    "modprobe@.service", "systemd-modules-load.service", "kmod-static-nodes.service",
+)  # fmt: skip
 
 # Each file of the customisation, and why.
 _FILES: Final = {
@@ -52,30 +63,32 @@ _FILES: Final = {
     "etc/systemd/system.conf.d/50-test-host.conf": "[Manager]\nDefaultTimeoutStopSec=15s\n",
 }  # fmt: skip
 
-# Two images of the same bytes and different identity, so that an update is one.
+# Two images of the same bytes and different identity, so that an update is one. There is only /bin in them: their
+# files belong to the host's root, which is nobody in a rootless container's user namespace, so that the kernel cannot
+# copy up a folder of theirs to write in it. What is not there (/etc, /tmp, mount points), podman makes, owned by the
+# container's root.
 _IMAGES: Final = r"""
-set -e
-mkdir -p /tmp/image/bin /tmp/image/etc /tmp/image/tmp /tmp/image/proc /tmp/image/sys /tmp/image/dev /tmp/image/run
+mkdir -p /tmp/image/bin
 cp /usr/bin/busybox /tmp/image/bin/busybox
 for applet in $(busybox --list); do
     [ "$applet" = busybox ] || ln -s busybox "/tmp/image/bin/$applet"
 done
-echo 'root:x:0:0:root:/:/bin/sh' > /tmp/image/etc/passwd
 tar -C /tmp/image -cf /tmp/image.tar .
 store() { podman --root /usr/lib/containers/storage --runroot /tmp/runroot --storage-driver overlay "$@"; }
 for tag in 1 2; do
     store import --quiet --change 'CMD ["/bin/sh"]' --change ENV=PATH=/bin --change "LABEL test.host.tag=$tag" \
         /tmp/image.tar "localhost/busybox:$tag"
 done
-chmod -R a+rX /usr/lib/containers/storage
+chmod -R a+rX /usr/lib/containers
 rm -rf /tmp/image /tmp/image.tar /tmp/runroot /var/lib/containers/*
 """
 
 _FINISH: Final = rf"""
-set -e
 systemctl disable {" ".join(_DISABLED)}
 systemctl mask {" ".join(_MASKED)}
 rm -f /etc/systemd/user/sockets.target.wants/*       # gpg-agent and friends for every user manager
+journalctl --update-catalog                         # what the first boot after an update does: done here, once
+/usr/lib/systemd/systemd-update-done
 rm -f /etc/machine-id /var/lib/dbus/machine-id       # each host gets its own
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 install -d -m 2755 -g systemd-journal /var/log/journal
@@ -130,31 +143,36 @@ def chroot(layers: list[Path], script: str, *, timeout: float, upper: Path | Non
     """Run a shell script in a tree: in place, or with what it changes kept in the folder `upper`.
 
     `layers` are lowest first. In a mount namespace of its own, so that nothing stays mounted whatever
-    happens; the tree is a mount point in it because podman's image unpacking remounts `/`.
+    happens; the tree is a mount point in it because podman's image unpacking remounts `/`. The script is bash's,
+    with `-euo pipefail`.
     """
-    if upper is None:
-        (target,) = layers
-        mount = f"mount --bind {target} {target}"
-    else:
-        target = upper / "merged"
-        for name in ("diff", "work", "merged"):
-            (upper / name).mkdir(exist_ok=True)
-        lower = ":".join(str(path) for path in reversed(layers))
-        mount = f"mount -t overlay tree -o lowerdir={lower},upperdir={upper}/diff,workdir={upper}/work {target}"
-    steps = f"""
-        set -e
-        {mount}
-        mount -t proc proc {target}/proc
-        mount -t sysfs sys {target}/sys
-        mount -t cgroup2 cgroup {target}/sys/fs/cgroup
-        exec chroot {target} /bin/bash -euo pipefail -s
-    """
-    return outer.checked(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", steps],
-        timeout=timeout,
-        stdin=script,
-        env={"HOME": "/root"},
-    )
+    with contextlib.ExitStack() as stack:
+        if upper is None:
+            (target,) = layers
+            mount = f"mount --bind {target} {target}"
+        else:
+            prefix = f".{upper.name.lstrip('.')}.work"  # beside it: the work folder must be on the same file system
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=upper.parent)))
+            target = scratch / "merged"
+            for path in (scratch / "work", target):
+                path.mkdir()
+            lower = ":".join(str(path) for path in reversed(layers))
+            options = f"lowerdir={lower},upperdir={upper},workdir={scratch}/work"
+            mount = f"mount -t overlay tree -o {options} {target}"
+        steps = f"""
+            set -e
+            {mount}
+            mount -t proc proc {target}/proc
+            mount -t sysfs sys {target}/sys
+            mount -t cgroup2 cgroup {target}/sys/fs/cgroup
+            exec chroot {target} /bin/bash -euo pipefail -s
+        """
+        return outer.checked(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", steps],
+            timeout=timeout,
+            stdin=script,
+            env={"HOME": "/root"},
+        )
 
 
 def mirror() -> str:
