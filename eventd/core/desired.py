@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from eventd.core.diagnostics import Diagnostic
 
@@ -32,7 +31,7 @@ class Tree:
     commit: str
     """Full object id; `""` for a plain directory."""
     files: Mapping[str, TreeFile]
-    refused: Mapping[str, str] = MappingProxyType({})
+    refused: Mapping[str, str] = field(default_factory=dict)
     """Path -> why ("symlink", "submodule", "larger than 1 MiB", …)."""
 
 
@@ -172,3 +171,6 @@ class Desired:
     """Workloads that are in the repository and have errors: left exactly as they are on the host."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """Findings about no single workload, and warnings. An error here fails the run."""
+    partial: bool = False
+    """A part of the repository that may define workloads could not be read (a symlink or submodule in its place):
+    a workload that is missing here may still be in it, so none may be removed on account of this."""

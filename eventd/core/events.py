@@ -81,7 +81,7 @@ class Event:
     """Seconds since the epoch, for people."""
     scope: str = ""
     """The workload (user) whose manager said it; empty for the system."""
-    attributes: Mapping[str, Attribute] = field(default=NO_ATTRIBUTES)
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
 class Emit(Protocol):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_USER = 32
 """utmp and useradd(8): longer names are cut off or refused."""
@@ -41,11 +44,11 @@ DISTRIBUTION = frozenset(
         *("proxy", "shutdown", "uucp", "www-data", "tss", "uuidd", "chrony", "rpc", "rpcuser"),
     },
 )
-"""Accounts of Debian's base-passwd and Fedora's setup: a host may have them already, and eventd adopts none."""
+"""Accounts of Debian's base-passwd and Fedora's setup: a host may have them, and eventd adopts none."""
 
 
 def user_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | None:
-    """Return (code, sentence) if no workload may have this name, by useradd(8) and what is protected; else None."""
+    """Return (code, sentence) if no workload may have this name: useradd(8), or an account to protect."""
     if not name:
         return "bad-name", "the name is empty"
     if len(name) > MAX_USER:
@@ -53,9 +56,7 @@ def user_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | 
     if name.isdigit():
         return "bad-name", f"{name!r} is all digits, which tools take for a uid"
     if not _USER.fullmatch(name):
-        return "bad-name", (
-            f"{name!r} is not a Linux user name: a small letter or _ first, then small letters, digits, _ and -"
-        )
+        return "bad-name", (f"{name!r} is not a Linux user name: a-z or _ first, then a-z, 0-9, _ and -")
     if name in RESERVED or name.startswith(RESERVED_PREFIXES):
         return "reserved-name", f"{name!r} is the name of a system account"
     if name in protected:

@@ -1,0 +1,219 @@
+"""`workload.toml` and `hosts/<hostname>.toml`: TOML to values, every mistake with its place and key path.
+
+Pure. Predicates (`requires`, `expect`) and the update schedule stay text: who understands them checks them.
+Layers, each over the one before: the host's defaults, `workload.toml`, `[workload.NAME]` of the host's file.
+Next: `eventd.core.assemble`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
+from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.durations import parse_duration
+from eventd.core.names import did_you_mean
+from eventd.core.toml_lines import Path, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
+    "": ("transform", "requires", "manual"),
+    "health": ("expect", "deadline", "grace", "on_failure"),
+    "update": ("schedule",),
+    "remove": ("data",),
+}
+"""Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
+HOST_KEYS = ("workloads", "exclude", "workload")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of one workload, and where those that are checked later were written."""
+
+    values: WorkloadOptions = field(default_factory=WorkloadOptions)
+    manual: tuple[Located, ...] = ()
+    transform: Located | None = None
+    explicit_requires: bool = False
+    """Written down, be it as an empty list: the host's default requirements do not apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """`hosts/<hostname>.toml`: which workloads run on this host, and with what overrides."""
+
+    workloads: tuple[Located, ...] | None = None
+    """None: all."""
+    exclude: tuple[Located, ...] = ()
+    overrides: Mapping[str, _Table] = field(default_factory=dict)
+
+    def selects(self, name: str) -> bool:
+        """Tell whether the workload is for this host."""
+        if self.workloads is not None:
+            return name in {each.text for each in self.workloads}
+        return name not in {each.text for each in self.exclude}
+
+    def override(self, name: str, options: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
+        """Return the options with this host's overrides for the workload, and what is wrong with those."""
+        table = self.overrides.get(name)
+        return _read_options(table, options) if table else (options, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of a document, with the means to say where its keys are."""
+
+    file: str
+    data: Mapping[str, Any]
+    lines: Mapping[Path, int]
+    path: Path = ()
+
+    def line(self, *keys: str | int) -> int:
+        return self.lines.get((*self.path, *keys), 0)
+
+    def error(self, code: str, message: str, *keys: str, hint: str = "") -> Diagnostic:
+        dotted = ".".join(str(part) for part in (*self.path, *keys))
+        return Diagnostic(Severity.ERROR, self.file, self.line(*keys), dotted, message, hint, code)
+
+    def below(self, key: str) -> _Table:
+        return _Table(self.file, self.data[key], self.lines, (*self.path, key))
+
+
+def parse_options(content: bytes, file: str, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
+    """Read a `workload.toml` over `base`. What is wrong leaves the value of `base`."""
+    table = _load(content, file)
+    return (base, (table,)) if isinstance(table, Diagnostic) else _read_options(table, base)
+
+
+def parse_host(content: bytes, file: str) -> tuple[HostFile, tuple[Diagnostic, ...]]:
+    """Read a `hosts/<hostname>.toml`. If there is any error, nothing in the result may be relied upon."""
+    table = _load(content, file)
+    if isinstance(table, Diagnostic):
+        return HostFile(), (table,)
+    found = _unknown(table, HOST_KEYS)
+    workloads = _texts(table, "workloads", found) if "workloads" in table.data else None
+    exclude = _texts(table, "exclude", found) or ()
+    if workloads is not None and exclude:
+        found.append(
+            table.error(
+                "bad-value", "workloads and exclude are both given", "exclude", hint="keep one of them"
+            )
+        )
+    overrides: dict[str, _Table] = {}
+    if (section := _subtable(table, "workload", found)) is not None:
+        for name in section.data:
+            if (override := _subtable(section, name, found)) is not None:
+                overrides[name] = override
+                found.extend(_read_options(override, Options())[1])
+    return HostFile(workloads, exclude, overrides), tuple(found)
+
+
+def _load(content: bytes, file: str) -> _Table | Diagnostic:
+    try:
+        text = content.decode().replace("\r\n", "\n")
+        return _Table(file, tomllib.loads(text), locate(text))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return Diagnostic(Severity.ERROR, file, line, "", "the line is not UTF-8", "", "not-utf-8")
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\s*\(at line (\d+), column \d+\)$", str(error))
+        message = str(error)[: place.start()] if place else str(error).removesuffix(" (at end of document)")
+        line = int(place[1]) if place else content.count(b"\n") + 1
+        return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {message}", "", "bad-toml")
+
+
+def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
+    found = _unknown(table, (*OPTION_KEYS[""], *filter(None, OPTION_KEYS)))
+    values: dict[str, Any] = {}
+    transform, manual, explicit = base.transform, base.manual, base.explicit_requires
+    if (text := _text(table, "transform", found)) is not None:
+        transform = text
+        values["transform"] = text.text
+    if (texts := _texts(table, "requires", found)) is not None:
+        values["requires"] = texts
+        explicit = True
+    if (texts := _texts(table, "manual", found)) is not None:
+        manual = texts
+        values["manual"] = frozenset(each.text for each in texts)
+    if (health := _section(table, "health", found)) is not None:
+        if (texts := _texts(health, "expect", found)) is not None:
+            values["expect"] = texts
+        for key in ("deadline", "grace"):
+            if key in health.data:
+                try:
+                    values[key] = parse_duration(health.data[key])
+                except ValueError as error:
+                    found.append(health.error("bad-duration", str(error), key, hint='write "90s" or "2min"'))
+        if values.get("deadline") == 0:
+            found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
+        if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
+            values["on_failure"] = OnFailure(choice)
+    if (update := _section(table, "update", found)) is not None and (
+        place := _text(update, "schedule", found)
+    ) is not None:
+        values["update_schedule"] = place.text
+    if (remove := _section(table, "remove", found)) is not None and (
+        choice := _choice(remove, "data", tuple(RemoveData), found)
+    ) is not None:
+        values["remove_data"] = RemoveData(choice)
+    return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
+
+
+def _unknown(table: _Table, known: tuple[str, ...]) -> list[Diagnostic]:
+    return [
+        table.error("unknown-option", f"{key} is not an option here", key, hint=did_you_mean(key, known))
+        for key in table.data
+        if key not in known
+    ]
+
+
+def _subtable(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
+    if key not in table.data:
+        return None
+    if not isinstance(table.data[key], dict):
+        found.append(table.error("wrong-type", f"{key} has to be a table", key))
+        return None
+    return table.below(key)
+
+
+def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
+    section = _subtable(table, key, found)
+    if section is not None:
+        found.extend(_unknown(section, OPTION_KEYS[key]))
+    return section
+
+
+def _text(table: _Table, key: str, found: list[Diagnostic]) -> Located | None:
+    if key not in table.data:
+        return None
+    value = table.data[key]
+    if not isinstance(value, str):
+        found.append(table.error("wrong-type", f"{key} has to be a text in quotes", key))
+        return None
+    return Located(value, table.file, table.line(key))
+
+
+def _texts(table: _Table, key: str, found: list[Diagnostic]) -> tuple[Located, ...] | None:
+    """Return a list of texts; one text alone is a list of one."""
+    if key not in table.data:
+        return None
+    value = table.data[key]
+    if isinstance(value, str):
+        return (Located(value, table.file, table.line(key)),)
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        found.append(table.error("wrong-type", f"{key} has to be a list of texts in quotes", key))
+        return None
+    return tuple(Located(each, table.file, table.line(key, index)) for index, each in enumerate(value))
+
+
+def _choice(table: _Table, key: str, choices: tuple[str, ...], found: list[Diagnostic]) -> str | None:
+    text = _text(table, key, found)
+    if text is None or text.text in choices:
+        return text.text if text else None
+    hint = did_you_mean(text.text, choices)
+    found.append(table.error("bad-value", f"{key} cannot be {text.text!r}", key, hint=hint))
+    return None
