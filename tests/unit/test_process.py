@@ -113,7 +113,7 @@ async def test_the_deadline_kills_the_whole_group(tmp_path: Path) -> None:
 
 
 async def test_a_grandchild_left_behind_does_not_hold_the_answer() -> None:
-    """A background child that keeps the pipes open is killed when the command ends: the answer is not late."""
+    """A background child that keeps the pipes open is killed when it ends: the answer is not late."""
     begun = time.monotonic()
     done = await process.run(["sh", "-c", "sleep 60 & echo $!"], timeout=5)
     assert time.monotonic() - begun < 2
