@@ -1,0 +1,456 @@
+"""A connection to a D-Bus bus: calls with deadlines, and signals in the order in which they came.
+
+The only module that imports a D-Bus library: dbus-fast, or with EVENTD_DBUS=dbus_next its ancestor dbus-next.
+It uses what both have: messages in and out. Proxies, introspection and the libraries' own bookkeeping of
+replies stay unused, because a cancelled call leaves its reply handler behind in both, and dbus-next never
+ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
+
+Facts on which everything above relies:
+
+- Order is total. A bus delivers what one sender sends to one receiver in the order of sending, replies and
+  signals alike, and a peer takes the values when it sends. So of two messages the later one is newer,
+  whichever kind they are. That holds only for those who look at messages *as they come*: a task that awaits a
+  reply runs later, when more signals may have been handled. Therefore `call` takes `apply`, which is run at
+  the reply's place in the order.
+- A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
+  all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
+  comes from that name's owner; `track` follows the owner.
+- File descriptors are not negotiated: the bus then withholds messages that carry some, so none can leak from
+  an unread reply or into a child.
+- A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from eventd.adapters.dbus_errors import translate
+from eventd.adapters.peer_socket import PeerSocket
+from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
+
+if TYPE_CHECKING:
+    import socket
+
+LIBRARY = os.environ.get("EVENTD_DBUS", "dbus_fast")
+if TYPE_CHECKING or LIBRARY == "dbus_fast":
+    from dbus_fast import Message, MessageType, Variant
+    from dbus_fast.aio import MessageBus
+    from dbus_fast.auth import AuthExternal
+    from dbus_fast.errors import AuthError, InvalidAddressError
+    from dbus_fast.unpack import unpack_variants as unwrap
+elif LIBRARY == "dbus_next":
+    from dbus_next import Message, MessageType, Variant
+    from dbus_next.aio import MessageBus
+    from dbus_next.auth import AuthExternal
+    from dbus_next.errors import AuthError, InvalidAddressError
+
+    def unwrap(data: Any) -> Any:
+        """Take the values out of their variants, at every level."""
+        match data:
+            case Variant():
+                return unwrap(data.value)
+            case dict():
+                return {key: unwrap(value) for key, value in data.items()}
+            case list():
+                return [unwrap(value) for value in data]
+        return data
+else:
+    raise ImportError(f"EVENTD_DBUS={LIBRARY}: known are dbus_fast and dbus_next")
+
+DBUS = "org.freedesktop.DBus"
+DBUS_PATH = "/org/freedesktop/DBus"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+CALL_TIMEOUT = 25.0
+"""Seconds, for a call whose caller has no better idea: what libdbus takes."""
+
+_log = logging.getLogger(__name__)
+
+
+class Signal(NamedTuple):
+    """A signal, with the variants of its body unwrapped."""
+
+    sender: str
+    path: str
+    interface: str
+    member: str
+    body: Sequence[Any]
+
+
+SignalHandler: TypeAlias = Callable[[Signal], None]
+OwnerHandler: TypeAlias = Callable[[str], None]
+Apply: TypeAlias = Callable[[Sequence[Any]], None]
+
+
+class _Pending(NamedTuple):
+    future: asyncio.Future[Sequence[Any]]
+    what: str
+    apply: Apply | None
+
+
+class _External(AuthExternal):
+    """AUTH EXTERNAL (D-Bus specification) in the name of the uid that the socket was connected as."""
+
+    def __init__(self, uid: int) -> None:
+        super().__init__()
+        self._as_uid = uid
+
+    def _authentication_start(self, negotiate_unix_fd: bool = False) -> str:  # noqa: FBT001, FBT002
+        self.negotiate_unix_fd = negotiate_unix_fd
+        return f"AUTH EXTERNAL {str(self._as_uid).encode().hex()}"
+
+
+class _Connection(MessageBus):
+    """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
+
+    def __init__(self, address: str, uid: int | None) -> None:
+        self._as_uid = uid  # first, since dbus-next connects in its constructor
+        self._own: list[tuple[PeerSocket, Any]] = []
+        super().__init__(bus_address=address, auth=_External(os.geteuid() if uid is None else uid))
+
+    def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
+        if "path" in options:
+            address = options["path"]
+        elif "abstract" in options:
+            address = "\0" + options["abstract"]
+        else:
+            raise InvalidAddressError("only unix:path= and unix:abstract= are known")
+        sock = PeerSocket(self._as_uid)
+        stream = sock.makefile("rwb")
+        self._own.append((sock, stream))
+        return sock, stream, address
+
+    def _create_socket_for_transport(self, transport: str, options: dict[str, str]) -> Any:  # type: ignore[override]
+        """dbus-fast: called by connect(), which then connects it."""
+        if transport != "unix":
+            raise InvalidAddressError(f"the transport {transport} is not supported")
+        return self._open(options)
+
+    def _setup_socket(self) -> None:
+        """dbus-next: called by the constructor."""
+        error: Exception = InvalidAddressError("no usable address")
+        for transport, options in self._bus_address:
+            sock, stream, address = self._create_socket_for_transport(transport, options)
+            try:
+                sock.connect(address)
+            except (OSError, EventdError) as failed:
+                error = failed
+                self.dispose()
+                continue
+            self._sock, self._stream, self._fd = sock, stream, sock.fileno()
+            return
+        raise error
+
+    def dispose(self) -> None:
+        """Close what an attempt to connect has left open; for a connection that never came to be."""
+        loop = asyncio.get_running_loop()
+        for sock, stream in self._own:
+            if sock.fileno() >= 0:
+                loop.remove_reader(sock)
+                loop.remove_writer(sock)
+            stream.close()
+            sock.close()
+        self._own.clear()
+
+
+class Bus:
+    """One connection, from `connect` until it is lost or closed. Use from the loop's thread."""
+
+    def __init__(self, connection: _Connection, address: str) -> None:
+        self._connection = connection
+        self._address = address
+        self._pending: dict[int, _Pending] = {}
+        self._routes: dict[tuple[str, str], list[tuple[str, SignalHandler]]] = {}
+        self._owners: dict[str, str] = {}
+        self._owner_handlers: dict[str, list[OwnerHandler]] = {}
+        self._closed: DisconnectedError | None = None
+        self._on_closed: list[Callable[[], None]] = []
+        connection.add_message_handler(self._handle)
+        self._watching = asyncio.create_task(self._watch(), name=f"dbus {address}")
+
+    @classmethod
+    async def connect(cls, address: str, *, uid: int | None = None, timeout: float = CALL_TIMEOUT) -> Bus:
+        """Connect, authenticate and say Hello.
+
+        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs.
+        Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
+        PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
+        """
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                connection = _Connection.__new__(_Connection)
+                connection.__init__(address, uid)  # type: ignore[misc]
+                await connection.connect()
+        except BaseException as error:
+            if connection is not None:
+                connection.dispose()
+            match error:
+                case TimeoutError():
+                    raise DeadlineError(
+                        f"the bus {address} did not let us in within {timeout:g} s"
+                    ) from error
+                case AuthError():
+                    raise PermanentError(
+                        f"the bus {address} refuses us: {error}", reason="access-denied"
+                    ) from error
+                case InvalidAddressError():
+                    raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error
+                case PermissionError():
+                    raise PermanentError(
+                        f"the bus {address}: {error.strerror}", reason="access-denied"
+                    ) from error
+                case OSError() | EOFError():
+                    raise DisconnectedError(
+                        f"the bus {address}: {error}", reason="bus-unavailable"
+                    ) from error
+            raise
+        return cls(connection, address)
+
+    @property
+    def address(self) -> str:
+        """What it was connected to."""
+        return self._address
+
+    @property
+    def closed(self) -> DisconnectedError | None:
+        """Why the connection is no more, or None while it is."""
+        return self._closed
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call back once when the connection is lost or closed (at once if it is already)."""
+        if self._closed is not None:
+            callback()
+        else:
+            self._on_closed.append(callback)
+
+    def on(self, name: str, interface: str, member: str, handler: SignalHandler) -> Callable[[], None]:
+        """Hand signals of the owner of `name` to `handler`; the result ends that.
+
+        `name` has to be tracked, and the signals asked for with `add_match`. The handler must not raise: if
+        it does, the connection is closed, so that its owner reads everything afresh rather than going on with
+        half a state.
+        """
+        route = self._routes.setdefault((interface, member), [])
+        entry = (name, handler)
+        route.append(entry)
+        return lambda: route.remove(entry)
+
+    async def track(
+        self, name: str, changed: OwnerHandler | None = None, *, timeout: float = CALL_TIMEOUT
+    ) -> str:
+        """Follow the owner of a well-known name; return its unique name, or `""` while there is none.
+
+        `changed(owner)` is called at NameOwnerChanged's place in the order of messages, before signals of the
+        new owner.
+        """
+        if name not in self._owners:
+            self._owners[name] = ""
+            await self.add_match(
+                f"type='signal',sender='{DBUS}',path='{DBUS_PATH}',interface='{DBUS}',"
+                f"member='NameOwnerChanged',arg0='{name}'",
+                timeout=timeout,
+            )
+
+            def known(body: Sequence[Any]) -> None:
+                self._owners[name] = body[0]
+
+            try:
+                await self.call(
+                    DBUS, DBUS_PATH, DBUS, "GetNameOwner", "s", [name], timeout=timeout, apply=known
+                )
+            except DisconnectedError:
+                if self._closed is not None:
+                    raise
+                # NameHasNoOwner; an owner that came since is told by NameOwnerChanged.
+        if changed is not None:
+            self._owner_handlers.setdefault(name, []).append(changed)
+        return self._owners[name]
+
+    def owner(self, name: str) -> str:
+        """Unique name of the owner of a tracked name, `""` if there is none."""
+        return self._owners.get(name, "")
+
+    async def add_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Ask the bus for the signals that a match rule describes (D-Bus specification, "Match rules")."""
+        await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [rule], timeout=timeout)
+
+    async def remove_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Take one `add_match` back."""
+        await self.call(DBUS, DBUS_PATH, DBUS, "RemoveMatch", "s", [rule], timeout=timeout)
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float = CALL_TIMEOUT,
+        apply: Apply | None = None,
+    ) -> Sequence[Any]:
+        """Call a method; return the body of its reply with variants unwrapped.
+
+        `apply(body)` is called at the reply's place in the order of messages, before any later signal is
+        handled; not when the call has been given up by then.
+        Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
+        and DisconnectedError as soon as the connection is lost.
+        """
+        if self._closed is not None:
+            raise self._closed_error()
+        what = f"{member} of {destination}"
+        future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
+        serial = self._connection.next_serial()
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+            serial=serial,
+        )
+        self._pending[serial] = _Pending(future, what, apply)
+        try:
+            # A failed write ends the connection, and that ends the future.
+            self._connection.send(message).add_done_callback(_consume)
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError as error:
+            raise DeadlineError(f"{what}: no answer within {timeout:g} s") from error
+        finally:
+            self._pending.pop(serial, None)
+
+    async def get_all(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        apply: Apply | None = None,
+    ) -> dict[str, Any]:
+        """Return all properties of one interface of an object."""
+        body = await self.call(
+            destination, path, PROPERTIES, "GetAll", "s", [interface], timeout=timeout, apply=apply
+        )
+        properties: dict[str, Any] = body[0]
+        return properties
+
+    async def close(self) -> None:
+        """Close the connection, if it is not closed yet; calls under way end with DisconnectedError."""
+        if self._closed is None:
+            self._down(DisconnectedError(f"the connection to {self._address} was closed", reason="closed"))
+        # The end of file that the shutdown of the socket brings is what lets the library release it.
+        await asyncio.wait({self._watching}, timeout=5.0)
+
+    async def _watch(self) -> None:
+        cause: BaseException | None = None
+        try:
+            await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
+            cause = error
+        lost = DisconnectedError(f"the connection to {self._address} was lost")
+        lost.__cause__ = cause
+        self._down(lost)
+
+    def _down(self, error: DisconnectedError) -> None:
+        if self._closed is not None:
+            return
+        self._closed = error
+        if self._connection.connected:
+            self._connection.disconnect()
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(self._closed_error())
+        callbacks, self._on_closed = self._on_closed, []
+        for callback in callbacks:
+            callback()
+
+    def _closed_error(self) -> DisconnectedError:
+        # A new one each time: an exception collects the traceback of every place that it is raised at.
+        assert self._closed is not None
+        error = DisconnectedError(self._closed.message, reason=self._closed.reason)
+        error.__cause__ = self._closed.__cause__
+        return error
+
+    def _handle(self, message: Message) -> None:
+        try:
+            self._dispatch(message)
+        except Exception as error:  # noqa: BLE001  # any bug of a handler
+            _log.exception(
+                "a handler failed on %s.%s; closing the connection", message.interface, message.member
+            )
+            failed = DisconnectedError(
+                f"a handler of the connection to {self._address} failed", reason="handler-failed"
+            )
+            failed.__cause__ = error
+            self._down(failed)
+
+    def _dispatch(self, message: Message) -> None:
+        if self._closed is not None:
+            return
+        match message.message_type:
+            case MessageType.SIGNAL:
+                self._signal(message)
+            case MessageType.METHOD_RETURN | MessageType.ERROR:
+                pending = self._pending.pop(message.reply_serial, None)
+                if pending is None or pending.future.done():
+                    return  # given up: at its deadline, or cancelled
+                if message.message_type is MessageType.ERROR:
+                    text = str(message.body[0]) if message.body else ""
+                    pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
+                    return
+                body = unwrap(message.body)
+                if pending.apply is not None:
+                    pending.apply(body)
+                pending.future.set_result(body)
+
+    def _signal(self, message: Message) -> None:
+        interface, member, sender = message.interface, message.member, message.sender
+        if sender == DBUS:
+            if member == "NameOwnerChanged" and message.body[0] in self._owners:
+                name, _, owner = message.body
+                self._owners[name] = owner
+                for changed in tuple(self._owner_handlers.get(name, ())):
+                    changed(owner)
+            return
+        route = self._routes.get((interface or "", member or ""))
+        if not route:
+            return
+        signal: Signal | None = None
+        for name, handler in tuple(route):
+            if sender and self._owners.get(name) == sender:
+                if signal is None:
+                    signal = Signal(
+                        sender, message.path or "", interface or "", member or "", unwrap(message.body)
+                    )
+                handler(signal)
+
+
+def _consume(sent: asyncio.Future[None]) -> None:
+    if not sent.cancelled():
+        sent.exception()
+
+
+def system_bus_address() -> str:
+    """DBUS_SYSTEM_BUS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
+    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+
+
+__all__ = [
+    "CALL_TIMEOUT",
+    "DBUS",
+    "LIBRARY",
+    "PROPERTIES",
+    "Apply",
+    "Bus",
+    "Signal",
+    "Variant",
+    "system_bus_address",
+]

@@ -1,0 +1,137 @@
+"""A unix socket that is connected in the name of another user, for one system call.
+
+Owns the change of the effective uid, and nothing about what is spoken on the socket. `eventd.adapters.dbus`
+hands the socket to the D-Bus library.
+
+Why: dbus-daemon refuses uid 0 on a user's bus, and `/run/user/UID` is private to the user. What the
+daemon sees of a client is SO_PEERCRED, which the kernel fills in from the effective uid at connect(2)
+(unix(7)).
+
+How: setresuid(2) as a raw system call. Credentials belong to a thread in the kernel; glibc's wrapper
+broadcasts the change to all threads (nptl(7)), so that a database thread would, for a moment, write as the
+workload. Only the *effective* uid changes. The real and the saved uid stay root's, since kill(2) lets the
+workload's user signal any thread whose real or saved uid is its own; they are also what makes the way back
+always permitted. The window holds one non-blocking connect(2): there is no await in it, and the loop's thread
+runs nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import socket
+import struct
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eventd.core.errors import PermanentError, TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UNCHANGED = ctypes.c_long(-1)
+# asm/unistd.h; on 32-bit machines this is setresuid32.
+_SETRESUID = {
+    ("x86_64", 8): 117,
+    ("aarch64", 8): 147,
+    ("riscv64", 8): 147,
+    ("loongarch64", 8): 147,
+    ("ppc64le", 8): 164,
+    ("s390x", 8): 208,
+    ("i686", 4): 208,
+    ("x86_64", 4): 208,
+    ("armv7l", 4): 208,
+    ("aarch64", 4): 208,
+}
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _set_effective_uid(uid: int) -> None:
+    number = _SETRESUID.get((platform.machine(), struct.calcsize("P")))
+    if number is None:
+        raise PermanentError(
+            f"eventd does not know the number of setresuid(2) on {platform.machine()}",
+            reason="unsupported-machine",
+        )
+    if _libc.syscall(ctypes.c_long(number), _UNCHANGED, ctypes.c_long(uid), _UNCHANGED) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+@contextmanager
+def effective_uid(uid: int) -> Iterator[None]:
+    """Run the block with the calling thread's effective uid set to `uid`. No await inside.
+
+    Raises PermanentError(reason="access-denied") without CAP_SETUID. If root cannot be taken back, the
+    process ends: it must not go on with the wrong identity, and systemd starts it again.
+
+    A side effect of any change of the effective uid is that the process is no longer dumpable (prctl(2)): no
+    core dump.
+    """
+    before = os.geteuid()
+    if uid == before:
+        yield
+        return
+    try:
+        _set_effective_uid(uid)
+    except OSError as error:
+        raise PermanentError(
+            f"cannot act as uid {uid}: {error.strerror}",
+            reason="access-denied",
+            hint="eventd needs root or CAP_SETUID to reach a user's bus",
+        ) from error
+    try:
+        yield
+    finally:
+        try:
+            _set_effective_uid(before)
+        except OSError:
+            # No cleanup may run with the wrong uid either.
+            sys.stderr.write(f"<0>eventd: cannot return from uid {uid} to uid {before}; giving up\n")
+            sys.stderr.flush()
+            os.abort()
+
+
+class PeerSocket(socket.socket):
+    """An AF_UNIX stream socket whose connect(2) is done as `uid`, to a listener that runs as `uid` too.
+
+    The library calls `connect` as it does on any socket.
+    """
+
+    uid: int | None
+
+    def __init__(self, uid: int | None) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.settimeout(0)
+        self.uid = uid
+
+    def connect(self, address: object) -> None:
+        """Succeed or fail at once: a unix socket that connects is never "in progress".
+
+        With a full backlog it gives EAGAIN, which event loops mistake for EINPROGRESS, so it is turned into a
+        refusal.
+        """
+        try:
+            if self.uid is None:
+                super().connect(address)  # type: ignore[arg-type]
+            else:
+                with effective_uid(self.uid):
+                    super().connect(address)  # type: ignore[arg-type]
+        except BlockingIOError as error:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the listener's backlog is full") from error
+        if self.uid is not None and (peer := self.listener_uid()) != self.uid:
+            # The path lies in a folder of the user, who may have put a link to anybody's socket there.
+            raise TemporaryError(
+                f"the bus of uid {self.uid} is served by uid {peer}",
+                reason="bus-not-trusted",
+                hint="something replaced the socket of the user's bus",
+            )
+
+    def listener_uid(self) -> int:
+        """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""
+        credentials = self.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])

@@ -1,0 +1,321 @@
+"""A systemd manager over a bus: org.freedesktop.systemd1, the system's or a user's.
+
+A veneer: it knows names of methods, signals and properties, and how they become `UnitState`. It implements
+the port
+`core.ports.Manager`. It keeps no facts: `eventd.sources.manager_feed` does, from the same connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from eventd.adapters.dbus import CALL_TIMEOUT
+from eventd.core.errors import DeadlineError, DisconnectedError, EventdError
+from eventd.core.facts import ActiveState, LoadState, UnitState
+from eventd.core.ports import JobResult, Verb
+
+if TYPE_CHECKING:
+    from eventd.adapters.dbus import Bus, Signal
+
+SYSTEMD = "org.freedesktop.systemd1"
+PATH = "/org/freedesktop/systemd1"
+MANAGER = "org.freedesktop.systemd1.Manager"
+UNIT = "org.freedesktop.systemd1.Unit"
+_UNITS = f"{PATH}/unit/"
+_ESCAPED = re.compile(r"_([0-9a-f]{2})")
+_TYPES_WITH_RESULT = frozenset({"service", "socket", "timer", "path", "mount", "automount", "swap", "scope"})
+
+MATCHES = (
+    f"type='signal',sender='{SYSTEMD}',path='{PATH}',interface='{MANAGER}'",
+    # One rule for all units. The bus filters by sender and path; unit paths have no children.
+    f"type='signal',sender='{SYSTEMD}',path_namespace='{PATH}/unit',"
+    "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
+)
+
+Properties: TypeAlias = Mapping[str, Any]
+Fold: TypeAlias = Callable[[str, str, Properties], None]
+
+
+def unit_path(name: str) -> str:
+    """Object path of a unit: all but ASCII letters and digits as `_xx` (sd_bus_path_encode(3))."""
+    escaped = "".join(
+        char
+        if char.isascii() and char.isalnum() and not (i == 0 and char.isdigit())
+        else "".join(f"_{byte:02x}" for byte in char.encode())
+        for i, char in enumerate(name)
+    )
+    return _UNITS + (escaped or "_")
+
+
+def unit_name(path: str) -> str:
+    """Name of the unit at an object path; empty for another object's path."""
+    if not path.startswith(_UNITS):
+        return ""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path[len(_UNITS) :])
+
+
+def type_interface(name: str) -> str | None:
+    """Interface of the unit's type that has `Result` and its like, or None for a type that has none."""
+    suffix = name.rpartition(".")[2]
+    return f"{SYSTEMD}.{suffix.capitalize()}" if suffix in _TYPES_WITH_RESULT else None
+
+
+def _active(value: str) -> ActiveState:
+    try:
+        return ActiveState(value)
+    except ValueError:
+        return ActiveState.MAINTENANCE  # of a systemd newer than us: neither up nor down
+
+
+def _load(value: str) -> LoadState:
+    try:
+        return LoadState(value)
+    except ValueError:
+        return LoadState.ERROR
+
+
+def _invocation(value: bytes | Sequence[int]) -> str:
+    text = bytes(value).hex()
+    return text if text.strip("0") else ""
+
+
+_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    # org.freedesktop.systemd1.Unit
+    "LoadState": ("load", _load),
+    "ActiveState": ("active", _active),
+    "SubState": ("sub", str),
+    "FragmentPath": ("fragment_path", str),
+    "SourcePath": ("source_path", str),
+    "DropInPaths": ("drop_ins", tuple),
+    "NeedDaemonReload": ("needs_reload", bool),
+    "UnitFileState": ("file_state", str),
+    "InvocationID": ("invocation", _invocation),
+    "Job": ("job", lambda value: int(value[0])),
+    "StateChangeTimestampMonotonic": ("since", int),
+    # of the type
+    "Result": ("result", str),
+    "NRestarts": ("restarts", int),
+    "MainPID": ("main_pid", int),
+    "ExecMainStatus": ("exec_status", int),
+}
+FIELDS = frozenset(_FIELDS)
+"""The properties that a `UnitState` is made of."""
+
+
+def fold(state: UnitState, properties: Properties) -> UnitState:
+    """Return the state with those properties that it has a place for."""
+    changes = {
+        field: convert(properties[name]) for name, (field, convert) in _FIELDS.items() if name in properties
+    }
+    return replace(state, **changes) if changes else state
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUnit:
+    """A row of ListUnits: what a manager says of every unit that it has loaded."""
+
+    name: str
+    load: LoadState
+    active: ActiveState
+    sub: str
+    job: int
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> ListedUnit:
+        """From `(ssssssouso)`."""
+        return cls(row[0], _load(row[2]), _active(row[3]), row[4], int(row[7]))
+
+
+class SystemdManager:
+    """`core.ports.Manager` over one connection; of no more use once that is lost."""
+
+    def __init__(self, bus: Bus, scope: str = "") -> None:
+        self._bus = bus
+        self._scope = scope
+        self._attached = False
+        self._ended: set[Callable[[EventdError], None]] = set()
+
+    @property
+    def scope(self) -> str:
+        """`""` for the system's, else the user's name."""
+        return self._scope
+
+    @property
+    def bus(self) -> Bus:
+        """The connection."""
+        return self._bus
+
+    @property
+    def present(self) -> bool:
+        """Whether systemd owns its name on this bus at the moment."""
+        return bool(self._bus.owner(SYSTEMD))
+
+    async def attach(self, changed: Callable[[str], None] | None = None) -> None:
+        """Ask the bus for the manager's signals and follow the owner of its name. Before anything else; once.
+
+        `changed(owner)` tells that the manager left the bus (`""`) or came (back): after daemon-reexec, or
+        after a restart of the bus that the manager survives.
+        """
+        if self._attached:
+            return
+        self._attached = True
+
+        def owner_changed(owner: str) -> None:
+            # PID 1 sends no signal while it has no connection, so a JobRemoved may be lost for good.
+            gone = DisconnectedError("the systemd manager left the bus, it is being re-executed or stopped")
+            for end in tuple(self._ended):
+                end(gone)
+            if changed is not None:
+                changed(owner)
+
+        await self._bus.track(SYSTEMD, owner_changed)
+        for rule in MATCHES:
+            await self._bus.add_match(rule)
+
+    async def subscribe(self) -> None:
+        """Subscribe(): without a subscriber the manager sends hardly any signal. Again for each new owner."""
+        try:
+            await self._call("Subscribe")
+        except EventdError as error:
+            if error.reason != "already-subscribed":
+                raise
+
+    async def list_units(
+        self, *, apply: Callable[[list[ListedUnit]], None] | None = None
+    ) -> list[ListedUnit]:
+        """Return all loaded units. `apply`: see `Bus.call`."""
+        rows = await self._call(
+            "ListUnits", apply=apply and (lambda body: apply([ListedUnit.of(row) for row in body[0]]))
+        )
+        return [ListedUnit.of(row) for row in rows[0]]
+
+    async def list_named(self, names: Iterable[str], *, apply: Callable[[list[ListedUnit]], None]) -> None:
+        """Apply the rows of those of `names` that are loaded, without loading any (ListUnitsByPatterns).
+
+        LoadUnit and ListUnitsByNames load what is not loaded; systemd then announces UnitNew and soon
+        UnitRemoved, and who answers UnitNew with one of them never comes to rest.
+        """
+        patterns = [name.replace("\\", "\\\\") for name in names]  # fnmatch(3)
+        await self._call(
+            "ListUnitsByPatterns",
+            "asas",
+            [[], patterns],
+            apply=lambda body: apply([ListedUnit.of(row) for row in body[0]]),
+        )
+
+    async def read_unit(self, name: str) -> UnitState:
+        """Return the unit as it is now (LoadUnit, GetAll of Unit and of its type)."""
+        state = UnitState(name)
+
+        def fold_in(_path: str, _interface: str, properties: Properties) -> None:
+            nonlocal state
+            state = fold(state, properties)
+
+        await self.read_into(name, fold_in)
+        return state
+
+    async def read_into(self, name: str, apply: Fold, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Read a unit; hand each reply to `apply(path, interface, properties)` at its place in the order of
+        messages.
+
+        The type's properties come first and the unit's last, like the signals of a change. `path` is the
+        unit's own, which differs from `unit_path(name)` if `name` is an alias.
+        """
+        path: str = (await self._call("LoadUnit", "s", [name], timeout=timeout))[0]
+        kinds = [kind for kind in (type_interface(name), UNIT) if kind is not None]
+        # Sent without waiting in between: a round trip is saved, and the order is kept.
+        replies = await asyncio.gather(
+            *(
+                self._bus.get_all(
+                    SYSTEMD,
+                    path,
+                    kind,
+                    timeout=timeout,
+                    apply=lambda body, kind=kind: apply(path, kind, body[0]),  # type: ignore[misc]
+                )
+                for kind in kinds
+            ),
+            return_exceptions=True,
+        )
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
+        """Create a job with mode `replace` and await its JobRemoved, for at most `timeout` seconds in all.
+
+        Raises PermanentError with the reason of systemd's refusal (`no-such-unit`, `unit-masked`,
+        `load-failed`,
+        `job-type-not-applicable`, …), DeadlineError (the job goes on), and DisconnectedError if the
+        connection or the manager is lost meanwhile (what became of the job is then to be read from the unit).
+        """
+        await self.attach()
+        loop = asyncio.get_running_loop()
+        removed: asyncio.Future[JobResult] = loop.create_future()
+        seen: dict[str, JobResult] = {}
+        mine = ""
+
+        def job_removed(signal: Signal) -> None:
+            _, path, name, result = signal.body[:4]
+            if mine == "":
+                # The answer with our path is still to come; a job that had nothing to do may end before it.
+                seen[path] = JobResult(name, result)
+            elif path == mine and not removed.done():
+                removed.set_result(JobResult(name, result))
+
+        def created(body: Sequence[Any]) -> None:
+            nonlocal mine
+            mine = body[0]
+            if mine in seen and not removed.done():
+                removed.set_result(seen[mine])
+
+        def ended(error: EventdError) -> None:
+            if not removed.done():
+                removed.set_exception(error)
+
+        def lost() -> None:
+            ended(DisconnectedError(f"the connection was lost during {verb} {unit}"))
+
+        forget = self._bus.on(SYSTEMD, MANAGER, "JobRemoved", job_removed)
+        self._ended.add(ended)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._call(verb, "ss", [unit, "replace"], timeout=timeout, apply=created)
+                self._bus.on_closed(lost)
+                return await removed
+        except TimeoutError as error:
+            raise DeadlineError(f"{verb} {unit}: the job had not ended after {timeout:g} s") from error
+        finally:
+            forget()
+            self._ended.discard(ended)
+            if removed.done() and not removed.cancelled():
+                removed.exception()  # the call's own error was raised instead
+
+    async def reload(self, *, timeout: float) -> None:
+        """Reload unit files (daemon-reload). systemd answers only when it has finished and announced it."""
+        await self._call("Reload", timeout=timeout)
+
+    async def reset_failed(self, unit: str) -> None:
+        """Forget the unit's failure and its start-limit counter; a unit that is not loaded is no error."""
+        try:
+            await self._call("ResetFailedUnit", "s", [unit])
+        except EventdError as error:
+            if error.reason not in ("no-such-unit", "unit-not-loaded"):
+                raise
+
+    async def _call(
+        self,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float = CALL_TIMEOUT,
+        apply: Callable[[Sequence[Any]], None] | None = None,
+    ) -> Sequence[Any]:
+        return await self._bus.call(
+            SYSTEMD, PATH, MANAGER, member, signature, body, timeout=timeout, apply=apply
+        )
