@@ -1,0 +1,283 @@
+"""The state file: sqlite in WAL mode with `synchronous=FULL`, so that what a method returned from survives a power cut.
+
+Owns the schema and nothing else. `Database` is synchronous and single-threaded; `StateStore` gives it to the loop
+through one writer thread (0.2 ms a commit), or inline for the simulator, which has no threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+
+from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.events import Event
+from eventd.core.ports import OpenStep
+from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.core.report import RunReport
+
+T = TypeVar("T")
+VERSION = 1
+RUNS_KEPT = 500
+
+SCHEMA = """
+CREATE TABLE workloads (
+  name TEXT PRIMARY KEY, uid INTEGER NOT NULL, ownership TEXT NOT NULL, run INTEGER NOT NULL,
+  retained INTEGER NOT NULL, verified_digest TEXT NOT NULL, verified_commit TEXT NOT NULL,
+  verified_at REAL NOT NULL, lingering INTEGER NOT NULL) STRICT;
+CREATE TABLE units (
+  workload TEXT NOT NULL, unit TEXT NOT NULL, digest TEXT NOT NULL, run INTEGER NOT NULL,
+  PRIMARY KEY (workload, unit)) STRICT;
+CREATE TABLE files (
+  workload TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL, run INTEGER NOT NULL,
+  PRIMARY KEY (workload, path)) STRICT;
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, started REAL NOT NULL, commit_id TEXT NOT NULL, triggers TEXT NOT NULL,
+  ended REAL, result TEXT NOT NULL DEFAULT 'running', report TEXT) STRICT;
+CREATE TABLE steps (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id), workload TEXT NOT NULL,
+  verb TEXT NOT NULL, target TEXT NOT NULL, began REAL NOT NULL, ended REAL, result TEXT) STRICT;
+CREATE INDEX steps_open ON steps (run) WHERE result IS NULL;
+"""
+
+
+class Database:
+    """The synchronous half."""
+
+    def __init__(self, path: str) -> None:
+        """Open or create; raises PermanentError(reason="state-damaged" | "state-too-new")."""
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            if path != ":memory:":
+                os.chmod(path, 0o600)  # noqa: PTH101
+            (check,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, str(error)) from error
+        if check != "ok":
+            raise _damaged(path, check)
+        if version > VERSION:
+            raise PermanentError(
+                f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
+                reason="state-too-new",
+                hint="install the newer version again",
+            )
+        if version == 0:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def execute(self, sql: str, *values: object) -> int:
+        """Run one statement in a transaction of its own; return the id of an inserted row."""
+        try:
+            return self._db.execute(sql, values).lastrowid or 0
+        except sqlite3.OperationalError as error:
+            full = getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            reason = "disk-full" if full else "state-error"
+            raise TemporaryError(f"cannot write {self.path}: {error}", reason=reason) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
+
+    def records(self) -> Records:
+        """Read the whole memory."""
+        records = Records()
+        for row in self.rows(
+            "SELECT name, uid, ownership, run, retained, verified_digest, verified_commit, verified_at, lingering"
+            " FROM workloads"
+        ):
+            name, uid, ownership, run, retained, digest, commit, at, lingering = row
+            records.workloads[name] = WorkloadRecord(
+                name, uid, Ownership(ownership), run, bool(retained), digest, commit, at, bool(lingering)
+            )
+        for workload, unit, digest, run in self.rows("SELECT workload, unit, digest, run FROM units"):
+            records.units.setdefault(workload, {})[unit] = UnitRecord(digest, run)
+        for workload, path, digest, run in self.rows("SELECT workload, path, digest, run FROM files"):
+            records.files.setdefault(workload, {})[path] = FileRecord(digest, run)
+        return records
+
+
+
+class StateStore:
+    """The `Store` port."""
+
+    def __init__(self, database: Database, *, inline: bool = False) -> None:
+        """Wrap an open database; `inline` runs statements in the caller's thread."""
+        self._db = database
+        self._inline = inline
+        self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="eventd-state")
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            return work()
+
+        # Shielded: a cancelled run must not leave a statement running behind the next one's back.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+    async def _execute(self, sql: str, *values: object) -> int:
+        return await self._do(partial(self._db.execute, sql, *values))
+
+    async def load(self) -> Records:
+        """Return everything that is remembered."""
+        return await self._do(self._db.records)
+
+    async def put_workload(self, record: WorkloadRecord) -> None:
+        """Insert or replace."""
+        await self._execute(
+            "INSERT OR REPLACE INTO workloads VALUES (?,?,?,?,?,?,?,?,?)",
+            record.name,
+            record.uid,
+            record.ownership.value,
+            record.run,
+            int(record.retained),
+            record.verified_digest,
+            record.verified_commit,
+            record.verified_at,
+            int(record.lingering),
+        )
+
+    async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
+        """Insert, replace, or (None) delete."""
+        await self._put("units", "unit", workload, unit, record)
+
+    async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
+        """Insert, replace, or (None) delete."""
+        await self._put("files", "path", workload, path, record)
+
+    async def _put(
+        self, table: str, column: str, workload: str, key: str, record: UnitRecord | FileRecord | None
+    ) -> None:
+        if record is None:
+            await self._execute(f"DELETE FROM {table} WHERE workload=? AND {column}=?", workload, key)  # noqa: S608
+        else:
+            await self._execute(
+                f"INSERT OR REPLACE INTO {table} VALUES (?,?,?,?)",  # noqa: S608
+                workload,
+                key,
+                record.digest,
+                record.run,
+            )
+
+    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
+        """Open a run; old ones beyond the last 500 go."""
+        run = await self._execute(
+            "INSERT INTO runs (started, commit_id, triggers) VALUES (?,?,?)", started, commit, triggers
+        )
+        if run % 50 == 0:
+            await self._execute("DELETE FROM steps WHERE run <= ? AND result IS NOT NULL", run - RUNS_KEPT)
+            await self._execute(
+                "DELETE FROM runs WHERE id <= ? AND NOT EXISTS (SELECT 1 FROM steps WHERE run = runs.id)",
+                run - RUNS_KEPT,
+            )
+        return run
+
+    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
+        """Write an intent."""
+        return await self._execute(
+            "INSERT INTO steps (run, workload, verb, target, began) VALUES (?,?,?,?,?)",
+            run,
+            workload,
+            verb,
+            target,
+            time.time(),
+        )
+
+    async def end_step(self, step: int, result: str) -> None:
+        """Write a result."""
+        await self._execute("UPDATE steps SET ended=?, result=? WHERE id=?", time.time(), result, step)
+
+    async def end_run(self, report: RunReport) -> None:
+        """Close a run."""
+        await self._execute(
+            "UPDATE runs SET ended=?, result=?, commit_id=?, report=? WHERE id=?",
+            report.ended,
+            report.result.value,
+            report.commit,
+            json.dumps(run_json(report)),
+            report.id,
+        )
+
+    async def open_steps(self) -> Sequence[OpenStep]:
+        """Return what a crash left open."""
+        rows = await self._do(
+            partial(
+                self._db.rows, "SELECT run, workload, verb, target FROM steps WHERE result IS NULL ORDER BY id"
+            )
+        )
+        return [OpenStep(*row) for row in rows]
+
+    async def close_open(self) -> int:
+        """Mark what a crash left open as interrupted."""
+        await self._execute("UPDATE steps SET ended=?, result='interrupted' WHERE result IS NULL", time.time())
+        rows = await self._do(partial(self._db.rows, "SELECT count(*) FROM runs WHERE result='running'"))
+        await self._execute(
+            "UPDATE runs SET ended=?, result='interrupted' WHERE result='running'", time.time()
+        )
+        return int(rows[0][0])
+
+    async def runs(self, limit: int) -> Sequence[str]:
+        """Return the last reports, newest first."""
+        rows = await self._do(
+            partial(
+                self._db.rows,
+                "SELECT id, started, ended, commit_id, triggers, result, report FROM runs ORDER BY id DESC LIMIT ?",
+                limit,
+            )
+        )
+        return [row[6] or _bare(*row[:6]) for row in rows]
+
+    def close(self) -> None:
+        """Close the database and its thread."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+        self._db.close()
+
+
+def run_json(report: RunReport) -> dict[str, Any]:
+    """Return a report as the API shows it."""
+    row = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
+    row["workloads"] = [{**dataclasses.asdict(w), "result": w.outcome.value} for w in report.workloads]
+    row["triggers"] = [_trigger(event) for event in report.triggers]
+    return row
+
+
+def _trigger(event: Event) -> dict[str, Any]:
+    return {
+        "origin": event.origin.value,
+        "kind": event.kind.value,
+        "subject": event.subject,
+        "sequence": event.sequence,
+    }
+
+
+def _bare(
+    number: int, started: float, ended: float | None, commit: str, triggers: str, result: str
+) -> str:
+    """Describe a run that a crash cut off before its report."""
+    names = [dict(zip(("origin", "kind", "subject"), t.split(":", 2), strict=False)) for t in triggers.split()]
+    row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
+    return json.dumps({**row, "result": result, "workloads": [], "error": "", "joined": 0})
+
+
+def _damaged(path: str, why: str) -> PermanentError:
+    return PermanentError(f"{path} is damaged: {why}", reason="state-damaged")
