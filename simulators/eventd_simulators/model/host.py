@@ -1,0 +1,264 @@
+"""The whole host: accounts, files, logind, the system manager and the users' managers, and how they hang together.
+
+`user@UID.service` of the system manager *is* the user's manager: it becomes active when that has reached
+basic.target (READY=1, before the default target's units are up), and stops when all its units have stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from eventd.core.facts import Account, ActiveState
+from eventd_simulators.model.accounts import AccountTable
+from eventd_simulators.model.behaviours import Behaviours
+from eventd_simulators.model.definition import Definition
+from eventd_simulators.model.files import FileTree, MemoryTree
+from eventd_simulators.model.logind import Logind
+from eventd_simulators.model.manager import Manager
+from eventd_simulators.model.quadlet import NETWORK
+from eventd_simulators.model.service import Service
+from eventd_simulators.model.signals import BusDown, BusUp, Clock, FileChanged, Hub
+from eventd_simulators.model.sources import NETWORK_WAIT, Folders, SystemUnits, UserUnits
+
+BUS_RESTART = 0.1
+"""Seconds that a restarted bus of a user is away."""
+
+
+class LingerFlags(Protocol):
+    """The files in /var/lib/systemd/linger."""
+
+    def is_set(self, name: str) -> bool:
+        """Return whether a user lingers."""
+        ...
+
+    def set(self, name: str, *, on: bool) -> None:
+        """Make or remove the file."""
+        ...
+
+
+class MemoryFlags:
+    """Flag files of a tree in memory."""
+
+    def __init__(self, tree: MemoryTree, folder: str) -> None:
+        self._tree = tree
+        self._folder = folder
+
+    def is_set(self, name: str) -> bool:
+        """Return whether the file is there."""
+        return self._tree.entry(f"{self._folder}/{name}") is not None
+
+    def set(self, name: str, *, on: bool) -> None:
+        """Make or remove the file."""
+        if not on:
+            self._tree.remove(f"{self._folder}/{name}")
+        elif not self.is_set(name):
+            self._tree.put(f"{self._folder}/{name}", b"")
+
+
+class HostModel:
+    """One host. `boot()` switches it on; what was on its disk survives `reboot()`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        hub: Hub | None = None,
+        behaviours: Behaviours | None = None,
+        tree: FileTree | None = None,
+        flags: LingerFlags | None = None,
+        folders: Folders | None = None,
+        online: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.hub = hub or Hub()
+        self.behaviours = behaviours or Behaviours()
+        self.folders = folders or Folders()
+        self.tree: FileTree = tree if tree is not None else MemoryTree(self.hub)
+        if flags is None:
+            if not isinstance(self.tree, MemoryTree):
+                msg = "a tree on the disk needs its own linger flags"
+                raise TypeError(msg)
+            flags = MemoryFlags(self.tree, self.folders.linger)
+        self.flags = flags
+        self.accounts = AccountTable(self.hub)
+        self.logind = Logind(self)
+        self.managers: dict[str, Manager] = {}
+        self.boots = 0
+        self.up = False
+        self.system_units = SystemUnits(self.tree, online=online)
+        self.system = self._new_system()
+
+    def _new_system(self) -> Manager:
+        return Manager(
+            "",
+            self.clock,
+            self.hub,
+            self.behaviours,
+            self.system_units,
+            make_service=self._system_service,
+            boot_id=str(self.boots),
+        )
+
+    def _system_service(self, manager: Manager, definition: Definition) -> Service:
+        if definition.name.startswith("user@"):
+            return UserManagerService(manager, definition, self)
+        return Service(manager, definition)
+
+    def _user_service(self, manager: Manager, definition: Definition) -> Service:
+        if definition.name == NETWORK:
+            return NetworkWaitService(manager, definition, self)
+        return Service(manager, definition)
+
+    # Its life.
+
+    def boot(self) -> None:
+        """Switch on: the system manager, logind, and the managers of the users who linger."""
+        self.boots += 1
+        self.up = True
+        self.hub.send(BusUp(""))
+        self.system.boot()
+        self.logind.boot()
+
+    def power_off(self) -> None:
+        """A power cut: everything volatile is lost, and nobody is told."""
+        self.up = False
+        for manager in self.managers.values():
+            manager.power_off()
+            self.hub.send(BusDown(manager.scope))
+        self.managers.clear()
+        self.logind.power_off()
+        self.system.power_off()
+        self.hub.send(BusDown(""))
+        self.system = self._new_system()
+
+    def reboot(self) -> None:
+        """Announce it, switch off, switch on."""
+        self.logind.prepare_for_shutdown(active=True)
+        self.power_off()
+        self.boot()
+
+    def reach(self, unit: str) -> None:
+        """Start a system unit, as something on the host would (network-online.target)."""
+        self.system.start(unit)
+
+    @property
+    def online(self) -> bool:
+        """Whether network-online.target is reached."""
+        unit = self.system.units.get("network-online.target")
+        return unit is not None and unit.active is ActiveState.ACTIVE
+
+    # The users' managers.
+
+    def open_manager(self, account: Account) -> Manager:
+        """Make the manager of a user; its generators run now."""
+        manager = Manager(
+            account.name,
+            self.clock,
+            self.hub,
+            self.behaviours,
+            UserUnits(self.tree, account, self.folders),
+            make_service=self._user_service,
+            boot_id=f"{self.boots}/{self.system.new_invocation()}",
+        )
+        self.managers[account.name] = manager
+        return manager
+
+    def close_manager(self, account: Account) -> None:
+        """The manager of a user has ended."""
+        manager = self.managers.pop(account.name, None)
+        if manager is not None:
+            manager.power_off()
+            self.hub.send(BusDown(account.name))
+
+    def restart_bus(self, user: str) -> None:
+        """Restart a user's dbus-daemon: connections are lost, the manager and its units are not."""
+        if user not in self.managers:
+            return
+        self.hub.send(BusDown(user))
+
+        def back() -> None:
+            if user in self.managers:
+                self.hub.send(BusUp(user))
+
+        self.clock.call_later(BUS_RESTART, back)
+
+    def touched(self, path: str) -> None:
+        """Tell that a file changed (for trees that do not tell by themselves)."""
+        self.hub.send(FileChanged(path))
+
+
+class UserManagerService(Service):
+    """`user@UID.service`."""
+
+    def __init__(self, manager: Manager, definition: Definition, host: HostModel) -> None:
+        super().__init__(manager, definition)
+        self._host = host
+        uid = definition.name.removeprefix("user@").removesuffix(".service")
+        self._account = host.accounts.by_uid(int(uid)) if uid.isdecimal() else None
+
+    def _launch(self) -> None:
+        account = self._account
+        self.main_pid = self.manager.new_pid()
+        self.set(ActiveState.ACTIVATING, "start")
+        self.after(self.definition.start_timeout, self._start_timed_out)
+        if account is None:
+            # systemd: "Failed to determine user credentials", status 217/USER.
+            self.after(0.0, lambda: self.exit(217))
+            return
+        self._host.logind.manager_started(account)
+        behaviour = self.behaviour
+        if behaviour.start_status:
+            self.after(behaviour.start, lambda: self.exit(behaviour.start_status))
+        else:
+            self.after(behaviour.start, lambda: self._basic(account))
+
+    def _basic(self, account: Account) -> None:
+        manager = self._host.open_manager(account)
+        self._host.hub.send(BusUp(account.name))
+        manager.boot()
+        self._ready()
+
+    def _terminate(self) -> None:
+        """SIGTERM: the manager stops all its units, then ends."""
+        manager = self._host.managers.get(self._account.name) if self._account else None
+        if manager is None:
+            super()._terminate()
+            return
+        for unit in list(manager.units.values()):
+            if unit.active not in (ActiveState.INACTIVE, ActiveState.FAILED):
+                manager.jobs.add("stop", unit)
+        self.after(self.definition.stop_timeout, self._killed)
+        self._wait_for(manager)
+
+    def _wait_for(self, manager: Manager) -> None:
+        if manager.jobs.all():
+            self.after(0.01, lambda: self._wait_for(manager))
+        else:
+            self._terminated(0)
+
+    def _set_dead(self, *, restart: bool = True) -> None:
+        if self._account is not None:
+            self._host.close_manager(self._account)
+            self._host.logind.manager_stopped(self._account)
+        super()._set_dead(restart=restart)
+
+
+class NetworkWaitService(Service):
+    """`podman-user-wait-network-online.service`: polls the system's network-online.target for up to 90 s."""
+
+    def __init__(self, manager: Manager, definition: Definition, host: HostModel) -> None:
+        super().__init__(manager, definition)
+        self._host = host
+
+    def _launch(self) -> None:
+        self.main_pid = self.manager.new_pid()
+        self.set(ActiveState.ACTIVATING, "start")
+        self._look(self.manager.clock.time() + NETWORK_WAIT)
+
+    def _look(self, deadline: float) -> None:
+        if self._host.online:
+            self.exit(0)
+        elif self.manager.clock.time() >= deadline:
+            self.exit(1)
+        else:
+            self.after(0.5, lambda: self._look(deadline))
