@@ -166,15 +166,16 @@ class Converger:
             case Allow():
                 pass
         step = await tx.host.store.begin_step(tx.run, tx.workload, action.verb, action.target)
-        tx.progress(f"{action.verb} {action.target}".strip(), "begin")
+        title = f"{action.verb} {action.target}".strip()
+        tx.progress(title, "begin", action.why)
         try:
             await self.handlers[type(action)](action, tx)
         except EventdError as error:
             await tx.host.store.end_step(step, error.reason)
-            tx.progress(f"{action.verb} {action.target}".strip(), "failed")
+            tx.progress(title, "failed", error.message)
             raise
         await tx.host.store.end_step(step, "done")
-        tx.progress(f"{action.verb} {action.target}".strip(), "end")
+        tx.progress(title, "end", "")
 
     @staticmethod
     def _report(

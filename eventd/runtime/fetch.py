@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from eventd.core import backoff
+from eventd.core.desired import Desired
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FetchFailure
@@ -48,10 +49,16 @@ class Fetcher:
         self._asked.append((trigger, ticket))
         self.request()
 
+    async def preview(self) -> Desired:
+        """Fetch and return the desired state of the new head, for `eventctl plan --fetch`. The head is then wanted too."""
+        self.request()
+        fetched = await self.host.repository.fetch()
+        return await self.reconciler.load(fetched.commit)
+
     async def start_offline(self) -> None:
         """Take the last accepted commit from the disk, so that a boot converges without the network."""
         commit = await self.host.repository.current()
-        if commit is not None:
+        if commit:
             self.dispatcher.emit(Origin.GIT, EventKind.REVISION, commit, facts=[(REVISION, commit)])
 
     async def serve(self) -> None:

@@ -60,6 +60,9 @@ class Progress:
     step: str
     state: str
     """begin, end or failed."""
+    message: str = ""
+    seconds: float = 0.0
+    """Since the step began."""
 
 
 @dataclass(slots=True)
@@ -217,12 +220,17 @@ class Reconciler:
         standing = self.standings.setdefault(name, Standing(since=self.wall()))
         standing.state = WorkloadState.APPLYING
 
-        def progress(step: str, state: str) -> None:
+        began = 0.0
+
+        def progress(step: str, state: str, message: str) -> None:
+            nonlocal began
+            now = anyio.current_time()
+            began = now if state == "begin" else began
             standing.step = step if state == "begin" else ""
-            if step == "verify":
+            if step.startswith("verify"):
                 standing.state = WorkloadState.VERIFYING
             for listener in self.listeners:
-                listener(Progress(run, name, step, state))
+                listener(Progress(run, name, step, state, message, now - began))
 
         tx = Transaction(
             run=run,

@@ -61,7 +61,7 @@ class Transaction:
     reloads: int = 0
     invocations: dict[str, str] = field(default_factory=dict)
     """Unit -> invocation at the moment of the last reload."""
-    progress: Callable[[str, str], None] = field(default=lambda _step, _state: None)
+    progress: Callable[[str, str, str], None] = field(default=lambda _step, _state, _message: None)
     now: Callable[[], float] = time.time
 
     def user(self) -> Account:

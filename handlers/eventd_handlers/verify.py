@@ -25,7 +25,6 @@ class _Bad:
 async def verify(action: Action, tx: Transaction) -> None:
     """Wait until the units are up (by the deadline), then that none of them goes down during the grace."""
     assert isinstance(action, Verify)
-    tx.progress("verify", "begin")
     await tx.host.user_managers.refresh(tx.workload)
     keys = {unit: FactKey(FactKind.UNIT, unit, tx.workload) for unit in action.units}
 

@@ -1,0 +1,324 @@
+"""The JSON documents of the API, made from the runtime's state. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eventd import __version__
+from eventd.core.actions import PutFile
+from eventd.core.desired import Desired, Workload
+from eventd.core.diagnostics import Diagnostic
+from eventd.core.events import Event
+from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState
+from eventd.core.facts import unit as as_unit
+from eventd.core.report import RunReport, RunResult, Standing, WorkloadReport, WorkloadState
+from eventd.core.verdicts import Allow, Case
+from eventd.runtime.converge import draft, judge
+from eventd.runtime.reconcile import FETCH, Reconciler
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change in the life of the daemon."""
+
+    host: str
+    repository: str
+    """Without secrets."""
+    branch: str
+    started: float
+
+    def document(self) -> dict[str, Any]:
+        """Return the `daemon` object."""
+        try:
+            with open(BOOT_ID, encoding="ascii") as file:  # noqa: PTH123
+                boot_id = file.read().strip()
+        except OSError:
+            boot_id = ""
+        return {"pid": os.getpid(), "started": self.started, "boot_id": boot_id}
+
+
+def event(each: Event) -> dict[str, Any]:
+    """Return one event."""
+    return {
+        "sequence": each.sequence,
+        "origin": each.origin.value,
+        "kind": each.kind.value,
+        "subject": each.subject,
+        "scope": each.scope,
+        "attributes": dict(each.attributes),
+        "wall": each.wall,
+        "monotonic": each.monotonic,
+    }
+
+
+def run(report: RunReport | None) -> dict[str, Any] | None:
+    """Return one run."""
+    if report is None:
+        return None
+    return {
+        "id": report.id,
+        "started": report.started,
+        "ended": report.ended,
+        "result": report.result.value,
+        "commit": report.commit,
+        "error": report.error,
+        "joined": report.joined,
+        "triggers": [
+            {"origin": t.origin.value, "kind": t.kind.value, "subject": t.subject, "sequence": t.sequence}
+            for t in report.triggers
+        ],
+        "workloads": [_row(row) for row in report.workloads],
+    }
+
+
+def _row(row: WorkloadReport) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "result": row.outcome.value,
+        "reason": row.reason,
+        "message": row.message,
+        "hint": row.hint,
+        "actions": row.actions,
+        "seconds": row.seconds,
+        "waits_for": list(row.waits_for),
+        "log": list(row.log),
+    }
+
+
+def diagnostic(each: Diagnostic) -> dict[str, Any]:
+    """Return one finding."""
+    return asdict(each)
+
+
+def overall(reconciler: Reconciler) -> str:
+    """Return the host's state in a word."""
+    if reconciler.stopping:
+        return "stopping"
+    if reconciler.desired is None:
+        failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
+        return "failed" if failed else "starting"
+    states = {standing.state for standing in reconciler.standings.values()}
+    if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or _wrong(reconciler):
+        return "degraded"
+    if reconciler.current is not None or states & {
+        WorkloadState.PENDING,
+        WorkloadState.APPLYING,
+        WorkloadState.VERIFYING,
+    }:
+        return "converging"
+    return "held" if WorkloadState.HELD in states else "converged"
+
+
+def _wrong(reconciler: Reconciler) -> bool:
+    if FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None:
+        return True
+    return reconciler.last is not None and reconciler.last.result is RunResult.FAILED and bool(reconciler.last.error)
+
+
+def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
+    """Return GET /v1/status."""
+    failure = reconciler.dispatcher.facts.get(FETCH)
+    desired = reconciler.desired
+    error = reconciler.load_error
+    counters = reconciler.counters
+    return {
+        "version": __version__,
+        "host": identity.host,
+        "commit": desired.commit if desired else "",
+        "branch": identity.branch,
+        "repository": identity.repository,
+        "state": overall(reconciler),
+        "since": max((s.since for s in reconciler.standings.values()), default=identity.started),
+        "daemon": identity.document(),
+        "run": run(reconciler.current),
+        "last_run": run(reconciler.last),
+        "fetch_failure": asdict(failure) if isinstance(failure, FetchFailure) else None,
+        "load_error": None
+        if error is None
+        else {"reason": error.reason, "message": error.message, "hint": error.hint},
+        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
+        "counters": {
+            "runs": counters.runs,
+            "runs_failed": counters.runs_failed,
+            "contended": counters.contended,
+            "lock_contended": reconciler.host.lock.contended,
+            "checks": counters.checks,
+            "events": reconciler.dispatcher.sequence,
+            "coalesced": reconciler.queue.coalesced,
+        },
+        "workloads": [workload(reconciler, name) for name in sorted(names(reconciler))],
+    }
+
+
+def names(reconciler: Reconciler) -> set[str]:
+    """Return every workload that has something to be said about."""
+    found = set(reconciler.standings) | set(reconciler.ledger.records.workloads)
+    if reconciler.desired is not None:
+        found |= set(reconciler.desired.workloads) | set(reconciler.desired.refused)
+    return found
+
+
+def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
+    """Return GET /v1/status/{workload}."""
+    desired = reconciler.desired
+    wanted = desired.workloads.get(name) if desired else None
+    record = reconciler.ledger.records.workloads.get(name)
+    standing = reconciler.standings.get(name) or Standing(
+        WorkloadState.REMOVED if record is not None and record.retained else WorkloadState.PENDING
+    )
+    account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    refused = desired.refused.get(name, ()) if desired else ()
+    return {
+        "name": name,
+        "state": standing.state.value,
+        "reason": standing.reason,
+        "message": standing.message,
+        "hint": standing.hint,
+        "since": standing.since,
+        "step": standing.step,
+        "commit": record.verified_commit if record else "",
+        "verified_at": record.verified_at if record else None,
+        "wanted_commit": desired.commit if desired and (wanted or refused) else "",
+        "uid": account.uid if isinstance(account, Account) else None,
+        "units": units(reconciler, name, wanted),
+        "log": list(standing.log),
+        "failing_unit": standing.failing_unit,
+        "retry_at": standing.retry_at,
+        "waits_for": list(standing.waits_for),
+        "diagnostics": [diagnostic(d) for d in refused],
+    }
+
+
+def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+    """Return the units of a workload, as wanted and as seen."""
+    rows = []
+    for each in wanted.units if wanted else ():
+        state = as_unit(reconciler.dispatcher.facts.get(FactKey(FactKind.UNIT, each.name, name)))
+        rows.append(
+            {
+                "name": each.name,
+                "wanted": each.role.value,
+                "active": state.active.value if state else "unknown",
+                "sub": state.sub if state else "",
+                "result": state.result if state else "",
+                "restarts": state.restarts if state else 0,
+                "invocation": state.invocation if state else "",
+                "source": (state.source_path or state.fragment_path) if state else "",
+            }
+        )
+    return rows
+
+
+async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[str, Any]:
+    """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
+    desired = desired or reconciler.desired
+    rows = []
+    view = reconciler.converger.view
+    left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
+    for name in sorted({*(desired.workloads if desired else ()), *(left if desired else ())}):
+        if desired is None or name in desired.refused:
+            continue
+        wanted = desired.workloads.get(name)
+        seen = view.of(name, wanted)
+        actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
+        listed = []
+        verdicts = []
+        for action in actions:
+            verdict = judge(
+                Case(action, wanted, seen, reconciler.ledger.records, reconciler.dispatcher.facts),
+                reconciler.converger.policies,
+            )
+            if not isinstance(verdict, Allow):
+                verdicts.append(
+                    {"action": action.verb, "reason": verdict.reason, "message": verdict.message}
+                )
+            diff = ""
+            if isinstance(action, PutFile):
+                uid = seen.account.uid if seen.account else None
+                path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
+                diff = await _diff(path, action)
+            listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
+        if listed:
+            rows.append({"name": name, "actions": listed, "verdicts": verdicts})
+    return {
+        "commit": desired.commit if desired else "",
+        "workloads": rows,
+        "refused": [
+            {"name": name, "diagnostics": [diagnostic(d) for d in found]}
+            for name, found in sorted(desired.refused.items() if desired else ())
+        ],
+        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
+    }
+
+
+async def _diff(path: str, action: PutFile) -> str:
+    """Return a unified diff of what stands there and what would; root-owned folders, so reading follows no trap."""
+    before = ""
+    if path:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            pass  # not there, or a symlink: the diff is against nothing
+        else:
+            with os.fdopen(descriptor, "rb") as file:
+                before = file.read(1 << 20).decode("utf-8", "replace")
+    if action.file.role.value == "data":
+        return ""  # configuration files of a workload may hold what is nobody else's business
+    after = action.file.content.decode("utf-8", "replace")
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), path or "/dev/null", action.file.origin
+    )
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+
+def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
+    """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
+    row = workload(reconciler, name)
+    desired = reconciler.desired
+    wanted = desired.workloads.get(name) if desired else None
+    facts = _facts(reconciler, name, wanted)
+    missing = [f for f in facts if not f["holds"]]
+    match row["state"]:
+        case "converged":
+            sentence = f"{name} is converged: every unit is up, loaded from eventd's files, at {row['commit'][:12]}"
+        case "removed":
+            sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
+        case "held":
+            others = "" if missing else "; everything else it needs is ready"
+            sentence = f"{name} waits: {row['message']}{others}"
+        case "failed" | "refused":
+            sentence = f"{name} {row['state']}: {row['message']}"
+        case state:
+            first = missing[0] if missing else None
+            detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
+            sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
+    return {"workload": name, "state": row["state"], "sentence": sentence, "hint": row["hint"], "facts": facts}
+
+
+def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+    facts = reconciler.dispatcher.facts
+    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    manager = facts.get(FactKey(FactKind.MANAGER, name))
+    rows = [
+        _fact(f"account {name}", "exists" if isinstance(account, Account) else "missing", "exists"),
+        _fact("linger", "yes" if facts.get(FactKey(FactKind.LINGER, name)) is True else "no", "yes"),
+        _fact("manager", manager.value if isinstance(manager, ManagerState) else "down", "up"),
+    ]
+    for each in wanted.units if wanted else ():
+        state = as_unit(facts.get(FactKey(FactKind.UNIT, each.name, name)))
+        value = f"{state.active} ({state.sub})" if state else "unknown"
+        if each.role.value == "running":
+            rows.append({**_fact(each.name, value, "active"), "holds": state is not None and state.up})
+        else:
+            loaded = state.load.value if state else "unknown"
+            rows.append(_fact(each.name, loaded, "loaded"))
+    return rows
+
+
+def _fact(name: str, value: str, wanted: str) -> dict[str, Any]:
+    return {"fact": name, "value": value, "wanted": wanted, "holds": value == wanted}

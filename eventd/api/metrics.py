@@ -1,0 +1,67 @@
+"""Prometheus metrics, read from the runtime's counters at the moment of the scrape: nothing is kept twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from eventd import __version__
+from eventd.api import documents
+from eventd.core.report import Standing, WorkloadState
+from eventd.runtime.reconcile import FETCH, Reconciler
+
+
+class Metrics(Collector):
+    """A collector over one reconciler."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """Return the exposition format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: every family is made at the scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        r = self._reconciler
+        c = r.counters
+        yield InfoMetricFamily("eventd", "The daemon", value={"version": __version__})
+        for name, text, value in (
+            ("eventd_runs", "Runs of the reconciler", c.runs),
+            ("eventd_runs_failed", "Runs in which any workload failed or was refused", c.runs_failed),
+            ("eventd_workload_failures", "Failed workloads, summed over runs", c.workload_failures),
+            ("eventd_checks", "Looks at dirty workloads that found nothing to do", c.checks),
+            ("eventd_triggers_during_run", "Triggers that came while a run was on", c.contended),
+            ("eventd_triggers_coalesced", "Triggers that joined others that were waiting", r.queue.coalesced),
+            ("eventd_lock_contended", "Waits for another process's run", r.host.lock.contended),
+            ("eventd_events", "Events taken in", r.dispatcher.sequence),
+        ):
+            yield CounterMetricFamily(name, text, value=value)
+        states = GaugeMetricFamily("eventd_workloads", "Workloads by state", labels=["state"])
+        rows = {n: r.standings.get(n, Standing()) for n in documents.names(r)}
+        for state in WorkloadState:
+            states.add_metric([state.value], sum(s.state is state for s in rows.values()))
+        yield states
+        up = GaugeMetricFamily("eventd_workload_converged", "1: as the repository says", labels=["workload"])
+        for name, standing in sorted(rows.items()):
+            up.add_metric([name], float(standing.state is WorkloadState.CONVERGED))
+        yield up
+        yield GaugeMetricFamily("eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts))
+        if r.last is not None and r.last.ended is not None:
+            yield GaugeMetricFamily("eventd_last_run_timestamp_seconds", "End of the last run", value=r.last.ended)
+            yield GaugeMetricFamily(
+                "eventd_last_run_success", "1: the last run was ok", value=float(r.last.result.value == "ok")
+            )
+            yield GaugeMetricFamily(
+                "eventd_last_run_duration_seconds", "Length of the last run", value=r.last.ended - r.last.started
+            )

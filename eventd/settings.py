@@ -1,0 +1,172 @@
+"""The configuration, `/etc/eventd/eventd.toml`: what the operator says about this host.
+
+A boundary: pydantic models, every unknown key an error. An error names the file, the line and the key. Secrets are
+never in here; they are systemd credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from eventd.core.durations import parse_duration
+from eventd.core.errors import PermanentError
+from eventd.core.names import did_you_mean
+from eventd.core.toml_lines import locate
+
+DEFAULT_PATH = "/etc/eventd/eventd.toml"
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value)
+
+
+def _optional_seconds(value: object) -> object:
+    return None if value == "off" else _seconds(value)
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400)]
+OptionalSeconds = Annotated[Annotated[float, Field(ge=10, le=86400)] | None, BeforeValidator(_optional_seconds)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Repository(_Table):
+    """`[repository]`: where the desired state comes from."""
+
+    url: str = Field(description="https://, ssh://, git@host:path, file:// or an absolute path")
+    branch: str = "main"
+    poll: OptionalSeconds = Field(
+        default=None, description='seconds between fetches on hosts that no webhook can reach, or "off"'
+    )
+    timeout: Seconds = Field(default=120.0, description="for one fetch")
+    require_signed: bool = Field(default=False, description="deploy only commits signed by an allowed signer")
+    allowed_signers: str = Field(
+        default="/etc/eventd/allowed_signers", description="allowed_signers file (ssh-keygen(1))"
+    )
+    refuse_rewrites: bool = Field(
+        default=True, description="refuse a force-push until `eventctl sync --allow-rewrite COMMIT`"
+    )
+    allow_http: bool = Field(default=False, description="accept a plain http:// URL")
+
+
+class HostTable(_Table):
+    """`[host]`: rules of this host."""
+
+    name: str = Field(default_factory=socket.gethostname, description="which hosts/<name>.toml applies")
+    concurrency: int = Field(default=8, ge=1, le=256, description="workloads that are worked on at once")
+    protected: frozenset[str] = Field(default=frozenset(), description="accounts that are never touched")
+    requires: tuple[str, ...] = Field(
+        default=(), description="gates of every workload that does not write `requires` itself"
+    )
+    transformless: frozenset[str] = Field(
+        default=frozenset(), description="folders of the quadlet-deploy layout without a transform"
+    )
+
+
+class Defaults(_Table):
+    """`[defaults]`: for what a workload.toml leaves out."""
+
+    deadline: Seconds = Field(default=90.0, description="how long start and health may take")
+    grace: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = Field(
+        default=1.0, description="how long a started unit has to stay up before a revision counts as applied"
+    )
+    on_failure: Literal["keep", "rollback"] = "keep"
+
+
+class Paths(_Table):
+    """`[paths]`: where things stand; the defaults are those of the installed units."""
+
+    quadlets: str = "/etc/containers/systemd/users"
+    units: str = "/etc/eventd/units"
+    transforms: str = "/etc/eventd/transforms"
+    state: str = "/var/lib/eventd"
+    git: str = "/var/lib/eventd-git/repository.git"
+    runtime: str = "/run/eventd"
+    linger: str = "/var/lib/systemd/linger"
+    generator: str = "/usr/lib/systemd/user-generators/podman-user-generator"
+
+
+class Api(_Table):
+    """`[api]`: the sockets."""
+
+    socket: str = "/run/eventd/eventd.sock"
+    group: str = Field(default="eventd", description="may read status; only root may change anything")
+    webhook_socket: str = "/run/eventd/webhook.sock"
+    webhook_group: str = Field(default="eventd-webhook", description="may say that something was pushed")
+
+
+class Buses(_Table):
+    """`[dbus]`: addresses; the defaults are those of every systemd host."""
+
+    system: str | None = None
+    user: str = "unix:path=/run/user/{uid}/bus"
+
+
+class Settings(_Table):
+    """The whole file."""
+
+    repository: Repository
+    host: HostTable = Field(default_factory=HostTable)
+    defaults: Defaults = Field(default_factory=Defaults)
+    paths: Paths = Field(default_factory=Paths)
+    api: Api = Field(default_factory=Api)
+    dbus: Buses = Field(default_factory=Buses)
+    git_account: str | None = Field(
+        default="eventd-git", description="unprivileged account that runs git; ignored where eventd is not root"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load(path: str | os.PathLike[str] = DEFAULT_PATH) -> Settings:
+    """Read and check the configuration.
+
+    Raises PermanentError(reason="bad-configuration") with one line per mistake: file, line, key, remedy.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(
+            f"cannot read {path}: {error.strerror}",
+            reason="bad-configuration",
+            hint="a commented example is /usr/share/eventd/eventd.toml.example",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise PermanentError(f"{path} is not UTF-8: {error}", reason="bad-configuration") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Settings:
+    """Check a configuration text; `name` is for errors."""
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise PermanentError(f"{name}: {error}", reason="bad-configuration") from error
+    except ValidationError as error:
+        lines = locate(text)
+        found = [_mistake(name, lines, each) for each in error.errors(include_url=False, include_input=False)]
+        raise PermanentError("\n".join(found), reason="bad-configuration") from error
+
+
+def _mistake(name: str, lines: Any, error: Any) -> str:
+    path = tuple(part for part in error["loc"] if isinstance(part, (str, int)))
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
+    key = ".".join(str(part) for part in path)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        model: Any = Settings
+        for part in path[:-1]:
+            model = model.model_fields[part].annotation
+        near = did_you_mean(str(path[-1]), list(model.model_fields))
+        message = f"unknown key{': ' + near if near else ''}"
+    elif error["type"] == "missing":
+        message = "required, but not there"
+    place = f"{name}:{line}" if line else name
+    return f"{place}: [{key}] {message}"
