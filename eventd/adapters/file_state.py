@@ -1,7 +1,8 @@
 """What stands at a path, read without ever following a symlink below the folder that was asked for.
 
-Synchronous: `eventd.adapters.files` and `eventd.sources.owned_files` call it in worker threads. It owns the rules
-by which a file becomes a `FileState` and which names are eventd's own temporary files. It writes nothing.
+Synchronous: `eventd.adapters.files` and `eventd.sources.owned_files` call it in worker threads. It owns the
+rules by which a file becomes a `FileState` and which names are eventd's own temporary files. It writes
+nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ TEMPORARY_PREFIX = ".eventd-tmp-"
 """Names that begin so are writes in progress, or what a crash left of one."""
 
 HASH_LIMIT = 16 * 1024 * 1024
-"""Bytes. A larger file gets `too-large:SIZE:MTIME_NS` as its digest: no desired file is nearly as big, so it can only be
-foreign, and all that is wanted of its digest is that it differs from every sha256 and changes with the file."""
+"""Bytes. A larger file gets `too-large:SIZE:MTIME_NS` as its digest: no desired file is nearly as big, so it
+can only be foreign, and all that is wanted of its digest is that it differs from every sha256 and changes
+with the file."""
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""Error numbers of an open with O_NOFOLLOW that mean: there is no such file, or a link or a file stands in its way."""
+"""Error numbers of an open with O_NOFOLLOW that mean: there is no such file, or a link or a file stands in
+its way."""
 _REASONS = {
     errno.ENOSPC: "disk-full",
     errno.EDQUOT: "disk-full",
@@ -84,7 +87,8 @@ def read_at(folder: int, name: str) -> FileState | None:
         )
         return FileState(kind, "", stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
     try:
-        # O_NONBLOCK: the file may have been replaced by a fifo since it was looked at, whose open would block.
+        # O_NONBLOCK: the file may have been replaced by a fifo since it was looked at, whose open would
+        # block.
         fd = os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
         if error.errno in ABSENT:
@@ -126,6 +130,36 @@ def walk(top: str, folder: int | None = None) -> Walk:
                 return found
             raise
     _walk(folder, top, found)
+    return found
+
+
+def look(root: str, path: str) -> Walk:
+    """Read what stands at `path`, which is `root` or below it; a folder with all that is below it. Raises
+    OSError.
+
+    Below `root`, which itself is no symlink either, none is followed; what is behind one is not there.
+    """
+    found = Walk()
+    if path == root:
+        return walk(root)
+    try:
+        folder = open_folder(root)
+        try:
+            *way, name = path[len(root) + 1 :].split("/")
+            for part in way:
+                below = open_folder(part, folder)
+                os.close(folder)
+                folder = below
+            state = read_at(folder, name)
+            if state is not None and state.kind is FileKind.DIRECTORY:
+                return walk(path, open_folder(name, folder))
+            if state is not None and not name.startswith(TEMPORARY_PREFIX):
+                found.files[path] = state
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
     return found
 
 

@@ -1,12 +1,13 @@
 """Root-owned files below the folders that eventd owns: written atomically, removed with their empty parents.
 
 Owns every write below its roots. It must not touch a path outside them, nor follow a symlink below one: each
-component is opened relative to its parent with O_NOFOLLOW (open(2)), so a link planted there ends in an error, not
-in a write elsewhere. What is on the disk afterwards reaches the facts by inotify (`eventd.sources.owned_files`).
+component is opened relative to its parent with O_NOFOLLOW (open(2)), so a link planted there ends in an
+error, not in a write elsewhere. What is on the disk afterwards reaches the facts by inotify
+(`eventd.sources.owned_files`).
 
-A call that is cancelled, or reaches its deadline on a disk that does not answer, leaves its worker thread to itself;
-the thread looks at a flag just before the rename and gives up there, so a late write cannot overtake the next run's.
-The one call that cannot be taken back is a rename already handed to the kernel.
+A call that is cancelled, or reaches its deadline on a disk that does not answer, leaves its worker thread to
+itself; the thread looks at a flag just before the rename and gives up there, so a late write cannot overtake
+the next run's. The one call that cannot be taken back is a rename already handed to the kernel.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _PRUNE_ENDS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUS
 class OwnedFiles:
     """The `Files` port on a real file system.
 
-    `roots`: absolute folders; they may not exist yet. `owner`: uid and gid of what is written, None to leave them to
-    the process (a simulated host without root). `timeout`: seconds one call may take, fsync included.
+    `roots`: absolute folders; they may not exist yet. `owner`: uid and gid of what is written, None to leave
+    them to the process (a simulated host without root). `timeout`: seconds one call may take, fsync included.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class OwnedFiles:
         self._writing: set[str] = set()
 
     async def put(self, path: str, content: bytes, *, mode: int) -> None:
-        """Write atomically; see the port. Raises PermanentError or TemporaryError with the reason `disk-full`,
+        """Write atomically; see the port.
+
+        Raises PermanentError or TemporaryError with the reason `disk-full`,
         `read-only`, `path-not-owned`, `not-a-folder`, …; nothing is left behind then but new, empty folders.
         """
         root, parts = self._split(path)
@@ -125,7 +128,8 @@ class OwnedFiles:
         return fd
 
     def _make_way(self, folder: str) -> None:
-        """Make `folder` and what is missing above it. That way is the administrator's: symlinks in it are followed."""
+        """Make `folder` and what is missing above it. That way is the administrator's: symlinks in it are
+        followed."""
         if os.path.lexists(folder):
             return
         self._make_way(os.path.dirname(folder))

@@ -1,0 +1,169 @@
+"""One inotify instance for the whole daemon, shared by everyone who wants to know about names in folders.
+
+Owns the descriptor, the watches and their masks, and the rule that what was lost is said: `Q_OVERFLOW` calls
+every `gap` callback. It reads no file and decides nothing; `eventd.adapters.folder_watch` builds recursion
+on it.
+
+Facts of the kernel (inotify(7)) that shape it:
+- a watch belongs to the inode, not to the path, so two subscribers of one folder share a watch descriptor:
+  the mask is the union of theirs, and each keeps its own idea of the path;
+- a folder that is renamed keeps its watch, and one whose *parent* is renamed tells nothing at all: whoever
+  needs a path watches every folder on the way for the next name;
+- `IN_IGNORED` follows a removed watch, and watch descriptors are never reused within an instance;
+- a mount on top of a watched folder is not told (mounts are the business of the mount source).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncinotify
+from asyncinotify import Mask
+
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
+
+NAMES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
+"""Entries that come and go: enough for a folder that is only on the way to what is wanted."""
+SELF = Mask.DELETE_SELF | Mask.MOVE_SELF
+CONTENT = NAMES | SELF | Mask.CLOSE_WRITE | Mask.MODIFY | Mask.ATTRIB
+"""And what is in them. `MODIFY` since truncate(2) tells nothing else; the kernel merges repeated ones."""
+
+_READ_EVENTS = 128
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something happened in a watched folder."""
+
+    name: str
+    """The entry, or empty: the folder itself."""
+    mask: Mask
+
+    @property
+    def is_folder(self) -> bool:
+        """The entry is a folder."""
+        return Mask.ISDIR in self.mask
+
+    @property
+    def lost(self) -> bool:
+        """The folder was moved, deleted or unmounted: this subscription has ended or is worth nothing."""
+        return bool(self.mask & (SELF | Mask.IGNORED | Mask.UNMOUNT))
+
+
+Callback: TypeAlias = Callable[[Change], None]
+
+
+class Subscription:
+    """One subscriber's interest in one folder; ended with `Inotify.cancel`."""
+
+    __slots__ = ("callback", "mask", "path", "wd")
+
+    def __init__(self, path: str, mask: Mask, callback: Callback) -> None:
+        self.path = path
+        self.mask = mask
+        self.callback: Callback | None = callback
+        self.wd = -1
+
+
+class Inotify:
+    """The instance. Callbacks are called on the loop's thread and must not block; `run` has to be running.
+
+    Raises TemporaryError(reason="inotify-exhausted") when the user's instances are used up.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._inotify = asyncinotify.Inotify(cache_size=_READ_EVENTS)
+        except OSError as error:
+            raise _translate(error, "create an inotify instance") from error
+        self._by_wd: dict[int, tuple[asyncinotify.Watch, list[Subscription]]] = {}
+        self._gaps: list[Callable[[], None]] = []
+        self.overflows = 0
+
+    async def run(self) -> None:
+        """Hand on changes until cancelled."""
+        while True:
+            event = await self._inotify.get()
+            self._dispatch(event)
+
+    def close(self) -> None:
+        """Give the instance back; nothing is told any more."""
+        self._by_wd.clear()
+        self._inotify.close()
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the kernel's queue overflowed: anything may have happened anywhere."""
+        self._gaps.append(callback)
+
+    def subscribe(self, path: str, mask: Mask, callback: Callback, *, follow: bool) -> Subscription | None:
+        """Tell `callback` of changes in the folder at `path`; None if there is no folder.
+
+        `follow`: whether the last component may be a symlink. The caller lists the folder *after* this
+        returns. Raises TemporaryError(reason="inotify-exhausted") at the limit of watches.
+        """
+        subscription = Subscription(path, mask, callback)
+        flags = Mask.ONLYDIR if follow else Mask.ONLYDIR | Mask.DONT_FOLLOW
+        try:
+            # MASK_ADD: another subscriber of this inode keeps what it asked for.
+            watch = self._inotify.add_watch(path, mask | flags | Mask.MASK_ADD)
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise _translate(error, f"watch {path}") from error
+        subscription.wd = watch.wd
+        self._by_wd.setdefault(watch.wd, (watch, []))[1].append(subscription)
+        return subscription
+
+    def cancel(self, subscription: Subscription) -> None:
+        """End a subscription; one that has ended already is no error."""
+        if subscription.callback is None:
+            return
+        subscription.callback = None
+        entry = self._by_wd.get(subscription.wd)
+        if entry is None:
+            return
+        watch, subscriptions = entry
+        subscriptions.remove(subscription)
+        if subscriptions:
+            # The mask stays as wide as it was: narrowing it needs the path, which may lead elsewhere by now.
+            return
+        del self._by_wd[subscription.wd]
+        try:
+            self._inotify.rm_watch(watch)
+        except OSError as error:
+            # EINVAL: the folder is gone, and its IN_IGNORED is still in the queue.
+            if error.errno != errno.EINVAL:
+                raise _translate(error, f"stop watching {subscription.path}") from error
+
+    def _dispatch(self, event: asyncinotify.Event) -> None:
+        if Mask.Q_OVERFLOW in event.mask:
+            self.overflows += 1
+            for gap in tuple(self._gaps):
+                gap()
+            return
+        watch = event.watch
+        entry = None if watch is None else self._by_wd.get(watch.wd)
+        if watch is None or entry is None:
+            return
+        if Mask.IGNORED in event.mask:
+            del self._by_wd[watch.wd]
+        change = Change("" if event.name is None else str(event.name), event.mask)
+        for subscription in tuple(entry[1]):
+            # A callback may cancel its neighbour; and who asked for less is not told more than that.
+            if subscription.callback is not None and (subscription.mask & event.mask or change.lost):
+                subscription.callback(change)
+
+
+def _translate(error: OSError, what: str) -> EventdError:
+    if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
+        which = "max_user_watches" if error.errno == errno.ENOSPC else "max_user_instances"
+        return TemporaryError(
+            f"cannot {what}: {error.strerror}",
+            reason="inotify-exhausted",
+            hint=f"raise the sysctl fs.inotify.{which}",
+        )
+    return PermanentError(f"cannot {what}: {error.strerror}", reason="inotify-failed")
