@@ -11,6 +11,7 @@ never root. There is no work tree.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import stat
@@ -68,7 +69,7 @@ class GitOptions:
     pack_limit: int = 1 << 30
     allow_http: bool = False
     """Plain http, for tests."""
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=dict)
     """For a proxy: `https_proxy`, `no_proxy`, …"""
 
 
@@ -118,7 +119,10 @@ class GitRepository:
             return Fetched(incoming, current)
 
     async def current(self) -> str:
-        """Return the last commit that passed, without the network (signature checked again); empty if none."""
+        """Return the last commit that passed, without the network; empty if none.
+
+        Its signature is checked again, since a key may have been revoked: PermanentError(reason="unsigned").
+        """
         async with self._lock:
             git = self._git()
             await self._make_repository(git)
@@ -136,7 +140,8 @@ class GitRepository:
     async def tree(self, commit: str) -> Tree:
         """Read all files of a commit; blobs that were in the last tree are not read again.
 
-        Raises PermanentError(reason="bad-commit" | "commit-missing" | "tree-too-large" | "repository-damaged").
+        Raises PermanentError(reason="bad-commit" | "commit-missing" | "tree-too-large" |
+        "repository-damaged").
         """
         if not _OBJECT_ID.fullmatch(commit):
             raise PermanentError(f"{commit!r} is not a full commit id", reason="bad-commit")
@@ -156,10 +161,10 @@ class GitRepository:
             return self._tree
 
     def watch_paths(self) -> tuple[str, ...]:
-        """Return the files of a local remote that a push replaces (by rename), for inotify; none if it is remote.
+        """Return the files of a local remote that a push replaces (by rename), for inotify; else none.
 
-        The loose ref, the packed refs, and the table list of the reftable format; a source watches their folders,
-        which need not exist yet (`refs/heads/feature/` for `feature/x`).
+        The loose ref, the packed refs, and the table list of the reftable format; a source watches their
+        folders, which need not exist yet (`refs/heads/feature/` for `feature/x`).
         """
         if self.remote.transport is not Transport.FILE:
             return ()
@@ -170,7 +175,7 @@ class GitRepository:
         return tuple(str(folder / name) for name in names)
 
     async def tidy(self) -> None:
-        """Pack what has gathered, if there is much; after a run, never in the way of one. Up to `fetch_timeout`."""
+        """Pack what has gathered, if there is much. Call it after a run; takes up to `fetch_timeout`."""
         async with self._lock:
             git = self._git()
             await self._make_repository(git)
@@ -208,26 +213,7 @@ class GitRepository:
         """Make the folder as root and the repository in it as the account; look at both once per life."""
         if self._ready:
             return
-        path, account = git.path, git.account
-        owner = account.uid if account else os.geteuid()
-        try:
-            try:
-                os.mkdir(path, 0o700)
-                if account is not None:
-                    os.chown(path, account.uid, account.gid, follow_symlinks=False)
-            except FileExistsError:
-                pass  # the usual case; what stands there is looked at below
-            found = os.lstat(path)
-        except OSError as error:
-            message = f"cannot make the folder {path}: {error.strerror}"
-            raise PermanentError(message, reason="repository-folder") from error
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
-            raise PermanentError(
-                f"{path} is not a folder of the account with uid {owner}",
-                reason="repository-folder",
-                hint="move it away, or give it to that account",
-            )
-        if not os.path.lexists(f"{path}/HEAD"):
+        if _make_folder(git.path, git.account):
             await self._ask(git, "init", "--quiet", "--bare", "--template=", "--initial-branch=eventd")
         self._ready = True
 
@@ -307,7 +293,7 @@ class GitRepository:
                 config={"gpg.ssh.allowedSignersFile": str(private / "allowed_signers")},
                 private=private,
             )
-        # Only the exit status: for a good signature of an unlisted key git prints `Good "git" signature`, too.
+        # Only the exit status counts: of an unlisted key's signature, too, git prints `Good "git" signature`.
         if not done.ok:
             said = done.text().partition("\n")[0] or "it has no signature"
             raise PermanentError(
@@ -360,4 +346,28 @@ class GitRepository:
             )
             fresh = parse_batch(done.require(reason="repository-damaged").stdout, wanted.values())
         ids = {entry.object_id for entry in listing.entries}
-        return {object_id: fresh.get(object_id) or self._blobs.get(object_id, b"") for object_id in ids}
+        return {i: fresh[i] if i in fresh else self._blobs[i] for i in ids}
+
+
+def _make_folder(path: str, account: process.Identity | None) -> bool:
+    """Make the repository's folder if there is none; return whether `git init` has still to be run in it."""
+    owner = account.uid if account else os.geteuid()
+    try:
+        # It usually exists; what stands there is looked at below.
+        with contextlib.suppress(FileExistsError):
+            Path(path).mkdir(0o700)
+        found = os.lstat(path)
+        # Made just now, or by a predecessor that was killed before it could hand it over.
+        if account and found.st_uid == 0 and stat.S_ISDIR(found.st_mode) and not any(Path(path).iterdir()):
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+            found = os.lstat(path)
+    except OSError as error:
+        message = f"cannot make the folder {path}: {error.strerror}"
+        raise PermanentError(message, reason="repository-folder") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
+        raise PermanentError(
+            f"{path} is not a folder of the account with uid {owner}",
+            reason="repository-folder",
+            hint="move it away, or give it to that account",
+        )
+    return not os.path.lexists(f"{path}/HEAD")

@@ -70,7 +70,7 @@ class Credentials:
 
     @classmethod
     def load(cls, folder: str | None) -> Credentials:
-        """Read `git-ssh-key`, `git-known-hosts` and `git-https-token` of `$CREDENTIALS_DIRECTORY`; all optional.
+        """Read `git-ssh-key`, `git-known-hosts`, `git-https-token` of `$CREDENTIALS_DIRECTORY`; all optional.
 
         Raises PermanentError(reason="bad-credential") for a file that cannot be read or is no text.
         """
@@ -203,9 +203,9 @@ class GitCommand:
     def private_files(self) -> Iterator[Path]:
         """Make a folder that only the account can read, with its secrets, for the length of one operation.
 
-        Under root, folder and files belong to root and are readable by the account's group, so that the account
-        cannot change them (`git credential-store` would erase a token that was refused once). ssh accepts a key
-        that its user can read through a group as long as the user does not own it (sshkey_perm_ok).
+        Under root, folder and files belong to root and are readable by the account's group, so that the
+        account cannot change them (`git credential-store` would erase a token that was refused once). ssh
+        accepts a key that its user can read through a group, as long as the user does not own it.
         """
         try:
             Path(self.runtime).mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -103,7 +103,7 @@ def _bad_url(url: str) -> PermanentError:
 
 
 def check_branch(branch: str) -> str:
-    """Return the name, or raise PermanentError(reason="bad-branch"). Any language is fine; refspecs are not."""
+    """Return the name, or raise PermanentError(reason="bad-branch"). Any script is fine; refspecs are not."""
     if not branch or _BAD_BRANCH.search(branch) or not branch.isprintable():
         raise PermanentError(f"{branch!r} is not the name of a branch", reason="bad-branch")
     return branch
