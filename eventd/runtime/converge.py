@@ -43,8 +43,13 @@ class View:
     """How to see a workload: the facts, and which of them concern it."""
 
     facts: Facts
-    records: Records
+    memory: Callable[[], Records]
     paths_of: Callable[[int], Sequence[str]]
+
+    @property
+    def records(self) -> Records:
+        """What is remembered now (loading replaces it)."""
+        return self.memory()
 
     def of(self, name: str, workload: Workload | None) -> Observed:
         """Observe one workload: its wanted units and those it was last known to have."""

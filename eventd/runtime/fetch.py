@@ -50,8 +50,7 @@ class Fetcher:
         self.request()
 
     async def preview(self) -> Desired:
-        """Fetch and return the desired state of the new head, for `eventctl plan --fetch`. The head is then wanted too."""
-        self.request()
+        """Fetch and return the desired state of the new head, for `eventctl plan --fetch`; nothing is made wanted."""
         fetched = await self.host.repository.fetch()
         return await self.reconciler.load(fetched.commit)
 

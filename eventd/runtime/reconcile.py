@@ -384,8 +384,13 @@ class Reconciler:
         if self.desired is None:
             return []
         if not batch.everything:
-            return sorted(name for name in batch.names if self.known(name) or name in self.desired.refused)
-        left = (n for n, r in self.ledger.records.workloads.items() if not r.retained)
+            wanted = {*self.desired.workloads, *self.desired.refused}
+            if not self.desired.partial:
+                wanted |= self.ledger.records.workloads.keys()
+            return sorted(batch.names & wanted)
+        left = [n for n, r in self.ledger.records.workloads.items() if not r.retained]
+        if self.desired.partial:
+            left = []  # it may still be in the part that could not be read
         return sorted({*self.desired.workloads, *self.desired.refused, *left})
 
     def _wakes(self, name: str) -> Sequence[FactKey]:

@@ -1,0 +1,164 @@
+"""The engine: the runtime's parts, put together over one `Host`, and its life from the first read to the drain.
+
+The daemon and the simulator make the same engine over different hosts. Order at the start: memory, recovery, the facts
+that only memory knows to ask for, the desired state from the disk, and then the first run, with no delay in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from eventd.core.actions import Action
+from eventd.core.desired import Desired, Tree
+from eventd.core.errors import EventdError
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import unit as as_unit
+from eventd.core.layout import Layout, manager_unit
+from eventd.core.plan import Context
+from eventd.core.verdicts import Policy
+from eventd.runtime.converge import Converger, View
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.fetch import Fetcher
+from eventd.runtime.host import Host
+from eventd.runtime.index import Index
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loader
+from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.recover import recover
+from eventd.runtime.transaction import Handler
+
+log = logging.getLogger(__name__)
+CONNECT_TIMEOUT = 30.0
+"""Seconds for the bus of a manager that is up."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the engine is made of besides the host."""
+
+    layout: Layout
+    owner_uid: int
+    handlers: Mapping[type[Action], Handler]
+    policies: Sequence[Policy]
+    assemble: Callable[[Tree], Awaitable[Desired]]
+    concurrency: int = 8
+    poll: float | None = None
+    wall: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+    track: Callable[[Iterable[str]], None] = field(default=lambda _names: None)
+    """Told which accounts to keep facts of."""
+
+
+class Engine:
+    """See the module."""
+
+    def __init__(self, host: Host, dispatcher: Dispatcher, parts: Parts) -> None:
+        """Wire everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
+        self.host = host
+        self.dispatcher = dispatcher
+        self.parts = parts
+        self.ledger = Ledger(host.store)
+        self.index = Index(
+            dispatcher.facts, parts.layout, known=self._known, dirty=self._dirty, woken=self._woken
+        )
+        self.loader = Loader(host, parts.assemble)
+        context = Context(parts.layout, parts.owner_uid)
+        view = View(dispatcher.facts, lambda: self.ledger.records, self.index.paths_of)
+        self.reconciler = Reconciler(
+            host=host,
+            dispatcher=dispatcher,
+            ledger=self.ledger,
+            converger=Converger(parts.handlers, parts.policies, view, context),
+            index=self.index,
+            context=context,
+            load=self._load,
+            concurrency=parts.concurrency,
+            wall=parts.wall,
+            jitter=parts.jitter,
+        )
+        self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
+        dispatcher.listen(self._on_event)
+
+    async def start(self) -> None:
+        """Remember, recover, read what memory says to read, and ask for the first run.
+
+        The sources must have read their facts before: the system's units, lingering, sessions.
+        """
+        await self.ledger.load()
+        self.reconciler.start()
+        interrupted = await recover(self.host, self.ledger)
+        await self._read_accounts(self.ledger.records.workloads)
+        async with anyio.create_task_group() as group:
+            for record in self.ledger.records.workloads.values():
+                if not record.retained:
+                    group.start_soon(self._reconnect, record.name)
+        boot = self.dispatcher.emit(
+            Origin.DAEMON, EventKind.BOOT, "eventd", attributes={"interrupted": interrupted}
+        )
+        try:
+            await self.fetcher.start_offline()
+        except EventdError as error:
+            log.error("cannot read the commit on the disk: %s", error)  # noqa: TRY400 - reported, not a bug
+        self.reconciler.request(boot, asked=False)
+        self.fetcher.request()
+
+    async def serve(self) -> None:
+        """Fetch and reconcile for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.fetcher.serve)
+            group.start_soon(self.reconciler.serve)
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind is EventKind.PUSHED:
+            self.fetcher.request()
+
+    async def _load(self, commit: str) -> Desired:
+        desired = await self.loader.load(commit)
+        await self._read_accounts(desired.workloads)
+        self.parts.track({*desired.workloads, *self.ledger.records.workloads})
+        return desired
+
+    async def _read_accounts(self, names: Iterable[str]) -> None:
+        for name in names:
+            key = FactKey(FactKind.ACCOUNT, name)
+            if key in self.dispatcher.facts:
+                continue
+            account = await self.host.accounts.lookup(name)
+            if account is None:
+                continue
+            self.dispatcher.emit(
+                Origin.DAEMON, EventKind.READ, name, scope=name, facts=[(key, account)]
+            )
+            if name in self.ledger.records.workloads:
+                for folder in self.parts.layout.folders(account.uid):
+                    await self.host.file_watch.watch(folder)
+
+    async def _reconnect(self, name: str) -> None:
+        """Connect to the manager of a known workload if it is up; if not, the first plan starts it."""
+        account = self.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+        if not isinstance(account, Account):
+            return
+        unit = as_unit(self.dispatcher.facts.get(FactKey(FactKind.UNIT, manager_unit(account.uid))))
+        self.host.user_managers.watch(name, frozenset(self.ledger.records.units.get(name, {})))
+        if unit is None or not unit.up:
+            return
+        try:
+            await self.host.user_managers.connect(account, timeout=CONNECT_TIMEOUT)
+        except EventdError as error:
+            log.warning("the manager of %s cannot be reached yet: %s", name, error)
+
+    def _known(self, name: str) -> bool:
+        return self.reconciler.known(name)
+
+    def _dirty(self, name: str) -> None:
+        self.reconciler.dirty(name)
+
+    def _woken(self, name: str) -> None:
+        self.reconciler.woken(name)

@@ -1,0 +1,65 @@
+"""Load: a commit becomes the desired state. Read, assemble (pure), then ask the host's own Quadlet generator.
+
+Workloads whose content has not changed since the last load are not asked about again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from eventd.core.desired import Desired, FileRole, Tree, Workload
+from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.runtime.host import Host
+
+CHECKS_AT_ONCE = 4
+"""Generator processes side by side; one takes about 10 ms."""
+
+
+@dataclass(slots=True)
+class Loader:
+    """Loads commits."""
+
+    host: Host
+    assemble: Callable[[Tree], Awaitable[Desired]]
+    _accepted: dict[str, str] = field(default_factory=dict)
+    """Workload -> digest that the generator accepted."""
+
+    async def load(self, commit: str) -> Desired:
+        """Return what a commit says; raises EventdError if it cannot be read as a whole."""
+        desired = await self.assemble(await self.host.repository.tree(commit))
+        complaints: dict[str, tuple[Diagnostic, ...]] = {}
+        limiter = anyio.CapacityLimiter(CHECKS_AT_ONCE)
+
+        async def check(workload: Workload) -> None:
+            async with limiter:
+                lines = await self.host.generator.dry_run(_quadlets(workload))
+            if lines:
+                complaints[workload.name] = tuple(_diagnostic(workload, line) for line in lines)
+
+        async with anyio.create_task_group() as group:
+            for workload in desired.workloads.values():
+                if self._accepted.get(workload.name) != workload.digest and _quadlets(workload):
+                    group.start_soon(check, workload)
+        accepted = {n: w for n, w in desired.workloads.items() if n not in complaints}
+        self._accepted = {name: workload.digest for name, workload in accepted.items()}
+        return replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
+
+
+def _quadlets(workload: Workload) -> Mapping[str, bytes]:
+    return {f.name: f.content for f in workload.files if f.role is not FileRole.COMPANION}
+
+
+def _diagnostic(workload: Workload, line: str) -> Diagnostic:
+    """Name the repository's file where the generator's line names an installed one."""
+    for file in workload.files:
+        if file.name in line and file.role is FileRole.QUADLET:
+            return _refusal(file.origin if file.origin != "eventd" else workload.origin, line)
+    return _refusal(workload.origin, line)
+
+
+def _refusal(file: str, line: str) -> Diagnostic:
+    hint = "this host's own Quadlet generator refuses it; see podman-systemd.unit(5) of its podman version"
+    return Diagnostic(Severity.ERROR, file, 0, "", line, hint, "generator")

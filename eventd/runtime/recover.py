@@ -1,0 +1,37 @@
+"""Recovery: what the last life of the daemon left open is taken up before the first run.
+
+Decisions are level-triggered, so an interrupted run needs no replay: the next plan is made from what is there. Only what
+the world cannot tell has to be settled here: an account that exists because we made it, though we died before we could
+write down that it is ours.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from eventd.core.actions import CreateAccount
+from eventd.core.ports import OpenStep
+from eventd.runtime.host import Host
+from eventd.runtime.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+async def recover(host: Host, ledger: Ledger) -> int:
+    """Settle the open steps and return how many there were."""
+    steps = await host.store.open_steps()
+    for step in steps:
+        log.warning("step %s %s of run %d was interrupted", step.verb, step.target, step.run)
+        await _settle(step, host, ledger)
+    await host.store.close_open()
+    return len(steps)
+
+
+async def _settle(step: OpenStep, host: Host, ledger: Ledger) -> None:
+    if step.verb != CreateAccount.verb or step.target in ledger.records.workloads:
+        return
+    # The intent was written when there was no such account, and nobody but useradd(8) under that intent
+    # can have made it within the moment before the crash.
+    account = await host.accounts.lookup(step.target)
+    if account is not None:
+        await ledger.created(step.target, account.uid, step.run)
