@@ -1,7 +1,7 @@
 """Which units come of a workload's files, which of them eventd starts, in which order, and what renews each.
 
-Pure. Roles: what runs is wanted running; what is started by a timer, a socket, a path, a person or another
-unit is only loaded. Order: Quadlet's references and `After=`/`Before=` bind; `Requires=`, `Wants=` and the like
+Pure. Roles: what runs is wanted running; what a timer, a socket, a path, a person or another unit starts is
+only loaded. Order: Quadlet's references and `After=`/`Before=` bind; `Requires=`, `Wants=` and the like
 order too where that contradicts nothing (systemd itself does not order by them, but starting what is needed
 first saves a job). Next: `eventd.core.plan` compares the result with facts.
 """
@@ -51,7 +51,7 @@ class Made:
 
 
 def made_units(content: Content) -> tuple[Made, ...]:
-    """Return the units that the generators make of the files, sorted; a name may come twice, which is an error.
+    """Return the units that the generators make, sorted; a name may come twice, which is an error.
 
     Templates (`foo@.service`) are not among them, since only instances can be loaded: the instance of
     `DefaultInstance=` is, and so are instance files (`foo@bar.container`).
@@ -84,7 +84,7 @@ def triggered_by(made: Made) -> str | None:
 def desired_units(
     content: Content, manual: frozenset[str]
 ) -> tuple[tuple[DesiredUnit, ...], tuple[Diagnostic, ...]]:
-    """Return the units in start order; with a cycle there is no order, but a diagnostic that spells it out."""
+    """Return the units in start order; or, with a cycle, none and a diagnostic that spells it out."""
     made = made_units(content)
     triggered = {target for each in made if (target := triggered_by(each)) is not None}
     before, cycle = _order(content, made)
@@ -199,7 +199,7 @@ def _sorted(before: Mapping[str, set[str]]) -> Iterator[str]:
 
 
 def _digest(content: Content, made: Made) -> str:
-    """Hash all whose change renews the unit: its file, drop-ins, the Quadlet files it refers to, data they name.
+    """Hash what renews the unit: its file, drop-ins, the Quadlet files it refers to, the data they name.
 
     eventd's own drop-ins are not in it: they change when and by whom a unit is started, not what runs.
     """
@@ -211,14 +211,9 @@ def _digest(content: Content, made: Made) -> str:
         if part is None or name in names or part.unit is None:
             continue
         names.add(name)
-        drop_ins = (
-            {*content.drop_ins(name)}
-            if kind_of(name) is None
-            else {
-                *content.drop_ins(name),
-                *content.drop_ins(service_name(name, part.unit)),
-            }
-        )
+        drop_ins = [*content.drop_ins(name)]
+        if kind_of(name) is not None:
+            drop_ins.extend(content.drop_ins(service_name(name, part.unit)))
         names.update(drop.name for drop in drop_ins)
         whole = merged(part.unit, *(drop.unit for drop in drop_ins if drop.unit))
         names.update(_named_data(content, name, whole))
