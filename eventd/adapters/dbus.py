@@ -20,6 +20,8 @@ Facts on which everything above relies:
 - A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
 """
 
+# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
+
 from __future__ import annotations
 
 import asyncio
@@ -220,6 +222,11 @@ class Bus:
         """Why the connection is no more, or None while it is."""
         return self._closed
 
+    def raise_if_closed(self) -> None:
+        """Raise DisconnectedError if the connection is no more."""
+        if self._closed is not None:
+            raise self._closed_error()
+
     def on_closed(self, callback: Callable[[], None]) -> None:
         """Call back once when the connection is lost or closed (at once if it is already)."""
         if self._closed is not None:
@@ -301,8 +308,7 @@ class Bus:
         Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
         and DisconnectedError as soon as the connection is lost.
         """
-        if self._closed is not None:
-            raise self._closed_error()
+        self.raise_if_closed()
         what = f"{member} of {destination}"
         future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         serial = self._connection.next_serial()

@@ -3,6 +3,8 @@
 `eventd.sources.logind` keeps the facts.
 """
 
+# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -67,12 +69,16 @@ class Logind:
             found.append(Session(identity, int(uid), user, kind))
         return found
 
-    async def preparing_for_shutdown(self) -> bool:
-        """Return whether a shutdown has been announced (`PreparingForShutdown`)."""
-        return bool(
-            (await self._bus.call(LOGIND, PATH, PROPERTIES, "Get", "ss", [MANAGER, "PreparingForShutdown"]))[
-                0
-            ]
+    async def preparing_for_shutdown(self, *, apply: Callable[[bool], None]) -> None:
+        """Apply whether a shutdown has been announced (`PreparingForShutdown`). `apply`: see `Bus.call`."""
+        await self._bus.call(
+            LOGIND,
+            PATH,
+            PROPERTIES,
+            "Get",
+            "ss",
+            [MANAGER, "PreparingForShutdown"],
+            apply=lambda body: apply(bool(body[0])),
         )
 
     async def set_linger(self, uid: int, *, enable: bool, timeout: float = CALL_TIMEOUT) -> None:

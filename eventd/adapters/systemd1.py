@@ -5,6 +5,8 @@ the port
 `core.ports.Manager`. It keeps no facts: `eventd.sources.manager_feed` does, from the same connection.
 """
 
+# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
+
 from __future__ import annotations
 
 import asyncio
@@ -219,6 +221,10 @@ class SystemdManager:
         return state
 
     async def read_into(self, name: str, apply: Fold, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Read a unit; `apply(path, interface, properties)` gets each reply at its place in the order of messages.
+
+        The type's properties come first and the unit's last, like the signals of a change. `path` is the
+        unit's own, which differs from `unit_path(name)` if `name` is an alias.
         """Read a unit; hand each reply to `apply(path, interface, properties)` at its place in the order of
         messages.
 

@@ -1,0 +1,267 @@
+"""logind as a source: who is logged in, who lingers, whether the host goes down.
+
+Emits SESSIONS (user -> ids of sessions with a person behind them; absent: none), LINGER (user -> True; absent:
+no) and SHUTDOWN, each read afresh after a gap; and is the port to set lingering. Decides nothing.
+
+Lingering is read from the folder of flag files that logind keeps (loginctl(1)), because logind has no signal
+for it.
+"""
+
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+
+from eventd.adapters.dbus import Bus, system_bus_address
+from eventd.adapters.inotify import NAMES, SELF
+from eventd.adapters.logind import LOGIND, MANAGER, PERSONAL, Logind
+from eventd.core.errors import DisconnectedError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKey, FactKind
+from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskStatus
+
+    from eventd.adapters.dbus import Signal
+    from eventd.adapters.inotify import Change, Inotify, Subscription
+    from eventd.core.errors import EventdError
+    from eventd.core.events import Emit
+    from eventd.core.facts import Account
+
+LINGER_FOLDER = "/var/lib/systemd/linger"
+_log = logging.getLogger(__name__)
+
+
+class LogindSource:
+    """logind on the system bus. Also `core.ports.Logins`.
+
+    `inotify`: the daemon's instance, whose `run` runs beside this one. `address`: as for `SystemSource`.
+    """
+
+    def __init__(
+        self, emit: Emit, inotify: Inotify, *, address: str | None = None, linger_folder: str = LINGER_FOLDER
+    ) -> None:
+        self._emit = emit
+        self._address = address or system_bus_address()
+        self._lingering = _Lingering(emit, inotify, linger_folder)
+        self._sessions: dict[str, frozenset[str]] = {}
+        self._logind: Logind | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once everything was read for the first time."""
+        first = anyio.Event()
+
+        async def session(bus: Bus, ready: Callable[[], None]) -> None:
+            def complete() -> None:
+                ready()
+                first.set()
+
+            try:
+                await _Session(self, bus).run(complete)
+            finally:
+                self._logind = None
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._lingering.run)
+            tasks.start_soon(keep, self._connect, session, self._lost)
+            await first.wait()
+            task_status.started()
+
+    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001, ASYNC109
+        """SetUserLinger; returns when logind has answered and the LINGER fact is set (`core.ports.Logins`)."""Call SetUserLinger; returns when logind has answered and the LINGER fact is set. See
+        `core.ports.Logins`.
+        """
+        if self._logind is None:
+            raise DisconnectedError("there is no connection to logind at the moment")
+        await self._logind.set_linger(user.uid, enable=enable, timeout=timeout)
+        # logind has made (or removed) the flag before it answered.
+        await self._lingering.scan()
+
+    def connected(self, logind: Logind | None) -> None:
+        """Note over what logind can be called."""
+        self._logind = logind
+
+    def sessions_read(self, sessions: dict[str, frozenset[str]]) -> None:
+        """Emit what differs from the sessions known so far."""
+        for user in sorted(self._sessions.keys() | sessions.keys()):
+            now = sessions.get(user)
+            if now != self._sessions.get(user):
+                self.say(EventKind.READ, user, facts=((FactKey(FactKind.SESSIONS, user), now),))
+        self._sessions = sessions
+
+    def say(
+        self,
+        kind: EventKind,
+        subject: str,
+        *,
+        facts: tuple[tuple[FactKey, frozenset[str] | bool | None], ...] = (),
+    ) -> None:
+        """Emit an event of logind."""
+        self._emit(Origin.LOGIND, kind, subject, facts=facts)
+
+    def shutting_down(self, *, start: bool, kind: EventKind = EventKind.SHUTDOWN) -> None:
+        """Emit PrepareForShutdown, or what its property says."""
+        self.say(kind, "shutdown", facts=((FactKey(FactKind.SHUTDOWN), start),))
+
+    async def _connect(self) -> Bus:
+        return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
+
+    def _lost(self, error: EventdError) -> None:
+        _log.warning("logind: %s", error)
+        self._emit(Origin.LOGIND, EventKind.GAP, "logind", attributes={"reason": error.reason})
+
+
+class _Session:
+    """logind over one connection: subscribe, read, follow."""
+
+    def __init__(self, source: LogindSource, bus: Bus) -> None:
+        self._source = source
+        self._bus = bus
+        self._logind = Logind(bus)
+        self._wake = asyncio.Event()
+        self._read = False
+        self._sessions_dirty = False
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        bus, source = self._bus, self._source
+        bus.on_closed(self._wake.set)
+        for member, kind in (
+            ("SessionNew", EventKind.SESSION_NEW),
+            ("SessionRemoved", EventKind.SESSION_REMOVED),
+        ):
+            bus.on(LOGIND, MANAGER, member, self._session_changed(kind))
+        bus.on(LOGIND, MANAGER, "UserNew", lambda s: source.say(EventKind.USER_NEW, str(s.body[0])))
+        bus.on(LOGIND, MANAGER, "UserRemoved", lambda s: source.say(EventKind.USER_REMOVED, str(s.body[0])))
+        bus.on(LOGIND, MANAGER, "PrepareForShutdown", lambda s: source.shutting_down(start=bool(s.body[0])))
+        await self._logind.attach(self._owner_changed)
+        while True:
+            self._wake.clear()
+            bus.raise_if_closed()
+            owner = bus.owner(LOGIND)
+            # logind is bus-activated: if it is not there, our first call has it started.
+            try:
+                await self._catch_up(ready)
+            except DisconnectedError:
+                if bus.closed is not None or bus.owner(LOGIND) == owner:
+                    raise
+            await self._wake.wait()
+
+    async def _catch_up(self, ready: Callable[[], None]) -> None:
+        if not self._read:
+            self._read = True
+            self._sessions_dirty = False
+            # Read before the sessions, and applied at its place in the order: a PrepareForShutdown after it
+            # is newer.
+            await self._logind.preparing_for_shutdown(
+                apply=lambda start: self._source.shutting_down(start=start, kind=EventKind.READ)
+            )
+            await self._read_sessions()
+            self._source.connected(self._logind)
+            ready()
+        while self._sessions_dirty:
+            self._sessions_dirty = False
+            await self._read_sessions()
+
+    async def _read_sessions(self) -> None:
+        """A change while this reads sets the dirty flag, so that an older answer never is the last."""
+        found: dict[str, frozenset[str]] = {}
+        for session in await self._logind.sessions():
+            if session.kind in PERSONAL:
+                found[session.user] = found.get(session.user, frozenset()) | {session.id}
+        self._source.sessions_read(found)
+
+    def _session_changed(self, kind: EventKind) -> Callable[[Signal], None]:
+        def changed(signal: Signal) -> None:
+            self._source.say(kind, signal.body[0])
+            self._sessions_dirty = True
+            self._wake.set()
+
+        return changed
+
+    def _owner_changed(self, owner: str) -> None:
+        self._read = False
+        if not owner:
+            self._source.say(EventKind.GAP, "logind")
+        self._wake.set()
+
+
+class _Lingering:
+    """The folder of flag files: a file NAME means that NAME lingers."""
+
+    def __init__(self, emit: Emit, inotify: Inotify, folder: str) -> None:
+        self._emit = emit
+        self._inotify = inotify
+        self._folder = folder
+        self._watched: Subscription | None = None
+        self._on_the_way: Subscription | None = None
+        self._known: frozenset[str] = frozenset()
+        self._scanning = asyncio.Lock()
+        self._dirty = asyncio.Event()
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        self._inotify.on_gap(self._dirty.set)
+        try:
+            while True:
+                self._dirty.clear()
+                self._subscribe()
+                await self.scan()
+                with contextlib.suppress(RuntimeError):  # the second time
+                    task_status.started()
+                await self._dirty.wait()
+        finally:
+            for subscription in (self._watched, self._on_the_way):
+                if subscription is not None:
+                    self._inotify.cancel(subscription)
+
+    async def scan(self) -> None:
+        """List the folder and emit what differs; one at a time, so that the last listing is the newest."""
+        async with self._scanning:
+            now = await anyio.to_thread.run_sync(_names, self._folder)
+            before, self._known = self._known, now
+            for user in sorted(before ^ now):
+                self._emit(
+                    Origin.LOGIND,
+                    EventKind.LINGER_CHANGED,
+                    user,
+                    facts=((FactKey(FactKind.LINGER, user), True if user in now else None),),
+                )
+
+    def _subscribe(self) -> None:
+        """Before each listing. logind makes the folder with the first user that lingers."""
+        if self._on_the_way is None:
+            self._on_the_way = self._inotify.subscribe(
+                os.path.dirname(self._folder), NAMES, self._parent_changed, follow=True
+            )
+        if self._watched is None:
+            self._watched = self._inotify.subscribe(self._folder, NAMES | SELF, self._changed, follow=True)
+
+    def _parent_changed(self, change: Change) -> None:
+        if change.lost:
+            self._on_the_way = None
+        elif change.name == os.path.basename(self._folder):
+            self._dirty.set()
+
+    def _changed(self, change: Change) -> None:
+        if change.lost and self._watched is not None:
+            self._inotify.cancel(self._watched)
+            self._watched = None
+        self._dirty.set()
+
+
+def _names(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()

@@ -1,0 +1,71 @@
+"""Keep a connection to a bus: connect, run a session on it, and when it is lost say so and connect again.
+
+Owns when to try again. A lost connection is tried again at once, because a bus under socket activation takes
+connections while its daemon restarts, so that the wait is inside the connect. After failures in a row the
+pauses double up to a cap, since a bus that is gone has no signal left to send.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from eventd.core.errors import EventdError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from eventd.adapters.dbus import Bus
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10.0
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 30.0
+
+
+def pauses() -> Iterator[float]:
+    """Yield seconds to wait before each next attempt in a row of failures."""
+    yield 0.0
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def keep(
+    connect: Callable[[], Awaitable[Bus]],
+    session: Callable[[Bus, Callable[[], None]], Awaitable[None]],
+    lost: Callable[[EventdError], None],
+) -> None:
+    """Run `session(bus, ready)` on one connection after the other until cancelled.
+
+    `lost(error)` is called after each failed attempt and each lost connection. `session` calls `ready` once
+    all is read.
+    """
+    wait = pauses()
+
+    def ready() -> None:
+        nonlocal wait
+        wait = pauses()
+
+    while True:
+        try:
+            await on_one_connection(connect, lambda bus: session(bus, ready))
+        except EventdError as error:
+            lost(error)
+        await anyio.sleep(next(wait))
+
+
+async def on_one_connection(
+    connect: Callable[[], Awaitable[Bus]], session: Callable[[Bus], Awaitable[None]]
+) -> None:
+    """Connect, run the session, and close the connection whatever comes."""
+    bus = await connect()
+    try:
+        await session(bus)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await bus.close()

@@ -1,0 +1,121 @@
+"""The system's manager as a source: facts of its units, its jobs as events, and the port to give it jobs.
+
+Emits UNIT facts with scope "" (all loaded units; those of `watch` in full) and RELOADING, and GAP where
+something may have been missed. `core.facts` takes them from there. Decides nothing.
+"""
+
+# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from anyio import TASK_STATUS_IGNORED
+
+from eventd.adapters.dbus import Bus, system_bus_address
+from eventd.core.errors import DisconnectedError
+from eventd.core.events import EventKind, Origin
+from eventd.sources.manager_feed import ManagerFeed
+from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
+from eventd.sources.unit_table import UnitTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskStatus
+
+    from eventd.adapters.systemd1 import SystemdManager
+    from eventd.core.errors import EventdError
+    from eventd.core.events import Emit
+    from eventd.core.facts import UnitState
+    from eventd.core.ports import JobResult, Verb
+
+_log = logging.getLogger(__name__)
+
+
+class SystemSource:
+    """The system bus's systemd. Also `core.ports.Manager`, on whatever connection there is at the moment.
+
+    `address`: D-Bus address; None for DBUS_SYSTEM_BUS_ADDRESS or the standard one.
+    Its methods raise DisconnectedError while there is no connection.
+    """
+
+    def __init__(
+        self, emit: Emit, *, address: str | None = None, watch: frozenset[str] = frozenset()
+    ) -> None:
+        self._emit = emit
+        self._address = address or system_bus_address()
+        self._table = UnitTable(emit, Origin.SYSTEMD, "", everything=True)
+        self._table.watch(watch)
+        self._feed: ManagerFeed | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once everything was read for the first time."""
+        started = False
+
+        async def session(bus: Bus, ready: Callable[[], None]) -> None:
+            feed = ManagerFeed(bus, self._table)
+
+            def complete() -> None:
+                nonlocal started
+                ready()
+                self._feed = feed
+                if not started:
+                    started = True
+                    task_status.started()
+
+            def gone() -> None:
+                self._feed = None
+
+            try:
+                await feed.run(complete, gone)
+            finally:
+                self._feed = None
+
+        await keep(self._connect, session, self._lost)
+
+    def watch(self, units: frozenset[str]) -> None:
+        """Set the units whose full `UnitState` is kept; others have load, active, sub and job only."""
+        if self._feed is not None:
+            self._feed.watch(units)
+        else:
+            self._table.watch(units)
+
+    async def refresh(self) -> None:
+        """Read the watched units afresh."""
+        if self._feed is not None:
+            await self._feed.refresh()
+
+    @property
+    def scope(self) -> str:
+        """`""`: the system's."""
+        return ""
+
+    async def read_unit(self, name: str) -> UnitState:
+        """See `core.ports.Manager`."""
+        return await self._manager().read_unit(name)
+
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
+        """See `core.ports.Manager`."""
+        return await self._manager().job(verb, unit, timeout=timeout)
+
+    async def reload(self, *, timeout: float) -> None:
+        """See `core.ports.Manager`."""
+        await self._manager().reload(timeout=timeout)
+
+    async def reset_failed(self, unit: str) -> None:
+        """See `core.ports.Manager`."""
+        await self._manager().reset_failed(unit)
+
+    def _manager(self) -> SystemdManager:
+        if self._feed is None:
+            raise DisconnectedError("there is no connection to the system's systemd at the moment")
+        return self._feed.manager
+
+    async def _connect(self) -> Bus:
+        return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
+
+    def _lost(self, error: EventdError) -> None:
+        _log.warning("system bus: %s", error)
+        self._emit(Origin.SYSTEMD, EventKind.GAP, "systemd", attributes={"reason": error.reason})

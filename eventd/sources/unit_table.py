@@ -1,0 +1,164 @@
+"""The units of one manager as facts: folds what the manager says, emits what changed by it.
+
+Owns the memory of one scope over all its connections, so that a re-read after a gap knows what vanished. It
+does no I/O and decides nothing; `manager_feed` calls it at each message's place in the order of messages,
+which is why no versions or timestamps are compared here: what comes later is newer.
+
+Two depths: units that are *watched* are kept in full; with `everything` all other loaded units are kept as
+well, with the fields of ListUnits only (load, active, sub, job), since those are what signals keep current
+for them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from eventd.adapters.systemd1 import FIELDS, UNIT, fold, unit_path
+from eventd.core.events import Attribute, Emit, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, FactValue, LoadState, UnitState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eventd.adapters.systemd1 import ListedUnit
+
+_PARTIAL = frozenset({"ActiveState", "SubState", "Job"})
+
+
+class UnitTable:
+    """What is known of one manager's units."""
+
+    def __init__(self, emit: Emit, origin: Origin, scope: str, *, everything: bool) -> None:
+        self.origin = origin
+        self.scope = scope
+        self.everything = everything
+        self._emit = emit
+        self._watched: frozenset[str] = frozenset()
+        self._full: set[str] = set()
+        """Watched units that have been read in full since they are watched."""
+        self._states: dict[str, UnitState] = {}
+        self._paths: dict[str, set[str]] = {}
+        """Object path -> watched names. Several, if one is another's alias."""
+        self._held: dict[str, dict[str, Any]] = {}
+        """Properties of the type, which systemd sends just before the unit's: folded with them, as one
+        change."""
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The units that are kept in full."""
+        return self._watched
+
+    def get(self, name: str) -> UnitState | None:
+        """Return what is known of a unit."""
+        return self._states.get(name)
+
+    def watch(self, units: frozenset[str]) -> frozenset[str]:
+        """Set the watched units; return those that are to be read for it."""
+        if units == self._watched:
+            return frozenset()
+        added, gone = units - self._watched, self._watched - units
+        self._watched = units
+        for name in added:
+            self._paths.setdefault(unit_path(name), set()).add(name)
+        left = {path: names - gone for path, names in self._paths.items()}
+        self._paths = {path: names for path, names in left.items() if names}
+        self._full -= gone
+        if not self.everything:
+            self._forget(gone, EventKind.UNIT_CHANGED)
+        return added
+
+    def names(self, path: str, primary: str) -> Iterable[str]:
+        """Names under which the unit at `path` is kept."""
+        watched = self._paths.get(path)
+        if self.everything:
+            return {primary, *watched} if watched else (primary,)
+        return tuple(watched) if watched else ()
+
+    def located(self, name: str, path: str) -> None:
+        """Note the path that a watched name was found at: another than its own if it is an alias."""
+        if name in self._watched:
+            self._paths.setdefault(path, set()).add(name)
+
+    def change(self, name: str, interface: str, properties: Mapping[str, Any]) -> bool:
+        """Fold PropertiesChanged of a unit; return False if it has to be read to know how it is."""
+        full = name in self._watched
+        state = self._states.get(name)
+        if state is None or (full and name not in self._full):
+            return False
+        if not full:
+            if interface == UNIT:
+                self._set(fold(state, {k: v for k, v in properties.items() if k in _PARTIAL}))
+            return True
+        if interface != UNIT:
+            self._held.setdefault(name, {}).update(properties)
+            return True
+        self._set(fold(state, {**self._held.pop(name, {}), **properties}))
+        # Not loaded and yet changing: it has been loaded since. LoadState and the paths come with no signal.
+        return state.load is LoadState.LOADED
+
+    def stale(self, name: str, invalidated: Iterable[str]) -> bool:
+        """Tell whether one of the invalidated properties matters, so that the unit has to be read."""
+        return name in self._watched and not FIELDS.isdisjoint(invalidated)
+
+    def read(self, name: str, interface: str, properties: Mapping[str, Any]) -> None:
+        """Fold GetAll of a watched unit: first of its type, then of the unit, which completes it."""
+        if name not in self._watched:
+            return
+        if interface != UNIT:
+            self._held[name] = dict(properties)
+            return
+        self._full.add(name)
+        self._set(fold(UnitState(name), {**self._held.pop(name, {}), **properties}))
+
+    def listed(self, rows: Iterable[ListedUnit], *, complete: bool) -> None:
+        """Take in rows of ListUnits; with `complete`, what is not among them is gone."""
+        present = set()
+        for row in rows:
+            present.add(row.name)
+            state = self._states.get(row.name, UnitState(row.name))
+            self._set(replace(state, load=row.load, active=row.active, sub=row.sub, job=row.job))
+        if complete:
+            self._forget(self._states.keys() - present - self._watched, EventKind.UNIT_REMOVED)
+
+    def removed(self, name: str) -> None:
+        """Take in UnitRemoved: systemd forgot an inactive unit that nothing refers to.
+
+        A watched one keeps its fact: it was inactive before and is so now, and whether its file is still
+        there was not said. To read it would load it again, and have systemd announce its removal again.
+        """
+        if name not in self._watched:
+            self._forget((name,), EventKind.UNIT_REMOVED)
+
+    def clear(self) -> None:
+        """Forget all facts of the scope (what is watched stays so)."""
+        self._full.clear()
+        self._held.clear()
+        self._forget(tuple(self._states), EventKind.UNIT_REMOVED)
+
+    def say(
+        self,
+        kind: EventKind,
+        subject: str,
+        *,
+        attributes: Mapping[str, Attribute] | None = None,
+        facts: Iterable[tuple[FactKey, FactValue]] = (),
+    ) -> None:
+        """Emit an event of this scope."""
+        self._emit(self.origin, kind, subject, scope=self.scope, attributes=attributes or {}, facts=facts)
+
+    def _set(self, state: UnitState) -> None:
+        if self._states.get(state.name) == state:
+            return
+        self._states[state.name] = state
+        self.say(
+            EventKind.UNIT_CHANGED,
+            state.name,
+            attributes={"active": str(state.active), "sub": state.sub},
+            facts=((FactKey(FactKind.UNIT, state.name, self.scope), state),),
+        )
+
+    def _forget(self, names: Iterable[str], kind: EventKind) -> None:
+        for name in sorted(names):
+            if self._states.pop(name, None) is not None:
+                self.say(kind, name, facts=((FactKey(FactKind.UNIT, name, self.scope), None),))

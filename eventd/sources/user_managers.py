@@ -1,0 +1,297 @@
+"""The managers of the workloads' users as a source: a connection to each user's bus, for as long as it is wanted.
+
+Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements
+`core.ports.UserManagers`. Decides nothing: it never starts a manager, it only notices one.
+
+When to connect is told by events: a call of `connect`, the fact that `user@UID.service` became active (which
+the system's source keeps; a manager is active once basic.target is reached, and so listens on its bus by
+then), and the bus's socket being made anew in the user's runtime folder. Only while the manager is active and
+its bus still fails is it tried again after pauses, which grow.
+
+What becomes of the facts: when the manager is down, its UNIT facts are gone. When it is active and only its
+bus cannot be used (MANAGER `unreachable`), they stay as they were last known and are read again at once when
+the bus is back.
+"""
+
+# ruff: noqa: ASYNC109, PTH  deadlines are part of the port; the socket's path is a string from a template
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+
+from eventd.adapters.dbus import Bus
+from eventd.adapters.inotify import NAMES
+from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import ActiveState, FactKey, FactKind, ManagerState, unit
+from eventd.core.layout import manager_unit
+from eventd.sources.manager_feed import ManagerFeed
+from eventd.sources.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
+from eventd.sources.unit_table import UnitTable
+
+if TYPE_CHECKING:
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from eventd.adapters.inotify import Change, Inotify
+    from eventd.adapters.systemd1 import SystemdManager
+    from eventd.core.events import Emit
+    from eventd.core.facts import Account, Facts
+    from eventd.core.ports import Manager
+
+USER_BUS = "unix:path=/run/user/{uid}/bus"
+_log = logging.getLogger(__name__)
+_COMING = frozenset({ActiveState.ACTIVATING, ActiveState.RELOADING, ActiveState.REFRESHING})
+
+
+class UserManagersSource:
+    """One connection per known user.
+
+    `facts`: where `user@UID.service` of the system's manager is to be found (`SystemSource` keeps it).
+    `address`: D-Bus address with `{uid}` in it. `inotify`: the daemon's instance.
+    """
+
+    def __init__(self, emit: Emit, facts: Facts, inotify: Inotify, *, address: str = USER_BUS) -> None:
+        self._emit = emit
+        self._facts = facts
+        self._inotify = inotify
+        self._address = address
+        self._links: dict[str, _Link] = {}
+        self._watched: dict[str, frozenset[str]] = {}
+        self._tasks: TaskGroup | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the connections until cancelled; `started` at once, since no user is known yet."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def connect(self, account: Account, *, timeout: float) -> Manager:
+        """Connect and keep connected; see `core.ports.UserManagers`.
+
+        Where the manager is down it fails at once; where it is up or coming up, only at the deadline.
+        """
+        link = self._links.get(account.name)
+        if link is not None and link.account.uid != account.uid:
+            await self.disconnect(account.name)
+            link = None
+        if link is None:
+            assert self._tasks is not None, "run() has to be running"
+            link = _Link(
+                self._emit, self._facts, self._inotify, account, self._address.format(uid=account.uid)
+            )
+            link.table.watch(self._watched.get(account.name, frozenset()))
+            self._links[account.name] = link
+            self._tasks.start_soon(link.run)
+        return await link.wanted(timeout)
+
+    def watch(self, user: str, units: frozenset[str]) -> None:
+        """Set whose full `UnitState` is kept; no others of a user's units are. New ones are read soon."""
+        self._watched[user] = units
+        link = self._links.get(user)
+        if link is None:
+            return
+        if link.feed is not None:
+            link.feed.watch(units)
+        else:
+            link.table.watch(units)
+
+    async def refresh(self, user: str) -> None:
+        """Read all watched units of a connected user afresh."""
+        link = self._links.get(user)
+        if link is not None and link.feed is not None:
+            await link.feed.refresh()
+
+    async def disconnect(self, user: str) -> None:
+        """Close the connection; forget the user's facts and what was watched."""
+        self._watched.pop(user, None)
+        link = self._links.pop(user, None)
+        if link is not None:
+            await link.end()
+
+
+class _Link:
+    """One user's manager, through however many connections it takes."""
+
+    def __init__(self, emit: Emit, facts: Facts, inotify: Inotify, account: Account, address: str) -> None:
+        self.account = account
+        self.table = UnitTable(emit, Origin.USER_MANAGER, account.name, everything=False)
+        self.feed: ManagerFeed | None = None
+        """Set while its facts are current."""
+        self._facts = facts
+        self._inotify = inotify
+        self._address = address
+        self._unit = FactKey(FactKind.UNIT, manager_unit(account.uid))
+        self._state: ManagerState | None = None
+        self._was_up = False
+        self._asked = True
+        self._wake = asyncio.Event()
+        self._waiting: set[asyncio.Future[Manager]] = set()
+        self._error: EventdError | None = None
+        self._scope = anyio.CancelScope()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect whenever there is reason to, until `end`."""
+        stop = self._facts.watch((self._unit,), lambda _key: self._wake.set())
+        try:
+            with self._scope:
+                wait = pauses()
+                while True:
+                    self._wake.clear()
+                    if self._active is ActiveState.ACTIVE or self._asked:
+                        self._asked = False
+                        await self._attempt()
+                        if self._was_up:
+                            self._was_up = False
+                            self._asked = (
+                                True  # the bus may be back already, or take us while its daemon restarts
+                            )
+                            wait = pauses()
+                            continue
+                    self._judge()
+                    await self._pause(next(wait) if self._active is ActiveState.ACTIVE else None)
+                    if self._active is not ActiveState.ACTIVE:
+                        wait = pauses()
+        finally:
+            stop()
+            self._settle(self._unavailable("it is no longer wanted"))
+            self._ended.set()
+
+    async def wanted(self, timeout: float) -> Manager:
+        """Return the manager, as soon as its facts are current."""
+        if self.feed is not None:
+            return self.feed.manager
+        waiting: asyncio.Future[Manager] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        self._asked = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiting
+        except TimeoutError as error:
+            raise self._unavailable(f"not reached within {timeout:g} s") from error
+        finally:
+            self._waiting.discard(waiting)
+
+    async def end(self) -> None:
+        """Close the connection and forget all facts."""
+        self._scope.cancel()
+        await self._ended.wait()
+        self.table.clear()
+        self._state = None
+        self._say_state(None)
+
+    @property
+    def _active(self) -> ActiveState | None:
+        state = unit(self._facts.get(self._unit))
+        return None if state is None else state.active
+
+    async def _attempt(self) -> None:
+        if self._state is not ManagerState.UNREACHABLE:
+            self._become(ManagerState.STARTING)
+        try:
+            await on_one_connection(self._connect, self._session)
+        except EventdError as error:
+            self._error = error
+            _log.info("user manager of %s: %s", self.account.name, error)
+            if self._was_up:
+                self.table.say(EventKind.GAP, self.account.name, attributes={"reason": error.reason})
+                self._become(ManagerState.UNREACHABLE)
+
+    async def _connect(self) -> Bus:
+        return await Bus.connect(self._address, uid=self.account.uid, timeout=CONNECT_TIMEOUT)
+
+    async def _session(self, bus: Bus) -> None:
+        feed = ManagerFeed(bus, self.table)
+
+        def ready() -> None:
+            self.feed = feed
+            self._was_up = True
+            self._error = None
+            self._become(ManagerState.UP)
+            self._settle(feed.manager)
+
+        def gone() -> None:
+            self.feed = None
+            self._become(ManagerState.UNREACHABLE)
+
+        try:
+            await feed.run(ready, gone)
+        finally:
+            self.feed = None
+
+    def _judge(self) -> None:
+        """Say how the manager is after an attempt that failed, or without one."""
+        match self._active:
+            case ActiveState.ACTIVE:
+                self._become(ManagerState.UNREACHABLE)
+            case active if active in _COMING:
+                self._become(ManagerState.STARTING)
+            case _:
+                self.table.clear()
+                self._become(ManagerState.DOWN)
+                if not self._asked:
+                    self._settle(self._unavailable("it is not running"))
+
+    async def _pause(self, longest: float | None) -> None:
+        """Wait for a reason to look again: the unit's state, the socket, a caller; or `longest` seconds."""Wait for a reason to look again: the unit's state, the socket, a call of `connect`; or `longest`
+        seconds.
+        """
+        path = self._address.partition("unix:path=")[2].partition(",")[0]
+        folder, name = os.path.split(path)
+
+        def appeared(change: Change) -> None:
+            if change.name == name:
+                self._asked = True
+                self._wake.set()
+
+        # Only now, not while connected: the folder is the user's, who may make names in it all day long.
+        seen = self._inotify.subscribe(folder, NAMES, appeared, follow=False) if path else None
+        try:
+            async with asyncio.timeout(longest):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if seen is not None:
+                self._inotify.cancel(seen)
+
+    def _settle(self, outcome: SystemdManager | EventdError) -> None:
+        for waiting in self._waiting:
+            if waiting.done():
+                continue
+            if isinstance(outcome, EventdError):
+                waiting.set_exception(outcome)
+            else:
+                waiting.set_result(outcome)
+
+    def _unavailable(self, why: str) -> TemporaryError:
+        cause = f": {self._error.message}" if self._error is not None else ""
+        return TemporaryError(
+            f"the user manager of {self.account.name} cannot be used, {why}{cause}",
+            reason="user-manager-unavailable",
+            hint=f"systemctl status {self._unit.name}",
+            wakes_on=frozenset({self._unit, FactKey(FactKind.MANAGER, self.account.name)}),
+        )
+
+    def _become(self, state: ManagerState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._say_state(state)
+
+    def _say_state(self, state: ManagerState | None) -> None:
+        facts: list[tuple[FactKey, ManagerState | bool | None]] = [
+            (FactKey(FactKind.MANAGER, self.account.name), state)
+        ]
+        if state is not ManagerState.UP:
+            facts.append((FactKey(FactKind.RELOADING, "", self.account.name), None))
+        kind = EventKind.CONNECTED if state is ManagerState.UP else EventKind.UNIT_CHANGED
+        self.table.say(kind, self._unit.name, attributes={"manager": str(state or "forgotten")}, facts=facts)
