@@ -1,0 +1,271 @@
+"""Linux accounts: looked up through NSS, created by useradd(8), with the subordinate ids that rootless
+podman needs.
+
+Owns the `Accounts` port, and every write to the account databases. It never changes or removes an account
+that it finds, never guesses a home, and never adopts a group, a home or an account that is there already.
+
+useradd locks the databases and gives up when others hold them, and waits a second between two tries: so the
+creations of one daemon are made one after the other here (some 50 ms each).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from eventd.adapters import login_defs
+from eventd.adapters.process import Completed, run
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.facts import Account
+
+SUBORDINATE_IDS = 65536
+"""A container image may use any 16-bit id (podman's rootless tutorial)."""
+COMMENT = "eventd workload"
+GROUP = "eventd-managed"
+"""For people to see in `id` and `getent group`: membership gives nothing."""
+_SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A line of subuid(5) or subgid(5)."""
+
+    owner: str
+    """A name or a uid in decimal."""
+    first: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """The first id after it."""
+        return self.first + self.count
+
+
+class SystemAccounts:
+    """The `Accounts` port of a real host. `etc`: where its databases are."""
+
+    def __init__(self, *, etc: str = "/etc", useradd: str = "useradd", usermod: str = "usermod") -> None:
+        self._etc = Path(etc)
+        self._useradd = useradd
+        self._usermod = usermod
+        self._one = asyncio.Lock()
+
+    async def lookup(self, name: str) -> Account | None:
+        """Return the account from NSS with its subordinate ranges, or None.
+
+        Raises TemporaryError(reason="nss-failed") where the databases cannot be read.
+        """
+        try:
+            return await anyio.to_thread.run_sync(self._lookup, name, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot look up the account {name}: {error.strerror}", reason="nss-failed"
+            ) from error
+
+    async def create(self, name: str, *, timeout: float) -> Account:  # noqa: ASYNC109  the port's
+        """Create the account; see the port.
+
+        Raises PermanentError(reason="account-exists" | "group-exists" | "home-exists" | "invalid-name" |
+        "subid-overlap" | …), TemporaryError(reason="accounts-locked" | "disk-full"), DeadlineError.
+        """
+        async with asyncio.timeout(None) as limit, self._one:
+            limit.reschedule(asyncio.get_running_loop().time() + timeout)
+            return await self._create(name, timeout)
+
+    async def login_uid_min(self) -> int:
+        """Return UID_MIN of login.defs(5): regular accounts start there."""
+        return await anyio.to_thread.run_sync(login_defs.uid_min, self._etc, abandon_on_cancel=True)
+
+    async def _create(self, name: str, timeout: float) -> Account:
+        if await self.lookup(name) is not None:
+            raise PermanentError(
+                f"there is an account {name} already",
+                reason="account-exists",
+                hint="rename the workload, or hand the account over to eventd explicitly",
+            )
+        arguments = await anyio.to_thread.run_sync(self._arguments, name, abandon_on_cancel=True)
+        completed = await run([self._useradd, *arguments, "--", name], timeout=timeout)
+        if not completed.ok:
+            raise _refused(completed, name)
+        account = await self.lookup(name)
+        if account is None:
+            raise TemporaryError(f"the new account {name} is not in NSS yet", reason="nss-failed")
+        await anyio.to_thread.run_sync(_check_home, account, abandon_on_cancel=True)
+        return await self._with_subordinate_ids(account, timeout)
+
+    async def _with_subordinate_ids(self, account: Account, timeout: float) -> Account:
+        """Add the ranges that useradd did not (it does so only where /etc/subuid exists), and check them."""
+        missing = await anyio.to_thread.run_sync(self._missing, account, abandon_on_cancel=True)
+        if missing:
+            completed = await run([self._usermod, *missing, "--", account.name], timeout=timeout)
+            if not completed.ok:
+                raise _refused(completed, account.name)
+        complete = await self.lookup(account.name)
+        if complete is None or complete.subuid is None or complete.subgid is None:
+            raise PermanentError(
+                f"the account {account.name} has no subordinate ids", reason="subid-missing", hint=_SUBID_HINT
+            )
+        await anyio.to_thread.run_sync(self._check_ranges, complete, abandon_on_cancel=True)
+        return complete
+
+    # In a worker thread from here on.
+
+    def _lookup(self, name: str) -> Account | None:
+        try:
+            row = pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return Account(
+            name=row.pw_name,
+            uid=row.pw_uid,
+            gid=row.pw_gid,
+            home=row.pw_dir,
+            shell=row.pw_shell,
+            subuid=_best(self._ranges("subuid"), row.pw_name, row.pw_uid),
+            subgid=_best(self._ranges("subgid"), row.pw_name, row.pw_uid),
+        )
+
+    def _ranges(self, database: str) -> list[Range]:
+        try:
+            text = (self._etc / database).read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return []
+        return parse_ranges(text)
+
+    def _arguments(self, name: str) -> list[str]:
+        """Return useradd's options, having made sure that it will not move into a home that is there."""
+        home = f"{login_defs.home_base(self._etc)}/{name}"
+        if os.path.lexists(home):
+            raise PermanentError(
+                f"{home} exists, but the account {name} does not",
+                reason="home-exists",
+                hint="move it away, or make the account that it belongs to",
+            )
+        shell = next((shell for shell in _SHELLS if os.access(shell, os.X_OK)), _SHELLS[-1])
+        options = ["--create-home", "--user-group", "--shell", shell, "--comment", COMMENT]
+        if login_defs.has_group(self._etc, GROUP):
+            options += ["--groups", GROUP]
+        return options
+
+    def _missing(self, account: Account) -> list[str]:
+        options = []
+        for database, have, option in (
+            ("subuid", account.subuid, "--add-subuids"),
+            ("subgid", account.subgid, "--add-subgids"),
+        ):
+            if have is None or have[1] < SUBORDINATE_IDS:
+                lowest, highest = login_defs.subordinate_limits(self._etc, database)
+                first = free_range(self._ranges(database), lowest, highest)
+                if first is None:
+                    raise PermanentError(
+                        f"{self._etc / database} has no room for {SUBORDINATE_IDS} ids",
+                        reason="subid-missing",
+                        hint=_SUBID_HINT,
+                    )
+                options += [option, f"{first}-{first + SUBORDINATE_IDS - 1}"]
+        return options
+
+    def _check_ranges(self, account: Account) -> None:
+        for database, have in (("subuid", account.subuid), ("subgid", account.subgid)):
+            assert have is not None
+            if have[1] < SUBORDINATE_IDS:
+                raise PermanentError(
+                    f"{account.name} has {have[1]} ids in {self._etc / database}, {SUBORDINATE_IDS} are needed",
+                    reason="subid-missing",
+                    hint=_SUBID_HINT,
+                )
+            other = overlapping(self._ranges(database), account, have)
+            if other is not None:
+                raise PermanentError(
+                    f"the ids {have[0]}-{have[0] + have[1] - 1} of {account.name} in {self._etc / database} "
+                    f"overlap those of {other.owner}",
+                    reason="subid-overlap",
+                    hint="one account could act as the other's containers: correct the file by hand",
+                )
+
+
+_SUBID_HINT = "see subuid(5), and SUB_UID_MIN, SUB_UID_MAX and SUB_UID_COUNT in /etc/login.defs"
+
+
+def parse_ranges(text: str) -> list[Range]:
+    """Return the rows of a subuid(5) file; what does not parse is skipped, as newuidmap(1) does."""
+    ranges = []
+    for line in text.splitlines():
+        owner, _, rest = line.strip().partition(":")
+        first, _, count = rest.partition(":")
+        if owner and first.isdecimal() and count.isdecimal():
+            ranges.append(Range(owner, int(first), int(count)))
+    return ranges
+
+
+def free_range(ranges: Iterable[Range], lowest: int, highest: int) -> int | None:
+    """Return the first id of a free range of 65,536 within the limits (inclusive), None if there is none."""
+    first = lowest
+    for taken in sorted(ranges, key=lambda r: r.first):
+        if taken.end > first and taken.first < first + SUBORDINATE_IDS:
+            first = taken.end
+    return first if first + SUBORDINATE_IDS - 1 <= highest else None
+
+
+def overlapping(ranges: Iterable[Range], account: Account, have: tuple[int, int]) -> Range | None:
+    """Return a range of another account that shares ids with `have` (first, count)."""
+    for other in ranges:
+        if other.owner not in (account.name, str(account.uid)) and (
+            other.first < have[0] + have[1] and have[0] < other.end
+        ):
+            return other
+    return None
+
+
+def _best(ranges: Sequence[Range], name: str, uid: int) -> tuple[int, int] | None:
+    """Return the first range that is large enough, else the largest."""
+    mine = [r for r in ranges if r.owner in (name, str(uid))]
+    enough = next((r for r in mine if r.count >= SUBORDINATE_IDS), None)
+    chosen = enough or max(mine, key=lambda r: r.count, default=None)
+    return None if chosen is None else (chosen.first, chosen.count)
+
+
+def _check_home(account: Account) -> None:
+    """Raise unless the home that useradd was to make is a folder of the account's own."""
+    try:
+        status = os.lstat(account.home)
+    except OSError as error:
+        raise PermanentError(
+            f"the home {account.home} of {account.name} was not made: {error.strerror}", reason="home-missing"
+        ) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid:
+        raise PermanentError(
+            f"{account.home} is not a folder of {account.name}'s own",
+            reason="home-exists",
+            hint="useradd found something there and left it; move it away and remove the account",
+        )
+
+
+def _refused(completed: Completed, name: str) -> EventdError:
+    """Translate an exit status of useradd(8) or usermod(8)."""
+    said = completed.text().rpartition("\n")[2]
+    message = f"{completed.command} {name} failed ({completed.status}): {said}"
+    match completed.status:
+        case 1 | 10 if "lock" in said:
+            return TemporaryError(
+                message, reason="accounts-locked", hint="another program is changing the accounts"
+            )
+        case 1 | 10 | 12 if "space" in said:
+            return TemporaryError(message, reason="disk-full")
+        case 3:
+            return PermanentError(message, reason="invalid-name", hint="see NAME_REGEX and useradd(8)")
+        case 9:
+            return PermanentError(
+                message, reason="group-exists", hint="a group of that name is there: rename the workload"
+            )
+        case 12:
+            return PermanentError(message, reason="home-missing")
+        case _:
+            return PermanentError(message, reason="account-failed")

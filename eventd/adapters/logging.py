@@ -1,0 +1,145 @@
+"""Structured log lines on standard error: JSON for the journal and for pipes, plain text for a person.
+
+Owns the root logger's handler and the list of secret values. It must not know what is worth logging.
+Everywhere else `logging.getLogger(__name__)` and `extra={"workload": …}` are all it takes; what is in
+`extra` becomes a field.
+
+Under systemd each line begins with `<N>`, the syslog priority of sd-daemon(3), which the journal takes off
+again. Redaction happens on the finished text, so that no message, argument, traceback or field can go around
+it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import sys
+import time
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+REDACTED = "[redacted]"
+_SHORTEST = 6
+"""Characters. A shorter value would be found inside innocent words, and its redaction would give it away."""
+
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class Redactor:
+    """Replaces registered secret values wherever text leaves the process."""
+
+    def __init__(self) -> None:
+        self._needles: tuple[str, ...] = ()
+
+    def add(self, secret: str | bytes) -> None:
+        """Register a value: each of its lines, as it is and as JSON, URL quoting and base64 would write it.
+
+        Values of fewer than 6 characters are not registered: they are no secrets.
+        """
+        text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
+        found = set(self._needles)
+        for value in {text.strip(), *(line.strip() for line in text.splitlines())}:
+            if len(value) >= _SHORTEST:
+                found |= {value, json.dumps(value)[1:-1], urllib.parse.quote(value, safe="")}
+                found.add(base64.b64encode(value.encode()).decode().rstrip("="))
+        # The longest first, or a part of a secret would be replaced within it and leave the rest.
+        self._needles = tuple(sorted(found, key=len, reverse=True))
+
+    def clean(self, text: str) -> str:
+        """Return `text` without any registered value."""
+        for needle in self._needles:
+            if needle in text:
+                text = text.replace(needle, REDACTED)
+        return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: `message`, `level`, `logger`, the fields of `extra`, `error` with a
+    traceback."""
+
+    def __init__(self, redactor: Redactor, *, journal: bool) -> None:
+        super().__init__()
+        self._redactor = redactor
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; under the journal with its priority, and without a time, which the journal has."""
+        fields: dict[str, Any] = {"level": record.levelname.lower(), "message": record.getMessage()}
+        if not self._journal:
+            fields["time"] = round(record.created, 3)
+        fields["logger"] = record.name
+        fields.update(_extra(record))
+        if record.exc_info:
+            fields["error"] = self.formatException(record.exc_info)
+        # Escaped to ASCII: a log line holds no control characters and no broken surrogates, whatever came in.
+        line = self._redactor.clean(json.dumps(fields, default=str))
+        return f"<{_priority(record.levelno)}>{line}" if self._journal else line
+
+
+class HumanFormatter(logging.Formatter):
+    """`12:34:56 warning eventd.git: message key=value`, for a terminal."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, followed by the traceback if there is one."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        fields = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        line = f"{clock} {record.levelname.lower()} {record.name}: {record.getMessage()}{fields}"
+        line = "".join(c if c.isprintable() else "?" for c in line)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return self._redactor.clean(line)
+
+
+def setup(
+    redactor: Redactor,
+    *,
+    level: str = "info",
+    stream: TextIO | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> logging.Handler:
+    """Send all logging to `stream` (standard error) in the format that suits it; return the handler.
+
+    Raises ValueError for an unknown level. Called again, it replaces what it set before.
+    """
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    if is_journal(target, environment):
+        handler.setFormatter(JsonFormatter(redactor, journal=True))
+    elif target.isatty():
+        handler.setFormatter(HumanFormatter(redactor))
+    else:
+        handler.setFormatter(JsonFormatter(redactor, journal=False))
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for old in tuple(root.handlers):
+        if isinstance(old.formatter, JsonFormatter | HumanFormatter):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    return handler
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether `stream` is what JOURNAL_STREAM names by device and inode (systemd.exec(5))."""
+    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(stream.fileno())
+    except OSError:
+        # Not a file at all (io.UnsupportedOperation is an OSError).
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _priority(level: int) -> int:
+    return next(priority for lowest, priority in _PRIORITIES if level >= lowest)

@@ -1,0 +1,100 @@
+"""The last journal lines of a unit, for the report of its failure.
+
+Owns the `UnitLog` port: one bounded `journalctl` process, run only when a unit has failed. Nothing depends
+on what it says: where the journal cannot be read the list is empty, and the reason is logged.
+
+The matches (journalctl(1), systemd.journal-fields(7)) use fields that journald sets itself (leading
+underscore), so that a workload cannot put words into another's mouth: what its processes say, and what *its
+own* manager says of the unit. The output of a Quadlet container is under the unit that podman runs in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+from eventd.adapters.process import run
+from eventd.core.errors import EventdError
+from eventd.core.facts import Account
+
+_LINE_LIMIT = 500
+"""Characters of a line that are kept."""
+_MOST_LINES = 200
+_OUTPUT_LIMIT = 4 * 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The `UnitLog` port. `timeout`: seconds that one journalctl may take."""
+
+    def __init__(self, *, command: str = "journalctl", timeout: float = 10.0) -> None:
+        self._command = command
+        self._timeout = timeout
+
+    async def tail(
+        self, account: Account | None, unit: str, *, lines: int, invocation: str = ""
+    ) -> Sequence[str]:
+        """Return up to `lines` last lines of this boot, oldest first, each cut to 500 characters.
+
+        `invocation` limits them to one run of the unit. An empty list where there are none, or none can be
+        read.
+        """
+        argv = [
+            self._command,
+            "--quiet",
+            "--no-pager",
+            "--boot",
+            "--output=json",
+            "--output-fields=MESSAGE",
+            f"--lines={max(1, min(lines, _MOST_LINES))}",
+            *matches(account, unit, invocation),
+        ]
+        try:
+            completed = await run(argv, timeout=self._timeout, output_limit=_OUTPUT_LIMIT)
+            completed.require(reason="journal-unreadable")
+        except EventdError as error:
+            _log.warning("no journal lines of %s: %s", unit, error, extra={"reason": error.reason})
+            return ()
+        return [text for line in completed.stdout.splitlines() if (text := message(line))]
+
+
+def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
+    """Return the match expression: what the unit's processes said, or (`+`) its manager said of it."""
+    if account is None:
+        said = [f"_SYSTEMD_UNIT={unit}"]
+        told = ["_PID=1", f"UNIT={unit}"]
+        told_invocation = "INVOCATION_ID"
+    else:
+        said = [f"_UID={account.uid}", f"_SYSTEMD_USER_UNIT={unit}"]
+        told = [f"_UID={account.uid}", f"USER_UNIT={unit}"]
+        told_invocation = "USER_INVOCATION_ID"
+    if invocation:
+        said.append(f"_SYSTEMD_INVOCATION_ID={invocation}")
+        told.append(f"{told_invocation}={invocation}")
+    return [*said, "+", *told]
+
+
+def message(line: bytes) -> str:
+    """Return the printable text of one entry of `--output=json`; empty if it has none.
+
+    MESSAGE is a string, a list of byte values where it is not UTF-8, a list of such if the entry has
+    several, or null where it is too large.
+    """
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    value = entry.get("MESSAGE") if isinstance(entry, dict) else None
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        value = value[0]
+    match value:
+        case str():
+            text = value
+        case list() if all(isinstance(byte, int) and 0 <= byte <= 255 for byte in value):
+            text = bytes(value).decode("utf-8", "replace")
+        case _:
+            return ""
+    # Also no escape sequences: these lines end up on an operator's terminal.
+    text = "".join(c if c.isprintable() else " " for c in text).strip()
+    return text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
