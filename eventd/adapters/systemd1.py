@@ -221,12 +221,7 @@ class SystemdManager:
         return state
 
     async def read_into(self, name: str, apply: Fold, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Read a unit; `apply(path, interface, properties)` gets each reply at its place in the order of messages.
-
-        The type's properties come first and the unit's last, like the signals of a change. `path` is the
-        unit's own, which differs from `unit_path(name)` if `name` is an alias.
-        """Read a unit; hand each reply to `apply(path, interface, properties)` at its place in the order of
-        messages.
+        """Read a unit; `apply(path, interface, properties)` gets each reply at its place in the order.
 
         The type's properties come first and the unit's last, like the signals of a change. `path` is the
         unit's own, which differs from `unit_path(name)` if `name` is an alias.

@@ -1,13 +1,13 @@
 """logind as a source: who is logged in, who lingers, whether the host goes down.
 
-Emits SESSIONS (user -> ids of sessions with a person behind them; absent: none), LINGER (user -> True; absent:
-no) and SHUTDOWN, each read afresh after a gap; and is the port to set lingering. Decides nothing.
+Emits SESSIONS (user -> ids of sessions with a person behind them; absent: none), LINGER (user -> True;
+absent: no) and SHUTDOWN, each read afresh after a gap; and is the port to set lingering. Decides nothing.
 
 Lingering is read from the folder of flag files that logind keeps (loginctl(1)), because logind has no signal
 for it.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH119, PTH120, PTH208  names as strings, like the adapter they are for
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ class LogindSource:
             task_status.started()
 
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001, ASYNC109
-        """SetUserLinger; returns when logind has answered and the LINGER fact is set (`core.ports.Logins`)."""Call SetUserLinger; returns when logind has answered and the LINGER fact is set. See
-        `core.ports.Logins`.
-        """
+        """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
         if self._logind is None:
             raise DisconnectedError("there is no connection to logind at the moment")
         await self._logind.set_linger(user.uid, enable=enable, timeout=timeout)

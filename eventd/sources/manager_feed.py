@@ -2,9 +2,10 @@
 
 Used for the system's manager and for every user's. Feeds a `UnitTable`; starts no job, decides nothing.
 
-Everything is read again when something may have been missed: at the start, after `Reloading(false)` (unit files
-may say other things now), and when the manager's name changes hands (daemon-reexec; a bus that was restarted
-under it). While it reloads, systemd announces all units as removed and new again; that is no change of anything.
+Everything is read again when something may have been missed: at the start, after `Reloading(false)` (unit
+files may say other things now), and when the manager's name changes hands (daemon-reexec; a bus that was
+restarted under it). While it reloads, systemd announces all units as removed and new again; that is no change
+of anything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The managers of the workloads' users as a source: a connection to each user's bus, for as long as it is wanted.
+"""The managers of the workloads' users as a source: a connection to each user's bus, while it is wanted.
 
 Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements
 `core.ports.UserManagers`. Decides nothing: it never starts a manager, it only notices one.
@@ -13,7 +13,7 @@ bus cannot be used (MANAGER `unreachable`), they stay as they were last known an
 the bus is back.
 """
 
-# ruff: noqa: ASYNC109, PTH  deadlines are part of the port; the socket's path is a string from a template
+# ruff: noqa: ASYNC109  deadlines are part of the port
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ from eventd.sources.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
 from eventd.sources.unit_table import UnitTable
 
 if TYPE_CHECKING:
-
     from anyio.abc import TaskGroup, TaskStatus
 
     from eventd.adapters.inotify import Change, Inotify
@@ -242,9 +241,7 @@ class _Link:
                     self._settle(self._unavailable("it is not running"))
 
     async def _pause(self, longest: float | None) -> None:
-        """Wait for a reason to look again: the unit's state, the socket, a caller; or `longest` seconds."""Wait for a reason to look again: the unit's state, the socket, a call of `connect`; or `longest`
-        seconds.
-        """
+        """Wait for a reason to look again: the unit's state, the socket, a caller; or `longest` seconds."""
         path = self._address.partition("unix:path=")[2].partition(",")[0]
         folder, name = os.path.split(path)
 
