@@ -295,7 +295,7 @@ class GitRepository:
             )
         # Only the exit status counts: of an unlisted key's signature, too, git prints `Good "git" signature`.
         if not done.ok:
-            said = done.text().partition("\n")[0] or "it has no signature"
+            said = "; ".join(done.text().splitlines()) or "it has no signature"
             raise PermanentError(
                 f"the commit {commit} is not signed by an allowed signer: {said}",
                 reason="unsigned",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,9 +111,15 @@ class Remote:
         )
 
 
-def open_to_all(path: Path) -> Path:
-    """Let another account pass through pytest's private folders down to `path`."""
-    for folder in (path, *path.parents):
-        if folder.owner() == "root" and folder != Path("/") and str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    return path
+@contextlib.contextmanager
+def public_folder() -> Iterator[Path]:
+    """Make a temporary folder that another account can pass through.
+
+    Not below pytest's own: every start of another pytest takes the group's and others' rights from that.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="eventd-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

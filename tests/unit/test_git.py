@@ -6,20 +6,25 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from eventd.adapters.git_tree import TreeLimits
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from tests.unit.gitremote import Remote, command, open_to_all
+from tests.unit.gitremote import Remote, command, public_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another account")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder() -> Iterator[Path]:
     """A folder that another account can pass through."""
-    return open_to_all(tmp_path)
+    with public_folder() as made:
+        yield made
 
 
 @pytest.fixture
@@ -165,9 +170,8 @@ def make_key(folder: Path, name: str) -> Path:
 def allow(folder: Path, *keys: Path) -> str:
     """Write an allowed_signers file for these keys."""
     path = folder / "allowed_signers"
-    path.write_text(
-        "".join(f'ann@example.org namespaces="git" {key.with_suffix(".pub").read_text()}' for key in keys)
-    )
+    lines = (f'ann@example.org namespaces="git" {key.with_suffix(".pub").read_text()}' for key in keys)
+    path.write_text("".join(lines))
     path.chmod(0o600)
     return str(path)
 

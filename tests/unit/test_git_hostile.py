@@ -8,9 +8,10 @@ import pytest
 
 from eventd.adapters.git_tree import Entry, TreeLimits, parse_batch, parse_listing
 from eventd.core.errors import PermanentError
-from tests.unit.gitremote import Remote, open_to_all
+from tests.unit.gitremote import Remote, public_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from eventd.core.desired import Tree
@@ -37,9 +38,10 @@ CONFIG = """
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder() -> Iterator[Path]:
     """A folder that another account can pass through."""
-    return open_to_all(tmp_path)
+    with public_folder() as made:
+        yield made
 
 
 @pytest.fixture

@@ -83,25 +83,10 @@ def test_branch_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    (
-        "",
-        "-f",
-        "a b",
-        "a..b",
-        "a~1",
-        "a^",
-        "a:b",
-        "a*",
-        "a[",
-        "a\\b",
-        "a@{1}",
-        "/a",
-        "a/",
-        "a//b",
-        "a.lock",
-        ".a",
-    )
-    + ("a/.b", "a.lock/b", "@", "a\n", "a\x7f", "a."),
+    [
+        *("", "-f", "a b", "a..b", "a~1", "a^", "a:b", "a*", "a[", "a\\b", "a@{1}", "/a", "a/", "a//b"),
+        *("a.lock", ".a", "a/.b", "a.lock/b", "@", "a\n", "a\x7f", "a."),
+    ],
 )
 def test_bad_branch_names(name: str) -> None:
     """What git refuses as a branch, and what would be a refspec or an option, is refused here."""
@@ -120,7 +105,8 @@ def test_bad_branch_names(name: str) -> None:
         ),
         (
             "ssh: Could not resolve hostname forge: Temporary failure in name resolution\n"
-            "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
+            "fatal: Could not read from remote repository.\n\n"
+            "Please make sure you have the correct access rights\n"
             "and the repository exists.",
             TemporaryError,
             "remote-unreachable",
