@@ -1,0 +1,244 @@
+"""What the commands are called, what they take, and what their help says. A declaration: it imports nothing.
+
+A new command is an entry in `COMMANDS` and a module with `run(arguments, terminal) -> int`. Next: `parser.build`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Command:
+    """One command: `module` has `run`, `arguments` adds its options."""
+
+    def __init__(
+        self, name: str, summary: str, description: str, examples: str, arguments: Callable[[Any], None]
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.description = description
+        self.examples = examples
+        self.arguments = arguments
+        self.module = f"eventd.cli.{name}_command"
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def _sequence(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 0 < value <= 10_000:
+        raise ValueError(text)
+    return value
+
+
+# What argparse calls a value of the wrong type: "invalid SECONDS value".
+_seconds.__name__ = "SECONDS (more than 0, up to 86400)"
+_sequence.__name__ = "sequence number"
+_positive.__name__ = "number (1 to 10000)"
+
+
+def _status(parser: Any) -> None:
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="one workload, in full")
+
+
+def _plan(parser: Any) -> None:
+    parser.add_argument("--fetch", action="store_true", help="fetch the repository first")
+    parser.add_argument(
+        "--no-diff", action="store_true", help="only what would be done, not how files change"
+    )
+
+
+def _sync(parser: Any) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the run, show its progress, exit by its result"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="with --wait: how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--no-fetch", action="store_true", help="repair towards the revision at hand; ask no remote"
+    )
+    parser.add_argument(
+        "--allow-rewrite",
+        metavar="COMMIT",
+        help="accept that the branch was rewritten (force-pushed), if it now points to exactly COMMIT",
+    )
+
+
+def _events(parser: Any) -> None:
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on as events come, across restarts of the daemon"
+    )
+    parser.add_argument(
+        "--since", type=_sequence, default=0, metavar="N", help="only those after sequence number N"
+    )
+
+
+def _why(parser: Any) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="the workload in question")
+
+
+def _runs(parser: Any) -> None:
+    parser.add_argument("id", nargs="?", metavar="ID", help="one run, in full")
+    parser.add_argument(
+        "-n", "--limit", type=_positive, default=20, metavar="N", help="how many (default: %(default)s)"
+    )
+
+
+def _tree(parser: Any) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a checkout of the repository")
+    parser.add_argument(
+        "--host", default="", metavar="NAME", help="the host to check for (default: this one)"
+    )
+    parser.add_argument(
+        "--transforms", default="", metavar="DIR", help="the host's transforms (default: as configured)"
+    )
+    parser.add_argument(
+        "--config",
+        default="",
+        metavar="FILE",
+        help="eventd.toml to take defaults from (default: the host's, if any)",
+    )
+
+
+def _check(parser: Any) -> None:
+    _tree(parser)
+    parser.add_argument(
+        "--no-generator", action="store_true", help="do not run the host's own Quadlet generator"
+    )
+
+
+def _render(parser: Any) -> None:
+    _tree(parser)
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="only this workload")
+    parser.add_argument(
+        "--file", default="", metavar="NAME", help="only this file, as the bytes that would be installed"
+    )
+
+
+def _doctor(parser: Any) -> None:
+    parser.add_argument(
+        "--config",
+        default="",
+        metavar="FILE",
+        help="the configuration to check (default: /etc/eventd/eventd.toml)",
+    )
+
+
+def _nothing(parser: Any) -> None:
+    del parser
+
+
+COMMANDS = (
+    Command(
+        "status",
+        "what is converged, what is not, why, and since when",
+        "Show where the host and its workloads stand: what is not as wanted comes first, with the reason,\n"
+        "what to do about it and the last journal lines of the failing unit.",
+        "  eventctl status                 the whole host\n"
+        "  eventctl status web             one workload, with its units\n"
+        "  eventctl status && echo fine    0 only if everything is converged\n"
+        "  eventctl status --json | jq '.workloads[] | select(.state != \"converged\") | .name'\n",
+        _status,
+    ),
+    Command(
+        "plan",
+        "what a run would do now, and why; changes nothing",
+        "Show the difference between what the repository wants and what is on the host: the actions of the\n"
+        "next run, how files would change, and what a policy says against an action.\n"
+        "As with diff(1), 0 means that there is nothing to do.",
+        "  eventctl plan                   against the revision that was fetched last\n"
+        "  eventctl plan --fetch           against what the branch points to now\n"
+        "  eventctl plan --no-diff         without the contents of files\n",
+        _plan,
+    ),
+    Command(
+        "sync",
+        "fetch, and bring the host to what the repository says",
+        "Ask for a run. If one is on already, this request joins it or the one that follows: never two at once.\n"
+        "Without --wait, 0 means that the request was taken.",
+        "  eventctl sync                   ask, and do not wait\n"
+        "  eventctl sync --wait            watch it; 0: all went well, 1: anything failed, 4: something waits\n"
+        "  eventctl sync --no-fetch        repair drift only\n"
+        "  eventctl sync --allow-rewrite 9f8e7d6c…   after a force-push that you know of (full id)\n",
+        _sync,
+    ),
+    Command(
+        "events",
+        "what the daemon saw: units, logins, files, pushes",
+        "Show the latest events, oldest first. Events say where the daemon looked again; what it then did\n"
+        "is in `eventctl runs`.",
+        "  eventctl events                 those in memory\n"
+        "  eventctl events --follow        and those to come\n"
+        "  eventctl events --since 1200 --json | jq -r '[.kind, .subject] | @tsv'\n",
+        _events,
+    ),
+    Command(
+        "why",
+        "why a workload is in the state it is in",
+        "Answer in a sentence, with the facts that it rests on: what is wanted, and what is there.",
+        "  eventctl why photos\n",
+        _why,
+    ),
+    Command(
+        "runs",
+        "the latest runs, what led to them and how they ended",
+        "List the latest runs, newest first, or show one of them with what became of each workload.",
+        "  eventctl runs                   the latest 20\n"
+        "  eventctl runs 41                one; 0: it went well, 1: anything failed, 4: something waited\n",
+        _runs,
+    ),
+    Command(
+        "check",
+        "check a checkout of the repository, without a daemon",
+        "Read a folder as eventd reads a commit, and print each mistake as FILE:LINE: with what to do about it.\n"
+        "If the host has podman's Quadlet generator, that is asked too. Needs neither a daemon nor root.",
+        "  eventctl check .                as a pre-commit hook or in CI\n"
+        "  eventctl check . --host web1    as the host web1 would see it\n",
+        _check,
+    ),
+    Command(
+        "render",
+        "the files as they would be installed, without a daemon",
+        "Print each file of a checkout as it would be installed, after transforms, or one file alone.\n"
+        "Needs neither a daemon nor root.",
+        "  eventctl render .                              everything\n"
+        "  eventctl render . web                          one workload\n"
+        "  eventctl render . web --file web.container     that file alone, byte for byte\n",
+        _render,
+    ),
+    Command(
+        "doctor",
+        "what this host lacks, and what to do about it",
+        "Look whether this host has what eventd needs, and ask the daemon for what it found, if it runs.",
+        "  eventctl doctor\n  eventctl doctor --config ./eventd.toml\n",
+        _doctor,
+    ),
+    Command(
+        "metrics",
+        "the daemon's metrics in Prometheus' text format",
+        "Print the metrics as Prometheus would scrape them (curl --unix-socket … http://eventd/metrics).",
+        "  eventctl metrics\n"
+        "  eventctl metrics > /var/lib/prometheus/node-exporter/eventd.prom    for the textfile collector\n",
+        _nothing,
+    ),
+)

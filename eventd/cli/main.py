@@ -1,0 +1,84 @@
+"""Run one command: parse, import its module, and turn whatever ends it into an exit code.
+
+This is the only place that prints an error and chooses a code for it. Ctrl-C and a closed pipe end quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from eventd.cli import codes, commands, parser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventd.cli.terminal import Terminal
+    from eventd.core.errors import EventdError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `eventctl` with `argv` (default: the process's) and return its exit code."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return codes.INTERRUPTED
+    except BrokenPipeError:
+        # `eventctl events | head` is no error. What is still buffered has nowhere to go, and the
+        # interpreter's own flush at exit would complain, so stdout gets another place to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        return codes.AS_WANTED
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    known = parser.build()
+    try:
+        parsed = known.parse_args(arguments)
+        if parsed.command is None:
+            known.print_help(sys.stderr)
+            return codes.USAGE
+    except SystemExit as exit_:  # argparse ends --help, --version and mistakes this way
+        sys.stdout.flush()
+        return exit_.code if isinstance(exit_.code, int) else codes.USAGE
+
+    from eventd.cli.terminal import Terminal  # noqa: PLC0415
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a LANG=C terminal gets \u2026, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    terminal = Terminal(colour=False if parsed.no_color else None)
+    code = run(parsed, terminal)
+    terminal.out.flush()
+    return code
+
+
+def run(arguments: Any, terminal: Terminal) -> int:
+    """Run the command of parsed arguments and return its exit code."""
+    from importlib import import_module  # noqa: PLC0415
+
+    from eventd.core.errors import EventdError  # noqa: PLC0415
+
+    command = next(each for each in commands.COMMANDS if each.name == arguments.command)
+    try:
+        code: int = import_module(command.module).run(arguments, terminal)
+    except EventdError as error:
+        return fail(error, arguments, terminal)
+    else:
+        return code
+
+
+def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
+    """Say what went wrong: sentence and hint on stderr; with --json, also an object on stdout."""
+    from eventd.cli.text import clean, clean_lines  # noqa: PLC0415
+    from eventd.client import NoDaemonError  # noqa: PLC0415
+
+    if arguments.json:
+        report = {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}
+        streams = getattr(arguments, "follow", False) or getattr(arguments, "wait", False)
+        (terminal.ndjson if streams else terminal.json)(report)
+    terminal.say(f"eventctl: {clean_lines(error.message)}")
+    if error.hint:
+        terminal.say(f"hint: {clean(error.hint)}")
+    return codes.NO_DAEMON if isinstance(error, NoDaemonError) else codes.NOT_CONVERGED

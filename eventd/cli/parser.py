@@ -1,0 +1,118 @@
+"""The parser: options of every command, `--version`, and the message for a mistake.
+
+It imports argparse and no part of eventd but the declarations and the exit codes: `--help` has to answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from eventd.cli.codes import EPILOG, USAGE
+from eventd.cli.commands import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DESCRIPTION = """\
+Ask and tell eventd, the daemon that keeps this host in the state its git repository describes.
+
+All commands but check, render and doctor ask the daemon over its socket."""
+
+_COMMON = """\
+every command takes --json, --socket PATH, --no-color and --help; `eventctl COMMAND --help` has examples.
+
+"""
+
+
+class _Version(argparse.Action):
+    """`--version`: importlib.metadata takes longer to import than all of the rest."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        del options
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="print the version")
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        """Print and exit."""
+        del namespace, values, option_string
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            text = version("eventd")
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            text = "unknown (not installed)"
+        print(f"eventctl {text}")
+        parser.exit(0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Suggests the nearest command for a mistyped one (argparse does so from Python 3.14 on)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
+        import difflib  # noqa: PLC0415
+
+        wrong = message.partition("invalid choice: ")[2].partition(" (")[0].strip("'\"")
+        if wrong and message.startswith("argument COMMAND"):
+            message = f"no command {wrong!r}"
+            near = difflib.get_close_matches(wrong, [command.name for command in COMMANDS], 1)
+            if near:
+                message += f"; did you mean {near[0]!r}?"
+        self.exit(USAGE, f"{self.prog}: {message}\ntry `{self.prog} --help`\n")
+
+
+def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
+    """Add the options that may stand before or after the command; SUPPRESS lets the first stand."""
+    group = parser.add_argument_group("options of every command") if not top else parser
+    group.add_argument(
+        "--socket",
+        metavar="PATH",
+        default="" if top else argparse.SUPPRESS,
+        help="the daemon's socket (default: $EVENTD_SOCKET, then /run/eventd/eventd.sock)",
+    )
+    group.add_argument(
+        "--json",
+        action="store_true",
+        default=False if top else argparse.SUPPRESS,
+        help="answer in JSON, for programs",
+    )
+    group.add_argument(
+        "--no-color",
+        action="store_true",
+        default=False if top else argparse.SUPPRESS,
+        help="no colours on a terminal",
+    )
+
+
+def build(program: str = "eventctl") -> argparse.ArgumentParser:
+    """Return the parser; `parse_args` gives a namespace with `command`, or exits with USAGE."""
+    parser = _Parser(
+        prog=program,
+        description=_DESCRIPTION,
+        epilog=_COMMON + EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _globals(parser, top=True)
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+    )
+    for command in COMMANDS:
+        each = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.description,
+            epilog=f"examples:\n{command.examples}\n{EPILOG}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.arguments(each)
+        _globals(each, top=False)
+    return parser

@@ -1,0 +1,134 @@
+"""How findings, runs and journal lines are written for people; shared by the commands.
+
+Takes the JSON of the API as it came: a field that is missing (another version of the daemon) is an empty one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventd.cli.text import ago, clean, clean_lines, count, duration, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eventd.cli.terminal import Terminal
+
+Json = dict[str, Any]
+URGENCY = ("failed", "refused", "held", "verifying", "applying", "pending", "converged", "removed")
+"""States of workloads in the order in which a person wants to see them."""
+
+
+def items(value: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list out of an answer, empty if it is not there."""
+    found = value.get(key)
+    return found if isinstance(found, list) else []
+
+
+def diagnostic(terminal: Terminal, value: Json) -> str:
+    """Return `file:line: severity: [key] message`, as editors and compilers have it."""
+    place = clean(value.get("file", ""))
+    if value.get("line"):
+        place += f":{value['line']}"
+    severity = clean(value.get("severity", "error"))
+    key = f"[{clean(value['key'])}] " if value.get("key") else ""
+    said = terminal.paint(severity, "red" if severity == "error" else "yellow")
+    return f"{place + ': ' if place else ''}{said}: {key}{clean(value.get('message', ''))}"
+
+
+def diagnostics(terminal: Terminal, values: Iterable[Json], indent: str = "") -> None:
+    """Write findings, each with its remedy below it."""
+    for value in values:
+        terminal.line(indent + diagnostic(terminal, value))
+        hint(terminal, value.get("hint", ""), indent + "  ")
+
+
+def hint(terminal: Terminal, text: object, indent: str) -> None:
+    """Write what to do, if anything is known."""
+    if text:
+        terminal.paragraph(f"{indent}hint: {clean(text)}", "", style="cyan")
+
+
+def journal(terminal: Terminal, lines: Iterable[object], indent: str) -> None:
+    """Write journal lines, never cut: they are the evidence."""
+    for entry in lines:
+        for text in clean_lines(entry).split("\n"):
+            terminal.line(terminal.paint(f"{indent}| {text}", "dim"))
+
+
+def trigger(value: Json) -> str:
+    """Return what set off a run, as `webhook pushed main`."""
+    return " ".join(clean(value.get(key, "")) for key in ("origin", "kind", "subject")).strip()
+
+
+def triggers(run: Json, most: int = 3) -> str:
+    """Return the first triggers of a run; equal ones are counted once."""
+    names = list(dict.fromkeys(trigger(each) for each in items(run, "triggers")))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def took(run: Json, now: float) -> str:
+    """Return how long a run took, or has been running for."""
+    started, ended = run.get("started"), run.get("ended")
+    if not isinstance(started, int | float):
+        return ""
+    return duration((ended if isinstance(ended, int | float) else now) - started)
+
+
+def outcome(run: Json) -> str:
+    """Return what became of the workloads of a run, as `3 ok, 1 failed`."""
+    tally: dict[str, int] = {}
+    for each in items(run, "workloads"):
+        result = clean(each.get("result", ""))
+        tally[result] = tally.get(result, 0) + 1
+    return ", ".join(f"{number} {result}" for result, number in tally.items())
+
+
+def run_line(terminal: Terminal, run: Json) -> str:
+    """Return a run in one line."""
+    result = clean(run.get("result", ""))
+    when = f"started {ago(run.get('started'), terminal.now)}"
+    if run.get("ended") is not None:
+        when = f"{ago(run.get('ended'), terminal.now)} in {took(run, terminal.now)}"
+    parts = [f"run {clean(run.get('id', ''))}: {terminal.state(result)} {when}"]
+    if run.get("commit"):
+        parts.append(f"at {short(run['commit'])}")
+    if items(run, "triggers"):
+        parts.append(f"because of {triggers(run)}")
+    return ", ".join(parts)
+
+
+def run_workloads(terminal: Terminal, run: Json) -> None:
+    """Write what became of each workload of a run, failures first and in full; the unchanged are only counted."""
+    if run.get("error"):
+        terminal.paragraph(clean(run["error"]), "  ", style="red")
+    order = ("failed", "refused", "held", "superseded", "ok")
+    shown = [each for each in items(run, "workloads") if each.get("result") != "unchanged"]
+    shown.sort(key=lambda each: _rank(order, each.get("result")))
+    rows = []
+    for each in shown:
+        result = clean(each.get("result", ""))
+        reason, message = clean(each.get("reason", "")), clean(each.get("message", ""))
+        rows.append(
+            [
+                clean(each.get("name", "")),
+                result,
+                count(each["actions"], "action") if each.get("actions") else "",
+                duration(each["seconds"]) if each.get("seconds") else "",
+                f"{reason}: {message}" if reason and message else reason or message,
+            ]
+        )
+    terminal.table(("WORKLOAD", "RESULT", "ACTIONS", "TOOK", "REASON"), rows, indent="  ")
+    unchanged = len(items(run, "workloads")) - len(shown)
+    if unchanged:
+        terminal.line(f"  {count(unchanged, 'workload')} unchanged")
+
+
+def _rank(order: tuple[str, ...], name: object) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def urgency(workload: Json) -> tuple[int, str]:
+    """Sort key of a workload's status: failing ones first, then by name."""
+    return _rank(URGENCY, workload.get("state")), str(workload.get("name", ""))

@@ -1,0 +1,159 @@
+"""`eventctl status [WORKLOAD]`: where the host stands; what is not as wanted comes first, and in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventd.cli import codes, show
+from eventd.cli.text import ago, clean, count, short
+from eventd.client import Client, at
+
+if TYPE_CHECKING:
+    from eventd.cli.show import Json
+    from eventd.cli.terminal import Terminal
+
+_QUIET = ("converged", "removed")
+
+
+def run(arguments: Any, terminal: Terminal) -> int:
+    """Ask and show; the exit code follows the state."""
+    client = Client(arguments.socket)
+    name = arguments.workload
+    answer: Json = client.get(at("status", name) if name else at("status"))
+    code = codes.of_state(str(answer.get("state", "")))
+    if arguments.json:
+        terminal.json(answer)
+    elif name:
+        workload(terminal, answer)
+    else:
+        host(terminal, answer)
+    return code
+
+
+def host(terminal: Terminal, status: Json) -> None:
+    """Write the whole host."""
+    _headline(terminal, status)
+    workloads = sorted(show.items(status, "workloads"), key=show.urgency)
+    loud = [each for each in workloads if each.get("state") not in _QUIET]
+    for each in loud:
+        terminal.line()
+        _trouble(terminal, each)
+    quiet = [each for each in workloads if each.get("state") in _QUIET]
+    if quiet:
+        terminal.line()
+        rows = [
+            [
+                clean(each.get("name", "")),
+                clean(each.get("state", "")),
+                ago(each.get("since"), terminal.now),
+                short(each.get("commit")),
+                _units(each),
+                count(len(show.items(each, "diagnostics")), "warning") if each.get("diagnostics") else "",
+            ]
+            for each in quiet
+        ]
+        terminal.table(("WORKLOAD", "STATE", "SINCE", "COMMIT", "UNITS", ""), rows)
+    if not workloads:
+        terminal.line()
+        terminal.line("no workloads")
+
+
+def _headline(terminal: Terminal, status: Json) -> None:
+    state = clean(status.get("state", ""))
+    text = f"{terminal.paint(clean(status.get('host', '')), 'bold')}: {terminal.state(state)}"
+    if since := ago(status.get("since"), terminal.now):
+        text += f" since {since}"
+    if status.get("commit"):
+        text += f", at {short(status['commit'])}"
+    terminal.line(text)
+    if status.get("repository"):
+        terminal.line(f"{clean(status['repository'])}, branch {clean(status.get('branch', ''))}")
+    failure = status.get("fetch_failure")
+    if failure:
+        since = ago(failure.get("since"), terminal.now)
+        reason = clean(failure.get("reason", ""))
+        said = f"cannot fetch since {since}: {reason}: {clean(failure.get('message', ''))}"
+        terminal.paragraph(said, style="red")
+        show.hint(terminal, failure.get("hint"), "  ")
+    if status.get("run"):
+        terminal.line(f"now: {show.run_line(terminal, status['run'])}")
+    if status.get("last_run"):
+        last = f"last {show.run_line(terminal, status['last_run'])}"
+        terminal.line(last)
+        if status["last_run"].get("error"):
+            terminal.paragraph(clean(status["last_run"]["error"]), "  ", style="red")
+    show.diagnostics(terminal, show.items(status, "diagnostics"))
+
+
+def _trouble(terminal: Terminal, status: Json) -> None:
+    """Write a workload that is not as wanted: what, since when, why, what to do, and the evidence."""
+    state = clean(status.get("state", ""))
+    text = f"{terminal.paint(clean(status.get('name', '')), 'bold')}: {terminal.state(state)}"
+    if since := ago(status.get("since"), terminal.now):
+        text += f" since {since}"
+    text += _revisions(status)
+    terminal.line(text)
+    reason, message = clean(status.get("reason", "")), clean(status.get("message", ""))
+    if reason or message:
+        said = f"{reason}: {message}" if reason and message else reason or message
+        terminal.paragraph(said, "  ")
+    show.hint(terminal, status.get("hint"), "  ")
+    waits = [clean(each) for each in show.items(status, "waits_for")]
+    if waits:
+        terminal.paragraph("waits for " + ", ".join(waits), "  ")
+    if retry := ago(status.get("retry_at"), terminal.now):
+        terminal.line(f"  next try {retry.removesuffix(' ago') + ' overdue' if retry.endswith(' ago') else retry}")
+    show.diagnostics(terminal, show.items(status, "diagnostics"), "  ")
+    _unit_table(terminal, [unit for unit in show.items(status, "units") if not _as_wanted(unit)])
+    show.journal(terminal, show.items(status, "log"), "  ")
+
+
+def _revisions(status: Json) -> str:
+    have, want = short(status.get("commit")), short(status.get("wanted_commit"))
+    if want and have != want:
+        return f", at {have}, wanted {want}" if have else f", wanted {want}"
+    return f", at {have}" if have else ""
+
+
+def workload(terminal: Terminal, status: Json) -> None:
+    """Write one workload with everything that is known of it."""
+    _trouble(terminal, {**status, "units": [], "log": []})
+    if status.get("uid") is not None:
+        terminal.line(f"  uid {status['uid']}")
+    _unit_table(terminal, show.items(status, "units"))
+    show.journal(terminal, show.items(status, "log"), "  ")
+
+
+def _as_wanted(unit: Json) -> bool:
+    """Whether a unit needs no line of its own; `wanted` is a role (eventd.core.desired.UnitRole) or a state."""
+    wanted, active = unit.get("wanted"), unit.get("active")
+    if active == "failed" or unit.get("sub") in ("auto-restart", "auto-restart-queued"):
+        return False
+    return active in ("active", "reloading", "refreshing") or wanted not in ("running", "active")
+
+
+def _units(status: Json) -> str:
+    """Return how many units of a workload are as wanted: `2/2`."""
+    units = show.items(status, "units")
+    return f"{sum(_as_wanted(unit) for unit in units)}/{len(units)}" if units else ""
+
+
+def _unit_table(terminal: Terminal, units: list[Json]) -> None:
+    rows = []
+    for unit in units:
+        active, sub = clean(unit.get("active", "")), clean(unit.get("sub", ""))
+        result = clean(unit.get("result", ""))
+        restarts = unit.get("restarts") or 0
+        rows.append(
+            [
+                clean(unit.get("name", "")),
+                clean(unit.get("wanted", "")),
+                f"{active} ({sub})" if sub and sub != active else active,
+                ago(unit.get("since"), terminal.now),
+                result if result != "success" else "",
+                str(restarts) if restarts else "",
+                clean(unit.get("invocation", ""))[:12],
+            ]
+        )
+    header = ("UNIT", "WANTED", "IS", "SINCE", "RESULT", "RESTARTS", "INVOCATION")
+    terminal.table(header, rows, indent="  ")
