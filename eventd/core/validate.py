@@ -1,8 +1,8 @@
 """What is wrong with the files of a workload, found before anything is touched.
 
 Pure: from parsed content to diagnostics, each with a stable code (docs/reference/repository.md lists them).
-The host's own generator has the last word after this; what it does not notice (a misspelt section, settings that
-need root, a file that nobody reads) is noticed here. Next: `eventd.core.assemble`.
+The host's own generator has the last word after this; what it does not notice (a misspelt section, settings
+that need root, a file that nobody reads) is noticed here. Next: `eventd.core.assemble`.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def _companion(part: Part, unit: UnitFile) -> Iterator[Diagnostic]:
 
 
 def _container_names(content: Content) -> Iterator[Diagnostic]:
-    """Yield names of containers and pods that two files claim; for quadlet-deploy's layout, all but the stem."""
+    """Yield container and pod names that two files claim; in quadlet-deploy's layout, all but the stem."""
     taken: dict[str, str] = {}
     for part, unit in content.units(FileRole.QUADLET):
         stem, extension = split(part.name)
