@@ -68,14 +68,15 @@ class HostQuadletGenerator:
         return complaints or (f"the generator failed with status {done.status} and said nothing",)
 
     def _write(self, files: Mapping[str, bytes]) -> str:
+        for name in files:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise PermanentError(f"{name!r} leads out of its folder", reason="unsafe-path")
         try:
             folder = tempfile.mkdtemp(prefix="eventd-quadlet-", dir=self._scratch)
         except OSError as error:
             raise TemporaryError(f"no temporary folder: {error.strerror}", reason="no-scratch") from error
         try:
             for name, content in files.items():
-                if name.startswith("/") or ".." in name.split("/"):
-                    raise PermanentError(f"{name!r} leads out of its folder", reason="unsafe-path")
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
@@ -87,7 +88,4 @@ class HostQuadletGenerator:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise TemporaryError(f"cannot write {folder}: {error.strerror}", reason="no-scratch") from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         return folder

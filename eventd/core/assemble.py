@@ -266,10 +266,10 @@ def _own_drop_ins(content: Content, *, gated: bool) -> Iterable[InstallFile]:
     """Yield eventd's drop-in for each Quadlet file.
 
     Without it, generated units of a user wait in podman-user-wait-network-online.service, which polls for
-    up to 90 s; the daemon knows that target's state from a signal. A file that sets DefaultDependencies= itself
-    has its way. With a gate, the unit is also taken out of default.target: a lingering manager reaches that at
-    boot, before the daemon can know whether the gate holds. (An empty assignment resets: tried on podman
-    5.4.2, which knows no UpheldBy=; newer ones may.)
+    up to 90 s; the daemon knows that target's state from a signal. A file that sets DefaultDependencies=
+    itself has its way. With a gate, the unit is also taken out of default.target: a lingering manager reaches
+    that at boot, before the daemon can know whether the gate holds. (An empty assignment resets: tried on
+    podman 5.4.2, which knows no UpheldBy=; newer ones may.)
     """
     for part, unit in content.units(FileRole.QUADLET):
         lines: list[str] = []
