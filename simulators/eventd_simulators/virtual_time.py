@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import heapq
 import random
 import selectors
 from contextlib import suppress
@@ -73,6 +74,19 @@ class _JumpingSelector(selectors.BaseSelector):
         return {} if self._own is None else {self._own.fd: self._own}
 
 
+class _OrderedTimer(asyncio.TimerHandle):
+    """Timers of the same time run in the order in which they were made; asyncio's heap alone does not say."""
+
+    def __init__(self, number: int, when: float, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self._number = number
+
+    def __lt__(self, other: asyncio.TimerHandle) -> bool:
+        if isinstance(other, _OrderedTimer) and other.when() == self.when():
+            return self._number < other._number
+        return super().__lt__(other)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """`time()` is virtual seconds since `EPOCH`; `random` is the one source of chance of this run."""
 
@@ -83,11 +97,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.random = random.Random(seed)  # noqa: S311
         self.seed = seed
         self._limit = EPOCH + limit
+        self._timers = 0
         selector.loop = self
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
         return self._now
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Like asyncio's, with an order among equal times."""
+        self._timers += 1
+        timer = _OrderedTimer(self._timers, when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001
+        return timer
 
     def jump(self, timeout: float | None) -> None:
         """Move the clock to the next timer (`timeout`: how long to sleep, 0 if a callback is ready)."""

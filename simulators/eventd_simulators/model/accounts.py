@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from eventd.core.facts import Account
 from eventd_simulators.model.signals import AccountChanged, Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FIRST_UID = 1001
 FIRST_SUBORDINATE = 165_536

@@ -1,7 +1,7 @@
 """How the simulated programs behave: a table from image or unit to times and exit statuses.
 
-A container whose image is called `crash` crashes, one called `missing` cannot be pulled, and so on: so a repository
-alone can tell a story. Tests add rows by unit, which win over the image's.
+A container whose image is called `crash` crashes, one called `missing` cannot be pulled, and so on: so a
+repository alone can tell a story. Tests add rows by unit, which win over the image's.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ Deliberately not eventd's own parser: a mistake there must not be repeated here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventd.core.facts import LoadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Entries = list[tuple[str, str, str]]
 """Section, key, value, in order."""

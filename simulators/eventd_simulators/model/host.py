@@ -1,4 +1,4 @@
-"""The whole host: accounts, files, logind, the system manager and the users' managers, and how they hang together.
+"""The whole host: how accounts, files, logind, the system manager and the users' managers hang together.
 
 `user@UID.service` of the system manager *is* the user's manager: it becomes active when that has reached
 basic.target (READY=1, before the default target's units are up), and stops when all its units have stopped.
@@ -6,12 +6,11 @@ basic.target (READY=1, before the default target's units are up), and stops when
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from eventd.core.facts import Account, ActiveState
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.model.behaviours import Behaviours
-from eventd_simulators.model.definition import Definition
 from eventd_simulators.model.files import FileTree, MemoryTree
 from eventd_simulators.model.logind import Logind
 from eventd_simulators.model.manager import Manager
@@ -19,6 +18,11 @@ from eventd_simulators.model.quadlet import NETWORK
 from eventd_simulators.model.service import Service
 from eventd_simulators.model.signals import BusDown, BusUp, Clock, FileChanged, Hub
 from eventd_simulators.model.sources import NETWORK_WAIT, Folders, SystemUnits, UserUnits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventd_simulators.model.definition import Definition
 
 BUS_RESTART = 0.1
 """Seconds that a restarted bus of a user is away."""
@@ -83,6 +87,8 @@ class HostModel:
         self.accounts = AccountTable(self.hub)
         self.logind = Logind(self)
         self.managers: dict[str, Manager] = {}
+        self.slow_manager: Callable[[], float] = lambda: 0.0
+        """Asked at each start of a user's manager: seconds that it takes longer."""
         self.boots = 0
         self.up = False
         self.system_units = SystemUnits(self.tree, online=online)
@@ -210,7 +216,7 @@ class UserManagerService(Service):
         if behaviour.start_status:
             self.after(behaviour.start, lambda: self.exit(behaviour.start_status))
         else:
-            self.after(behaviour.start, lambda: self._basic(account))
+            self.after(behaviour.start + self._host.slow_manager(), lambda: self._basic(account))
 
     def _basic(self, account: Account) -> None:
         manager = self._host.open_manager(account)

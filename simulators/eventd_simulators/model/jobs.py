@@ -1,7 +1,7 @@
 """systemd's job queue: merging, cancelling, ordering and results (job.c of systemd 257).
 
-One job per unit. A second start merges into the first; a stop cancels a start and the other way round. A job waits
-for the jobs of the units it is ordered after. Decides when units are started; never how.
+One job per unit. A second start merges into the first; a stop cancels a start and the other way round. A
+job waits for the jobs of the units it is ordered after. Decides when units are started; never how.
 """
 
 from __future__ import annotations

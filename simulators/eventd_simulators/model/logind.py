@@ -1,7 +1,7 @@
 """logind: users, sessions, lingering, and the word that a shutdown is coming (org.freedesktop.login1(5)).
 
-A user is known while it lingers, has a session, or its manager runs; the manager of a user who neither lingers nor
-has a session is stopped after `UserStopDelaySec=` (10 s). The lingering flag is a file.
+A user is known while it lingers, has a session, or its manager runs; the manager of a user who neither
+lingers nor has a session is stopped after `UserStopDelaySec=` (10 s). The lingering flag is a file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Session:
     user: str
     uid: int
     kind: str
-    """`Class`: `user` for a person, `manager` for the session of `user@.service` itself (since systemd 256)."""
+    """`Class`: `user` for a person, `manager` for the session of `user@.service` itself (since systemd
+    256)."""
     seat: str = ""
 
 

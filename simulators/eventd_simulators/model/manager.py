@@ -1,7 +1,8 @@
 """A systemd manager, the system's or a user's: loads units, makes jobs, tells what changed.
 
-Owns the loaded units. Which units there could be comes from a `UnitSource` (generators and unit folders), read at
-the start and at each daemon-reload, and from nowhere in between: that is what makes NeedDaemonReload real.
+Owns the loaded units. Which units there could be comes from a `UnitSource` (generators and unit folders),
+read at the start and at each daemon-reload, and from nowhere in between: that is what makes
+NeedDaemonReload real.
 """
 
 from __future__ import annotations
@@ -277,7 +278,7 @@ class Manager:
                 self.hub.send(UnitRemoved(self.scope, unit.name))
 
     def _is_kept(self, unit: Unit) -> bool:
-        """systemd.unit(5), CollectMode=inactive: what is neither active, failed, queued nor referred to is unloaded."""
+        """Whether it stays loaded: it is active, failed, queued or referred to (CollectMode=inactive)."""
         if unit.job is not None or unit.active is not unit.active.INACTIVE:
             return True
         if unit.definition.load is LoadState.NOT_FOUND:

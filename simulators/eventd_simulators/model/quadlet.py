@@ -28,7 +28,8 @@ REQUIRED: Final = {
 }
 NETWORK: Final = "podman-user-wait-network-online.service"
 CONTAINER_STOP: Final = 10.0
-"""Seconds after which `podman rm` kills a container that ignores SIGTERM (containers.conf(5), stop_timeout)."""
+"""Seconds after which `podman rm` kills a container that ignores SIGTERM (containers.conf(5),
+stop_timeout)."""
 
 
 def suffix_of(name: str) -> str:

@@ -1,8 +1,8 @@
 """The life of a service: systemd's state machine as far as containers and companions go through it.
 
-After service.c of systemd 257: a start job ends when the unit leaves `activating`; a failing service with a restart
-policy passes through `failed-before-auto-restart` (which ends its start job) to `auto-restart`; the automatic
-restart is a start job of its own, which merges with one that waits already.
+After service.c of systemd 257: a start job ends when the unit leaves `activating`; a failing service with a
+restart policy passes through `failed-before-auto-restart` (which ends its start job) to `auto-restart`; the
+automatic restart is a start job of its own, which merges with one that waits already.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from eventd.core.facts import UnitState
+if TYPE_CHECKING:
+    from eventd.core.facts import UnitState
 
 
 class Timer(Protocol):

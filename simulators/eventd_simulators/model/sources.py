@@ -6,13 +6,17 @@ The search order is that of systemd.unit(5), "User Unit Search Path": generator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from eventd.core.facts import Account, LoadState
 from eventd_simulators.model import quadlet
-from eventd_simulators.model.definition import Definition, define, last, parse, words
-from eventd_simulators.model.files import FileTree
+from eventd_simulators.model.definition import Definition, define, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventd_simulators.model.files import FileTree
 
 UNIT_SUFFIXES = (".service", ".timer", ".socket", ".path", ".target", ".mount", ".slice")
 NETWORK_WAIT = 90.0
@@ -31,18 +35,10 @@ class Folders:
 class UserUnits:
     """The units of one user."""
 
-    def __init__(
-        self,
-        tree: FileTree,
-        account: Account,
-        folders: Folders,
-        *,
-        linger_gated: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, tree: FileTree, account: Account, folders: Folders) -> None:
         self._tree = tree
         self._account = account
         self._folders = folders
-        self._gated = linger_gated
 
     def read(self) -> Mapping[str, Definition]:
         """Run both generators, and read the unit folders in order of precedence."""
@@ -217,6 +213,3 @@ class SystemUnits:
     def outdated(self, definition: Definition) -> bool:
         """Return whether a file changed since it was loaded."""
         return any(self._tree.fingerprint(path) != was for path, was in definition.prints)
-
-
-__all__ = ["NETWORK_WAIT", "Folders", "SystemUnits", "UserUnits", "last", "words"]

@@ -1,4 +1,4 @@
-"""A loaded unit: its state, and the types that change state at once (target, timer, socket, path, mount, slice).
+"""A loaded unit: its state, and the types that change state at once (targets, timers, sockets, mounts, …).
 
 Services have a life of their own: `service.py`. Jobs decide when `start` and `stop` are called: `jobs.py`.
 """
@@ -56,7 +56,7 @@ class Unit:
 
     @property
     def suffix(self) -> str:
-        """The type: `service`, `target`, …"""
+        """The type: `service`, `target` and so on."""
         return self.name.rsplit(".", 1)[-1]
 
     @property

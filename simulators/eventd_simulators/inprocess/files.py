@@ -1,0 +1,102 @@
+"""The ports `Files` and `FileWatch` over the tree in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventd.core.errors import TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, FileState
+from eventd_simulators.inprocess.life import Channel, Life
+from eventd_simulators.model import signals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventd_simulators.model.files import MemoryTree
+
+
+class SimFiles:
+    """`core.ports.Files`."""
+
+    def __init__(self, life: Life, tree: MemoryTree) -> None:
+        self._life = life
+        self._tree = tree
+
+    async def put(self, path: str, content: bytes, *, mode: int) -> None:
+        """See the port."""
+        faults = self._life.faults
+        if faults.hits(faults.file_failures):
+            await self._life.look(lambda: None)
+            raise TemporaryError(f"cannot write {path}: No space left on device", reason="disk-full")
+        await self._life.change(f"put {path}", lambda: self._tree.put(path, content, mode=mode), failure=0)
+
+    async def remove(self, path: str) -> None:
+        """See the port."""
+        await self._life.change(f"remove {path}", lambda: self._tree.remove(path), failure=0)
+
+    async def read(self, path: str) -> FileState | None:
+        """See the port."""
+        return await self._life.look(lambda: self._state(path))
+
+    async def scan(self, folder: str) -> Mapping[str, FileState]:
+        """See the port."""
+        return await self._life.look(lambda: {path: entry.state for path, entry in self._tree.below(folder)})
+
+    def _state(self, path: str) -> FileState | None:
+        entry = self._tree.entry(path)
+        return None if entry is None else entry.state
+
+
+class SimFileWatch:
+    """`core.ports.FileWatch`: a change makes it look at the path a moment later."""
+
+    def __init__(self, life: Life, tree: MemoryTree, hub: signals.Hub) -> None:
+        self._life = life
+        self._tree = tree
+        self._folders: dict[str, dict[str, None]] = {}
+        """Folder -> paths that were told of."""
+        self._channel = Channel(life, self._overflowed)
+        hub.listen(self._on_signal)
+
+    async def watch(self, folder: str) -> None:
+        """See the port."""
+        if folder in self._folders:
+            return
+        self._folders[folder] = {}
+        await self._life.look(lambda: self._read(folder))
+
+    async def unwatch(self, folder: str) -> None:
+        """See the port."""
+        known = self._folders.pop(folder, {})
+        facts = [(FactKey(FactKind.FILE, path), None) for path in known]
+        await self._life.look(lambda: self._life.emit(Origin.INOTIFY, EventKind.READ, folder, facts=facts))
+
+    def _on_signal(self, signal: signals.Signal) -> None:
+        if isinstance(signal, signals.FileChanged):
+            for folder in self._folders:
+                if signal.path.startswith(folder.rstrip("/") + "/"):
+                    self._channel.post(lambda folder=folder: self._look(folder, signal.path), may_drop=True)  # type: ignore[misc]
+
+    def _look(self, folder: str, path: str) -> None:
+        if folder not in self._folders:
+            return
+        entry = self._tree.entry(path)
+        self._folders[folder][path] = None
+        if entry is None:
+            del self._folders[folder][path]
+        facts = ((FactKey(FactKind.FILE, path), None if entry is None else entry.state),)
+        self._life.emit(Origin.INOTIFY, EventKind.FILE_CHANGED, path, facts=facts)
+
+    def _overflowed(self) -> None:
+        self._life.emit(Origin.INOTIFY, EventKind.GAP, "files")
+        for folder in self._folders:
+            self._read(folder)
+
+    def _read(self, folder: str) -> None:
+        known = self._folders[folder]
+        found = {path: entry.state for path, entry in self._tree.below(folder)}
+        gone = [path for path in known if path not in found]
+        facts = [(FactKey(FactKind.FILE, path), found.get(path)) for path in (*gone, *found)]
+        self._folders[folder] = dict.fromkeys(found)
+        self._life.emit(Origin.INOTIFY, EventKind.READ, folder, facts=facts)

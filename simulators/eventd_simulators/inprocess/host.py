@@ -1,0 +1,119 @@
+"""The simulated host as eventd's runtime gets it, and the world around it that outlives the daemon.
+
+    world = World(asyncio.get_running_loop(), faults=stormy(seed))
+    world.model.boot()
+    host = SimHost(world, emit)      # one life of the daemon
+    await host.start()               # sources: subscribe, read
+    ...host.ports...                 # eventd.runtime.host.Host
+
+After `host.kill()` (or `faults.crash_at`) make another SimHost on the same world: that is the restarted
+daemon.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.runtime.host import Host
+from eventd_simulators.faults import Faults
+from eventd_simulators.git_remote import GitRemote
+from eventd_simulators.inprocess.feed import Feed
+from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
+from eventd_simulators.inprocess.life import Life
+from eventd_simulators.inprocess.logins import SimAccounts, SimLogins
+from eventd_simulators.inprocess.managers import SimManager, SimUserManagers
+from eventd_simulators.inprocess.repository import Clone, SimGenerator, SimRepository, SimUnitLog
+from eventd_simulators.inprocess.store import Disk, SimLock, SimStore
+from eventd_simulators.model.files import MemoryTree
+from eventd_simulators.model.host import HostModel
+from eventd_simulators.model.signals import Hub
+
+if TYPE_CHECKING:
+    from eventd_simulators.model.behaviours import Behaviours
+    from eventd_simulators.model.signals import Clock
+
+
+class World:
+    """What is there whether or not the daemon runs: the machine, its disk, the remote."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        faults: Faults | None = None,
+        behaviours: Behaviours | None = None,
+        online: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.faults = faults or Faults()
+        hub = Hub()
+        self.tree = MemoryTree(hub)
+        self.model = HostModel(clock, hub=hub, tree=self.tree, behaviours=behaviours, online=online)
+        self.model.slow_manager = self._slow_manager
+        self.remote = GitRemote()
+        self.clone = Clone()
+        self.disk = Disk()
+
+    def _slow_manager(self) -> float:
+        return self.faults.slow_manager if self.faults.hits(self.faults.slow_managers) else 0.0
+
+
+class SimHost:
+    """The ports for one life of the daemon."""
+
+    def __init__(self, world: World, emit: Emit) -> None:
+        model = world.model
+        self.world = world
+        self.life = life = Life(emit, world.faults, world.clock)
+        self.accounts = SimAccounts(life, model)
+        self.logins = SimLogins(life, model)
+        self._system_feed = Feed(life, model.hub, "", lambda: model.system, frozenset())
+        self.system = SimManager(life, model, "", lambda: self._system_feed)
+        self.user_managers = SimUserManagers(life, model)
+        self.files = SimFiles(life, world.tree)
+        self.file_watch = SimFileWatch(life, world.tree, model.hub)
+        self.repository = SimRepository(life, world.remote, world.clone)
+        self.unit_log = SimUnitLog(life, model)
+        self.generator = SimGenerator(life)
+        self.store = SimStore(life, world.disk)
+        self.lock = SimLock(life, world.disk)
+
+    @property
+    def ports(self) -> Host:
+        """As the runtime takes them."""
+        return Host(
+            accounts=self.accounts,
+            logins=self.logins,
+            system=self.system,
+            user_managers=self.user_managers,
+            files=self.files,
+            file_watch=self.file_watch,
+            repository=self.repository,
+            unit_log=self.unit_log,
+            generator=self.generator,
+            store=self.store,
+            lock=self.lock,
+        )
+
+    async def start(self) -> None:
+        """Let the sources read everything; returns when all facts are there."""
+        model = self.world.model
+        managers = [f"user@{account.uid}.service" for account in model.accounts if account.uid]
+        self._system_feed.watched = frozenset({"network-online.target", *managers})
+        self._system_feed.read_all()
+        self.logins.read_all()
+        self.accounts.read_all()
+        for account in model.accounts:
+            if account.uid:
+                self.user_managers.tell_state(account.name)
+        await self._system_feed.channel.flush()
+        await self.logins.channel.flush()
+
+    def pushed(self, repository: str = "repository") -> None:
+        """Tell of a push, as the webhook listener would."""
+        self.life.emit(Origin.WEBHOOK, EventKind.PUSHED, repository)
+
+    def kill(self) -> None:
+        """Kill the daemon here and now."""
+        self.life.kill()

@@ -1,0 +1,131 @@
+"""The ports `Logins` and `Accounts`, and the facts about users, sessions, lingering and shutdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind, FactValue
+from eventd_simulators.inprocess.life import Channel, Life
+from eventd_simulators.model import signals
+
+if TYPE_CHECKING:
+    from eventd_simulators.model.host import HostModel
+
+
+class SimLogins:
+    """`core.ports.Logins`, and logind as a source."""
+
+    def __init__(self, life: Life, host: HostModel) -> None:
+        self._life = life
+        self._host = host
+        self.channel = Channel(life, self.read_all)
+        host.hub.listen(self._on_signal)
+
+    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: ASYNC109, FBT001
+        """See the port."""
+        del timeout
+
+        def set_it() -> None:
+            if self._host.accounts.get(user.name) is None:
+                raise PermanentError(f"no such user: {user.name}", reason="no-such-user")
+            self._host.logind.set_linger(user, enable=enable)
+            self._post(Origin.REQUEST, EventKind.LINGER_CHANGED, user.name, self._linger(user.name))
+
+        await self._life.change(f"SetUserLinger {user.name} {enable}", set_it)
+        await self.channel.flush()
+
+    def read_all(self) -> None:
+        """Read everything afresh, after the start or a gap."""
+        self._life.emit(Origin.LOGIND, EventKind.GAP, "logind")
+        for account in self._host.accounts:
+            if account.uid:
+                self._post(
+                    Origin.LOGIND,
+                    EventKind.READ,
+                    account.name,
+                    self._linger(account.name),
+                    self._sessions(account.name),
+                )
+        self._post(Origin.LOGIND, EventKind.READ, "logind", self._shutdown())
+
+    def _on_signal(self, signal: signals.Signal) -> None:
+        match signal:
+            case signals.UserNew(_, name):
+                self._post(Origin.LOGIND, EventKind.USER_NEW, name, may_drop=True)
+            case signals.UserRemoved(_, name):
+                self._post(Origin.LOGIND, EventKind.USER_REMOVED, name, may_drop=True)
+            case signals.SessionNew(_, name):
+                self._post(Origin.LOGIND, EventKind.SESSION_NEW, name, self._sessions(name), may_drop=True)
+            case signals.SessionRemoved(_, name):
+                self._post(
+                    Origin.LOGIND, EventKind.SESSION_REMOVED, name, self._sessions(name), may_drop=True
+                )
+            case signals.PrepareForShutdown():
+                self._post(Origin.LOGIND, EventKind.SHUTDOWN, "logind", self._shutdown())
+            case signals.FileChanged(path) if path.startswith(self._host.folders.linger + "/"):
+                name = path.rsplit("/", 1)[-1]
+                self._post(Origin.INOTIFY, EventKind.LINGER_CHANGED, name, self._linger(name), may_drop=True)
+            case _:
+                pass
+
+    def _post(
+        self,
+        origin: Origin,
+        kind: EventKind,
+        subject: str,
+        *facts: tuple[FactKey, FactValue],
+        may_drop: bool = False,
+    ) -> None:
+        self.channel.post(lambda: self._life.emit(origin, kind, subject, facts=facts), may_drop=may_drop)
+
+    def _linger(self, name: str) -> tuple[FactKey, FactValue]:
+        return FactKey(FactKind.LINGER, name), self._host.logind.is_lingering(name)
+
+    def _sessions(self, name: str) -> tuple[FactKey, FactValue]:
+        people = (s.id for s in self._host.logind.sessions.values() if s.user == name and s.kind == "user")
+        return FactKey(FactKind.SESSIONS, name), frozenset(people)
+
+    def _shutdown(self) -> tuple[FactKey, FactValue]:
+        return FactKey(FactKind.SHUTDOWN), self._host.logind.preparing
+
+
+class SimAccounts:
+    """`core.ports.Accounts`, and passwd as a source."""
+
+    def __init__(self, life: Life, host: HostModel) -> None:
+        self._life = life
+        self._host = host
+        self._channel = Channel(life, self.read_all)
+        host.hub.listen(self._on_signal)
+
+    async def lookup(self, name: str) -> Account | None:
+        """See the port."""
+        return await self._life.look(lambda: self._host.accounts.get(name))
+
+    async def create(self, name: str, *, timeout: float) -> Account:  # noqa: ASYNC109
+        """See the port."""
+        del timeout
+
+        def add() -> Account:
+            if self._host.accounts.get(name) is not None:
+                raise PermanentError(f"the account {name} exists", reason="account-exists")
+            return self._host.accounts.add(name)
+
+        return await self._life.change(f"useradd {name}", add)
+
+    def read_all(self) -> None:
+        """Read all accounts afresh."""
+        for account in self._host.accounts:
+            if account.uid:
+                self._tell(account.name)
+
+    def _on_signal(self, signal: signals.Signal) -> None:
+        if isinstance(signal, signals.AccountChanged):
+            self._channel.post(lambda: self._tell(signal.name), may_drop=True)
+
+    def _tell(self, name: str) -> None:
+        account = self._host.accounts.get(name)
+        facts = ((FactKey(FactKind.ACCOUNT, name), account),)
+        self._life.emit(Origin.INOTIFY, EventKind.ACCOUNT_CHANGED, name, facts=facts)

@@ -1,0 +1,249 @@
+"""The ports `Manager` and `UserManagers` over the model's managers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, ActiveState, FactKey, FactKind, ManagerState, UnitState
+from eventd.core.ports import JobResult, Manager, Verb
+from eventd_simulators.inprocess.feed import Feed
+from eventd_simulators.model import signals
+from eventd_simulators.model.manager import Manager as ModelManager
+from eventd_simulators.model.manager import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventd_simulators.inprocess.life import Life
+    from eventd_simulators.model.host import HostModel
+    from eventd_simulators.model.jobs import Job
+
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class SimManager:
+    """`core.ports.Manager` over a feed."""
+
+    def __init__(self, life: Life, host: HostModel, scope: str, feed: Callable[[], Feed | None]) -> None:
+        self._life = life
+        self._host = host
+        self._scope = scope
+        self._feed = feed
+
+    @property
+    def scope(self) -> str:
+        """`""` for the system's, else the user's name."""
+        return self._scope
+
+    async def read_unit(self, name: str) -> UnitState:
+        """See the port."""
+        feed = self._connected()
+        state = await self._life.look(lambda: self._manager().peek(name))
+        await feed.channel.flush()
+        return state
+
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:  # noqa: ASYNC109
+        """See the port."""
+        feed = self._connected()
+        number = 0
+        waiter: asyncio.Future[JobResult] | None = None
+
+        def create() -> asyncio.Future[JobResult]:
+            nonlocal number
+            self._lose_bus()
+            job = self._make(verb, unit)
+            number = job.id
+            return feed.expect(number)
+
+        try:
+            async with asyncio.timeout(timeout):
+                waiter = await self._life.change(f"{verb} {self._scope}/{unit}", create)
+                return await waiter
+        except TimeoutError as error:
+            raise DeadlineError(f"{verb} {unit}: the job had not ended after {timeout:g} s") from error
+        finally:
+            feed.give_up(number)
+
+    async def reload(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        """See the port."""
+        feed = self._connected()
+        try:
+            async with asyncio.timeout(timeout):
+                done = asyncio.get_running_loop().create_future()
+
+                def finished() -> None:
+                    if not done.done():
+                        done.set_result(None)
+
+                def begin() -> None:
+                    self._lose_bus()
+                    self._manager().reload(finished)
+
+                await self._life.change(f"Reload {self._scope}", begin)
+                await done
+                await feed.channel.flush()
+        except TimeoutError as error:
+            raise DeadlineError(f"Reload: not finished after {timeout:g} s") from error
+
+    async def reset_failed(self, unit: str) -> None:
+        """See the port."""
+        self._connected()
+
+        def reset() -> None:
+            try:
+                self._manager().reset_failed(unit)
+            except RefusedError:
+                return
+
+        await self._life.change(f"ResetFailedUnit {self._scope}/{unit}", reset)
+
+    def _make(self, verb: Verb, unit: str) -> Job:
+        manager = self._manager()
+        try:
+            match verb:
+                case Verb.START:
+                    return manager.start(unit)
+                case Verb.STOP:
+                    return manager.stop(unit)
+                case Verb.RESTART:
+                    return manager.restart(unit)
+        except RefusedError as error:
+            raise PermanentError(str(error), reason=_HUMP.sub("-", error.name).lower()) from error
+
+    def _connected(self) -> Feed:
+        feed = self._feed()
+        if feed is None or feed.lost:
+            raise DisconnectedError(f"there is no connection to the manager of {self._scope or 'the system'}")
+        return feed
+
+    def _manager(self) -> ModelManager:
+        manager = self._host.managers.get(self._scope) if self._scope else self._host.system
+        if manager is None or not manager.alive:
+            raise DisconnectedError(f"the manager of {self._scope or 'the system'} is gone")
+        return manager
+
+    def _lose_bus(self) -> None:
+        if self._scope and self._life.faults.hits(self._life.faults.bus_losses):
+            self._host.restart_bus(self._scope)
+            raise DisconnectedError(f"the bus of {self._scope} went away")
+
+
+class SimUserManagers:
+    """`core.ports.UserManagers`: one feed per connected user, reconnected when the bus is back."""
+
+    def __init__(self, life: Life, host: HostModel) -> None:
+        self._life = life
+        self._host = host
+        self._feeds: dict[str, Feed] = {}
+        self._watched: dict[str, frozenset[str]] = {}
+        self._wanted: dict[str, None] = {}
+        host.hub.listen(self._on_signal)
+
+    async def connect(self, account: Account, *, timeout: float) -> Manager:  # noqa: ASYNC109
+        """See the port."""
+        name = account.name
+        try:
+            async with asyncio.timeout(timeout):
+                await self._life.look(lambda: None)
+                if name not in self._feeds and name in self._host.managers:
+                    self._open(name)
+                feed = self._feeds.get(name)
+                if feed is not None:
+                    await feed.channel.flush()
+        except TimeoutError as error:
+            raise DeadlineError(f"no connection to the manager of {name} after {timeout:g} s") from error
+        if self._feeds.get(name) is None:
+            raise TemporaryError(
+                f"the manager of {name} cannot be reached",
+                reason="user-manager-unavailable",
+                wakes_on=frozenset({FactKey(FactKind.MANAGER, name)}),
+            )
+        return SimManager(self._life, self._host, name, lambda: self._feeds.get(name))
+
+    def watch(self, user: str, units: frozenset[str]) -> None:
+        """See the port."""
+        self._watched[user] = units
+        feed = self._feeds.get(user)
+        if feed is not None:
+            feed.watch(units)
+
+    async def refresh(self, user: str) -> None:
+        """See the port."""
+        feed = self._feeds.get(user)
+        if feed is not None:
+            await self._life.look(feed.read_all)
+            if not feed.lost:
+                await feed.channel.flush()
+
+    async def disconnect(self, user: str) -> None:
+        """See the port."""
+        self._wanted.pop(user, None)
+        feed = self._feeds.pop(user, None)
+        if feed is not None:
+            feed.close(forget=True)
+        await self._life.look(lambda: None)
+        self.tell_state(user)
+
+    def tell_state(self, user: str) -> None:
+        """Emit the MANAGER fact as it is now."""
+        state = self._state(user)
+        facts = ((FactKey(FactKind.MANAGER, user), state),)
+        kind = EventKind.CONNECTED if state is ManagerState.UP else EventKind.UNIT_CHANGED
+        self._life.emit(Origin.USER_MANAGER, kind, user, scope=user, facts=facts)
+
+    def _state(self, user: str) -> ManagerState:
+        if user in self._feeds:
+            return ManagerState.UP
+        account = self._host.accounts.get(user)
+        unit = self._host.system.units.get(f"user@{account.uid}.service") if account else None
+        match unit.active if unit else ActiveState.INACTIVE:
+            case ActiveState.ACTIVE:
+                return ManagerState.UNREACHABLE if user in self._wanted else ManagerState.STARTING
+            case ActiveState.ACTIVATING:
+                return ManagerState.STARTING
+            case _:
+                return ManagerState.DOWN
+
+    def _open(self, user: str) -> None:
+        self._wanted[user] = None
+        feed = Feed(
+            self._life,
+            self._host.hub,
+            user,
+            lambda: self._host.managers.get(user),
+            self._watched.get(user, frozenset()),
+        )
+        self._feeds[user] = feed
+        feed.read_all()
+        feed.channel.post(lambda: self.tell_state(user))
+
+    def _on_signal(self, signal: signals.Signal) -> None:
+        if self._life.dead:
+            return
+        match signal:
+            case signals.BusDown(user) if user in self._feeds:
+                feed = self._feeds.pop(user)
+                gone = user not in self._host.managers
+                feed.close(forget=gone)
+                self._life.emit(Origin.USER_MANAGER, EventKind.GAP, user, scope=user)
+                self.tell_state(user)
+            case signals.BusUp(user) if user in self._wanted and user not in self._feeds:
+                self._life.clock.call_later(self._life.faults.delay(), lambda: self._reopen(user))
+            case signals.UnitChanged("", unit, state) if unit.startswith("user@"):
+                uid = unit.removeprefix("user@").removesuffix(".service")
+                account = self._host.accounts.by_uid(int(uid)) if uid.isdecimal() else None
+                if account is not None and state.active is not ActiveState.ACTIVE:
+                    self._life.clock.call_later(
+                        self._life.faults.delay(), lambda: self.tell_state(account.name)
+                    )
+            case _:
+                pass
+
+    def _reopen(self, user: str) -> None:
+        wanted = user in self._wanted and user not in self._feeds
+        if wanted and user in self._host.managers and not self._life.dead:
+            self._open(user)

@@ -1,0 +1,160 @@
+"""The ports `Store` and `HostLock` in memory. The store is the disk: it outlives the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from eventd.core.errors import DeadlineError
+from eventd.core.ports import OpenStep
+from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventd.core.report import RunReport
+    from eventd_simulators.inprocess.life import Life
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Disk:
+    """What a database would hold."""
+
+    records: Records = field(default_factory=Records)
+    runs: list[int] = field(default_factory=list)
+    open_runs: list[int] = field(default_factory=list)
+    steps: dict[int, OpenStep] = field(default_factory=dict)
+    reports: list[RunReport] = field(default_factory=list)
+    last_step: int = 0
+    holder: Life | None = None
+    """Who has the file lock; the kernel gives it back when that process dies."""
+
+
+class SimStore:
+    """`core.ports.Store`. Every write is a step boundary: the daemon may die before or after it."""
+
+    def __init__(self, life: Life, disk: Disk) -> None:
+        self._life = life
+        self._disk = disk
+
+    async def load(self) -> Records:
+        """See the port."""
+        return await self._life.look(lambda: copy.deepcopy(self._disk.records))
+
+    async def put_workload(self, record: WorkloadRecord) -> None:
+        """See the port."""
+        await self._write(lambda: self._disk.records.workloads.__setitem__(record.name, record))
+
+    async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
+        """See the port."""
+        await self._write(lambda: _set(self._disk.records.units, workload, unit, record))
+
+    async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
+        """See the port."""
+        await self._write(lambda: _set(self._disk.records.files, workload, path, record))
+
+    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
+        """See the port."""
+        del started, commit, triggers
+
+        def begin() -> int:
+            self._disk.runs.append(len(self._disk.runs) + 1)
+            self._disk.open_runs.append(self._disk.runs[-1])
+            return self._disk.runs[-1]
+
+        return await self._life.change("store", begin, failure=0)
+
+    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
+        """See the port."""
+
+        def begin() -> int:
+            self._disk.last_step += 1
+            self._disk.steps[self._disk.last_step] = OpenStep(run, workload, verb, target)
+            return self._disk.last_step
+
+        return await self._life.change("store", begin, failure=0)
+
+    async def end_step(self, step: int, result: str) -> None:
+        """See the port."""
+        del result
+        await self._write(lambda: self._disk.steps.pop(step))
+
+    async def end_run(self, report: RunReport) -> None:
+        """See the port."""
+
+        def end() -> None:
+            self._disk.reports.insert(0, report)
+            self._disk.open_runs.remove(report.id)
+
+        await self._write(end)
+
+    async def open_steps(self) -> Sequence[OpenStep]:
+        """See the port."""
+        return await self._life.look(lambda: list(self._disk.steps.values()))
+
+    async def close_open(self) -> int:
+        """See the port."""
+
+        def close() -> int:
+            count = len(self._disk.open_runs)
+            self._disk.open_runs.clear()
+            self._disk.steps.clear()
+            return count
+
+        return await self._life.change("store", close, failure=0)
+
+    async def runs(self, limit: int) -> Sequence[str]:
+        """See the port; the texts here are `repr`s, since only the real store has a format."""
+        return await self._life.look(lambda: [repr(report) for report in self._disk.reports[:limit]])
+
+    async def _write(self, effect: Callable[[], object]) -> None:
+        await self._life.change("store", effect, failure=0)
+
+
+class SimLock:
+    """`core.ports.HostLock`."""
+
+    def __init__(self, life: Life, disk: Disk) -> None:
+        self._life = life
+        self._disk = disk
+        self._contended = 0
+
+    @property
+    def contended(self) -> int:
+        """See the port."""
+        return self._contended
+
+    async def acquire(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        """See the port."""
+        await self._life.look(lambda: None)
+        deadline = self._life.clock.time() + timeout
+        if self._is_held():
+            self._contended += 1
+        while self._is_held():
+            if self._life.clock.time() >= deadline:
+                raise DeadlineError(f"another eventd has had the lock for {timeout:g} s")
+            await asyncio.sleep(0.05)
+        self._disk.holder = self._life
+
+    def release(self) -> None:
+        """See the port."""
+        if self._disk.holder is self._life:
+            self._disk.holder = None
+
+    def _is_held(self) -> bool:
+        holder = self._disk.holder
+        return holder is not None and holder is not self._life and not holder.dead
+
+
+def _set(rows: dict[str, dict[str, R]], workload: str, key: str, record: R | None) -> None:
+    mine = rows.setdefault(workload, {})
+    if record is None:
+        mine.pop(key, None)
+    else:
+        mine[key] = record
+    if not mine:
+        del rows[workload]
