@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 
@@ -52,8 +52,8 @@ class Parts:
     poll: float | None = None
     wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
-    track: Callable[[Iterable[str]], None] = field(default=lambda _names: None)
-    """Told which accounts to keep facts of."""
+    track: Callable[[Iterable[str]], Awaitable[None]] | None = None
+    """Told which accounts to keep ACCOUNT facts of, and reads them; None: the engine reads them once."""
 
 
 class Engine:
@@ -94,7 +94,7 @@ class Engine:
         await self.ledger.load()
         self.reconciler.start()
         interrupted = await recover(self.host, self.ledger)
-        await self._read_accounts(self.ledger.records.workloads)
+        await self._read_accounts(())
         async with anyio.create_task_group() as group:
             for record in self.ledger.records.workloads.values():
                 if not record.retained:
@@ -122,21 +122,21 @@ class Engine:
     async def _load(self, commit: str) -> Desired:
         desired = await self.loader.load(commit)
         await self._read_accounts(desired.workloads)
-        self.parts.track({*desired.workloads, *self.ledger.records.workloads})
         return desired
 
-    async def _read_accounts(self, names: Iterable[str]) -> None:
-        for name in names:
+    async def _read_accounts(self, wanted: Iterable[str]) -> None:
+        """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""
+        recorded = self.ledger.records.workloads
+        names = {*wanted, *recorded}
+        if self.parts.track is not None:
+            await self.parts.track(names)
+        for name in sorted(names):
             key = FactKey(FactKind.ACCOUNT, name)
-            if key in self.dispatcher.facts:
-                continue
-            account = await self.host.accounts.lookup(name)
-            if account is None:
-                continue
-            self.dispatcher.emit(
-                Origin.DAEMON, EventKind.READ, name, scope=name, facts=[(key, account)]
-            )
-            if name in self.ledger.records.workloads:
+            account = self.dispatcher.facts.get(key)
+            if account is None and self.parts.track is None:
+                account = await self.host.accounts.lookup(name)
+                self.dispatcher.emit(Origin.DAEMON, EventKind.READ, name, scope=name, facts=[(key, account)])
+            if name in recorded and isinstance(account, Account):
                 for folder in self.parts.layout.folders(account.uid):
                     await self.host.file_watch.watch(folder)
 

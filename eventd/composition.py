@@ -1,0 +1,236 @@
+"""The composition root: settings become adapters, sources and an engine. The only module that knows them all.
+
+The simulated host on the wire uses this too, with other accounts, so that the rest of the daemon is the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from eventd.adapters import login_defs
+from eventd.adapters.accounts import SystemAccounts
+from eventd.adapters.files import OwnedFiles
+from eventd.adapters.git import GitOptions, GitRepository
+from eventd.adapters.git_command import Credentials
+from eventd.adapters.git_remote import Transport
+from eventd.adapters.host_lock import HostLock
+from eventd.adapters.inotify import Inotify
+from eventd.adapters.process import Identity
+from eventd.adapters.quadlet_generator import HostGenerator
+from eventd.adapters.state import Database, StateStore
+from eventd.adapters.unit_log import Journal
+from eventd.core.assemble import HostRules, assemble
+from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind
+from eventd.core.layout import Layout
+from eventd.core.ports import Accounts
+from eventd.core.verdicts import Policy
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.engine import Engine, Parts
+from eventd.runtime.host import Host
+from eventd.settings import Settings
+from eventd.sources.accounts import AccountSource
+from eventd.sources.logind import LogindSource
+from eventd.sources.owned_files import OwnedFilesSource
+from eventd.sources.path_triggers import PathTriggers, branch_paths
+from eventd.sources.systemd import SystemSource
+from eventd.sources.user_managers import UserManagersSource
+from eventd_handlers import HANDLERS
+from eventd_policies.ownership import Ownership
+from eventd_policies.protected import Rules, protected
+
+
+@dataclass(slots=True)
+class Sources:
+    """Everything that has a `run` and feeds the dispatcher."""
+
+    inotify: Inotify
+    system: SystemSource
+    user_managers: UserManagersSource
+    logind: LogindSource
+    owned_files: OwnedFilesSource
+    accounts: AccountSource
+    triggers: PathTriggers
+
+    async def start(self, group: TaskGroup) -> None:
+        """Start them in an order in which each finds what it stands on; return when the first reads are done."""
+        group.start_soon(self.inotify.run)
+        group.start_soon(self.owned_files.run)
+        group.start_soon(self.triggers.run)
+        group.start_soon(self.accounts.run)
+        await group.start(self.system.run)
+        await group.start(self.user_managers.run)
+        await group.start(self.logind.run)
+
+
+@dataclass(slots=True)
+class Composition:
+    """The parts that the daemon runs."""
+
+    settings: Settings
+    dispatcher: Dispatcher
+    sources: Sources
+    engine: Engine
+    repository: GitRepository
+    rules: list[HostRules]
+    """One element: the rules in force, replaced by a reload."""
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Apply the tables of a new configuration that need no restart."""
+        self.rules[0] = rules_of(settings)
+        self.engine.reconciler.converger.policies = policies_of(settings)
+        self.engine.reconciler.concurrency = settings.host.concurrency
+
+
+def layout_of(settings: Settings) -> Layout:
+    """Return where files stand under these settings."""
+    return Layout(settings.paths.quadlets, settings.paths.units)
+
+
+def rules_of(settings: Settings) -> HostRules:
+    """Return the host's rules for assembling the desired state; reads the transforms folder."""
+    defaults = settings.defaults
+    return HostRules(
+        hostname=settings.host.name,
+        transforms=_transforms(Path(settings.paths.transforms)),
+        transformless=settings.host.transformless,
+        protected=settings.host.protected,
+        transforms_folder=settings.paths.transforms,
+        default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
+        options=WorkloadOptions(
+            deadline=defaults.deadline, grace=defaults.grace, on_failure=OnFailure(defaults.on_failure)
+        ),
+    )
+
+
+def _transforms(folder: Path) -> Mapping[str, bytes]:
+    """Return `<folder>/<name>.container` by file name."""
+    if not folder.is_dir():
+        return {}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.container")) if path.is_file()}
+
+
+def policies_of(settings: Settings) -> tuple[Policy, ...]:
+    """Return the policies in the order in which they are asked."""
+    root = os.geteuid() == 0
+    rules = Rules(
+        settings.host.protected,
+        uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
+        uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
+    )
+    return protected(rules), Ownership(layout_of(settings))
+
+
+def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
+    """Build everything; opens the state file, connects to nothing.
+
+    `accounts` and `etc` (where their databases are): instead of this system's.
+    """
+    paths = settings.paths
+    runtime = Path(paths.runtime)
+    Path(paths.state).mkdir(parents=True, exist_ok=True, mode=0o700)
+    runtime.mkdir(parents=True, exist_ok=True)
+    dispatcher = Dispatcher()
+    inotify = Inotify()
+    layout = layout_of(settings)
+    is_root = os.geteuid() == 0
+    owner = (0, 0) if is_root else None
+    repository = GitRepository(_git_options(settings))
+    system = SystemSource(dispatcher.emit, address=settings.dbus.system)
+    user_managers = UserManagersSource(
+        dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user
+    )
+    logind = LogindSource(
+        dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger
+    )
+    owned_files = OwnedFilesSource(inotify, dispatcher.emit)
+    mine = accounts or SystemAccounts()
+    accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
+    host = Host(
+        accounts=mine,
+        logins=logind,
+        system=system,
+        user_managers=user_managers,
+        files=OwnedFiles((paths.quadlets, paths.units), owner=owner),
+        file_watch=owned_files,
+        repository=repository,
+        unit_log=Journal(),
+        generator=HostGenerator(paths.generator),
+        store=StateStore(Database(f"{paths.state}/state.db")),
+        lock=HostLock(f"{paths.runtime}/lock"),
+    )
+
+    async def assembled(tree: Tree) -> Desired:
+        return await anyio.to_thread.run_sync(assemble, tree, rules[0])
+
+    rules = [rules_of(settings)]
+
+    engine = Engine(
+        host,
+        dispatcher,
+        Parts(
+            layout=layout,
+            owner_uid=os.geteuid(),
+            handlers=HANDLERS,
+            policies=policies_of(settings),
+            assemble=assembled,
+            concurrency=settings.host.concurrency,
+            poll=settings.repository.poll,
+            track=accounts_source.known,
+        ),
+    )
+    sources = Sources(
+        inotify,
+        system,
+        user_managers,
+        logind,
+        owned_files,
+        accounts_source,
+        PathTriggers(inotify, dispatcher.emit),
+    )
+    return Composition(settings, dispatcher, sources, engine, repository, rules)
+
+
+async def add_triggers(triggers: PathTriggers, settings: Settings, config: str, repository: GitRepository) -> None:
+    """Watch the configuration, the transforms, and the branch of a repository on this host."""
+    await triggers.add(config, EventKind.CONFIG_CHANGED)
+    await triggers.add(settings.paths.transforms, EventKind.CONFIG_CHANGED)
+    if repository.remote.transport is Transport.FILE:
+        for path in branch_paths(repository.remote.path, settings.repository.branch):
+            await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)
+
+
+def _git_options(settings: Settings) -> GitOptions:
+    wanted = settings.repository
+    account = None
+    if settings.git_account and os.geteuid() == 0:
+        try:
+            row = pwd.getpwnam(settings.git_account)
+        except KeyError:
+            raise PermanentError(
+                f"there is no account {settings.git_account}",
+                reason="no-git-account",
+                hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
+            ) from None
+        account = Identity(row.pw_uid, row.pw_gid)
+    return GitOptions(
+        path=settings.paths.git,
+        url=wanted.url,
+        branch=wanted.branch,
+        account=account,
+        runtime=settings.paths.runtime,
+        credentials=Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY")),
+        require_signed=wanted.require_signed,
+        allowed_signers=wanted.allowed_signers if wanted.require_signed else None,
+        refuse_rewrites=wanted.refuse_rewrites,
+        fetch_timeout=wanted.timeout,
+        allow_http=wanted.allow_http,
+    )

@@ -1,0 +1,234 @@
+"""The daemon: `eventd --config /etc/eventd/eventd.toml`. Start, readiness, reload, drain.
+
+`READY=1` when the first facts are read and the sockets listen; `STATUS=` after every look at the host; SIGHUP (or a
+changed configuration file) reloads the rules; SIGTERM cuts short what only waits, lets a running step end, and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+
+from eventd import __version__
+from eventd.adapters.logging import Redactor, setup
+from eventd.adapters.sdnotify import Notifier
+from eventd.api import documents
+from eventd.api.server import Server
+from eventd.composition import Composition, add_triggers, compose
+from eventd.core.errors import EventdError
+from eventd.core.events import Event, EventKind
+from eventd.core.facts import unit as as_unit
+from eventd.core.report import RunReport, RunResult
+from eventd.runtime.reconcile import NETWORK
+from eventd.settings import DEFAULT_PATH, Settings, load
+
+log = logging.getLogger("eventd")
+DRAIN = 20.0
+"""Seconds that a running step may take after SIGTERM; below TimeoutStopSec= of the unit."""
+LIVE = ("host", "defaults", "log_level")
+"""Tables of the configuration that a reload applies; others need a restart."""
+
+
+class Daemon:
+    """One life of the daemon over a composition."""
+
+    def __init__(self, composition: Composition, config: str, notifier: Notifier) -> None:
+        """Take the parts; `config` is the path that is watched and reloaded."""
+        self.parts = composition
+        self.config = config
+        self.notifier = notifier
+        self.settings = composition.settings
+        self._stop = anyio.Event()
+        self._reload = anyio.Event()
+        self._last_run = 0
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        async with AsyncExitStack() as stack:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._signals)
+                group.start_soon(self.notifier.keep_alive)
+                server = self._server()
+                with anyio.CancelScope() as starting:
+                    group.start_soon(self._cancel_on_stop, starting)
+                    await self.parts.sources.start(group)
+                    self.parts.dispatcher.listen(self._on_event)
+                    self.parts.engine.reconciler.changed.append(self._tell)
+                    await add_triggers(
+                        self.parts.sources.triggers, self.settings, self.config, self.parts.repository
+                    )
+                    await self.parts.engine.start()
+                    api = self.settings.api
+                    await server.listen(stack, api.socket, api.group, webhook=False)
+                    await server.listen(stack, api.webhook_socket, api.webhook_group, webhook=True)
+                    self.notifier.ready("reading the host")
+                    log.info("eventd %s is ready", __version__)
+                    group.start_soon(self.parts.engine.serve)
+                    group.start_soon(self._reloads)
+                await self._stop.wait()
+                log.info("draining")
+                self.notifier.stopping("draining")
+                self.notifier.extend_timeout(DRAIN + 5)
+                server.end_streams()
+                await self.parts.engine.reconciler.drain(DRAIN)
+                group.cancel_scope.cancel()
+        log.info("stopped")
+
+    async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
+        await self._stop.wait()
+        scope.cancel()
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._stop.set()
+
+    def _server(self) -> Server:
+        identity = documents.Identity(
+            host=self.settings.host.name,
+            repository=self.parts.repository.remote.url,
+            branch=self.settings.repository.branch,
+            started=time.time(),
+        )
+        engine = self.parts.engine
+        return Server(
+            engine.reconciler,
+            engine.fetcher,
+            identity,
+            self.settings.api.group,
+            doctor=self._doctor,
+            allow_rewrite=self.parts.repository.allow_rewrite,
+        )
+
+    async def _doctor(self) -> list[dict[str, Any]]:
+        """What only the daemon can see of this host."""
+        network = as_unit(self.parts.dispatcher.facts.get(NETWORK))
+        up = network is not None and network.up
+        return [
+            {
+                "name": "network-online.target",
+                "ok": True,
+                "message": "reached" if up else "not reached (eventd does not need it; a gate may)",
+                "hint": "",
+            }
+        ]
+
+    async def _signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number is signal.SIGHUP:
+                    self._reload.set()
+                else:
+                    self.stop()
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind is EventKind.CONFIG_CHANGED:
+            self._reload.set()
+        log.debug("%s %s %s", event.origin, event.kind, event.subject)
+
+    async def _reloads(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload = anyio.Event()
+            self.notifier.reloading()
+            try:
+                self._apply(load(self.config))
+            except EventdError as error:
+                log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
+            self.notifier.ready()
+
+    def _apply(self, wanted: Settings) -> None:
+        """Apply the live tables; say which others need a restart."""
+        for name in Settings.model_fields:
+            if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
+                log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
+        self.settings = wanted
+        self.parts.reconfigure(wanted)
+        logging.getLogger().setLevel(wanted.log_level.upper())
+        reconciler = self.parts.engine.reconciler
+        reconciler.reload_desired()
+        reconciler.request(None, asked=False)
+        log.info("the configuration is reloaded")
+
+    def _tell(self) -> None:
+        """Say in one line where things stand, and log each run once."""
+        reconciler = self.parts.engine.reconciler
+        state = documents.overall(reconciler)
+        commit = reconciler.desired.commit[:12] if reconciler.desired else "no commit yet"
+        self.notifier.status(f"{state}: {len(reconciler.standings)} workloads at {commit}")
+        last = reconciler.last
+        if last is not None and last.id != self._last_run:
+            self._last_run = last.id
+            log_run(last)
+
+
+def log_run(report: RunReport) -> None:
+    """Log a finished run and each workload that is not as wanted."""
+    level = logging.INFO if report.result is RunResult.OK else logging.ERROR
+    log.log(
+        level,
+        "run %d: %s at %s in %.2f s %s",
+        report.id,
+        report.result,
+        report.commit[:12],
+        (report.ended or report.started) - report.started,
+        report.error,
+        extra={"run": report.id, "result": report.result.value, "commit": report.commit},
+    )
+    for row in report.workloads:
+        if row.reason:
+            log.log(
+                level,
+                "%s: %s (%s)",
+                row.name,
+                row.message,
+                row.reason,
+                extra={"workload": row.name, "reason": row.reason},
+            )
+
+
+def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Composition] = compose) -> int:
+    """Entry point of `eventd`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="eventd",
+        description="Keep this host in the state that a git repository describes. Normally run by systemd.",
+        epilog="Ask the running daemon with eventctl.",
+    )
+    parser.add_argument("--config", default=DEFAULT_PATH, help="configuration file (default: %(default)s)")
+    parser.add_argument("--check-config", action="store_true", help="read the configuration and leave")
+    parser.add_argument("--version", action="version", version=f"eventd {__version__}")
+    args = parser.parse_args(argv)
+    try:
+        settings = load(args.config)
+        setup(Redactor(), level=settings.log_level)
+        if args.check_config:
+            print(f"{args.config}: fine")  # noqa: T201
+            return 0
+        notifier = Notifier.from_environment(os.environ)
+        asyncio.run(_run(composed, settings, args.config, notifier))
+    except EventdError as error:
+        print(f"eventd: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _run(
+    composed: Callable[[Settings], Composition], settings: Settings, config: str, notifier: Notifier
+) -> None:
+    daemon = Daemon(composed(settings), config, notifier)
+    try:
+        await daemon.run()
+    finally:
+        notifier.close()
+
