@@ -39,7 +39,8 @@ def send(peer: socket.socket, message: dict[str, Any], fds: list[int] | None = N
     frame = struct.pack("!I", len(data)) + data
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = peer.sendmsg([frame], ancillary)
-    peer.sendall(frame[sent:])
+    if sent < len(frame):  # sending nothing would fail when the peer has already answered and hung up
+        peer.sendall(frame[sent:])
 
 
 def receive(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -165,7 +166,7 @@ def status(request: dict[str, Any]) -> dict[str, Any]:
             "size": found.st_size,
             "mtime_ns": found.st_mtime_ns,
             "inode": found.st_ino,
-            "link": os.readlink(request["path"]) if stat.S_ISLNK(found.st_mode) else None,
+            "link": str(Path(request["path"]).readlink()) if stat.S_ISLNK(found.st_mode) else None,
         }
     }
 

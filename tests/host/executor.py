@@ -12,13 +12,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from tests.host import agent
 
 Argv = str | Sequence[str | Path]
+Message = dict[str, Any]
 
 
 class HostError(Exception):
@@ -163,10 +164,15 @@ class Executor:
         self._socket = str(folder / "exec.sock")
 
     def start(
-        self, argv: Argv, *, user: str | None = None, env: Mapping[str, str] | None = None, cwd: str | None = None
+        self,
+        argv: Argv,
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Process:
         """Start a command: a list, or a string for `bash -euo pipefail -c`."""
-        words = ["bash", "-euo", "pipefail", "-c", argv] if isinstance(argv, str) else [str(word) for word in argv]
+        words = _words(argv)
         pairs = [os.pipe(), os.pipe(), os.pipe()]
         ours = [pairs[0][1], pairs[1][0], pairs[2][0]]
         theirs = [pairs[0][0], pairs[1][1], pairs[2][1]]
@@ -201,16 +207,26 @@ class Executor:
             raise CommandError(f"status {result.returncode}", result)
         return result
 
-    def interact(self, argv: Sequence[str], env: Mapping[str, str]) -> tuple[socket.socket, int]:
-        """Start a command on a terminal of the host; returns the connection and the terminal's master side."""
+    def attach(self, argv: Argv, fds: tuple[int, int, int] = (0, 1, 2)) -> int:
+        """Run a command on descriptors of this process, with no deadline; returns its status."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            self._ask(peer, {"op": "exec", "argv": _words(argv)}, list(fds))
+            ended = agent.receive(peer)
+        return int(ended[0]["status"]) if ended else -1
+
+    def open_tty(self, argv: Argv, env: Mapping[str, str]) -> tuple[socket.socket, int]:
+        """Start a command on a terminal of the host.
+
+        Returns the connection, on which its pid and then its status come, and the terminal's master side.
+        """
         peer = socket.socket(socket.AF_UNIX)
-        _, fds = self._ask(peer, {"op": "tty", "argv": list(argv), "env": dict(env)})
+        _, fds = self._ask(peer, {"op": "tty", "argv": _words(argv), "env": dict(env)})
         return peer, fds[0]
 
     def write(
         self, path: str | Path, data: str | bytes, *, mode: int | None, owner: str | None, fsync: bool
     ) -> None:
-        """Write a file in place, by root, through the links of the host and never those of the outer machine."""
+        """Write a file in place, as root, following the links of the host and not those out here."""
         with open_memory(data.encode() if isinstance(data, str) else data) as fd:
             self._once({"op": "write", "path": str(path), "mode": mode, "owner": owner, "fsync": fsync}, [fd])
 
@@ -221,17 +237,19 @@ class Executor:
             return file.read()
 
     def stat(self, path: str | Path) -> dict[str, Any] | None:
-        """Return lstat's mode, type, uid, gid, size, mtime_ns, inode and link target; None when it is not there."""
+        """Return lstat's mode, type, uid, gid, size, mtime_ns, inode and link; None when it is not there."""
         found: dict[str, Any] | None = self._once({"op": "stat", "path": str(path)})[0]["stat"]
         return found
 
-    def _once(self, request: dict[str, Any], fds: list[int] | None = None) -> tuple[dict[str, Any], list[int]]:
+    def _once(
+        self, request: dict[str, Any], fds: list[int] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
         with socket.socket(socket.AF_UNIX) as peer:
             return self._ask(peer, request, fds)
 
     def _ask(
-        self, peer: socket.socket, request: dict[str, Any], fds: list[int] | None = None
-    ) -> tuple[dict[str, Any], list[int]]:
+        self, peer: socket.socket, request: Message, fds: list[int] | None = None
+    ) -> tuple[Message, list[int]]:
         """Send a request and return the first answer. The agent answers at once: 30 s is a dead host."""
         peer.settimeout(30)
         try:
@@ -250,8 +268,12 @@ class Executor:
         return received
 
 
+def _words(argv: Argv) -> list[str]:
+    return ["bash", "-euo", "pipefail", "-c", argv] if isinstance(argv, str) else [str(word) for word in argv]
+
+
 @contextlib.contextmanager
-def open_memory(data: bytes) -> Any:
+def open_memory(data: bytes) -> Iterator[int]:
     """Yield a descriptor of an anonymous file with this content, at its start."""
     fd = os.memfd_create("test-host")
     try:
@@ -268,5 +290,3 @@ def signal_number(name: str | int) -> int:
     if isinstance(name, int):
         return name
     return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
-
-

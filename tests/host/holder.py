@@ -1,17 +1,16 @@
 """Holds one test host: its mount namespace, its disk, its cgroup, and the nspawn process in it.
 
-A script, started by `machine.py` under `unshare --mount`. It outlives every boot of its host, so that the disk
-does; and it never outlives the test run: its standard input is a pipe from there, and end of file (the
-test run ended, crashed or was killed) powers the host off and removes everything. If it is killed
-itself, the kernel ends nspawn (parent-death signal), which ends the host, and drops the mounts with the
-namespace; the next holder sweeps what no kernel mechanism removes: the cgroup, loop devices and the folder.
+A script, started by `machine.py` under `unshare --mount --pid`. It outlives every boot of its host, so that
+the disk does; and it never outlives the test run: its standard input is a pipe from there, and end of file
+(the test run ended, crashed or was killed) powers the host off and removes everything. If it is killed
+itself, the kernel kills the host, because this is the first process of their pid namespace, and drops the
+mounts; the next holder sweeps what no kernel mechanism removes: the cgroup, loop devices and the folder.
 
 It reads commands, one a line: `boot`, `kill` (a power cut), and writes events, one JSON object a line:
 `ready` once, then `booted`, `rebooting`, `off` (with nspawn's status), `error`.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -30,8 +29,6 @@ LOOP_CTL_ADD: Final = 0x4C80
 LOOP_CTL_REMOVE: Final = 0x4C81
 LOOP_CLR_FD: Final = 0x4C01
 FIRST_LOOP: Final = 100  # above those that losetup -f hands out
-PR_SET_PDEATHSIG: Final = 1
-PR_SET_CHILD_SUBREAPER: Final = 36
 REBOOT: Final = 133  # nspawn's exit status when its payload asked for a reboot
 
 AGENT_UNIT: Final = """\
@@ -63,13 +60,11 @@ class Host:
         self.state = Path(config["state"])
         self.disk = self.state / "disk"
         self.cgroup = CGROUPS / f"eventd-host-{self.state.name}"
-        self.libc = ctypes.CDLL(None, use_errno=True)
         self.nspawn: subprocess.Popen[bytes] | None = None
         self.loops: list[int] = []
 
     def prepare(self) -> None:
         """Make the mounts, the cgroup, the loop devices and the disk."""
-        self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # a killed nspawn's leader is then ours to reap
         if CGROUPS.is_mount():
             _run("umount", "--lazy", CGROUPS)
         _run("mount", "-t", "cgroup2", "cgroup2", CGROUPS)
@@ -92,8 +87,9 @@ class Host:
 
     def _write_files(self) -> None:
         files = {
-            "/etc/machine-id": f"{uuid.uuid4().hex}\n",  # an empty one would make it a "first boot", with presets
+            "/etc/machine-id": f"{uuid.uuid4().hex}\n",  # empty: a "first boot", with presets
             "/etc/hostname": f"{self.config['hostname']}\n",
+            "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {self.config['hostname']}\n::1 localhost\n",
             "/etc/systemd/system/test-host-agent.service": AGENT_UNIT,
             **self.config["files"],
         }
@@ -109,7 +105,7 @@ class Host:
         (wants / "test-host-agent.service").symlink_to("/etc/systemd/system/test-host-agent.service")
 
     def _add_loop(self) -> int:
-        """Make a loop device that nobody else has: adding a number that is taken fails, so this cannot race."""
+        """Make a loop device of our own. Adding a number that is taken fails, so two holders cannot race."""
         with Path("/dev/loop-control").open("rb") as control:
             for number in range(FIRST_LOOP, FIRST_LOOP + 400):
                 try:
@@ -154,7 +150,6 @@ class Host:
         procs = str(self.cgroup / "cgroup.procs")
 
         def enter() -> None:
-            self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             with open(procs, "w") as file:  # noqa: PTH123  between fork and exec: the least that will do
                 file.write("0")
 
@@ -172,13 +167,11 @@ class Host:
 
     def kill(self) -> None:
         """Cut the power: every process of the host dies at once, and this returns when all are gone."""
-        (self.cgroup / "cgroup.kill").write_text("1")
+        kill_cgroup(self.cgroup)
         if self.nspawn:
             self.nspawn.wait(timeout=20)
             self.nspawn = None
-        if not wait_empty(self.cgroup, 20):
-            raise TimeoutError("processes of the host outlived a kill")
-        with contextlib.suppress(ChildProcessError):  # the leader, which is ours since nspawn died
+        with contextlib.suppress(ChildProcessError):  # what nspawn left behind is ours, as the first process
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
@@ -236,6 +229,8 @@ def release(state: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         for number in (state / "loops").read_text().split():
             remove_loop(int(number))
+    with contextlib.suppress(FileNotFoundError):
+        kill_cgroup(CGROUPS / f"eventd-host-{state.name}")
     remove_cgroup(CGROUPS / f"eventd-host-{state.name}")
     subprocess.run(["umount", "--lazy", state / "disk"], check=False, stderr=subprocess.DEVNULL)
     shutil.rmtree(state, ignore_errors=True)
@@ -266,8 +261,9 @@ def remove_cgroup(cgroup: Path, *, itself: bool = True) -> None:
                     Path(folder).rmdir()
 
 
-def wait_empty(cgroup: Path, timeout: float) -> bool:
-    """Wait until no process is left in a cgroup: cgroup.events says so with POLLPRI (cgroups(7))."""
+def kill_cgroup(cgroup: Path, timeout: float = 20) -> None:
+    """Kill every process in a cgroup, and wait until none is left: cgroup.events says so with POLLPRI."""
+    (cgroup / "cgroup.kill").write_text("1")
     deadline = time.monotonic() + timeout
     with (cgroup / "cgroup.events").open("rb") as events:
         poller = select.poll()
@@ -275,10 +271,10 @@ def wait_empty(cgroup: Path, timeout: float) -> bool:
         while True:
             events.seek(0)
             if b"populated 0" in events.read():
-                return True
+                return
             left = deadline - time.monotonic()
             if left <= 0:
-                return False
+                raise TimeoutError(f"processes outlived the kill of {cgroup.name}")
             poller.poll(left * 1000)
 
 

@@ -1,9 +1,9 @@
 """What is laid over the Debian tree: eventd's dependencies, then eventd as an operator would install it.
 
-Two layers, so that a change of code costs seconds: `deps` is a virtual environment `/opt/eventd` with everything but
-eventd, keyed by pyproject's dependencies; `installed` adds the wheel built from this checkout and the
-`systemd/` folder, keyed by their content. Each is the upper folder of an overlay, kept in the cache (`outer.py`).
-The host has no network: wheels for its Python are downloaded out here and installed with `--no-index`.
+Two layers, so that a change of code costs seconds: `deps` is a virtual environment `/opt/eventd` with
+everything but eventd, keyed by pyproject's dependencies; `installed` adds the wheel built from this checkout
+and the `systemd/` folder, keyed by their content. Each is the upper folder of an overlay, kept in the cache
+(`outer.py`). The host has no network: wheels for its Python are downloaded out here.
 """
 
 import os
@@ -22,7 +22,9 @@ _GLIBC: Final = 41  # of Debian 13: wheels built for this glibc 2.x or an older 
 
 _DEPS: Final = """
 python3 -m venv /opt/eventd
-/opt/eventd/bin/pip install --quiet --no-index --find-links /opt/wheels --requirement /opt/wheels/requirements.txt
+cd /opt/wheels
+/opt/eventd/bin/pip install --quiet --no-index --find-links . --requirement requirements.txt
+cd /
 rm -r /opt/wheels
 /usr/lib/systemd/systemd-update-done
 """
@@ -131,13 +133,15 @@ def build_wheel(target: Path) -> Path:
     """Build the wheel of this checkout into a folder. The same content gives the same bytes."""
     backend = str(_pyproject()["build-system"]["build-backend"]).partition(".")[0]
     python = _builder()
-    outer.checked([python, "-m", backend, "build", "-t", "wheel", "-d", target], timeout=120, cwd=outer.CHECKOUT)
+    outer.checked(
+        [python, "-m", backend, "build", "-t", "wheel", "-d", target], timeout=120, cwd=outer.CHECKOUT
+    )
     (wheel,) = target.glob("*.whl")
     return wheel
 
 
 def _wheelhouse(base: Path) -> Path:
-    """Return a folder with wheels for the host's Python of all that eventd depends on, and a requirements.txt."""
+    """Return a folder with wheels of all that eventd depends on for the host's Python, and their list."""
     project = _project()
     extras = (entry for group in project.get("optional-dependencies", {}).values() for entry in group)
     requirements = sorted({*project.get("dependencies", ()), *extras})

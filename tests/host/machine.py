@@ -2,8 +2,8 @@
 
 Owns the life of one host as a test sees it. The namespace, disk and nspawn process belong to a holder
 process (`holder.py`), and commands go through the agent in the host (`agent.py`); this speaks with
-both, and waits for what they say: nothing here polls, and every wait has a deadline. An error carries the end of the
-console and of the journal.
+both, and waits for what they say: nothing here polls, and every wait has a deadline. An error carries the
+end of the console and of the journal.
 
     with Machine(layers=[tree.ensure()]) as host:
         host.run(["systemctl", "--version"])
@@ -12,12 +12,12 @@ console and of the journal.
 import contextlib
 import json
 import os
+import secrets
 import select
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,12 +33,15 @@ _HERE: Final = Path(__file__).parent
 
 
 class Machine:
-    """One host. It boots when its `with` block is entered (or by `boot()`), and `close()` leaves nothing behind.
+    """One host. It boots when its `with` block is entered, or by `boot()`; `close()` leaves nothing behind.
 
     layers: the read-only trees under its disk, lowest first.
     files: path -> text, put on the disk before the first boot (root's, 0644).
     binds: path outside -> path inside, bind-mounted at every boot.
     loops: how many loop devices of its own it gets (`disks.py` plugs images into them).
+
+    Attributes: `boot_id` of the current boot; `loops`, its loop devices; `scratch`, a folder outside that is
+    removed with it; `executor`, the way to its agent.
     """
 
     def __init__(
@@ -55,13 +58,16 @@ class Machine:
         self.hostname = hostname
         self.boot_id = ""
         self.loops: list[Path] = []
-        self._state = Path(tempfile.mkdtemp(prefix="", dir=STATES))
+        self._state = STATES / secrets.token_hex(4)  # also in a host name, where few characters are allowed
+        self._state.mkdir(mode=0o700)
         self._shared = self._state / "shared"
-        self._executor = Executor(self._shared)
+        self.scratch = self._state / "scratch"
+        self.executor = Executor(self._shared)
         self._hello: socket.socket | None = None
         self._events: list[dict[str, Any]] = []
         self._buffer = b""
         self._shared.mkdir(mode=0o700)
+        self.scratch.mkdir()
         shutil.copy(_HERE / "agent.py", self._shared)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._shared / "ready.sock"))
@@ -84,12 +90,14 @@ class Machine:
         self.loops = [Path(f"/dev/loop{number}") for number in ready["loops"]]
 
     def _start_holder(self, config: dict[str, Any], layers: Sequence[Path]) -> "subprocess.Popen[bytes]":
-        """Start the holder, which keeps the locks: on its folder (it lives), on the layers (they are in use)."""
+        """Start the holder. It keeps locks: on its folder (it lives), on the layers (they are in use)."""
         with contextlib.ExitStack() as stack:
             locks = [stack.enter_context(outer.lock_shared(path)) for path in layers]
             locks.append(stack.enter_context(outer.lock_file(self._state / "lock")))
             log = stack.enter_context((self._state / "holder.log").open("wb"))
-            argv = ["unshare", "--mount", "--propagation", "private", sys.executable, "-I", "-S"]
+            # The first process of a pid namespace: when it dies, the kernel kills all others in it.
+            argv = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc"]
+            argv += ["--kill-child", "--", sys.executable, "-I", "-S"]
             return subprocess.Popen(
                 [*argv, str(_HERE / "holder.py"), json.dumps(config)],
                 stdin=subprocess.PIPE,
@@ -140,8 +148,8 @@ class Machine:
     def power_cut(self) -> None:
         """Kill every process of the host at once; `boot()` switches it on again, from what is on its disk.
 
-        The disk is memory, so it keeps what was written and not yet synced as well: a power cut here shows what a
-        half-done piece of work leaves behind, not what a disk's cache loses.
+        The disk is memory, so it keeps what was written and not yet synced as well: a power cut here shows
+        what a half-done piece of work leaves behind, not what a disk's cache loses.
         """
         self._forget()
         self._tell("kill")
@@ -168,7 +176,9 @@ class Machine:
         done = self.run(["systemctl", "is-system-running", "--wait"], timeout=timeout, check=False)
         if done.stdout.strip() != "running":
             failed = self.run(["systemctl", "--failed", "--no-legend", "--plain"], check=False).stdout
-            raise self.error(f"the host is {done.stdout.strip() or done.stderr.strip()}, failed units:\n{failed}")
+            raise self.error(
+                f"the host is {done.stdout.strip() or done.stderr.strip()}, failed units:\n{failed}"
+            )
 
     # Commands.
 
@@ -187,13 +197,18 @@ class Machine:
 
         As a user, it has that user's groups, home and (where the manager runs) bus, without a login session.
         """
-        return self._executor.run(argv, user=user, env=env, cwd=cwd, stdin=input, timeout=timeout, check=check)
+        return self.executor.run(argv, user=user, env=env, cwd=cwd, stdin=input, timeout=timeout, check=check)
 
     def start(
-        self, argv: Argv, *, user: str | None = None, env: Mapping[str, str] | None = None, cwd: str | None = None
+        self,
+        argv: Argv,
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Process:
         """Start a command and return while it runs (`with`: it is killed at the end of the block)."""
-        return self._executor.start(argv, user=user, env=env, cwd=cwd)
+        return self.executor.start(argv, user=user, env=env, cwd=cwd)
 
     @contextlib.contextmanager
     def session(self, user: str) -> Iterator[str]:
@@ -204,7 +219,11 @@ class Machine:
         self.run(["systemd-run", *options, "-p", "Type=exec", "-q", f"--unit={unit}", "sleep", "infinity"])
         try:
             pid = self.run(["systemctl", "show", "-P", "MainPID", unit]).stdout.strip()
-            yield Path(self.read(f"/proc/{pid}/cgroup").strip()).name.removeprefix("session-").removesuffix(".scope")
+            yield (
+                Path(self.read(f"/proc/{pid}/cgroup").strip())
+                .name.removeprefix("session-")
+                .removesuffix(".scope")
+            )
         finally:
             self.run(["systemctl", "stop", unit], check=False)
 
@@ -221,7 +240,7 @@ class Machine:
         return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
     def journal(self, unit: str | None = None, *, user_unit: str | None = None, boot: str = "0") -> str:
-        """Return the journal of a boot (`all` for every one), of a unit or of the units of that name of any user."""
+        """Return the journal of a boot (or `all`), of one unit, or of any user's units of that name."""
         which = [f"--unit={unit}"] if unit else [f"_SYSTEMD_USER_UNIT={user_unit}"] if user_unit else []
         argv = ["journalctl", "--no-pager", "--output=short-precise", "--boot", boot, *which]
         return self.run(argv, timeout=60, check=False).stdout
@@ -238,7 +257,7 @@ class Machine:
         fsync: bool = False,
     ) -> None:
         """Write a file in place, making its parents; `owner` is `user` or `user:group`."""
-        self._executor.write(path, text, mode=mode, owner=owner, fsync=fsync)
+        self.executor.write(path, text, mode=mode, owner=owner, fsync=fsync)
 
     def read(self, path: str | Path) -> str:
         """Read a text file."""
@@ -246,15 +265,15 @@ class Machine:
 
     def read_bytes(self, path: str | Path) -> bytes:
         """Read a file."""
-        return self._executor.read(path)
+        return self.executor.read(path)
 
     def exists(self, path: str | Path) -> bool:
         """Whether there is something at the path; a dangling link is."""
         return self.stat(path) is not None
 
     def stat(self, path: str | Path) -> dict[str, Any] | None:
-        """Return mode, type, uid, gid, size, mtime_ns, inode and link of a path (lstat); None when not there."""
-        return self._executor.stat(path)
+        """Return mode, type, uid, gid, size, mtime_ns, inode and link (lstat); None when it is not there."""
+        return self.executor.stat(path)
 
     def copy_in(self, source: Path, target: str | Path) -> None:
         """Copy a file or a folder's content into the host, owned by root."""
@@ -338,7 +357,9 @@ class Machine:
         folder = Path(f"/proc/{self._holder.pid}/root{self._state}/disk/upper/var/log/journal")
         argv = ["journalctl", f"--directory={folder}", "--merge", "--no-pager", "--lines=60", "--quiet"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=10).stdout[-8000:]
+            return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=10).stdout[
+                -8000:
+            ]
         return "(could not be read)"
 
 

@@ -82,7 +82,12 @@ def checked(
 ) -> str:
     """Run a program to its end and return what it printed; OuterError when it fails or takes too long."""
     words = [str(word) for word in argv]
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{_SBIN}", "LC_ALL": "C.UTF-8", **(env or {})}
+    environment = {
+        **os.environ,
+        "PATH": f"{os.environ.get('PATH', '')}:{_SBIN}",
+        "LC_ALL": "C.UTF-8",
+        **(env or {}),
+    }
     try:
         done = subprocess.run(
             words,
@@ -98,7 +103,9 @@ def checked(
     except FileNotFoundError as error:
         raise OuterError(f"no such program: {words[0]}") from error
     except subprocess.TimeoutExpired as error:
-        said = error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
+        said = (
+            error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
+        )
         raise OuterError(f"took more than {timeout:.0f} s: {' '.join(words)}\n{said[-4000:]}") from error
     if done.returncode:
         raise OuterError(f"status {done.returncode}: {' '.join(words)}\n{done.stdout[-4000:]}")

@@ -21,11 +21,11 @@ SUITE: Final = "trixie"
 
 PACKAGES: Final = (
     # the host itself
-    "systemd", "systemd-sysv", "systemd-container", "libpam-systemd", "dbus", "dbus-user-session", "udev", "polkitd",
-    "passwd", "procps", "util-linux", "e2fsprogs", "iproute2", "sudo", "curl", "ca-certificates",
+    "systemd", "systemd-sysv", "systemd-container", "libpam-systemd", "dbus", "dbus-user-session", "udev",
+    "polkitd", "passwd", "procps", "util-linux", "e2fsprogs", "iproute2", "sudo", "curl", "ca-certificates",
     # rootless podman, with both network back ends
-    "podman", "crun", "uidmap", "slirp4netns", "passt", "fuse-overlayfs", "netavark", "aardvark-dns", "busybox-static",
-    "docker-compose", "docker-registry",
+    "podman", "crun", "uidmap", "slirp4netns", "passt", "fuse-overlayfs", "netavark", "aardvark-dns",
+    "busybox-static", "docker-compose", "docker-registry",
     # what eventd runs on
     "git", "openssh-client", "openssh-server", "python3", "python3-venv",
 )  # fmt: skip
@@ -38,35 +38,34 @@ _DISABLED: Final = (
 )  # fmt: skip
 _MASKED: Final = (
     "console-getty.service", "systemd-firstboot.service",
-    # Kernel file systems that nothing here uses. PID 1 looks at no more than five changes of the mount table in a
-    # second, so that mounting all of these makes every boot a second longer.
-    "dev-hugepages.mount", "dev-mqueue.mount", "run-lock.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
-    "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount",
-    "var-lib-machines.mount",
+    # Mounts that nothing here uses. After five changes of the mount table within a second, PID 1 looks at it
+    # only when that second is over, and starts no mount unit until then: every boot is a second longer.
+    "dev-hugepages.mount", "dev-mqueue.mount", "run-lock.mount", "sys-kernel-config.mount",
+    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount",
+    "proc-sys-fs-binfmt_misc.automount", "var-lib-machines.mount",
     # A container has no modules to load.
     "modprobe@.service", "systemd-modules-load.service", "kmod-static-nodes.service",
 )  # fmt: skip
 
 # Each file of the customisation, and why.
 _FILES: Final = {
-    # The pids controller is not in the v2 hierarchy of every machine that runs these tests: crun would refuse.
-    "etc/containers/containers.conf.d/50-test-host.conf": '[containers]\npids_limit=0\n[engine]\nevents_logger="journald"\n',
+    # Not every machine that runs these tests has the pids controller in the v2 hierarchy: crun would refuse.
+    "etc/containers/containers.conf.d/50-test-host.conf": "[containers]\npids_limit=0\n",
     # New users see the shared images: no registry is needed, and no user copies them.
     "etc/skel/.config/containers/storage.conf": (
-        '[storage]\ndriver = "overlay"\n[storage.options]\nadditionalimagestores = ["/usr/lib/containers/storage"]\n'
+        '[storage]\ndriver = "overlay"\n'
+        '[storage.options]\nadditionalimagestores = ["/usr/lib/containers/storage"]\n'
     ),
-    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     # The outer machine's name server means nothing inside: lookups must fail at once, not after a timeout.
     "etc/resolv.conf": "# no network\n",
     # On the disk, so that a test sees the boots before a reboot, and the harness the journal of a dead host.
-    "etc/systemd/journald.conf.d/50-test-host.conf": "[Journal]\nStorage=persistent\nRateLimitBurst=0\nSyncIntervalSec=5s\n",
-    "etc/systemd/system.conf.d/50-test-host.conf": "[Manager]\nDefaultTimeoutStopSec=15s\n",
+    "etc/systemd/journald.conf.d/50-test-host.conf": "[Journal]\nStorage=persistent\nRateLimitBurst=0\n",
 }  # fmt: skip
 
-# Two images of the same bytes and different identity, so that an update is one. There is only /bin in them: their
-# files belong to the host's root, which is nobody in a rootless container's user namespace, so that the kernel cannot
-# copy up a folder of theirs to write in it. What is not there (/etc, /tmp, mount points), podman makes, owned by the
-# container's root.
+# Two images of the same bytes and different identity, so that an update is one. There is only /bin in them:
+# their files belong to the host's root, who is nobody in a rootless container's user namespace, so that the
+# kernel cannot copy up a folder of theirs to write in it. What is not there (/etc, /tmp, mount points),
+# podman makes, owned by the container's root.
 _IMAGES: Final = r"""
 mkdir -p /tmp/image/bin
 cp /usr/bin/busybox /tmp/image/bin/busybox
@@ -76,8 +75,8 @@ done
 tar -C /tmp/image -cf /tmp/image.tar .
 store() { podman --root /usr/lib/containers/storage --runroot /tmp/runroot --storage-driver overlay "$@"; }
 for tag in 1 2; do
-    store import --quiet --change 'CMD ["/bin/sh"]' --change ENV=PATH=/bin --change "LABEL test.host.tag=$tag" \
-        /tmp/image.tar "localhost/busybox:$tag"
+    store import --quiet --change 'CMD ["/bin/sh"]' --change ENV=PATH=/bin \
+        --change "LABEL test.host.tag=$tag" /tmp/image.tar "localhost/busybox:$tag"
 done
 chmod -R a+rX /usr/lib/containers
 rm -rf /tmp/image /tmp/image.tar /tmp/runroot /var/lib/containers/*
@@ -87,7 +86,7 @@ _FINISH: Final = rf"""
 systemctl disable {" ".join(_DISABLED)}
 systemctl mask {" ".join(_MASKED)}
 rm -f /etc/systemd/user/sockets.target.wants/*       # gpg-agent and friends for every user manager
-journalctl --update-catalog                         # what the first boot after an update does: done here, once
+journalctl --update-catalog                          # what the first boot after an update does
 /usr/lib/systemd/systemd-update-done
 rm -f /etc/machine-id /var/lib/dbus/machine-id       # each host gets its own
 ln -s /etc/machine-id /var/lib/dbus/machine-id
@@ -143,15 +142,15 @@ def chroot(layers: list[Path], script: str, *, timeout: float, upper: Path | Non
     """Run a shell script in a tree: in place, or with what it changes kept in the folder `upper`.
 
     `layers` are lowest first. In a mount namespace of its own, so that nothing stays mounted whatever
-    happens; the tree is a mount point in it because podman's image unpacking remounts `/`. The script is bash's,
-    with `-euo pipefail`.
+    happens; the tree is a mount point in it because podman's image unpacking remounts `/`. The script is
+    bash's, with `-euo pipefail`.
     """
     with contextlib.ExitStack() as stack:
         if upper is None:
             (target,) = layers
             mount = f"mount --bind {target} {target}"
         else:
-            prefix = f".{upper.name.lstrip('.')}.work"  # beside it: the work folder must be on the same file system
+            prefix = f".{upper.name.lstrip('.')}.work"  # beside it: it must be on the same file system
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=upper.parent)))
             target = scratch / "merged"
             for path in (scratch / "work", target):

@@ -1,0 +1,56 @@
+"""Disks to plug into a test host: ext4 images on loop devices, with a UUID that the test chooses.
+
+Attaching one is done by the outer machine, as a hand with a cable would: the host gets the kernel's uevent
+(`change`; a loop device's node is there all the time), its udevd reads the UUID and makes the link in
+`/dev/disk/by-uuid/`. A loop device of another host is in this one's `/sys`, but has no node in its `/dev`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.host import outer
+from tests.host.machine import HostError, Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """An image and the UUID of the file system on it. It is removed with its host."""
+
+    image: Path
+    uuid: str
+
+    @property
+    def link(self) -> str:
+        """Where udev shows it in the host."""
+        return f"/dev/disk/by-uuid/{self.uuid}"
+
+
+class Bay:
+    """The loop devices of one host, and what is plugged into them."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._plugged: dict[str, Path] = {}
+
+    def make(self, uuid: str, *, megabytes: int = 32, label: str = "") -> Disk:
+        """Make an empty ext4 disk."""
+        image = self._machine.scratch / f"{uuid}.img"
+        with image.open("wb") as file:
+            file.truncate(megabytes << 20)
+        outer.checked(["mkfs.ext4", "-q", "-F", "-U", uuid, "-L", label, image], timeout=30)
+        return Disk(image, uuid)
+
+    def plug(self, disk: Disk) -> Path:
+        """Attach a disk to a free loop device of the host; returns the device. It does not wait for udev."""
+        free = [device for device in self._machine.loops if device not in self._plugged.values()]
+        if not free:
+            raise HostError(
+                f"no free loop device: this host has {len(self._machine.loops)} (Machine(loops=…))"
+            )
+        outer.checked(["losetup", free[0], disk.image], timeout=30)
+        self._plugged[disk.uuid] = free[0]
+        return free[0]
+
+    def unplug(self, disk: Disk) -> None:
+        """Detach a disk. One that is mounted in the host stays attached until it is unmounted (loop(4))."""
+        outer.checked(["losetup", "--detach", self._plugged.pop(disk.uuid)], timeout=30)
