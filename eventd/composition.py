@@ -23,7 +23,7 @@ from eventd.adapters.git_remote import Transport
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.process import Identity
-from eventd.adapters.quadlet_generator import HostGenerator
+from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.state import Database, StateStore
 from eventd.adapters.unit_log import Journal
 from eventd.core.assemble import HostRules, assemble
@@ -163,7 +163,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
-        generator=HostGenerator(paths.generator),
+        generator=HostQuadletGenerator(generator=paths.generator, identity=_git_identity(settings)),
         store=StateStore(Database(f"{paths.state}/state.db")),
         lock=HostLock(f"{paths.runtime}/lock"),
     )
@@ -208,24 +208,28 @@ async def add_triggers(triggers: PathTriggers, settings: Settings, config: str, 
             await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)
 
 
+def _git_identity(settings: Settings) -> Identity | None:
+    """Return the unprivileged account for what parses foreign bytes; None where eventd itself is no root."""
+    if not settings.git_account or os.geteuid() != 0:
+        return None
+    try:
+        row = pwd.getpwnam(settings.git_account)
+    except KeyError:
+        raise PermanentError(
+            f"there is no account {settings.git_account}",
+            reason="no-git-account",
+            hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
+        ) from None
+    return Identity(row.pw_uid, row.pw_gid)
+
+
 def _git_options(settings: Settings) -> GitOptions:
     wanted = settings.repository
-    account = None
-    if settings.git_account and os.geteuid() == 0:
-        try:
-            row = pwd.getpwnam(settings.git_account)
-        except KeyError:
-            raise PermanentError(
-                f"there is no account {settings.git_account}",
-                reason="no-git-account",
-                hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
-            ) from None
-        account = Identity(row.pw_uid, row.pw_gid)
     return GitOptions(
         path=settings.paths.git,
         url=wanted.url,
         branch=wanted.branch,
-        account=account,
+        account=_git_identity(settings),
         runtime=settings.paths.runtime,
         credentials=Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY")),
         require_signed=wanted.require_signed,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from eventd.core.actions import Action
 from eventd.core.desired import Workload
@@ -53,9 +54,5 @@ class Case:
     facts: Facts
 
 
-class Policy(Protocol):
-    """A pure function; the first verdict that is not Allow counts."""
-
-    def __call__(self, case: Case) -> Verdict:
-        """Judge one action."""
-        ...
+Policy: TypeAlias = Callable[[Case], Verdict]
+"""A pure function; the first verdict that is not Allow counts."""
