@@ -1,5 +1,4 @@
-"""Linux accounts: looked up through NSS, created by useradd(8), with the subordinate ids that rootless
-podman needs.
+"""Linux accounts: NSS, useradd(8), and the subordinate ids that rootless podman needs.
 
 Owns the `Accounts` port, and every write to the account databases. It never changes or removes an account
 that it finds, never guesses a home, and never adopts a group, a home or an account that is there already.
@@ -22,7 +21,7 @@ import anyio.to_thread
 
 from eventd.adapters import login_defs
 from eventd.adapters.process import Completed, run
-from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 
 SUBORDINATE_IDS = 65536
@@ -69,15 +68,31 @@ class SystemAccounts:
                 f"cannot look up the account {name}: {error.strerror}", reason="nss-failed"
             ) from error
 
-    async def create(self, name: str, *, timeout: float) -> Account:  # noqa: ASYNC109  the port's
+    async def create(self, name: str, *, timeout: float) -> Account:
         """Create the account; see the port.
 
         Raises PermanentError(reason="account-exists" | "group-exists" | "home-exists" | "invalid-name" |
         "subid-overlap" | …), TemporaryError(reason="accounts-locked" | "disk-full"), DeadlineError.
         """
-        async with asyncio.timeout(None) as limit, self._one:
-            limit.reschedule(asyncio.get_running_loop().time() + timeout)
-            return await self._create(name, timeout)
+        try:
+            async with asyncio.timeout(timeout), self._one:
+                account = await self._create(name, timeout)
+                return await self._complete(account, timeout)
+        except TimeoutError:
+            raise DeadlineError(f"the account {name} was not created within {timeout:g} s") from None
+
+    async def complete(self, account: Account, *, timeout: float) -> Account:
+        """Finish what an earlier `create` of *ours* began and did not end: subordinate ids; check all of it.
+
+        Idempotent, and no process where nothing is missing. Raises as `create` does.
+        """
+        try:
+            async with asyncio.timeout(timeout), self._one:
+                return await self._complete(account, timeout)
+        except TimeoutError:
+            raise DeadlineError(
+                f"the account {account.name} was not completed within {timeout:g} s"
+            ) from None
 
     async def login_uid_min(self) -> int:
         """Return UID_MIN of login.defs(5): regular accounts start there."""
@@ -97,11 +112,11 @@ class SystemAccounts:
         account = await self.lookup(name)
         if account is None:
             raise TemporaryError(f"the new account {name} is not in NSS yet", reason="nss-failed")
-        await anyio.to_thread.run_sync(_check_home, account, abandon_on_cancel=True)
-        return await self._with_subordinate_ids(account, timeout)
+        return account
 
-    async def _with_subordinate_ids(self, account: Account, timeout: float) -> Account:
+    async def _complete(self, account: Account, timeout: float) -> Account:
         """Add the ranges that useradd did not (it does so only where /etc/subuid exists), and check them."""
+        await anyio.to_thread.run_sync(_check_home, account, abandon_on_cancel=True)
         missing = await anyio.to_thread.run_sync(self._missing, account, abandon_on_cancel=True)
         if missing:
             completed = await run([self._usermod, *missing, "--", account.name], timeout=timeout)
@@ -177,7 +192,7 @@ class SystemAccounts:
             assert have is not None
             if have[1] < SUBORDINATE_IDS:
                 raise PermanentError(
-                    f"{account.name} has {have[1]} ids in {self._etc / database}, {SUBORDINATE_IDS} are needed",
+                    f"{account.name} has {have[1]} of {SUBORDINATE_IDS} ids in {self._etc / database}",
                     reason="subid-missing",
                     hint=_SUBID_HINT,
                 )

@@ -28,8 +28,10 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class HostLock:
-    """The lock at `path`; used from one event loop. Not reentrant: one task holds it, the others wait in
-    order."""
+    """The lock at `path`; used from one event loop.
+
+    Not reentrant: one task holds it, the others wait in order.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -46,7 +48,7 @@ class HostLock:
         return self._fd is not None
 
     @contextlib.asynccontextmanager
-    async def hold(self, *, timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109  a deadline with its own error
+    async def hold(self, *, timeout: float) -> AsyncIterator[None]:
         """Hold the lock for the block; see `acquire`."""
         await self.acquire(timeout=timeout)
         try:
@@ -54,7 +56,7 @@ class HostLock:
         finally:
             self.release()
 
-    async def acquire(self, *, timeout: float) -> None:  # noqa: ASYNC109  a deadline with its own error
+    async def acquire(self, *, timeout: float) -> None:
         """Take the lock within `timeout` seconds.
 
         Raises DeadlineError(reason="host-locked") naming the holder, PermanentError(reason="lock-unusable").
@@ -91,7 +93,7 @@ class HostLock:
     def holder(self) -> int | None:
         """Return the process id that the present holder wrote down, for messages."""
         try:
-            with open(self._path, "rb") as file:  # noqa: PTH123  tmpfs, a few bytes
+            with open(self._path, "rb") as file:  # tmpfs, a few bytes
                 text = file.read(32).strip()
         except OSError:
             return None

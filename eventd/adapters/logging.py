@@ -58,8 +58,9 @@ class Redactor:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `message`, `level`, `logger`, the fields of `extra`, `error` with a
-    traceback."""
+    """One JSON object per line: `level`, `message`, `logger`, the fields of `extra`, `error` (a
+    traceback).
+    """
 
     def __init__(self, redactor: Redactor, *, journal: bool) -> None:
         super().__init__()
@@ -76,7 +77,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
         # Escaped to ASCII: a log line holds no control characters and no broken surrogates, whatever came in.
-        line = self._redactor.clean(json.dumps(fields, default=str))
+        # Cleaned before, since escaping an escaped secret once more would hide it; and as a whole after.
+        line = self._redactor.clean(json.dumps(_cleaned(fields, self._redactor)))
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
 
@@ -139,6 +141,20 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _cleaned(value: Any, redactor: Redactor) -> Any:
+    match value:
+        case str():
+            return redactor.clean(value)
+        case dict():
+            return {redactor.clean(str(key)): _cleaned(below, redactor) for key, below in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_cleaned(below, redactor) for below in value]
+        case None | bool() | int() | float():
+            return value
+        case _:
+            return redactor.clean(str(value))
 
 
 def _priority(level: int) -> int:

@@ -21,6 +21,11 @@ def uid_min(etc: Path) -> int:
     return _number(_settings(etc / "login.defs", None), "UID_MIN", _UID_MIN)
 
 
+def uid_max(etc: Path) -> int:
+    """Return UID_MAX, the last id of regular accounts. Raises OSError where the file cannot be read."""
+    return _number(_settings(etc / "login.defs", None), "UID_MAX", 60000)
+
+
 def subordinate_limits(etc: Path, database: str) -> tuple[int, int]:
     """Return the lowest and highest id that `subuid` or `subgid` hands out, inclusive. Raises OSError."""
     settings = _settings(etc / "login.defs", None)

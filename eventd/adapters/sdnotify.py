@@ -1,6 +1,6 @@
-"""What a service tells its manager, and what it is given: sd_notify(3), sd_watchdog_enabled(3),
-sd_listen_fds(3).
+"""What a service tells its manager, and what it is given by it.
 
+sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 Owns the notification socket. Messages are datagrams that never block the loop: while the manager's queue is
 full they wait in order for the socket to become writable. Without a manager (`NOTIFY_SOCKET` unset) all is
 accepted and dropped.
@@ -43,12 +43,11 @@ class Notifier:
         # A leading @ stands for the NUL byte of the abstract namespace (unix(7)).
         self._address = os.fsencode("\0" + address[1:] if address[0] == "@" else address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003  the signature of socket
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> Notifier:
-        """Take NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the environment, so that no child has
-        them."""
+        """Take NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of it, so that no child has them."""
         address = environment.pop("NOTIFY_SOCKET", "")
         usec = environment.pop("WATCHDOG_USEC", "")
         pid = environment.pop("WATCHDOG_PID", "")
@@ -153,8 +152,7 @@ class PassedSocket:
 
 
 def listen_fds(environment: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
-    """Return the sockets passed by socket activation (sd_listen_fds(3)), and take them out of the
-    environment.
+    """Return the sockets that the manager passed (sd_listen_fds(3)); take them out of the environment.
 
     They are made close-on-exec, so that no child inherits them. Raises PermanentError(reason="bad-listen-fds").
     """
