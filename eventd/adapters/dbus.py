@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -312,19 +313,23 @@ class Bus:
         what = f"{member} of {destination}"
         future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         serial = self._connection.next_serial()
-        message = Message(
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=list(body),
-            serial=serial,
-        )
         self._pending[serial] = _Pending(future, what, apply)
         try:
+            message = Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
+                serial=serial,
+            )
             # A failed write ends the connection, and that ends the future.
             self._connection.send(message).add_done_callback(_consume)
+        except (TypeError, ValueError, struct.error) as error:
+            self._pending.pop(serial)
+            raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
+        try:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError as error:
@@ -361,6 +366,7 @@ class Bus:
             await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
             cause = error
+        self._connection.dispose()  # dbus-next leaves it open
         lost = DisconnectedError(f"the connection to {self._address} was lost")
         lost.__cause__ = cause
         self._down(lost)

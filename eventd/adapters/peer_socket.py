@@ -32,6 +32,8 @@ from eventd.core.errors import PermanentError, TemporaryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import ReadableBuffer
+
 _UNCHANGED = ctypes.c_long(-1)
 # asm/unistd.h; on 32-bit machines this is setresuid32.
 _SETRESUID = {
@@ -130,6 +132,16 @@ class PeerSocket(socket.socket):
                 reason="bus-not-trusted",
                 hint="something replaced the socket of the user's bus",
             )
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        """Tell a full buffer as "0 bytes sent".
+
+        Both libraries take EAGAIN for the end of the connection, and 0 for a reason to wait until it is writable.
+        """
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            return 0
 
     def listener_uid(self) -> int:
         """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""

@@ -1,0 +1,422 @@
+"""Scope: `eventd.adapters.dbus` on a real dbus-daemon. What its users rely on, for either library."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dbus_fast import Message, Variant
+
+from eventd.adapters import peer_socket
+from eventd.adapters.dbus import Bus, Signal
+from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from tests.wire.bus_daemon import BusDaemon
+from tests.wire.fakes.peer import Peer, failure
+
+NAME = "org.example.Peer"
+PATH = "/org/example"
+FACE = "org.example.Face"
+MATCH = f"type='signal',sender='{NAME}'"
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="acts as another user")
+
+
+async def _peer(address: str, answer=None, name: str = NAME) -> Peer:
+    peer = Peer(name, answer)
+    await peer.start(address)
+    return peer
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_a_reply_comes_with_its_variants_unwrapped(bus: Bus, bus_daemon: BusDaemon):
+    """Values inside variants, dictionaries and structs are plain values for the caller."""
+    body = [{"a": Variant("(sa{sv})", ["x", {"b": Variant("as", ["y"])}])}]
+    peer = await _peer(bus_daemon.address, lambda call: Message.new_method_return(call, "a{sv}", body))
+    reply = await bus.call(NAME, PATH, FACE, "Get")
+    name, inner = reply[0]["a"]
+    assert (name, inner) == ("x", {"b": ["y"]})
+    await peer.stop()
+
+
+async def test_a_call_ends_at_its_deadline_and_its_late_reply_is_harmless(bus: Bus, bus_daemon: BusDaemon):
+    """DeadlineError names the call; the connection stays good, and nothing is kept of the call."""
+    peer = await _peer(bus_daemon.address)
+    peer.held["Slow"] = []
+    with pytest.raises(DeadlineError, match=r"Slow of org\.example\.Peer"):
+        await bus.call(NAME, PATH, FACE, "Slow", timeout=0.05)
+    assert not bus._pending
+    peer.release("Slow")
+    await bus.call(NAME, PATH, FACE, "Quick", timeout=2)
+    assert bus.closed is None
+    await peer.stop()
+
+
+async def test_a_cancelled_call_leaves_nothing_behind(bus: Bus, bus_daemon: BusDaemon):
+    """After a cancellation neither we nor the library keep a reply handler; the late reply is dropped."""
+    peer = await _peer(bus_daemon.address)
+    peer.held["Slow"] = []
+    applied = []
+    task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow", apply=applied.append))
+    await peer.until_called("Slow")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not bus._pending
+    assert not [serial for serial in bus._connection._method_return_handlers if serial > 1]  # 1 is Hello
+    peer.release("Slow")
+    await bus.call(NAME, PATH, FACE, "Quick")
+    assert applied == []
+    await peer.stop()
+
+
+async def test_calls_end_when_the_bus_dies_before_and_after(bus: Bus, bus_daemon: BusDaemon):
+    """A call under way and a call made later both end with DisconnectedError, at once and not at their deadline."""
+    peer = await _peer(bus_daemon.address)
+    peer.held["Slow"] = []
+    closed = asyncio.Event()
+    bus.on_closed(closed.set)
+    task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow", timeout=15))
+    await peer.until_called("Slow")
+    began = time.monotonic()
+    bus_daemon.kill()
+    with pytest.raises(DisconnectedError):
+        await task
+    await asyncio.wait_for(closed.wait(), 2)
+    with pytest.raises(DisconnectedError):
+        await bus.call(NAME, PATH, FACE, "Later", timeout=15)
+    assert time.monotonic() - began < 2
+
+
+async def test_an_idle_connection_notices_that_the_bus_died(bus: Bus, bus_daemon: BusDaemon):
+    """The close callback comes without any call, and a callback registered too late is called at once."""
+    closed = asyncio.Event()
+    bus.on_closed(closed.set)
+    bus_daemon.kill()
+    await asyncio.wait_for(closed.wait(), 2)
+    late = []
+    bus.on_closed(lambda: late.append(1))
+    assert late == [1]
+
+
+async def test_closing_ends_calls_and_gives_the_descriptor_back(bus_daemon: BusDaemon):
+    """`close` is final, may be repeated, and leaves no open socket."""
+    before = _descriptors()
+    bus = await Bus.connect(bus_daemon.address, timeout=5)
+    peer = await _peer(bus_daemon.address)
+    peer.held["Slow"] = []
+    task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow"))
+    await peer.until_called("Slow")
+    await bus.close()
+    await bus.close()
+    with pytest.raises(DisconnectedError):
+        await task
+    await peer.stop()
+    assert _descriptors() == before
+
+
+async def test_a_reply_is_applied_at_its_place_among_the_signals(bus: Bus, bus_daemon: BusDaemon):
+    """Signal, reply, signal in one burst are seen in that order, though the awaiting task runs only afterwards."""
+    seen = []
+    peer = await _peer(bus_daemon.address)
+
+    def burst(call: Message) -> None:
+        peer.signal(PATH, FACE, "Changed", "s", ["before"])
+        peer.send(Message.new_method_return(call, "s", ["reply"]))
+        for _ in range(50):
+            peer.signal(PATH, FACE, "Changed", "s", ["after"])
+
+    peer.answer = burst
+    await bus.track(NAME)
+    await bus.add_match(MATCH)
+    bus.on(NAME, FACE, "Changed", lambda signal: seen.append(signal.body[0]))
+    await bus.call(NAME, PATH, FACE, "Read", apply=lambda body: seen.append(body[0]))
+    peer.answer = None
+    await bus.call(NAME, PATH, FACE, "Barrier")
+    assert seen == ["before", "reply"] + ["after"] * 50
+    await peer.stop()
+
+
+async def test_fifty_thousand_signals_arrive_all_and_in_order(bus: Bus, bus_daemon: BusDaemon):
+    """Nothing is lost and nothing overtakes, however fast they come."""
+    count = 50_000
+    peer = await _peer(bus_daemon.address)
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    def handler(signal: Signal) -> None:
+        seen.append(signal.body[0])
+        if len(seen) == count:
+            done.set()
+
+    await bus.track(NAME)
+    await bus.add_match(MATCH)
+    bus.on(NAME, FACE, "Tick", handler)
+    for number in range(count):
+        peer.signal(PATH, FACE, "Tick", "u", [number])
+    await asyncio.wait_for(done.wait(), 18)
+    assert seen == list(range(count))
+    await peer.stop()
+
+
+async def test_calls_are_kept_while_the_bus_takes_none(bus: Bus, bus_daemon: BusDaemon):
+    """A full socket is waited for; neither library's idea that it means a lost connection gets through."""
+    peer = await _peer(bus_daemon.address)
+    bus_daemon.freeze()
+    calls = [asyncio.create_task(bus.call(NAME, PATH, FACE, "Echo", "s", ["x" * 4000])) for _ in range(500)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    bus_daemon.thaw()
+    await asyncio.gather(*calls)
+    assert peer.count("Echo") == 500
+    await peer.stop()
+
+
+async def test_a_forged_signal_is_ignored(bus: Bus, bus_daemon: BusDaemon):
+    """A signal that somebody sends straight to us is not taken for one of the name's owner."""
+    seen = []
+    peer = await _peer(bus_daemon.address)
+    stranger = await _peer(bus_daemon.address, name="")
+    await bus.track(NAME)
+    await bus.add_match(MATCH)
+    bus.on(NAME, FACE, "Changed", lambda signal: seen.append(signal.body[0]))
+    ours = bus._connection.unique_name
+    stranger.signal(PATH, FACE, "Changed", "s", ["forged"], to=ours)
+    stranger.signal(
+        "/org/freedesktop/DBus",
+        "org.freedesktop.DBus",
+        "NameOwnerChanged",
+        "sss",
+        [NAME, peer.unique, stranger.unique],
+        to=ours,
+    )
+    stranger.signal(PATH, FACE, "Changed", "s", ["forged again"], to=ours)
+    # One connection's messages are in order: once its ping is answered, we have had its signals.
+    await stranger.bus.call(
+        Message(destination=ours, path="/", interface="org.freedesktop.DBus.Peer", member="Ping")
+    )
+    peer.signal(PATH, FACE, "Changed", "s", ["genuine"])
+    await bus.call(NAME, PATH, FACE, "Barrier")
+    assert seen == ["genuine"]
+    await stranger.stop()
+    await peer.stop()
+
+
+async def test_the_owner_of_a_name_is_followed(bus: Bus, bus_daemon: BusDaemon):
+    """`changed` is told of leaving and coming; signals of the new owner count from its first one on."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    assert await bus.track(NAME, told.put_nowait) == ""
+    await bus.add_match(MATCH)
+    seen: asyncio.Queue[str] = asyncio.Queue()
+    bus.on(NAME, FACE, "Changed", lambda signal: seen.put_nowait(signal.body[0]))
+    for value in ("first", "second"):
+        peer = await _peer(bus_daemon.address)
+        peer.signal(PATH, FACE, "Changed", "s", [value])
+        assert await asyncio.wait_for(told.get(), 2) == peer.unique
+        assert await asyncio.wait_for(seen.get(), 2) == value
+        assert bus.owner(NAME) == peer.unique
+        await peer.stop()
+        assert await asyncio.wait_for(told.get(), 2) == ""
+    assert bus.owner(NAME) == ""
+
+
+async def test_a_failing_handler_closes_the_connection(bus: Bus, bus_daemon: BusDaemon, caplog):
+    """Half a state is worse than none: the owner of the connection gets to read everything again."""
+    peer = await _peer(bus_daemon.address)
+    await bus.track(NAME)
+    await bus.add_match(MATCH)
+    closed = asyncio.Event()
+    bus.on_closed(closed.set)
+    bus.on(NAME, FACE, "Changed", lambda signal: signal.body[17])
+    peer.signal(PATH, FACE, "Changed", "s", ["x"])
+    await asyncio.wait_for(closed.wait(), 2)
+    assert bus.closed is not None
+    assert bus.closed.reason == "handler-failed"
+    assert "IndexError" in caplog.text
+    await peer.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        ("org.freedesktop.systemd1.NoSuchUnit", PermanentError, "no-such-unit"),
+        ("org.freedesktop.systemd1.UnitMasked", PermanentError, "unit-masked"),
+        ("org.freedesktop.systemd1.JobTypeNotApplicable", PermanentError, "job-type-not-applicable"),
+        ("org.freedesktop.DBus.Error.AccessDenied", PermanentError, "access-denied"),
+        (
+            "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+            PermanentError,
+            "access-denied",
+        ),
+        ("org.freedesktop.systemd1.TransactionIsDestructive", TemporaryError, "transaction-is-destructive"),
+        ("org.freedesktop.DBus.Error.LimitsExceeded", TemporaryError, "limits-exceeded"),
+        ("org.freedesktop.DBus.Error.NoReply", DisconnectedError, "disconnected"),
+        ("com.example.Never.Seen", TemporaryError, "seen"),
+    ],
+)
+async def test_errors_are_translated(bus: Bus, bus_daemon: BusDaemon, name: str, kind: type, reason: str):
+    """An error reply becomes an EventdError with a stable reason; no library's exception gets out."""
+    peer = await _peer(bus_daemon.address, lambda call: failure(call, name, "the text"))
+    with pytest.raises(kind, match="the text") as raised:
+        await bus.call(NAME, PATH, FACE, "Do")
+    assert raised.value.reason == reason
+    assert type(raised.value) is kind
+    await peer.stop()
+
+
+async def test_a_name_that_nobody_owns_is_a_disconnected_peer(bus: Bus):
+    """Calling it fails as a lost peer, and the connection to the bus itself stays."""
+    with pytest.raises(DisconnectedError):
+        await bus.call("org.example.Nobody", PATH, FACE, "Do")
+    assert bus.closed is None
+
+
+async def test_a_call_that_the_bus_does_not_allow_to_be_written_is_refused(bus: Bus):
+    """An invalid name is the caller's mistake, and comes out as an EventdError too."""
+    with pytest.raises(PermanentError):
+        await bus.call("not a name", PATH, FACE, "Do")
+
+
+async def test_messages_with_descriptors_are_withheld(bus: Bus, bus_daemon: BusDaemon):
+    """We do not negotiate descriptors, so none can leak, whatever a peer sends."""
+    peer = await _peer(bus_daemon.address)
+    await bus.track(NAME)
+    await bus.add_match(MATCH)
+    seen = []
+    bus.on(NAME, FACE, "Take", lambda signal: seen.append(signal.body))
+    before = _descriptors()
+    with open(os.devnull) as null:
+        for _ in range(20):
+            signal = Message.new_signal(PATH, FACE, "Take", "h", [0])
+            signal.unix_fds = [null.fileno()]
+            peer.send(signal)
+        await bus.call(NAME, PATH, FACE, "Barrier")
+        assert _descriptors() <= before + 1
+    assert seen == []
+    await peer.stop()
+
+
+async def test_no_bus_there(tmp_path: Path):
+    """A missing socket, and one that nobody listens on, are a lost connection and leave nothing open."""
+    before = _descriptors()
+    with pytest.raises(DisconnectedError) as raised:
+        await Bus.connect(f"unix:path={tmp_path}/none", timeout=2)
+    assert raised.value.reason == "bus-unavailable"
+    daemon = BusDaemon(tmp_path)
+    daemon.start()
+    daemon.kill()
+    with pytest.raises(DisconnectedError):
+        await Bus.connect(daemon.address, timeout=2)
+    assert _descriptors() == before
+
+
+@pytest.mark.parametrize("address", ["tcp:host=localhost,port=1", "unix:weird=x", "nonsense"])
+async def test_an_address_that_is_none(address: str):
+    """Only unix sockets are taken; all else is a permanent error."""
+    with pytest.raises(PermanentError) as raised:
+        await Bus.connect(address, timeout=2)
+    assert raised.value.reason == "bad-address"
+
+
+async def test_a_bus_that_never_lets_us_in(bus_daemon: BusDaemon):
+    """A bus that hangs during authentication is given up at the deadline, and the socket with it."""
+    bus_daemon.freeze()
+    before = _descriptors()
+    try:
+        with pytest.raises(DeadlineError):
+            await Bus.connect(bus_daemon.address, timeout=0.2)
+    finally:
+        bus_daemon.thaw()
+    assert _descriptors() == before
+
+
+@pytest.fixture
+def user_daemon(tmp_path: Path):
+    """A bus that a user without privileges runs, in a folder of its own, as in /run/user/UID."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    os.chown(folder, NOBODY, NOBODY)
+    folder.chmod(0o700)
+    daemon = BusDaemon(folder, uid=NOBODY)
+    daemon._config.chmod(0o644)
+    daemon.start()
+    yield daemon
+    daemon.kill()
+
+
+@needs_root
+async def test_a_users_bus_is_entered_in_the_users_name(user_daemon: BusDaemon):
+    """The bus takes us for its user; our own thread is root again, and the other threads never were anything else."""
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            status = Path(f"/proc/self/task/{threading.get_native_id()}/status").read_text()
+            seen.add(status.partition("Uid:")[2].splitlines()[0].strip())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for _ in range(20):
+            bus = await Bus.connect(user_daemon.address, uid=NOBODY, timeout=5)
+            assert os.geteuid() == 0
+            uid = await bus.call(
+                "org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+                "org.freedesktop.DBus",
+                "GetConnectionUnixUser",
+                "s",
+                [bus._connection.unique_name],
+            )
+            assert uid[0] == NOBODY
+            await bus.close()
+    finally:
+        stop.set()
+        watcher.join()
+    assert {row.split()[1] for row in seen} == {"0"}
+
+
+@needs_root
+async def test_only_the_effective_uid_changes():
+    """The real and the saved uid stay root's: else the user could send our process signals."""
+    with peer_socket.effective_uid(NOBODY):
+        during = os.getresuid()
+    assert during == (0, NOBODY, 0)
+    assert os.getresuid() == (0, 0, 0)
+
+
+@needs_root
+async def test_the_way_back_is_taken_after_an_error_too():
+    """Whatever happens inside, the thread is root afterwards."""
+    with pytest.raises(ZeroDivisionError), peer_socket.effective_uid(NOBODY):
+        _ = 1 // 0
+    assert os.getresuid() == (0, 0, 0)
+
+
+@needs_root
+async def test_a_users_bus_that_somebody_else_serves_is_not_trusted(bus_daemon: BusDaemon):
+    """The user may have put a link to the system's bus there; we neither speak to it nor believe it."""
+    os.chmod(bus_daemon.socket, 0o777)
+    for parent in list(bus_daemon.socket.parents)[:-1]:
+        if parent.stat().st_uid == 0:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    with pytest.raises(TemporaryError) as raised:
+        await Bus.connect(bus_daemon.address, uid=NOBODY, timeout=5)
+    assert raised.value.reason == "bus-not-trusted"
+
+
+@needs_root
+async def test_a_users_bus_refuses_root(user_daemon: BusDaemon):
+    """Without the change of uid dbus-daemon lets root in or not, but never as the user: so the change is needed."""
+    with pytest.raises((PermanentError, DisconnectedError)):
+        await Bus.connect(user_daemon.address, timeout=5)
