@@ -1,0 +1,18 @@
+"""The webhook listener: the one part of eventd that the network talks to, and it has no rights at all.
+
+A process and unit of its own (`DynamicUser`, socket-activated). It checks that a forge signed what it got,
+and passes "repository X was pushed" on to the daemon's socket; what is deployed, the daemon fetches by
+itself. It imports nothing of the daemon's adapters or runtime.
+
+`settings` (what is listened for) -> `server` (HTTP) -> `signatures` (who says so) -> `payload` (what is said)
+-> `deliveries` (has it been said before) -> `relay` (to the daemon).
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the console script `eventd-webhook`."""
+    from eventd.webhook.command import run  # noqa: PLC0415  --help without loading an HTTP server
+
+    raise SystemExit(run())
