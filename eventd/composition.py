@@ -145,12 +145,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     owner = (0, 0) if is_root else None
     repository = GitRepository(_git_options(settings))
     system = SystemSource(dispatcher.emit, address=settings.dbus.system)
-    user_managers = UserManagersSource(
-        dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user
-    )
-    logind = LogindSource(
-        dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger
-    )
+    user_managers = UserManagersSource(dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user)
+    logind = LogindSource(dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger)
     owned_files = OwnedFilesSource(inotify, dispatcher.emit)
     mine = accounts or SystemAccounts()
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
@@ -199,7 +195,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     return Composition(settings, dispatcher, sources, engine, repository, rules)
 
 
-async def add_triggers(triggers: PathTriggers, settings: Settings, config: str, repository: GitRepository) -> None:
+async def add_triggers(
+    triggers: PathTriggers, settings: Settings, config: str, repository: GitRepository
+) -> None:
     """Watch the configuration, the transforms, and the branch of a repository on this host."""
     await triggers.add(config, EventKind.CONFIG_CHANGED)
     await triggers.add(settings.paths.transforms, EventKind.CONFIG_CHANGED)

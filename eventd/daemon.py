@@ -54,34 +54,33 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
-        async with AsyncExitStack() as stack:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._signals)
-                group.start_soon(self.notifier.keep_alive)
-                server = self._server()
-                with anyio.CancelScope() as starting:
-                    group.start_soon(self._cancel_on_stop, starting)
-                    await self.parts.sources.start(group)
-                    self.parts.dispatcher.listen(self._on_event)
-                    self.parts.engine.reconciler.changed.append(self._tell)
-                    await add_triggers(
-                        self.parts.sources.triggers, self.settings, self.config, self.parts.repository
-                    )
-                    await self.parts.engine.start()
-                    api = self.settings.api
-                    await server.listen(stack, api.socket, api.group, webhook=False)
-                    await server.listen(stack, api.webhook_socket, api.webhook_group, webhook=True)
-                    self.notifier.ready("reading the host")
-                    log.info("eventd %s is ready", __version__)
-                    group.start_soon(self.parts.engine.serve)
-                    group.start_soon(self._reloads)
-                await self._stop.wait()
-                log.info("draining")
-                self.notifier.stopping("draining")
-                self.notifier.extend_timeout(DRAIN + 5)
-                server.end_streams()
-                await self.parts.engine.reconciler.drain(DRAIN)
-                group.cancel_scope.cancel()
+        async with AsyncExitStack() as stack, anyio.create_task_group() as group:
+            group.start_soon(self._signals)
+            group.start_soon(self.notifier.keep_alive)
+            server = self._server()
+            with anyio.CancelScope() as starting:
+                group.start_soon(self._cancel_on_stop, starting)
+                await self.parts.sources.start(group)
+                self.parts.dispatcher.listen(self._on_event)
+                self.parts.engine.reconciler.changed.append(self._tell)
+                await add_triggers(
+                    self.parts.sources.triggers, self.settings, self.config, self.parts.repository
+                )
+                await self.parts.engine.start()
+                api = self.settings.api
+                await server.listen(stack, api.socket, api.group, webhook=False)
+                await server.listen(stack, api.webhook_socket, api.webhook_group, webhook=True)
+                self.notifier.ready("reading the host")
+                log.info("eventd %s is ready", __version__)
+                group.start_soon(self.parts.engine.serve)
+                group.start_soon(self._reloads)
+            await self._stop.wait()
+            log.info("draining")
+            self.notifier.stopping("draining")
+            self.notifier.extend_timeout(DRAIN + 5)
+            server.end_streams()
+            await self.parts.engine.reconciler.drain(DRAIN)
+            group.cancel_scope.cancel()
         log.info("stopped")
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
@@ -231,4 +230,3 @@ async def _run(
         await daemon.run()
     finally:
         notifier.close()
-

@@ -31,7 +31,9 @@ def _optional_seconds(value: object) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400)]
-OptionalSeconds = Annotated[Annotated[float, Field(ge=10, le=86400)] | None, BeforeValidator(_optional_seconds)]
+OptionalSeconds = Annotated[
+    Annotated[float, Field(ge=10, le=86400)] | None, BeforeValidator(_optional_seconds)
+]
 
 
 class _Table(BaseModel):
@@ -120,7 +122,8 @@ class Settings(_Table):
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
     git_account: str | None = Field(
-        default="eventd-git", description="unprivileged account that runs git; ignored where eventd is not root"
+        default="eventd-git",
+        description="unprivileged account that runs git; ignored where eventd is not root",
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -12,11 +12,10 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
-
 
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import Event
@@ -115,7 +114,6 @@ class Database:
         for workload, path, digest, run in self.rows("SELECT workload, path, digest, run FROM files"):
             records.files.setdefault(workload, {})[path] = FileRecord(digest, run)
         return records
-
 
 
 class StateStore:
@@ -221,14 +219,17 @@ class StateStore:
         """Return what a crash left open."""
         rows = await self._do(
             partial(
-                self._db.rows, "SELECT run, workload, verb, target FROM steps WHERE result IS NULL ORDER BY id"
+                self._db.rows,
+                "SELECT run, workload, verb, target FROM steps WHERE result IS NULL ORDER BY id",
             )
         )
         return [OpenStep(*row) for row in rows]
 
     async def close_open(self) -> int:
         """Mark what a crash left open as interrupted."""
-        await self._execute("UPDATE steps SET ended=?, result='interrupted' WHERE result IS NULL", time.time())
+        await self._execute(
+            "UPDATE steps SET ended=?, result='interrupted' WHERE result IS NULL", time.time()
+        )
         rows = await self._do(partial(self._db.rows, "SELECT count(*) FROM runs WHERE result='running'"))
         await self._execute(
             "UPDATE runs SET ended=?, result='interrupted' WHERE result='running'", time.time()
@@ -270,11 +271,11 @@ def _trigger(event: Event) -> dict[str, Any]:
     }
 
 
-def _bare(
-    number: int, started: float, ended: float | None, commit: str, triggers: str, result: str
-) -> str:
+def _bare(number: int, started: float, ended: float | None, commit: str, triggers: str, result: str) -> str:
     """Describe a run that a crash cut off before its report."""
-    names = [dict(zip(("origin", "kind", "subject"), t.split(":", 2), strict=False)) for t in triggers.split()]
+    names = [
+        dict(zip(("origin", "kind", "subject"), t.split(":", 2), strict=False)) for t in triggers.split()
+    ]
     row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
     return json.dumps({**row, "result": result, "workloads": [], "error": "", "joined": 0})
 

@@ -285,7 +285,7 @@ class SystemdManager:
         self._ended.add(ended)
         try:
             async with asyncio.timeout(timeout):
-                await self._call(verb, "ss", [unit, "replace"], timeout=timeout, apply=created)
+                await self._call(verb.value, "ss", [unit, "replace"], timeout=timeout, apply=created)
                 self._bus.on_closed(lost)
                 return await removed
         except TimeoutError as error:

@@ -117,7 +117,11 @@ def overall(reconciler: Reconciler) -> str:
 def _wrong(reconciler: Reconciler) -> bool:
     if FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None:
         return True
-    return reconciler.last is not None and reconciler.last.result is RunResult.FAILED and bool(reconciler.last.error)
+    return (
+        reconciler.last is not None
+        and reconciler.last.result is RunResult.FAILED
+        and bool(reconciler.last.error)
+    )
 
 
 def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
@@ -234,9 +238,7 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[s
                 reconciler.converger.policies,
             )
             if not isinstance(verdict, Allow):
-                verdicts.append(
-                    {"action": action.verb, "reason": verdict.reason, "message": verdict.message}
-                )
+                verdicts.append({"action": action.verb, "reason": verdict.reason, "message": verdict.message})
             diff = ""
             if isinstance(action, PutFile):
                 uid = seen.account.uid if seen.account else None
@@ -271,7 +273,10 @@ async def _diff(path: str, action: PutFile) -> str:
         return ""  # configuration files of a workload may hold what is nobody else's business
     after = action.file.content.decode("utf-8", "replace")
     lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), path or "/dev/null", action.file.origin
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        path or "/dev/null",
+        action.file.origin,
     )
     return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
@@ -285,7 +290,9 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
     missing = [f for f in facts if not f["holds"]]
     match row["state"]:
         case "converged":
-            sentence = f"{name} is converged: every unit is up, loaded from eventd's files, at {row['commit'][:12]}"
+            sentence = (
+                f"{name} is converged: every unit is up, loaded from eventd's files, at {row['commit'][:12]}"
+            )
         case "removed":
             sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
         case "held":
@@ -297,7 +304,13 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
             first = missing[0] if missing else None
             detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
             sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
-    return {"workload": name, "state": row["state"], "sentence": sentence, "hint": row["hint"], "facts": facts}
+    return {
+        "workload": name,
+        "state": row["state"],
+        "sentence": sentence,
+        "hint": row["hint"],
+        "facts": facts,
+    }
 
 
 def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:

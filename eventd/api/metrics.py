@@ -56,12 +56,18 @@ class Metrics(Collector):
         for name, standing in sorted(rows.items()):
             up.add_metric([name], float(standing.state is WorkloadState.CONVERGED))
         yield up
-        yield GaugeMetricFamily("eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts))
+        yield GaugeMetricFamily(
+            "eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts)
+        )
         if r.last is not None and r.last.ended is not None:
-            yield GaugeMetricFamily("eventd_last_run_timestamp_seconds", "End of the last run", value=r.last.ended)
+            yield GaugeMetricFamily(
+                "eventd_last_run_timestamp_seconds", "End of the last run", value=r.last.ended
+            )
             yield GaugeMetricFamily(
                 "eventd_last_run_success", "1: the last run was ok", value=float(r.last.result.value == "ok")
             )
             yield GaugeMetricFamily(
-                "eventd_last_run_duration_seconds", "Length of the last run", value=r.last.ended - r.last.started
+                "eventd_last_run_duration_seconds",
+                "Length of the last run",
+                value=r.last.ended - r.last.started,
             )

@@ -132,7 +132,9 @@ class Server:
 
     async def _plan(self, request: web.Request) -> web.Response:
         if request.query.get("fetch") == "1" and right_of(caller(request), self.group) is not Right.CONTROL:
-            return _error(403, "forbidden", "only root may fetch", "leave out --fetch to see the current plan")
+            return _error(
+                403, "forbidden", "only root may fetch", "leave out --fetch to see the current plan"
+            )
         if request.query.get("fetch") == "1":
             return _json(await documents.plan(self.reconciler, await self.fetcher.preview()))
         return _json(await documents.plan(self.reconciler))
@@ -305,12 +307,16 @@ def _parse(model: type[M], body: bytes) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise PermanentError(f"{key}: {first['msg']}" if key else first["msg"], reason="bad-request") from error
+        raise PermanentError(
+            f"{key}: {first['msg']}" if key else first["msg"], reason="bad-request"
+        ) from error
 
 
 def _json(document: Any, status: int = 200) -> web.Response:
     return web.Response(
-        text=json.dumps(document, separators=(",", ":")) + "\n", status=status, content_type="application/json"
+        text=json.dumps(document, separators=(",", ":")) + "\n",
+        status=status,
+        content_type="application/json",
     )
 
 
@@ -323,7 +329,9 @@ def _stopping() -> dict[str, Any]:
 
 
 async def _stream(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+    )
     await response.prepare(request)
     return response
 

@@ -187,7 +187,17 @@ class DeviceState:
 
 
 FactValue: TypeAlias = (
-    UnitState | ManagerState | Account | FileState | FetchFailure | MountState | DeviceState | frozenset[str] | str | bool | None
+    UnitState
+    | ManagerState
+    | Account
+    | FileState
+    | FetchFailure
+    | MountState
+    | DeviceState
+    | frozenset[str]
+    | str
+    | bool
+    | None
 )
 Watcher: TypeAlias = Callable[[FactKey], None]
 

@@ -191,7 +191,13 @@ def _stops(workload: Workload, seen: Observed, records: Records) -> list[Action]
 
 
 def _unit(
-    workload: Workload, wanted: DesiredUnit, seen: Observed, records: Records, context: Context, *, changed: bool
+    workload: Workload,
+    wanted: DesiredUnit,
+    seen: Observed,
+    records: Records,
+    context: Context,
+    *,
+    changed: bool,
 ) -> Action | None:
     """Decide on one unit. Its record says which content it was last *started* with, not which was written."""
     name, unit = workload.name, wanted.name

@@ -176,7 +176,9 @@ class Repository(Protocol):
 class UnitLog(Protocol):
     """The journal, for reports."""
 
-    async def tail(self, account: Account | None, unit: str, *, lines: int, invocation: str = "") -> Sequence[str]:
+    async def tail(
+        self, account: Account | None, unit: str, *, lines: int, invocation: str = ""
+    ) -> Sequence[str]:
         """Return the last lines of a unit (user unit if `account` is given); an empty list when none can be read."""
         ...
 

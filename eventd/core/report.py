@@ -58,6 +58,8 @@ class WorkloadReport:
     """Journal lines of the failing unit."""
     waits_for: tuple[str, ...] = ()
     failing_unit: str = ""
+    failing_verb: str = ""
+    """The action that could not be carried out; it waits for its retry, and so does what comes after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.core.actions import STARTS, Action, CreateAccount, Reload, StartManager, Verify
+from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, Verify
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import FactKey, FactKind, Facts
@@ -25,7 +25,11 @@ from eventd.runtime.transaction import Handler, SupersededError, Transaction, Un
 HORIZONS = (CreateAccount, StartManager, Reload)
 ROUNDS = 6
 """Plans per transaction: account, manager, reload, units, and two for what happens meanwhile."""
+RELOADS = 2
+"""Reloads per transaction: one that did not help will not help a third time."""
 LOG_LINES = 20
+STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
+"""What waits while a start is in its backoff, or a unit is shadowed."""
 
 
 class HeldError(EventdError):
@@ -113,10 +117,13 @@ class Converger:
     context: Context
 
     async def converge(
-        self, tx: Transaction, workload: Workload | None, *, asked: bool, starts_allowed: bool
+        self, tx: Transaction, workload: Workload | None, *, asked: bool, wait: frozenset[str]
     ) -> WorkloadReport:
-        """Converge one workload and report; never raises for what goes wrong with it."""
-        began, done = anyio.current_time(), 0
+        """Converge one workload and report; never raises for what goes wrong with it.
+
+        `wait`: verbs that must not be carried out now (see `until`).
+        """
+        began, done, verb = anyio.current_time(), 0, ""
         try:
             for _ in range(ROUNDS):
                 context = Context(self.context.layout, self.context.owner_uid, asked, tx.rewritten)
@@ -124,12 +131,15 @@ class Converger:
                 tx.account = seen.account or tx.account
                 stop = blocked(workload, seen, context) if workload else None
                 actions = draft(tx.workload, workload, seen, self.view.records, context)
-                actions = _without(actions, tx, blocked=stop is not None, starts_allowed=starts_allowed)
+                actions = until(actions, wait | (STARTING if stop is not None else frozenset()))
+                if tx.reloads >= RELOADS:
+                    actions = tuple(a for a in actions if not isinstance(a, Reload))
                 if not actions:
                     if stop is not None:
                         raise stop
                     break
                 for action in actions:
+                    verb = action.verb
                     await self._apply(action, tx, workload, seen)
                     done += 1
                     if isinstance(action, HORIZONS):
@@ -151,9 +161,11 @@ class Converger:
             return replace_waits(report, error.hold.waits_for)
         except UnitFailedError as error:
             log = await tx.host.unit_log.tail(tx.account, error.unit, lines=LOG_LINES)
-            return self._report(tx, Outcome.FAILED, error, done, began, unit=error.unit, log=tuple(log))
+            return self._report(
+                tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(log)
+            )
         except EventdError as error:
-            return self._report(tx, Outcome.FAILED, error, done, began)
+            return self._report(tx, Outcome.FAILED, error, done, began, verb=verb)
         return WorkloadReport(
             tx.workload,
             Outcome.OK if done else Outcome.UNCHANGED,
@@ -161,7 +173,9 @@ class Converger:
             seconds=anyio.current_time() - began,
         )
 
-    async def _apply(self, action: Action, tx: Transaction, workload: Workload | None, seen: Observed) -> None:
+    async def _apply(
+        self, action: Action, tx: Transaction, workload: Workload | None, seen: Observed
+    ) -> None:
         verdict = judge(Case(action, workload, seen, self.view.records, self.view.facts), self.policies)
         match verdict:
             case Hold():
@@ -190,6 +204,7 @@ class Converger:
         done: int,
         began: float,
         *,
+        verb: str = "",
         unit: str = "",
         log: tuple[str, ...] = (),
     ) -> WorkloadReport:
@@ -203,6 +218,7 @@ class Converger:
             seconds=anyio.current_time() - began,
             log=log,
             failing_unit=unit,
+            failing_verb=verb,
         )
 
 
@@ -221,16 +237,9 @@ def replace_waits(report: WorkloadReport, waits_for: tuple[str, ...]) -> Workloa
     )
 
 
-def _without(
-    actions: tuple[Action, ...], tx: Transaction, *, blocked: bool, starts_allowed: bool
-) -> tuple[Action, ...]:
-    """Drop what must not be done (again) now: starts in their backoff or under a shadow, a reload that did not help."""
-    kept = [
-        a
-        for a in actions
-        if not (isinstance(a, (*STARTS, Verify)) and (blocked or not starts_allowed))
-        and not (isinstance(a, Reload) and tx.reloads >= 2)
-    ]
-    if tx.reloads >= 2 and not kept:
-        return ()
-    return tuple(kept)
+def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:
+    """Return the actions before the first whose verb has to wait: what comes after it stands on it."""
+    for number, action in enumerate(actions):
+        if action.verb in wait:
+            return actions[:number]
+    return actions

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from eventd.core.actions import STARTS, Verify
-from eventd.core.desired import Desired, UnitRole, Workload
+from eventd.core.actions import Action
+from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import errors
 from eventd.core.errors import EventdError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
-from eventd.core.facts import unit as as_unit
 from eventd.core.plan import Context
 from eventd.core.report import (
     Outcome,
@@ -32,7 +31,8 @@ from eventd.core.report import (
     WorkloadState,
     overall,
 )
-from eventd.runtime.converge import Converger, draft
+from eventd.runtime import standing
+from eventd.runtime.converge import STARTING, Converger, draft, until
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.host import Host
@@ -217,8 +217,8 @@ class Reconciler:
 
     async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
         workload = self._workload(name)
-        standing = self.standings.setdefault(name, Standing(since=self.wall()))
-        standing.state = WorkloadState.APPLYING
+        live = self.standings.setdefault(name, Standing(since=self.wall()))
+        live.state = WorkloadState.APPLYING
 
         began = 0.0
 
@@ -226,9 +226,9 @@ class Reconciler:
             nonlocal began
             now = anyio.current_time()
             began = now if state == "begin" else began
-            standing.step = step if state == "begin" else ""
+            live.step = step if state == "begin" else ""
             if step.startswith("verify"):
-                standing.state = WorkloadState.VERIFYING
+                live.state = WorkloadState.VERIFYING
             for listener in self.listeners:
                 listener(Progress(run, name, step, state, message, now - began))
 
@@ -259,7 +259,7 @@ class Reconciler:
             )
         else:
             report = await self.converger.converge(
-                tx, workload, asked=batch.asked, starts_allowed=self._starts_allowed(name, workload)
+                tx, workload, asked=batch.asked, wait=self._wait_verbs(name, workload)
             )
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.FAILED:
@@ -268,84 +268,34 @@ class Reconciler:
         return self._stand(name, report)
 
     def _stand(self, name: str, report: WorkloadReport | None) -> WorkloadReport:
-        """Set where a workload stands after a look at it; return what a run says of it."""
-        standing, row, retry = self._judge(name, report)
+        """Set where a workload stands after a look at it; return what a run says of it.
+
+        `report` is None where there was nothing to do, or nothing that may be done yet.
+        """
+        workload = self._workload(name)
+        refused = standing.refused(name, self.desired)
+        now, row = refused or standing.after(
+            report or self._unchanged(name, workload), workload, self.dispatcher.facts
+        )
         before = self.standings.get(name)
-        standing.since = self.wall()
-        if before is not None and before.state is standing.state and before.reason == standing.reason:
-            standing.since = before.since
-        if retry is not None:
-            standing.retry_at = self.wall() + max(0.0, retry - anyio.current_time())
-        self.standings[name] = standing
+        now.since = self.wall()
+        if before is not None and before.state is now.state and before.reason == now.reason:
+            now.since = before.since
+        failure = self.failures.rows.get(name)
+        if failure is not None and failure.retry_at is not None and now.state is WorkloadState.FAILED:
+            now.retry_at = self.wall() + max(0.0, failure.retry_at - anyio.current_time())
+        self.standings[name] = now
         return row
 
-    def _judge(
-        self, name: str, report: WorkloadReport | None
-    ) -> tuple[Standing, WorkloadReport, float | None]:
-        refused = self.desired.refused.get(name) if self.desired else None
-        if refused is not None:
-            first = next(iter(errors(refused)), refused[0])
-            row = WorkloadReport(name, Outcome.REFUSED, first.code or "refused", str(first), first.hint)
-            return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row, None
-        workload = self._workload(name)
-        if workload is None and (report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED)):
-            row = report or WorkloadReport(name, Outcome.UNCHANGED)
-            message = "it left the repository; its account and data are kept"
-            return Standing(WorkloadState.REMOVED, message=message), row, None
-        if report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED):
-            down = self._down(name, workload)
-            failure = self.failures.rows.get(name)
-            if workload is not None and failure is not None and failure.digest == workload.digest:
-                if not down and self._is_verified(name, workload):
-                    self.failures.clear(name)
-                    self.index.wake_on(name, ())
-                else:
-                    report = failure.report
-            if report is None or report.outcome in (Outcome.OK, Outcome.UNCHANGED):
-                row = report or WorkloadReport(name, Outcome.UNCHANGED)
-                if not down:
-                    return Standing(WorkloadState.CONVERGED), row, None
-                reason, message = down
-                state = WorkloadState.PENDING if reason == "starting" else WorkloadState.FAILED
-                if state is WorkloadState.FAILED:
-                    row = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
-                return Standing(state, 0.0, reason, message), row, None
+    def _unchanged(self, name: str, workload: Workload | None) -> WorkloadReport:
+        """Return the failure on record, as long as something is left to do for it; else forget it."""
         failure = self.failures.rows.get(name)
-        retry = failure.retry_at if failure else None
-        state = {
-            Outcome.HELD: WorkloadState.HELD,
-            Outcome.SUPERSEDED: WorkloadState.PENDING,
-        }.get(report.outcome, WorkloadState.FAILED)
-        standing = Standing(
-            state,
-            0.0,
-            report.reason,
-            report.message,
-            report.hint,
-            report.log,
-            report.waits_for,
-            failing_unit=report.failing_unit,
-        )
-        return standing, report, retry if state is WorkloadState.FAILED else None
-
-    def _down(self, name: str, workload: Workload | None) -> tuple[str, str] | None:
-        """Return why a workload with an empty plan is not up all the same, or None."""
-        for wanted in workload.units if workload else ():
-            if wanted.role is not UnitRole.RUNNING:
-                continue
-            state = as_unit(self.dispatcher.facts.get(FactKey(FactKind.UNIT, wanted.name, name)))
-            if state is None or state.up:
-                if state is None:
-                    return "starting", f"{wanted.name} has not been read yet"
-                continue
-            if state.auto_restarting:
-                return (
-                    "crash-looping",
-                    f"{wanted.name} exited ({state.result}, status {state.exec_status}) and systemd restarts it"
-                    f" ({state.restarts} restarts)",
-                )
-            return "starting", f"{wanted.name} is {state.active} ({state.sub})"
-        return None
+        if failure is not None and failure.digest == (workload.digest if workload else ""):
+            if self._actions(name, asked=False) or standing.down(workload, self.dispatcher.facts):
+                return failure.report
+            self.failures.clear(name)
+            self.index.wake_on(name, ())
+        return WorkloadReport(name, Outcome.UNCHANGED)
 
     def _is_verified(self, name: str, workload: Workload) -> bool:
         record = self.ledger.records.workloads.get(name)
@@ -354,21 +304,24 @@ class Reconciler:
     def _has_work(self, name: str, batch: Batch) -> bool:
         if self.desired is None or name in self.desired.refused:
             return False
+        return bool(
+            until(self._actions(name, asked=batch.asked), self._wait_verbs(name, self._workload(name)))
+        )
+
+    def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         workload = self._workload(name)
         seen = self.converger.view.of(name, workload)
-        context = replace(self.context, asked=batch.asked)
-        actions = draft(name, workload, seen, self.ledger.records, context)
-        if workload is None or self._starts_allowed(name, workload):
-            return bool(actions)
-        return any(not isinstance(a, (*STARTS, Verify)) for a in actions)
+        return draft(name, workload, seen, self.ledger.records, replace(self.context, asked=asked))
 
-    def _starts_allowed(self, name: str, workload: Workload | None) -> bool:
-        if workload is None:
-            return True
-        now = anyio.current_time()
-        if self.failures.may_start(name, workload.digest, now):
-            return True
-        return self._down(name, workload) is None
+    def _wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
+        """Return which actions wait for a retry that is not due."""
+        digest = workload.digest if workload else ""
+        if self.failures.may_start(name, digest, anyio.current_time()):
+            return frozenset()
+        failed = self.failures.rows[name].report.failing_verb
+        if failed in STARTING and standing.down(workload, self.dispatcher.facts) is None:
+            return frozenset()  # it came up by itself: see whether it holds
+        return STARTING | {failed}
 
     def _repairs(self, name: str, workload: Workload | None) -> bool:
         """Tell whether this run starts again what was verified and failed by itself."""

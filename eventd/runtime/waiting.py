@@ -12,9 +12,7 @@ import anyio
 from eventd.core.facts import FactKey, Facts
 
 
-async def until(
-    facts: Facts, keys: Iterable[FactKey], holds: Callable[[], bool], *, timeout: float
-) -> bool:
+async def until(facts: Facts, keys: Iterable[FactKey], holds: Callable[[], bool], *, timeout: float) -> bool:
     """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds)."""
     changed = anyio.Event()
 

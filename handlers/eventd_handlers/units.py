@@ -23,9 +23,7 @@ async def start(action: Action, tx: Transaction) -> None:
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     if action.reset:
         await manager.reset_failed(action.unit)
-    result = await tx.unless_superseded(
-        lambda: manager.job(Verb.START, action.unit, timeout=action.timeout)
-    )
+    result = await tx.unless_superseded(lambda: manager.job(Verb.START, action.unit, timeout=action.timeout))
     await _started(action, tx, result)
 
 

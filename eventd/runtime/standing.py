@@ -1,0 +1,77 @@
+"""Where a workload stands after a look at it: from the last report, the failure on record, and what its units do now.
+
+A run with an empty plan is not yet a converged workload: a unit between two automatic restarts leaves nothing to plan,
+and is not up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eventd.core.desired import Desired, UnitRole, Workload
+from eventd.core.diagnostics import errors
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import unit as as_unit
+from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+
+FINE = (Outcome.OK, Outcome.UNCHANGED)
+REMOVED = "it left the repository; its account and data are kept"
+
+
+def refused(name: str, desired: Desired | None) -> tuple[Standing, WorkloadReport] | None:
+    """Return how a workload stands that the repository has with errors, or None."""
+    found = desired.refused.get(name) if desired else None
+    if found is None:
+        return None
+    first = next(iter(errors(found)), found[0])
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    row = WorkloadReport(name, Outcome.REFUSED, first.code or "refused", f"{first}{more}", first.hint)
+    return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row
+
+
+def after(row: WorkloadReport, workload: Workload | None, facts: Facts) -> tuple[Standing, WorkloadReport]:
+    """Return the standing and what a run says of the workload, given the report of its last attempt."""
+    if row.outcome not in FINE:
+        state = {Outcome.HELD: WorkloadState.HELD, Outcome.SUPERSEDED: WorkloadState.PENDING}.get(
+            row.outcome, WorkloadState.FAILED
+        )
+        return Standing(
+            state,
+            0.0,
+            row.reason,
+            row.message,
+            row.hint,
+            row.log,
+            row.waits_for,
+            failing_unit=row.failing_unit,
+        ), row
+    if workload is None:
+        return Standing(WorkloadState.REMOVED, message=REMOVED), row
+    low = down(workload, facts)
+    if low is None:
+        return Standing(WorkloadState.CONVERGED), row
+    reason, message = low
+    if reason == "starting":
+        return Standing(WorkloadState.PENDING, 0.0, reason, message), row
+    failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
+    return Standing(WorkloadState.FAILED, 0.0, reason, message), failed
+
+
+def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:
+    """Return why a workload is not up (reason, sentence), or None if every unit that should run does."""
+    for wanted in workload.units if workload else ():
+        if wanted.role is not UnitRole.RUNNING or workload is None:
+            continue
+        state = as_unit(facts.get(FactKey(FactKind.UNIT, wanted.name, workload.name)))
+        if state is None:
+            return "starting", f"{wanted.name} has not been read yet"
+        if state.up:
+            continue
+        if state.auto_restarting:
+            return (
+                "crash-looping",
+                f"{wanted.name} exited ({state.result}, status {state.exec_status}) and systemd restarts it"
+                f" ({state.restarts} restarts)",
+            )
+        return "starting", f"{wanted.name} is {state.active} ({state.sub})"
+    return None
