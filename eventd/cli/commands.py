@@ -1,6 +1,7 @@
 """What the commands are called, what they take, and what their help says. A declaration: it imports nothing.
 
-A new command is an entry in `COMMANDS` and a module with `run(arguments, terminal) -> int`. Next: `parser.build`.
+A new command is an entry in `COMMANDS` and a module with `run(arguments, terminal) -> int`. Next:
+`parser.build`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def _sequence(text: str) -> int:
 
 def _positive(text: str) -> int:
     value = int(text)
-    if not 0 < value <= 10_000:
+    if not 0 < value <= 100:
         raise ValueError(text)
     return value
 
@@ -49,7 +50,7 @@ def _positive(text: str) -> int:
 # What argparse calls a value of the wrong type: "invalid SECONDS value".
 _seconds.__name__ = "SECONDS (more than 0, up to 86400)"
 _sequence.__name__ = "sequence number"
-_positive.__name__ = "number (1 to 10000)"
+_positive.__name__ = "number (1 to 100)"
 
 
 def _status(parser: Any) -> None:
@@ -174,10 +175,10 @@ COMMANDS = (
     Command(
         "sync",
         "fetch, and bring the host to what the repository says",
-        "Ask for a run. If one is on already, this request joins it or the one that follows: never two at once.\n"
+        "Ask for a run. If one is on already, this request joins it or the one that follows.\n"
         "Without --wait, 0 means that the request was taken.",
         "  eventctl sync                   ask, and do not wait\n"
-        "  eventctl sync --wait            watch it; 0: all went well, 1: anything failed, 4: something waits\n"
+        "  eventctl sync --wait            watch it; 0: all well, 1: a failure, 4: something waits\n"
         "  eventctl sync --no-fetch        repair drift only\n"
         "  eventctl sync --allow-rewrite 9f8e7d6c…   after a force-push that you know of (full id)\n",
         _sync,
@@ -210,7 +211,7 @@ COMMANDS = (
     Command(
         "check",
         "check a checkout of the repository, without a daemon",
-        "Read a folder as eventd reads a commit, and print each mistake as FILE:LINE: with what to do about it.\n"
+        "Read a folder as eventd reads a commit; print each mistake as FILE:LINE: with what to do about it.\n"
         "If the host has podman's Quadlet generator, that is asked too. Needs neither a daemon nor root.",
         "  eventctl check .                as a pre-commit hook or in CI\n"
         "  eventctl check . --host web1    as the host web1 would see it\n",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
     from eventd.core.errors import EventdError
 
+FORBIDDEN = 403
+"""HTTP status of the daemon's answer to an account that may not ask this."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `eventctl` with `argv` (default: the process's) and return its exit code."""
@@ -72,7 +75,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
     """Say what went wrong: sentence and hint on stderr; with --json, also an object on stdout."""
     from eventd.cli.text import clean, clean_lines  # noqa: PLC0415
-    from eventd.client import NoDaemonError  # noqa: PLC0415
+    from eventd.client import DaemonError, NoDaemonError  # noqa: PLC0415
 
     if arguments.json:
         report = {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}
@@ -81,4 +84,5 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
     terminal.say(f"eventctl: {clean_lines(error.message)}")
     if error.hint:
         terminal.say(f"hint: {clean(error.hint)}")
-    return codes.NO_DAEMON if isinstance(error, NoDaemonError) else codes.NOT_CONVERGED
+    forbidden = isinstance(error, DaemonError) and error.status == FORBIDDEN
+    return codes.NO_DAEMON if forbidden or isinstance(error, NoDaemonError) else codes.NOT_CONVERGED

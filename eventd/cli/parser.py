@@ -1,6 +1,7 @@
 """The parser: options of every command, `--version`, and the message for a mistake.
 
-It imports argparse and no part of eventd but the declarations and the exit codes: `--help` has to answer at once.
+It imports argparse and no part of eventd but the declarations and the exit codes: `--help` has to answer at
+once.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def _verdict(workload: Json) -> str:
 
 
 def _kind(verdict: object) -> str:
-    said = verdict.get("verdict", verdict.get("kind", "")) if isinstance(verdict, dict) else verdict
-    return str(said).lower()
+    said = verdict.get("verdict", "deny") if isinstance(verdict, dict) else verdict
+    return clean(said).lower()
 
 
 def plan(terminal: Terminal, answer: Json, *, diffs: bool) -> None:
@@ -68,7 +68,9 @@ def plan(terminal: Terminal, answer: Json, *, diffs: bool) -> None:
             diff(terminal, str(action.get("diff") or ""), "  ")
         terminal.line()
     for refused in show.items(answer, "refused"):
-        terminal.line(f"{terminal.paint(clean(refused.get('name', '')), 'bold')}: {terminal.state('refused')}")
+        terminal.line(
+            f"{terminal.paint(clean(refused.get('name', '')), 'bold')}: {terminal.state('refused')}"
+        )
         show.diagnostics(terminal, show.items(refused, "diagnostics"), "  ")
         terminal.line()
     show.diagnostics(terminal, show.items(answer, "diagnostics"))

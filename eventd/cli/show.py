@@ -1,6 +1,7 @@
 """How findings, runs and journal lines are written for people; shared by the commands.
 
-Takes the JSON of the API as it came: a field that is missing (another version of the daemon) is an empty one.
+Takes the JSON of the API as it came: a field that is missing (another version of the daemon) is an empty
+one.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def run_line(terminal: Terminal, run: Json) -> str:
 
 
 def run_workloads(terminal: Terminal, run: Json) -> None:
-    """Write what became of each workload of a run, failures first and in full; the unchanged are only counted."""
+    """Write what became of each workload of a run, failures first; the unchanged are counted."""
     if run.get("error"):
         terminal.paragraph(clean(run["error"]), "  ", style="red")
     order = ("failed", "refused", "held", "superseded", "ok")

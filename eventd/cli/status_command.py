@@ -102,7 +102,9 @@ def _trouble(terminal: Terminal, status: Json) -> None:
     if waits:
         terminal.paragraph("waits for " + ", ".join(waits), "  ")
     if retry := ago(status.get("retry_at"), terminal.now):
-        terminal.line(f"  next try {retry.removesuffix(' ago') + ' overdue' if retry.endswith(' ago') else retry}")
+        terminal.line(
+            f"  next try {retry.removesuffix(' ago') + ' overdue' if retry.endswith(' ago') else retry}"
+        )
     show.diagnostics(terminal, show.items(status, "diagnostics"), "  ")
     _unit_table(terminal, [unit for unit in show.items(status, "units") if not _as_wanted(unit)])
     show.journal(terminal, show.items(status, "log"), "  ")
@@ -125,7 +127,7 @@ def workload(terminal: Terminal, status: Json) -> None:
 
 
 def _as_wanted(unit: Json) -> bool:
-    """Whether a unit needs no line of its own; `wanted` is a role (eventd.core.desired.UnitRole) or a state."""
+    """Whether a unit needs no line of its own; `wanted` is a role (UnitRole) or a state."""
     wanted, active = unit.get("wanted"), unit.get("active")
     if active == "failed" or unit.get("sub") in ("auto-restart", "auto-restart-queued"):
         return False

@@ -1,7 +1,8 @@
 """`eventctl sync [--wait]`: ask for a run, and watch it.
 
-On a terminal each workload has one line that is rewritten as its steps begin and end; in a pipe each step that
-ended is a line. What is shown follows the daemon's stream: nothing here asks twice or looks at a clock.
+On a terminal each workload has one line that is rewritten as its steps begin and end; in a pipe each step
+that ended is a line. What is shown follows the daemon's stream: nothing here asks twice or looks at a
+clock.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from eventd.core.errors import DisconnectedError
 if TYPE_CHECKING:
     from eventd.cli.show import Json
     from eventd.cli.terminal import Terminal
+
+_HINT = "`eventctl status` shows what comes of it; `eventctl sync --wait` asks again"
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
@@ -54,11 +57,17 @@ def run(arguments: Any, terminal: Terminal) -> int:
                         terminal.line(show.run_line(terminal, done))
                         show.run_workloads(terminal, done)
                     return codes.of_state(str(done.get("result", "")))
+                case "error":
+                    raise DisconnectedError(
+                        clean(message.get("message", "")),
+                        reason=clean(message.get("reason", "error")),
+                        hint=_HINT,
+                    )
                 case _:
                     pass  # a newer daemon may say more than this client knows
     raise DisconnectedError(
         "the daemon ended the answer before the run was over",
-        hint="`eventctl status` shows what comes of it; `eventctl sync --wait` asks again",
+        hint=_HINT,
     )
 
 

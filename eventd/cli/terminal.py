@@ -1,7 +1,8 @@
 """The terminal: whether there is one, its width, colours, and lines that are rewritten in place.
 
-It owns stdout and stderr of `eventctl`. Colour is for a terminal only (and never with NO_COLOR, TERM=dumb or
-`--no-color`); a pipe gets the same words, uncut. Text is sanitised before it comes here (`eventd.cli.text`).
+It owns stdout and stderr of `eventctl`. Colour is for a terminal only (and never with NO_COLOR, TERM=dumb
+or `--no-color`); a pipe gets the same words, uncut. Text is sanitised before it comes here
+(`eventd.cli.text`).
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class Block:
         self._height = 0
 
     def show(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Replace what was shown by (state, text) lines, cut to the width: a wrapped line would be miscounted."""
+        """Replace what was shown by (state, text) lines, cut to the width: wrapping would spoil the count."""
         terminal = self._terminal
         columns = (terminal.columns or 80) - 1
         out = terminal.out

@@ -1,15 +1,19 @@
 """Text for people, as pure functions: sanitising, widths, relative times, tables.
 
-Nothing here writes or knows a terminal; `eventd.cli.terminal` does. Everything that comes from the daemon, the
-repository or the journal passes `clean` or `clean_lines` on its way to a person: a container may log any bytes
-it likes, and an escape sequence in them must not reach the terminal of whoever looks at its status.
+Nothing here writes or knows a terminal; `eventd.cli.terminal` does. Everything that comes from the daemon,
+the repository or the journal passes `clean` or `clean_lines` on its way to a person: a container may log
+any bytes it likes, and an escape sequence in them must not reach the terminal of whoever looks at its
+status.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # CSI, then OSC/DCS/SOS/PM/APC up to their terminator, then two-byte escapes (ECMA-48, ISO 2022). What is
 # well-formed goes without a trace, because colours in log lines are common and harmless; what is left of a
@@ -32,8 +36,8 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def clean_lines(value: object) -> str:
-    """Return text that is safe to print and may have several lines; tabs become spaces."""
-    text = str(value).replace("\r\n", "\n").expandtabs(8)
+    """Return text that is safe to print and may have several lines."""
+    text = str(value).replace("\r\n", "\n")
     if text.isascii() and text.isprintable():
         return text
     return _CONTROL.sub(_visible, _SEQUENCE.sub("", text))
@@ -41,7 +45,7 @@ def clean_lines(value: object) -> str:
 
 def clean(value: object) -> str:
     """Return text that is safe to print on one line."""
-    return " ".join(clean_lines(value).split("\n")).rstrip()
+    return clean_lines(value).expandtabs(8).replace("\n", " ").rstrip()
 
 
 def width(text: str) -> int:
@@ -69,7 +73,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time, in the unit that a person would use: `40 ms`, `3.2 s`, `5 min`, `2 h 10 min`."""
+    """Return a length of time in the unit a person would use: `40 ms`, `3.2 s`, `5 min`, `2 h 10 min`."""
     if seconds < 0.9995:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < 59.5:
@@ -85,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(then: object, now: float) -> str:
-    """Return when `then` (seconds since the epoch) was, relative to `now`: `2 min ago`, `in 30 s`, or empty."""
+    """Return when `then` (seconds since the epoch) was as seen from `now`: `2 min ago`, `in 30 s`, or empty."""
     if not isinstance(then, int | float) or then <= 0:
         return ""
     passed = now - then
