@@ -177,6 +177,9 @@ def _all_before(name: str, before: Mapping[str, set[str]]) -> set[str]:
 
 def _cycle(names: list[str], reasons: Mapping[tuple[str, str], Line]) -> Diagnostic:
     """Spell out a cycle: graphlib gives it so that each is before the next, the first repeated at the end."""
+    ring = names[:-1]
+    least = ring.index(min(ring)) - 1  # begin with what the first by name waits for
+    names = [*ring[least:], *ring[:least], ring[least]]
     edges = [(first, then, reasons[first, then]) for first, then in itertools.pairwise(names)]
     steps = ", ".join(
         f"{then} waits for {first} ({line.key}= in {line.file}:{line.number})" for first, then, line in edges

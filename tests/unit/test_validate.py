@@ -1,4 +1,6 @@
-"""Scope: what is found wrong in a workload, each with its code, file, line and hint; exhaustive over the codes."""
+"""Scope: what is found wrong in a workload: code, file, line and hint of each; exhaustive over the codes."""
+
+# ruff: noqa: E501  the tables read better with a case a line
 
 from __future__ import annotations
 
