@@ -1,6 +1,4 @@
-"""`eventctl check DIR`: every finding as FILE:LINE, from eventd's own checks and from the host's Quadlet
-generator.
-"""
+"""`eventctl check DIR`: every finding as FILE:LINE, of eventd's own checks and of the host's generator."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ def _place(folder: str, file: str) -> str:
 
 
 async def _ask_generator(desired: Desired, generator: str) -> dict[str, list[Diagnostic]]:
-    """Return the generator's complaints by workload. As root, it runs as nobody: the files may be anybody's."""
+    """Return the generator's complaints by workload. Root runs it as nobody: the files may be anybody's."""
     from eventd.adapters.process import Identity  # noqa: PLC0415
     from eventd.adapters.quadlet_generator import HostQuadletGenerator  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ import socket
 import time
 from pathlib import Path
 
-from asyncinotify import Inotify, InotifyError, Mask
+from asyncinotify import Inotify, Mask
 
 from eventd.client import NoDaemonError
 
@@ -54,7 +54,7 @@ def _watch(inotify: Inotify, path: Path) -> None:
     for folder in path.absolute().parents:
         try:
             inotify.add_watch(folder, _SIGNS)
-        except (InotifyError, OSError):
+        except OSError:
             continue
         return
 

@@ -55,7 +55,7 @@ class Follower:
         self._life: object = None
 
     def events(self) -> Iterator[Json]:
-        """Yield events; raises NoDaemonError if there is no daemon at first, or not again in RETURN seconds."""
+        """Yield events. Raises NoDaemonError if there is no daemon, or not again within RETURN seconds."""
         first = True
         while True:
             if not first:

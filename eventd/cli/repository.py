@@ -1,5 +1,4 @@
-"""A checkout on the disk as the desired state, for `check` and `render`: what the daemon would make of a
-commit of it.
+"""A checkout on the disk as the desired state, for `check` and `render`.
 
 Reads the folder, the host's transforms and, if there is one, its configuration. Writes nothing, asks no
 daemon.
@@ -41,7 +40,7 @@ class Checkout:
 
 
 def read(arguments: Any) -> Checkout:
-    """Read what `check` and `render` are about. Raises PermanentError for an unreadable folder or configuration."""
+    """Read what `check` and `render` are about. Raises PermanentError if it cannot be read."""
     rules, generator, notes = _rules(arguments)
     desired = assemble(read_local_tree(arguments.folder), rules)
     return Checkout(desired, rules.hostname, generator, notes)

@@ -23,7 +23,7 @@ _SEQUENCE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-# C0 but tab and newline, DEL, C1, the characters that reorder text (they can make a line read as another one),
+# C0 but tab and newline, DEL, C1, characters that reorder text (they can make a line read as another one),
 # line and paragraph separators, lone surrogates.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -89,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(then: object, now: float) -> str:
-    """Return when `then` (seconds since the epoch) was as seen from `now`: `2 min ago`, `in 30 s`, or empty."""
+    """Return when `then` (seconds since the epoch) was, seen from `now`: `2 min ago`, `in 30 s`, or empty."""
     if not isinstance(then, int | float) or then <= 0:
         return ""
     passed = now - then

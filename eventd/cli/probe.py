@@ -1,0 +1,149 @@
+"""What `eventctl doctor` may look at: files, commands and accounts of this host.
+
+`Probe` is the port, `HostProbe` the real one; the checks (`eventd.cli.doctor`) see nothing else, so that tests
+can hand them any host.
+Only reads. A command has a deadline and its failure is an answer (None), since a broken tool is a finding.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands at a path (stat(2), following symlinks)."""
+
+    folder: bool
+    mode: int
+    """Permission bits with setuid."""
+    owner: str
+    """User name, or the number where it has none."""
+    group: str
+    executable: bool = False
+    """Somebody may run it."""
+
+
+class Probe(Protocol):
+    """A host to look at."""
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text, None if it is missing or not readable."""
+        ...
+
+    def place(self, path: str) -> Place | None:
+        """Return what stands at a path, None if nothing does or it cannot be seen."""
+        ...
+
+    def readable(self, path: str) -> bool:
+        """Whether this account may read the file."""
+        ...
+
+    def command(self, name: str) -> str | None:
+        """Return the path of a command, None if it is not installed."""
+        ...
+
+    def output(self, *argv: str) -> str | None:
+        """Return what a command prints, None if it fails or takes longer than 10 s."""
+        ...
+
+    def capable(self, path: str) -> bool:
+        """Whether the file has capabilities(7) of its own."""
+        ...
+
+    def user(self, name: str) -> bool:
+        """Whether the account exists."""
+        ...
+
+    def group(self, name: str) -> bool:
+        """Whether the group exists."""
+        ...
+
+
+class HostProbe:
+    """This host."""
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text."""
+        try:
+            return Path(path).read_text("utf-8", "replace")
+        except OSError:
+            return None
+
+    def place(self, path: str) -> Place | None:
+        """Return what stands at a path."""
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return None
+        return Place(
+            stat.S_ISDIR(status.st_mode),
+            stat.S_IMODE(status.st_mode),
+            _name(status.st_uid, user=True),
+            _name(status.st_gid, user=False),
+            executable=bool(status.st_mode & 0o111),
+        )
+
+    def readable(self, path: str) -> bool:
+        """Whether this account may read the file."""
+        return os.access(path, os.R_OK)
+
+    def command(self, name: str) -> str | None:
+        """Return the path of a command; sbin too, which an ordinary account's PATH leaves out."""
+        return shutil.which(name, path=_SEARCH)
+
+    def output(self, *argv: str) -> str | None:
+        """Return what a command prints."""
+        try:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=_TIMEOUT,
+                check=True,
+                env={"PATH": _SEARCH, "LC_ALL": "C.UTF-8", "HOME": "/"},
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.decode("utf-8", "replace").strip()
+
+    def capable(self, path: str) -> bool:
+        """Whether the file has capabilities of its own."""
+        try:
+            return bool(os.getxattr(path, "security.capability"))
+        except OSError:  # ENODATA: it has none; ENOTSUP: the file system has none
+            return False
+
+    def user(self, name: str) -> bool:
+        """Whether the account exists."""
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            return False
+        return True
+
+    def group(self, name: str) -> bool:
+        """Whether the group exists."""
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            return False
+        return True
+
+
+def _name(number: int, *, user: bool) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name if user else grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
