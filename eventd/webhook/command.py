@@ -66,10 +66,9 @@ def check_secrets(settings: Settings, log: Log) -> None:
 
 
 def inherited() -> list[socket.socket]:
-    """Return the sockets that systemd passed (sd_listen_fds(3)). Raises PermanentError(reason="no-socket")."""
-    count = (
-        int(os.environ.pop("LISTEN_FDS", "0")) if os.environ.pop("LISTEN_PID", "") == str(os.getpid()) else 0
-    )
+    """Return systemd's sockets (sd_listen_fds(3)). Raises PermanentError(reason="no-socket")."""
+    ours = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    count = int(os.environ.pop("LISTEN_FDS", "0")) if ours else 0
     os.environ.pop("LISTEN_FDNAMES", None)
     if count < 1:
         raise PermanentError(

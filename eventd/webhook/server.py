@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from eventd.webhook.payload import Push
     from eventd.webhook.relay import Relay
     from eventd.webhook.settings import Hook, Settings
+
+_DELIVERY = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Listener:
         return await self._pass_on(hook, verified, said)
 
     async def _read(self, request: web.BaseRequest, limit: int) -> bytes | None:
-        """Return the whole body, or None as soon as it is too large (a chunked one does not say it before)."""
+        """Return the body, or None as soon as it is too large (a chunked one does not say so before)."""
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
@@ -148,7 +151,7 @@ class Listener:
             return ignored("other-repository")
         if hook.table.branch is not None and hook.table.branch != push.branch:
             return ignored("other-branch")
-        if not verified.identities:
+        if not verified.identities or not _DELIVERY.fullmatch(verified.delivery):
             return Answer(422, {"error": "delivery-id"}, "no-delivery-id", verified, push)
         async with self._deliveries.claim(hook.table.name, verified.identities) as claim:
             if claim.known:
@@ -175,17 +178,18 @@ class BoundedServer(web.Server):
         super().__init__(listener.handle, access_log=None, keepalive_timeout=0.0, lingering_time=2.0)
         self._most = connections
         self._lifetime = lifetime
+        self._deadlines: dict[Any, asyncio.TimerHandle] = {}
 
-    def __call__(self) -> Any:
-        """Make the protocol of a new connection."""
-        protocol = super().__call__()
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        """Admit a connection for its lifetime, or close it."""
+        super().connection_made(handler, transport)
+        if len(self.connections) > self._most:
+            transport.abort()
+            return
+        self._deadlines[handler] = asyncio.get_running_loop().call_later(self._lifetime, transport.abort)
 
-        def abort() -> None:
-            if protocol.transport is not None:
-                protocol.transport.abort()
-
-        loop = asyncio.get_running_loop()
-        if len(self.connections) >= self._most:
-            loop.call_soon(abort)  # after connection_made, which the loop has queued already
-        loop.call_later(self._lifetime, abort)
-        return protocol
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        if deadline := self._deadlines.pop(handler, None):
+            deadline.cancel()
