@@ -213,8 +213,8 @@ def _unit(
             return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
         return None
     if state is None or not on:
-        if state is not None and state.active is ActiveState.DEACTIVATING and state.job == 0 and not renewed:
-            return None  # systemd is stopping it by itself: the end of that is the next event
+        if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:
+            return None  # somebody stops it: the end of that is the next event; a start now would cancel theirs
         if state is not None and gave_up(state) and not renewed and not context.asked:
             return None  # systemd's own limit: reported, not fought
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:

@@ -72,6 +72,13 @@ class Fetcher:
             self._wanted = False
             asked, self._asked = self._asked, []
             retry = await self._fetch()
+            if self._asked:
+                # Somebody asked while that fetch was on, perhaps after a push that it missed. Fetch once more, and
+                # let everybody have the same run.
+                self._wanted = False
+                more, self._asked = self._asked, []
+                asked += more
+                retry = await self._fetch()
             for trigger, ticket in asked:
                 self.reconciler.request(trigger, asked=True, ticket=ticket)
 

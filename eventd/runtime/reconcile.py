@@ -32,7 +32,7 @@ from eventd.core.report import (
     overall,
 )
 from eventd.runtime import standing
-from eventd.runtime.converge import STARTING, Converger, draft, until
+from eventd.runtime.converge import STARTING, Converger, blocked, draft, until
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.host import Host
@@ -291,7 +291,8 @@ class Reconciler:
         """Return the failure on record, as long as something is left to do for it; else forget it."""
         failure = self.failures.rows.get(name)
         if failure is not None and failure.digest == (workload.digest if workload else ""):
-            if self._actions(name, asked=False) or standing.down(workload, self.dispatcher.facts):
+            left = self._actions(name, asked=False) or self._blocked(name, workload)
+            if left or standing.down(workload, self.dispatcher.facts):
                 return failure.report
             self.failures.clear(name)
             self.index.wake_on(name, ())
@@ -304,9 +305,17 @@ class Reconciler:
     def _has_work(self, name: str, batch: Batch) -> bool:
         if self.desired is None or name in self.desired.refused:
             return False
-        return bool(
-            until(self._actions(name, asked=batch.asked), self._wait_verbs(name, self._workload(name)))
-        )
+        workload = self._workload(name)
+        if until(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload)):
+            return True
+        block = self._blocked(name, workload)
+        before = self.standings.get(name)
+        return block is not None and (before is None or before.reason != block.reason)
+
+    def _blocked(self, name: str, workload: Workload | None) -> EventdError | None:
+        if workload is None:
+            return None
+        return blocked(workload, self.converger.view.of(name, workload), self.context)
 
     def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         workload = self._workload(name)
