@@ -174,8 +174,8 @@ class BoundedServer(web.Server):
     so one deadline over the whole connection covers slow headers, slow bodies and slow readers of the answer.
     """
 
-    def __init__(self, listener: Listener, *, connections: int, lifetime: float) -> None:
-        super().__init__(listener.handle, access_log=None, keepalive_timeout=0.0, lingering_time=2.0)
+    def __init__(self, listener: Listener, *, connections: int, lifetime: float, linger: float = 2.0) -> None:
+        super().__init__(listener.handle, access_log=None, keepalive_timeout=0.0, lingering_time=linger)
         self._most = connections
         self._lifetime = lifetime
         self._deadlines: dict[Any, asyncio.TimerHandle] = {}

@@ -144,7 +144,7 @@ async def test_the_memory_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_two_of_one_delivery_at_once_are_one(tmp_path: Path) -> None:
-    """Of two equal deliveries at the same time the daemon hears one, and the second is a replay."""
+    """Of two equal deliveries at the same time the daemon hears one; the second is a replay."""
     async with serve(settings(tmp_path), tmp_path) as side:
         side.daemon.gate.clear()
         body = push()

@@ -137,7 +137,8 @@ async def serve(
     deliveries = Deliveries(made.table.remembered, folder / "deliveries", problems.append)
     relay = Relay(made.table.daemon, made.table.daemon_timeout)
     listener = Listener(made, deliveries, relay, log, clock=lambda: side.clock[0])
-    runner = web.ServerRunner(BoundedServer(listener, connections=made.table.connections, lifetime=lifetime))
+    server = BoundedServer(listener, connections=made.table.connections, lifetime=lifetime, linger=0.1)
+    runner = web.ServerRunner(server)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
