@@ -23,7 +23,7 @@ class SimLogins:
         self.channel = Channel(life, self.read_all)
         host.hub.listen(self._on_signal)
 
-    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: ASYNC109, FBT001
+    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
         """See the port."""
         del timeout
 
@@ -104,7 +104,7 @@ class SimAccounts:
         """See the port."""
         return await self._life.look(lambda: self._host.accounts.get(name))
 
-    async def create(self, name: str, *, timeout: float) -> Account:  # noqa: ASYNC109
+    async def create(self, name: str, *, timeout: float) -> Account:
         """See the port."""
         del timeout
 

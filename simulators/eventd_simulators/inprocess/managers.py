@@ -46,7 +46,7 @@ class SimManager:
         await feed.channel.flush()
         return state
 
-    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:  # noqa: ASYNC109
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
         """See the port."""
         feed = self._connected()
         number = 0
@@ -68,7 +68,7 @@ class SimManager:
         finally:
             feed.give_up(number)
 
-    async def reload(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def reload(self, *, timeout: float) -> None:
         """See the port."""
         feed = self._connected()
         try:
@@ -143,7 +143,7 @@ class SimUserManagers:
         self._wanted: dict[str, None] = {}
         host.hub.listen(self._on_signal)
 
-    async def connect(self, account: Account, *, timeout: float) -> Manager:  # noqa: ASYNC109
+    async def connect(self, account: Account, *, timeout: float) -> Manager:
         """See the port."""
         name = account.name
         try:

@@ -128,7 +128,7 @@ class SimLock:
         """See the port."""
         return self._contended
 
-    async def acquire(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def acquire(self, *, timeout: float) -> None:
         """See the port."""
         await self._life.look(lambda: None)
         deadline = self._life.clock.time() + timeout

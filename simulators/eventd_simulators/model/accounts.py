@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from eventd.core.facts import Account
 from eventd_simulators.model.signals import AccountChanged, Hub
@@ -13,6 +13,28 @@ if TYPE_CHECKING:
 FIRST_UID = 1001
 FIRST_SUBORDINATE = 165_536
 SUBORDINATES = 65_536
+
+
+class AccountDatabase(Protocol):
+    """What the model asks of the accounts."""
+
+    def __iter__(self) -> Iterator[Account]: ...
+
+    def get(self, name: str) -> Account | None:
+        """Return an account."""
+        ...
+
+    def by_uid(self, uid: int) -> Account | None:
+        """Return the account with a uid."""
+        ...
+
+    def add(self, name: str, *, shell: str = ...) -> Account:
+        """Add a regular account (it must not exist) with the next free ids."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Userdel."""
+        ...
 
 
 class AccountTable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from eventd.core.facts import Account, ActiveState
-from eventd_simulators.model.accounts import AccountTable
+from eventd_simulators.model.accounts import AccountDatabase, AccountTable
 from eventd_simulators.model.behaviours import Behaviours
 from eventd_simulators.model.files import FileTree, MemoryTree
 from eventd_simulators.model.logind import Logind
@@ -71,7 +71,9 @@ class HostModel:
         tree: FileTree | None = None,
         flags: LingerFlags | None = None,
         folders: Folders | None = None,
+        accounts: AccountDatabase | None = None,
         online: bool = True,
+        boots: int = 0,
     ) -> None:
         self.clock = clock
         self.hub = hub or Hub()
@@ -84,14 +86,17 @@ class HostModel:
                 raise TypeError(msg)
             flags = MemoryFlags(self.tree, self.folders.linger)
         self.flags = flags
-        self.accounts = AccountTable(self.hub)
+        self.accounts: AccountDatabase = accounts or AccountTable(self.hub)
         self.logind = Logind(self)
         self.managers: dict[str, Manager] = {}
         self.slow_manager: Callable[[], float] = lambda: 0.0
         """Asked at each start of a user's manager: seconds that it takes longer."""
-        self.boots = 0
+        self.prepare_bus: Callable[[Account, Callable[[], object]], object] = lambda _account, done: done()
+        """Called when the bus of a user has to listen; `done` when it does."""
+        self.boots = boots
+        """How often it was switched on: invocation ids differ from boot to boot."""
         self.up = False
-        self.system_units = SystemUnits(self.tree, online=online)
+        self.system_units = SystemUnits(self.tree, self.folders, online=online)
         self.system = self._new_system()
 
     def _new_system(self) -> Manager:
@@ -219,6 +224,11 @@ class UserManagerService(Service):
             self.after(behaviour.start + self._host.slow_manager(), lambda: self._basic(account))
 
     def _basic(self, account: Account) -> None:
+        self._host.prepare_bus(account, lambda: self._listening(account))
+
+    def _listening(self, account: Account) -> None:
+        if self.active is not ActiveState.ACTIVATING:
+            return
         manager = self._host.open_manager(account)
         self._host.hub.send(BusUp(account.name))
         manager.boot()

@@ -27,9 +27,33 @@ NETWORK_WAIT = 90.0
 class Folders:
     """Where eventd's files are, as on a real host."""
 
-    quadlets: str = "/etc/containers/systemd/users"
-    units: str = "/etc/eventd/units"
-    linger: str = "/var/lib/systemd/linger"
+    root: str = ""
+    """The folder that stands for `/`, in front of each of the others."""
+
+    @property
+    def quadlets(self) -> str:
+        """Quadlet files, as `<quadlets>/<uid>`."""
+        return f"{self.root}/etc/containers/systemd/users"
+
+    @property
+    def units(self) -> str:
+        """Companion units, as `<units>/<uid>`."""
+        return f"{self.root}/etc/eventd/units"
+
+    @property
+    def linger(self) -> str:
+        """The flag files."""
+        return f"{self.root}/var/lib/systemd/linger"
+
+    @property
+    def user_units(self) -> str:
+        """Unit files of the administrator for all users."""
+        return f"{self.root}/etc/systemd/user"
+
+    @property
+    def system_units(self) -> str:
+        """Unit files of the administrator for the system."""
+        return f"{self.root}/etc/systemd/system"
 
 
 class UserUnits:
@@ -49,7 +73,7 @@ class UserUnits:
         for folder, fragments, state in (
             (companions, f"{runtime}/generator.early", "generated"),
             (f"{home}/.config/systemd/user", f"{home}/.config/systemd/user", "disabled"),
-            ("/etc/systemd/user", "/etc/systemd/user", "disabled"),
+            (self._folders.user_units, self._folders.user_units, "disabled"),
         ):
             for name in self._tree.names(folder):
                 if "/" not in name and name.endswith(UNIT_SUFFIXES) and name not in found:
@@ -110,7 +134,7 @@ class UserUnits:
         home, uid = self._account.home, self._account.uid
         folders = {
             f"{home}/.config/systemd/user": f"{home}/.config/systemd/user",
-            "/etc/systemd/user": "/etc/systemd/user",
+            self._folders.user_units: self._folders.user_units,
             f"{self._folders.units}/{uid}": f"/run/user/{uid}/systemd/generator.early",
         }
         found: dict[str, str] = {}
@@ -166,8 +190,9 @@ STATIC_USER_UNITS = (
 class SystemUnits:
     """The system manager's units: what eventd looks at, and whatever a test adds."""
 
-    def __init__(self, tree: FileTree, *, online: bool) -> None:
+    def __init__(self, tree: FileTree, folders: Folders, *, online: bool) -> None:
         self._tree = tree
+        self._folder = folders.system_units
         self.more: dict[str, Definition] = {}
         wants = ("systemd-logind.service", "dbus.service", *(("network-online.target",) if online else ()))
         self._fixed = {
@@ -187,7 +212,7 @@ class SystemUnits:
     def read(self) -> Mapping[str, Definition]:
         """Return the fixed set, what was added, and the files in /etc/systemd/system."""
         found = {**self._fixed, **self.more}
-        folder = "/etc/systemd/system"
+        folder = self._folder
         for name in self._tree.names(folder):
             content = self._tree.read(f"{folder}/{name}")
             if "/" not in name and content is not None and name.endswith(UNIT_SUFFIXES):
