@@ -66,7 +66,7 @@ class HookTable(_Table):
 class WebhookTable(_Table):
     """The whole file."""
 
-    hooks: Annotated[tuple[HookTable, ...], Field(min_length=1)]
+    hooks: tuple[HookTable, ...]
     daemon: str = "/run/eventd/webhook.sock"
     """The daemon's socket for pushes."""
     daemon_timeout: Annotated[float, Field(gt=0, le=60)] = 8.0
@@ -123,6 +123,8 @@ def build(data: dict[str, Any], path: str, *, credentials: str | None) -> Settin
         # Without pydantic's `input`: somebody may have pasted the secret itself.
         rows = [f"{path}: {_key(row['loc'])}: {row['msg']}" for row in error.errors(include_input=False)]
         raise _bad("\n".join(rows)) from None
+    if not table.hooks:
+        raise _bad(f"{path}: hooks: there is none; write [[hooks]]")
     hooks: dict[str, Hook] = {}
     for index, hook_table in enumerate(table.hooks):
         hook = Hook(hook_table, _read_secret(hook_table, path, credentials))

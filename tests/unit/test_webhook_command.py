@@ -32,10 +32,15 @@ def configure(folder: Path) -> str:
     (folder / "secret").write_bytes(SECRET)
     (folder / "secret").chmod(0o600)
     path = folder / "webhook.toml"
-    path.write_text(
-        f'daemon = "{folder}/daemon.sock"\n[[hooks]]\nname = "host"\nforge = "github"\nsecret_file = "{folder}/secret"\n'
-    )
+    lines = ["[[hooks]]", 'name = "host"', 'forge = "github"', f'secret_file = "{folder}/secret"']
+    path.write_text("\n".join([f'daemon = "{folder}/daemon.sock"', *lines, ""]))
     return str(path)
+
+
+def change(path: str, old: str, new: str) -> None:
+    """Edit the configuration."""
+    file = Path(path)
+    file.write_text(file.read_text().replace(old, new))
 
 
 async def start(*argv: str, pass_fds: tuple[int, ...] = (), **environment: str) -> Process:
@@ -69,7 +74,7 @@ async def send(port: int, body: bytes) -> int:
 
 
 async def test_socket_activation_and_a_clean_end(tmp_path: Path) -> None:
-    """It serves on systemd's socket; SIGTERM lets the request under way end, remembers it, and exits with 0."""
+    """It serves on systemd's socket; SIGTERM lets the request under way end, and the exit status is 0."""
     daemon = Daemon(tmp_path / "daemon.sock")
     await daemon.start()
     daemon.gate.clear()
@@ -95,7 +100,7 @@ async def test_socket_activation_and_a_clean_end(tmp_path: Path) -> None:
             await daemon.stop()
 
 
-async def outcome(*arguments: str, **environment: str) -> tuple[int | None, str]:
+async def outcome(*arguments: str, **environment: Any) -> tuple[int | None, str]:
     """Run the listener to its end; return its status and what it said."""
     process = await start("-m", "eventd.webhook", *arguments, **environment)
     _, said = await asyncio.wait_for(process.communicate(), 10)
@@ -106,7 +111,7 @@ async def test_check_reads_configuration_and_secrets(tmp_path: Path) -> None:
     """`--check` is 0 for a good configuration and 2, with the key, for a bad one."""
     path = configure(tmp_path)
     assert await outcome("--check", "--config", path) == (0, "")
-    Path(path).write_text(Path(path).read_text() + "brnach = 1\n")
+    change(path, "[[hooks]]", "[[hooks]]\nbrnach = 1")
     status, said = await outcome("--check", "--config", path)
     assert (status, said) == (2, f"eventd-webhook: {path}: hooks[0].brnach: Extra inputs are not permitted\n")
 
@@ -132,9 +137,9 @@ async def test_an_address_that_cannot_be_bound(tmp_path: Path) -> None:
 
 
 async def test_a_bad_signing_token_is_refused_at_the_start(tmp_path: Path) -> None:
-    """A whsec_ token that is not base64 is a mistake of the configuration, not a failure of every delivery."""
+    """A whsec_ token that is not base64 is a mistake to tell at once, not a failure of every delivery."""
     path = configure(tmp_path)
-    Path(path).write_text(Path(path).read_text().replace("github", "gitlab"))
+    change(path, "github", "gitlab")
     (tmp_path / "secret").write_bytes(b"whsec_!!!")
     status, said = await outcome("--check", "--config", path)
     assert (status, "whsec_ and base64" in said) == (2, True)
