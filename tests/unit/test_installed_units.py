@@ -1,4 +1,5 @@
-"""What is installed under systemd/: every dependency has its reason, nothing waits on time, the generator does its job.
+"""What is installed under systemd/: every dependency has its reason, nothing waits on time, the generator
+does its job.
 
 `systemd-analyze verify` and the units at work are in tests/host.
 """
@@ -27,7 +28,9 @@ _ORDERING = re.compile(
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)
 def test_every_dependency_has_its_reason_above_it(path: Path):
-    """Each After=, Wants=, Requires=, Condition…= and WantedBy= line follows a comment, and names one thing."""
+    """Each After=, Wants=, Requires=, Condition…= and WantedBy= line follows a comment, and names one
+    thing.
+    """
     lines = path.read_text().splitlines()
     found = [(lines[i - 1], line) for i, line in enumerate(lines) if _ORDERING.match(line)]
     assert found
@@ -62,7 +65,9 @@ def test_the_listener_for_the_network_has_no_privileges():
 
 
 def test_the_groups_and_folders_are_those_of_the_settings():
-    """The accounts of sysusers.d, the folders of tmpfiles.d and the sockets' groups are what the daemon expects."""
+    """The accounts of sysusers.d, the folders of tmpfiles.d and the sockets' groups are what the daemon
+    expects.
+    """
     settings = Settings.model_validate({"repository": {"url": "/srv/x.git"}})
     sysusers = (ROOT / "usr/lib/sysusers.d/eventd.conf").read_text()
     named = {line.split()[1] for line in sysusers.splitlines() if not line.startswith("#")}
@@ -173,7 +178,9 @@ def test_templates_are_copied_and_not_enabled(generated: Generated):
 
 
 def test_what_is_no_unit_is_left_alone(generated: Generated):
-    """Temporary files, other files, nested folders and symlinks are not handed to systemd; a symlink is told."""
+    """Temporary files, other files, nested folders and symlinks are not handed to systemd; a symlink is
+    told.
+    """
     (generated.units / ".eventd-tmp-1.service").write_text("")
     (generated.units / "notes.txt").write_text("")
     (generated.units / "data").mkdir()
