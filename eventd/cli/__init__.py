@@ -7,6 +7,6 @@ about the host: it shows what the daemon says (`eventd.client`), or what `eventd
 
 from __future__ import annotations
 
-from eventd.cli.main import main
+from eventd.cli.entry import main
 
 __all__ = ["main"]

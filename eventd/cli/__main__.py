@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from eventd.cli.main import main
+from eventd.cli.entry import main
 
 sys.exit(main())

@@ -172,7 +172,7 @@ def user_namespaces(it: Subject) -> Check:
 
 
 def storage(it: Subject) -> Check:
-    """There is overlayfs, by the kernel or by fuse; without either, each container is a full copy of its image."""
+    """There is overlayfs, by the kernel or by fuse; without, images are copied whole."""
     release = (it.probe.read("/proc/sys/kernel/osrelease") or "").strip()
     if (_numbers(release) or (0, 0)) >= OVERLAY:
         return _good("overlay storage", f"kernel {release} mounts overlayfs for rootless users")

@@ -1,7 +1,8 @@
 """What `eventctl doctor` may look at: files, commands and accounts of this host.
 
-`Probe` is the port, `HostProbe` the real one; the checks (`eventd.cli.doctor`) see nothing else, so that tests
-can hand them any host.
+`Probe` is the port, `HostProbe` the real one; the checks (`eventd.cli.doctor`) see nothing else, so that
+tests can hand them any host.
+
 Only reads. A command has a deadline and its failure is an answer (None), since a broken tool is a finding.
 """
 
