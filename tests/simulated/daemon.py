@@ -1,0 +1,185 @@
+"""The daemon on the simulated host: the real engine, handlers and policies over the in-process ports.
+
+A `Story` is one world with one daemon in it that can be killed and started again; everything on virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from eventd.core.assemble import HostRules, assemble
+from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.facts import ActiveState, UnitState
+from eventd.core.layout import Layout
+from eventd.core.report import RunReport, Standing
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.engine import Engine, Parts
+from eventd.runtime.queue import Ticket
+from eventd_handlers import HANDLERS
+from eventd_policies.ownership import Ownership
+from eventd_policies.protected import Rules, protected
+from eventd_simulators.faults import Faults
+from eventd_simulators.inprocess import SimHost, World
+from eventd_simulators.model.manager import Manager
+
+QUIET = 2000.0
+"""Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
+CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
+
+
+def container(name: str, image: str = "web", more: str = "") -> dict[str, str | bytes]:
+    """Return the files of a workload with one container."""
+    text = CONTAINER.format(name=name, image=f"localhost/{image}:1", more=more)
+    return {f"workloads/{name}/{name}.container": text}
+
+
+class Story:
+    """One world and its daemon."""
+
+    def __init__(self, faults: Faults | None = None, *, online: bool = True) -> None:
+        self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
+        self.layout = Layout()
+        self.lives: list[SimHost] = []
+        self.events: list[Event] = []
+        self._task: asyncio.Task[None] | None = None
+        self.dispatcher: Dispatcher
+        self.engine: Engine
+        self.world.model.boot()
+
+    @property
+    def host(self) -> SimHost:
+        """The ports of the life that is on."""
+        return self.lives[-1]
+
+    async def start(self) -> None:
+        """Start the daemon; returns when it serves, or has died."""
+        loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher(wall=loop.time)
+        self.dispatcher.listen(self.events.append)
+        host = SimHost(self.world, self.dispatcher.emit)
+        self.lives.append(host)
+        chance = random.Random(len(self.lives))
+        layout = self.layout
+        self.engine = Engine(
+            host.ports,
+            self.dispatcher,
+            Parts(
+                layout=layout,
+                owner_uid=0,
+                handlers=HANDLERS,
+                policies=(protected(Rules()), Ownership(layout)),
+                assemble=_assemble,
+                wall=loop.time,
+                jitter=chance.random,
+            ),
+        )
+        serving = loop.create_future()
+
+        async def live() -> None:
+            try:
+                await host.start()
+                await self.engine.start()
+                if not serving.done():
+                    serving.set_result(None)
+                await self.engine.serve()
+            finally:
+                if not serving.done():
+                    serving.set_result(None)
+
+        task = loop.create_task(live(), name=f"life {len(self.lives)}")
+        self._task = task
+        host.life.on_crash = lambda: loop.call_soon(task.cancel) and None
+        await serving
+
+    async def until_dead(self) -> None:
+        """Wait for the crash that was asked for, then for its end."""
+        assert self._task is not None
+        await asyncio.wait([self._task])
+        self._look_at(self._task)
+
+    @property
+    def dead(self) -> bool:
+        """Whether the daemon's life is over."""
+        return self._task is None or self._task.done()
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and not self.host.life.dead:
+            raise AssertionError("the daemon ended by itself") from task.exception()
+
+    async def kill(self) -> None:
+        """Kill -9."""
+        self.host.kill()
+        await self.until_dead()
+
+    def push(self, files: Mapping[str, str | bytes]) -> str:
+        """Push exactly these files, and tell the daemon."""
+        commit = self.world.remote.push(files)
+        self.host.pushed()
+        return commit
+
+    async def quiet(self, seconds: float = QUIET) -> None:
+        """Let virtual time pass; a daemon that ended by itself is an error."""
+        await asyncio.sleep(seconds)
+        if self._task is not None and self._task.done():
+            self._look_at(self._task)
+
+    async def sync(self) -> RunReport | None:
+        """`eventctl sync --wait`."""
+        ticket = Ticket()
+        event = self.dispatcher.emit(Origin.REQUEST, EventKind.SYNC, "sync")
+        self.engine.fetcher.sync(event, ticket)
+        await ticket.done.wait()
+        return ticket.report
+
+    def standing(self, name: str) -> Standing:
+        """Where a workload stands."""
+        return self.engine.reconciler.standings[name]
+
+    def manager(self, name: str) -> Manager:
+        """The model's manager of a user."""
+        return self.world.model.managers[name]
+
+    def unit(self, name: str, unit: str = "") -> UnitState:
+        """A unit as it really is; by default the workload's own container."""
+        return self.manager(name).peek(unit or f"{name}.service")
+
+    async def wanted(self) -> Desired:
+        """What the head of the remote wants."""
+        return await _assemble(self.world.remote.tree(self.world.remote.head))
+
+    async def assert_as_wanted(self) -> None:
+        """The world is what the head says, file for file and unit for unit."""
+        model, desired = self.world.model, await self.wanted()
+        assert not desired.refused
+        for name, workload in desired.workloads.items():
+            account = model.accounts.get(name)
+            assert account is not None, f"no account {name}"
+            assert model.logind.is_lingering(name), f"{name} does not linger"
+            assert name in model.managers, f"the manager of {name} is not up"
+            expected = {self.layout.path(file, account.uid): file.content for file in workload.files}
+            folders = self.layout.folders(account.uid)
+            found = {p: e.content for f in folders for p, e in self.world.tree.below(f)}
+            assert found == expected, f"files of {name}"
+            for unit in workload.units:
+                state = self.unit(name, unit.name)
+                assert not state.needs_reload, f"{unit.name} is loaded as it was"
+                if unit.role is UnitRole.RUNNING:
+                    assert state.active is ActiveState.ACTIVE, f"{unit.name}: {state}"
+
+    async def assert_converged(self) -> None:
+        """As wanted, and nothing more is done: not by itself, and not by a sync."""
+        await self.assert_as_wanted()
+        before = [call for call in self.host.life.calls if call not in ("store", "fetch")]
+        report = await self.sync()
+        await self.quiet(100)
+        after = [call for call in self.host.life.calls if call not in ("store", "fetch")]
+        assert after == before
+        assert report is not None
+        assert str(report.result) == "ok", report
+
+
+async def _assemble(tree: Tree) -> Desired:
+    return assemble(tree, HostRules("simhost", options=WorkloadOptions()))

@@ -1,0 +1,192 @@
+"""Scope: whole stories of the daemon on the simulated host, without faults: what an operator would see."""
+
+from __future__ import annotations
+
+import asyncio
+
+from eventd.core.facts import ActiveState
+from eventd.core.report import WorkloadState
+from eventd_simulators.virtual_time import virtual
+from tests.simulated.daemon import Story, container
+
+
+async def started(*names: str) -> Story:
+    """A converged host with these workloads."""
+    story = Story()
+    await story.start()
+    files: dict[str, str | bytes] = {}
+    for name in names:
+        files |= container(name)
+    story.push(files)
+    await story.quiet()
+    await story.assert_as_wanted()
+    return story
+
+
+@virtual()
+async def test_a_push_becomes_running_containers() -> None:
+    """From nothing: account, lingering, manager, files, running unit; and then nothing more to do."""
+    story = await started("web", "db")
+    await story.assert_converged()
+
+
+@virtual()
+async def test_what_the_starting_manager_started_is_not_restarted() -> None:
+    """A new workload's unit has one invocation: the manager's own start of default.target is joined."""
+    story = await started("web")
+    assert story.unit("web").invocation == story.manager("web").units["web.service"].invocation
+    jobs = [call for call in story.host.life.calls if "web.service" in call]
+    assert not [call for call in jobs if call.startswith("RestartUnit")]
+
+
+@virtual()
+async def test_a_change_restarts_only_what_changed() -> None:
+    """One of two workloads changes: only its unit has a new invocation."""
+    story = await started("web", "db")
+    web, db = story.unit("web").invocation, story.unit("db").invocation
+    story.push({**container("web", more="Environment=A=2"), **container("db")})
+    await story.quiet()
+    await story.assert_converged()
+    assert story.unit("web").invocation != web
+    assert story.unit("db").invocation == db
+
+
+@virtual()
+async def test_removal_stops_and_keeps_the_account() -> None:
+    """A workload that leaves the repository: its files and manager go, its account stays."""
+    story = await started("web", "db")
+    story.push(container("db"))
+    await story.quiet()
+    account = story.world.model.accounts.get("web")
+    assert account is not None
+    assert not story.world.model.logind.is_lingering("web")
+    assert "web" not in story.world.model.managers
+    assert not list(story.world.tree.below(f"/etc/containers/systemd/users/{account.uid}"))
+    await story.assert_as_wanted()
+
+
+@virtual()
+async def test_a_unit_stopped_by_hand_is_started_at_once() -> None:
+    """Nobody pushes anything; the signal is enough, and no timer is needed."""
+    story = await started("web")
+    story.manager("web").stop("web.service")
+    await asyncio.sleep(2)
+    assert story.unit("web").active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_file_deleted_by_hand_comes_back() -> None:
+    """Inotify triggers the repair."""
+    story = await started("web")
+    path = f"/etc/containers/systemd/users/{story.world.model.accounts.get('web').uid}/web.container"  # type: ignore[union-attr]
+    story.world.tree.remove(path)
+    await asyncio.sleep(5)
+    await story.assert_as_wanted()
+
+
+@virtual()
+async def test_a_missing_image_fails_its_workload_alone() -> None:
+    """One image cannot be pulled: that workload has failed, with the journal's lines; the other one runs."""
+    story = Story()
+    await story.start()
+    story.push({**container("bad", "missing"), **container("web")})
+    await story.quiet(60)
+    assert story.unit("web").active is ActiveState.ACTIVE
+    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.standing("bad").state is WorkloadState.FAILED
+    assert any("manifest unknown" in line for line in story.standing("bad").log)
+    report = await story.sync()
+    assert report is not None
+    assert str(report.result) == "failed"
+
+
+@virtual()
+async def test_a_crash_loop_ends_at_systemds_limit() -> None:
+    """With Restart=always a bad unit is started a bounded number of times, then reported."""
+    story = Story()
+    await story.start()
+    story.push(container("loop", "crash", more="[Service]\nRestart=always"))
+    await story.quiet(600)
+    starts = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
+    await story.quiet(6000)
+    more = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
+    assert story.standing("loop").state is WorkloadState.FAILED
+    assert more <= starts + 5 * 12, f"{starts} restarts in the first ten minutes, then {more - starts}"
+
+
+@virtual()
+async def test_a_reboot_converges_without_a_push() -> None:
+    """After a reboot the daemon finds everything up or brings it up, with no push and no network."""
+    story = await started("web", "db")
+    await story.kill()
+    story.world.model.reboot()
+    story.world.remote.down = True
+    await story.start()
+    await story.quiet(120)
+    await story.assert_as_wanted()
+
+
+@virtual()
+async def test_a_file_in_the_home_that_shadows_ours_is_reported() -> None:
+    """The same unit in the user's own folder: a violation, named, and never touched."""
+    story = await started("web")
+    home = "/home/web/.config/containers/systemd/web.container"
+    story.world.tree.put(home, "[Container]\nImage=evil\n", uid=1001)
+    story.manager("web").reload()
+    await story.quiet(60)
+    assert story.standing("web").state is WorkloadState.FAILED
+    assert story.standing("web").reason == "shadowed"
+    assert story.world.tree.entry(home) is not None
+
+
+@virtual()
+async def test_reexec_and_a_restarted_bus_are_survived() -> None:
+    """Facts are read again; nothing is restarted because of it."""
+    story = await started("web")
+    invocation = story.unit("web").invocation
+    story.manager("web").reexecute()
+    await story.quiet(60)
+    story.world.model.restart_bus("web")
+    await story.quiet(60)
+    story.manager("web").stop("web.service")
+    await story.quiet(60)
+    assert story.unit("web").active is ActiveState.ACTIVE
+    assert story.unit("web").invocation != invocation
+    await story.assert_converged()
+
+
+@virtual()
+async def test_two_syncs_at_once_are_one_run() -> None:
+    """They get the same report."""
+    story = await started("web")
+    first, second = await asyncio.gather(story.sync(), story.sync())
+    assert first is not None
+    assert second is not None
+    assert first.id == second.id
+
+
+@virtual()
+async def test_a_new_revision_cuts_a_wait_for_health_short() -> None:
+    """While an unhealthy revision is being waited for, its fix is pushed and applied at once."""
+    story = Story()
+    await story.start()
+    story.push(container("web", "unhealthy", more="Notify=healthy\nHealthCmd=true"))
+    await asyncio.sleep(10)
+    assert story.unit("web").active is ActiveState.ACTIVATING
+    story.push(container("web"))
+    await asyncio.sleep(20)
+    await story.assert_as_wanted()
+
+
+@virtual()
+async def test_no_run_starts_while_the_host_goes_down() -> None:
+    """PrepareForShutdown holds everything back; a shutdown that is called off lets it go on."""
+    story = await started("web")
+    story.world.model.logind.prepare_for_shutdown(active=True)
+    await asyncio.sleep(1)
+    story.manager("web").stop("web.service")
+    await story.quiet(60)
+    assert story.unit("web").active is ActiveState.INACTIVE
+    story.world.model.logind.prepare_for_shutdown(active=False)
+    await story.quiet(60)
+    assert story.unit("web").active is ActiveState.ACTIVE
