@@ -1,4 +1,4 @@
-"""Scope: eventd.client against a real HTTP server on a real unix socket, and against sockets that misbehave."""
+"""Scope: eventd.client against a real HTTP server on a unix socket, and against sockets that misbehave."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_permission_denied_names_the_group(tmp_path: Path) -> None:
     with FakeDaemon(path):
         Path(path).chmod(0o600)
         caught: list[EventdError] = []
-        os.chmod(tmp_path, 0o700)
+        tmp_path.chmod(0o700)
         os.seteuid(65534)
         try:
             Client(path).get(at("status"))
