@@ -20,8 +20,6 @@ Facts on which everything above relies:
 - A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
 """
 
-# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
-
 from __future__ import annotations
 
 import asyncio
@@ -458,6 +456,7 @@ def system_bus_address() -> str:
 __all__ = [
     "CALL_TIMEOUT",
     "DBUS",
+    "DBUS_PATH",
     "LIBRARY",
     "PROPERTIES",
     "Apply",

@@ -3,14 +3,12 @@
 `eventd.sources.logind` keeps the facts.
 """
 
-# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
-
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventd.adapters.dbus import CALL_TIMEOUT, PROPERTIES
+from eventd.adapters.dbus import CALL_TIMEOUT, DBUS, DBUS_PATH, PROPERTIES
 from eventd.core.errors import EventdError
 
 if TYPE_CHECKING:
@@ -50,6 +48,10 @@ class Logind:
         """Ask for logind's signals and follow the owner of its name."""
         await self._bus.track(LOGIND, changed)
         await self._bus.add_match(MATCH)
+
+    async def activate(self, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Have the bus start logind, if it does not run (StartServiceByName)."""
+        await self._bus.call(DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [LOGIND, 0], timeout=timeout)
 
     async def sessions(self) -> list[Session]:
         """Return all sessions with their classes.

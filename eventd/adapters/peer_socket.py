@@ -136,7 +136,8 @@ class PeerSocket(socket.socket):
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
         """Tell a full buffer as "0 bytes sent".
 
-        Both libraries take EAGAIN for the end of the connection, and 0 for a reason to wait until it is writable.
+        Both libraries take EAGAIN for the end of the connection, and 0 for a reason to wait until it is
+        writable.
         """
         try:
             return super().send(data, flags)

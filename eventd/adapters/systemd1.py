@@ -5,8 +5,6 @@ the port
 `core.ports.Manager`. It keeps no facts: `eventd.sources.manager_feed` does, from the same connection.
 """
 
-# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
-
 from __future__ import annotations
 
 import asyncio

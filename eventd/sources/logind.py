@@ -24,7 +24,7 @@ from anyio import TASK_STATUS_IGNORED
 from eventd.adapters.dbus import Bus, system_bus_address
 from eventd.adapters.inotify import NAMES, SELF
 from eventd.adapters.logind import LOGIND, MANAGER, PERSONAL, Logind
-from eventd.core.errors import DisconnectedError
+from eventd.core.errors import DisconnectedError, EventdError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from eventd.adapters.dbus import Signal
     from eventd.adapters.inotify import Change, Inotify, Subscription
-    from eventd.core.errors import EventdError
     from eventd.core.events import Emit
     from eventd.core.facts import Account
 
@@ -79,7 +78,7 @@ class LogindSource:
             await first.wait()
             task_status.started()
 
-    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001, ASYNC109
+    async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
         """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
         if self._logind is None:
             raise DisconnectedError("there is no connection to logind at the moment")
@@ -144,17 +143,32 @@ class _Session:
         bus.on(LOGIND, MANAGER, "UserRemoved", lambda s: source.say(EventKind.USER_REMOVED, str(s.body[0])))
         bus.on(LOGIND, MANAGER, "PrepareForShutdown", lambda s: source.shutting_down(start=bool(s.body[0])))
         await self._logind.attach(self._owner_changed)
+        if not bus.owner(LOGIND):
+            await self._activate()
         while True:
             self._wake.clear()
             bus.raise_if_closed()
             owner = bus.owner(LOGIND)
-            # logind is bus-activated: if it is not there, our first call has it started.
-            try:
-                await self._catch_up(ready)
-            except DisconnectedError:
-                if bus.closed is not None or bus.owner(LOGIND) == owner:
-                    raise
+            if owner:
+                try:
+                    await self._catch_up(ready)
+                except DisconnectedError:
+                    # The connection is lost, or logind left in the middle and will be back.
+                    if bus.closed is not None or bus.owner(LOGIND) == owner:
+                        raise
             await self._wake.wait()
+
+    async def _activate(self) -> None:
+        """Ask for logind once; if that does not help, NameOwnerChanged will tell when it is there.
+
+        It does not help after a restart of the system's dbus-daemon: logind (257) runs on without a bus
+        until it is restarted, and its unit is active all the time.
+        """
+        try:
+            await self._logind.activate()
+        except EventdError as error:
+            self._bus.raise_if_closed()
+            _log.warning("logind cannot be started through the bus, waiting for it: %s", error)
 
     async def _catch_up(self, ready: Callable[[], None]) -> None:
         if not self._read:
@@ -189,10 +203,12 @@ class _Session:
         return changed
 
     def _owner_changed(self, owner: str) -> None:
-        self._read = False
-        if not owner:
+        if self._read:
+            self._source.connected(None)
             self._source.say(EventKind.GAP, "logind")
-        self._wake.set()
+        self._read = False
+        if owner:
+            self._wake.set()
 
 
 class _Lingering:

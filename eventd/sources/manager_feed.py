@@ -78,7 +78,7 @@ class ManagerFeed:
                     # name.
                     if self._bus.closed is not None or self._bus.owner(SYSTEMD) == owner:
                         raise
-            await self._wake.wait()
+            await self._wake.wait()  # without an owner: for NameOwnerChanged, or the end
 
     def watch(self, units: frozenset[str]) -> None:
         """Set the units that are kept in full, and have the new ones read."""
@@ -138,12 +138,14 @@ class ManagerFeed:
             self._wake.set()
 
     def _owner_changed(self, owner: str) -> None:
-        self._reloading = False
-        self._subscribed = self._read = False
-        if not owner:
-            self._table.say(EventKind.GAP, SYSTEMD)
+        # From one owner to the next without "" in between: daemon-reexec. The new one remembers its subscribers,
+        # but what it did before it was on the bus again it has told nobody.
+        if self._subscribed:
+            self._table.say(EventKind.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
             self._gone()
-        self._wake.set()
+        self._reloading = self._subscribed = self._read = False
+        if owner:
+            self._wake.set()
 
     def _properties_changed(self, signal: Signal) -> None:
         name = unit_name(signal.path)

@@ -4,8 +4,6 @@ Emits UNIT facts with scope "" (all loaded units; those of `watch` in full) and 
 something may have been missed. `core.facts` takes them from there. Decides nothing.
 """
 
-# ruff: noqa: ASYNC109  a D-Bus call's deadline is part of the port: it ends as DeadlineError, naming the call
-
 from __future__ import annotations
 
 import logging

@@ -114,12 +114,21 @@ class UnitTable:
     def listed(self, rows: Iterable[ListedUnit], *, complete: bool) -> None:
         """Take in rows of ListUnits; with `complete`, what is not among them is gone."""
         present = set()
+        facts: list[tuple[FactKey, FactValue]] = []
         for row in rows:
             present.add(row.name)
-            state = self._states.get(row.name, UnitState(row.name))
-            self._set(replace(state, load=row.load, active=row.active, sub=row.sub, job=row.job))
+            before = self._states.get(row.name, UnitState(row.name))
+            state = replace(before, load=row.load, active=row.active, sub=row.sub, job=row.job)
+            if self._states.get(row.name) != state:
+                self._states[row.name] = state
+                facts.append((FactKey(FactKind.UNIT, row.name, self.scope), state))
         if complete:
-            self._forget(self._states.keys() - present - self._watched, EventKind.UNIT_REMOVED)
+            for name in sorted(self._states.keys() - present - self._watched):
+                del self._states[name]
+                facts.append((FactKey(FactKind.UNIT, name, self.scope), None))
+        if facts:
+            # One event for all: a host has hundreds of units, and they did not change just now.
+            self.say(EventKind.READ, "units", attributes={"units": len(facts)}, facts=facts)
 
     def removed(self, name: str) -> None:
         """Take in UnitRemoved: systemd forgot an inactive unit that nothing refers to.

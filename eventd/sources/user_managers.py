@@ -13,8 +13,6 @@ bus cannot be used (MANAGER `unreachable`), they stay as they were last known an
 the bus is back.
 """
 
-# ruff: noqa: ASYNC109  deadlines are part of the port
-
 from __future__ import annotations
 
 import asyncio

@@ -97,7 +97,9 @@ class FakeManager(Peer):
             case "LoadUnit":
                 return Message.new_method_return(call, "o", [unit_path(self.aliases.get(body[0], body[0]))])
             case "GetAll":
-                return Message.new_method_return(call, "a{sv}", [self._all(unit_name(call.path or ""), body[0])])
+                return Message.new_method_return(
+                    call, "a{sv}", [self._all(unit_name(call.path or ""), body[0])]
+                )
             case "StartUnit" | "StopUnit" | "RestartUnit":
                 self.next_job += 1
                 if body[0] in self.before_reply:

@@ -60,7 +60,14 @@ class Peer:
         self.bus.send(message).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
 
     def signal(
-        self, path: str, interface: str, member: str, signature: str, body: list[Any], *, to: str | None = None
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: list[Any],
+        *,
+        to: str | None = None,
     ) -> None:
         """Send a signal, to all who match it or to one connection."""
         message = Message.new_signal(path, interface, member, signature, body)
