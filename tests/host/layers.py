@@ -33,8 +33,11 @@ _INSTALL: Final = """
 /opt/eventd/bin/pip install --quiet --no-index --no-deps /opt/install/*.whl
 if [ -d /opt/install/systemd ]; then
     cp --recursive --no-preserve=ownership /opt/install/systemd/. /
-    systemd-sysusers
-    systemd-tmpfiles --create --prefix=/etc --prefix=/var --prefix=/srv
+    cd /opt/install/systemd/usr/lib
+    [ ! -d sysusers.d ] || systemd-sysusers sysusers.d/*.conf
+    # What is below /run is made at every boot.
+    [ ! -d tmpfiles.d ] || systemd-tmpfiles --create --exclude-prefix=/run $PWD/tmpfiles.d/*.conf
+    cd /
 fi
 rm -r /opt/install
 /usr/lib/systemd/systemd-update-done   # or the first boot would do it again

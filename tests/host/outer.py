@@ -156,6 +156,7 @@ def prune(kind: str, keep: Path, *, newest: int) -> None:
         with _use_lock(path).open("w") as file, contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
+            _use_lock(path).unlink()
 
 
 def _use_lock(folder: Path) -> Path:

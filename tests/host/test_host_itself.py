@@ -103,6 +103,11 @@ def test_a_rootless_quadlet_of_a_new_user_runs(machine: Machine) -> None:
     machine.run(["systemctl", "start", "network-online.target"])
     machine.write(f"/etc/containers/systemd/users/{uid}/app.container", QUADLET)
     machine.run(["loginctl", "enable-linger", "web"])
+    machine.run(["systemctl", "start", f"user-runtime-dir@{uid}.service"])
+    # Podman's first command of a boot makes the user's pause process. When that is the unit's own, its READY=1
+    # comes from a child that has ended by the time a busy systemd reads it ("Notify sender died before message
+    # is processed"), and the start fails with result `protocol`.
+    machine.run(["podman", "unshare", "true"], user="web")
     machine.run(["systemctl", "start", f"user@{uid}.service"])
     machine.run(["systemctl", "--user", "start", "app.service"], user="web")
 
@@ -155,7 +160,7 @@ def test_a_session_is_one_that_logind_knows(machine: Machine) -> None:
 
 
 def test_a_disk_that_is_plugged_in_is_seen_by_udev(machine: Machine, fresh_machine: MakeMachine) -> None:
-    """Attaching gives a change event with the UUID, and a link; detaching one without. No other host sees it."""
+    """Attaching gives a change event with the UUID, and a link; detaching one without it."""
     bay = Bay(machine)
     disk = bay.make("5eed0000-0000-4000-8000-000000000001")
     other = fresh_machine()
