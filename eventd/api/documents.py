@@ -14,6 +14,7 @@ from eventd.core.diagnostics import Diagnostic
 from eventd.core.events import Event
 from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState
 from eventd.core.facts import unit as as_unit
+from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, RunResult, Standing, WorkloadReport, WorkloadState
 from eventd.core.verdicts import Allow, Case
 from eventd.runtime.converge import draft, judge
@@ -185,7 +186,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "hint": standing.hint,
         "since": standing.since,
         "step": standing.step,
-        "commit": record.verified_commit if record else "",
+        "commit": _applied(record, wanted, desired),
         "verified_at": record.verified_at if record else None,
         "wanted_commit": desired.commit if desired and (wanted or refused) else "",
         "uid": account.uid if isinstance(account, Account) else None,
@@ -196,6 +197,15 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "waits_for": list(standing.waits_for),
         "diagnostics": [diagnostic(d) for d in refused],
     }
+
+
+def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: Desired | None) -> str:
+    """Return the newest commit whose content of this workload has been verified."""
+    if record is None:
+        return ""
+    if desired is not None and wanted is not None and record.verified_digest == wanted.digest:
+        return desired.commit  # it did not change this workload
+    return record.verified_commit
 
 
 def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:

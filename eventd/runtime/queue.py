@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from eventd.core.events import Event
+from eventd.core.events import Event, EventKind
 from eventd.core.report import RunReport
 
 TRIGGERS_KEPT = 32
 """Events named per run; a storm of uevents is one reason, not a thousand."""
+CAUSES = frozenset(
+    {EventKind.SYNC, EventKind.PUSHED, EventKind.REVISION, EventKind.BOOT, EventKind.CONFIG_CHANGED}
+)
+"""Named first, and never left out."""
 
 
 @dataclass(slots=True)
@@ -78,11 +82,15 @@ class Queue:
         self._more.set()
 
     def _note(self, trigger: Event | None) -> None:
-        if self.pending:
+        batch = self.pending
+        if batch:
             self.coalesced += 1
-        if trigger is not None and len(self.pending.triggers) < TRIGGERS_KEPT:
-            if not self.pending.triggers or self.pending.triggers[-1] is not trigger:
-                self.pending.triggers.append(trigger)
+        if trigger is None or any(trigger is known for known in batch.triggers[-2:]):
+            return
+        if trigger.kind in CAUSES:
+            batch.triggers.insert(sum(t.kind in CAUSES for t in batch.triggers), trigger)
+        elif len(batch.triggers) < TRIGGERS_KEPT:
+            batch.triggers.append(trigger)
 
     async def wait(self, timeout: float | None) -> None:
         """Return when something is dirty, or after `timeout` seconds (None: only then)."""

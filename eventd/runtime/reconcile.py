@@ -160,6 +160,8 @@ class Reconciler:
             if batch.asked:
                 self.failures.forget_all()
             await self._load_wanted()
+            if self.desired is None and self.load_error is None and FETCH not in self.dispatcher.facts:
+                return None  # the first fetch is still on; what it brings asks for a run
             names = self._names(batch)
             todo = [name for name in names if self._has_work(name, batch)]
             if not todo and not batch.record:
