@@ -8,13 +8,11 @@ the host just as it is, and is not mistaken for one that was removed. Next: `eve
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from eventd.core.content import OPTIONS_FILE, OWN_DROP_IN, Content, read
+from eventd.core.content import OPTIONS_FILE, read
 from eventd.core.desired import (
     Desired,
-    FileRole,
-    InstallFile,
     Located,
     Tree,
     Workload,
@@ -23,17 +21,14 @@ from eventd.core.desired import (
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
 from eventd.core.options import HostFile, Options, parse_host, parse_options
-from eventd.core.quadlet import KINDS, split
-from eventd.core.survey import HOSTS, TRANSFORMS, Candidate, Survey, error, survey, warning
-from eventd.core.unitfile import UnitFile, parse
+from eventd.core.own_drop_ins import own_drop_ins
+from eventd.core.survey import HOSTS, Candidate, Survey, error, survey, warning
+from eventd.core.transform_sources import Choice, TransformSources
 from eventd.core.units import desired_units
 from eventd.core.validate import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-ORIGIN = "eventd"
-"""`InstallFile.origin` of what eventd adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +51,17 @@ class HostRules:
     """Defaults."""
 
 
-def assemble(tree: Tree, host: HostRules) -> Desired:
-    """Return what the tree wants of the host. Deterministic; raises nothing for whatever the tree holds."""
-    return _Assembly(tree, host, survey(tree)).result()
+_Result: TypeAlias = tuple[Workload | None, list[Diagnostic]]
+Cache: TypeAlias = dict[str, tuple[object, _Result]]
+"""Workload -> what it was made of, and the result. Only `assemble` looks into it."""
+
+
+def assemble(tree: Tree, host: HostRules, cache: Cache | None = None) -> Desired:
+    """Return what the tree wants of the host. Deterministic; raises nothing, whatever is in it.
+
+    With the `cache` of an earlier call, a workload none of whose inputs changed is not made again.
+    """
+    return _Assembly(tree, host, survey(tree), {} if cache is None else cache).result()
 
 
 def explain_files(workload: Workload) -> str:
@@ -75,12 +78,13 @@ def explain_files(workload: Workload) -> str:
 class _Assembly:
     """One pass. A class only because the steps share the tree, the host's rules and the findings."""
 
-    def __init__(self, tree: Tree, host: HostRules, found: Survey) -> None:
+    def __init__(self, tree: Tree, host: HostRules, found: Survey, cache: Cache) -> None:
+        self.cache = cache
         self.tree = tree
         self.host = host
         self.found = found
         self.diagnostics = list(found.diagnostics)
-        self.parsed: dict[str, tuple[UnitFile | None, tuple[Diagnostic, ...]]] = {}
+        self.transforms = TransformSources(host.transforms, host.transforms_folder, host.transformless, found)
         self.host_file, self.host_errors = self._host_file()
 
     def result(self) -> Desired:
@@ -98,12 +102,14 @@ class _Assembly:
                 continue
             if not self.host_file.selects(name):
                 continue
-            workload, findings = self._workload(name, candidates)
+            workload, findings = self._cached(name, candidates)
             if workload is None:
                 refused[name] = tuple(sorted(findings, key=_place))
             else:
                 workloads[name] = workload
                 self.diagnostics.extend(findings)
+        for name in [name for name in self.cache if name not in by_name]:
+            del self.cache[name]
         return Desired(
             self.tree.commit,
             workloads,
@@ -155,35 +161,31 @@ class _Assembly:
 
     def _folders(self) -> None:
         """Fail the run for each folder of quadlet-deploy's layout whose transform is nowhere, once."""
-        for folder in dict.fromkeys(c.folder for c in self.found.candidates if c.legacy and c.folder):
-            if self._is_unknown(folder):
-                self.diagnostics.append(self._unknown_transform(folder, folder))
+        wanted = [c for c in self.found.candidates if c.folder and self.host_file.selects(c.name)]
+        for folder in dict.fromkeys(candidate.folder for candidate in wanted):
+            if finding := self.transforms.unknown_folder(folder):
+                self.diagnostics.append(finding)
 
-    def _is_unknown(self, folder: str) -> bool:
-        name = f"{folder}.container"
-        return not (
-            folder in self.host.transformless
-            or folder in self.found.transformless
-            or name in self.host.transforms
-            or name in self.found.transforms
-        )
+    def _cached(self, name: str, candidates: list[Candidate]) -> _Result:
+        """Return what was made of just these inputs before, or make it."""
+        options, problems = self._options(candidates[0])
+        choice = self.transforms.choice(candidates[0], options)
+        inputs = (candidates, options, problems, self.transforms.inputs(choice), self.host.protected)
+        known = self.cache.get(name)
+        if known is None or known[0] != inputs:
+            known = self.cache[name] = (inputs, self._workload(name, candidates, options, problems, choice))
+        return known[1]
 
-    def _unknown_transform(self, file: str, name: str, line: int = 0) -> Diagnostic:
-        refused = self.found.refused_transforms
-        why = refused.get("*") or refused.get(f"{name}.container")
-        known = {split(each)[0] for each in (*self.host.transforms, *self.found.transforms)}
-        hint = did_you_mean(name, known) if known else ""
-        remedy = f"add {TRANSFORMS}/{name}.container"
-        if not line:
-            remedy += f", or mark the folder with an empty file {name}/.transformless"
-        message = f"the transform {name} is refused: {why}" if why else f"there is no transform {name}"
-        hint = f"{hint} Else {remedy}" if hint.startswith("did") else remedy
-        return Diagnostic(
-            Severity.ERROR, file, line, "transform" if line else "", message, hint, "unknown-transform"
-        )
-
-    def _workload(self, name: str, candidates: list[Candidate]) -> tuple[Workload | None, list[Diagnostic]]:
+    def _workload(
+        self,
+        name: str,
+        candidates: list[Candidate],
+        options: Options,
+        problems: list[Diagnostic],
+        choice: Choice,
+    ) -> _Result:
         findings = [finding for candidate in candidates for finding in candidate.diagnostics]
+        findings.extend(problems)
         candidate = candidates[0]
         if len(candidates) > 1:
             places = ", ".join(each.origin for each in candidates)
@@ -195,13 +197,10 @@ class _Assembly:
         elif name in DISTRIBUTION:
             message = f"distributions have a system account {name}, and eventd adopts none"
             findings.append(warning(candidate.origin, "distribution-account", message, "rename it"))
-        options, problems = self._options(candidate)
-        findings.extend(problems)
-        transforms, transform_problems = self._transforms(candidate, options)
-        findings.extend(transform_problems)
-        content, problems = read(candidate, transforms)
-        findings.extend(problems)
-        if any(problem.code == "compose-unsupported" for problem in problems):
+        transforms, transform_problems = self.transforms.files(choice)
+        content, content_problems = read(candidate, transforms)
+        findings.extend([*transform_problems, *content_problems])
+        if any(problem.code == "compose-unsupported" for problem in content_problems):
             return None, findings  # that a stack has no units is no second error
         gated = bool(options.values.requires)
         findings.extend(check(content, gated=gated, manual=options.manual))
@@ -212,7 +211,7 @@ class _Assembly:
         findings.extend(cycle)
         if cycle:
             return None, findings
-        files = [*(part.install for part in content.parts.values()), *_own_drop_ins(content, gated=gated)]
+        files = [*(part.install for part in content.parts.values()), *own_drop_ins(content, gated=gated)]
         files.sort(key=lambda file: (file.role, file.name))
         return Workload(name, tuple(files), units, options.values, candidate.origin), findings
 
@@ -227,64 +226,6 @@ class _Assembly:
         if not options.explicit_requires and self.host.default_requires:
             options = replace(options, values=replace(options.values, requires=self.host.default_requires))
         return options, findings
-
-    def _transforms(
-        self, candidate: Candidate, options: Options
-    ) -> tuple[dict[str, UnitFile], tuple[Diagnostic, ...]]:
-        """Return the transform's files by extension; each folder or name is looked up and parsed once."""
-        name, file, line = candidate.folder, candidate.origin, 0
-        if options.transform is not None:
-            name, file, line = options.transform.text, options.transform.file, options.transform.line
-        elif options.values.transform is not None and not candidate.folder:
-            name = options.values.transform
-        elif not name or name in self.host.transformless or name in self.found.transformless:
-            return {}, ()
-        if not name:
-            return {}, ()
-        found = {kind: self._transform(f"{name}.{kind}") for kind in KINDS}
-        files = {kind: unit for kind, (unit, _) in found.items() if unit is not None}
-        if not files:
-            return {}, (self._unknown_transform(file, name, line),)
-        return files, tuple(problem for _, problems in found.values() for problem in problems)
-
-    def _transform(self, name: str) -> tuple[UnitFile | None, tuple[Diagnostic, ...]]:
-        if name not in self.parsed:
-            unit: UnitFile | None = None
-            problems: tuple[Diagnostic, ...] = ()
-            if name in self.host.transforms:
-                unit = parse(self.host.transforms[name], f"{self.host.transforms_folder}/{name}")
-            elif name in self.found.transforms:
-                unit = parse(self.found.transforms[name].content, self.found.transforms[name].path)
-            elif name in self.found.refused_transforms:
-                why = self.found.refused_transforms[name]
-                problems = (error(f"{TRANSFORMS}/{name}", "refused-entry", f"it is refused: {why}"),)
-            self.parsed[name] = (unit, problems or (unit.diagnostics if unit else ()))
-        return self.parsed[name]
-
-
-def _own_drop_ins(content: Content, *, gated: bool) -> Iterable[InstallFile]:
-    """Yield eventd's drop-in for each Quadlet file.
-
-    Without it, generated units of a user wait in podman-user-wait-network-online.service, which polls for
-    up to 90 s; the daemon knows that target's state from a signal. A file that sets DefaultDependencies=
-    itself has its way. With a gate, the unit is also taken out of default.target: a lingering manager reaches
-    that at boot, before the daemon can know whether the gate holds. (An empty assignment resets: tried on
-    podman 5.4.2, which knows no UpheldBy=; newer ones may.)
-    """
-    for part, unit in content.units(FileRole.QUADLET):
-        lines: list[str] = []
-        if not unit.has("Quadlet", "DefaultDependencies"):
-            lines += [
-                "# The daemon knows whether the network is up.",
-                "[Quadlet]",
-                "DefaultDependencies=false",
-            ]
-        if gated:
-            lines += ["# The daemon starts this unit, once what its workload requires is there.", "[Install]"]
-            lines += ["WantedBy=", "RequiredBy=", "UpheldBy="]
-        if lines:
-            text = "\n".join(["# Added by eventd.", *lines, ""])
-            yield InstallFile(FileRole.QUADLET, f"{part.name}.d/{OWN_DROP_IN}", text.encode(), ORIGIN)
 
 
 def _place(finding: Diagnostic) -> tuple[str, int, str, str]:

@@ -77,7 +77,7 @@ def unit_is_valid(name: str) -> bool:
 def nearest(wrong: str, right: Iterable[str]) -> str | None:
     """Return the most similar of the right spellings, whatever its case, or None if none is close."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(right)}
-    found = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 
 

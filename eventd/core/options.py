@@ -149,6 +149,7 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
                 except ValueError as error:
                     found.append(health.error("bad-duration", str(error), key, hint='write "90s" or "2min"'))
         if values.get("deadline") == 0:
+            del values["deadline"]
             found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
         if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
             values["on_failure"] = OnFailure(choice)

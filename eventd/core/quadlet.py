@@ -63,7 +63,7 @@ _ACCEPTED: Mapping[str, tuple[str, ...]] = {
 _FILES: Mapping[str, tuple[str, ...]] = {
     "container": ("EnvironmentFile", "Volume", "Mount", "Rootfs", "SeccompProfile"),
     "pod": ("Volume",),
-    "kube": ("Yaml", "ConfigMap"),
+    "kube": ("Yaml", "ConfigMap", "SetWorkingDirectory"),
     "build": ("File", "SetWorkingDirectory", "Volume", "AuthFile"),
     "image": ("AuthFile",),
 }
@@ -148,18 +148,17 @@ def paths(name: str, unit: UnitFile) -> Iterator[PathUse]:
                     text = text.removeprefix("-")
                 case _:
                     pass
-            if not text or text.startswith(("/", "%", "~", "github.com/")) or "://" in text:
-                continue
             if text in _KEYWORDS.get((extension, key), ()):
                 text = "." if text == "unit" else _folder_of(extension, unit)
-            elif key == "File" and not line_is_within_context(unit):
+            elif key == "File" and not _context_is_beside(unit):
                 text = posixpath.join(unit.value("Build", "SetWorkingDirectory"), text)
-            if "%" not in text and not text.startswith("/"):
+            if not text or text.startswith(("/", "%", "~", "github.com/")) or "://" in text:
+                continue
+            if "%" not in text:
                 yield PathUse(posixpath.normpath(text), line, optional)
 
 
-def line_is_within_context(unit: UnitFile) -> bool:
-    """Tell whether `[Build] File=` is relative to the file's folder, and not to a context named by a path."""
+def _context_is_beside(unit: UnitFile) -> bool:
     return unit.value("Build", "SetWorkingDirectory") in ("", "unit", "file")
 
 

@@ -118,4 +118,6 @@ class _Scanner:
         return self.text[self.at : self.at + 1]
 
     def mark(self, path: Path) -> None:
-        self.found.setdefault(path, self.text.count("\n", 0, self.at) + 1)
+        line = self.text.count("\n", 0, self.at) + 1
+        for length in range(1, len(path) + 1):  # `[a.b]` is the first word on `a`, too
+            self.found.setdefault(path[:length], line)

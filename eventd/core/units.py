@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import itertools
 import re
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -177,10 +176,12 @@ def _all_before(name: str, before: Mapping[str, set[str]]) -> set[str]:
 
 def _cycle(names: list[str], reasons: Mapping[tuple[str, str], Line]) -> Diagnostic:
     """Spell out a cycle: graphlib gives it so that each is before the next, the first repeated at the end."""
-    ring = names[:-1]
-    least = ring.index(min(ring)) - 1  # begin with what the first by name waits for
-    names = [*ring[least:], *ring[:least], ring[least]]
-    edges = [(first, then, reasons[first, then]) for first, then in itertools.pairwise(names)]
+    ring = names[:0:-1]  # so that each waits for the next
+    start = ring.index(min(ring))
+    ring = [*ring[start:], *ring[:start]]
+    edges = [
+        (first, then, reasons[first, then]) for then, first in zip(ring, [*ring[1:], ring[0]], strict=True)
+    ]
     steps = ", ".join(
         f"{then} waits for {first} ({line.key}= in {line.file}:{line.number})" for first, then, line in edges
     )

@@ -1,4 +1,6 @@
-"""Scope: from a tree to the desired state: layouts, roles, order, digests, drop-ins, and what is never removed."""
+"""Scope: from a tree to the desired state: layouts, roles, order, digests, drop-ins, what is never lost."""
+
+# ruff: noqa: E501  the tables read better with a case a line
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_files_are_read_with_their_mode(tmp_path: Path) -> None:
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
-    """Symlinks, within and out of the folder, submodules, FIFOs, and large files are named with the reason."""
+    """Symlinks, within and out of the folder, submodules, FIFOs, large files: each with its reason."""
     (tmp_path / "a").write_text("x")
     (tmp_path / "inside").symlink_to("a")
     (tmp_path / "outside").symlink_to("/etc")

@@ -1,4 +1,4 @@
-"""Scope: what a Quadlet file means: its unit, its references, its paths. Names are those the generator gave."""
+"""Scope: what a Quadlet file means: its unit (as the generator names it), its references, its paths."""
 
 from __future__ import annotations
 

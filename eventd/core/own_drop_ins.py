@@ -1,0 +1,39 @@
+"""What eventd adds to a workload's files: one drop-in per Quadlet file, and no change to the file itself.
+
+Pure. Tried on the generator of podman 5.4.2, for each kind of file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eventd.core.content import OWN_DROP_IN, Content
+from eventd.core.desired import FileRole, InstallFile
+
+ORIGIN = "eventd"
+"""`InstallFile.origin` of what eventd adds."""
+
+
+def own_drop_ins(content: Content, *, gated: bool) -> Iterator[InstallFile]:
+    """Yield eventd's drop-in for each Quadlet file.
+
+    Without it, generated units of a user wait in podman-user-wait-network-online.service, which polls for
+    up to 90 s; the daemon knows that target's state from a signal. A file that sets DefaultDependencies=
+    itself has its way. With a gate, the unit is also taken out of default.target: a lingering manager reaches
+    that at boot, before the daemon can know whether the gate holds. (An empty assignment resets; 5.4.2 knows
+    no UpheldBy=, newer ones may.)
+    """
+    for part, unit in content.units(FileRole.QUADLET):
+        lines: list[str] = []
+        if not unit.has("Quadlet", "DefaultDependencies"):
+            lines += [
+                "# The daemon knows whether the network is up.",
+                "[Quadlet]",
+                "DefaultDependencies=false",
+            ]
+        if gated:
+            lines += ["# The daemon starts this unit, once what its workload requires is there.", "[Install]"]
+            lines += ["WantedBy=", "RequiredBy=", "UpheldBy="]
+        if lines:
+            text = "\n".join(["# Added by eventd.", *lines, ""])
+            yield InstallFile(FileRole.QUADLET, f"{part.name}.d/{OWN_DROP_IN}", text.encode(), ORIGIN)
