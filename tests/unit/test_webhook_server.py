@@ -204,7 +204,7 @@ async def test_a_daemon_that_hangs_is_503(tmp_path: Path) -> None:
 
 
 async def test_too_large_is_413_whether_announced_or_not(tmp_path: Path) -> None:
-    """A body over the limit ends at once when its length is announced, and at the limit when it is chunked."""
+    """A body over the limit ends at once when its length is announced, or at the limit if chunked."""
     async with serve(settings(tmp_path, max_body=2048), tmp_path) as side:
         body = push(padding="x" * 4096)
         assert await post(side, body, github(body)) == (413, {"error": "too-large"})
@@ -372,7 +372,7 @@ async def test_forgejo(tmp_path: Path) -> None:
 
 
 async def test_no_secret_and_no_body_in_the_log(tmp_path: Path) -> None:
-    """Whatever happens, neither the secret, nor a signature, nor a body, nor an unverified header is logged."""
+    """Whatever happens, no secret, signature, body or unverified header is logged."""
     async with serve(settings(tmp_path), tmp_path) as side:
         body = push(message="private words")
         for headers in (

@@ -58,7 +58,7 @@ def test_githubs_own_example(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("forge", ["gitea", "forgejo"])
 def test_gitea_and_forgejo_sign_in_bare_hexadecimal(tmp_path: Path, forge: str) -> None:
-    """Their signature is the bare HMAC of the body; GitHub's header, which Gitea sends too, does not count."""
+    """Their signature is the bare HMAC of the body; GitHub's header does not count."""
     made = hook(tmp_path, RFC_KEY, forge=forge)
     family = forge.capitalize()
     pairs = [
@@ -74,7 +74,7 @@ def test_gitea_and_forgejo_sign_in_bare_hexadecimal(tmp_path: Path, forge: str) 
 
 
 def test_an_old_forgejo_signs_as_gitea(tmp_path: Path) -> None:
-    """The Gitea names stand in where Forgejo's own are missing; a bad Forgejo signature is not saved by them."""
+    """Gitea's names stand in for Forgejo's own; they do not save a bad Forgejo signature."""
     made = hook(tmp_path, RFC_KEY, forge="forgejo")
     old: Any = {"X_Gitea_Signature": RFC_SIGNATURE, "X_Gitea_Event": "push", "X_Gitea_Delivery": "d"}
     assert verify(made, headers(**old), RFC_BODY, now=0).event == "push"
