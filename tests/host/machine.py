@@ -173,7 +173,11 @@ class Machine:
 
     def wait_running(self, timeout: float = 60) -> None:
         """Wait until the boot's jobs are done and no unit has failed; HostError with what failed."""
-        done = self.run(["systemctl", "is-system-running", "--wait"], timeout=timeout, check=False)
+        try:
+            done = self.run(["systemctl", "is-system-running", "--wait"], timeout=timeout, check=False)
+        except CommandError as error:
+            jobs = self.run(["systemctl", "list-jobs"], check=False).stdout
+            raise self.error(f"the host is not up in time, it waits for:\n{jobs}") from error
         if done.stdout.strip() != "running":
             failed = self.run(["systemctl", "--failed", "--no-legend", "--plain"], check=False).stdout
             raise self.error(
