@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GENERATOR = "/usr/lib/systemd/user-generators/podman-user-generator"
 _PREFIX = re.compile(r"^quadlet-generator\[\d+\]:\s*")
-_NOISE = ("Loading source", "Warning:")
+_NOISE = ("Loading source", "Warning:", "No files parsed")
 
 
 class HostQuadletGenerator:

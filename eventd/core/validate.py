@@ -149,7 +149,7 @@ def _references(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagno
         target, line = reference.target, reference.line
         if line.key == "Pod" and not target.endswith(".pod"):
             yield line.error("missing-reference", "Pod= takes the name of a .pod file", f"Pod={target}.pod?")
-        elif target not in content.parts and "%" not in target:
+        elif target not in content.parts:
             same = [name for name in content.parts if split(name)[1] == split(target)[1]]
             hint = did_you_mean(target, same) or f"add {target} to the workload"
             yield line.error("missing-reference", f"there is no {target} in this workload", hint)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -401,7 +402,7 @@ def test_a_unit_knows_the_file_that_defines_it() -> None:
     assert (found["b.timer"].file, found["b.timer"].file_role) == ("b.timer", FileRole.COMPANION)
 
 
-def order(files: dict[str, str | bytes]) -> list[str]:
+def order(files: Mapping[str, str | bytes]) -> list[str]:
     return [name.removesuffix(".service") for name in units(in_web(files))]
 
 
