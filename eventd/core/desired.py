@@ -1,6 +1,6 @@
 """The desired state: what one commit says this host should be, as values.
 
-Made by `eventd.core.compose_desired` (parsing, transforms, validation) from a `Tree`; compared with facts by
+Made by `eventd.core.assemble` (parsing, transforms, validation) from a `Tree`; compared with facts by
 `eventd.core.plan`. Nothing here touches the world.
 """
 
