@@ -152,8 +152,12 @@ class _Connection(MessageBus):
             if sock.fileno() >= 0:
                 loop.remove_reader(sock)
                 loop.remove_writer(sock)
-            stream.close()
-            sock.close()
+            try:
+                stream.close()
+            except OSError:
+                pass  # dbus-next's unsent bytes: there is nobody to send them to
+            finally:
+                sock.close()
         self._own.clear()
 
 

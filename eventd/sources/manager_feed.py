@@ -138,8 +138,8 @@ class ManagerFeed:
             self._wake.set()
 
     def _owner_changed(self, owner: str) -> None:
-        # From one owner to the next without "" in between: daemon-reexec. The new one remembers its subscribers,
-        # but what it did before it was on the bus again it has told nobody.
+        # From one owner to the next without "" in between: daemon-reexec. The new one remembers its
+        # subscribers, but what it did before it was on the bus again it has told nobody.
         if self._subscribed:
             self._table.say(EventKind.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
             self._gone()

@@ -1,4 +1,4 @@
-"""A private dbus-daemon: the real one, on a socket of the test's own, that can be killed and started again."""
+"""A private dbus-daemon: the real one, on a socket of the test's own; it can be killed and started again."""
 
 from __future__ import annotations
 

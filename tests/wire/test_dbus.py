@@ -32,7 +32,7 @@ async def _peer(address: str, answer=None, name: str = NAME) -> Peer:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_a_reply_comes_with_its_variants_unwrapped(bus: Bus, bus_daemon: BusDaemon):
@@ -77,7 +77,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(bus: Bus, bus_daemon: BusD
 
 
 async def test_calls_end_when_the_bus_dies_before_and_after(bus: Bus, bus_daemon: BusDaemon):
-    """A call under way and a call made later both end with DisconnectedError, at once and not at their deadline."""
+    """A call under way and a call made later both end with DisconnectedError, not at their deadline."""
     peer = await _peer(bus_daemon.address)
     peer.held["Slow"] = []
     closed = asyncio.Event()
@@ -122,7 +122,7 @@ async def test_closing_ends_calls_and_gives_the_descriptor_back(bus_daemon: BusD
 
 
 async def test_a_reply_is_applied_at_its_place_among_the_signals(bus: Bus, bus_daemon: BusDaemon):
-    """Signal, reply, signal in one burst are seen in that order, though the awaiting task runs only afterwards."""
+    """Signal, reply, signal in one burst are seen in that order, though the caller runs only afterwards."""
     seen = []
     peer = await _peer(bus_daemon.address)
 
@@ -291,13 +291,12 @@ async def test_messages_with_descriptors_are_withheld(bus: Bus, bus_daemon: BusD
     seen = []
     bus.on(NAME, FACE, "Take", lambda signal: seen.append(signal.body))
     before = _descriptors()
-    with open(os.devnull) as null:
-        for _ in range(20):
-            signal = Message.new_signal(PATH, FACE, "Take", "h", [0])
-            signal.unix_fds = [null.fileno()]
-            peer.send(signal)
-        await bus.call(NAME, PATH, FACE, "Barrier")
-        assert _descriptors() <= before + 1
+    for _ in range(20):
+        signal = Message.new_signal(PATH, FACE, "Take", "h", [0])
+        signal.unix_fds = [0]
+        peer.send(signal)
+    await bus.call(NAME, PATH, FACE, "Barrier")
+    assert _descriptors() == before
     assert seen == []
     await peer.stop()
 
@@ -355,7 +354,7 @@ def user_daemon(tmp_path: Path):
 
 @needs_root
 async def test_a_users_bus_is_entered_in_the_users_name(user_daemon: BusDaemon):
-    """The bus takes us for its user; our own thread is root again, and the other threads never were anything else."""
+    """The bus takes us for its user; our thread is root again, and other threads never were anything else."""
     seen: set[str] = set()
     stop = threading.Event()
 
@@ -406,7 +405,7 @@ async def test_the_way_back_is_taken_after_an_error_too():
 @needs_root
 async def test_a_users_bus_that_somebody_else_serves_is_not_trusted(bus_daemon: BusDaemon):
     """The user may have put a link to the system's bus there; we neither speak to it nor believe it."""
-    os.chmod(bus_daemon.socket, 0o777)
+    bus_daemon.socket.chmod(0o777)
     for parent in list(bus_daemon.socket.parents)[:-1]:
         if parent.stat().st_uid == 0:
             parent.chmod(parent.stat().st_mode | 0o011)
@@ -417,6 +416,6 @@ async def test_a_users_bus_that_somebody_else_serves_is_not_trusted(bus_daemon: 
 
 @needs_root
 async def test_a_users_bus_refuses_root(user_daemon: BusDaemon):
-    """Without the change of uid dbus-daemon lets root in or not, but never as the user: so the change is needed."""
+    """dbus-daemon lets its own user in and nobody else: so the change of uid is needed."""
     with pytest.raises((PermanentError, DisconnectedError)):
         await Bus.connect(user_daemon.address, timeout=5)

@@ -1,4 +1,4 @@
-"""Scope: `SystemSource` (and with it `ManagerFeed` and `UnitTable`) against a scripted manager on a real bus."""
+"""Scope: `SystemSource`, `ManagerFeed` and `UnitTable` against a scripted manager on a real bus."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ async def test_a_missing_unit_that_changes_has_been_loaded_since(bus_daemon: Bus
 async def test_a_reload_detaches_nothing_and_is_followed_by_a_read(
     bus_daemon: BusDaemon, manager: FakeManager
 ):
-    """Between Reloading(true) and (false) all units are announced as removed and new; facts stay, and are read after."""
+    """Between Reloading(true) and (false) all units are announced as removed and new; facts stay."""
     manager.unit(WEB, ActiveState="active", SubState="running", FragmentPath="/old")
     manager.unit(DB, ActiveState="active", SubState="running")
     manager.unit("gone.service")

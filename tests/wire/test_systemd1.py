@@ -46,7 +46,7 @@ def test_types_without_a_result_are_not_asked_for_one():
 
 
 @pytest.fixture
-async def systemd(bus: Bus, manager: FakeManager) -> SystemdManager:
+async def systemd(bus: Bus, manager: FakeManager) -> SystemdManager:  # noqa: ARG001  it is on the bus first
     adapter = SystemdManager(bus)
     await adapter.attach()
     return adapter
@@ -113,9 +113,7 @@ async def test_a_job_ends_when_the_bus_is_lost(
     assert time.monotonic() - began < 2
 
 
-async def test_a_job_ends_when_the_manager_is_re_executed(
-    systemd: SystemdManager, manager: FakeManager, bus_daemon: BusDaemon
-):
+async def test_a_job_ends_when_the_manager_is_re_executed(systemd: SystemdManager, manager: FakeManager):
     """The name changes hands: a JobRemoved in between was sent to nobody."""
     task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=15))
     await manager.until_called("StartUnit")
@@ -175,7 +173,7 @@ async def test_a_unit_is_read_from_both_of_its_interfaces(systemd: SystemdManage
     )
 
 
-async def test_a_unit_that_is_not_there_is_a_value(systemd: SystemdManager, manager: FakeManager):
+async def test_a_unit_that_is_not_there_is_a_value(systemd: SystemdManager):
     """`not-found` is a load state, not an error."""
     assert await systemd.read_unit("nope.service") == UnitState("nope.service")
 

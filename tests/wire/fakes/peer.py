@@ -17,13 +17,13 @@ Answer = Callable[[Message], "Message | None"]
 class _Bus(MessageBus):
     """On a socket that survives being full; dbus-fast's own does not."""
 
-    def _create_socket_for_transport(self, transport: str, options: dict[str, str]) -> Any:
+    def _create_socket_for_transport(self, _transport: str, options: dict[str, str]) -> Any:
         sock = PeerSocket(None)
         return sock, sock.makefile("rwb"), options["path"]
 
 
 class Peer:
-    """Owns `name`; hands each method call to `answer(call)`, which returns the reply, or None to send it later."""
+    """Owns `name`; `answer(call)` returns the reply to a method call, or None to send it later."""
 
     def __init__(self, name: str = "", answer: Answer | None = None) -> None:
         self.name = name
