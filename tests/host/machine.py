@@ -93,7 +93,8 @@ class Machine:
         """Start the holder. It keeps locks: on its folder (it lives), on the layers (they are in use)."""
         with contextlib.ExitStack() as stack:
             locks = [stack.enter_context(outer.lock_shared(path)) for path in layers]
-            locks.append(stack.enter_context(outer.lock_file(self._state / "lock")))
+            locks.append(stack.enter_context(outer.lock_file(self._state / "lock.new")))
+            (self._state / "lock.new").rename(self._state / "lock")  # now locked, so no sweep can take it
             log = stack.enter_context((self._state / "holder.log").open("wb"))
             # The first process of a pid namespace: when it dies, the kernel kills all others in it.
             argv = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc"]
