@@ -104,7 +104,7 @@ def test_a_rootless_quadlet_of_a_new_user_runs(machine: Machine) -> None:
     machine.write(f"/etc/containers/systemd/users/{uid}/app.container", QUADLET)
     machine.run(["loginctl", "enable-linger", "web"])
     machine.run(["systemctl", "start", f"user-runtime-dir@{uid}.service"])
-    # Podman's first command of a boot makes the user's pause process. When that is the unit's own command, the
+    # Podman's first command of a boot makes the user's pause process. When that is the unit's own, the
     # READY=1 comes from a child that is gone by the time a busy systemd reads it ("Notify sender died before
     # message is processed"), and the start fails with result `protocol`.
     machine.run(["podman", "unshare", "true"], user="web")
