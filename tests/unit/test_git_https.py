@@ -94,7 +94,7 @@ async def test_the_token_goes_to_no_other_host(folder: Path, remote: Remote) -> 
     async with serve(folder, TOKEN) as server:
         repository = over(server, remote, folder)
         moved = server.url.replace("127.0.0.1", "localhost")
-        object.__setattr__(repository.remote, "url", moved)  # as if git went there: the origin stays bound
+        object.__setattr__(repository.remote, "url", moved)  # what it is bound to stays
         error = await failure(repository)
         assert error.reason == "authentication"
     assert server.seen == []
