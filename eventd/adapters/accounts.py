@@ -274,7 +274,7 @@ def _refused(completed: Completed, name: str) -> EventdError:
             )
         case 1 | 10 | 12 if "space" in said:
             return TemporaryError(message, reason="disk-full")
-        case 3 | 19:  # 19 since shadow 4.15
+        case 3 | 19:  # newer shadow has 19 (a bad name) for what was 3
             return PermanentError(message, reason="invalid-name", hint="see NAME_REGEX and useradd(8)")
         case 9:
             return PermanentError(
