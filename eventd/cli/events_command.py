@@ -17,7 +17,7 @@ from eventd.client import Client, Stream, at
 from eventd.core.errors import DeadlineError, DisconnectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from eventd.cli.show import Json
     from eventd.cli.terminal import Terminal
@@ -54,7 +54,7 @@ class Follower:
         self._since = since
         self._life: object = None
 
-    def events(self) -> Iterator[Json]:
+    def events(self) -> Generator[Json, None, None]:
         """Yield events. Raises NoDaemonError if there is no daemon, or not again within RETURN seconds."""
         first = True
         while True:

@@ -24,7 +24,7 @@ class _Bytes(io.TextIOWrapper):
 
     def getvalue(self) -> str:
         self.flush()
-        return self.raw_bytes.decode()
+        return self.raw_bytes.decode(errors="replace")
 
     @property
     def raw_bytes(self) -> bytes:

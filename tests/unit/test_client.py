@@ -152,7 +152,7 @@ def test_a_stream_that_is_cut_is_not_taken_for_a_complete_one(path: str, lines: 
         FakeDaemon(path, {"GET /v1/events": Answer(lines=lines, cut=True)}),
         Client(path).stream("GET", at("events"), idle=5) as stream,
     ):
-        seen = []
+        seen: list[object] = []
         with pytest.raises(DisconnectedError):
             seen.extend(stream)  # extend keeps what came before the error
         assert seen == [{"n": 1}]
