@@ -136,8 +136,11 @@ async def test_a_force_push_is_refused_until_it_is_allowed(folder: Path, remote:
     remote.git("update-ref", "refs/heads/main", first)
     with pytest.raises(PermanentError):
         await repository.fetch()
+    repository.allow_rewrite(first)
+    assert (await repository.fetch()).commit == first
     remote.git("update-ref", "refs/heads/main", rewritten)
-    assert (await repository.fetch()).commit == rewritten
+    with pytest.raises(PermanentError):
+        await repository.fetch()
 
 
 async def test_a_reset_to_an_ancestor_is_a_rewrite(folder: Path, remote: Remote) -> None:
@@ -243,6 +246,23 @@ async def test_locks_of_a_killed_git_are_removed(folder: Path, remote: Remote) -
     commit = remote.commit({"a": b"2"})
     (folder / "copy/refs/eventd/incoming.lock").touch()
     assert (await repository.fetch()).commit == commit
+
+
+@needs_root
+async def test_root_removes_nothing_for_the_account(folder: Path, remote: Remote) -> None:
+    """If the account bends its folder towards root's files, stale locks are not removed there."""
+    remote.commit({"a": b"1"})
+    repository = remote.open(folder)
+    await repository.fetch()
+    remote.commit({"a": b"2"})
+    bait = folder / "roots" / "incoming.lock"
+    bait.parent.mkdir(mode=0o755)
+    bait.touch()
+    shutil.rmtree(folder / "copy/refs/eventd")
+    (folder / "copy/refs/eventd").symlink_to(bait.parent)
+    with pytest.raises(TemporaryError):
+        await repository.fetch()
+    assert bait.exists()
 
 
 async def test_a_fetch_ends_at_its_deadline(folder: Path, remote: Remote) -> None:

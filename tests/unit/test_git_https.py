@@ -81,7 +81,7 @@ async def test_a_missing_or_wrong_token_is_permanent(folder: Path, remote: Remot
 
 
 async def test_a_refused_token_is_not_forgotten(folder: Path, remote: Remote) -> None:
-    """After the forge refused the token once (an outage of its accounts), the next fetch presents it again."""
+    """After the forge refused the token once, the next fetch presents it again."""
     async with serve(folder, "another") as server:
         repository = over(server, remote, folder)
         await failure(repository)
