@@ -23,6 +23,9 @@ class FactKind(StrEnum):
     SESSIONS = "sessions"  # name: user; value: frozenset of session ids with a person behind them
     MOUNT = "mount"  # name: mount point; value: MountState
     DEVICE = "device"  # name: filesystem UUID; value: DeviceState
+    WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
+    CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
+    VOLUME = "volume"  # name: of storage.toml; value: bool, mounted and found to be the right one
     PROBE = "probe"  # name: a tcp:, dns:, http: predicate's text; value: bool
     REVISION = "revision"  # name: ""; value: the commit that is wanted
     FETCH = "fetch"  # name: ""; value: FetchFailure

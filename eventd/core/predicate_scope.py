@@ -1,0 +1,88 @@
+"""What names mean inside a workload: its own units and containers, and which other workloads there are.
+
+Pure. `eventd.core.predicate_read` looks names up here, so that a slip of the pen is found when the repository
+is read and not when a gate has waited for its whole deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from eventd.core.desired import Desired, DesiredUnit, FileRole, Workload
+from eventd.core.quadlet import split
+from eventd.core.unitfile import UnitFile, merged, parse
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerName:
+    """A container of a workload."""
+
+    name: str
+    """As podman calls it."""
+    unit: str
+    """The unit that runs it."""
+    notify_healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a predicate is written. The default is outside of any workload: nothing is looked up."""
+
+    workload: str = ""
+    workloads: Mapping[str, frozenset[str]] | None = None
+    """Name -> its units (empty: refused, so not known). None: which workloads there are is not known."""
+    containers: Mapping[str, ContainerName] = field(default_factory=dict)
+    """The workload's containers, by podman's name and by the stem of their file."""
+
+    @property
+    def units(self) -> frozenset[str]:
+        """The workload's own units."""
+        return (self.workloads or {}).get(self.workload, frozenset())
+
+
+NOWHERE = Scope()
+
+
+def scope_of(workload: Workload, desired: Desired) -> Scope:
+    """Return what names mean in the files of one workload."""
+    workloads = {
+        name: frozenset(unit.name for unit in each.units) for name, each in desired.workloads.items()
+    }
+    workloads |= dict.fromkeys(desired.refused, frozenset[str]())
+    return Scope(workload.name, workloads, _containers(workload))
+
+
+def quadlet_files(workload: Workload) -> Mapping[str, UnitFile]:
+    """Return the workload's unit files by name (`web.container`, `web.timer`), each with its drop-ins."""
+    files = {file.name: file for file in workload.files if file.role is not FileRole.DATA}
+    found: dict[str, UnitFile] = {}
+    for name in files:
+        if "/" in name:
+            continue
+        drop_ins = sorted(other for other in files if other.startswith(f"{name}.d/"))
+        found[name] = merged(
+            *(parse(files[each].content, _place(files[each].origin, each)) for each in (name, *drop_ins))
+        )
+    return found
+
+
+def _place(origin: str, name: str) -> str:
+    return name if origin == "eventd" else origin
+
+
+def _containers(workload: Workload) -> Mapping[str, ContainerName]:
+    by_file: dict[str, DesiredUnit] = {unit.file: unit for unit in workload.units}
+    found: dict[str, ContainerName] = {}
+    for file, parsed in quadlet_files(workload).items():
+        stem, extension = split(file)
+        unit = by_file.get(file)
+        if extension != "container" or unit is None:
+            continue
+        # podman-systemd.unit(5): `systemd-%N` where there is no ContainerName=.
+        name = parsed.value("Container", "ContainerName") or "systemd-%N"
+        name = name.replace("%N", split(unit.name)[0]).replace("%p", stem.partition("@")[0])
+        made = ContainerName(name, unit.name, unit.notify_healthy)
+        found[name] = made
+        found.setdefault(stem, made)
+    return found
