@@ -35,16 +35,17 @@ class Journal:
     async def tail(
         self, account: Account | None, unit: str, *, lines: int, invocation: str = ""
     ) -> Sequence[str]:
-        """Return up to `lines` last lines of this boot, oldest first, each cut to 500 characters.
+        """Return up to `lines` last lines, oldest first, each cut to 500 characters.
 
         `invocation` limits them to one run of the unit. An empty list where there are none, or none can be
         read.
         """
+        # Not --boot: under ProtectKernelTunables= /proc/sys is mounted afresh, and in a container, whose boot id is
+        # a mount of its own in there, journalctl would ask for the boot of the machine around it.
         argv = [
             self._command,
             "--quiet",
             "--no-pager",
-            "--boot",
             "--output=json",
             "--output-fields=MESSAGE",
             f"--lines={max(1, min(lines, _MOST_LINES))}",

@@ -12,6 +12,10 @@ from eventd.core.desired import FileRole, InstallFile
 
 ORIGIN = "eventd"
 """`InstallFile.origin` of what eventd adds."""
+PAUSE_UNIT = "eventd-podman-pause.service"
+"""Makes rootless podman's pause process. Where there is none yet, podman works in a forked child that sends READY=1
+and exits, and systemd ignores what a dead sender said: the start then ends with the result `protocol` (half of the
+first starts on a busy host with podman 5.4.2 and systemd 257, none with the pause process made first)."""
 
 
 def own_drop_ins(content: Content, *, gated: bool) -> Iterator[InstallFile]:
@@ -24,7 +28,8 @@ def own_drop_ins(content: Content, *, gated: bool) -> Iterator[InstallFile]:
     no UpheldBy=, newer ones may.)
     """
     for part, unit in content.units(FileRole.QUADLET):
-        lines: list[str] = []
+        lines: list[str] = ["# The first podman of a user and boot must not be one that notifies systemd."]
+        lines += ["[Unit]", f"Wants={PAUSE_UNIT}", f"After={PAUSE_UNIT}"]
         if not unit.has("Quadlet", "DefaultDependencies"):
             lines += [
                 "# The daemon knows whether the network is up.",
@@ -34,6 +39,5 @@ def own_drop_ins(content: Content, *, gated: bool) -> Iterator[InstallFile]:
         if gated:
             lines += ["# The daemon starts this unit, once what its workload requires is there.", "[Install]"]
             lines += ["WantedBy=", "RequiredBy=", "UpheldBy="]
-        if lines:
-            text = "\n".join(["# Added by eventd.", *lines, ""])
-            yield InstallFile(FileRole.QUADLET, f"{part.name}.d/{OWN_DROP_IN}", text.encode(), ORIGIN)
+        text = "\n".join(["# Added by eventd.", *lines, ""])
+        yield InstallFile(FileRole.QUADLET, f"{part.name}.d/{OWN_DROP_IN}", text.encode(), ORIGIN)

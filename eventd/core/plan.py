@@ -126,8 +126,12 @@ def mode_of(*, executable: bool) -> int:
 
 
 def gave_up(state: UnitState) -> bool:
-    """Tell whether systemd refuses to start the unit any more (StartLimitBurst= in systemd.unit(5))."""
-    return state.active is ActiveState.FAILED and state.result == "start-limit-hit"
+    """Tell whether systemd has stopped restarting the unit by itself (StartLimitBurst= in systemd.unit(5)).
+
+    The limit shows as `Result=start-limit-hit` only where nothing failed before it; after automatic restarts the
+    result stays that of the last exit, so it is the count of those restarts that tells (systemd 257).
+    """
+    return state.active is ActiveState.FAILED and (state.result == "start-limit-hit" or state.restarts > 0)
 
 
 def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, uid: int) -> str:
@@ -214,7 +218,9 @@ def _unit(
         return None
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:
-            return None  # somebody stops it: the end of that is the next event; a start now would cancel theirs
+            return (
+                None  # somebody stops it: the end of that is the next event; a start now would cancel theirs
+            )
         if state is not None and gave_up(state) and not renewed and not context.asked:
             return None  # systemd's own limit: reported, not fought
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:

@@ -329,9 +329,16 @@ class Reconciler:
         digest = workload.digest if workload else ""
         if self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
-        failed = self.failures.rows[name].report.failing_verb
-        if failed in STARTING and standing.down(workload, self.dispatcher.facts) is None:
-            return frozenset()  # it came up by itself: see whether it holds
+        failure = self.failures.rows[name]
+        failed = failure.report.failing_verb
+        if (
+            failure.attempts == 1
+            and failed in STARTING
+            and standing.down(workload, self.dispatcher.facts) is None
+        ):
+            return (
+                frozenset()
+            )  # it came up by itself: see whether it holds; once, as a crash loop does that all the time
         return STARTING | {failed}
 
     def _repairs(self, name: str, workload: Workload | None) -> bool:

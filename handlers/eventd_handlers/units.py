@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
-from eventd.core.ports import JobResult, Verb
+from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import UnitRecord
 from eventd.runtime.transaction import Transaction, UnitFailedError
 from eventd_handlers.managers import CALL_TIMEOUT
@@ -13,7 +13,13 @@ async def stop(action: Action, tx: Transaction) -> None:
     """Stop a unit and forget what it ran."""
     assert isinstance(action, StopUnit)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
-    _judge(await manager.job(Verb.STOP, action.unit, timeout=action.timeout), "stop")
+    result = await manager.job(Verb.STOP, action.unit, timeout=action.timeout)
+    if not result.done:
+        raise UnitFailedError(
+            f"{action.unit} did not stop: its job ended with {result.result}",
+            unit=action.unit,
+            reason="stop-failed",
+        )
     await tx.ledger.unit(tx.workload, action.unit, None)
 
 
@@ -24,7 +30,7 @@ async def start(action: Action, tx: Transaction) -> None:
     if action.reset:
         await manager.reset_failed(action.unit)
     result = await tx.unless_superseded(lambda: manager.job(Verb.START, action.unit, timeout=action.timeout))
-    await _started(action, tx, result)
+    await _started(action, tx, manager, result)
 
 
 async def restart(action: Action, tx: Transaction) -> None:
@@ -41,19 +47,21 @@ async def restart(action: Action, tx: Transaction) -> None:
     result = await tx.unless_superseded(
         lambda: manager.job(Verb.RESTART, action.unit, timeout=action.timeout)
     )
-    await _started(action, tx, result)
+    await _started(action, tx, manager, result)
 
 
-async def _started(action: StartUnit | RestartUnit, tx: Transaction, result: JobResult) -> None:
+async def _started(
+    action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, result: JobResult
+) -> None:
     """Record the content whether or not the job succeeded: a retry is a start, and needs no restart."""
     await tx.ledger.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
-    _judge(result, "start")
-
-
-def _judge(result: JobResult, what: str) -> None:
-    if not result.done:
-        raise UnitFailedError(
-            f"{result.unit} did not {what}: its job ended with {result.result}",
-            unit=result.unit,
-            reason="start-failed" if what == "start" else "stop-failed",
-        )
+    if result.done:
+        return
+    state = await manager.read_unit(action.unit)
+    raise UnitFailedError(
+        f"{action.unit} did not start: its job ended with {result.result}"
+        f" (result {state.result}, status {state.exec_status})",
+        unit=action.unit,
+        reason="start-failed",
+        hint=f"journalctl _SYSTEMD_USER_UNIT={action.unit} _UID={tx.user().uid}",
+    )
