@@ -120,7 +120,7 @@ async def test_a_unicode_branch_is_fetched(folder: Path) -> None:
 
 
 async def test_a_force_push_is_refused_until_it_is_allowed(folder: Path, remote: Remote) -> None:
-    """A rewritten branch leaves the current commit alone; an operator's word for the new one moves it, once."""
+    """A rewritten branch leaves current alone; an operator's word for the new commit moves it, once."""
     first = remote.commit({"a": b"1"})
     repository = remote.open(folder)
     await repository.fetch()
