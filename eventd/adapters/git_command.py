@@ -119,7 +119,7 @@ class GitCommand:
     async def run(
         self,
         *arguments: str,
-        timeout: float,  # noqa: ASYNC109  enforced by process.run
+        timeout: float,
         config: Mapping[str, str] | None = None,
         private: Path | None = None,
         stdin: bytes = b"",

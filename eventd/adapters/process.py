@@ -78,7 +78,7 @@ class Completed:
 async def run(
     argv: Sequence[str],
     *,
-    timeout: float,  # noqa: ASYNC109  the deadline also has to kill the whole group, which a cancel scope cannot
+    timeout: float,
     identity: Identity | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: str = "/",
