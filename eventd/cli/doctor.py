@@ -50,8 +50,8 @@ class Subject:
 
 
 UNIT_GENERATOR = "/usr/lib/systemd/user-generators/eventd-user-generator"
-SYSTEMD, PODMAN, GIT = (252, 0), (4, 6), (2, 34)
-"""Oldest versions: systemd of Debian 12; Quadlet files by uid in /etc; commits signed with SSH keys."""
+SYSTEMD, PODMAN, GIT = (254, 0), (4, 6), (2, 34)
+"""Oldest versions, as docs/how-to/install.md has them; git: commits signed with SSH keys."""
 OVERLAY = (5, 13)
 """The kernel that lets a rootless user mount overlayfs."""
 _SUBORDINATE = 65536

@@ -50,6 +50,14 @@ def hint(terminal: Terminal, text: object, indent: str) -> None:
         terminal.paragraph(f"{indent}hint: {clean(text)}", "", style="cyan")
 
 
+def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = "", style: str = "") -> None:
+    """Write `reason: message` and the hint of whatever carries them; nothing if it carries none."""
+    said = [clean(value[key]) for key in ("reason", "message") if value.get(key)]
+    if said:
+        terminal.paragraph(lead + ": ".join(said), indent, style=style)
+    hint(terminal, value.get("hint"), indent + ("  " if lead else ""))
+
+
 def journal(terminal: Terminal, lines: Iterable[object], indent: str) -> None:
     """Write journal lines, never cut: they are the evidence."""
     for entry in lines:
@@ -121,6 +129,11 @@ def run_workloads(terminal: Terminal, run: Json) -> None:
             ]
         )
     terminal.table(("WORKLOAD", "RESULT", "ACTIONS", "TOOK", "REASON"), rows, indent="  ")
+    for each in shown:
+        if each.get("hint") or each.get("log"):
+            terminal.line(f"  {clean(each.get('name', ''))}:")
+            hint(terminal, each.get("hint"), "    ")
+            journal(terminal, items(each, "log"), "    ")
     unchanged = len(items(run, "workloads")) - len(shown)
     if unchanged:
         terminal.line(f"  {count(unchanged, 'workload')} unchanged")

@@ -71,10 +71,9 @@ def _headline(terminal: Terminal, status: Json) -> None:
     failure = status.get("fetch_failure")
     if failure:
         since = ago(failure.get("since"), terminal.now)
-        reason = clean(failure.get("reason", ""))
-        said = f"cannot fetch since {since}: {reason}: {clean(failure.get('message', ''))}"
-        terminal.paragraph(said, style="red")
-        show.hint(terminal, failure.get("hint"), "  ")
+        show.problem(terminal, failure, lead=f"cannot fetch, since {since}: ", style="red")
+    if status.get("load_error"):
+        show.problem(terminal, status["load_error"], lead="cannot use the repository: ", style="red")
     if status.get("run"):
         terminal.line(f"now: {show.run_line(terminal, status['run'])}")
     if status.get("last_run"):
@@ -93,11 +92,9 @@ def _trouble(terminal: Terminal, status: Json) -> None:
         text += f" since {since}"
     text += _revisions(status)
     terminal.line(text)
-    reason, message = clean(status.get("reason", "")), clean(status.get("message", ""))
-    if reason or message:
-        said = f"{reason}: {message}" if reason and message else reason or message
-        terminal.paragraph(said, "  ")
-    show.hint(terminal, status.get("hint"), "  ")
+    if status.get("step"):
+        terminal.line(f"  now: {clean(status['step'])}")
+    show.problem(terminal, status, "  ")
     waits = [clean(each) for each in show.items(status, "waits_for")]
     if waits:
         terminal.paragraph("waits for " + ", ".join(waits), "  ")

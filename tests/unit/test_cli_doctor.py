@@ -147,7 +147,7 @@ def without_name(name: str) -> MadeUp:
         (drop(CONFIG), "configuration", "eventd.toml.example"),
         (with_text(CONFIG, "[repository]\n"), "configuration", "[repository.url] required"),
         (drop("/run/systemd/system"), "systemd", "not booted with systemd"),
-        (with_version("systemctl", "systemd 247 (247.3-7)"), "systemd", "eventd needs 252 or later"),
+        (with_version("systemctl", "systemd 247 (247.3-7)"), "systemd", "eventd needs 254 or later"),
         (drop("/sys/fs/cgroup/cgroup.controllers"), "cgroup v2", "unified_cgroup_hierarchy=1"),
         (drop("/run/dbus/system_bus_socket"), "system bus", "apt install dbus"),
         (replace(host(), logind=""), "logind", "does not run"),

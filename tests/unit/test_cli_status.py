@@ -162,7 +162,23 @@ def test_a_failed_fetch_is_told_although_all_is_converged(path: str) -> None:
         "since": NOW - 3600,
     }
     result = ask(path, "GET /v1/status", status(fetch_failure=failure), "status")
-    assert "cannot fetch since 1 h ago: fetch-failed: no route\n  hint: check the network\n" in result.out
+    assert "cannot fetch, since 1 h ago: fetch-failed: no route\n  hint: check the network\n" in result.out
+
+
+def test_a_commit_that_cannot_be_used_is_told(path: str) -> None:
+    """A repository that cannot be read as a whole is a problem of the host, not of a workload."""
+    error_ = {"reason": "bad-object", "message": "the tree cannot be read", "hint": "push again"}
+    result = ask(path, "GET /v1/status", status("failed", load_error=error_), "status")
+    assert (
+        "cannot use the repository: bad-object: the tree cannot be read\n  hint: push again\n" in result.out
+    )
+
+
+def test_the_step_at_hand_is_shown(path: str) -> None:
+    """A workload that is being worked on says at what."""
+    busy = workload("web", "applying", step="start web.service")
+    result = ask(path, "GET /v1/status", status("converging", busy), "status")
+    assert "web: applying since 2 min ago, at 1a2b3c4d5e\n  now: start web.service\n" in result.out
 
 
 def test_findings_about_the_repository_are_told(path: str) -> None:
@@ -308,6 +324,8 @@ FAILED_RUN = run(
             "message": "no answer",
             "actions": 1,
             "seconds": 90,
+            "hint": "look",
+            "log": ["dial tcp: timeout"],
         },
         {"name": "api", "result": "unchanged", "actions": 0, "seconds": 0},
     ],
@@ -343,6 +361,9 @@ def test_one_run_tells_what_became_of_each_workload(path: str) -> None:
         "  WORKLOAD  RESULT  ACTIONS    TOOK   REASON\n"
         "  db        failed  1 action   2 min  timeout: no answer\n"
         "  web       ok      3 actions  1.5 s\n"
+        "  db:\n"
+        "    hint: look\n"
+        "    | dial tcp: timeout\n"
         "  1 workload unchanged\n"
     )
 
