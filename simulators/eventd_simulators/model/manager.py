@@ -90,6 +90,7 @@ class Manager:
         self._numbers = 0
         self._dirty: dict[str, Unit] = {}
         self._flushing = False
+        self._reloads: list[Callable[[], object]] = []
 
     # Its life.
 
@@ -108,9 +109,15 @@ class Manager:
         self.units.clear()
 
     def reload(self, done: Callable[[], object] = lambda: None) -> None:
-        """daemon-reload: `done` is called after Reloading(false)."""
+        """daemon-reload: `done` is called after Reloading(false). One at a time: a further one follows."""
+        if self.reloading:
+            self._reloads.append(done)
+            return
         self.reloading = True
         self.hub.send(Reloading(self.scope, active=True))
+        # All units are taken down and made anew: announced, though nothing of them changes.
+        for name in self.units:
+            self.hub.send(UnitRemoved(self.scope, name))
         self.clock.call_later(self.reload_time, lambda: self._reloaded(done))
 
     def reexecute(self) -> None:
@@ -122,12 +129,18 @@ class Manager:
         if not self.alive:
             return
         loaded = list(self.units.values())
-        for unit in loaded:
-            self.hub.send(UnitRemoved(self.scope, unit.name))
         self.definitions = self.source.read()
         for unit in loaded:
             unit.definition = self.find(unit.name) or replace(
-                unit.definition, load=LoadState.NOT_FOUND, fragment="", source="", file_state="", prints=()
+                unit.definition,
+                load=LoadState.NOT_FOUND,
+                fragment="",
+                source="",
+                file_state="",
+                prints=(),
+                # Its ExecStop= is gone with its file: it is stopped by SIGTERM, and podman is not asked.
+                type="",
+                kill_timeout=0.0,
             )
         for unit in loaded:
             if self._is_kept(unit):
@@ -138,6 +151,8 @@ class Manager:
         self.hub.send(Reloading(self.scope, active=False))
         self.jobs.schedule()
         done()
+        if self._reloads:
+            self.reload(self._reloads.pop(0))
 
     # What a client may ask.
 
@@ -149,14 +164,14 @@ class Manager:
         """Return a unit, loaded if it was not (LoadUnit); one without a file is `not-found`."""
         unit = self.units.get(name)
         if unit is None:
-            definition = self.find(name) or Definition(name, load=LoadState.NOT_FOUND)
+            definition = self.find(name) or Definition(name, load=LoadState.NOT_FOUND, type="")
             if name.endswith(".service"):
                 unit = self._make_service(self, definition)
             else:
                 unit = Unit(self, definition)
             self.units[name] = unit
             self.hub.send(UnitNew(self.scope, name))
-            self.mark(unit)
+            self._flush_soon()
         return unit
 
     def peek(self, name: str) -> UnitState:
@@ -184,9 +199,10 @@ class Manager:
             if self.find(name) is None:
                 raise RefusedError("NoSuchUnit", f"Unit {name} not loaded.")
             unit = self.load(name)
+        job = self.jobs.add("stop", unit)
         for dependent in self._dependents(unit):
             self.jobs.add("stop", dependent)
-        return self.jobs.add("stop", unit)
+        return job
 
     def reset_failed(self, name: str) -> None:
         """ResetFailedUnit. Raises RefusedError."""
@@ -200,13 +216,14 @@ class Manager:
         self._check(anchor)
         wanted: dict[str, Unit] = {}
         self._collect(anchor, wanted)
+        job = self.jobs.add(kind, anchor)
         if kind == "restart":
             for dependent in self._dependents(anchor):
                 self.jobs.add("restart", dependent)
         for unit in wanted.values():
             if unit is not anchor and unit.active in DOWN and unit.job is None:
                 self.jobs.add("start", unit)
-        return self.jobs.add(kind, anchor)
+        return job
 
     def _check(self, unit: Unit) -> None:
         match unit.definition.load:
@@ -257,6 +274,9 @@ class Manager:
     def mark(self, unit: Unit) -> None:
         """Send the unit's PropertiesChanged soon: changes in between are told as one."""
         self._dirty[unit.name] = unit
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self.clock.call_later(0, self._flush_all)

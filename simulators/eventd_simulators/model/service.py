@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REMOVAL = 0.03
 """Seconds that ExecStop and ExecStopPost of a container (`podman rm`) take when it has ended by itself."""
+LINGER = 0.01
+"""Seconds between the end of `podman rm` and that of conmon, which is the main process."""
 NO_IMAGE = 125
 """podman-run(1): the error is with podman itself, such as an image that cannot be pulled."""
 KILLED = 137
@@ -98,15 +100,20 @@ class Service(Unit):
         self.exec_status = status
         starting = self.active is ActiveState.ACTIVATING
         oneshot = self.definition.type == "oneshot"
-        if not self.definition.is_success(status):
+        clean = self.definition.is_success(status)
+        if not clean:
             self.result = "exit-code"
             self.say(f"Main process exited, code=exited, status={status}")
+            # The result is told before the state that follows from it (measured on systemd 257).
+            self.manager.mark(self)
+            self.manager.flush(self)
         elif starting and not oneshot:
             self.result = "protocol"
         elif oneshot and self.definition.remain:
             self.set(ActiveState.ACTIVE, "exited")
             return
-        self._clean_up("stop-post" if starting else "stop")
+        # ExecStop= runs only for what was up (or ran to its end) and ended well.
+        self._clean_up("stop" if clean and (oneshot or not starting) else "stop-post")
 
     def reset_failed(self) -> None:
         """Forget failure, restarts and the start limit."""
@@ -190,11 +197,17 @@ class Service(Unit):
         if not behaviour.ignores_term:
             self.after(behaviour.stop, lambda: self._terminated(behaviour.stop_status))
         elif self._is_container and self.sub == "stop":
+            # ExecStop= is `podman rm`, which kills it after podman's stop timeout, not systemd's.
             self.after(self.definition.kill_timeout, lambda: self._terminated(KILLED))
         else:
             self.after(self.definition.stop_timeout, self._killed)
 
     def _terminated(self, status: int) -> None:
+        if self.sub == "stop":
+            # ExecStop= is through, and conmon ends a moment later (measured: always told).
+            self.set(ActiveState.DEACTIVATING, "stop-sigterm")
+            self.after(LINGER, lambda: self._terminated(status))
+            return
         self.main_pid = 0
         self.exec_status = status
         if not self.definition.is_success(status) and self.result == "success":
@@ -221,7 +234,9 @@ class Service(Unit):
         failed = self.result != "success"
         dead = ActiveState.FAILED if failed else ActiveState.INACTIVE
         if restart and not self._forbid_restart and self._wants_restart():
+            # Told as a state of its own since systemd 254: for a moment the unit does read `failed`.
             self.set(dead, "failed-before-auto-restart" if failed else "dead-before-auto-restart")
+            self.manager.flush(self)
             self.set(ActiveState.ACTIVATING, "auto-restart")
             self.after(self.definition.restart_delay, self._queue_restart)
             return
@@ -247,6 +262,7 @@ class Service(Unit):
         self.restarts += 1
         self.say(f"Scheduled restart job, restart counter is at {self.restarts}.")
         self.set(ActiveState.ACTIVATING, "auto-restart-queued")
+        self.manager.flush(self)
         self.manager.jobs.add("start", self)
 
     def after(self, delay: float, callback: Callable[[], object]) -> None:

@@ -52,8 +52,8 @@ class Service:
         bus = MessageBus(bus_address=address)
         await bus.connect()
         bus.add_message_handler(self._handle)
-        self.bus = bus
         await bus.request_name(self.name)
+        self.bus = bus
 
     async def stop(self) -> None:
         """Leave the bus."""

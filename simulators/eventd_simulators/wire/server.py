@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eventd.core.facts import Account
 
 _log = logging.getLogger(__name__)
+REACH_TIMEOUT = 60.0
 GOODBYE = 0.1
 """Seconds between the announcement of a reboot and the end of all buses."""
 
@@ -67,6 +68,7 @@ class WireHost:
         self.behaviours = behaviours or Behaviours()
         self._online = online
         self._boots = 0
+        self._exported = asyncio.Event()
         self._system_bus = BusDaemon(self.folder / "run/dbus/system")
         self._buses: dict[str, BusDaemon] = {}
         self._exports: dict[str, SystemdService] = {}
@@ -103,6 +105,13 @@ class WireHost:
         current = asyncio.current_task()
         await self._stop(keep=current)
         await self._start()
+
+    async def reached(self, account: Account) -> None:
+        """Return when the bus of a user's manager, which has been asked for, can be used."""
+        async with asyncio.timeout(REACH_TIMEOUT):
+            while account.name not in self._exports or self._exports[account.name].bus is None:
+                self._exported.clear()
+                await self._exported.wait()
 
     async def _start(self) -> None:
         folders = Folders(str(self.folder))
@@ -179,6 +188,7 @@ class WireHost:
         service = SystemdService(manager, self.model.hub)
         self._exports[user] = service
         await service.start(self._buses[user].address)
+        self._exported.set()
 
     async def _close_bus(self, user: str) -> None:
         service = self._exports.pop(user, None)

@@ -1,0 +1,136 @@
+"""One scenario for the real host and the simulated one, and how their traces are made comparable.
+
+What is compared: per unit, the order of its states and the beginnings and ends of its jobs, step by step,
+and properties. What is not: times, the order between units that nothing orders, and what other units of a
+real host do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from eventd_simulators.model.behaviours import Behaviour
+
+RUN = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+INSTALL = "[Install]\nWantedBy=default.target\n"
+
+
+def _container(command: str, more: str = "", tail: str = "") -> str:
+    return f'[Container]\nImage=localhost/busybox:1\nExec=sh -c "{command}"\n{more}{tail}'
+
+
+FILES = {
+    "web.container": _container(RUN, tail=INSTALL),
+    "stubborn.container": "[Container]\nImage=localhost/busybox:1\nExec=sleep 1000\nStopTimeout=1\n",
+    "term.container": _container(RUN.replace("exit 0", "exit 143")),
+    "missing.container": "[Container]\nImage=localhost/missing:1\nPull=never\n",
+    "loop.container": _container("exit 3", tail="[Service]\nRestart=always\n"),
+    "clean.container": _container("exit 0", tail="[Service]\nRestart=always\n"),
+    "fail.container": _container("sleep 0.5; exit 3"),
+    "done.container": _container("sleep 0.5; exit 0"),
+    "healthy.container": _container(RUN, more="HealthCmd=true\nNotify=healthy\n"),
+    "dep.container": _container(RUN, more="Volume=v.volume:/v\n"),
+    "v.volume": "[Volume]\n",
+    "one.container": _container("exit 0", tail="[Service]\nType=oneshot\n"),
+}
+"""Quadlet files, with images that the real host's tree has."""
+BEHAVIOURS = {
+    "stubborn.service": Behaviour(ignores_term=True),
+    "term.service": Behaviour(stop_status=143),
+    "loop.service": Behaviour(runs_for=0.05, status=3),
+    "clean.service": Behaviour(runs_for=0.05),
+    "fail.service": Behaviour(runs_for=0.5, status=3),
+    "done.service": Behaviour(runs_for=0.5),
+}
+"""What their commands do, for the simulated host."""
+NEW_FILE = "new.container"
+STEPS: list[list[Any]] = [
+    ["show", "web.service"],
+    ["job", "StopUnit", "web.service"],
+    ["show", "web.service"],
+    ["job", "StartUnit", "web.service"],
+    ["job", "StartUnit", "web.service"],
+    ["job", "RestartUnit", "web.service"],
+    ["show", "web.service"],
+    ["job", "StartUnit", "stubborn.service"],
+    ["job", "StopUnit", "stubborn.service"],
+    ["show", "stubborn.service"],
+    ["job", "StartUnit", "term.service"],
+    ["job", "StopUnit", "term.service"],
+    ["show", "term.service"],
+    ["job", "StartUnit", "missing.service"],
+    ["show", "missing.service"],
+    ["reset", "missing.service"],
+    ["settle", 1],
+    ["job", "StartUnit", "loop.service"],
+    ["settle", 3],
+    ["show", "loop.service"],
+    ["job", "StartUnit", "loop.service"],
+    ["show", "loop.service"],
+    ["job", "StartUnit", "clean.service"],
+    ["settle", 3],
+    ["show", "clean.service"],
+    ["job", "StartUnit", "fail.service"],
+    ["settle", 2],
+    ["show", "fail.service"],
+    ["job", "StartUnit", "done.service"],
+    ["settle", 2],
+    ["show", "done.service"],
+    ["job", "StartUnit", "healthy.service"],
+    ["show", "healthy.service"],
+    ["job", "StopUnit", "healthy.service"],
+    ["settle", 1],
+    ["job", "StartUnit", "dep.service"],
+    ["show", "v-volume.service"],
+    ["job", "StopUnit", "v-volume.service"],
+    ["settle", 1],
+    ["job", "StartUnit", "one.service"],
+    ["settle", 1],
+    ["job", "StartUnit", "nowhere.service"],
+    ["job", "StopUnit", "nowhere.service"],
+    ["write", NEW_FILE, "web.container"],
+    ["show", "new.service"],
+    ["reload"],
+    ["settle", 1],
+    ["show", "new.service"],
+    ["touch", "web.container"],
+    ["show", "web.service"],
+    ["reload"],
+    ["settle", 1],
+    ["show", "web.service"],
+    ["remove", "web.container"],
+    ["reload"],
+    ["settle", 1],
+    ["show", "web.service"],
+    ["job", "StopUnit", "web.service"],
+    ["settle", 1],
+    ["show", "web.service"],
+]
+UNITS = frozenset(
+    [name.replace(".container", ".service") for name in FILES if name.endswith(".container")]
+    + ["v-volume.service", "new.service", "nowhere.service"]
+)
+_TRANSIENT = re.compile(r"/stop-sigkill")
+"""systemd shows it or not, depending on whether the container's last process was quicker than it."""
+
+
+def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str]]]]:
+    """Return, for each step, its units' own lines."""
+    result = []
+    for row in trace:
+        shows = row["step"][0] == "show"
+        mine: dict[str, list[str]] = {}
+        for line in row["lines"]:
+            unit, what = line.split(": ", 1)
+            if unit not in UNITS or _TRANSIENT.search(what) or (shows and not what.startswith("{")):
+                continue
+            if what in ("UnitNew", "UnitRemoved"):
+                continue
+            if "/" in what and not what.startswith(("failed/failed", "{", "refused")):
+                what = what.split()[0]  # the result is told a moment before or after the state
+            lines = mine.setdefault(unit, [])
+            if not lines or lines[-1] != what:
+                lines.append(what)
+        result.append((" ".join(map(str, row["step"])), {unit: mine[unit] for unit in sorted(mine)}))
+    return result
