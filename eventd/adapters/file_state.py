@@ -47,7 +47,7 @@ _TEMPORARY = frozenset({"disk-full", "io-error", "too-many-open-files"})
 _HINTS = {
     "disk-full": "free some space or raise the quota",
     "read-only": "remount the file system read-write; see `mount` and the kernel log",
-    "not-a-folder": "something that is not a folder, or a symlink, stands where a folder is needed: remove it",
+    "not-a-folder": "a file or a symlink stands where a folder is needed: remove it",
 }
 
 
@@ -134,8 +134,9 @@ def walk(top: str, folder: int | None = None) -> Walk:
 
 
 def look(root: str, path: str) -> Walk:
-    """Read what stands at `path`, which is `root` or below it; a folder with all that is below it. Raises
-    OSError.
+    """Read what stands at `path`, which is `root` or below it; a folder with all that is below it.
+
+    Raises OSError.
 
     Below `root`, which itself is no symlink either, none is followed; what is behind one is not there.
     """

@@ -10,6 +10,8 @@ itself; the thread looks at a flag just before the rename and gives up there, so
 the next run's. The one call that cannot be taken back is a rename already handed to the kernel.
 """
 
+# ruff: noqa: PTH119, PTH120  names relative to opened folders, and lexical operations on strings
+
 from __future__ import annotations
 
 import errno
@@ -74,7 +76,7 @@ class OwnedFiles:
 
     async def scan(self, folder: str) -> Mapping[str, FileState]:
         """Return all files below `folder`, and remove the temporary files that a crash left there."""
-        path = os.path.normpath(folder)
+        path = folder.rstrip("/")
         root, parts = (path, ()) if path in self._roots else self._split(path)
         return await self._run(lambda: self._scan(root, parts), "scan", folder)
 
@@ -128,8 +130,10 @@ class OwnedFiles:
         return fd
 
     def _make_way(self, folder: str) -> None:
-        """Make `folder` and what is missing above it. That way is the administrator's: symlinks in it are
-        followed."""
+        """Make `folder` and what is missing above it.
+
+        That way is the administrator's: symlinks in it are followed.
+        """
         if os.path.lexists(folder):
             return
         self._make_way(os.path.dirname(folder))

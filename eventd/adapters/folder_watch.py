@@ -8,7 +8,7 @@ The order is always: subscribe to a folder, then list it. A file made right afte
 either listed or told. All methods run on the loop's thread; only listing goes to a worker thread.
 """
 
-# ruff: noqa: PTH  lexical path operations on strings, in a hot path
+# ruff: noqa: PTH120  lexical path operations on strings, in a hot path
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from eventd.adapters.inotify import CONTENT, NAMES, SELF, Change, Inotify, Subsc
 
 
 class FolderWatch:
-    """The file or folder at `path`; a folder recursively. It may not exist, be replaced, or move with its
-    parents.
+    """The file or folder at `path`; a folder recursively.
+
+    It may not exist, be replaced, or move with its parents.
 
     `dirty(path)` is called with what has to be looked at again. If that is `path` itself, `arm` comes first;
     if it is a folder, all below it is looked at, and `cover` is called with the folders found there until it
@@ -128,7 +129,9 @@ class FolderWatch:
 
 
 def _way_to(path: str) -> list[tuple[str, str]]:
-    """Return the folders from `/` to the parent of `path`, each with the next name: `/etc` gives `("/",
-    "etc")`."""
+    """Return the folders from `/` to the parent of `path`, each with the next name.
+
+    `/etc` gives `("/", "etc")`.
+    """
     parts = path.strip("/").split("/")
     return [("/" + "/".join(parts[:depth]), part) for depth, part in enumerate(parts)]

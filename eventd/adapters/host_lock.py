@@ -12,6 +12,8 @@ the lock, it is given back at once. All decisions are taken on the loop's thread
 which the lock is held by nobody's will.
 """
 
+# ruff: noqa: PTH123  a few bytes on a tmpfs
+
 from __future__ import annotations
 
 import asyncio

@@ -58,8 +58,9 @@ class Redactor:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `level`, `message`, `logger`, the fields of `extra`, `error` (a
-    traceback).
+    """One JSON object per line.
+
+    `level`, `message`, `logger`, the fields of `extra`, `error` (a traceback).
     """
 
     def __init__(self, redactor: Redactor, *, journal: bool) -> None:

@@ -154,7 +154,7 @@ class PassedSocket:
 def listen_fds(environment: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
     """Return the sockets that the manager passed (sd_listen_fds(3)); take them out of the environment.
 
-    They are made close-on-exec, so that no child inherits them. Raises PermanentError(reason="bad-listen-fds").
+    They are made close-on-exec, so that no child inherits them. Raises PermanentError("bad-listen-fds").
     """
     pid = environment.pop("LISTEN_PID", "")
     count = environment.pop("LISTEN_FDS", "")

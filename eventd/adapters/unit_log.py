@@ -40,8 +40,8 @@ class Journal:
         `invocation` limits them to one run of the unit. An empty list where there are none, or none can be
         read.
         """
-        # Not --boot: under ProtectKernelTunables= /proc/sys is mounted afresh, and in a container, whose boot id is
-        # a mount of its own in there, journalctl would ask for the boot of the machine around it.
+        # Not --boot: under ProtectKernelTunables= /proc/sys is mounted afresh, and in a container, whose
+        # boot id is a mount of its own in there, journalctl would ask for the boot of the machine around it.
         argv = [
             self._command,
             "--quiet",

@@ -8,7 +8,7 @@ A path may be a symlink: the place that it leads to is watched too. A link half 
 another target is seen when its own folder is one on the way to either place.
 """
 
-# ruff: noqa: PTH  lexical path operations on strings
+# ruff: noqa: ASYNC240, PTH116  lexical path operations on strings; stat in a worker thread
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 def branch_paths(repository: str, branch: str) -> Sequence[str]:
-    """Return where a bare repository keeps a branch: loose, packed, or in a reftable
-    (gitrepository-layout(5)).
+    """Return where a bare repository keeps a branch.
+
+    Loose, packed, or in a reftable (gitrepository-layout(5)).
     """
     return (
         f"{repository}/refs/heads/{branch}",
@@ -74,7 +75,7 @@ class PathTriggers:
 
         What is there now is the baseline, and no event. Raises TemporaryError(reason="inotify-exhausted").
         """
-        trigger = _Trigger(os.path.abspath(path), kind, subject or path, attributes)
+        trigger = _Trigger(os.path.normpath(path), kind, subject or path, attributes)
         async with self._looking:
             self._triggers.append(trigger)
             trigger.seen = await self._look(trigger)

@@ -1,11 +1,13 @@
-"""The local adapters and the installed tree on a real host: useradd, the journal, user managers, the
-sandbox.
+"""The local adapters and the installed tree on a real host.
+
+useradd, the journal, user managers, the sandbox.
 """
 
 from __future__ import annotations
 
 import json
 import textwrap
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -83,7 +85,7 @@ def test_eight_accounts_at_once(machine: Machine) -> None:
     )
     for ranges in ("subuid", "subgid"):
         firsts = sorted(account[ranges][0] for account in accounts)
-        assert all(b - a >= 65536 for a, b in zip(firsts, firsts[1:], strict=False))
+        assert all(b - a >= 65536 for a, b in pairwise(firsts))
 
 
 @pytest.mark.parametrize(
@@ -183,8 +185,9 @@ WantedBy=default.target
 
 
 def test_companion_units_come_from_etc_and_are_not_shadowed(machine: Machine, web: dict[str, Any]) -> None:
-    """A companion is loaded from the early folder with its SourcePath, whatever the home holds by the same
-    name.
+    """A companion is loaded from the early folder, with its SourcePath.
+
+    So it is whatever the home holds by the same name.
     """
     folder = f"/etc/eventd/units/{web['uid']}"
     machine.write(f"{folder}/job.service", COMPANION)
@@ -266,8 +269,9 @@ def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any
 
 
 def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
-    """Under the very directives of eventd.service accounts, owned files, and another user's processes can be
-    made.
+    """The directives of eventd.service leave room for its work.
+
+    Accounts, owned files, processes of another user: all can be made. What is not its business is read-only.
     """
     machine.write(
         "/etc/systemd/system/eventd-probe.service.d/probe.conf",
@@ -323,10 +327,9 @@ def test_missing_credentials_are_no_obstacle(machine: Machine) -> None:
     machine.run("systemctl daemon-reload && systemctl start creds.service")
     assert machine.read("/run/creds") == ""
     machine.write("/etc/credstore/eventd.git-ssh-key", "plain\n", mode=0o600)
+    seal = "systemd-creds encrypt --name=git-https-token"
     sealed = "/etc/credstore.encrypted/eventd.git-https-token"
-    machine.run(
-        f"mkdir -p /etc/credstore.encrypted; echo sealed | systemd-creds encrypt --name=git-https-token - {sealed}"
-    )
+    machine.run(f"mkdir -p /etc/credstore.encrypted; echo sealed | {seal} - {sealed}")
     machine.run(["systemctl", "start", "creds.service"])
     assert machine.read("/run/creds").split() == ["git-https-token", "git-ssh-key", "sealed", "plain"]
     machine.run(["rm", "/etc/credstore/eventd.git-ssh-key", sealed])

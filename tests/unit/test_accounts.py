@@ -4,6 +4,8 @@ The databases are files in a folder of the test, `pwd` reads them there, and use
 them.
 """
 
+# ruff: noqa: ASYNC240  small files of the test's own, on an idle loop
+
 from __future__ import annotations
 
 import asyncio

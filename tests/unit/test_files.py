@@ -1,5 +1,9 @@
-"""The owned-files adapter on a real file system: atomicity, the roots, links, full disks, what a crash
-leaves."""
+"""The owned-files adapter on a real file system.
+
+Atomicity, the roots, links, full disks, what a crash leaves.
+"""
+
+# ruff: noqa: ASYNC240, ASYNC221, PTH208, PTH119  small files of the test's own, on an idle loop
 
 from __future__ import annotations
 
@@ -123,8 +127,10 @@ async def test_remove_unlinks_a_symlink_not_its_target(files: OwnedFiles, root: 
 
 
 async def test_read_and_scan_tell_kinds_and_digests(files: OwnedFiles, root: Path):
-    """Regular files come with their sha256, links and fifos as such and unfollowed, folders are not in a
-    scan."""
+    """Regular files come with their sha256, links and fifos as such and unfollowed.
+
+    Folders are not in a scan.
+    """
     await files.put(str(root / "1001/a"), b"content", mode=0o640)
     (root / "1001/link").symlink_to("/etc/passwd")
     os.mkfifo(root / "1001/fifo", 0o600)
@@ -164,8 +170,10 @@ async def test_a_file_over_the_limit_has_a_digest_of_its_own(
 
 
 async def test_scan_removes_what_a_crash_left(files: OwnedFiles, root: Path):
-    """A stale temporary file is not in a scan and is gone after it; a file that merely starts with a dot
-    stays."""
+    """A stale temporary file is not in a scan and is gone after it.
+
+    A file that merely starts with a dot stays.
+    """
     await files.put(str(root / "1001/.hidden"), b"", mode=0o644)
     stale = root / "1001" / f"{TEMPORARY_PREFIX}0123"
     stale.write_text("half")
@@ -219,8 +227,10 @@ async def test_a_folder_in_the_way_is_refused(files: OwnedFiles, root: Path):
 
 
 async def test_a_write_given_up_does_not_land_later(root: Path, monkeypatch: pytest.MonkeyPatch):
-    """After the deadline on a disk that hangs in fsync, the file is not renamed into place once it
-    recovers."""
+    """A write that was given up is not finished behind the back of the next run.
+
+    After the deadline on a disk that hangs in fsync, nothing is renamed into place once it recovers.
+    """
     import threading
 
     files = OwnedFiles([str(root)], owner=OWNER, timeout=0.2)

@@ -1,5 +1,7 @@
 """The host lock: with another process as the other holder, since that is what it is for."""
 
+# ruff: noqa: ASYNC110  the other side is a thread or a process, and has no event of this loop
+
 from __future__ import annotations
 
 import asyncio
@@ -62,8 +64,9 @@ async def test_held_and_given_back(tmp_path: Path):
 
 
 async def test_two_tasks_take_turns(tmp_path: Path):
-    """Within one process the second task waits for the first, in order, and nobody was contended by a
-    stranger.
+    """Within one process the second task waits for the first, in order.
+
+    That is no contention: nobody else wanted it.
     """
     lock = HostLock(str(tmp_path / "lock"))
     order: list[str] = []

@@ -1,5 +1,7 @@
-"""The shared inotify instance, and the triggers for single paths: configuration, transforms, a local
-branch."""
+"""The shared inotify instance, and the triggers for single paths.
+
+Configuration, transforms, a local branch.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,10 @@ class Changes(list[Change]):
 
 
 async def test_two_subscribers_of_one_folder_are_both_told(inotify: Inotify, tmp_path: Path):
-    """The kernel has one watch per inode: each subscriber gets what it asked for, and one that ends takes
-    nothing along."""
+    """The kernel has one watch per inode.
+
+    Each subscriber gets what it asked for, and one that ends takes nothing along.
+    """
     names, content = Changes(), Changes()
     first = inotify.subscribe(str(tmp_path), CONTENT, content, follow=True)
     assert inotify.subscribe(str(tmp_path), NAMES, names, follow=True) is not None
@@ -113,8 +117,10 @@ async def told(recorder: Recorder, count: int) -> None:
 
 
 async def test_a_file_that_appears_later_triggers(triggers: tuple[PathTriggers, Recorder], tmp_path: Path):
-    """A path without its folders is watched: made, rewritten in place, replaced, removed with them, all is
-    told."""
+    """A path without its folders is watched.
+
+    Made, rewritten in place, replaced, removed with them, all is told.
+    """
     source, recorder = triggers
     path = tmp_path / "etc/eventd/eventd.toml"
     await source.add(str(path), EventKind.CONFIG_CHANGED)

@@ -27,8 +27,9 @@ _ORDERING = re.compile(
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)
 def test_every_dependency_has_its_reason_above_it(path: Path):
-    """Each After=, Wants=, Requires=, Condition…= and WantedBy= line follows a comment, and names one
-    thing.
+    """Each After=, Wants=, Requires=, Condition…= and WantedBy= line follows a comment.
+
+    And it names one thing.
     """
     lines = path.read_text().splitlines()
     found = [(lines[i - 1], line) for i, line in enumerate(lines) if _ORDERING.match(line)]
@@ -64,8 +65,9 @@ def test_the_listener_for_the_network_has_no_privileges():
 
 
 def test_the_groups_and_folders_are_those_of_the_settings():
-    """The accounts of sysusers.d, the folders of tmpfiles.d and the sockets' groups are what the daemon
-    expects.
+    """The installed accounts and folders are those of the daemon's settings.
+
+    So are the groups of the sockets.
     """
     settings = Settings.model_validate({"repository": {"url": "/srv/x.git"}})
     sysusers = (ROOT / "usr/lib/sysusers.d/eventd.conf").read_text()
@@ -102,7 +104,8 @@ class Generated:
 
     def run(self) -> str:
         """Return what it complained about."""
-        # The path is a constant of the generator, so that no environment can change it: a copy has the test's.
+        # The path is a constant of the generator, so that no environment can change it: a copy has the
+        # test's.
         text = GENERATOR.read_text()
         assert text.count("from=/etc/eventd/units/$uid\n") == 1
         copy = self.early.parent / "generator"
@@ -182,8 +185,9 @@ def test_templates_are_copied_and_not_enabled(generated: Generated):
 
 
 def test_what_is_no_unit_is_left_alone(generated: Generated):
-    """Temporary files, other files, nested folders and symlinks are not handed to systemd; a symlink is
-    told.
+    """Temporary files, other files, nested folders and symlinks are not handed to systemd.
+
+    A symlink is told.
     """
     (generated.units / ".eventd-tmp-1.service").write_text("")
     (generated.units / "notes.txt").write_text("")

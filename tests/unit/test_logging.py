@@ -1,5 +1,7 @@
 """Log lines: their three forms, and what never gets into them."""
 
+# ruff: noqa: TRY301, G003  what is logged badly on purpose
+
 from __future__ import annotations
 
 import base64
@@ -53,8 +55,9 @@ def test_a_pipe_gets_json_with_fields():
 
 
 def test_the_journal_gets_priorities(tmp_path: Path):
-    """When standard error is what JOURNAL_STREAM names, lines begin with their priority; not when it merely
-    is set.
+    """When standard error is what JOURNAL_STREAM names, lines begin with their priority.
+
+    That it is merely set does not count.
     """
     path = tmp_path / "stderr"
     with path.open("w") as stream:

@@ -1,5 +1,7 @@
 """The source of FILE facts: real inotify, real folders, and the facts that a dispatcher would hold."""
 
+# ruff: noqa: ASYNC240  small files of the test's own, on an idle loop
+
 from __future__ import annotations
 
 import asyncio
@@ -116,8 +118,10 @@ async def test_a_folder_deleted_and_made_again(setting: Setting):
 
 @pytest.mark.parametrize("moved", ["sub", ".", ".."])
 async def test_a_folder_moved_away_with_or_without_its_parents(setting: Setting, moved: str):
-    """What is moved away is gone, changes over there are not ours, and another folder under the old name
-    is."""
+    """What is moved away is gone, and changes over there are not ours.
+
+    Those in another folder under the old name are.
+    """
     (setting.folder / "sub").mkdir(parents=True)
     (setting.folder / "sub/a").write_bytes(b"1")
     await setting.source.watch(str(setting.folder))
@@ -207,8 +211,10 @@ async def test_nothing_is_told_of_a_write_that_changes_nothing(setting: Setting)
 
 
 async def test_after_an_overflow_everything_is_read_afresh(setting: Setting):
-    """A gap is told, and then the facts are what is on the disk, whatever was missed; changes after it are
-    seen."""
+    """A gap is told, and then the facts are what is on the disk, whatever was missed.
+
+    Changes after it are seen.
+    """
     setting.folder.mkdir(parents=True)
     (setting.folder / "a").write_bytes(b"1")
     (setting.folder / "b").write_bytes(b"1")

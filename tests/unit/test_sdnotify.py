@@ -95,7 +95,7 @@ async def test_a_manager_that_is_gone_is_an_error(tmp_path: Path):
 
 
 def test_the_environment_is_taken_not_read():
-    """The variables are gone afterwards, so that no child notifies in our name; another pid's watchdog is not ours."""
+    """The variables are gone afterwards, so that no child notifies for us; another's watchdog is not ours."""
     environment = {
         "NOTIFY_SOCKET": "@x",
         "WATCHDOG_USEC": "3000000",
@@ -161,7 +161,7 @@ print(listen_fds(os.environ))
 
 
 def test_sockets_for_another_process_are_left_alone():
-    """LISTEN_PID of an ancestor means that the descriptors are not for us; a count that is none is an error."""
+    """LISTEN_PID of an ancestor: the descriptors are not for us. A count that is no number is an error."""
     assert listen_fds({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == ()
     with pytest.raises(PermanentError):
         listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"})

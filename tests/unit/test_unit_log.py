@@ -66,10 +66,8 @@ def test_a_line_that_is_no_json_is_skipped():
 
 async def test_the_lines_come_in_order_and_bounded(tmp_path: Path):
     """Journalctl is asked for a bounded number of lines, and its output is returned oldest first."""
-    command = script(
-        tmp_path,
-        f"""echo "$@" > {tmp_path}/arguments; echo '{{"MESSAGE":"one"}}'; echo '{{}}'; echo '{{"MESSAGE":"two"}}'""",
-    )
+    says = """echo '{"MESSAGE":"one"}'; echo '{}'; echo '{"MESSAGE":"two"}'"""
+    command = script(tmp_path, f'echo "$@" > {tmp_path}/arguments; {says}')
     assert list(await Journal(command=command).tail(WEB, "web.service", lines=10_000)) == ["one", "two"]
     arguments = (tmp_path / "arguments").read_text()
     assert "--lines=200" in arguments
