@@ -38,7 +38,7 @@ def blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.timeout(180, method="signal", func_only=True)
 def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine) -> None:
-    """Following the guide, a pushed Quadlet runs; after its last section eventd is gone, and it still runs."""
+    """Following the guide, a pushed Quadlet runs; after its last section eventd is gone, and it runs on."""
     machine = fresh_machine()
     # The layer has the folder over / and the links already: undo that, to see the guide do it.
     machine.copy_in(Path(outer.CHECKOUT) / "systemd", "/srv/checkout/systemd")
