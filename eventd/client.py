@@ -280,7 +280,9 @@ def _refusal(status: int, body: bytes) -> DaemonError:
             status,
             f"the daemon answered {status} {phrase}".rstrip(),
             reason="not-understood",
-            hint="is eventctl of the same version as eventd?",
+            hint="journalctl -u eventd -n 50"
+            if status >= http.client.INTERNAL_SERVER_ERROR
+            else "is eventctl of the same version as eventd?",
         )
 
 

@@ -114,8 +114,9 @@ class _Show:
         if isinstance(wall, int | float):
             clock = time.strftime("%H:%M:%S", time.localtime(wall)) + f".{int(wall % 1 * 1000):03d}"
         subject = clean(event.get("subject", ""))
-        if event.get("scope"):
-            subject = f"{clean(event['scope'])}/{subject}"
+        scope = clean(event.get("scope", ""))
+        if scope and scope != subject:
+            subject = f"{scope}:{subject}" if subject.startswith("/") else f"{scope}/{subject}"
         attributes = event.get("attributes") or {}
         rest = " ".join(f"{clean(key)}={clean(value)}" for key, value in attributes.items())
         kind = terminal.paint(f"{clean(event.get('kind', '')):<15}", "cyan")

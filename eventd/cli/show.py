@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventd.cli.text import ago, clean, clean_lines, count, duration, short
+from eventd.cli.text import ago, clean, clean_lines, count, cut, duration, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 Json = dict[str, Any]
+_TELLING = ("request", "webhook", "git", "udev", "logind")
+"""Origins of triggers, most telling first."""
 URGENCY = ("failed", "refused", "held", "verifying", "applying", "pending", "converged", "removed")
 """States of workloads in the order in which a person wants to see them."""
 
@@ -70,9 +72,14 @@ def trigger(value: Json) -> str:
     return " ".join(clean(value.get(key, "")) for key in ("origin", "kind", "subject")).strip()
 
 
-def triggers(run: Json, most: int = 3) -> str:
-    """Return the first triggers of a run; equal ones are counted once."""
-    names = list(dict.fromkeys(trigger(each) for each in items(run, "triggers")))
+def triggers(run: Json, most: int = 2) -> str:
+    """Return the most telling triggers of a run; equal ones are counted once.
+
+    A run sees the echo of its own work too (files that changed, units that were loaded): whoever asked for
+    something, and what came from the repository, is named before that.
+    """
+    found = sorted(items(run, "triggers"), key=lambda each: _rank(_TELLING, each.get("origin")))
+    names = [cut(name, 60) for name in dict.fromkeys(trigger(each) for each in found)]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -130,9 +137,10 @@ def run_workloads(terminal: Terminal, run: Json) -> None:
         )
     terminal.table(("WORKLOAD", "RESULT", "ACTIONS", "TOOK", "REASON"), rows, indent="  ")
     for each in shown:
-        if each.get("hint") or each.get("log"):
+        remedy = each.get("hint") if str(each.get("hint")) not in str(each.get("message")) else ""
+        if remedy or each.get("log"):
             terminal.line(f"  {clean(each.get('name', ''))}:")
-            hint(terminal, each.get("hint"), "    ")
+            hint(terminal, remedy, "    ")
             journal(terminal, items(each, "log"), "    ")
     unchanged = len(items(run, "workloads")) - len(shown)
     if unchanged:

@@ -94,7 +94,8 @@ def _trouble(terminal: Terminal, status: Json) -> None:
     terminal.line(text)
     if status.get("step"):
         terminal.line(f"  now: {clean(status['step'])}")
-    show.problem(terminal, status, "  ")
+    if not show.items(status, "diagnostics"):  # they are the reason, and each has its own hint
+        show.problem(terminal, status, "  ")
     waits = [clean(each) for each in show.items(status, "waits_for")]
     if waits:
         terminal.paragraph("waits for " + ", ".join(waits), "  ")

@@ -38,6 +38,19 @@ def test_events_are_lines(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.code, daemon.requests[0].query) == (0, {"since": "6"})
 
 
+def test_the_workload_is_told_with_the_subject(path: str) -> None:
+    """A unit is written WORKLOAD/UNIT, a path WORKLOAD:PATH, and the workload itself once."""
+    lines = [event(1), event(2, subject="/etc/x"), event(3, subject="web"), event(4, scope="")]
+    with FakeDaemon(path, {"GET /v1/events": Answer(lines=lines)}):
+        out = eventctl("events", "--socket", path).out
+    assert [line.split()[4] for line in out.splitlines()] == [
+        "web/web.service",
+        "web:/etc/x",
+        "web",
+        "web.service",
+    ]
+
+
 def test_events_as_json_are_the_daemons_lines(path: str) -> None:
     """One object per line, unchanged."""
     with FakeDaemon(path, {"GET /v1/events": Answer(lines=[event(1), event(2)])}):

@@ -165,6 +165,25 @@ def test_a_failed_fetch_is_told_although_all_is_converged(path: str) -> None:
     assert "cannot fetch, since 1 h ago: fetch-failed: no route\n  hint: check the network\n" in result.out
 
 
+def test_a_refused_workload_is_told_once(path: str) -> None:
+    """Its findings are the reason: the daemon's summary of the first one is not repeated above them."""
+    finding = {"severity": "error", "file": "f.container", "line": 1, "message": "no Image", "hint": "add it"}
+    refused = workload(
+        "web", "refused", reason="x", message="no Image", hint="add it", diagnostics=[finding], commit=""
+    )
+    result = ask(path, "GET /v1/status/web", refused, "status", "web")
+    assert result.out.count("no Image") == 1
+    assert result.out.count("add it") == 1
+
+
+def test_who_asked_is_named_before_the_echo_of_the_work(path: str) -> None:
+    """Of many triggers the telling ones are shown, the others counted."""
+    echo = [{"origin": "inotify", "kind": "file-changed", "subject": f"/{n}"} for n in range(5)]
+    asked = {"origin": "request", "kind": "sync", "subject": "eventctl"}
+    result = ask(path, "GET /v1/runs", {"runs": [run(triggers=[*echo, asked])]}, "runs")
+    assert "request sync eventctl, inotify file-changed /0 and 4 more\n" in result.out
+
+
 def test_a_commit_that_cannot_be_used_is_told(path: str) -> None:
     """A repository that cannot be read as a whole is a problem of the host, not of a workload."""
     error_ = {"reason": "bad-object", "message": "the tree cannot be read", "hint": "push again"}

@@ -115,6 +115,7 @@ def test_a_foreign_error_is_still_an_error(path: str, text: str) -> None:
     ):
         Client(path).get(at("status"))
     assert caught.value.reason == "not-understood"
+    assert caught.value.hint == "journalctl -u eventd -n 50"
     assert "502 Bad Gateway" in caught.value.message
 
 
