@@ -181,6 +181,7 @@ class _Session:
             )
             await self._read_sessions()
             self._source.connected(self._logind)
+            self._source.say(EventKind.READ, LOGIND)
             ready()
         while self._sessions_dirty:
             self._sessions_dirty = False

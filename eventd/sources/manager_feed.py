@@ -109,12 +109,11 @@ class ManagerFeed:
             dirty, self._dirty = self._dirty, {}
             await self._read_units(list(dirty))
 
-    async def _list_new(self, names: Iterable[str]) -> None:
-        wanted = [name for name in names if self._table.get(name) is None]
-        if len(wanted) > _MANY:
+    async def _list_new(self, names: Mapping[str, None]) -> None:
+        if len(names) > _MANY:
             await self.manager.list_units(apply=lambda rows: self._table.listed(rows, complete=True))
-        elif wanted:
-            await self.manager.list_named(wanted, apply=lambda rows: self._table.listed(rows, complete=False))
+        else:
+            await self.manager.list_named(names, apply=lambda rows: self._table.listed(rows, complete=False))
 
     async def _read_units(self, names: list[str]) -> None:
         for start in range(0, len(names), _AT_ONCE):

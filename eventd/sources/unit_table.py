@@ -84,6 +84,12 @@ class UnitTable:
         """Fold PropertiesChanged of a unit; return False if it has to be read to know how it is."""
         full = name in self._watched
         state = self._states.get(name)
+        if state is None and not full and interface == UNIT and "ActiveState" in properties:
+            # What changes is loaded. A fact at once, so that it is there for who awaits the job that had it loaded;
+            # and asked for all the same, in case its LoadState is another.
+            loaded = UnitState(name, load=LoadState.LOADED)
+            self._set(fold(loaded, {k: v for k, v in properties.items() if k in _PARTIAL}))
+            return False
         if state is None or (full and name not in self._full):
             return False
         if not full:

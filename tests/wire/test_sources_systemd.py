@@ -146,11 +146,12 @@ async def test_other_invalidated_properties_cost_nothing(bus_daemon: BusDaemon, 
     """Each change of a service invalidates ExecStart and its like: no reason to read."""
     manager.unit(WEB)
     recorder = Recorder()
-    async with _source(bus_daemon, recorder):
+    async with _source(bus_daemon, recorder) as source:
         calls = len(manager.calls)
         manager.change(WEB, invalidated=("ExecStart",), ActiveState="active", SubState="running")
         await recorder.until(lambda: recorder.unit(WEB).up)
-        assert len(manager.calls) == calls
+        await source.reset_failed(WEB)  # a read would have been asked for before
+        assert [name for name, _ in manager.calls[calls:]] == ["ResetFailedUnit"]
 
 
 async def test_units_that_come_and_go(bus_daemon: BusDaemon, manager: FakeManager):
@@ -244,6 +245,26 @@ async def test_facts_are_current_when_a_job_returns(bus_daemon: BusDaemon, manag
         manager.end_job(manager.next_job, WEB)
         assert (await task).done
         assert recorder.unit(WEB).main_pid == 9
+
+
+async def test_a_unit_that_a_job_has_loaded_is_a_fact_when_the_job_returns(
+    bus_daemon: BusDaemon, manager: FakeManager
+):
+    """user@1000.service before its first start: unknown, new, changed and done in one burst."""
+    recorder = Recorder()
+    async with _source(bus_daemon, recorder, frozenset()) as source:
+        task = asyncio.create_task(source.job(Verb.START, DB, timeout=5))
+        await manager.until_called("StartUnit")
+        manager.held["ListUnitsByPatterns"] = []
+        manager.unit(DB)
+        manager.say("UnitNew", "so", [DB, "/x"])
+        manager.change(DB, ActiveState="active", SubState="running")
+        manager.end_job(manager.next_job, DB)
+        assert (await task).done
+        assert recorder.unit(DB).up
+        manager.units[DB]["LoadState"] = "error"
+        manager.release("ListUnitsByPatterns")
+        await recorder.until(lambda: recorder.unit(DB).load is LoadState.ERROR)
 
 
 async def test_an_alias_follows_the_unit_that_it_stands_for(bus_daemon: BusDaemon, manager: FakeManager):
@@ -364,5 +385,4 @@ async def test_properties_of_an_unlisted_unit_have_it_listed(bus_daemon: BusDaem
     async with _source(bus_daemon, recorder, frozenset()):
         manager.unit(DB, ActiveState="active", SubState="running")
         manager.changed(DB, UNIT_INTERFACE, {"ActiveState": "active"})
-        await recorder.until(lambda: recorder.unit(DB) is not None)
-        assert recorder.unit(DB).sub == "running"
+        await recorder.until(lambda: recorder.unit(DB) is not None and recorder.unit(DB).sub == "running")
