@@ -32,9 +32,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.timeout(90)
 async def test_the_simulated_systemd_says_what_the_real_one_says(folder: Path) -> None:
-    """Starts, stops, restarts, failures, crash loops, health, dependencies, reloads: the same trace, per
-    unit.
-    """
+    """Starts, stops, failures, crash loops, health, dependencies, reloads: the same trace, unit for unit."""
     async with WireHost(folder) as host:
         account = host.accounts.add("web")
         quadlets = folder / f"etc/containers/systemd/users/{account.uid}"

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.errors import DisconnectedError, EventdError, TemporaryError
 from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Channel:
         self._gap = gap
         self._last = 0.0
         self._gap_due = False
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self.open = True
 
     def post(self, deliver: Callable[[], object], *, may_drop: bool = False) -> None:
@@ -146,16 +147,29 @@ class Channel:
         clock.call_later(self._last - now, run)
 
     async def flush(self) -> None:
-        """Return when all that was posted before has been delivered."""
-        done = asyncio.get_running_loop().create_future()
+        """Return when all that was posted before has been delivered. Raises DisconnectedError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def arrived() -> None:
             if not done.done():
                 done.set_result(None)
 
         self._at(arrived)
-        await done
+        await self.reply(done)
+
+    async def reply(self, done: asyncio.Future[None]) -> None:
+        """Await an answer that comes over this connection. Raises DisconnectedError when that is lost."""
+        if not self.open:
+            raise DisconnectedError("the connection is lost")
+        self._waiting[done] = None
+        try:
+            await done
+        finally:
+            del self._waiting[done]
 
     def close(self) -> None:
-        """Deliver nothing more."""
+        """Deliver nothing more; who waits for an answer gets none."""
         self.open = False
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(DisconnectedError("the connection is lost"))

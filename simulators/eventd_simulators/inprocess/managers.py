@@ -73,7 +73,7 @@ class SimManager:
         feed = self._connected()
         try:
             async with asyncio.timeout(timeout):
-                done = asyncio.get_running_loop().create_future()
+                done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
                 def finished() -> None:
                     if not done.done():
@@ -84,7 +84,7 @@ class SimManager:
                     self._manager().reload(finished)
 
                 await self._life.change(f"Reload {self._scope}", begin)
-                await done
+                await feed.channel.reply(done)
                 await feed.channel.flush()
         except TimeoutError as error:
             raise DeadlineError(f"Reload: not finished after {timeout:g} s") from error
