@@ -26,7 +26,7 @@ from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.state import Database, StateStore
 from eventd.adapters.unit_log import Journal
-from eventd.core.assemble import HostRules, assemble
+from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind
@@ -46,6 +46,10 @@ from eventd.sources.user_managers import UserManagersSource
 from eventd_handlers import HANDLERS
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
+
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+"""Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
 
 
 @dataclass(slots=True)
@@ -164,8 +168,10 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         lock=HostLock(f"{paths.runtime}/lock"),
     )
 
+    cache: Cache = {}
+
     async def assembled(tree: Tree) -> Desired:
-        return await anyio.to_thread.run_sync(assemble, tree, rules[0])
+        return await anyio.to_thread.run_sync(assemble, tree, rules[0], cache)
 
     rules = [rules_of(settings)]
 
@@ -218,7 +224,8 @@ def _git_identity(settings: Settings) -> Identity | None:
             reason="no-git-account",
             hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
         ) from None
-    return Identity(row.pw_uid, row.pw_gid)
+    groups = os.getgrouplist(row.pw_name, row.pw_gid)
+    return Identity(row.pw_uid, row.pw_gid, tuple(groups))
 
 
 def _git_options(settings: Settings) -> GitOptions:
@@ -235,4 +242,5 @@ def _git_options(settings: Settings) -> GitOptions:
         refuse_rewrites=wanted.refuse_rewrites,
         fetch_timeout=wanted.timeout,
         allow_http=wanted.allow_http,
+        environment={name: os.environ[name] for name in PROXIES if name in os.environ},
     )

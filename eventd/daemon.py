@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 
 from eventd import __version__
+from eventd.adapters.git_command import Credentials
 from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.api import documents
@@ -208,7 +209,7 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     args = parser.parse_args(argv)
     try:
         settings = load(args.config)
-        setup(Redactor(), level=settings.log_level)
+        setup(_redactor(), level=settings.log_level)
         if args.check_config:
             print(f"{args.config}: fine")  # noqa: T201
             return 0
@@ -220,6 +221,15 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _redactor() -> Redactor:
+    """Return what keeps the credentials of this service out of its logs, whatever quotes them."""
+    redactor = Redactor()
+    credentials = Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY"))
+    redactor.add(credentials.ssh_key)
+    redactor.add(credentials.https_token)
+    return redactor
 
 
 async def _run(

@@ -26,11 +26,13 @@ from eventd.core.actions import (
     Verify,
 )
 from eventd.core.desired import DesiredUnit, FileRole, UnitRole, Workload
-from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
+from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.records import Records, WorkloadRecord
 
+GENERATED = "/systemd/generator"
+"""What a user manager's generator folders have in their paths (systemd.generator(7))."""
 STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""
 
@@ -134,17 +136,19 @@ def gave_up(state: UnitState) -> bool:
     return state.active is ActiveState.FAILED and (state.result == "start-limit-hit" or state.restarts > 0)
 
 
-def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, uid: int) -> str:
-    """Return the path that a unit was loaded from instead of ours, empty if it is ours."""
+def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, account: Account) -> str:
+    """Return the path that a unit was loaded from instead of ours, or of a drop-in in the home; empty if it is ours.
+
+    Both the source and the fragment count: a file in a home can claim any `SourcePath=`, but it cannot stand in the
+    folder that the generators write to.
+    """
     if state.load is not LoadState.LOADED:
         return ""
-    if wanted.file_role is FileRole.QUADLET:
-        ours = f"{layout.folder(FileRole.QUADLET, uid)}/{wanted.file}"
-        return "" if state.source_path == ours else state.source_path or state.fragment_path
-    ours = f"{layout.folder(FileRole.COMPANION, uid)}/{wanted.file}"
-    if state.source_path == ours or "/systemd/generator" in state.fragment_path:
-        return ""
-    return state.fragment_path
+    ours = f"{layout.folder(wanted.file_role, account.uid)}/{wanted.file}"
+    generated = GENERATED in state.fragment_path and not state.fragment_path.startswith(f"{account.home}/")
+    if not generated or (wanted.file_role is FileRole.QUADLET and state.source_path != ours):
+        return state.fragment_path or state.source_path or "nowhere"
+    return next((path for path in state.drop_ins if path.startswith(f"{account.home}/")), "")
 
 
 def _files(

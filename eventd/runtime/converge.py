@@ -89,7 +89,7 @@ def blocked(workload: Workload, seen: Observed, context: Context) -> UnitFailedE
         state = seen.units.get(unit.name)
         if state is None or seen.account is None:
             continue
-        other = shadowed(unit, state, context.layout, seen.account.uid)
+        other = shadowed(unit, state, context.layout, seen.account)
         if other and not state.needs_reload:
             return UnitFailedError(
                 f"{unit.name} is loaded from {other} instead of eventd's file",

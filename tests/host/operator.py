@@ -16,15 +16,17 @@ REMOTE = "/srv/git/host.git"
 WORK = "/root/work"
 SECRET = "the webhook's secret"  # noqa: S105  a test host's
 HOOK = f"""\
-[[hook]]
+[[hooks]]
 name = "forge"
 forge = "gitea"
 branch = "main"
-secret = "forge"
+secret = "eventd-webhook.forge"
 """
 
 
-def container(image: str = "localhost/busybox:1", *, note: str = "", service: str = "", more: str = "") -> str:
+def container(
+    image: str = "localhost/busybox:1", *, note: str = "", service: str = "", more: str = ""
+) -> str:
     """Return a Quadlet file of a container that runs until it is stopped, and stops at once."""
     return f"""\
 [Unit]
@@ -99,7 +101,9 @@ class Operator:
 
         return self.until(at_rest, f"at rest at {commit}", timeout)
 
-    def until(self, right: Callable[[dict[str, Any]], bool], what: str, timeout: float = 60) -> dict[str, Any]:
+    def until(
+        self, right: Callable[[dict[str, Any]], bool], what: str, timeout: float = 60
+    ) -> dict[str, Any]:
         """Ask for the status until it is right; fails with the last one at the deadline."""
         deadline = time.monotonic() + timeout
         while True:
@@ -122,10 +126,21 @@ class Operator:
     def status(self) -> dict[str, Any] | None:
         """Return GET /v1/status by curl, None while nobody listens."""
         done = self.machine.run(
-            ["curl", "-sS", "--max-time", "10", "--unix-socket", "/run/eventd/eventd.sock", "http://eventd/v1/status"],
+            [
+                "curl",
+                "-sS",
+                "--max-time",
+                "10",
+                "--unix-socket",
+                "/run/eventd/eventd.sock",
+                "http://eventd/v1/status",
+            ],
             check=False,
         )
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        if done.returncode != 0:
+            return None
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
 
     def ctl(self, *arguments: str, timeout: float = 120) -> tuple[int, str]:
         """Run eventctl; returns its exit status and both of its outputs."""

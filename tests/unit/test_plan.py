@@ -26,7 +26,7 @@ from eventd.core.desired import DesiredUnit, FileRole, InstallFile, UnitRole, Wo
 from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
-from eventd.core.plan import Context, plan, plan_removal
+from eventd.core.plan import Context, plan, plan_removal, shadowed
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
 
 LAYOUT = Layout()
@@ -54,12 +54,15 @@ NOTHING = Observed(None, False, ManagerState.DOWN, None, {}, {}, frozenset())
 
 def converged(workload: Workload) -> tuple[Observed, Records]:
     """Return what is seen and remembered when `workload` is as wanted."""
-    files = {
-        LAYOUT.path(f, 1001): FileState(FileKind.REGULAR, f.digest, 0o644, 0, 0) for f in workload.files
-    }
+    files = {LAYOUT.path(f, 1001): FileState(FileKind.REGULAR, f.digest, 0o644, 0, 0) for f in workload.files}
     units = {
         u.name: UnitState(
-            u.name, LoadState.LOADED, ActiveState.ACTIVE, "running", source_path=f"/etc/containers/systemd/users/1001/{u.file}"
+            u.name,
+            LoadState.LOADED,
+            ActiveState.ACTIVE,
+            "running",
+            fragment_path=f"/run/user/1001/systemd/generator/{u.name}",
+            source_path=f"/etc/containers/systemd/users/1001/{u.file}",
         )
         for u in workload.units
     }
@@ -153,7 +156,10 @@ def test_a_stray_file_without_a_record_is_not_removed() -> None:
     """What eventd did not write it does not delete."""
     workload = a_workload()
     seen, records = converged(workload)
-    stray = {**seen.files, "/etc/containers/systemd/users/1001/mine.container": FileState(FileKind.REGULAR, "x", 0o644, 0, 0)}
+    stray = {
+        **seen.files,
+        "/etc/containers/systemd/users/1001/mine.container": FileState(FileKind.REGULAR, "x", 0o644, 0, 0),
+    }
     assert plan(workload, replace(seen, files=stray), records, CONTEXT) == ()
 
 
@@ -189,7 +195,13 @@ def test_a_retained_workload_that_comes_back_is_started_and_verified() -> None:
     records.units.clear()
     records.files.clear()
     seen = replace(seen, files={}, units={}, linger=False, manager=ManagerState.DOWN)
-    assert kinds(plan(workload, seen, records, CONTEXT)) == [PutFile, EnableLinger, StartManager, StartUnit, Verify]
+    assert kinds(plan(workload, seen, records, CONTEXT)) == [
+        PutFile,
+        EnableLinger,
+        StartManager,
+        StartUnit,
+        Verify,
+    ]
 
 
 def test_a_oneshot_is_run_once_per_content() -> None:
@@ -261,3 +273,22 @@ def carry_out(action: Action, seen: Observed, records: Records) -> Observed:
         case Verify(digest=digest):
             records.workloads["web"] = replace(records.workloads["web"], verified_digest=digest)
     return seen
+
+
+def test_what_shadows_a_unit_is_found_though_it_claims_our_source() -> None:
+    """A fragment in the home, a foreign source, and a drop-in in the home are all not ours; a generated one is."""
+    workload = a_workload()
+    seen, _ = converged(workload)
+    (unit,), state = workload.units, seen.units["web.service"]
+    home = "/home/web/.config/systemd/user"
+    assert shadowed(unit, state, LAYOUT, ACCOUNT) == ""
+    assert (
+        shadowed(unit, replace(state, fragment_path=f"{home}/web.service"), LAYOUT, ACCOUNT)
+        == f"{home}/web.service"
+    )
+    fake = f"{home}/systemd/generator/web.service"
+    assert shadowed(unit, replace(state, fragment_path=fake), LAYOUT, ACCOUNT) == fake
+    other = replace(state, source_path="/etc/containers/systemd/web.container")
+    assert shadowed(unit, other, LAYOUT, ACCOUNT) != ""
+    stray = f"{home}/web.service.d/x.conf"
+    assert shadowed(unit, replace(state, drop_ins=(stray,)), LAYOUT, ACCOUNT) == stray
