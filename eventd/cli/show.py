@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 Json = dict[str, Any]
+BRIEF = 8
+"""Journal lines where there is a command that shows all."""
 _TELLING = ("request", "webhook", "git", "udev", "logind")
 """Origins of triggers, most telling first."""
 URGENCY = ("failed", "refused", "held", "verifying", "applying", "pending", "converged", "removed")
@@ -60,11 +62,15 @@ def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = ""
     hint(terminal, value.get("hint"), indent + ("  " if lead else ""))
 
 
-def journal(terminal: Terminal, lines: Iterable[object], indent: str) -> None:
-    """Write journal lines, never cut: they are the evidence."""
-    for entry in lines:
-        for text in clean_lines(entry).split("\n"):
-            terminal.line(terminal.paint(f"{indent}| {text}", "dim"))
+def journal(terminal: Terminal, lines: Iterable[object], indent: str, *, brief: str = "") -> None:
+    """Write journal lines, whole: they are the evidence. `brief`: the last ones, and the command for the rest."""
+    texts = [f"{indent}| {text}" for entry in lines for text in clean_lines(entry).split("\n")]
+    if brief:
+        earlier = len(texts) - BRIEF
+        texts = [text if terminal.columns is None else cut(text, terminal.columns) for text in texts[-BRIEF:]]
+        if earlier > 0:
+            texts.insert(0, f"{indent}| ({count(earlier, 'earlier line')}: {brief})")
+    terminal.lines(terminal.paint(text, "dim") for text in texts)
 
 
 def trigger(value: Json) -> str:
@@ -141,7 +147,8 @@ def run_workloads(terminal: Terminal, run: Json) -> None:
         if remedy or each.get("log"):
             terminal.line(f"  {clean(each.get('name', ''))}:")
             hint(terminal, remedy, "    ")
-            journal(terminal, items(each, "log"), "    ")
+            name = clean(each.get("name", ""))
+            journal(terminal, items(each, "log"), "    ", brief=f"eventctl status {name}")
     unchanged = len(items(run, "workloads")) - len(shown)
     if unchanged:
         terminal.line(f"  {count(unchanged, 'workload')} unchanged")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
-from eventd.cli.text import ago, clean, count, short
+from eventd.cli.text import ago, clean, count, lasting, short
 from eventd.client import Client, at
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def host(terminal: Terminal, status: Json) -> None:
 def _headline(terminal: Terminal, status: Json) -> None:
     state = clean(status.get("state", ""))
     text = f"{terminal.paint(clean(status.get('host', '')), 'bold')}: {terminal.state(state)}"
-    if since := ago(status.get("since"), terminal.now):
-        text += f" since {since}"
+    if since := lasting(status.get("since"), terminal.now):
+        text += f" {since}"
     if status.get("commit"):
         text += f", at {short(status['commit'])}"
     terminal.line(text)
@@ -70,8 +70,8 @@ def _headline(terminal: Terminal, status: Json) -> None:
         terminal.line(f"{clean(status['repository'])}, branch {clean(status.get('branch', ''))}")
     failure = status.get("fetch_failure")
     if failure:
-        since = ago(failure.get("since"), terminal.now)
-        show.problem(terminal, failure, lead=f"cannot fetch, since {since}: ", style="red")
+        since = lasting(failure.get("since"), terminal.now)
+        show.problem(terminal, failure, lead=f"cannot fetch {since}: ", style="red")
     if status.get("load_error"):
         show.problem(terminal, status["load_error"], lead="cannot use the repository: ", style="red")
     if status.get("run"):
@@ -88,8 +88,8 @@ def _trouble(terminal: Terminal, status: Json) -> None:
     """Write a workload that is not as wanted: what, since when, why, what to do, and the evidence."""
     state = clean(status.get("state", ""))
     text = f"{terminal.paint(clean(status.get('name', '')), 'bold')}: {terminal.state(state)}"
-    if since := ago(status.get("since"), terminal.now):
-        text += f" since {since}"
+    if since := lasting(status.get("since"), terminal.now):
+        text += f" {since}"
     text += _revisions(status)
     terminal.line(text)
     if status.get("step"):
@@ -105,7 +105,8 @@ def _trouble(terminal: Terminal, status: Json) -> None:
         )
     show.diagnostics(terminal, show.items(status, "diagnostics"), "  ")
     _unit_table(terminal, [unit for unit in show.items(status, "units") if not _as_wanted(unit)])
-    show.journal(terminal, show.items(status, "log"), "  ")
+    name = clean(status.get("name", ""))
+    show.journal(terminal, show.items(status, "log"), "  ", brief=f"eventctl status {name}")
 
 
 def _revisions(status: Json) -> str:

@@ -100,6 +100,12 @@ def ago(then: object, now: float) -> str:
     return f"{said} ago" if passed > 0 else f"in {said}"
 
 
+def lasting(then: object, now: float) -> str:
+    """Return for how long something has been so: `for 2 min`, `since just now`, or empty."""
+    said = ago(then, now)
+    return f"for {said.removesuffix(' ago')}" if said.endswith(" ago") else said and f"since {said}"
+
+
 def short(commit: object) -> str:
     """Return the part of a commit id that people compare."""
     text = clean(commit or "")

@@ -90,7 +90,7 @@ def test_a_converged_host_reads_in_a_few_lines(path: str) -> None:
     """Host, revision, last run and a table of workloads; nothing that asks for attention."""
     result = ask(path, "GET /v1/status", status("converged", workload("web"), workload("api")), "status")
     assert result.out == (
-        "alpha: converged since 2 min ago, at 1a2b3c4d5e\n"
+        "alpha: converged for 2 min, at 1a2b3c4d5e\n"
         "https://git.example/homelab.git, branch main\n"
         "last run 12: ok 2 min ago in 3.2 s, at 1a2b3c4d5e, because of webhook pushed main\n"
         "\n"
@@ -104,7 +104,7 @@ def test_what_failed_comes_first_and_in_full(path: str) -> None:
     """A failing workload is told with reason, hint, bad units and journal, before those that are fine."""
     result = ask(path, "GET /v1/status", status("degraded", workload("api"), BROKEN), "status")
     assert (
-        "db: failed since 2 min ago, wanted 1a2b3c4d5e\n"
+        "db: failed for 2 min, wanted 1a2b3c4d5e\n"
         "  image-pull-failed: db.service did not start: the image cannot be pulled\n"
         "  hint: check the image name\n"
         "  next try in 30 s\n"
@@ -116,6 +116,15 @@ def test_what_failed_comes_first_and_in_full(path: str) -> None:
     ) in result.out
     assert result.out.index("db: failed") < result.out.index("api ")
     assert "db-net.service" not in result.out
+
+
+def test_a_long_journal_is_shortened_in_the_overview_alone(path: str) -> None:
+    """The overview has the last lines and the command for all; `status WORKLOAD` has all."""
+    noisy = workload("web", "failed", log=[f"line {number}" for number in range(20)])
+    overview = ask(path, "GET /v1/status", status("degraded", noisy), "status").out
+    assert "  | (12 earlier lines: eventctl status web)\n  | line 12\n" in overview
+    assert overview.endswith("  | line 19\n")
+    assert "  | line 0\n" in ask(path, "GET /v1/status/web", noisy, "status", "web").out
 
 
 def test_one_workload_is_shown_with_all_its_units(path: str) -> None:
@@ -162,7 +171,7 @@ def test_a_failed_fetch_is_told_although_all_is_converged(path: str) -> None:
         "since": NOW - 3600,
     }
     result = ask(path, "GET /v1/status", status(fetch_failure=failure), "status")
-    assert "cannot fetch, since 1 h ago: fetch-failed: no route\n  hint: check the network\n" in result.out
+    assert "cannot fetch for 1 h: fetch-failed: no route\n  hint: check the network\n" in result.out
 
 
 def test_a_refused_workload_is_told_once(path: str) -> None:
@@ -197,7 +206,7 @@ def test_the_step_at_hand_is_shown(path: str) -> None:
     """A workload that is being worked on says at what."""
     busy = workload("web", "applying", step="start web.service")
     result = ask(path, "GET /v1/status", status("converging", busy), "status")
-    assert "web: applying since 2 min ago, at 1a2b3c4d5e\n  now: start web.service\n" in result.out
+    assert "web: applying for 2 min, at 1a2b3c4d5e\n  now: start web.service\n" in result.out
 
 
 def test_findings_about_the_repository_are_told(path: str) -> None:

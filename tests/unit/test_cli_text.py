@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventd.cli.text import ago, clean, clean_lines, cut, duration, short, table, width, wrap
+from eventd.cli.text import ago, clean, clean_lines, cut, duration, lasting, short, table, width, wrap
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,13 @@ def test_times_are_relative() -> None:
     assert ago(1030, 1000) == "in 30 s"
     assert ago(1000.2, 1000) == "just now"
     assert ago(None, 1000) == ago(0, 1000) == ""
+
+
+def test_lasting_states_are_told_by_their_length() -> None:
+    """How long something has been so reads as a sentence."""
+    assert lasting(880, 1000) == "for 2 min"
+    assert lasting(1000, 1000) == "since just now"
+    assert lasting(None, 1000) == ""
 
 
 def test_commits_are_short() -> None:
