@@ -85,8 +85,8 @@ class UnitTable:
         full = name in self._watched
         state = self._states.get(name)
         if state is None and not full and interface == UNIT and "ActiveState" in properties:
-            # What changes is loaded. A fact at once, for who awaits the job that had it loaded; and it is asked
-            # for all the same, in case its LoadState is another.
+            # What changes is loaded. A fact at once, for who awaits the job that had it loaded; and asked for
+            # all the same, in case its LoadState is another.
             loaded = UnitState(name, load=LoadState.LOADED)
             self._set(fold(loaded, {k: v for k, v in properties.items() if k in _PARTIAL}))
             return False
