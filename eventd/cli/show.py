@@ -63,7 +63,7 @@ def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = ""
 
 
 def journal(terminal: Terminal, lines: Iterable[object], indent: str, *, brief: str = "") -> None:
-    """Write journal lines, whole: they are the evidence. `brief`: the last ones, and the command for the rest."""
+    """Write journal lines, whole as evidence; with `brief`, the last ones and the command for the rest."""
     texts = [f"{indent}| {text}" for entry in lines for text in clean_lines(entry).split("\n")]
     if brief:
         earlier = len(texts) - BRIEF
