@@ -105,8 +105,16 @@ class UnitState:
 
     @property
     def auto_restarting(self) -> bool:
-        """Between two automatic restarts: a bad unit with `Restart=always` is here, never in `failed`."""
-        return self.sub in ("auto-restart", "auto-restart-queued")
+        """Between two automatic restarts: a bad unit with `Restart=always` is here, and never rests in `failed`.
+
+        On its way it passes through states whose ActiveState reads inactive or failed for a moment (systemd 254 on).
+        """
+        return self.sub in (
+            "auto-restart",
+            "auto-restart-queued",
+            "dead-before-auto-restart",
+            "failed-before-auto-restart",
+        )
 
 
 class ManagerState(StrEnum):

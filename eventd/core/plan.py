@@ -133,7 +133,8 @@ def gave_up(state: UnitState) -> bool:
     The limit shows as `Result=start-limit-hit` only where nothing failed before it; after automatic restarts the
     result stays that of the last exit, so it is the count of those restarts that tells (systemd 257).
     """
-    return state.active is ActiveState.FAILED and (state.result == "start-limit-hit" or state.restarts > 0)
+    failed = state.active is ActiveState.FAILED and not state.auto_restarting
+    return failed and (state.result == "start-limit-hit" or state.restarts > 0)
 
 
 def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, account: Account) -> str:
@@ -215,7 +216,7 @@ def _unit(
     renewed = record is not None and record.digest != wanted.digest
     # No record, but it runs and no file changes: it was started from just this content (a lost database).
     unknown = record is None and not changed
-    on = state is not None and (state.up or state.active is ActiveState.ACTIVATING)
+    on = state is not None and (state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting)
     if wanted.role is UnitRole.ON_DEMAND:
         if on and renewed and wanted.file_role is FileRole.QUADLET:
             return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)

@@ -104,6 +104,8 @@ class Reconciler:
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
     changed: list[Callable[[], None]] = field(default_factory=list)
     """Called after each look at the host, for STATUS= and metrics."""
+    _batch: Batch | None = None
+    """What the current run has to answer, as long as it can be joined."""
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -128,7 +130,19 @@ class Reconciler:
         self.dirty(name)
 
     def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
-        """Ask for a run over everything; `asked` gives what gave up another chance."""
+        """Ask for a run over everything; `asked` gives what gave up another chance.
+
+        A request joins a run that another request of the same kind has begun, at the wanted commit: what changed on
+        the host since it began has made its workload dirty anyway.
+        """
+        current, batch = self.current, self._batch
+        if asked and ticket is not None and current is not None and batch is not None and batch.asked:
+            if self.dispatcher.facts.get(REVISION) == current.commit and not self.queue.pending:
+                self.current = replace(current, joined=current.joined + 1)
+                batch.tickets.append(ticket)
+                ticket.run = current.id
+                ticket.started.set()
+                return
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
 
@@ -184,6 +198,7 @@ class Reconciler:
         number = await self.host.store.begin_run(started, commit, text)
         joined = max(0, len(batch.tickets) - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
+        self._batch = batch
         self.counters.runs += 1
         for ticket in batch.tickets:
             ticket.run = number
@@ -200,6 +215,7 @@ class Reconciler:
             for name in todo:
                 group.start_soon(one, name)
         report = self._close(batch, reports)
+        self._batch = None
         await self.host.store.end_run(report)
         self.current, self.last = None, report
         for ticket in batch.tickets:

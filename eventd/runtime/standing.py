@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import ActiveState, FactKey, FactKind, Facts
 from eventd.core.facts import unit as as_unit
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 
@@ -23,7 +23,9 @@ def refused(name: str, desired: Desired | None) -> tuple[Standing, WorkloadRepor
     found = desired.refused.get(name) if desired else None
     if found is None:
         return None
-    first = next(iter(errors(found)), found[0])
+    wrong = errors(found) or found
+    # A misspelt key is the cause, the key that is missing for it the consequence.
+    first = min(wrong, key=lambda d: d.code.startswith("missing"))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     row = WorkloadReport(name, Outcome.REFUSED, first.code or "refused", f"{first}{more}", first.hint)
     return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row
@@ -67,11 +69,11 @@ def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:
             return "starting", f"{wanted.name} has not been read yet"
         if state.up:
             continue
-        if state.auto_restarting:
+        if state.auto_restarting or state.active is ActiveState.FAILED:
             return (
                 "crash-looping",
-                f"{wanted.name} exited ({state.result}, status {state.exec_status}) and systemd restarts it"
-                f" ({state.restarts} restarts)",
+                f"{wanted.name} exited ({state.result}, status {state.exec_status})"
+                f" after {state.restarts} automatic restarts",
             )
         return "starting", f"{wanted.name} is {state.active} ({state.sub})"
     return None

@@ -78,12 +78,12 @@ async def verify(action: Action, tx: Transaction) -> None:
 def _dead(unit: str, state: UnitState | None) -> _Bad | None:
     if state is None:
         return None
-    if state.active is ActiveState.FAILED:
-        return _Bad(unit, "unit-failed", f"{unit} failed ({state.result}, status {state.exec_status})")
     if state.auto_restarting:
         return _Bad(
             unit, "crash-looping", f"{unit} exited ({state.result}) and waits for its automatic restart"
         )
+    if state.active is ActiveState.FAILED:
+        return _Bad(unit, "unit-failed", f"{unit} failed ({state.result}, status {state.exec_status})")
     if state.active is ActiveState.INACTIVE and not state.job:
         return _Bad(unit, "unit-stopped", f"{unit} is stopped")
     return None

@@ -44,7 +44,7 @@ def test_a_signed_webhook_brings_a_push_and_a_forged_one_does_not(op: Operator) 
     m.write("/etc/credstore/eventd-webhook.forge", SECRET, mode=0o600)
     m.run(["systemctl", "enable", "--now", "eventd-webhook.socket"])
     body = json.dumps(
-        {"ref": "refs/heads/main", "after": "0" * 40, "repository": {"full_name": "op/host"}}
+        {"ref": "refs/heads/main", "after": "1" * 40, "repository": {"full_name": "op/host"}}
     ).encode()
     assert op.hook(body, "d0", secret="wrong") == "401"
     assert op.hook(body, "d1") == "202"
@@ -198,6 +198,8 @@ def test_companion_units_are_root_owned_and_cannot_be_shadowed(op: Operator) -> 
 
 def test_two_syncs_at_once_are_one_run(op: Operator) -> None:
     """Both are answered, by the same run."""
+    op.commit({"workloads/db/db.container": container(note="two syncs")})
+    op.push()
     script = "for n in 1 2; do (eventctl sync --wait --json > /tmp/sync.$n) & done; wait"
     op.machine.run(script)
     ids = set()
