@@ -83,7 +83,9 @@ def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
     return Allow()
 
 
-def blocked(workload: Workload, seen: Observed, context: Context) -> UnitFailedError | None:
+def blocked(
+    workload: Workload, seen: Observed, records: Records, context: Context
+) -> UnitFailedError | None:
     """Return why a workload cannot be converged by any action: another file shadows its unit, or systemd gave up."""
     for unit in workload.units:
         state = seen.units.get(unit.name)
@@ -97,7 +99,9 @@ def blocked(workload: Workload, seen: Observed, context: Context) -> UnitFailedE
                 reason="shadowed",
                 hint=f"remove {other}; eventd never touches what it did not make",
             )
-        if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not context.asked:
+        record = records.unit(workload.name, unit.name)
+        renewed = record is not None and record.digest != unit.digest
+        if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
             return UnitFailedError(
                 f"{unit.name} crashed until systemd's start limit and is not started again",
                 unit=unit.name,
@@ -129,7 +133,7 @@ class Converger:
                 context = Context(self.context.layout, self.context.owner_uid, asked, tx.rewritten)
                 seen = self.view.of(tx.workload, workload)
                 tx.account = seen.account or tx.account
-                stop = blocked(workload, seen, context) if workload else None
+                stop = blocked(workload, seen, self.view.records, context) if workload else None
                 actions = draft(tx.workload, workload, seen, self.view.records, context)
                 actions = until(actions, wait | (STARTING if stop is not None else frozenset()))
                 if tx.reloads >= RELOADS:

@@ -333,7 +333,8 @@ class Reconciler:
     def _blocked(self, name: str, workload: Workload | None) -> EventdError | None:
         if workload is None:
             return None
-        return blocked(workload, self.converger.view.of(name, workload), self.context)
+        seen = self.converger.view.of(name, workload)
+        return blocked(workload, seen, self.ledger.records, self.context)
 
     def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         workload = self._workload(name)

@@ -143,7 +143,7 @@ def test_a_crash_loop_ends_at_systemds_limit_and_is_reported(op: Operator) -> No
     op.machine.run(["systemctl", "--user", "daemon-reload"], user="loop")  # events that change nothing of it
     assert op.invocation("loop") == first
     fixed = op.deploy({"workloads/loop/loop.container": container(note="fixed")})
-    assert workload(fixed, "loop")["state"] == "converged"
+    assert workload(fixed, "loop")["state"] == "converged", fixed
     op.deploy({"workloads/loop": None})
 
 
