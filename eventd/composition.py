@@ -136,7 +136,8 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
     """Build everything; opens the state file, connects to nothing.
 
-    `accounts` and `etc` (where their databases are): instead of this system's.
+    `accounts` and `etc` (where their databases are): instead of this system's. The buses of such accounts are
+    taken to be the caller's own.
     """
     paths = settings.paths
     runtime = Path(paths.runtime)
@@ -149,7 +150,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     owner = (0, 0) if is_root else None
     repository = GitRepository(_git_options(settings))
     system = SystemSource(dispatcher.emit, address=settings.dbus.system)
-    user_managers = UserManagersSource(dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user)
+    user_managers = UserManagersSource(
+        dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
+    )
     logind = LogindSource(dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger)
     owned_files = OwnedFilesSource(inotify, dispatcher.emit)
     mine = accounts or SystemAccounts()

@@ -51,11 +51,21 @@ class UserManagersSource:
     """One connection per known user.
 
     `facts`: where `user@UID.service` of the system's manager is to be found (`SystemSource` keeps it).
-    `address`: D-Bus address with `{uid}` in it. `inotify`: the daemon's instance.
+    `address`: D-Bus address with `{uid}` in it. `inotify`: the daemon's instance. `as_user`: connect with the
+    user's effective uid; False where the users' buses are the caller's own, as those of the simulated host.
     """
 
-    def __init__(self, emit: Emit, facts: Facts, inotify: Inotify, *, address: str = USER_BUS) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        facts: Facts,
+        inotify: Inotify,
+        *,
+        address: str = USER_BUS,
+        as_user: bool = True,
+    ) -> None:
         self._emit = emit
+        self._as_user = as_user
         self._facts = facts
         self._inotify = inotify
         self._address = address
@@ -82,7 +92,12 @@ class UserManagersSource:
         if link is None:
             assert self._tasks is not None, "run() has to be running"
             link = _Link(
-                self._emit, self._facts, self._inotify, account, self._address.format(uid=account.uid)
+                self._emit,
+                self._facts,
+                self._inotify,
+                account,
+                self._address.format(uid=account.uid),
+                as_user=self._as_user,
             )
             link.table.watch(self._watched.get(account.name, frozenset()))
             self._links[account.name] = link
@@ -117,8 +132,18 @@ class UserManagersSource:
 class _Link:
     """One user's manager, through however many connections it takes."""
 
-    def __init__(self, emit: Emit, facts: Facts, inotify: Inotify, account: Account, address: str) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        facts: Facts,
+        inotify: Inotify,
+        account: Account,
+        address: str,
+        *,
+        as_user: bool,
+    ) -> None:
         self.account = account
+        self._uid = account.uid if as_user else None
         self.table = UnitTable(emit, Origin.USER_MANAGER, account.name, everything=False)
         self.feed: ManagerFeed | None = None
         """Set while its facts are current."""
@@ -204,7 +229,7 @@ class _Link:
                 self._become(ManagerState.UNREACHABLE)
 
     async def _connect(self) -> Bus:
-        return await Bus.connect(self._address, uid=self.account.uid, timeout=CONNECT_TIMEOUT)
+        return await Bus.connect(self._address, uid=self._uid, timeout=CONNECT_TIMEOUT)
 
     async def _session(self, bus: Bus) -> None:
         feed = ManagerFeed(bus, self.table)
