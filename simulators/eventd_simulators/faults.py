@@ -34,6 +34,8 @@ class Faults:
     slow_managers: float = _NEVER
     """A user's manager takes `slow_manager` seconds to come up."""
     slow_manager: float = 40.0
+    lost_replies: list[str] = field(default_factory=list)
+    """Beginnings of calls (`useradd web`) whose answer is lost, once each: they take effect and fail."""
     crash_at: int | None = None
     """The daemon dies at this step boundary, counted from 1 in each of its lives; used once."""
 

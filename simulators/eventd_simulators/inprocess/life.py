@@ -80,6 +80,10 @@ class Life:
         if fails and self.faults.random.random() < 0.5:
             raise self._failure(what)
         result = effect()
+        for beginning in self.faults.lost_replies:
+            if what.startswith(beginning):
+                self.faults.lost_replies.remove(beginning)
+                raise self._failure(what)
         await self._boundary()
         await self._travel()
         if fails:

@@ -27,6 +27,8 @@ class Disk:
     records: Records = field(default_factory=Records)
     runs: list[int] = field(default_factory=list)
     open_runs: list[int] = field(default_factory=list)
+    most_open: int = 0
+    """Most runs that were ever open at a time."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
     reports: list[RunReport] = field(default_factory=list)
     last_step: int = 0
@@ -64,6 +66,7 @@ class SimStore:
         def begin() -> int:
             self._disk.runs.append(len(self._disk.runs) + 1)
             self._disk.open_runs.append(self._disk.runs[-1])
+            self._disk.most_open = max(self._disk.most_open, len(self._disk.open_runs))
             return self._disk.runs[-1]
 
         return await self._life.change("store", begin, failure=0)
