@@ -44,6 +44,7 @@ from eventd.sources.path_triggers import PathTriggers, branch_paths
 from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 from eventd_handlers import HANDLERS
+from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
 
@@ -130,7 +131,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
     )
-    return protected(rules), Ownership(layout_of(settings))
+    return protected(rules), Ownership(layout_of(settings)), gates
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:

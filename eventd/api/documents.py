@@ -14,6 +14,7 @@ from eventd.core.diagnostics import Diagnostic
 from eventd.core.events import Event
 from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState
 from eventd.core.facts import unit as as_unit
+from eventd.core.gates import OPEN
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, RunResult, Standing, WorkloadReport, WorkloadState
 from eventd.core.verdicts import Allow, Case
@@ -243,8 +244,9 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[s
         listed = []
         verdicts = []
         for action in actions:
+            facts, gates = reconciler.dispatcher.facts, reconciler.gates.get(name, OPEN)
             verdict = judge(
-                Case(action, wanted, seen, reconciler.ledger.records, reconciler.dispatcher.facts),
+                Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
                 reconciler.converger.policies,
             )
             if not isinstance(verdict, Allow):

@@ -59,6 +59,8 @@ class EventKind(StrEnum):
     SYNC = "sync"
     BOOT = "boot"
     RETRY = "retry"
+    WORKLOAD_CHANGED = "workload-changed"
+    """A workload became active, healthy, or neither: what other workloads' gates may wait for."""
     CONNECTED = "connected"
     GAP = "gap"
     READ = "read"

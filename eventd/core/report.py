@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from eventd.core.events import Event
+from eventd.core.facts import FactKey
 
 
 class RunResult(StrEnum):
@@ -58,6 +59,8 @@ class WorkloadReport:
     """Journal lines of the failing unit."""
     waits_for: tuple[str, ...] = ()
     failing_unit: str = ""
+    wakes_on: frozenset[FactKey] = frozenset()
+    """Facts whose change is a reason to look at it again at once."""
     failing_verb: str = ""
     """The action that could not be carried out; it waits for its retry, and so does what comes after it."""
 

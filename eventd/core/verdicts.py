@@ -9,6 +9,7 @@ from typing import TypeAlias
 from eventd.core.actions import Action
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, Facts
+from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.observed import Observed
 from eventd.core.records import Records
 
@@ -52,6 +53,7 @@ class Case:
     seen: Observed
     records: Records
     facts: Facts
+    gates: WorkloadGates = OPEN
 
 
 Policy: TypeAlias = Callable[[Case], Verdict]

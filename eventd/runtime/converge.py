@@ -7,7 +7,7 @@ reload), so that no decision about a unit is taken before that unit has been loo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -83,9 +83,7 @@ def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
     return Allow()
 
 
-def blocked(
-    workload: Workload, seen: Observed, records: Records, context: Context
-) -> UnitFailedError | None:
+def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
     """Return why a workload cannot be converged by any action: another file shadows its unit, or systemd gave up."""
     for unit in workload.units:
         state = seen.units.get(unit.name)
@@ -162,7 +160,7 @@ class Converger:
             return self._report(tx, Outcome.SUPERSEDED, error, done, began)
         except HeldError as error:
             report = self._report(tx, Outcome.HELD, error, done, began)
-            return replace_waits(report, error.hold.waits_for)
+            return replace(report, waits_for=error.hold.waits_for, wakes_on=error.hold.wakes_on)
         except UnitFailedError as error:
             log = await tx.host.unit_log.tail(tx.account, error.unit, lines=LOG_LINES)
             return self._report(
@@ -180,7 +178,9 @@ class Converger:
     async def _apply(
         self, action: Action, tx: Transaction, workload: Workload | None, seen: Observed
     ) -> None:
-        verdict = judge(Case(action, workload, seen, self.view.records, self.view.facts), self.policies)
+        verdict = judge(
+            Case(action, workload, seen, self.view.records, self.view.facts, tx.gates), self.policies
+        )
         match verdict:
             case Hold():
                 raise HeldError(verdict)
@@ -224,21 +224,6 @@ class Converger:
             failing_unit=unit,
             failing_verb=verb,
         )
-
-
-def replace_waits(report: WorkloadReport, waits_for: tuple[str, ...]) -> WorkloadReport:
-    """Return the report with what it waits for."""
-    return WorkloadReport(
-        report.name,
-        report.outcome,
-        report.reason,
-        report.message,
-        report.hint,
-        report.actions,
-        report.seconds,
-        report.log,
-        waits_for,
-    )
 
 
 def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:

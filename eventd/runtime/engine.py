@@ -22,6 +22,7 @@ from eventd.core.facts import Account, FactKey, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.plan import Context
+from eventd.core.predicates import Probe
 from eventd.core.verdicts import Policy
 from eventd.runtime.converge import Converger, View
 from eventd.runtime.dispatch import Dispatcher
@@ -29,7 +30,7 @@ from eventd.runtime.fetch import Fetcher
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
 from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loader
+from eventd.runtime.load import Loaded, Loader
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import recover
 from eventd.runtime.transaction import Handler
@@ -54,6 +55,10 @@ class Parts:
     jitter: Callable[[], float] = random.random
     track: Callable[[Iterable[str]], Awaitable[None]] | None = None
     """Told which accounts to keep ACCOUNT facts of, and reads them; None: the engine reads them once."""
+    need: Callable[[frozenset[FactKey]], Awaitable[None]] | None = None
+    """Told which facts any gate mentions, so that their sources keep them."""
+    probe: Callable[[frozenset[Probe]], None] | None = None
+    """Told what has to be probed now, each time that changes."""
 
 
 class Engine:
@@ -82,6 +87,7 @@ class Engine:
             concurrency=parts.concurrency,
             wall=parts.wall,
             jitter=parts.jitter,
+            probe=parts.probe,
         )
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
         dispatcher.listen(self._on_event)
@@ -119,10 +125,12 @@ class Engine:
         if event.kind is EventKind.PUSHED:
             self.fetcher.request()
 
-    async def _load(self, commit: str) -> Desired:
-        desired = await self.loader.load(commit)
-        await self._read_accounts(desired.workloads)
-        return desired
+    async def _load(self, commit: str) -> Loaded:
+        loaded = await self.loader.load(commit)
+        await self._read_accounts(loaded.desired.workloads)
+        if self.parts.need is not None:
+            await self.parts.need(frozenset().union(*(gates.keys() for gates in loaded.gates.values())))
+        return loaded
 
     async def _read_accounts(self, wanted: Iterable[str]) -> None:
         """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""

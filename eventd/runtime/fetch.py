@@ -52,7 +52,7 @@ class Fetcher:
     async def preview(self) -> Desired:
         """Fetch and return the desired state of the new head, for `eventctl plan --fetch`; nothing is made wanted."""
         fetched = await self.host.repository.fetch()
-        return await self.reconciler.load(fetched.commit)
+        return (await self.reconciler.load(fetched.commit)).desired
 
     async def start_offline(self) -> None:
         """Take the last accepted commit from the disk, so that a boot converges without the network."""

@@ -12,10 +12,30 @@ import anyio
 
 from eventd.core.desired import Desired, FileRole, Tree, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.facts import FactKind
+from eventd.core.gates import WorkloadGates, read_gates
 from eventd.runtime.host import Host
 
 CHECKS_AT_ONCE = 4
 """Generator processes side by side; one takes about 10 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A commit as it is acted on."""
+
+    desired: Desired
+    gates: Mapping[str, WorkloadGates]
+    """Of the workloads that have any."""
+
+    def asked_of(self) -> Mapping[str, frozenset[str]]:
+        """Return the units of users' managers that gates mention, by workload."""
+        found: dict[str, set[str]] = {}
+        for gates in self.gates.values():
+            for key in gates.keys():  # noqa: SIM118 - not a mapping
+                if key.kind is FactKind.UNIT and key.scope:
+                    found.setdefault(key.scope, set()).add(key.name)
+        return {name: frozenset(units) for name, units in found.items()}
 
 
 @dataclass(slots=True)
@@ -27,7 +47,7 @@ class Loader:
     _accepted: dict[str, str] = field(default_factory=dict)
     """Workload -> digest that the generator accepted."""
 
-    async def load(self, commit: str) -> Desired:
+    async def load(self, commit: str) -> Loaded:
         """Return what a commit says; raises EventdError if it cannot be read as a whole."""
         desired = await self.assemble(await self.host.repository.tree(commit))
         complaints: dict[str, tuple[Diagnostic, ...]] = {}
@@ -45,7 +65,14 @@ class Loader:
                     group.start_soon(check, workload)
         accepted = {n: w for n, w in desired.workloads.items() if n not in complaints}
         self._accepted = {name: workload.digest for name, workload in accepted.items()}
-        return replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
+        desired = replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
+        gates, mistakes = read_gates(desired)
+        return Loaded(_refuse(desired, mistakes), gates)
+
+
+def _refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Desired:
+    kept = {name: workload for name, workload in desired.workloads.items() if name not in found}
+    return replace(desired, workloads=kept, refused={**desired.refused, **found})
 
 
 def _quadlets(workload: Workload) -> Mapping[str, bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -21,7 +21,9 @@ from eventd.core.diagnostics import errors
 from eventd.core.errors import EventdError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
+from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.plan import Context
+from eventd.core.predicates import Predicate, Probe, probes
 from eventd.core.report import (
     Outcome,
     RunReport,
@@ -31,13 +33,16 @@ from eventd.core.report import (
     WorkloadState,
     overall,
 )
+from eventd.core.verdicts import Case, Hold, Verdict
 from eventd.runtime import standing
-from eventd.runtime.converge import STARTING, Converger, blocked, draft, until
+from eventd.runtime.converge import STARTING, Converger, blocked, draft, judge, until
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.holds import Holds
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
 from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loaded
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.transaction import Transaction
 
@@ -48,7 +53,7 @@ NETWORK = FactKey(FactKind.UNIT, "network-online.target")
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another eventd process on this host to finish its run."""
 
-Load = Callable[[str], Awaitable[Desired]]
+Load = Callable[[str], Awaitable[Loaded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,14 @@ class Reconciler:
     jitter: Callable[[], float] = random.random
     queue: Queue = field(default_factory=Queue)
     failures: Failures = field(default_factory=Failures)
+    holds: Holds = field(default_factory=Holds)
+    probe: Callable[[frozenset[Probe]], None] | None = None
     counters: Counters = field(default_factory=Counters)
     standings: dict[str, Standing] = field(default_factory=dict)
     desired: Desired | None = None
+    gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
+    asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Units of a workload that gates of any workload mention."""
     load_error: EventdError | None = None
     current: RunReport | None = None
     last: RunReport | None = None
@@ -106,6 +116,9 @@ class Reconciler:
     """Called after each look at the host, for STATUS= and metrics."""
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
+    _expecting: dict[str, Predicate] = field(default_factory=dict)
+    """What verifications wait for."""
+    _probed: frozenset[Probe] = frozenset()
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -149,11 +162,12 @@ class Reconciler:
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
         while True:
-            due = self.failures.next_retry()
-            await self.queue.wait(None if due is None else max(0.0, due - anyio.current_time()))
+            due = [at for at in (self.failures.next_retry(), self.holds.next_deadline()) if at is not None]
+            await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
             if self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True:
                 await self._until_allowed()
-            for name in self.failures.take_due(anyio.current_time()):
+            now = anyio.current_time()
+            for name in (*self.failures.take_due(now), *self.holds.due(now)):
                 self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
             batch = self.queue.take()
             if batch:
@@ -263,10 +277,10 @@ class Reconciler:
             interrupt=self._interrupt,
             progress=progress,
             now=self.wall,
+            gates=self.gates.get(name, OPEN),
+            expecting=lambda predicate: self._expect(name, predicate),
         )
-        if workload is not None:
-            units = {u.name for u in workload.units} | set(self.ledger.records.units.get(name, {}))
-            self.host.user_managers.watch(name, frozenset(units))
+        self._watch(name)
         if self._repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
             report = WorkloadReport(
                 name,
@@ -280,6 +294,11 @@ class Reconciler:
                 tx, workload, asked=batch.asked, wait=self._wait_verbs(name, workload)
             )
         digest = workload.digest if workload else ""
+        if report.outcome is Outcome.HELD and workload is not None:
+            self.index.wake_on(name, report.wakes_on)
+            patience = workload.options.deadline
+            return self._stand(name, self.holds.note(name, digest, report, anyio.current_time(), patience))
+        self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.index.wake_on(name, self._wakes(name))
@@ -303,18 +322,32 @@ class Reconciler:
         if failure is not None and failure.retry_at is not None and now.state is WorkloadState.FAILED:
             now.retry_at = self.wall() + max(0.0, failure.retry_at - anyio.current_time())
         self.standings[name] = now
+        self._publish(name, now.state, workload)
         return row
 
     def _unchanged(self, name: str, workload: Workload | None) -> WorkloadReport:
         """Return the failure on record, as long as something is left to do for it; else forget it."""
+        digest = workload.digest if workload else ""
+        held = self.holds.rows.get(name)
+        if held is not None and held.digest == digest:
+            if self._held(name, workload) is not None:
+                return held.report
+            self.holds.clear(name)
         failure = self.failures.rows.get(name)
-        if failure is not None and failure.digest == (workload.digest if workload else ""):
+        if failure is not None and failure.digest == digest:
             left = self._actions(name, asked=False) or self._blocked(name, workload)
             if left or standing.down(workload, self.dispatcher.facts):
                 return failure.report
             self.failures.clear(name)
             self.index.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)
+
+    def _watch(self, name: str) -> None:
+        """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
+        workload = self._workload(name)
+        units = {u.name for u in workload.units} if workload else set()
+        units |= self.ledger.records.units.get(name, {}).keys() | self.asked_of.get(name, frozenset())
+        self.host.user_managers.watch(name, frozenset(units))
 
     def _is_verified(self, name: str, workload: Workload) -> bool:
         record = self.ledger.records.workloads.get(name)
@@ -324,11 +357,68 @@ class Reconciler:
         if self.desired is None or name in self.desired.refused:
             return False
         workload = self._workload(name)
-        if until(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload)):
-            return True
+        actions = until(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload))
+        if actions:
+            hold = self._verdict(name, workload, actions[0])
+            return not (
+                isinstance(hold, Hold) and self.holds.same(name, hold.waits_for, anyio.current_time())
+            )
         block = self._blocked(name, workload)
         before = self.standings.get(name)
         return block is not None and (before is None or before.reason != block.reason)
+
+    def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
+        seen = self.converger.view.of(name, workload)
+        facts, gates = self.dispatcher.facts, self.gates.get(name, OPEN)
+        case = Case(action, workload, seen, self.ledger.records, facts, gates)
+        return judge(case, self.converger.policies)
+
+    def _held(self, name: str, workload: Workload | None) -> Hold | None:
+        """Return what holds the next action of a workload."""
+        actions = self._actions(name, asked=False)
+        verdict = self._verdict(name, workload, actions[0]) if actions else None
+        return verdict if isinstance(verdict, Hold) else None
+
+    def _expect(self, name: str, predicate: Predicate | None) -> None:
+        """A verification begins or ends to wait for something."""
+        if predicate is None:
+            self._expecting.pop(name, None)
+        else:
+            self._expecting[name] = predicate
+        self._probe()
+
+    def _probe(self) -> None:
+        """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
+        if self.probe is None:
+            return
+        waits = [self.gates.get(name, OPEN).requires for name in self.holds]
+        wanted = frozenset(
+            each
+            for predicate in (*waits, *self._expecting.values())
+            if predicate is not None
+            for each in probes(predicate, self.dispatcher.facts)
+        )
+        if wanted != self._probed:
+            self._probed = wanted
+            self.probe(wanted)
+
+    def _publish(self, name: str, state: WorkloadState, workload: Workload | None) -> None:
+        """Set the WORKLOAD fact, which other workloads' gates may wait for."""
+        value = state.value
+        if state is WorkloadState.CONVERGED:
+            value = "healthy"
+        elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
+            value = "active"
+        key = FactKey(FactKind.WORKLOAD, name)
+        if self.dispatcher.facts.get(key) != value:
+            self.dispatcher.emit(
+                Origin.DAEMON,
+                EventKind.WORKLOAD_CHANGED,
+                name,
+                scope=name,
+                attributes={"state": value},
+                facts=[(key, value)],
+            )
 
     def _blocked(self, name: str, workload: Workload | None) -> EventdError | None:
         if workload is None:
@@ -398,7 +488,11 @@ class Reconciler:
         if not isinstance(wanted, str) or (self.desired is not None and self.desired.commit == wanted):
             return
         try:
-            self.desired = await self.load(wanted)
+            loaded = await self.load(wanted)
+            self.desired, self.gates = loaded.desired, loaded.gates
+            self.asked_of = loaded.asked_of()
+            for name in self.asked_of:
+                self._watch(name)
             self.load_error = None
         except EventdError as error:
             self.load_error = error
@@ -428,5 +522,6 @@ class Reconciler:
             stop()
 
     def _tell(self) -> None:
+        self._probe()
         for listener in self.changed:
             listener()

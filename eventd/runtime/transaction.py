@@ -17,7 +17,9 @@ from eventd.core.actions import Action
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit
 from eventd.core.facts import Account, Facts
+from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.layout import Layout
+from eventd.core.predicates import Predicate
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
@@ -55,6 +57,9 @@ class Transaction:
     owner_uid: int
     interrupt: anyio.Event
     """Set when a newer revision is known: waits for an older revision's health end."""
+    gates: WorkloadGates = OPEN
+    expecting: Callable[[Predicate | None], None] = field(default=lambda _predicate: None)
+    """Told what the verification waits for (None: no longer), so that it is probed if need be."""
     account: Account | None = None
     rewritten: bool = False
     """Files changed while the manager was up."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.core.actions import Action, Verify
+from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, UnitState
 from eventd.core.facts import unit as as_unit
+from eventd.core.predicates import Predicate, atoms, missing
 from eventd.runtime import waiting
 from eventd.runtime.transaction import Transaction, UnitFailedError
 
@@ -66,6 +68,8 @@ async def verify(action: Action, tx: Transaction) -> None:
                     unit=unit,
                     reason="crashed-in-grace",
                 )
+    if tx.gates.expect is not None:
+        await _expect(action, tx.gates.expect, tx)
     await tx.ledger.change(
         tx.workload,
         retained=False,
@@ -73,6 +77,42 @@ async def verify(action: Action, tx: Transaction) -> None:
         verified_commit=tx.commit,
         verified_at=tx.now(),
     )
+
+
+async def _expect(action: Verify, expect: Predicate, tx: Transaction) -> None:
+    """Wait for what counts as healthy. What was probed before this start says nothing about it, and is forgotten."""
+    stale = [atom.key for atom in atoms(expect) if atom.probe is not None]
+    tx.emit(
+        Origin.DAEMON,
+        EventKind.WORKLOAD_CHANGED,
+        tx.workload,
+        scope=tx.workload,
+        attributes={"state": "active"},
+        facts=[(FactKey(FactKind.WORKLOAD, tx.workload), "active"), *((key, None) for key in stale)],
+    )
+    units = [FactKey(FactKind.UNIT, unit, tx.workload) for unit in action.units]
+
+    def decided() -> bool:
+        return expect.holds(tx.facts) or any(
+            _dead(key.name, as_unit(tx.facts.get(key))) is not None for key in units
+        )
+
+    tx.expecting(expect)
+    try:
+        in_time = await tx.unless_superseded(
+            lambda: waiting.until(tx.facts, [*expect.keys(), *units], decided, timeout=action.deadline)
+        )
+    finally:
+        tx.expecting(None)
+    _raise_dead({key.name: as_unit(tx.facts.get(key)) for key in units})
+    if not in_time:
+        parts = missing(expect, tx.facts)
+        raise UnitFailedError(
+            f"not healthy within {action.deadline:g} s: {'; '.join(part.sentence for part in parts)}",
+            unit=action.units[0] if action.units else "",
+            reason="not-healthy-in-time",
+            hint="see [health] in workload.toml",
+        )
 
 
 def _dead(unit: str, state: UnitState | None) -> _Bad | None:

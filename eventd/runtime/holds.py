@@ -1,0 +1,74 @@
+"""Workloads that a gate holds: since when, by what, and until when that is still in order.
+
+A hold is no failure until its deadline. After it the workload is failed, with the missing predicate as the reason; the
+fact's later arrival wakes it all the same. A new content begins a new hold, and nothing ever waits inside a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from eventd.core.report import Outcome, WorkloadReport
+
+
+@dataclass(slots=True)
+class Held:
+    """One workload that waits."""
+
+    digest: str
+    report: WorkloadReport
+    since: float
+    """Loop time, as `deadline`."""
+    deadline: float
+    overdue: bool = False
+    """Its deadline has passed, and that has been reported."""
+
+
+@dataclass(slots=True)
+class Holds:
+    """All of them."""
+
+    rows: dict[str, Held] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(tuple(self.rows))
+
+    def note(
+        self, name: str, digest: str, report: WorkloadReport, now: float, patience: float
+    ) -> WorkloadReport:
+        """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds."""
+        last = self.rows.get(name)
+        since = last.since if last is not None and last.digest == digest else now
+        held = Held(digest, report, since, since + patience)
+        if now >= held.deadline:
+            held.overdue = True
+            held.report = replace(
+                report,
+                outcome=Outcome.FAILED,
+                reason="gate-timeout",
+                message=f"{report.message}, after {patience:g} s",
+                hint="it starts as soon as that changes; raise [health] deadline if this takes longer",
+            )
+        self.rows[name] = held
+        return held.report
+
+    def clear(self, name: str) -> None:
+        """Forget: it waits no longer."""
+        self.rows.pop(name, None)
+
+    def same(self, name: str, waits_for: tuple[str, ...], now: float) -> bool:
+        """Tell whether this hold has been reported, and nothing about it is news."""
+        held = self.rows.get(name)
+        if held is None or held.report.waits_for != waits_for:
+            return False
+        return held.overdue or now < held.deadline
+
+    def next_deadline(self) -> float | None:
+        """Return the loop time of the earliest deadline that has not been reported."""
+        return min((h.deadline for h in self.rows.values() if not h.overdue), default=None)
+
+    def due(self, now: float) -> list[str]:
+        """Return whose deadline has passed unreported."""
+        return [name for name, h in self.rows.items() if not h.overdue and h.deadline <= now]
