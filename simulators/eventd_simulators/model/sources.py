@@ -182,6 +182,8 @@ STATIC_USER_UNITS = (
     _static("basic.target", _USER),
     _static("default.target", _USER, requires=("basic.target",), after=("basic.target",)),
     _static("podman.socket", _USER),
+    # Installed with eventd; its drop-ins have every Quadlet unit want it.
+    _static("eventd-podman-pause.service", _USER, type="oneshot", remain=True),
     _static("timers.target", _USER),
     _static("sockets.target", _USER),
 )

@@ -104,3 +104,8 @@ class FileAccounts:
         """See the port."""
         async with asyncio.timeout(timeout):
             return await asyncio.to_thread(self._files.add, name)
+
+    async def complete(self, account: Account, *, timeout: float) -> Account:
+        """See the port: every account has its ranges from the start."""
+        del timeout
+        return account

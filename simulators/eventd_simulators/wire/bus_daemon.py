@@ -100,9 +100,9 @@ class BusDaemon:
         process, self._process = self._process, None
         if process is None:
             return
+        self.socket.unlink(missing_ok=True)  # before anybody can notice the end and look for it
         if process.returncode is None:
             process.kill()
         await process.wait()
         # Asyncio closes the pipe's transport only when it is told or collected.
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
-        self.socket.unlink(missing_ok=True)
