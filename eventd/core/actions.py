@@ -26,6 +26,20 @@ class CreateAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class CompleteAccount:
+    """Add what an account of eventd's lacks for rootless containers: subordinate ids (subuid(5))."""
+
+    workload: str
+    why: str = "it has no subordinate ids"
+    verb = "complete-account"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+@dataclass(frozen=True, slots=True)
 class PutFile:
     """Write one file; its folder depends on the uid, which a new account gets only when it is made."""
 
@@ -212,6 +226,7 @@ class Retain:
 
 Action: TypeAlias = (
     CreateAccount
+    | CompleteAccount
     | PutFile
     | RemoveFile
     | EnableLinger

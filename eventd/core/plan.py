@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from eventd.core.actions import (
     Action,
+    CompleteAccount,
     CreateAccount,
     DisableLinger,
     EnableLinger,
@@ -56,6 +57,8 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     actions: list[Action] = []
     if seen.account is None:
         actions.append(CreateAccount(name))
+    elif seen.account.subuid is None or seen.account.subgid is None:
+        actions.append(CompleteAccount(name))
     puts, removes = _files(workload, seen, records, context)
     up = seen.manager is ManagerState.UP
     actions += _stops(workload, seen, records) if up else []

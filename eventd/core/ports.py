@@ -111,6 +111,10 @@ class Accounts(Protocol):
         """
         ...
 
+    async def complete(self, account: Account, *, timeout: float) -> Account:
+        """Add subordinate id ranges where they are missing; return the account as it is then. Idempotent."""
+        ...
+
 
 class Files(Protocol):
     """Root-owned files below the folders that eventd owns; nothing in a home."""

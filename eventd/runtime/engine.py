@@ -123,7 +123,7 @@ class Engine:
 
     def _on_event(self, event: Event) -> None:
         if event.kind is EventKind.PUSHED:
-            self.fetcher.request()
+            self.fetcher.request(event)
 
     async def _load(self, commit: str) -> Loaded:
         loaded = await self.loader.load(commit)

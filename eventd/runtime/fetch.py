@@ -37,10 +37,14 @@ class Fetcher:
     attempts: int = 0
     _wanted: bool = False
     _asked: list[tuple[Event, Ticket]] = field(default_factory=list)
+    _causes: list[Event] = field(default_factory=list)
+    """The pushes that the next fetch answers."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
-    def request(self) -> None:
-        """Something was pushed."""
+    def request(self, cause: Event | None = None) -> None:
+        """Something was pushed; `cause` is named as a trigger of the run that a new revision leads to."""
+        if cause is not None:
+            self._causes.append(cause)
         self._wanted = True
         self._more.set()
 
@@ -84,9 +88,11 @@ class Fetcher:
 
     async def _fetch(self) -> float | None:
         """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""
+        causes, self._causes = self._causes, []
         try:
             fetched = await self.host.repository.fetch()
         except EventdError as error:
+            self._causes = causes + self._causes  # still unanswered
             self.attempts += 1
             before = self.dispatcher.facts.get(FETCH)
             since = before.since if isinstance(before, FetchFailure) else self.wall()
@@ -104,6 +110,7 @@ class Fetcher:
                 return error.delay or backoff.delay(self.attempts, self.jitter())
             return None
         self.attempts = 0
+        known = self.dispatcher.facts.get(REVISION)
         self.dispatcher.emit(
             Origin.GIT,
             EventKind.REVISION,
@@ -111,6 +118,9 @@ class Fetcher:
             attributes={"previous": fetched.previous},
             facts=[(FETCH, None), (REVISION, fetched.commit)],
         )
+        if fetched.commit != known:
+            for cause in causes:
+                self.reconciler.request(cause, asked=False)  # joins what the new fact has asked for
         return None
 
     def _network_changed(self, _key: FactKey) -> None:

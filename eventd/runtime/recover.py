@@ -30,7 +30,7 @@ async def recover(host: Host, ledger: Ledger) -> int:
 async def _settle(step: OpenStep, host: Host, ledger: Ledger) -> None:
     if step.verb != CreateAccount.verb or step.target in ledger.records.workloads:
         return
-    # The intent was written when there was no such account, and nobody but useradd(8) under that intent
+    # Ranges of subordinate ids that it lacks are added by the next plan. The intent was written when there was no such account, and nobody but useradd(8) under that intent
     # can have made it within the moment before the crash.
     account = await host.accounts.lookup(step.target)
     if account is not None:

@@ -12,6 +12,7 @@ from eventd_handlers import accounts, files, managers, units, verify
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
+    actions.CompleteAccount: accounts.complete,
     actions.PutFile: files.put,
     actions.RemoveFile: files.remove,
     actions.EnableLinger: managers.enable_linger,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, CreateAccount
+from eventd.core.actions import Action, CompleteAccount, CreateAccount
+from eventd.core.errors import EventdError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import Account, FactKey, FactKind
 from eventd.runtime.transaction import Transaction
 
 TIMEOUT = 30.0
@@ -14,15 +15,33 @@ TIMEOUT = 30.0
 async def create(action: Action, tx: Transaction) -> None:
     """Create the account, remember that it is ours, and watch its folders."""
     assert isinstance(action, CreateAccount)
-    account = await tx.host.accounts.create(action.workload, timeout=TIMEOUT)
+    try:
+        account = await tx.host.accounts.create(action.workload, timeout=TIMEOUT)
+    except EventdError as error:
+        # The intent is journalled, and was made when there was no such account. If there is one now, a useradd
+        # that was cut off after its work has made it: without a record it would be refused for ever.
+        made = await tx.host.accounts.lookup(action.workload)
+        if made is not None and error.reason != "account-exists":
+            await tx.ledger.created(action.workload, made.uid, tx.run)
+        raise
     await tx.ledger.created(action.workload, account.uid, tx.run)
+    await _known(account, tx)
+
+
+async def complete(action: Action, tx: Transaction) -> None:
+    """Give an account of ours the subordinate ids that it lacks."""
+    assert isinstance(action, CompleteAccount)
+    await _known(await tx.host.accounts.complete(tx.user(), timeout=TIMEOUT), tx)
+
+
+async def _known(account: Account, tx: Transaction) -> None:
     tx.account = account
     for folder in tx.layout.folders(account.uid):
         await tx.host.file_watch.watch(folder)
     tx.emit(
         Origin.DAEMON,
         EventKind.ACCOUNT_CHANGED,
-        action.workload,
-        scope=action.workload,
-        facts=[(FactKey(FactKind.ACCOUNT, action.workload), account)],
+        account.name,
+        scope=account.name,
+        facts=[(FactKey(FactKind.ACCOUNT, account.name), account)],
     )

@@ -249,15 +249,10 @@ def test_an_inotify_overflow_costs_a_reread() -> None:
     run(main())
 
 
-MADE_BY_A_FAILED_CALL = pytest.mark.xfail(
-    strict=True, reason="an account that a failed useradd has made has no record, and is refused for ever"
-)
-
-
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param("useradd web", marks=MADE_BY_A_FAILED_CALL),
+        "useradd web",
         "SetUserLinger web",
         "StartUnit /user@",
         "put ",

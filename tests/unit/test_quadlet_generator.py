@@ -10,6 +10,7 @@ import pytest
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import GENERATOR, HostQuadletGenerator
 from eventd.core.errors import DeadlineError, PermanentError
+from tests.unit.gitremote import public_folder
 
 
 def script(tmp_path: Path, body: str) -> str:
@@ -83,15 +84,13 @@ async def test_no_file_is_written_outside(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes its uid")
-async def test_it_runs_as_the_account_given(tmp_path: Path) -> None:
+async def test_it_runs_as_the_account_given() -> None:
     """The account can read the files, and is not root."""
     body = 'cat "$QUADLET_UNIT_DIRS"/a.container >/dev/null && [ "$(id -u)" = 65534 ]'
-    (tmp_path / "bin").mkdir()
-    generator = script(tmp_path / "bin", body)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    check = HostQuadletGenerator(generator=generator, identity=Identity(65534, 65534))
-    assert await check.dry_run({"a.container": b"x"}) == ()
+    with public_folder() as folder:
+        generator = script(folder, body)
+        check = HostQuadletGenerator(generator=generator, identity=Identity(65534, 65534))
+        assert await check.dry_run({"a.container": b"x"}) == ()
 
 
 @pytest.mark.skipif(not os.access(GENERATOR, os.X_OK), reason="no podman here")

@@ -1,0 +1,173 @@
+"""The wait graphs: of a folder of unit files with a `waits.toml`, and of a host's desired state.
+
+Pure. Puts `orders` and `asking` together, and adds what eventd itself does: it starts nothing of a workload
+before its `requires` holds, and calls it healthy once `expect` does. Next: `eventd.core.waits.cycles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from eventd.core.desired import Desired, UnitRole, Workload
+from eventd.core.predicate_atoms import Answers, Present, UnitIs
+from eventd.core.predicate_scope import quadlet_files
+from eventd.core.predicates import Predicate
+from eventd.core.quadlet import KINDS, split
+from eventd.core.waits.asking import Ask, need
+from eventd.core.waits.catalogue import Catalogue, Key, by_key, node_of
+from eventd.core.waits.declared import Stage, Wait
+from eventd.core.waits.draft import Draft, at
+from eventd.core.waits.gates import Part, PlacedGates, placed_gates
+from eventd.core.waits.graph import Edge, EdgeKind, Graph, Node, NodeKind, Phase, Point
+from eventd.core.waits.orders import add_units, order
+from eventd.core.waits.quadlets import spec_of_quadlet
+from eventd.core.waits.serving import Server
+from eventd.core.waits.units import LiveGraph, Relation, UnitSpec, spec_of_file, spec_of_live
+
+DAEMON = "eventd.service"
+
+
+def folder_graph(catalogue: Catalogue, waits: Iterable[Wait]) -> Graph:
+    """Return the graph of plain units and of what their scripts wait for; what waits name has to exist."""
+    draft = Draft()
+    add_units(draft, catalogue)
+    for wait in waits:
+        _wait(draft, catalogue, wait)
+    return draft.graph()
+
+
+def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] = frozenset()) -> Graph:
+    """Return the graph of a host: its system's units as they are, its workloads as they are wanted."""
+    gates = {name: placed_gates(workload, desired) for name, workload in desired.workloads.items()}
+    specs = [spec_of_live(unit) for unit in live.units]
+    containers: dict[Key, str] = {}
+    for name, workload in desired.workloads.items():
+        specs += workload_specs(workload)
+        containers |= {(name, each.name): each.unit for each in gates[name].scope.containers.values()}
+    catalogue = Catalogue(by_key(specs), {}, live.listeners, hostnames, containers)
+    draft = Draft()
+    add_units(draft, catalogue)
+    for name in desired.workloads:
+        draft.nodes[f"workload:{name}"] = Node(f"workload:{name}", NodeKind.WORKLOAD, name, name)
+    for name, workload in desired.workloads.items():
+        _workload(draft, catalogue, workload)
+        _gates(draft, catalogue, gates[name])
+    return draft.graph()
+
+
+def workload_specs(workload: Workload) -> tuple[UnitSpec, ...]:
+    """Return the specs of a workload's units, as its user's manager will have them."""
+    files = quadlet_files(workload)
+    found: list[UnitSpec] = []
+    for unit in workload.units:
+        if unit.file not in files:
+            continue
+        quadlet = split(unit.file)[1] in KINDS
+        read = spec_of_quadlet if quadlet else spec_of_file
+        spec = read(unit.file if quadlet else unit.name, files[unit.file], scope=workload.name)
+        found.append(replace(spec, name=unit.name))
+    return tuple(found)
+
+
+def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
+    """Add what a unit's script waits for: it holds up the end of its start, its answering, or neither."""
+    spec = catalogue.find(wait.unit.text)
+    assert spec is not None, "names are checked before"
+    stage = wait.stage or _guess(spec, wait.predicate)
+    node = node_of(spec)
+    servers = tuple(
+        Server(other.name, other.scope, f"served_by in {at(each.file, each.line)}")
+        for each in wait.served_by
+        if (other := catalogue.find(each.text)) is not None
+    )
+    points: list[tuple[Phase, str]] = []
+    if stage is not Stage.MAIN or spec.blocking:
+        points.append((Phase.UP, f"{spec.name} does not finish starting"))
+    if stage is Stage.PRE or wait.before_serving:
+        points.append((Phase.SERVES, f"{spec.name} answers nobody"))
+    if not points:
+        draft.notes.append(
+            f"{spec.name} waits for {wait.place.text} in its main process, for which its start job does not"
+            " last: what is ordered after it is not held up"
+        )
+    for phase, subject in points:
+        place = wait.place
+        ask = Ask(Point(node, phase), EdgeKind.WAIT, subject, place.file, place.line, place.text, servers)
+        need(draft, catalogue, ask, wait.predicate)
+
+
+def _guess(spec: UnitSpec, predicate: Predicate) -> Stage:
+    """Return which command waits where that is not said: one that names what is waited for, or the main."""
+    match predicate:
+        case Answers(asked=probe):
+            subject = probe.host
+        case UnitIs(name=name) | Present(name=name):
+            subject = name
+        case _:
+            return Stage.MAIN
+    if subject in spec.before_main:
+        return Stage.PRE
+    return Stage.POST if subject in spec.after_main else Stage.MAIN
+
+
+def _workload(draft: Draft, catalogue: Catalogue, workload: Workload) -> None:
+    """Add a workload, its units, and the order in which eventd starts those."""
+    node = f"workload:{workload.name}"
+    draft.inner(node, Phase.UP, Phase.BEGIN)
+    draft.inner(node, Phase.HEALTHY, Phase.UP)
+    daemon = catalogue.find(DAEMON)
+    if daemon is not None:
+        sentence = f"workload {workload.name} is started by {DAEMON}"
+        draft.edges.append(
+            Edge(Point(node, Phase.BEGIN), Point(node_of(daemon), Phase.SERVES), EdgeKind.PART, sentence)
+        )
+    for unit in workload.units:
+        spec = catalogue.find(unit.name, workload.name)
+        if spec is None:
+            continue
+        mine = node_of(spec)
+        sentence = f"{draft.label(mine)} is started by eventd as part of workload {workload.name}"
+        draft.edges.append(
+            Edge(Point(mine, Phase.BEGIN), Point(node, Phase.BEGIN), EdgeKind.PART, sentence, spec.file)
+        )
+        if unit.role is not UnitRole.ON_DEMAND:
+            sentence = f"workload {workload.name} is not active before {draft.label(mine)} is"
+            draft.edges.append(
+                Edge(Point(node, Phase.UP), Point(mine, Phase.UP), EdgeKind.PART, sentence, spec.file)
+            )
+        for name in unit.after:
+            earlier = catalogue.find(name, workload.name)
+            if earlier is not None:
+                why = "eventd starts what a unit needs before it"
+                draft.edges.append(order(draft, spec, earlier, Relation("After", name, spec.file), why))
+
+
+def _gates(draft: Draft, catalogue: Catalogue, gates: PlacedGates) -> None:
+    """Add what a workload requires, and what it expects."""
+    name = gates.workload
+    for parts, key, phase, subject in (
+        (gates.requires, "requires", Phase.BEGIN, f"eventd starts nothing of workload {name}"),
+        (gates.expect, "health.expect", Phase.HEALTHY, f"workload {name} is not healthy"),
+    ):
+        if parts:
+            _gate(draft, catalogue, name, key, parts, Point(f"workload:{name}", phase), subject)
+
+
+def _gate(
+    draft: Draft,
+    catalogue: Catalogue,
+    workload: str,
+    key: str,
+    parts: tuple[Part, ...],
+    point: Point,
+    subject: str,
+) -> None:
+    """Add a gate as a node of its own, so that a picture shows it; it holds its workload back."""
+    node = f"gate:{workload}/{key}"
+    draft.nodes[node] = Node(node, NodeKind.GATE, f"{key} of {workload}", workload)
+    draft.edges.append(Edge(point, Point(node, Phase.UP), EdgeKind.INNER))
+    for part in parts:
+        place = part.place
+        ask = Ask(Point(node, Phase.UP), EdgeKind.GATE, subject, place.file, place.line, place.text)
+        need(draft, catalogue, ask, part.predicate)

@@ -1,0 +1,151 @@
+"""Waits that can never end: the points of a graph that cannot come, and the cycles that keep them.
+
+Pure. A point can come once all it waits for can (one of them, where there are alternatives): the least
+fixed point. What is not in it waits, directly or not, for itself. That takes alternatives into account,
+where looking for any cycle would raise a false alarm. Next: `eventd.core.waits.sentences` and `remedies`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from eventd.core.waits.graph import Edge, EdgeKind, Graph, Point, by_waiter
+
+WAITS = frozenset({EdgeKind.WAIT, EdgeKind.GATE})
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A way round: each edge's awaited node is the next edge's waiter."""
+
+    edges: tuple[Edge, ...]
+    """Without the inner ones. Begins with a wait, if there is one."""
+
+    @property
+    def waits(self) -> tuple[Edge, ...]:
+        """The edges that a script or a gate makes; none: systemd's ordering alone is circular."""
+        return tuple(edge for edge in self.edges if edge.kind in WAITS)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Who is in it, in order."""
+        return tuple(edge.waiter.node for edge in self.edges)
+
+    @property
+    def key(self) -> frozenset[tuple[Point, Point]]:
+        """What makes it this cycle: who waits for whom, however often that was written down."""
+        return frozenset((edge.waiter, edge.awaited) for edge in self.edges)
+
+
+def never(graph: Graph) -> frozenset[Point]:
+    """Return the points that cannot come."""
+    needs = by_waiter(graph.edges)
+    waiting_for: dict[Point, list[Point]] = {}
+    left: dict[Point, int] = {}
+    points: set[Point] = set()
+    for edge in graph.edges:
+        waiting_for.setdefault(edge.awaited, []).append(edge.waiter)
+        points.update((edge.waiter, edge.awaited))
+    for point, edges in needs.items():
+        left[point] = 1 if point in graph.either else len(edges)
+    ready = deque(point for point in points if point not in left)
+    come = set(ready)
+    while ready:
+        for waiter in waiting_for.get(ready.popleft(), ()):
+            left[waiter] -= 1
+            if left[waiter] <= 0 and waiter not in come:
+                come.add(waiter)
+                ready.append(waiter)
+    return frozenset(points - come)
+
+
+def cycles(graph: Graph) -> tuple[Cycle, ...]:
+    """Return the cycles that keep points from ever coming: the shortest through each wait, each once.
+
+    Where systemd's ordering alone is circular, one shortest cycle per knot of units.
+    """
+    stuck = never(graph)
+    if not stuck:
+        return ()
+    edges = [edge for edge in graph.edges if edge.waiter in stuck and edge.awaited in stuck]
+    needs = by_waiter(edges)
+    found: dict[frozenset[tuple[Point, Point]], Cycle] = {}
+    for knot in _knots(stuck, needs):
+        inside = [edge for edge in edges if edge.waiter in knot and edge.awaited in knot]
+        within = by_waiter(inside)
+        starts = [edge for edge in inside if edge.kind in WAITS] or _one_per_knot(inside, within)
+        for start in starts:
+            way = _shortest(start.awaited, start.waiter, within)
+            cycle = Cycle(tuple(edge for edge in (start, *way) if edge.kind is not EdgeKind.INNER))
+            found.setdefault(cycle.key, cycle)
+    return tuple(sorted(found.values(), key=lambda cycle: (not cycle.waits, len(cycle.edges), cycle.nodes)))
+
+
+def _one_per_knot(inside: list[Edge], within: Mapping[Point, list[Edge]]) -> list[Edge]:
+    """Return the edge whose way back is the shortest, the first by name of those."""
+    orders = sorted(
+        (edge for edge in inside if edge.kind is not EdgeKind.INNER), key=lambda edge: edge.waiter
+    )
+    return sorted(orders, key=lambda edge: len(_shortest(edge.awaited, edge.waiter, within)))[:1]
+
+
+def _shortest(start: Point, goal: Point, edges: Mapping[Point, list[Edge]]) -> tuple[Edge, ...]:
+    """Return the shortest way, inner edges for nothing; within a knot there always is one."""
+    came: dict[Point, Edge | None] = {start: None}
+    queue = deque([start])
+    while goal not in came:
+        point = queue.popleft()
+        for edge in edges[point]:
+            if edge.awaited not in came:
+                came[edge.awaited] = edge
+                if edge.kind is EdgeKind.INNER:
+                    queue.appendleft(edge.awaited)
+                else:
+                    queue.append(edge.awaited)
+    way: list[Edge] = []
+    at = goal
+    while (last := came[at]) is not None:
+        way.append(last)
+        at = last.waiter
+    return tuple(reversed(way))
+
+
+def _knots(points: Iterable[Point], needs: Mapping[Point, list[Edge]]) -> list[frozenset[Point]]:
+    """Return the strongly connected components that have a cycle (Tarjan, without recursion)."""
+    index: dict[Point, int] = {}
+    low: dict[Point, int] = {}
+    stack: list[Point] = []
+    on_stack: set[Point] = set()
+    found: list[frozenset[Point]] = []
+    for root in sorted(points):
+        if root in index:
+            continue
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        work = [(root, iter(needs.get(root, ())))]
+        while work:
+            point, edges = work[-1]
+            for edge in edges:
+                other = edge.awaited
+                if other not in index:
+                    index[other] = low[other] = len(index)
+                    stack.append(other)
+                    on_stack.add(other)
+                    work.append((other, iter(needs.get(other, ()))))
+                    break
+                if other in on_stack:
+                    low[point] = min(low[point], index[other])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[point])
+                if low[point] == index[point]:
+                    knot = set(stack[stack.index(point) :])
+                    del stack[len(stack) - len(knot) :]
+                    on_stack -= knot
+                    if len(knot) > 1 or any(edge.awaited == point for edge in needs.get(point, ())):
+                        found.append(frozenset(knot))
+    return found

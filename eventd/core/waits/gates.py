@@ -1,0 +1,44 @@
+"""The gates of a workload for the graph: each text with what it means and where it was written.
+
+Pure. A text that cannot be read is left out: `eventd.core.gates` refuses its workload. Next: `build`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.desired import Desired, Located, Workload
+from eventd.core.diagnostics import Diagnostic
+from eventd.core.predicate_parse import parse
+from eventd.core.predicate_scope import Scope, scope_of
+from eventd.core.predicates import Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One text of `requires` or of `[health] expect`."""
+
+    predicate: Predicate
+    place: Located
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedGates:
+    """What a workload requires and expects, text by text."""
+
+    workload: str
+    requires: tuple[Part, ...]
+    expect: tuple[Part, ...]
+    scope: Scope
+
+
+def placed_gates(workload: Workload, desired: Desired) -> PlacedGates:
+    """Return the gates of a workload."""
+    scope = scope_of(workload, desired)
+    options = workload.options
+    return PlacedGates(workload.name, _parts(options.requires, scope), _parts(options.expect, scope), scope)
+
+
+def _parts(places: tuple[Located, ...], scope: Scope) -> tuple[Part, ...]:
+    read = [(parse(place, scope), place) for place in places]
+    return tuple(Part(result, place) for result, place in read if not isinstance(result, Diagnostic))
