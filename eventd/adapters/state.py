@@ -21,7 +21,7 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import Event
 from eventd.core.ports import OpenStep
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
-from eventd.core.report import RunReport
+from eventd.core.report import RunReport, WorkloadReport
 
 T = TypeVar("T")
 VERSION = 1
@@ -257,8 +257,14 @@ class StateStore:
 def run_json(report: RunReport) -> dict[str, Any]:
     """Return a report as the API shows it."""
     row = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
-    row["workloads"] = [{**dataclasses.asdict(w), "result": w.outcome.value} for w in report.workloads]
+    row["workloads"] = [_workload(each) for each in report.workloads]
     row["triggers"] = [_trigger(event) for event in report.triggers]
+    return row
+
+
+def _workload(report: WorkloadReport) -> dict[str, Any]:
+    row = {**dataclasses.asdict(report), "result": report.outcome.value}
+    del row["wakes_on"]  # for this life's index only
     return row
 
 

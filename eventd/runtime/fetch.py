@@ -22,6 +22,9 @@ from eventd.runtime.host import Host
 from eventd.runtime.queue import Ticket
 from eventd.runtime.reconcile import FETCH, NETWORK, REVISION, Reconciler
 
+CAUSES_KEPT = 8
+"""Pushes that are named as triggers of one run."""
+
 
 @dataclass(slots=True)
 class Fetcher:
@@ -44,7 +47,7 @@ class Fetcher:
     def request(self, cause: Event | None = None) -> None:
         """Something was pushed; `cause` is named as a trigger of the run that a new revision leads to."""
         if cause is not None:
-            self._causes.append(cause)
+            self._causes = [*self._causes[1 - CAUSES_KEPT :], cause]
         self._wanted = True
         self._more.set()
 
@@ -92,7 +95,7 @@ class Fetcher:
         try:
             fetched = await self.host.repository.fetch()
         except EventdError as error:
-            self._causes = causes + self._causes  # still unanswered
+            self._causes = (causes + self._causes)[-CAUSES_KEPT:]  # still unanswered
             self.attempts += 1
             before = self.dispatcher.facts.get(FETCH)
             since = before.since if isinstance(before, FetchFailure) else self.wall()
