@@ -1,23 +1,64 @@
-# Everything runs from .venv in this checkout; `make setup` makes it.
+# Everything runs from .venv in this checkout; `make setup` makes it. Nothing here needs root but tests/host.
 PY ?= python3
 BIN := .venv/bin
+# What the tests of the simulated host and of git run: program:Debian package.
+PROGRAMS := dbus-daemon:dbus git:git ssh-keygen:openssh-client openssl:openssl
+JOBS ?= 2
 .DEFAULT_GOAL := help
-
-.venv/.stamp: pyproject.toml
-	$(PY) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable . --group dev
-	touch $@
-
-setup: .venv/.stamp ## make .venv with eventd and the development tools
-
-lint: setup ## ruff, mypy --strict, import-linter
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-.PHONY: setup lint help
+# Made beside it and stamped at the end: a `make` that was interrupted begins anew.
+.venv/.stamp: pyproject.toml
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'eventd needs Python 3.11 or newer: make PY=python3.12 …' >&2; exit 1; }
+	@$(PY) -c 'import venv, ensurepip' 2>/dev/null || { echo 'Python has no venv: apt-get install python3-venv' >&2; exit 1; }
+	$(PY) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+setup: .venv/.stamp ## make .venv with eventd and the development tools
+
+demo: setup ## a push, a change, drift and a removal on a simulated host; KEEP=1 keeps it for you
+	@$(BIN)/python -m eventd_simulators.demo $(if $(KEEP),--keep)
+
+lint: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+# As root what is missing is installed, else it is named.
+programs:
+	@for pair in $(PROGRAMS); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get install -y -qq --no-install-recommends $$missing || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; }; \
+	else echo "the tests need programs of these packages:$$missing" >&2; exit 1; fi
+
+test: lint test-here test-host ## everything: lint, tests on the simulated host, and on a real one where this is root
+
+test-here: setup programs ## the tests that need no root
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/unit tests/wire tests/simulated
+
+test-host: setup ## the tests on a real Debian 13 under systemd-nspawn; needs root
+	@if [ "$$(id -u)" = 0 ] || [ -n "$$CI$$EVENTD_REQUIRE_HOST" ]; then \
+	  echo '$(BIN)/python -m pytest -q tests/host'; $(BIN)/python -m pytest -q tests/host; \
+	else echo 'NOT TESTED on a real host: that needs root. sudo make test-host'; fi
+
+bench: setup ## times on the real host beside their floor; needs root
+	$(BIN)/python -m benchmarks.run
+
+host-shell: setup ## a shell in a throw-away Debian 13 with eventd installed; needs root
+	$(BIN)/python -m tests.host.shell
+
+docs: setup ## make the generated pages of docs/reference anew
+	$(BIN)/python docs/generate.py
+
+clean: ## remove .venv, caches and what was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup demo lint programs test test-here test-host bench host-shell docs clean

@@ -44,17 +44,15 @@ class Child:
 
 
 class Children:
-    """Use as a context manager: no process outlives the block."""
+    """Started in order; `close` ends them in the other."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.environment = dict(environment)
         self.all: list[Child] = []
 
-    def __enter__(self) -> Children:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End all of them."""
         while self.all:
             self._end(self.all.pop())
 

@@ -1,7 +1,7 @@
 """The forge's webhook, as a git hook: `post-receive` of the bare repository runs it (githooks(5)).
 
-Reads `old new ref` lines, signs a Gitea push for each and posts it. What was answered goes to stderr, where git
-shows it to whoever pushed as `remote: …`.
+Reads `old new ref` lines, signs a Gitea push for each and posts it. What was answered goes to stderr, where
+git shows it to whoever pushed as `remote: …`.
 """
 
 from __future__ import annotations

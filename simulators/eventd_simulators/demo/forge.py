@@ -108,7 +108,7 @@ class Forge:
                 )
                 head, _, content = done.stdout.partition(b"\r\n\r\n")
                 rows = [row.split(": ", 1) for row in head.decode("latin-1").split("\r\n") if ": " in row]
-                headers = {name: value for name, value in rows}
+                headers = {row[0]: row[1] for row in rows}
                 self.send_response(int(headers.pop("Status", "200" if headers else "500").split()[0]))
                 for name, value in headers.items():
                     self.send_header(name, value)

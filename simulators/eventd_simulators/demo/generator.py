@@ -1,4 +1,4 @@
-"""The simulated host's Quadlet generator as a program, for `--dryrun`: complaints on stderr, as podman's has them."""
+"""The simulated host's Quadlet generator as a program, for `--dryrun`: complaints on stderr, as podman's."""
 
 from __future__ import annotations
 

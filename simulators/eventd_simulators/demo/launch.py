@@ -1,7 +1,7 @@
 """The start of each process of the demo: what has to be set in the child, before it becomes the program.
 
-`python -m eventd_simulators.demo.launch [--socket FD] PROGRAM ARGUMENT…`. The child ends with the demo, however
-that ends (prctl(2)); with `--socket` it gets a listening socket as systemd passes one (sd_listen_fds(3)).
+`python -m eventd_simulators.demo.launch [--socket FD] PROGRAM ARGUMENT…`. The child ends with the demo,
+however that ends (prctl(2)); with `--socket` it gets a listening socket as systemd passes one (sd_listen_fds(3)).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _FIRST = 3
 """SD_LISTEN_FDS_START."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Become the program."""
     parent = int(os.environ.pop("EVENTD_DEMO_PID"))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
-        return 1  # it ended before the line above
+        sys.exit(1)  # it ended before the line above
     if arguments[0] == "--socket":
         os.dup2(int(arguments[1]), _FIRST, inheritable=True)
         # The process id stays the same over exec.
@@ -31,4 +31,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

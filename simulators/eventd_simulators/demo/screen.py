@@ -43,17 +43,19 @@ class Screen:
     def output(self, text: str) -> None:
         """Write what a program said, indented."""
         for row in text.rstrip("\n").splitlines():
-            self.line(f"  {row}")
+            self.line(f"  {row.rstrip()}")
 
     def event(self, event: dict[str, object]) -> None:
         """Write an event as it comes."""
         wall = float(str(event["wall"]))
         clock = time.strftime("%H:%M:%S", time.localtime(wall)) + f".{int(wall % 1 * 1000):03d}"
         subject, scope = str(event["subject"]), str(event["scope"])
+        if event["kind"] == "revision":
+            subject = subject[:12]
         if scope and scope != subject:
             subject = f"{scope}: {subject}"
         attributes = event["attributes"]
-        shown = ("active", "sub", "change", "branch", "result", "delivery", "previous")
+        shown = ("active", "sub", "branch", "delivery", "previous")
         rest = " ".join(
             f"{key}={str(value)[:12]}"
             for key, value in (attributes.items() if isinstance(attributes, dict) else ())
