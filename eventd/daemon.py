@@ -40,6 +40,13 @@ LIVE = ("host", "defaults", "log_level")
 """Tables of the configuration that a reload applies; others need a restart."""
 
 
+LEVELS = {
+    RunResult.OK: logging.INFO,
+    RunResult.HELD: logging.WARNING,
+    RunResult.INTERRUPTED: logging.INFO,
+}
+
+
 class Daemon:
     """One life of the daemon over a composition."""
 
@@ -173,7 +180,7 @@ class Daemon:
 
 def log_run(report: RunReport) -> None:
     """Log a finished run and each workload that is not as wanted."""
-    level = logging.INFO if report.result is RunResult.OK else logging.ERROR
+    level = LEVELS.get(report.result, logging.ERROR)
     log.log(
         level,
         "run %d: %s at %s in %.2f s %s",

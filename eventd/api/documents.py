@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from eventd.core.events import Event
 from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState
 from eventd.core.facts import unit as as_unit
 from eventd.core.gates import OPEN
+from eventd.core.predicates import atoms
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, RunResult, Standing, WorkloadReport, WorkloadState
 from eventd.core.verdicts import Allow, Case
@@ -298,7 +300,7 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
     row = workload(reconciler, name)
     desired = reconciler.desired
     wanted = desired.workloads.get(name) if desired else None
-    facts = _facts(reconciler, name, wanted)
+    facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
     missing = [f for f in facts if not f["holds"]]
     match row["state"]:
         case "converged":
@@ -308,8 +310,10 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
         case "removed":
             sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
         case "held":
-            others = "" if missing else "; everything else it needs is ready"
-            sentence = f"{name} waits: {row['message']}{others}"
+            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
+            rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
+            others = "" if rest else "; everything else it needs is ready"
+            sentence = f"{name} waits since {since}: {row['message']}{others}"
         case "failed" | "refused":
             sentence = f"{name} {row['state']}: {row['message']}"
         case state:
@@ -323,6 +327,22 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "hint": row["hint"],
         "facts": facts,
     }
+
+
+def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
+    gates, facts = reconciler.gates.get(name, OPEN), reconciler.dispatcher.facts
+    rows = []
+    for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
+        for atom in atoms(predicate) if predicate is not None else ():
+            rows.append(
+                {
+                    "fact": atom.text,
+                    "value": atom.sentence(facts),
+                    "wanted": what,
+                    "holds": atom.holds(facts),
+                }
+            )
+    return rows
 
 
 def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:

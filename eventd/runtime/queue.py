@@ -42,6 +42,8 @@ class Batch:
     record: bool = False
     """Report the run even if there was nothing to do."""
     triggers: list[Event] = field(default_factory=list)
+    echo: Event | None = None
+    """What to name where nothing but the echo of a run's own work is known."""
     tickets: list[Ticket] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -57,9 +59,12 @@ class Queue:
     """Triggers that found others waiting."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
-    def touch(self, name: str, trigger: Event | None) -> None:
-        """Make one workload dirty."""
-        self._note(trigger)
+    def touch(self, name: str, trigger: Event | None, *, echo: bool = False) -> None:
+        """Make one workload dirty. `echo`: probably by what a run is doing to it just now."""
+        if echo:
+            self.pending.echo = trigger or self.pending.echo
+        else:
+            self._note(trigger)
         self.pending.names.add(name)
         self._more.set()
 

@@ -134,8 +134,11 @@ class Reconciler:
 
     def dirty(self, name: str) -> None:
         """One of its facts changed."""
-        self._note_contention()
-        self.queue.touch(name, self.dispatcher.current)
+        live = self.standings.get(name)
+        echo = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
+        if not echo:
+            self._note_contention()
+        self.queue.touch(name, self.dispatcher.current, echo=echo)
 
     def woken(self, name: str) -> None:
         """A fact that it waits for, or failed on, changed."""
@@ -207,7 +210,7 @@ class Reconciler:
     async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
         commit = self.desired.commit if self.desired else ""
         started = self.wall()
-        triggers = tuple(batch.triggers)
+        triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
         text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
         number = await self.host.store.begin_run(started, commit, text)
         joined = max(0, len(batch.tickets) - 1)
