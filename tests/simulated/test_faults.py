@@ -104,9 +104,7 @@ def steps_of_a_first_run() -> int:
 
 
 def test_a_crash_at_any_step_is_recovered() -> None:
-    """Kill -9 at each single step boundary of a first deployment: the restarted daemon ends where it would
-    have.
-    """
+    """Kill -9 at each step boundary of a first deployment: the end is that of an undisturbed run."""
     total = steps_of_a_first_run()
     assert total > 20
 
