@@ -30,6 +30,9 @@ class Origin(StrEnum):
     GIT = "git"
     REQUEST = "request"
     DAEMON = "daemon"
+    KERNEL = "kernel"
+    PODMAN = "podman"
+    PROBE = "probe"
 
 
 class EventKind(StrEnum):
@@ -53,6 +56,10 @@ class EventKind(StrEnum):
     CONFIG_CHANGED = "config-changed"
     DEVICE = "device"
     MOUNT = "mount"
+    HEALTH = "health"
+    """Podman told a container's health, or that the container is gone."""
+    PROBED = "probed"
+    """A TCP, DNS or HTTP probe was answered otherwise than before."""
     PUSHED = "pushed"
     REVISION = "revision"
     FETCH_FAILED = "fetch-failed"
