@@ -9,7 +9,7 @@ JOBS ?= 2
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# Made beside it and stamped at the end: a `make` that was interrupted begins anew.
+# Stamped at the end: a `make` that was interrupted goes on here.
 .venv/.stamp: pyproject.toml
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'eventd needs Python 3.11 or newer: make PY=python3.12 …' >&2; exit 1; }
 	@$(PY) -c 'import venv, ensurepip' 2>/dev/null || { echo 'Python has no venv: apt-get install python3-venv' >&2; exit 1; }
@@ -61,4 +61,6 @@ clean: ## remove .venv, caches and what was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Two of the test targets at once would write into each other's output.
+.NOTPARALLEL:
 .PHONY: help setup demo lint programs test test-here test-host bench host-shell docs clean

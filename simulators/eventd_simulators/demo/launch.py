@@ -1,7 +1,7 @@
 """The start of each process of the demo: what has to be set in the child, before it becomes the program.
 
 `python -m eventd_simulators.demo.launch [--socket FD] PROGRAM ARGUMENT…`. The child ends with the demo,
-however that ends (prctl(2)); with `--socket` it gets a listening socket as systemd passes one (sd_listen_fds(3)).
+however that ends (prctl(2)). `--socket`: it gets a listening socket as from systemd (sd_listen_fds(3)).
 """
 
 from __future__ import annotations

@@ -180,11 +180,11 @@ class Stage:
 
     def start(self) -> None:
         """Start everything; returns when eventd says that it is ready. Raises DemoError."""
-        for name, package in (("dbus-daemon", "dbus-daemon"), ("git", "git")):
+        for name, debian in (("dbus-daemon", "dbus"), ("git", "git")):
             if shutil.which(name, path=self.environment["PATH"]) is None:
                 raise DemoError(
-                    f"the program {name} is not installed: apt-get install {package} (Debian, Ubuntu), "
-                    f"dnf install {package} (Fedora)"
+                    f"the program {name} is not installed: apt-get install {debian} (Debian, Ubuntu) or "
+                    f"dnf install {name} (Fedora)"
                 )
         began = time.monotonic()
         buses = self._simulator()
