@@ -91,15 +91,16 @@ class Host:
 
     def hide(self) -> None:
         """Make `main` a symbolic ref, for `push_unseen`."""
-        git = ["git", "--git-dir", REMOTE]
-        self.machine.run([*git, "update-ref", _REAL, "refs/heads/main"])
-        self.machine.run([*git, "symbolic-ref", "refs/heads/main", _REAL])
+        self._git("update-ref", _REAL, "refs/heads/main")
+        self._git("symbolic-ref", "refs/heads/main", _REAL)
 
     def show(self) -> None:
-        """Undo `hide`."""
-        git = ["git", "--git-dir", REMOTE]
-        head = self.machine.run([*git, "rev-parse", _REAL]).stdout.strip()
-        self.machine.run([*git, "update-ref", "--no-deref", "refs/heads/main", head])
+        """Make `main` a branch of its own (again), for `push`."""
+        head = self._git("rev-parse", "refs/heads/main").strip()
+        self._git("update-ref", "--no-deref", "refs/heads/main", head)
+
+    def _git(self, *arguments: str) -> str:
+        return self.machine.run(["git", "--git-dir", REMOTE, *arguments]).stdout
 
     def offset(self) -> float:
         """Seconds to add to a wall time of the host for its monotonic one."""

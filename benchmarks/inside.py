@@ -54,7 +54,8 @@ class Bus:
         os.seteuid(uid)
         try:
             # Eager: runs up to its first wait, which comes after connect(2).
-            connecting = asyncio.Task(bus.connect(), eager_start=True)
+            loop = asyncio.get_running_loop()
+            connecting = asyncio.Task(bus.connect(), loop=loop, eager_start=True)
         finally:
             os.seteuid(0)
         await connecting
@@ -173,6 +174,16 @@ class Inside:
         document: Answer = json.loads(line)
         return document
 
+    async def events(self, since: int) -> list[Answer]:
+        """Return the events that eventd keeps after a sequence number."""
+        return [json.loads(line) for line in await self._http("GET", f"/v1/events?since={since}")]
+
+    async def spent(self, pid: int) -> Answer:
+        """Return the CPU seconds of a process, and of its children that have ended (proc_pid_stat(5))."""
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = [int(value) / os.sysconf("SC_CLK_TCK") for value in fields[11:15]]
+        return {"own": ticks[0] + ticks[1], "children": ticks[2] + ticks[3]}
+
     @staticmethod
     async def _http(method: str, path: str, body: str = "") -> list[bytes]:
         """Speak HTTP/1.0 on the operators' socket, so that the answer ends with the connection."""
@@ -287,7 +298,9 @@ class Inside:
 
 async def lines() -> AsyncIterator[str]:
     reader = asyncio.StreamReader(limit=1 << 24)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while line := await reader.readline():
         yield line.decode()
 
