@@ -86,7 +86,7 @@ def test_two_at_once_tell_the_whole_story_and_leave_nothing(place: Path) -> None
 
 
 def test_a_folder_that_sockets_cannot_be_in_is_passed_over(place: Path) -> None:
-    """A TMPDIR with a space, which a D-Bus address would have to escape, is not used."""
+    """A TMPDIR with a space, which D-Bus addresses would have to escape, is not used."""
     odd = place / "with space"
     odd.mkdir()
     demo = begin(place, TMPDIR=str(odd))
