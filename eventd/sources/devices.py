@@ -1,0 +1,131 @@
+"""The DEVICE facts: which file systems, by UUID, are on a block device that is attached.
+
+Emits `READ` with all of them first, then a `DEVICE` event per UUID whose fact changed: plugged in or out,
+formatted, or on one device more (members of one btrfs, a clone of a disk: all nodes are in the fact). Events
+about devices that change no fact are not passed on. After a gap all is read afresh. Decides nothing.
+
+A host without udev or libudev has no DEVICE facts, and that is said loudly, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.adapters.udev import Block, BlockMonitor
+from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.facts import DeviceState, FactKey, FactKind
+from eventd.sources.reconnect import pauses
+
+_log = logging.getLogger(__name__)
+
+
+class Monitor(Protocol):
+    """What `eventd.adapters.udev.BlockMonitor` is."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when there is something to receive."""
+        ...
+
+    def receive(self) -> list[tuple[str, Block]]:
+        """Return what has come in; TemporaryError when some was lost."""
+        ...
+
+    def blocks(self) -> Iterable[Block]:
+        """Return all block devices."""
+        ...
+
+
+class DevicesSource:
+    """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
+
+    def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
+        self._emit = emit
+        self._monitor = monitor
+        self._blocks: dict[str, Block] = {}
+        self._by_uuid: dict[str, DeviceState] = {}
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once all devices were read, or cannot be."""
+        started = False
+        wait = pauses()
+        while True:
+            try:
+                monitor = await anyio.to_thread.run_sync(self._monitor)
+                loop = asyncio.get_running_loop()
+                told = asyncio.Event()
+                # Subscribe (the monitor receives since it was made), then read.
+                loop.add_reader(monitor.fileno(), told.set)
+                try:
+                    blocks = await anyio.to_thread.run_sync(lambda: list(monitor.blocks()))
+                    self._blocks = {block.path: block for block in blocks}
+                    self._tell_all()
+                    if not started:
+                        started = True
+                        task_status.started()
+                    while True:
+                        await told.wait()
+                        told.clear()
+                        self._take(monitor.receive())
+                        wait = pauses()
+                finally:
+                    loop.remove_reader(monitor.fileno())
+            except TemporaryError as error:
+                _log.warning("devices: %s; reading all of them afresh", error)
+                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
+                await anyio.sleep(next(wait))
+            except PermanentError as error:
+                _log.error("devices: %s", error, extra={"reason": error.reason})
+                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
+                if not started:
+                    task_status.started()
+                await anyio.sleep_forever()
+
+    def _take(self, received: list[tuple[str, Block]]) -> None:
+        for action, block in received:
+            old = self._blocks.pop(block.path, None)
+            if action != "remove":
+                self._blocks[block.path] = block
+            new = self._blocks.get(block.path)
+            for uuid in sorted({each.uuid for each in (old, new) if each is not None and each.uuid}):
+                state = self._state(uuid)
+                if state == self._by_uuid.get(uuid):
+                    continue
+                self._remember(uuid, state)
+                self._emit(
+                    Origin.UDEV,
+                    EventKind.DEVICE,
+                    uuid,
+                    attributes={"action": action, "node": block.node, "attached": state is not None},
+                    facts=[(FactKey(FactKind.DEVICE, uuid), state)],
+                )
+
+    def _tell_all(self) -> None:
+        uuids = {block.uuid for block in self._blocks.values() if block.uuid}
+        found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
+        for uuid, state in found.items():
+            self._remember(uuid, state)
+        facts = [(FactKey(FactKind.DEVICE, uuid), state) for uuid, state in found.items()]
+        self._emit(Origin.UDEV, EventKind.READ, "devices", facts=facts)
+
+    def _remember(self, uuid: str, state: DeviceState | None) -> None:
+        if state is None:
+            self._by_uuid.pop(uuid, None)
+        else:
+            self._by_uuid[uuid] = state
+
+    def _state(self, uuid: str) -> DeviceState | None:
+        """Return the fact as the devices say: all nodes with this UUID, label and type of the first."""
+        carriers = sorted((b for b in self._blocks.values() if b.uuid == uuid), key=lambda b: b.node)
+        if not carriers:
+            return None
+        nodes = tuple(block.node for block in carriers if block.node)
+        return DeviceState(uuid, nodes, carriers[0].label, carriers[0].fstype)

@@ -1,0 +1,98 @@
+"""The MOUNT facts: what is mounted where, on the host, kept current by the kernel's signal.
+
+Emits `READ` with all of them first, then a `MOUNT` event per mount point whose fact changed. Decides nothing.
+The daemon runs in a mount namespace of its own, so it reads process 1's table: what the sandbox mounts for
+itself is no fact about the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.adapters.mountinfo import TABLES, MountTable
+from eventd.core.errors import TemporaryError
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, MountState
+from eventd.sources.reconnect import pauses
+
+_log = logging.getLogger(__name__)
+
+
+class MountsSource:
+    """The mounts of the host.
+
+    `tables`: paths of mountinfo, the first that can be read counts. `changed`: called after each change, for
+    whoever looks at paths, since inotify does not tell that something was mounted over a folder.
+    """
+
+    def __init__(
+        self, emit: Emit, *, tables: tuple[str, ...] = TABLES, changed: Callable[[], None] | None = None
+    ) -> None:
+        self._emit = emit
+        self._tables = tables
+        self._changed = changed
+        self._known: Mapping[str, MountState] = {}
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once the table was read.
+
+        Raises PermanentError(reason="no-mount-table").
+        """
+        table = MountTable(self._tables)
+        if table.path != self._tables[0]:
+            _log.warning("the mounts are read from %s: the sandbox's own are among them", table.path)
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        # Subscribe, then read.
+        loop.add_reader(table.fileno(), told.set)
+        wait = pauses()
+        started = False
+        try:
+            while True:
+                try:
+                    # Not abandoned on cancellation: it is over soon, and the descriptors are closed after it.
+                    mounts = await anyio.to_thread.run_sync(table.read)
+                except TemporaryError as error:
+                    _log.warning("mounts: %s", error)
+                    self._emit(Origin.KERNEL, EventKind.GAP, "mounts", attributes={"reason": error.reason})
+                    await anyio.sleep(next(wait))
+                    continue
+                wait = pauses()
+                self._tell(mounts, first=not started)
+                if not started:
+                    started = True
+                    task_status.started()
+                await told.wait()
+                told.clear()
+        finally:
+            loop.remove_reader(table.fileno())
+            table.close()
+
+    def _tell(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
+        known, self._known = self._known, mounts
+        if first:
+            facts = [
+                (FactKey(FactKind.MOUNT, point), mounts.get(point)) for point in known.keys() | mounts.keys()
+            ]
+            self._emit(Origin.KERNEL, EventKind.READ, "mounts", facts=facts)
+        else:
+            turned = sorted(p for p in known.keys() | mounts.keys() if known.get(p) != mounts.get(p))
+            for point in turned:
+                state = mounts.get(point)
+                self._emit(
+                    Origin.KERNEL,
+                    EventKind.MOUNT,
+                    point,
+                    attributes={"mounted": state is not None, "source": state.source if state else ""},
+                    facts=[(FactKey(FactKind.MOUNT, point), state)],
+                )
+            if not turned:
+                return
+        if self._changed is not None:
+            self._changed()
