@@ -8,7 +8,7 @@ where looking for any cycle would raise a false alarm. Next: `eventd.core.waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from eventd.core.waits.graph import Edge, EdgeKind, Graph, Point, by_waiter
@@ -62,33 +62,58 @@ def never(graph: Graph) -> frozenset[Point]:
 
 
 def cycles(graph: Graph) -> tuple[Cycle, ...]:
-    """Return the cycles that keep points from ever coming: the shortest through each wait, each once.
+    """Return the cycles that keep points from coming: the shortest through each wait, each once.
 
-    Where systemd's ordering alone is circular, one shortest cycle per knot of units.
+    Where systemd's ordering alone is circular, one shortest cycle per knot of units that are started
+    together.
     """
     stuck = never(graph)
     if not stuck:
         return ()
     edges = [edge for edge in graph.edges if edge.waiter in stuck and edge.awaited in stuck]
-    needs = by_waiter(edges)
     found: dict[frozenset[tuple[Point, Point]], Cycle] = {}
-    for knot in _knots(stuck, needs):
+    for knot in _knots(stuck, by_waiter(edges)):
         inside = [edge for edge in edges if edge.waiter in knot and edge.awaited in knot]
-        within = by_waiter(inside)
-        starts = [edge for edge in inside if edge.kind in WAITS] or _one_per_knot(inside, within)
-        for start in starts:
-            way = _shortest(start.awaited, start.waiter, within)
-            cycle = Cycle(tuple(edge for edge in (start, *way) if edge.kind is not EdgeKind.INNER))
+        waits = [edge for edge in inside if edge.kind in WAITS]
+        for cycle in [_through(wait, by_waiter(inside)) for wait in waits] or _orders(graph, inside):
             found.setdefault(cycle.key, cycle)
     return tuple(sorted(found.values(), key=lambda cycle: (not cycle.waits, len(cycle.edges), cycle.nodes)))
 
 
-def _one_per_knot(inside: list[Edge], within: Mapping[Point, list[Edge]]) -> list[Edge]:
-    """Return the edge whose way back is the shortest, the first by name of those."""
-    orders = sorted(
-        (edge for edge in inside if edge.kind is not EdgeKind.INNER), key=lambda edge: edge.waiter
-    )
-    return sorted(orders, key=lambda edge: len(_shortest(edge.awaited, edge.waiter, within)))[:1]
+def _through(start: Edge, edges: Mapping[Point, list[Edge]]) -> Cycle:
+    way = _shortest(start.awaited, start.waiter, edges)
+    return Cycle(tuple(edge for edge in (start, *way) if edge.kind is not EdgeKind.INNER))
+
+
+def _orders(graph: Graph, inside: list[Edge]) -> Iterator[Cycle]:
+    """Yield the shortest cycle of each knot that remains among units that one of them, or the boot, starts.
+
+    systemd looks for ordering cycles within a transaction: what is never started together is in no cycle.
+    """
+    points = {edge.waiter for edge in inside}
+    nodes = {point.node for point in points}
+    seen: set[frozenset[str]] = set()
+    for root in graph.pulls:
+        together = frozenset(_started_by(root, graph.pulls) & nodes)
+        if len(together) < 2 or together in seen:
+            continue
+        seen.add(together)
+        edges = [e for e in inside if e.waiter.node in together and e.awaited.node in together]
+        needs = by_waiter(edges)
+        for knot in _knots({point for point in points if point.node in together}, needs):
+            within = [e for e in edges if e.waiter in knot and e.awaited in knot]
+            starts = sorted((e for e in within if e.kind is not EdgeKind.INNER), key=lambda e: e.waiter)
+            ways = [_through(start, by_waiter(within)) for start in starts]
+            yield min(ways, key=lambda cycle: len(cycle.edges))
+
+
+def _started_by(root: str, pulls: Mapping[str, frozenset[str]]) -> set[str]:
+    found, todo = {root}, [root]
+    while todo:
+        new = pulls.get(todo.pop(), frozenset()) - found
+        found |= new
+        todo += new
+    return found
 
 
 def _shortest(start: Point, goal: Point, edges: Mapping[Point, list[Edge]]) -> tuple[Edge, ...]:

@@ -17,12 +17,14 @@ class Draft:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     either: set[Point] = field(default_factory=set)
+    pulls: dict[str, set[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def graph(self) -> Graph:
         """Return what was collected."""
         edges, notes = tuple(dict.fromkeys(self.edges)), tuple(dict.fromkeys(self.notes))
-        return Graph(self.nodes, edges, frozenset(self.either), notes)
+        pulls = {node: frozenset(others) for node, others in self.pulls.items()}
+        return Graph(self.nodes, edges, frozenset(self.either), pulls, notes)
 
     def label(self, node: str) -> str:
         """Return what people call a node."""
@@ -39,5 +41,8 @@ class Draft:
 
 
 def at(file: str, line: int) -> str:
-    """Return `file:line`, or the file alone where the line is not known."""
+    """Return `file:line` for a sentence: of a path on the host, what tells it from its neighbours."""
+    if file.startswith("/"):
+        parts = file.rsplit("/", 2)
+        file = "/".join(parts[-2:]) if parts[-2].endswith((".d", ".wants", ".requires")) else parts[-1]
     return f"{file}:{line}" if line else file

@@ -102,6 +102,8 @@ class Graph:
     edges: tuple[Edge, ...]
     either: frozenset[Point] = field(default_factory=frozenset)
     """Points that come as soon as one of the awaited has: alternatives."""
+    pulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Unit -> units whose start it asks for: they are started together."""
     notes: tuple[str, ...] = ()
     """What could not be taken into account, each as a sentence."""
 

@@ -13,7 +13,21 @@ from dataclasses import replace
 from eventd.core.waits.catalogue import Catalogue, node_of
 from eventd.core.waits.draft import Draft, at
 from eventd.core.waits.graph import Edge, EdgeKind, Node, NodeKind, Phase, Point
-from eventd.core.waits.units import Relation, UnitSpec, target_orders
+from eventd.core.waits.units import INSTALLS, STARTING, Relation, UnitSpec, target_orders
+
+BOOT = "boot"
+"""What a folder does not say how it is started is taken to be started with the host."""
+VENDOR = ("/lib/systemd/", "/usr/share/containers/systemd/")
+"""Folders of units that are installed and not thereby enabled: links in another folder say which are."""
+REACHED = frozenset(
+    {
+        *("default.target", "multi-user.target", "graphical.target", "basic.target", "sysinit.target"),
+        *("sockets.target", "timers.target", "paths.target", "local-fs.target", "remote-fs.target"),
+    }
+)
+"""Targets that every boot reaches. What [Install] says of others is not taken for granted: Debian 13 has
+units that would be in an ordering cycle if all that can be enabled were (podman-clean-transient.service and
+systemd-boot-check-no-failures.service, by way of boot-complete.target)."""
 
 
 def add_units(draft: Draft, catalogue: Catalogue) -> None:
@@ -24,6 +38,7 @@ def add_units(draft: Draft, catalogue: Catalogue) -> None:
         draft.nodes[node] = Node(node, NodeKind.UNIT, label, scope, spec.timeout)
         draft.inner(node, Phase.SERVES, Phase.BEGIN)
         draft.inner(node, Phase.UP, Phase.BEGIN)
+    _pulls(draft, catalogue)
     edges = [*_orders(draft, catalogue), *_targets(draft, catalogue)]
     written = {(edge.waiter, edge.awaited) for edge in edges if edge.setting}
     draft.edges.extend(e for e in edges if e.setting or (e.waiter, e.awaited) not in written)
@@ -45,6 +60,31 @@ def order(draft: Draft, later: UnitSpec, earlier: UnitSpec, relation: Relation, 
         relation.line,
         relation.setting,
     )
+
+
+def _pulls(draft: Draft, catalogue: Catalogue) -> None:
+    """Note who has whom started: orderings alone that are circular matter only within one transaction."""
+    asked: set[str] = set()
+    for spec in catalogue.specs.values():
+        for relation in spec.others(*STARTING, *INSTALLS):
+            other = catalogue.find(relation.other, spec.scope)
+            vendor = any(folder in relation.file for folder in VENDOR)
+            enabled = relation.other in REACHED and not vendor
+            if relation.kind in INSTALLS:
+                asked.add(node_of(spec))
+            if other is None or (relation.kind in INSTALLS and not enabled):
+                continue
+            puller, pulled = (other, spec) if relation.kind in INSTALLS else (spec, other)
+            draft.pulls.setdefault(node_of(puller), set()).add(node_of(pulled))
+            asked.add(node_of(pulled))
+    for spec in catalogue.specs.values():
+        vendor = any(folder in spec.file for folder in VENDOR)
+        if node_of(spec) not in asked and spec.extension != "target" and spec.file and not vendor:
+            draft.pulls.setdefault(BOOT, set()).add(node_of(spec))
+    boot = catalogue.find("default.target") or catalogue.find("graphical.target")
+    for target in (boot, catalogue.find("multi-user.target")):
+        if target is not None:
+            draft.pulls.setdefault(BOOT, set()).add(node_of(target))
 
 
 def _orders(draft: Draft, catalogue: Catalogue) -> Iterator[Edge]:

@@ -20,7 +20,8 @@ PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
 """These start (or stop) others. None of them orders: that takes `After=` or `Before=` besides."""
 INSTALLS: Mapping[str, str] = {"WantedBy": "Wants", "RequiredBy": "Requires", "UpheldBy": "Upholds"}
 """[Install] key -> what it gives the unit that is named there."""
-_TARGET_PULLS = frozenset({"Wants", "Requires", "BindsTo", "Requisite", "Upholds"})
+STARTING = ("Wants", "Requires", "BindsTo", "Upholds")
+_TARGET_PULLS = frozenset({*STARTING, "Requisite"})
 _BLOCKING = frozenset({"oneshot", "notify", "notify-reload", "forking", "dbus"})
 _TRIGGERS: Mapping[str, tuple[str, str]] = {
     "socket": ("Socket", "Service"),
@@ -86,7 +87,7 @@ class LiveUnit:
 
     name: str
     relations: Mapping[str, tuple[str, ...]]
-    """Property (`After`, `Before`, `Requires`, `Wants`, `BindsTo`, `PartOf`, `Requisite`, `Upholds`) -> names."""
+    """Property -> names, for all of `ORDERINGS` and `PULLS`."""
     service_type: str = ""
     """`Type` of the Service interface."""
     listens: tuple[str, ...] = ()
@@ -189,12 +190,13 @@ def target_orders(specs: Mapping[str, UnitSpec]) -> Iterator[tuple[str, Relation
 
 def relations_of(name: str, unit: UnitFile) -> Iterator[Relation]:
     """Yield what is written, specifiers replaced."""
-    sections = (("Unit", (*ORDERINGS, *PULLS)), ("Install", tuple(INSTALLS)))
-    for section, keys in sections:
-        for key in keys:
-            for word, line in unit.words(section, key):
-                other = specify(word, name)
-                yield Relation(key, other, line.file, line.number, f"{key}={word}")
+    for key in (*ORDERINGS, *PULLS):
+        for line in unit.entries("Unit", key):  # an empty assignment resets no dependency (systemd.unit(5))
+            for word in line.value.split():
+                yield Relation(key, specify(word, name), line.file, line.number, f"{key}={word}")
+    for key in INSTALLS:
+        for word, line in unit.words("Install", key):
+            yield Relation(key, specify(word, name), line.file, line.number, f"{key}={word}")
     for key in ("RequiresMountsFor", "WantsMountsFor"):
         for path, line in unit.words("Unit", key):
             for mount in _mounts(specify(path, name)):
