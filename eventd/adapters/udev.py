@@ -11,7 +11,6 @@ it. What it carries was sent by root (libudev checks the sender), and is read fr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,14 +82,13 @@ class BlockMonitor:
             raise TemporaryError(f"events of udev were lost: {error}", reason="udev-lost") from error
         return received
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield all block devices there are. Reads /sys and udev's database: for a thread.
+    def blocks(self) -> list[Block]:
+        """Return all block devices there are. Reads /sys and udev's database: for a thread.
 
         Raises TemporaryError(reason="udev-failed").
         """
         try:
-            for device in self._context.list_devices(subsystem="block"):
-                yield _block(device)
+            return [_block(device) for device in self._context.list_devices(subsystem="block")]
         except OSError as error:
             raise TemporaryError(f"cannot list the block devices: {error}", reason="udev-failed") from error
 

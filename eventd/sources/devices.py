@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -39,7 +39,7 @@ class Monitor(Protocol):
         """Return what has come in; TemporaryError when some was lost."""
         ...
 
-    def blocks(self) -> Iterable[Block]:
+    def blocks(self) -> list[Block]:
         """Return all block devices."""
         ...
 
@@ -65,7 +65,7 @@ class DevicesSource:
                 # Subscribe (the monitor receives since it was made), then read.
                 loop.add_reader(monitor.fileno(), told.set)
                 try:
-                    blocks = await anyio.to_thread.run_sync(lambda: list(monitor.blocks()))
+                    blocks = await anyio.to_thread.run_sync(monitor.blocks)
                     self._blocks = {block.path: block for block in blocks}
                     self._tell_all()
                     if not started:
