@@ -44,7 +44,7 @@ class Repository(_Table):
     """`[repository]`: where the desired state comes from."""
 
     url: str = Field(description="https://, ssh://, git@host:path, file:// or an absolute path")
-    branch: str = "main"
+    branch: str = Field(default="main", description="the branch that is followed")
     poll: OptionalSeconds = Field(
         default=None, description='seconds between fetches on hosts that no webhook can reach, or "off"'
     )
@@ -80,36 +80,52 @@ class Defaults(_Table):
     grace: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = Field(
         default=1.0, description="how long a started unit has to stay up before a revision counts as applied"
     )
-    on_failure: Literal["keep", "rollback"] = "keep"
+    on_failure: Literal["keep", "rollback"] = Field(
+        default="keep", description="what becomes of a revision that fails its start"
+    )
 
 
 class Paths(_Table):
     """`[paths]`: where things stand; the defaults are those of the installed units."""
 
-    quadlets: str = "/etc/containers/systemd/users"
-    units: str = "/etc/eventd/units"
-    transforms: str = "/etc/eventd/transforms"
-    state: str = "/var/lib/eventd"
-    git: str = "/var/lib/eventd-git/repository.git"
-    runtime: str = "/run/eventd"
-    linger: str = "/var/lib/systemd/linger"
-    generator: str = "/usr/lib/systemd/user-generators/podman-user-generator"
+    quadlets: str = Field(
+        default="/etc/containers/systemd/users", description="Quadlet files, in a folder per uid"
+    )
+    units: str = Field(
+        default="/etc/eventd/units", description="companion units, which eventd's generator loads"
+    )
+    transforms: str = Field(
+        default="/etc/eventd/transforms", description="the host's transforms, `<name>.container`"
+    )
+    state: str = Field(default="/var/lib/eventd", description="the state file; private to root")
+    git: str = Field(
+        default="/var/lib/eventd-git/repository.git",
+        description="the bare repository; owned by the unprivileged account",
+    )
+    runtime: str = Field(default="/run/eventd", description="the lock, and credentials while git runs")
+    linger: str = Field(default="/var/lib/systemd/linger", description="logind's linger flags")
+    generator: str = Field(
+        default="/usr/lib/systemd/user-generators/podman-user-generator",
+        description="podman's Quadlet generator, for the dry run",
+    )
 
 
 class Api(_Table):
     """`[api]`: the sockets."""
 
-    socket: str = "/run/eventd/eventd.sock"
+    socket: str = Field(default="/run/eventd/eventd.sock", description="for eventctl; HTTP and JSON")
     group: str = Field(default="eventd", description="may read status; only root may change anything")
-    webhook_socket: str = "/run/eventd/webhook.sock"
+    webhook_socket: str = Field(
+        default="/run/eventd/webhook.sock", description="for eventd-webhook; takes `POST /v1/pushed` only"
+    )
     webhook_group: str = Field(default="eventd-webhook", description="may say that something was pushed")
 
 
 class Buses(_Table):
     """`[dbus]`: addresses; the defaults are those of every systemd host."""
 
-    system: str | None = None
-    user: str = "unix:path=/run/user/{uid}/bus"
+    system: str | None = Field(default=None, description="the system bus; by default where libdbus finds it")
+    user: str = Field(default="unix:path=/run/user/{uid}/bus", description="a user's bus")
 
 
 class Settings(_Table):
@@ -125,7 +141,9 @@ class Settings(_Table):
         default="eventd-git",
         description="unprivileged account that runs git; ignored where eventd is not root",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what goes to the journal"
+    )
 
 
 def load(path: str | os.PathLike[str] = DEFAULT_PATH) -> Settings:
