@@ -99,12 +99,15 @@ def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tu
         return ()
     name, why = record.name, "it left the repository"
     actions: list[Action] = []
-    if seen.manager is ManagerState.UP:
+    if seen.manager is ManagerState.UP and seen.account is not None:
         for unit in sorted(records.units.get(name, {}), reverse=True):
             state = seen.units.get(unit)
             if state is not None and state.active is not ActiveState.INACTIVE:
                 actions.append(StopUnit(name, unit, why, STOP_TIMEOUT))
     actions += [RemoveFile(name, path, why) for path in sorted(records.files.get(name, {}))]
+    if seen.account is None:
+        # Somebody has deleted the account: there is nobody left whose lingering or manager could be stopped.
+        return (*actions, Retain(name, why))
     if record.lingering and seen.linger:
         actions.append(DisableLinger(name, why))
     if seen.manager is not ManagerState.DOWN:

@@ -162,7 +162,7 @@ class Converger:
             report = self._report(tx, Outcome.HELD, error, done, began)
             return replace(report, waits_for=error.hold.waits_for, wakes_on=error.hold.wakes_on)
         except UnitFailedError as error:
-            log = await tx.host.unit_log.tail(tx.account, error.unit, lines=LOG_LINES)
+            log = await _last_lines(tx, error.unit)
             return self._report(
                 tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(log)
             )
@@ -188,6 +188,8 @@ class Converger:
                 raise PermanentError(message, reason=reason, hint=hint)
             case Allow():
                 pass
+        if tx.stopping():
+            raise SupersededError("the daemon stops; the next one goes on", reason="stopping")
         step = await tx.host.store.begin_step(tx.run, tx.workload, action.verb, action.target)
         title = f"{action.verb} {action.target}".strip()
         tx.progress(title, "begin", action.why)
@@ -196,6 +198,10 @@ class Converger:
         except EventdError as error:
             await tx.host.store.end_step(step, error.reason)
             tx.progress(title, "failed", error.message)
+            raise
+        except Exception:
+            await tx.host.store.end_step(step, "bug")
+            tx.progress(title, "failed", "a bug in eventd")
             raise
         await tx.host.store.end_step(step, "done")
         tx.progress(title, "end", "")
@@ -224,6 +230,14 @@ class Converger:
             failing_unit=unit,
             failing_verb=verb,
         )
+
+
+async def _last_lines(tx: Transaction, unit: str) -> Sequence[str]:
+    """Return the journal's last lines of a unit; without them a failure is reported all the same."""
+    try:
+        return await tx.host.unit_log.tail(tx.account, unit, lines=LOG_LINES)
+    except EventdError as error:
+        return (f"(the journal cannot be read: {error.message})",)
 
 
 def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:

@@ -114,13 +114,16 @@ class Fetcher:
             return None
         self.attempts = 0
         known = self.dispatcher.facts.get(REVISION)
-        self.dispatcher.emit(
+        failing = FETCH in self.dispatcher.facts
+        event = self.dispatcher.emit(
             Origin.GIT,
             EventKind.REVISION,
             fetched.commit,
             attributes={"previous": fetched.previous},
             facts=[(FETCH, None), (REVISION, fetched.commit)],
         )
+        if failing:
+            self.reconciler.request(event, asked=False)  # the last run reported the failure; the next one does not
         if fetched.commit != known:
             for cause in causes:
                 self.reconciler.request(cause, asked=False)  # joins what the new fact has asked for

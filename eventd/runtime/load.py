@@ -12,6 +12,7 @@ import anyio
 
 from eventd.core.desired import Desired, FileRole, Tree, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.errors import EventdError
 from eventd.core.facts import FactKind
 from eventd.core.gates import WorkloadGates, read_gates
 from eventd.runtime.host import Host
@@ -53,9 +54,15 @@ class Loader:
         complaints: dict[str, tuple[Diagnostic, ...]] = {}
         limiter = anyio.CapacityLimiter(CHECKS_AT_ONCE)
 
+        failed: list[EventdError] = []
+
         async def check(workload: Workload) -> None:
-            async with limiter:
-                lines = await self.host.generator.dry_run(_quadlets(workload))
+            try:
+                async with limiter:
+                    lines = await self.host.generator.dry_run(_quadlets(workload))
+            except EventdError as error:
+                failed.append(error)  # raised below, outside of the group
+                return
             if lines:
                 complaints[workload.name] = tuple(_diagnostic(workload, line) for line in lines)
 
@@ -63,6 +70,8 @@ class Loader:
             for workload in desired.workloads.values():
                 if self._accepted.get(workload.name) != workload.digest and _quadlets(workload):
                     group.start_soon(check, workload)
+        if failed:
+            raise failed[0]
         accepted = {n: w for n, w in desired.workloads.items() if n not in complaints}
         self._accepted = {name: workload.digest for name, workload in accepted.items()}
         desired = replace(desired, workloads=accepted, refused={**desired.refused, **complaints})

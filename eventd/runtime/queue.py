@@ -104,6 +104,42 @@ class Queue:
                 self._more = anyio.Event()
                 await self._more.wait()
 
+    def put_back(self, batch: Batch) -> None:
+        """Take in again what a run could not deal with; what has come meanwhile joins it."""
+        came, self.pending = self.pending, batch
+        batch.names |= came.names
+        batch.everything |= came.everything
+        batch.asked |= came.asked
+        batch.record |= came.record
+        batch.tickets += came.tickets
+        for trigger in came.triggers:
+            self._note(trigger)
+        if batch:
+            self._more.set()
+
+    async def nudged(self, timeout: float | None) -> None:
+        """Return at the next touch or nudge from now on, or after `timeout` seconds."""
+        with anyio.move_on_after(timeout):
+            self._more = anyio.Event()
+            await self._more.wait()
+
+    def nudge(self) -> None:
+        """Wake who waits, without making anything dirty."""
+        self._more.set()
+
+    def take_names(self, busy: set[str]) -> tuple[set[str], list[Event]]:
+        """Return dirty workloads that are not `busy`, with what made them so; the busy ones stay for later.
+
+        Nothing while everything is dirty: that is for the following run.
+        """
+        batch = self.pending
+        names = batch.names - busy
+        if batch.everything or not names:
+            return set(), []
+        batch.names -= names
+        triggers, batch.triggers = batch.triggers, []
+        return names, triggers
+
     def take(self) -> Batch:
         """Return what is dirty and begin anew."""
         batch, self.pending = self.pending, Batch()

@@ -8,6 +8,7 @@ what a step does is the handlers' business, what may be done the policies'.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from eventd.core import backoff
 from eventd.core.actions import Action
-from eventd.core.desired import Desired, Workload
+from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
-from eventd.core.errors import EventdError
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
 from eventd.core.gates import OPEN, WorkloadGates
@@ -50,6 +52,7 @@ REVISION = FactKey(FactKind.REVISION)
 FETCH = FactKey(FactKind.FETCH)
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+log = logging.getLogger(__name__)
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another eventd process on this host to finish its run."""
 
@@ -108,12 +111,21 @@ class Reconciler:
     asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Units of a workload that gates of any workload mention."""
     load_error: EventdError | None = None
+    run_error: EventdError | None = None
+    """Why the last run could not be made, or not be written down; gone with the next that is."""
     current: RunReport | None = None
     last: RunReport | None = None
     stopping: bool = False
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
     changed: list[Callable[[], None]] = field(default_factory=list)
     """Called after each look at the host, for STATUS= and metrics."""
+    _again: float | None = None
+    """Loop time at which what could not be done as a whole is tried again."""
+    _left: Batch | None = None
+    """What that is."""
+    _attempts: int = 0
+    _stale: bool = False
+    """The desired state is to be made anew, though its commit is the wanted one."""
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
     _expecting: dict[str, Predicate] = field(default_factory=dict)
@@ -165,16 +177,65 @@ class Reconciler:
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
         while True:
-            due = [at for at in (self.failures.next_retry(), self.holds.next_deadline()) if at is not None]
+            times = (self.failures.next_retry(), self.holds.next_deadline(), self._again)
+            due = [at for at in times if at is not None]
             await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
-            if self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True:
+            if self._forbidden():
                 await self._until_allowed()
             now = anyio.current_time()
-            for name in (*self.failures.take_due(now), *self.holds.due(now)):
-                self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
+            self._touch_due()
+            if self._again is not None and self._again <= now:
+                self._again = None
+                self.queue.put_back(self._left or Batch(everything=True))
+                self._left = None
             batch = self.queue.take()
             if batch:
-                await self.run(batch)
+                await self._attempt(batch)
+
+    async def _attempt(self, batch: Batch) -> None:
+        """Run. What goes wrong with the run as a whole is told to who asked, and tried again after a pause.
+
+        No exception may leave this loop: a bug in one place must not take down what still works elsewhere.
+        """
+        try:
+            await self.run(batch)
+        except EventdError as error:
+            log.error("a run could not be made: %s", error)  # noqa: TRY400 - reported, not a bug
+            self._failed(batch, error)
+        except Exception as error:
+            log.exception("bug: a run ended with %s", type(error).__name__)
+            self._failed(batch, _bug(error))
+        else:
+            if self.load_error is None:
+                self._attempts = 0
+            elif not isinstance(self.load_error, PermanentError):
+                self._try_again(Batch(everything=True))
+
+    def _failed(self, batch: Batch, error: EventdError) -> None:
+        self.run_error = error
+        self.counters.runs_failed += 1
+        now, commit = self.wall(), self.desired.commit if self.desired else ""
+        current = self.current or RunReport(0, now, commit, tuple(batch.triggers))
+        report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
+        self.current, self.last, self._batch = None, report, None
+        self._answer(batch, report)
+        self._try_again(replace(batch, tickets=[], asked=False))
+        self._tell()
+
+    def _try_again(self, batch: Batch) -> None:
+        self._attempts += 1
+        if self._left is not None:
+            batch.names |= self._left.names
+            batch.everything |= self._left.everything
+        self._left = batch
+        self._again = anyio.current_time() + backoff.delay(self._attempts, self.jitter())
+
+    @staticmethod
+    def _answer(batch: Batch, report: RunReport) -> None:
+        for ticket in batch.tickets:
+            ticket.run, ticket.report = report.id, report
+            ticket.started.set()
+            ticket.done.set()
 
     async def drain(self, grace: float) -> None:
         """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
@@ -187,12 +248,19 @@ class Reconciler:
     async def run(self, batch: Batch) -> RunReport | None:
         """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
         async with self._lock:
+            if self._forbidden():
+                self.queue.put_back(batch)
+                return None
             self._interrupt = anyio.Event()
             if batch.asked:
                 self.failures.forget_all()
+            before = self.load_error
             await self._load_wanted()
+            batch.record |= before is not None and self.load_error is None
             if self.desired is None and self.load_error is None and FETCH not in self.dispatcher.facts:
-                return None  # the first fetch is still on; what it brings asks for a run
+                # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
+                self.queue.put_back(replace(batch, names=set(), everything=False))
+                return None
             names = self._names(batch)
             todo = [name for name in names if self._has_work(name, batch)]
             if not todo and not batch.record:
@@ -203,6 +271,9 @@ class Reconciler:
                 return None
             await self.host.lock.acquire(timeout=LOCK_TIMEOUT)
             try:
+                if self._forbidden():
+                    self.queue.put_back(batch)
+                    return None
                 return await self._locked_run(batch, names, todo)
             finally:
                 self.host.lock.release()
@@ -213,6 +284,7 @@ class Reconciler:
         triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
         text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
         number = await self.host.store.begin_run(started, commit, text)
+        self.run_error = None
         joined = max(0, len(batch.tickets) - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
         self._batch = batch
@@ -224,26 +296,88 @@ class Reconciler:
         reports = {name: self._stand(name, None) for name in names if name not in todo}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
+        busy: set[str] = set()
+
         async def one(name: str) -> None:
-            async with limiter:
-                reports[name] = await self._converge(name, number, batch)
+            try:
+                async with limiter:
+                    reports[name] = await self._converge_safely(name, number, batch)
+            finally:
+                busy.discard(name)
+                self.queue.nudge()
 
         async with anyio.create_task_group() as group:
-            for name in todo:
-                group.start_soon(one, name)
+            late = todo
+            while late or busy:
+                for name in late:
+                    busy.add(name)
+                    group.start_soon(one, name)
+                late = await self._latecomers(busy, batch)
         report = self._close(batch, reports)
         self._batch = None
-        await self.host.store.end_run(report)
+        try:
+            await self.host.store.end_run(report)
+        except EventdError as error:
+            # What was done is done, and who waits for it is told; the next start closes the row.
+            log.error("the report of run %d is not written: %s", report.id, error)  # noqa: TRY400
+            self.run_error = error
         self.current, self.last = None, report
-        for ticket in batch.tickets:
-            ticket.report = report
-            ticket.done.set()
+        self._answer(batch, report)
         self._tell()
         return report
 
+    async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
+        """Return which workloads became dirty while the run is on and may join it; waits until something happens.
+
+        One workload that takes long (a slow user manager, a health check) must not keep an event of another from
+        being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
+        """
+        if not self._interrupt.is_set() and not self._forbidden():
+            names, triggers = self.queue.take_names(busy)
+            known = self._names(Batch(names))
+            late = [name for name in known if self._has_work(name, batch)]
+            for name in known:
+                if name not in late:
+                    self._stand(name, None)
+            if late:
+                if self.current is not None:
+                    self.current = replace(self.current, triggers=(*self.current.triggers, *triggers))
+                return late
+            self._tell()
+        if busy:
+            times = [at for at in (self.failures.next_retry(), self.holds.next_deadline()) if at is not None]
+            pause = max(0.05, min(times) - anyio.current_time()) if times else None
+            await self.queue.nudged(None if self._interrupt.is_set() else pause)
+            self._touch_due()
+        return []
+
+    def _touch_due(self) -> None:
+        """Make dirty whose retry or deadline is due."""
+        now = anyio.current_time()
+        for name in (*self.failures.take_due(now), *self.holds.due(now)):
+            self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
+
+    async def _converge_safely(self, name: str, run: int, batch: Batch) -> WorkloadReport:
+        """Converge one workload; a bug fails that workload, and no other."""
+        if self.stopping:
+            return WorkloadReport(name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on")
+        try:
+            return await self._converge(name, run, batch)
+        except Exception as error:
+            log.exception("bug: %s ended with %s", name, type(error).__name__)
+            bug = _bug(error)
+            report = WorkloadReport(name, Outcome.FAILED, bug.reason, bug.message, bug.hint)
+            workload = self._workload(name)
+            digest = workload.digest if workload else ""
+            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
+            self.standings[name] = Standing(
+                WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
+            )
+            return report
+
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
         assert self.current is not None
-        error = self._general_error() if batch.everything else ""
+        error = self.general_error() if batch.everything else ""
         rows = tuple(reports[name] for name in sorted(reports))
         result = overall([row.outcome for row in rows], error=bool(error))
         self.counters.runs_failed += result is RunResult.FAILED
@@ -278,6 +412,7 @@ class Reconciler:
             layout=self.context.layout,
             owner_uid=self.context.owner_uid,
             interrupt=self._interrupt,
+            stopping=lambda: self.stopping,
             progress=progress,
             now=self.wall,
             gates=self.gates.get(name, OPEN),
@@ -452,11 +587,16 @@ class Reconciler:
         return STARTING | {failed}
 
     def _repairs(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether this run starts again what was verified and failed by itself."""
+        """Tell whether this run starts again what was verified and went down by itself, well or not."""
         if workload is None or not self._is_verified(name, workload):
             return False
         seen = self.converger.view.of(name, workload)
-        return any(s.active is ActiveState.FAILED for s in seen.units.values())
+        running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
+        return any(
+            state.active is ActiveState.FAILED
+            or (state.active is ActiveState.INACTIVE and not state.job and unit in running)
+            for unit, state in seen.units.items()
+        )
 
     def _workload(self, name: str) -> Workload | None:
         return self.desired.workloads.get(name) if self.desired else None
@@ -477,9 +617,15 @@ class Reconciler:
     def _wakes(self, name: str) -> Sequence[FactKey]:
         return NETWORK, FactKey(FactKind.MANAGER, name)
 
-    def _general_error(self) -> str:
-        if self.load_error is not None:
-            return str(self.load_error)
+    def _forbidden(self) -> bool:
+        """No run may begin: the daemon drains, or the host goes down."""
+        return self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True
+
+    def general_error(self) -> str:
+        """Return what is wrong with everything, not with one workload; empty if nothing is."""
+        for error in (self.load_error, self.run_error):
+            if error is not None:
+                return str(error)
         failure = self.dispatcher.facts.get(FETCH)
         if isinstance(failure, FetchFailure):
             return failure.message
@@ -488,8 +634,10 @@ class Reconciler:
 
     async def _load_wanted(self) -> None:
         wanted = self.dispatcher.facts.get(REVISION)
-        if not isinstance(wanted, str) or (self.desired is not None and self.desired.commit == wanted):
+        known = self.desired is not None and self.desired.commit == wanted and not self._stale
+        if not isinstance(wanted, str) or known:
             return
+        self._stale = False
         try:
             loaded = await self.load(wanted)
             self.desired, self.gates = loaded.desired, loaded.gates
@@ -497,13 +645,33 @@ class Reconciler:
             for name in self.asked_of:
                 self._watch(name)
             self.load_error = None
+            self._forget_gone()
         except EventdError as error:
-            self.load_error = error
+            self.load_error, self._stale = error, True
+        except Exception as error:
+            log.exception("bug: reading %s ended with %s", wanted, type(error).__name__)
+            self.load_error, self._stale = _bug(error), True
+
+    def _forget_gone(self) -> None:
+        """Forget what was remembered of workloads that the new desired state does not have.
+
+        One that is refused now is not planned, so nothing would ever end its hold.
+        """
+        assert self.desired is not None
+        for name in self.holds:
+            if name not in self.desired.workloads:
+                self.holds.clear(name)
+        if self.desired.partial:
+            return
+        for name in [n for n in self.standings if not self.known(n) and n not in self.desired.refused]:
+            del self.standings[name]
+            self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
+            self.failures.clear(name)
+            self.index.wake_on(name, ())
 
     def reload_desired(self) -> None:
         """Forget the desired state, so that the next run makes it anew (transforms or rules changed)."""
-        if self.desired is not None:
-            self.desired = replace(self.desired, commit="")
+        self._stale = True
 
     def _on_revision(self, _key: FactKey) -> None:
         self._interrupt.set()
@@ -518,7 +686,7 @@ class Reconciler:
         changed = anyio.Event()
         stop = self.dispatcher.facts.watch((SHUTDOWN,), lambda _key: changed.set())
         try:
-            while self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True:
+            while self._forbidden():
                 await changed.wait()
                 changed = anyio.Event()
         finally:
@@ -527,4 +695,16 @@ class Reconciler:
     def _tell(self) -> None:
         self._probe()
         for listener in self.changed:
-            listener()
+            try:
+                listener()
+            except Exception:
+                log.exception("bug: who is told of each look at the host failed")
+
+
+def _bug(error: Exception) -> EventdError:
+    """Return what is said of a foreign exception; its text stays in the log, since it may quote anything."""
+    return EventdError(
+        f"a bug in eventd: {type(error).__name__}",
+        reason="bug",
+        hint="the traceback is in journalctl -u eventd; please report it",
+    )

@@ -57,6 +57,8 @@ class Transaction:
     owner_uid: int
     interrupt: anyio.Event
     """Set when a newer revision is known: waits for an older revision's health end."""
+    stopping: Callable[[], bool] = field(default=lambda: False)
+    """The daemon drains: the step that is on is ended, and no other begun."""
     gates: WorkloadGates = OPEN
     expecting: Callable[[Predicate | None], None] = field(default=lambda _predicate: None)
     """Told what the verification waits for (None: no longer), so that it is probed if need be."""
