@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventd.adapters.dbus import CALL_TIMEOUT
+from eventd.core.boot import Startup, UnitTimes
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError
 from eventd.core.facts import ActiveState, LoadState, UnitState
 from eventd.core.ports import JobResult, Verb
@@ -81,6 +82,12 @@ def _load(value: str) -> LoadState:
 def _invocation(value: bytes | Sequence[int]) -> str:
     text = bytes(value).hex()
     return text if text.strip("0") else ""
+
+
+def _moment(properties: Properties, name: str) -> float | None:
+    """Return a timestamp, which is in microseconds, and 0 for never."""
+    value = int(properties.get(name, 0))
+    return value / 1e6 if value else None
 
 
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -243,6 +250,36 @@ class SystemdManager:
         for reply in replies:
             if isinstance(reply, BaseException):
                 raise reply
+
+    async def startup(self) -> Startup:
+        """Return when the boot went through its phases, and which unit runs this process (GetUnitByPID)."""
+        found = await self._bus.get_all(SYSTEMD, PATH, MANAGER)
+        try:
+            unit = unit_name((await self._call("GetUnitByPID", "u", [0]))[0])
+        except EventdError as error:
+            if error.reason == "disconnected":
+                raise
+            unit = ""  # run by hand
+        return Startup(
+            kernel=bool(found.get("KernelTimestamp")),
+            initrd=_moment(found, "InitRDTimestampMonotonic"),
+            userspace=_moment(found, "UserspaceTimestampMonotonic"),
+            finished=_moment(found, "FinishTimestampMonotonic"),
+            unit=unit,
+        )
+
+    async def unit_times(self, name: str) -> UnitTimes:
+        """Return when a unit began to start, when it became active, in seconds of CLOCK_MONOTONIC, and `After=`.
+
+        For units that are loaded: another one would be loaded by this.
+        """
+        found = await self._bus.get_all(SYSTEMD, unit_path(name), UNIT)
+        return UnitTimes(
+            name,
+            _moment(found, "InactiveExitTimestampMonotonic"),
+            _moment(found, "ActiveEnterTimestampMonotonic"),
+            tuple(str(each) for each in found.get("After", ())),
+        )
 
     async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
         """Create a job with mode `replace` and await its JobRemoved, for at most `timeout` seconds in all.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from eventd.adapters.systemd1 import SystemdManager
+    from eventd.core.boot import Startup, UnitTimes
     from eventd.core.errors import EventdError
     from eventd.core.events import Emit
     from eventd.core.facts import UnitState
@@ -105,6 +106,14 @@ class SystemSource:
     async def reset_failed(self, unit: str) -> None:
         """See `core.ports.Manager`."""
         await self._manager().reset_failed(unit)
+
+    async def startup(self) -> Startup:
+        """See `SystemdManager.startup`."""
+        return await self._manager().startup()
+
+    async def unit_times(self, name: str) -> UnitTimes:
+        """See `SystemdManager.unit_times`."""
+        return await self._manager().unit_times(name)
 
     def _manager(self) -> SystemdManager:
         if self._feed is None:

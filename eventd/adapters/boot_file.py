@@ -1,0 +1,59 @@
+"""The story of the boot on the disk, so that it outlives the daemon that wrote it down, and not the boot.
+
+Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by everybody: there are names and times in it,
+no secrets. Another boot's file is none. The record itself is `eventd.core.boot`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from eventd.core.boot import BootRecord
+from eventd.core.errors import TemporaryError
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+RECORD = TypeAdapter(BootRecord)
+_log = logging.getLogger(__name__)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot (random(4)), or of this container's."""
+    try:
+        return Path(BOOT_ID).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """The file at `path`. Its methods block."""
+
+    path: str
+    boot_id: str
+
+    def load(self) -> BootRecord | None:
+        """Return what was kept in this boot; None if nothing was, or not by this version of eventd."""
+        try:
+            record = RECORD.validate_json(Path(self.path).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            _log.warning("%s is not used: %s", self.path, error)
+            return None
+        return record if record.boot_id == self.boot_id else None
+
+    def save(self, record: BootRecord) -> None:
+        """Keep a record in place of the last one. Raises TemporaryError."""
+        new = Path(f"{self.path}.new")
+        try:
+            # Nothing is synced: what a crash of the host could lose is gone with it anyway.
+            new.write_bytes(RECORD.dump_json(record))
+            new.chmod(0o644)
+            os.replace(new, self.path)  # noqa: PTH105 - a path that may be a str
+        except OSError as error:
+            raise TemporaryError(f"cannot keep the boot's story in {self.path}: {error.strerror}") from error
