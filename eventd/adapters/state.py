@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event
 from eventd.core.ports import OpenStep
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
@@ -52,29 +52,34 @@ class Database:
     """The synchronous half."""
 
     def __init__(self, path: str) -> None:
-        """Open or create; raises PermanentError(reason="state-damaged" | "state-too-new")."""
+        """Open or create.
+
+        Raises PermanentError(reason="state-damaged" | "state-too-new" | "state-unusable"), TemporaryError
+        (reason="disk-full" | "state-error"). Only `state-damaged` is about the content.
+        """
         self.path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise _too_new(path, version)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
             if path != ":memory:":
                 os.chmod(path, 0o600)  # noqa: PTH101
             (check,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
         except sqlite3.DatabaseError as error:
-            raise _damaged(path, str(error)) from error
+            raise _translate(path, error, "open") from error
+        except OSError as error:
+            raise _unusable(path, error.strerror or str(error)) from error
         if check != "ok":
             raise _damaged(path, check)
-        if version > VERSION:
-            raise PermanentError(
-                f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
-                reason="state-too-new",
-                hint="install the newer version again",
-            )
         if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            try:
+                self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            except sqlite3.DatabaseError as error:
+                raise _translate(path, error, "write") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -84,19 +89,15 @@ class Database:
         """Run one statement in a transaction of its own; return the id of an inserted row."""
         try:
             return self._db.execute(sql, values).lastrowid or 0
-        except sqlite3.OperationalError as error:
-            full = getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-            reason = "disk-full" if full else "state-error"
-            raise TemporaryError(f"cannot write {self.path}: {error}", reason=reason) from error
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise _translate(self.path, error, "write") from error
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise _translate(self.path, error, "read") from error
 
     def records(self) -> Records:
         """Read the whole memory."""
@@ -279,12 +280,40 @@ def _trigger(event: Event) -> dict[str, Any]:
 
 def _bare(number: int, started: float, ended: float | None, commit: str, triggers: str, result: str) -> str:
     """Describe a run that a crash cut off before its report."""
-    names = [
-        dict(zip(("origin", "kind", "subject"), t.split(":", 2), strict=False)) for t in triggers.split()
-    ]
+    # A subject with a space in it (a path) is cut there: this is for people, and only after a crash.
+    parts = [t.split(":", 2) for t in triggers.split() if t.count(":") >= 2]
+    names = [{"origin": p[0], "kind": p[1], "subject": p[2], "sequence": 0} for p in parts]
     row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
     return json.dumps({**row, "result": result, "workloads": [], "error": "", "joined": 0})
 
 
 def _damaged(path: str, why: str) -> PermanentError:
     return PermanentError(f"{path} is damaged: {why}", reason="state-damaged")
+
+
+def _too_new(path: str, version: int) -> PermanentError:
+    return PermanentError(
+        f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
+        reason="state-too-new",
+        hint="install the newer version again",
+    )
+
+
+def _unusable(path: str, why: str) -> PermanentError:
+    return PermanentError(
+        f"cannot use {path}: {why}", reason="state-unusable", hint="its folder has to be writable for eventd"
+    )
+
+
+def _translate(path: str, error: sqlite3.DatabaseError, what: str) -> EventdError:
+    """Tell a damaged file from one that cannot be reached: records must not be set aside for a full disk."""
+    # The extended code has the primary one in its low byte (sqlite3_errcode(3)).
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return _damaged(path, str(error))
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return _unusable(path, str(error))
+        case sqlite3.SQLITE_FULL:
+            return TemporaryError(f"cannot {what} {path}: {error}", reason="disk-full")
+        case _:
+            return TemporaryError(f"cannot {what} {path}: {error}", reason="state-error")
