@@ -83,7 +83,7 @@ class EventKind(StrEnum):
     CONFIG_CHANGED = "config-changed"
     """The configuration or a transform of the host has changed."""
     DEVICE = "device"
-    """A file system's device came or went; the subject is its UUID. Attributes `action`, `node`, `attached`."""
+    """A filesystem came or went; the subject is its UUID. Attributes `action`, `node`, `attached`."""
     MOUNT = "mount"
     """A file system was mounted or unmounted. Attributes `mounted`, `source`."""
     HEALTH = "health"

@@ -41,6 +41,7 @@ class HookTable(_Table):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     """For logs and the path."""
     forge: Forge
+    """Whose headers and signature it has."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")] | None = None
     """URL path; `/hooks/<name>` by default."""
     repository: str | None = None

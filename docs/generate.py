@@ -1,0 +1,241 @@
+"""`python docs/generate.py` (`make docs`): the pages of docs/reference that are made from the code.
+
+Owns the layout of configuration.md, metrics.md and events.md. What they say stands in the code: descriptions
+of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has a generator of
+its own.
+"""
+
+# ruff: noqa: INP001  a script
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from eventd import settings  # noqa: E402
+from eventd.api.metrics import Metrics  # noqa: E402
+from eventd.cli import reference  # noqa: E402
+from eventd.core.events import EventKind, Origin  # noqa: E402
+from eventd.runtime import dispatch  # noqa: E402
+from eventd.webhook import settings as webhook  # noqa: E402
+from eventd_simulators.virtual_time import run  # noqa: E402
+from tests.simulated.daemon import Story, container  # noqa: E402
+
+MADE = "<!-- Made by `make docs`; a test fails when it is out of date. -->"
+CONFIGURATION = f"""\
+# Configuration
+
+{MADE}
+
+## /etc/eventd/eventd.toml
+
+Read by `eventd`, and checked by `eventd --check-config`, which names each mistake by file, line and key. An
+unknown key is a mistake. A change of `[host]`, `[defaults]` and `log_level` is applied at once, the others at the
+next start of the daemon. No secret belongs here: see [private repositories](../how-to/private-repositories.md).
+
+Durations are seconds, or texts as `90s`, `5min`, `1h 30min`.
+
+"""
+WEBHOOK = """\
+
+## /etc/eventd/webhook.toml
+
+Read by `eventd-webhook`, and checked by `eventd-webhook --check`. How to set it up:
+[webhooks](../how-to/webhooks.md).
+
+"""
+METRICS = f"""\
+# Metrics
+
+{MADE}
+
+Prometheus' text format, at `GET /metrics` of the daemon's socket; `eventctl metrics` prints the same. Nothing is
+counted twice: a scrape reads the counters that `eventctl status --json` shows too. The daemon listens on no port;
+for node-exporter's textfile collector there is `eventctl metrics > …/eventd.prom`.
+
+| metric | type | labels | |
+|---|---|---|---|
+"""
+ALERTS = """\
+
+Worth an alert: `eventd_last_run_success == 0`, `eventd_fetch_failing == 1`, and
+`eventd_workload_converged == 0` for longer than a deployment takes.
+"""
+EVENTS = f"""\
+# Events
+
+{MADE}
+
+An event says where eventd looked again; it never carries a decision. `eventctl events --follow` shows them as
+they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {dispatch.KEPT:,} are kept, in memory.
+
+## Origins
+
+| origin | |
+|---|---|
+"""
+
+
+def docstrings(owner: type) -> dict[str, str]:
+    """Return the text below each assignment of a class, by its name."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for before, after in zip(body.body, body.body[1:], strict=False):
+        target = before.targets[0] if isinstance(before, ast.Assign) else getattr(before, "target", None)
+        if not isinstance(target, ast.Name) or not isinstance(after, ast.Expr):
+            continue
+        if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
+            found[target.id] = inspect.cleandoc(after.value.value).replace("\n", " ")
+    return found
+
+
+def configuration() -> Iterator[str]:
+    """Yield configuration.md."""
+    yield from CONFIGURATION.splitlines()
+    plain: list[tuple[str, FieldInfo]] = []
+    tables: list[tuple[str, FieldInfo]] = []
+    for name, field in settings.Settings.model_fields.items():
+        kind = field.annotation
+        is_table = isinstance(kind, type) and issubclass(kind, BaseModel)
+        (tables if is_table else plain).append((name, field))
+    yield from _keys(settings.Settings, plain)
+    for name, field in tables:
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        about = inspect.cleandoc(model.__doc__ or "").partition(": ")[2]
+        yield from ("", f"### [{name}]", "", _sentence(about), "")
+        yield from _keys(model, list(model.model_fields.items()))
+    yield from WEBHOOK.splitlines()
+    fields = webhook.WebhookTable.model_fields
+    yield from _keys(webhook.WebhookTable, [(n, f) for n, f in fields.items() if n != "hooks"])
+    yield from ("", "### [[hooks]]", "", "One for each place that pushes come from; at least one.", "")
+    yield from _keys(webhook.HookTable, list(webhook.HookTable.model_fields.items()))
+
+
+def _keys(model: type[Any], fields: list[tuple[str, FieldInfo]]) -> Iterator[str]:
+    said = docstrings(model)
+    yield "| key | type | default | |"
+    yield "|---|---|---|---|"
+    for name, field in fields:
+        about = _sentence(field.description or said.get(name, ""))
+        yield f"| `{name}` | {_type(field)} | {_default(field)} | {about} |"
+
+
+def _sentence(text: str) -> str:
+    text = text.replace("|", "\\|")
+    text = text if text.startswith(("https:", "eventd")) else text[:1].upper() + text[1:]
+    return text if not text or text.endswith(".") else f"{text}."
+
+
+def _type(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    if typing.get_origin(kind) in (UnionType, typing.Union):
+        kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+    limits = list(field.metadata)
+    if typing.get_origin(kind) is typing.Annotated:
+        kind, *more = typing.get_args(kind)
+        limits += more
+    if typing.get_origin(kind) is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
+    if typing.get_origin(kind) in (frozenset, tuple):
+        return "list of texts"
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(f"`{choice}`" for choice in kind)
+    if any(isinstance(each, BeforeValidator) for each in limits):
+        return "duration"
+    words: dict[Any, str] = {str: "text", int: "number", bool: "true or false", float: "number"}
+    return words[kind]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None:
+        return "the host's name"
+    value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float):
+        return f"`{value:g}s`" if _type(field) == "duration" else f"`{value:g}`"
+    if isinstance(value, (frozenset, tuple)):
+        return "none"
+    return "" if value is None else f"`{value}`"
+
+
+def metrics() -> Iterator[str]:
+    """Yield metrics.md, from what a daemon says that has deployed one workload."""
+    yield from METRICS.splitlines()
+    kinds: dict[str, str] = {}
+    helps: dict[str, str] = {}
+    labels: dict[str, set[str]] = {}
+    for line in run(_exposed()).splitlines():
+        if line.startswith("# HELP "):
+            name, text = line.removeprefix("# HELP ").split(" ", 1)
+            helps[name] = text
+        elif line.startswith("# TYPE "):
+            name, kind = line.removeprefix("# TYPE ").split(" ", 1)
+            kinds[name] = kind
+        elif line:
+            name, _, rest = line.rpartition(" ")[0].partition("{")
+            parts = (part.split("=")[0] for part in rest.strip("}").split(",") if part)
+            labels.setdefault(name, set()).update(parts)
+    for name, kind in kinds.items():
+        shown = ", ".join(f"`{label}`" for label in sorted(labels.get(name, ())))
+        yield f"| `{name}` | {kind} | {shown} | {_sentence(helps[name])} |"
+    yield from ALERTS.splitlines()
+
+
+async def _exposed() -> str:
+    story = Story()
+    await story.start()
+    story.push(container("web"))
+    await story.quiet()
+    return Metrics(story.engine.reconciler).text().decode()
+
+
+def events() -> Iterator[str]:
+    """Yield events.md."""
+    yield from EVENTS.splitlines()
+    yield from _members(Origin)
+    yield from ("", "## Kinds", "", "| kind | |", "|---|---|")
+    yield from _members(EventKind)
+
+
+def _members(owner: type[StrEnum]) -> Iterator[str]:
+    said = docstrings(owner)
+    for each in owner:
+        yield f"| `{each}` | {_sentence(said.get(each.name, ''))} |"
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "events.md": events,
+    "cli.md": reference.lines,
+}
+
+
+def made(name: str) -> str:
+    """Return a page as it should be."""
+    return "".join(f"{line}\n" for line in PAGES[name]())
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (HERE / "reference" / page).write_text(made(page), encoding="utf-8")
