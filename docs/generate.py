@@ -1,8 +1,8 @@
 """`python docs/generate.py` (`make docs`): the pages of docs/reference that are made from the code.
 
 Owns the layout of configuration.md, metrics.md and events.md. What they say stands in the code: descriptions
-of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has a generator of
-its own.
+of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has its own
+generator, which is run as well.
 """
 
 # ruff: noqa: INP001  a script
@@ -43,9 +43,10 @@ CONFIGURATION = f"""\
 
 ## /etc/eventd/eventd.toml
 
-Read by `eventd`, and checked by `eventd --check-config`, which names each mistake by file, line and key. An
-unknown key is a mistake. A change of `[host]`, `[defaults]` and `log_level` is applied at once, the others at the
-next start of the daemon. No secret belongs here: see [private repositories](../how-to/private-repositories.md).
+Read by `eventd`, and checked by `eventd --check-config`, which names each mistake by file, line and key.
+An unknown key is a mistake. A change of `[host]`, `[defaults]` and `log_level` is applied at once, the
+others at the next start of the daemon. No secret belongs here: see
+[private repositories](../how-to/private-repositories.md).
 
 Durations are seconds, or texts as `90s`, `5min`, `1h 30min`.
 
@@ -63,9 +64,9 @@ METRICS = f"""\
 
 {MADE}
 
-Prometheus' text format, at `GET /metrics` of the daemon's socket; `eventctl metrics` prints the same. Nothing is
-counted twice: a scrape reads the counters that `eventctl status --json` shows too. The daemon listens on no port;
-for node-exporter's textfile collector there is `eventctl metrics > …/eventd.prom`.
+Prometheus' text format, at `GET /metrics` of the daemon's socket; `eventctl metrics` prints the same. Nothing
+is counted twice: a scrape reads the counters that `eventctl status --json` shows too. The daemon listens on
+no port; for node-exporter's textfile collector there is `eventctl metrics > …/eventd.prom`.
 
 | metric | type | labels | |
 |---|---|---|---|
@@ -81,7 +82,8 @@ EVENTS = f"""\
 {MADE}
 
 An event says where eventd looked again; it never carries a decision. `eventctl events --follow` shows them as
-they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {dispatch.KEPT:,} are kept, in memory.
+they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {dispatch.KEPT:,} are kept, in
+memory.
 
 ## Origins
 
