@@ -116,11 +116,12 @@ _TRANSIENT = re.compile(r"/stop-sigkill")
 
 
 def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str]]]]:
-    """Return, for each step, its units' own lines."""
-    result = []
+    """Return, for each step, its units' own lines; a `settle` belongs to the step before it."""
+    result: list[tuple[str, dict[str, list[str]]]] = []
     for row in trace:
         shows = row["step"][0] == "show"
-        mine: dict[str, list[str]] = {}
+        settles = row["step"][0] == "settle"
+        mine = result[-1][1] if settles else {}
         for line in row["lines"]:
             unit, what = line.split(": ", 1)
             if unit not in UNITS or _TRANSIENT.search(what) or (shows and not what.startswith("{")):
@@ -130,7 +131,10 @@ def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str
             if "/" in what and not what.startswith(("failed/failed", "{", "refused")):
                 what = what.split()[0]  # the result is told a moment before or after the state
             lines = mine.setdefault(unit, [])
+            if what == "deactivating/stop-sigterm" and lines and lines[-1] == "deactivating/stop":
+                continue  # seen or not: conmon may end before podman's `rm` does
             if not lines or lines[-1] != what:
                 lines.append(what)
-        result.append((" ".join(map(str, row["step"])), {unit: mine[unit] for unit in sorted(mine)}))
+        if not settles:
+            result.append((" ".join(map(str, row["step"])), mine))
     return result

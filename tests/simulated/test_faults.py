@@ -75,19 +75,20 @@ async def last_word(story: Story) -> None:
     story.world.faults.calm()
 
 
+async def converges(seed: int) -> None:
+    """One whole story of a seed."""
+    story = Story(stormy(seed))
+    await story.start()
+    await upheaval(story, seed)
+    await last_word(story)
+    await story.quiet()
+    await story.assert_converged()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_converges_once_faults_stop(seed: int) -> None:
     """Whatever failed, was lost, repeated or slow: after it the host is as wanted and the plan is empty."""
-
-    async def main() -> None:
-        story = Story(stormy(seed))
-        await story.start()
-        await upheaval(story, seed)
-        await last_word(story)
-        await story.quiet()
-        await story.assert_converged()
-
-    run(main(), seed=seed, limit=20 * QUIET)
+    run(converges(seed), seed=seed, limit=20 * QUIET)
 
 
 def steps_of_a_first_run() -> int:

@@ -61,13 +61,16 @@ def test_the_recorded_trace_is_what_the_real_host_says() -> None:
         host.run(["systemctl", "start", "network-online.target"])
         host.run(["useradd", "--create-home", "web"])
         uid = host.run(["id", "-u", "web"]).stdout.strip()
+        host.run(["loginctl", "enable-linger", "web"])
+        host.run(["systemctl", "start", f"user@{uid}.service"])
+        # The first podman of a user makes the pause process; were it a unit's, its READY=1 might be lost.
+        host.run(["podman", "unshare", "true"], user="web")
         quadlets = f"/etc/containers/systemd/users/{uid}"
         for name, text in fidelity.FILES.items():
             host.write(f"{quadlets}/{name}", text)
         host.run(["chown", "-R", "web", quadlets])  # the recorder changes files, as the user
-        host.run(["loginctl", "enable-linger", "web"])
-        host.run(["systemctl", "start", f"user@{uid}.service"])
-        host.run(["systemctl", "--user", "is-system-running", "--wait"], user="web", check=False)
+        host.run(["systemctl", "--user", "daemon-reload"], user="web")
+        host.run(["systemctl", "--user", "start", "web.service"], user="web")
         recorder = Path(__file__).parent / "recorder.py"
         host.write("/tmp/recorder.py", recorder.read_text(), mode=0o644)
         done = host.run(
