@@ -181,3 +181,28 @@ async def test_ids_are_dropped_with_all_groups() -> None:
     )
     assert done.stdout.split() == [b"65534", b"65534", b"65534", b"12345"]
     assert not done.ok
+
+
+@needs_root
+async def test_an_account_without_groups_gets_none_of_roots() -> None:
+    """An empty list of groups means no supplementary group at all."""
+    done = await process.run(["id", "-G"], timeout=5, identity=process.Identity(65534, 65534))
+    assert done.stdout.split() == [b"65534"]
+
+
+@needs_root
+async def test_a_missing_command_is_missing_for_another_account_too() -> None:
+    """What changes the ids does not hide that the command is not installed."""
+    with pytest.raises(PermanentError) as caught:
+        await process.run(["eventd-no-such-command"], timeout=5, identity=process.Identity(65534, 65534))
+    assert caught.value.reason == "command-missing"
+
+
+@needs_root
+@pytest.mark.parametrize("number", [-1, 2**32 - 1, 2**32])
+async def test_an_id_that_means_unchanged_runs_nothing(number: int) -> None:
+    """An id that the kernel or setpriv would take for "stay root" is refused."""
+    for identity in (process.Identity(number, 65534), process.Identity(65534, number)):
+        with pytest.raises(PermanentError) as caught:
+            await process.run(["true"], timeout=5, identity=identity)
+        assert caught.value.reason == "not-permitted"
