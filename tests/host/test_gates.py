@@ -1,0 +1,161 @@
+"""Gates on a real host: a slow boot that converges without a failure, a health gate, and a gate that opens too late."""
+
+import json
+import time
+
+import pytest
+
+from tests.host.conftest import MakeMachine
+from tests.host.machine import Machine
+from tests.host.operator import Operator, container, workload
+
+SLOW = "[Service]\nExecStartPre=/bin/sleep {}\n"
+LATE_NETWORK = """\
+[Unit]
+Description=A network that takes its time
+DefaultDependencies=no
+Before=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sleep 8
+
+[Install]
+WantedBy=multi-user.target
+"""
+HEALTHY = """\
+HealthCmd=test -e /run/ready
+HealthInterval=1s
+HealthRetries=1
+HealthStartPeriod=30s
+Notify=healthy
+"""
+
+
+@pytest.fixture(scope="module")
+def op(machine: Machine) -> Operator:
+    """An operator whose eventd runs."""
+    operator = Operator(machine)
+    operator.install()
+    return operator
+
+
+def runs(op: Operator) -> list[dict[str, object]]:
+    """Return the runs of this life of the daemon, oldest first."""
+    code, said = op.ctl("runs", "--json")
+    assert code == 0
+    started = (op.status() or {})["daemon"]["started"]
+    found: list[dict[str, object]] = json.loads(said)["runs"]
+    return [run for run in reversed(found) if float(str(run["started"])) >= started]
+
+
+@pytest.mark.timeout(300, method="signal", func_only=True)
+def test_a_slow_boot_converges_without_a_failed_run(fresh_machine: MakeMachine) -> None:
+    """The network comes after 8 s, logind after 5, a user manager after 40: nothing fails, and nothing is polled."""
+    op = Operator(fresh_machine())
+    m = op.machine
+    op.install()
+    op.deploy(
+        {
+            "workloads/web/web.container": container(),
+            "workloads/web/workload.toml": 'requires = ["unit:network-online.target"]\n[health]\ndeadline = "2min"\n',
+            "workloads/db/db.container": container(),
+        }
+    )
+    m.write("/etc/systemd/system/late-network.service", LATE_NETWORK)
+    m.write("/etc/systemd/system/systemd-logind.service.d/slow.conf", SLOW.format(5))
+    uid = m.run(["id", "-u", "db"]).stdout.strip()
+    m.write(f"/etc/systemd/system/user@{uid}.service.d/slow.conf", SLOW.format(40))
+    m.run(["systemctl", "enable", "late-network.service"])
+    m.reboot(wait=False)
+    op.until(lambda s: {w["state"] for w in s["workloads"]} == {"converged"}, "converged", timeout=120)
+    results = [run["result"] for run in runs(op)]
+    assert "failed" not in results, runs(op)
+    assert len(results) < 12, "it looked again and again"
+    started = {
+        user: int(op.user_unit(user, f"{user}.service", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"])
+        for user in ("web", "db")
+    }
+    network = int(m.show("network-online.target", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"])
+    assert started["web"] > network, "it started before its gate held"
+    assert started["web"] - network < 5_000_000, "it did not start when its gate opened"
+
+
+def test_a_gate_that_times_out_is_a_failure_and_opens_all_the_same(op: Operator) -> None:
+    """The status names what is missing; its arrival starts the workload without a push."""
+    commit = op.commit(
+        {
+            "workloads/late/late.container": container(),
+            "workloads/late/workload.toml": 'requires = ["file:/srv/ready"]\n[health]\ndeadline = "2s"\n',
+        }
+    )
+    op.push()
+    held = op.state("late", "held")
+    assert held["waits_for"] == ["file:/srv/ready"]
+    assert op.ctl("status", "late")[0] == 4
+    failed = op.state("late", "failed")
+    assert failed["reason"] == "gate-timeout"
+    assert op.ctl("status", "late")[0] == 1
+    assert "file /srv/ready is not there" in op.ctl("why", "late")[1]
+    assert op.user_unit("late", "late.service", "ActiveState")["ActiveState"] == "inactive"
+    op.machine.write("/srv/ready", "")
+    op.state("late", "converged")
+    assert op.settled(commit)["state"] == "converged"
+    op.deploy({"workloads/late": None})
+
+
+def test_a_new_revision_is_not_blocked_by_the_gate_that_it_fixes(op: Operator) -> None:
+    """The old revision waits for what never comes; the new one does not ask for it."""
+    op.commit(
+        {
+            "workloads/fix/fix.container": container(),
+            "workloads/fix/workload.toml": 'requires = ["file:/srv/never"]\n[health]\ndeadline = "1h"\n',
+        }
+    )
+    op.push()
+    op.state("fix", "held")
+    status = op.deploy({"workloads/fix/workload.toml": None})
+    assert workload(status, "fix")["state"] == "converged"
+    op.deploy({"workloads/fix": None})
+
+
+def test_one_workload_waits_until_another_is_healthy(op: Operator) -> None:
+    """`Notify=healthy` keeps the first one's start job open until its health check passes; the second starts then."""
+    op.commit(
+        {
+            "workloads/db/db.container": container(more=HEALTHY),
+            "workloads/app/app.container": container(),
+            "workloads/app/workload.toml": 'requires = ["workload:db=healthy"]\n',
+        }
+    )
+    op.push()
+    op.state("app", "held")
+    op.until(lambda _s: op.user_unit("db", "db.service", "SubState")["SubState"] == "start", "db is starting")
+    op.until(
+        lambda _s: op.machine.run(["podman", "exec", "systemd-db", "touch", "/run/ready"], user="db", check=False).returncode
+        == 0,
+        "the container to run",
+    )
+    op.state("app", "converged")
+    op.state("db", "converged")
+    op.deploy({"workloads/db": None, "workloads/app": None})
+
+
+def test_a_push_cuts_short_a_run_that_only_waits_for_an_older_revisions_health(op: Operator) -> None:
+    """The fix is deployed at once, not after the broken revision's deadline of an hour."""
+    broken = HEALTHY.replace("HealthStartPeriod=30s", "HealthStartPeriod=3600s").replace("/run/ready", "/never")
+    op.commit(
+        {
+            "workloads/cut/cut.container": container(more=broken, service="TimeoutStartSec=3600"),
+            "workloads/cut/workload.toml": '[health]\ndeadline = "1h"\n',
+        }
+    )
+    op.push()
+    op.until(lambda _s: op.user_unit("cut", "cut.service", "SubState")["SubState"] == "start", "it waits")
+    began = time.monotonic()
+    status = op.deploy({"workloads/cut/cut.container": container(note="fixed")})
+    assert workload(status, "cut")["state"] == "converged"
+    assert time.monotonic() - began < 60
+    op.deploy({"workloads/cut": None})
