@@ -136,6 +136,19 @@ def _render(parser: Any) -> None:
     )
 
 
+def _gates(parser: Any) -> None:
+    parser.add_argument(
+        "--units",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="look at a folder of unit files and its waits.toml, without a daemon; an earlier DIR goes first",
+    )
+    parser.add_argument(
+        "--svg", default="", metavar="FILE", help="write the graph as a picture (- for the output)"
+    )
+
+
 def _doctor(parser: Any) -> None:
     parser.add_argument(
         "--config",
@@ -226,6 +239,18 @@ COMMANDS = (
         "  eventctl render . web                          one workload\n"
         "  eventctl render . web --file web.container     that file alone, byte for byte\n",
         _render,
+    ),
+    Command(
+        "gates",
+        "who waits for whom, and which waits can never end",
+        "Show the gates of all workloads and what each of them waits for. With --units, look through plain\n"
+        "unit files instead, for waits that wait for themselves: what a unit's script waits for stands in\n"
+        "waits.toml beside them. Then 0 is clean, 1 circular, 2 a mistake in waits.toml or no such folder.",
+        "  eventctl gates                                  this host's gates\n"
+        "  eventctl gates --svg gates.svg                  as a picture\n"
+        "  eventctl gates --units ./units                  check other people's deploys, without a daemon\n"
+        "  eventctl gates --units /etc/systemd/system --units /usr/lib/systemd/system\n",
+        _gates,
     ),
     Command(
         "doctor",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Ask and tell eventd, the daemon that keeps this host in the state its git repository describes.
 
-All commands but check, render and doctor ask the daemon over its socket."""
+All commands but check, render, doctor and gates --units ask the daemon over its socket."""
 
 _COMMON = """\
 every command takes --json, --socket PATH, --no-color and --help; `eventctl COMMAND --help` has examples.

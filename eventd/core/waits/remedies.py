@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from eventd.core.waits.cycles import WAITS, Cycle, cycles
+from eventd.core.waits.cycles import Cycle, cycles
 from eventd.core.waits.draft import at
 from eventd.core.waits.graph import Edge, EdgeKind, Graph, NodeKind, Phase, Point
 
@@ -75,7 +75,8 @@ def _probes(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph
             own = replace(wait, awaited=Point(wait.waiter.node, Phase.SERVES))
             text = f"let {who} wait for a URL that it answers itself, instead of {what} ({_place(wait)})"
             yield RemedyKind.PROBE, text, graph.without(wait).plus(own)
-        for node in _held_up(graph, wait)[:MAX_OTHERS]:
+        others = [node for node in _held_up(graph, wait) if node not in cycle.nodes]
+        for node in others[:MAX_OTHERS]:
             again = _instead(graph, wait, node)
             text = f"let {who} wait for a URL that {graph.label(node)} answers, instead of {what}"
             yield RemedyKind.PROBE, text, graph.without(wait).plus(*again)
@@ -93,14 +94,8 @@ def _held_up(graph: Graph, wait: Edge) -> list[str]:
             if edge.waiter not in behind and edge != wait:
                 behind.add(edge.waiter)
                 todo.append(edge.waiter)
-    served_by = {edge.awaited.node for edge in graph.edges if edge.waiter.node == wait.awaited.node}
     return sorted(
-        point.node
-        for point in behind
-        if point.phase is Phase.SERVES
-        and point.node.endswith(".service")
-        and point.node not in served_by
-        and point.node != wait.waiter.node
+        point.node for point in behind if point.phase is Phase.SERVES and point.node.endswith(".service")
     )
 
 
@@ -142,6 +137,3 @@ def _reversals(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Gr
 
 def _place(edge: Edge) -> str:
     return at(edge.file, edge.line)
-
-
-__all__ = ["WAITS", "Remedy", "RemedyKind", "remedies"]

@@ -1,0 +1,185 @@
+"""`eventctl gates`: who waits for whom. The daemon's gates, or with `--units DIR` a lint of plain unit files.
+
+Shows a document (`eventd.core.waits.document`), whichever of the two it comes from: as text, JSON and a
+picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventd.cli import codes, show
+from eventd.cli.text import ago, clean, count
+from eventd.client import Client, at
+from eventd.core.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventd.cli.show import Json
+    from eventd.cli.terminal import Terminal
+    from eventd.core.diagnostics import Diagnostic
+
+_TELLING = ("wait", "gate", "served")
+
+
+def run(arguments: Any, terminal: Terminal) -> int:
+    """Show the daemon's gates; or lint, if there is a folder to."""
+    if arguments.units:
+        return _lint(arguments, terminal)
+    answer: Json = Client(arguments.socket).get(at("gates"))
+    picture = _picture(arguments, terminal, answer, "Who waits for whom")
+    if arguments.json:
+        terminal.json(answer)
+    elif not picture:
+        _gates(terminal, answer)
+        _edges(terminal, answer)
+        _cycles(terminal, answer)
+    if show.items(answer, "cycles"):
+        return codes.NOT_CONVERGED
+    held = any(gate.get("holds") is not True for gate in show.items(answer, "gates"))
+    return codes.HELD if held else codes.AS_WANTED
+
+
+def _lint(arguments: Any, terminal: Terminal) -> int:
+    """Look through folders of units; USAGE where they or their waits.toml cannot be read."""
+    from eventd.cli.entry import fail  # noqa: PLC0415  it imports the commands
+
+    try:
+        answer, picture, mistakes = _read(arguments.units)
+    except PermanentError as error:
+        fail(error, arguments, terminal)
+        return codes.USAGE
+    drawn = _picture(arguments, terminal, picture, " ".join(arguments.units))
+    if arguments.json:
+        terminal.json(answer)
+    elif not drawn:
+        _findings(terminal, answer)
+        _cycles(terminal, answer)
+        for note in show.items(answer, "notes"):
+            terminal.paragraph(f"note: {clean(note)}")
+        summary = f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"
+        cycles = len(show.items(answer, "cycles"))
+        terminal.line(f"{summary}; {cycles} circular" if cycles else f"{summary}; none is circular")
+    if mistakes:
+        return codes.USAGE
+    return codes.NOT_CONVERGED if show.items(answer, "cycles") else codes.AS_WANTED
+
+
+def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
+    """Return what there is to say, the part of it for a picture, and whether waits.toml has a mistake."""
+    from eventd.adapters.unit_folder import read_units, read_waits  # noqa: PLC0415
+    from eventd.core.waits.build import folder_graph  # noqa: PLC0415
+    from eventd.core.waits.cycles import cycles  # noqa: PLC0415
+    from eventd.core.waits.declared import check_names, parse_waits  # noqa: PLC0415
+    from eventd.core.waits.document import document, relevant  # noqa: PLC0415
+    from eventd.core.waits.folder import read_catalogue  # noqa: PLC0415
+
+    read = [parse_waits(content, path) for path, content in read_waits(folders)]
+    waits = [wait for found, _ in read for wait in found]
+    mistakes: list[Diagnostic] = [mistake for _, found in read for mistake in found]
+    named = [place.text for wait in waits for place in (wait.unit, *wait.served_by)]
+    catalogue, syntax = read_catalogue(read_units(folders), named)
+    unknown = check_names(waits, catalogue.names())
+    wrong = {(finding.file, finding.line) for finding in unknown}
+    good = [
+        wait
+        for wait in waits
+        if not wrong & {(place.file, place.line) for place in (wait.unit, *wait.served_by)}
+    ]
+    mistakes += unknown
+    graph = folder_graph(catalogue, good)
+    found = cycles(graph)
+    answer = {
+        "folders": list(folders),
+        "units": sum(1 for spec in catalogue.specs.values() if spec.file),
+        "waits": len(waits),
+        "diagnostics": [asdict(each) for each in (*mistakes, *syntax)],
+        **document(graph, found),
+    }
+    return answer, document(relevant(graph, found), found), bool(mistakes)
+
+
+def _picture(arguments: Any, terminal: Terminal, answer: Json, title: str) -> bool:
+    """Write the picture if one is asked for; tell whether it went to the output."""
+    if not arguments.svg:
+        return False
+    from eventd.core.waits.svg import draw  # noqa: PLC0415
+
+    drawn = draw(answer, title)
+    if arguments.svg == "-":
+        terminal.out.write(drawn)
+        return True
+    try:
+        Path(arguments.svg).write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(
+            f"cannot write {arguments.svg}: {error.strerror or error}", reason="unwritable"
+        ) from error
+    return False
+
+
+def _findings(terminal: Terminal, answer: Json) -> None:
+    show.diagnostics(terminal, show.items(answer, "diagnostics"))
+
+
+def _gates(terminal: Terminal, answer: Json) -> None:
+    """Write the gates, those that are shut first, each with what is missing."""
+    gates = sorted(show.items(answer, "gates"), key=lambda gate: gate.get("holds") is True)
+    rows = []
+    for gate in gates:
+        missing = "; ".join(clean(_missing(each)) for each in show.items(gate, "missing"))
+        rows.append(
+            [
+                clean(gate.get("workload", "")),
+                "open" if gate.get("holds") is True else "SHUT",
+                ago(gate.get("since"), terminal.now),
+                clean(gate.get("predicate", "")),
+                missing,
+            ]
+        )
+    terminal.table(("WORKLOAD", "GATE", "SINCE", "NEEDS", "MISSING"), rows)
+    if not rows:
+        terminal.line("no workload has a gate")
+
+
+def _missing(value: object) -> object:
+    """Return what is missing: a sentence, or an object that has one."""
+    if isinstance(value, dict):
+        return value.get("sentence") or value.get("text", "")
+    return value
+
+
+def _edges(terminal: Terminal, answer: Json) -> None:
+    """Write who waits for what, and who answers that."""
+    told = [edge for edge in show.items(answer, "edges") if edge.get("kind") in _TELLING]
+    if told:
+        terminal.line()
+    for edge in told:
+        terminal.paragraph(clean(edge.get("sentence", "")), style="red" if edge.get("circular") else "")
+
+
+def _cycles(terminal: Terminal, answer: Json) -> None:
+    """Spell out each cycle: a sentence per edge, what comes of it, the ways out and those that are none."""
+    for cycle in show.items(answer, "cycles"):
+        said = terminal.paint("circular", "red")
+        terminal.line(f"{said}: {clean(cycle.get('headline', ''))}")
+        for number, sentence in enumerate(show.items(cycle, "sentences"), 1):
+            terminal.paragraph(f"  {number}. {clean(sentence)}")
+        terminal.paragraph(f"  so {clean(cycle.get('outcome', ''))}")
+        ways = show.items(cycle, "ways")
+        good = [way for way in ways if way.get("works")]
+        terminal.line(
+            "  what breaks it, each tried on this graph:" if good else "  no single change breaks it"
+        )
+        for way in good:
+            terminal.paragraph(f"    - {clean(way.get('text', ''))}", style="green")
+        bad = [way for way in ways if not way.get("works")]
+        if bad:
+            terminal.line("  what would be circular again:")
+        for way in bad:
+            again = "; ".join(clean(each) for each in show.items(way, "again"))
+            terminal.paragraph(f"    - {clean(way.get('text', ''))}: {again}")
+        terminal.line()
