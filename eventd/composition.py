@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio.to_thread
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.adapters import login_defs
 from eventd.adapters.accounts import SystemAccounts
@@ -28,14 +29,15 @@ from eventd.adapters.state import Database, StateStore
 from eventd.adapters.unit_log import Journal
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
-from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind
+from eventd.core.errors import EventdError, PermanentError
+from eventd.core.events import Emit, EventKind
 from eventd.core.layout import Layout
 from eventd.core.ports import Accounts
 from eventd.core.verdicts import Policy
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.host import Host
+from eventd.runtime.supervise import supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
 from eventd.sources.logind import LogindSource
@@ -47,7 +49,6 @@ from eventd_handlers import HANDLERS
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
-
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
@@ -65,15 +66,37 @@ class Sources:
     accounts: AccountSource
     triggers: PathTriggers
 
-    async def start(self, group: TaskGroup) -> None:
-        """Start them in an order in which each finds what it stands on; return when the first reads are done."""
+    async def start(self, group: TaskGroup, emit: Emit, troubles: MutableMapping[str, EventdError]) -> None:
+        """Start them in an order in which each finds what it stands on; return when the first reads are done.
+
+        One that fails is started again. Not so inotify itself, which the others stand on: its end is the daemon's,
+        and the next one reads everything.
+        """
         group.start_soon(self.inotify.run)
-        group.start_soon(self.owned_files.run)
-        group.start_soon(self.triggers.run)
-        group.start_soon(self.accounts.run)
-        await group.start(self.system.run)
-        await group.start(self.user_managers.run)
-        await group.start(self.logind.run)
+        for name, run in (
+            ("files", self.owned_files.run),
+            ("triggers", self.triggers.run),
+            ("accounts", self.accounts.run),
+        ):
+            group.start_soon(supervise, name, _silent(run), emit, troubles)
+        for name, source in (
+            ("systemd", self.system),
+            ("user-managers", self.user_managers),
+            ("logind", self.logind),
+        ):
+            await group.start(supervise, name, _telling(source.run), emit, troubles)
+
+
+class _Run(Protocol):
+    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
+
+
+def _silent(run: Callable[[], Awaitable[None]]) -> Callable[[TaskStatus[None]], Awaitable[None]]:
+    return lambda _status: run()
+
+
+def _telling(run: _Run) -> Callable[[TaskStatus[None]], Awaitable[None]]:
+    return lambda status: run(task_status=status)
 
 
 @dataclass(slots=True)
@@ -90,8 +113,9 @@ class Composition:
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
-        self.rules[0] = rules_of(settings)
-        self.engine.reconciler.converger.policies = policies_of(settings)
+        rules, policies = rules_of(settings), policies_of(settings)  # all or nothing
+        self.rules[0] = rules
+        self.engine.reconciler.converger.policies = policies
         self.engine.reconciler.concurrency = settings.host.concurrency
 
 
@@ -118,9 +142,14 @@ def rules_of(settings: Settings) -> HostRules:
 
 def _transforms(folder: Path) -> Mapping[str, bytes]:
     """Return `<folder>/<name>.container` by file name."""
-    if not folder.is_dir():
-        return {}
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.container")) if path.is_file()}
+    try:
+        if not folder.is_dir():
+            return {}
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.container")) if path.is_file()}
+    except OSError as error:
+        raise PermanentError(
+            f"cannot read the transform {error.filename}: {error.strerror}", reason="bad-configuration"
+        ) from error
 
 
 def policies_of(settings: Settings) -> tuple[Policy, ...]:
@@ -142,8 +171,13 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     """
     paths = settings.paths
     runtime = Path(paths.runtime)
-    Path(paths.state).mkdir(parents=True, exist_ok=True, mode=0o700)
-    runtime.mkdir(parents=True, exist_ok=True)
+    for folder, mode in ((Path(paths.state), 0o700), (runtime, 0o755)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as error:
+            raise PermanentError(
+                f"cannot make {folder}: {error.strerror}", reason="bad-configuration", hint="see [paths]"
+            ) from error
     dispatcher = Dispatcher()
     inotify = Inotify()
     layout = layout_of(settings)

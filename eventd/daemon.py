@@ -68,7 +68,9 @@ class Daemon:
             server = self._server()
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_on_stop, starting)
-                await self.parts.sources.start(group)
+                await self.parts.sources.start(
+                    group, self.parts.dispatcher.emit, self.parts.engine.reconciler.troubles
+                )
                 self.parts.dispatcher.listen(self._on_event)
                 self.parts.engine.reconciler.changed.append(self._tell)
                 await add_triggers(
@@ -158,8 +160,8 @@ class Daemon:
         for name in Settings.model_fields:
             if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
-        self.settings = wanted
         self.parts.reconfigure(wanted)
+        self.settings = wanted
         logging.getLogger().setLevel(wanted.log_level.upper())
         reconciler = self.parts.engine.reconciler
         reconciler.reload_desired()

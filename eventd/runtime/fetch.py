@@ -6,6 +6,7 @@ is known at once and can cut that wait short.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.host import Host
 from eventd.runtime.queue import Ticket
 from eventd.runtime.reconcile import FETCH, NETWORK, REVISION, Reconciler
+from eventd.runtime.supervise import bug
 
+log = logging.getLogger(__name__)
 CAUSES_KEPT = 8
 """Pushes that are named as triggers of one run."""
 
@@ -94,7 +97,10 @@ class Fetcher:
         causes, self._causes = self._causes, []
         try:
             fetched = await self.host.repository.fetch()
-        except EventdError as error:
+        except Exception as raised:
+            error = raised if isinstance(raised, EventdError) else bug(raised)
+            if error is not raised:
+                log.exception("bug: a fetch ended with %s", type(raised).__name__)
             self._causes = (causes + self._causes)[-CAUSES_KEPT:]  # still unanswered
             self.attempts += 1
             before = self.dispatcher.facts.get(FETCH)
@@ -111,7 +117,7 @@ class Fetcher:
                 self.reconciler.request(event, asked=False)
             if isinstance(error, TemporaryError):
                 return error.delay or backoff.delay(self.attempts, self.jitter())
-            return None
+            return backoff.delay(self.attempts, self.jitter()) if error is not raised else None
         self.attempts = 0
         known = self.dispatcher.facts.get(REVISION)
         failing = FETCH in self.dispatcher.facts

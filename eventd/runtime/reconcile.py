@@ -46,6 +46,7 @@ from eventd.runtime.index import Index
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import Transaction
 
 REVISION = FactKey(FactKind.REVISION)
@@ -119,6 +120,8 @@ class Reconciler:
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
     changed: list[Callable[[], None]] = field(default_factory=list)
     """Called after each look at the host, for STATUS= and metrics."""
+    troubles: dict[str, EventdError] = field(default_factory=dict)
+    """Sources that are down."""
     _again: float | None = None
     """Loop time at which what could not be done as a whole is tried again."""
     _left: Batch | None = None
@@ -204,7 +207,7 @@ class Reconciler:
             self._failed(batch, error)
         except Exception as error:
             log.exception("bug: a run ended with %s", type(error).__name__)
-            self._failed(batch, _bug(error))
+            self._failed(batch, bug(error))
         else:
             if self.load_error is None:
                 self._attempts = 0
@@ -365,8 +368,8 @@ class Reconciler:
             return await self._converge(name, run, batch)
         except Exception as error:
             log.exception("bug: %s ended with %s", name, type(error).__name__)
-            bug = _bug(error)
-            report = WorkloadReport(name, Outcome.FAILED, bug.reason, bug.message, bug.hint)
+            found = bug(error)
+            report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
             workload = self._workload(name)
             digest = workload.digest if workload else ""
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
@@ -623,7 +626,7 @@ class Reconciler:
 
     def general_error(self) -> str:
         """Return what is wrong with everything, not with one workload; empty if nothing is."""
-        for error in (self.load_error, self.run_error):
+        for error in (self.load_error, self.run_error, *self.troubles.values()):
             if error is not None:
                 return str(error)
         failure = self.dispatcher.facts.get(FETCH)
@@ -650,7 +653,7 @@ class Reconciler:
             self.load_error, self._stale = error, True
         except Exception as error:
             log.exception("bug: reading %s ended with %s", wanted, type(error).__name__)
-            self.load_error, self._stale = _bug(error), True
+            self.load_error, self._stale = bug(error), True
 
     def _forget_gone(self) -> None:
         """Forget what was remembered of workloads that the new desired state does not have.
@@ -699,12 +702,3 @@ class Reconciler:
                 listener()
             except Exception:
                 log.exception("bug: who is told of each look at the host failed")
-
-
-def _bug(error: Exception) -> EventdError:
-    """Return what is said of a foreign exception; its text stays in the log, since it may quote anything."""
-    return EventdError(
-        f"a bug in eventd: {type(error).__name__}",
-        reason="bug",
-        hint="the traceback is in journalctl -u eventd; please report it",
-    )
