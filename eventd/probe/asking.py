@@ -64,7 +64,7 @@ class Loop(asyncio.SelectorEventLoop):
         port: Any,
         *,
         family: int = 0,
-        type: int = 0,
+        type: int = 0,  # noqa: A002  the names are asyncio's
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
