@@ -21,21 +21,25 @@ import anyio
 
 from eventd import __version__
 from eventd.adapters.git_command import Credentials
+from eventd.adapters.host_lock import HostLock
 from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.api import documents
 from eventd.api.server import Server
 from eventd.composition import Composition, add_triggers, compose
-from eventd.core.errors import EventdError
+from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.report import RunReport, RunResult
 from eventd.runtime.reconcile import NETWORK
+from eventd.runtime.supervise import known
 from eventd.settings import DEFAULT_PATH, Settings, load
 
 log = logging.getLogger("eventd")
 DRAIN = 20.0
 """Seconds that a running step may take after SIGTERM; below TimeoutStopSec= of the unit."""
+TAKE_OVER = 2.0
+"""Seconds that a daemon before this one may take to let go of the host after its service has ended."""
 LIVE = ("host", "defaults", "log_level")
 """Tables of the configuration that a reload applies; others need a restart."""
 
@@ -56,12 +60,32 @@ class Daemon:
         self.config = config
         self.notifier = notifier
         self.settings = composition.settings
+        self.instance = HostLock(f"{self.settings.paths.runtime}/instance")
+        """Held for the whole life; the lock that a run holds is another."""
         self._stop = anyio.Event()
         self._reload = anyio.Event()
         self._last_run = 0
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT."""
+        """Run until SIGTERM or SIGINT.
+
+        Raises PermanentError(reason="already-running") if another daemon serves this host: two of them would
+        take turns with runs, each with its own memory of what is whose, and one socket.
+        """
+        try:
+            await self.instance.acquire(timeout=TAKE_OVER)
+        except DeadlineError as error:
+            raise PermanentError(
+                f"another eventd (process {self.instance.holder() or 'unknown'}) serves this host",
+                reason="already-running",
+                hint="systemctl status eventd",
+            ) from error
+        try:
+            await self._run()
+        finally:
+            self.instance.release()
+
+    async def _run(self) -> None:
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             group.start_soon(self._signals)
             group.start_soon(self.notifier.keep_alive)
@@ -224,11 +248,14 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
             return 0
         notifier = Notifier.from_environment(os.environ)
         asyncio.run(_run(composed, settings, args.config, notifier))
-    except EventdError as error:
-        print(f"eventd: {error}", file=sys.stderr)  # noqa: T201
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as raised:
+        error = known(raised)  # from a task group it comes as a group of one
+        if error is None:
+            raise
+        print(f"eventd: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 

@@ -74,9 +74,15 @@ class UserManagersSource:
         self._tasks: TaskGroup | None = None
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the connections until cancelled; `started` at once, since no user is known yet."""
+        """Keep the connections until cancelled; `started` at once, since no user is known yet.
+
+        Started again after an error, it connects anew to every user that was known.
+        """
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            known, self._links = self._links, {}
+            for link in known.values():
+                self._follow(link.account)
             task_status.started()
             await anyio.sleep_forever()
 
@@ -89,20 +95,22 @@ class UserManagersSource:
         if link is not None and link.account.uid != account.uid:
             await self.disconnect(account.name)
             link = None
-        if link is None:
-            assert self._tasks is not None, "run() has to be running"
-            link = _Link(
-                self._emit,
-                self._facts,
-                self._inotify,
-                account,
-                self._address.format(uid=account.uid),
-                as_user=self._as_user,
-            )
-            link.table.watch(self._watched.get(account.name, frozenset()))
-            self._links[account.name] = link
-            self._tasks.start_soon(link.run)
-        return await link.wanted(timeout)
+        return await (link or self._follow(account)).wanted(timeout)
+
+    def _follow(self, account: Account) -> _Link:
+        assert self._tasks is not None, "run() has to be running"
+        link = _Link(
+            self._emit,
+            self._facts,
+            self._inotify,
+            account,
+            self._address.format(uid=account.uid),
+            as_user=self._as_user,
+        )
+        link.table.watch(self._watched.get(account.name, frozenset()))
+        self._links[account.name] = link
+        self._tasks.start_soon(link.run)
+        return link
 
     def watch(self, user: str, units: frozenset[str]) -> None:
         """Set whose full `UnitState` is kept; no others of a user's units are. New ones are read soon."""
