@@ -331,17 +331,12 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
 
 def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
     gates, facts = reconciler.gates.get(name, OPEN), reconciler.dispatcher.facts
-    rows = []
+    rows: list[dict[str, Any]] = []
     for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
-        for atom in atoms(predicate) if predicate is not None else ():
-            rows.append(
-                {
-                    "fact": atom.text,
-                    "value": atom.sentence(facts),
-                    "wanted": what,
-                    "holds": atom.holds(facts),
-                }
-            )
+        rows += [
+            {"fact": a.text, "value": a.sentence(facts), "wanted": what, "holds": a.holds(facts)}
+            for a in (atoms(predicate) if predicate is not None else ())
+        ]
     return rows
 
 

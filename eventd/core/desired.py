@@ -41,7 +41,7 @@ class FileRole(StrEnum):
     QUADLET = "quadlet"
     """`*.container`, `*.pod`, …, and drop-ins of them: the quadlet folder of the uid, read by podman's generator."""
     COMPANION = "companion"
-    """`*.service`, `*.timer`, …, and drop-ins of them: the unit folder of the uid, read by eventd's own user generator."""
+    """`*.service`, `*.timer`, …, and drop-ins of them: the unit folder of the uid, read by eventd's user generator."""
     DATA = "data"
     """Anything else beside them: the quadlet folder, so that relative paths in Quadlet files resolve."""
 

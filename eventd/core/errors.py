@@ -34,8 +34,10 @@ class EventdError(Exception):
 
 
 class TemporaryError(EventdError):
-    """May pass by itself: retried after `delay` seconds (None: the runtime's backoff decides), or at once
-    when one of the facts in `wakes_on` changes.
+    """May pass by itself.
+
+    Retried after `delay` seconds (None: the runtime's backoff decides), or at once when one of the facts in
+    `wakes_on` changes.
     """
 
     reason = "temporary"

@@ -48,7 +48,7 @@ class Context:
     asked: bool = False
     """An operator asked for it: units that gave up are started again."""
     rewritten: bool = False
-    """Earlier in this transaction, files changed under a running manager: what runs without a record runs old content."""
+    """Earlier in this transaction, files changed under a running manager: what runs without a record is old."""
 
 
 def plan(workload: Workload, seen: Observed, records: Records, context: Context) -> tuple[Action, ...]:

@@ -18,7 +18,7 @@ from eventd.core.report import RunReport
 
 
 class Verb(StrEnum):
-    """Calls of org.freedesktop.systemd1.Manager that create a job; mode is always `replace`."""
+    """A call of org.freedesktop.systemd1.Manager that creates a job. The mode is always "replace"."""
 
     START = "StartUnit"
     STOP = "StopUnit"

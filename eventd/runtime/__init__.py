@@ -1,0 +1,1 @@
+"""The imperative shell: dispatch, queue, runs, recovery. Sees ports only; `engine` puts the parts together."""

@@ -1,4 +1,4 @@
-"""The queue between what happens and what is done about it: a set of dirty workloads, with the events that made them so.
+"""The queue between what happens and what is done about it: the dirty workloads, and the events that made them so.
 
 While a run is on, everything that comes in gathers here and gets one following run (the trailing edge). Nothing is
 dropped: taking empties the set in one step of the loop.

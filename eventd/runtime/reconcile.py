@@ -167,13 +167,20 @@ class Reconciler:
         the host since it began has made its workload dirty anyway.
         """
         current, batch = self.current, self._batch
-        if asked and ticket is not None and current is not None and batch is not None and batch.asked:
-            if self.dispatcher.facts.get(REVISION) == current.commit and not self.queue.pending:
-                self.current = replace(current, joined=current.joined + 1)
-                batch.tickets.append(ticket)
-                ticket.run = current.id
-                ticket.started.set()
-                return
+        if (
+            asked
+            and ticket is not None
+            and batch is not None
+            and batch.asked
+            and current is not None
+            and self.dispatcher.facts.get(REVISION) == current.commit
+            and not self.queue.pending
+        ):
+            self.current = replace(current, joined=current.joined + 1)
+            batch.tickets.append(ticket)
+            ticket.run = current.id
+            ticket.started.set()
+            return
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
 

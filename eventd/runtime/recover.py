@@ -1,7 +1,7 @@
 """Recovery: what the last life of the daemon left open is taken up before the first run.
 
-Decisions are level-triggered, so an interrupted run needs no replay: the next plan is made from what is there. Only what
-the world cannot tell has to be settled here: an account that exists because we made it, though we died before we could
+Decisions are level-triggered, so an interrupted run needs no replay: the next plan is made from what is there. Only
+what the world cannot tell has to be settled here: an account that exists because we made it, though we died before we could
 write down that it is ours.
 """
 
@@ -30,8 +30,8 @@ async def recover(host: Host, ledger: Ledger) -> int:
 async def _settle(step: OpenStep, host: Host, ledger: Ledger) -> None:
     if step.verb != CreateAccount.verb or step.target in ledger.records.workloads:
         return
-    # Ranges of subordinate ids that it lacks are added by the next plan. The intent was written when there was no such account, and nobody but useradd(8) under that intent
-    # can have made it within the moment before the crash.
+    # Subordinate ids that it lacks are added by the next plan. The intent was written when there was no such
+    # account, and nobody but useradd(8) under that intent can have made it within the moment before the crash.
     account = await host.accounts.lookup(step.target)
     if account is not None:
         await ledger.created(step.target, account.uid, step.run)

@@ -1,4 +1,4 @@
-"""Waiting on facts: the readiness wait of everything that watches memory. Subscribe, then read, then wait, with a deadline.
+"""Waiting on facts, the readiness wait of all that watches memory: subscribe, then read, then wait, with a deadline.
 
 Never looks again by itself: only a changed fact wakes it.
 """

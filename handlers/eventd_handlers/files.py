@@ -1,4 +1,4 @@
-"""Files: put and remove what eventd installs. Recorded before written, so that a crash leaves no file without an owner."""
+"""Files: put and remove what eventd installs. Recorded before written: a crash leaves no file without an owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What eventd did not write it does not overwrite: a file without a record at a wanted path is a conflict, not a drift."""
+"""What eventd did not write it does not overwrite: a file without a record at a wanted path is a conflict."""
 
 from __future__ import annotations
 
