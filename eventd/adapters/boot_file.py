@@ -1,6 +1,6 @@
 """The story of the boot on the disk, so that it outlives the daemon that wrote it down, and not the boot.
 
-Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by everybody: there are names and times in it,
+Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by everybody: names and times are in it,
 no secrets. Another boot's file is none. The record itself is `eventd.core.boot`.
 """
 

@@ -269,7 +269,7 @@ class SystemdManager:
         )
 
     async def unit_times(self, name: str) -> UnitTimes:
-        """Return when a unit began to start, when it became active, in seconds of CLOCK_MONOTONIC, and `After=`.
+        """Return when a unit began to start and when it was active, in seconds of CLOCK_MONOTONIC, and `After=`.
 
         For units that are loaded: another one would be loaded by this.
         """
