@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.adapters import login_defs
 from eventd.adapters.accounts import SystemAccounts
+from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.files import OwnedFiles
 from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.git_command import Credentials
@@ -34,6 +35,7 @@ from eventd.core.events import Emit, EventKind
 from eventd.core.layout import Layout
 from eventd.core.ports import Accounts
 from eventd.core.verdicts import Policy
+from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.host import Host
@@ -110,6 +112,7 @@ class Composition:
     repository: GitRepository
     rules: list[HostRules]
     """One element: the rules in force, replaced by a reload."""
+    boot: BootLog
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
@@ -236,7 +239,10 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         accounts_source,
         PathTriggers(inotify, dispatcher.emit),
     )
-    return Composition(settings, dispatcher, sources, engine, repository, rules)
+    boot = BootLog(
+        engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
+    )
+    return Composition(settings, dispatcher, sources, engine, repository, rules, boot)
 
 
 async def add_triggers(

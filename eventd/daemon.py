@@ -105,6 +105,8 @@ class Daemon:
                 await server.listen(stack, api.socket, api.group, webhook=False)
                 await server.listen(stack, api.webhook_socket, api.webhook_group, webhook=True)
                 self.notifier.ready("reading the host")
+                self.parts.boot.ready()
+                group.start_soon(self.parts.boot.run)
                 log.info("eventd %s is ready", __version__)
                 group.start_soon(self.parts.engine.serve)
                 group.start_soon(self._reloads)
@@ -140,6 +142,7 @@ class Daemon:
             self.settings.api.group,
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
+            boot=self.parts.boot.record,
         )
 
     async def _doctor(self) -> list[dict[str, Any]]:

@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eventd.api import documents
 from eventd.api.access import Right, caller, right_of
+from eventd.api.boot_document import boot
 from eventd.api.metrics import Metrics
+from eventd.core.boot import BootRecord
+from eventd.core.boot_svg import svg
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.runtime.fetch import Fetcher
@@ -59,6 +62,7 @@ class Server:
     group: str
     doctor: Callable[[], Awaitable[list[dict[str, Any]]]]
     allow_rewrite: Callable[[str], None]
+    boot: Callable[[], Awaitable[BootRecord]]
     metrics: Metrics = field(init=False)
     _ending: anyio.Event = field(default_factory=anyio.Event)
 
@@ -96,6 +100,8 @@ class Server:
         app.router.add_get("/v1/status/{workload}", self._status_one)
         app.router.add_get("/v1/plan", self._plan)
         app.router.add_get("/v1/why/{workload}", self._why)
+        app.router.add_get("/v1/boot", self._boot)
+        app.router.add_get("/v1/boot.svg", self._boot_svg)
         app.router.add_get("/v1/events", self._events)
         app.router.add_get("/v1/runs", self._runs)
         app.router.add_get("/v1/runs/{id}", self._run)
@@ -129,6 +135,12 @@ class Server:
 
     async def _why(self, request: web.Request) -> web.Response:
         return _json(documents.why(self.reconciler, self._known(request)))
+
+    async def _boot(self, _request: web.Request) -> web.Response:
+        return _json(boot(await self.boot()))
+
+    async def _boot_svg(self, _request: web.Request) -> web.Response:
+        return web.Response(text=svg(await self.boot()), content_type="image/svg+xml")
 
     async def _plan(self, request: web.Request) -> web.Response:
         if request.query.get("fetch") == "1" and right_of(caller(request), self.group) is not Right.CONTROL:

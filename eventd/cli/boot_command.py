@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
 from eventd.cli.text import clean, cut, width
 from eventd.client import Client, at
 from eventd.core.boot import seconds
+from eventd.core.errors import PermanentError
 
 if TYPE_CHECKING:
     from eventd.cli.show import Json
@@ -25,14 +27,26 @@ def run(arguments: Any, terminal: Terminal) -> int:
     """Ask and show; the exit code is the state of the boot."""
     client = Client(arguments.socket)
     if arguments.svg:
-        terminal.out.write(client.text("/v1/boot.svg"))
-        return codes.AS_WANTED
+        picture = client.text("/v1/boot.svg")
+        if arguments.svg == "-":
+            terminal.out.write(picture)
+            return codes.AS_WANTED
+        _write(arguments.svg, picture)
     answer: Json = client.get(at("boot"))
     if arguments.json:
         terminal.json(answer)
     else:
         _text(terminal, answer)
     return codes.of_state(str(answer.get("state", "")))
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(
+            f"cannot write {path}: {error.strerror or error}", reason="unwritable"
+        ) from error
 
 
 def _text(terminal: Terminal, boot: Json) -> None:

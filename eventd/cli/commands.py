@@ -158,6 +158,10 @@ def _doctor(parser: Any) -> None:
     )
 
 
+def _boot(parser: Any) -> None:
+    parser.add_argument("--svg", default="", metavar="FILE", help="write a picture (- for the output)")
+
+
 def _nothing(parser: Any) -> None:
     del parser
 
@@ -212,6 +216,16 @@ COMMANDS = (
         "Answer in a sentence, with the facts that it rests on: what is wanted, and what is there.",
         "  eventctl why photos\n",
         _why,
+    ),
+    Command(
+        "boot",
+        "what this boot waited for, and what its time was made of",
+        "Show when each fact of this boot came, what each workload waited for and did, and the critical path\n"
+        "from the kernel to the last workload that converged.",
+        "  eventctl boot\n"
+        "  eventctl boot --svg boot.svg    a picture, for a browser\n"
+        "  eventctl boot --json | jq '.critical_path | max_by(.seconds)'\n",
+        _boot,
     ),
     Command(
         "runs",
