@@ -176,13 +176,30 @@ class Inside:
 
     async def events(self, since: int) -> list[Answer]:
         """Return the events that eventd keeps after a sequence number."""
-        return [json.loads(line) for line in await self._http("GET", f"/v1/events?since={since}")]
+        lines = await self._http("GET", f"/v1/events?since={since}")
+        return [json.loads(line) for line in lines if line]
 
     async def spent(self, pid: int) -> Answer:
         """Return the CPU seconds of a process, and of its children that have ended (proc_pid_stat(5))."""
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks = [int(value) / os.sysconf("SC_CLK_TCK") for value in fields[11:15]]
         return {"own": ticks[0] + ticks[1], "children": ticks[2] + ticks[3]}
+
+    async def switches(self, pid: int) -> Answer:
+        """Return how often each thread of a process went to sleep by itself, and was woken up therefore."""
+        found: Answer = {}
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            found[task.name] = {
+                "name": status["Name"].strip(),
+                "voluntary": int(status["voluntary_ctxt_switches"]),
+            }
+        return found
+
+    async def memory(self, pid: int) -> Answer:
+        """Return /proc/PID/smaps_rollup in bytes (proc_pid_smaps(5))."""
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
 
     @staticmethod
     async def _http(method: str, path: str, body: str = "") -> list[bytes]:
