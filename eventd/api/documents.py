@@ -12,16 +12,17 @@ from eventd import __version__
 from eventd.core.actions import PutFile
 from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
+from eventd.core.errors import EventdError
 from eventd.core.events import Event
-from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState
+from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState, UnitState
 from eventd.core.facts import unit as as_unit
 from eventd.core.gates import OPEN
 from eventd.core.predicates import atoms
 from eventd.core.records import WorkloadRecord
-from eventd.core.report import RunReport, RunResult, Standing, WorkloadReport, WorkloadState
-from eventd.core.verdicts import Allow, Case
+from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
+from eventd.core.verdicts import Allow, Case, Hold
 from eventd.runtime.converge import draft, judge
-from eventd.runtime.reconcile import FETCH, Reconciler
+from eventd.runtime.reconcile import FETCH, REVISION, Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -106,9 +107,12 @@ def overall(reconciler: Reconciler) -> str:
     if reconciler.desired is None:
         failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
         return "failed" if failed else "starting"
-    states = {standing.state for standing in reconciler.standings.values()}
-    if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or _wrong(reconciler):
+    states = {standing_of(reconciler, name).state for name in names(reconciler)}
+    if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or reconciler.general_error():
         return "degraded"
+    wanted = reconciler.dispatcher.facts.get(REVISION)
+    if wanted is not None and wanted != reconciler.desired.commit:
+        return "converging"
     if reconciler.current is not None or states & {
         WorkloadState.PENDING,
         WorkloadState.APPLYING,
@@ -118,14 +122,14 @@ def overall(reconciler: Reconciler) -> str:
     return "held" if WorkloadState.HELD in states else "converged"
 
 
-def _wrong(reconciler: Reconciler) -> bool:
-    if FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None:
-        return True
-    return (
-        reconciler.last is not None
-        and reconciler.last.result is RunResult.FAILED
-        and bool(reconciler.last.error)
-    )
+def standing_of(reconciler: Reconciler, name: str) -> Standing:
+    """Return where a workload stands, also one that no run of this life has looked at yet."""
+    found = reconciler.standings.get(name)
+    if found is not None:
+        return found
+    record = reconciler.ledger.records.workloads.get(name)
+    gone = record is not None and record.retained
+    return Standing(WorkloadState.REMOVED if gone else WorkloadState.PENDING)
 
 
 def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
@@ -150,6 +154,10 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         if error is None
         else {"reason": error.reason, "message": error.message, "hint": error.hint},
         "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
+        "troubles": [
+            {"name": name, "reason": error.reason, "message": error.message, "hint": error.hint}
+            for name, error in _troubles(reconciler)
+        ],
         "counters": {
             "runs": counters.runs,
             "runs_failed": counters.runs_failed,
@@ -161,6 +169,12 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         },
         "workloads": [workload(reconciler, name) for name in sorted(names(reconciler))],
     }
+
+
+def _troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
+    """Return what keeps runs from being made, or changes from being seen."""
+    run = [("run", reconciler.run_error)] if reconciler.run_error is not None else []
+    return [*run, *reconciler.troubles.items()]
 
 
 def names(reconciler: Reconciler) -> set[str]:
@@ -176,9 +190,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     desired = reconciler.desired
     wanted = desired.workloads.get(name) if desired else None
     record = reconciler.ledger.records.workloads.get(name)
-    standing = reconciler.standings.get(name) or Standing(
-        WorkloadState.REMOVED if record is not None and record.retained else WorkloadState.PENDING
-    )
+    standing = standing_of(reconciler, name)
     account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
     refused = desired.refused.get(name, ()) if desired else ()
     return {
@@ -226,9 +238,20 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[di
                 "restarts": state.restarts if state else 0,
                 "invocation": state.invocation if state else "",
                 "source": (state.source_path or state.fragment_path) if state else "",
+                "since": _since(state) if state else None,
             }
         )
     return rows
+
+
+def _since(state: UnitState) -> float | None:
+    """Return when a unit last changed its state, in seconds since the epoch.
+
+    systemd counts CLOCK_MONOTONIC, which stands still while the host sleeps: across a suspend it is off by that.
+    """
+    if not state.since:
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6
 
 
 async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[str, Any]:
@@ -237,7 +260,9 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[s
     rows = []
     view = reconciler.converger.view
     left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
-    for name in sorted({*(desired.workloads if desired else ()), *(left if desired else ())}):
+    if desired is None or desired.partial:
+        left = []  # as in a run: it may still be in the part that could not be read
+    for name in sorted({*(desired.workloads if desired else ()), *left}):
         if desired is None or name in desired.refused:
             continue
         wanted = desired.workloads.get(name)
@@ -252,7 +277,15 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[s
                 reconciler.converger.policies,
             )
             if not isinstance(verdict, Allow):
-                verdicts.append({"action": action.verb, "reason": verdict.reason, "message": verdict.message})
+                verdicts.append(
+                    {
+                        "verdict": "hold" if isinstance(verdict, Hold) else "deny",
+                        "action": action.verb,
+                        "reason": verdict.reason,
+                        "message": verdict.message,
+                        "waits_for": list(verdict.waits_for) if isinstance(verdict, Hold) else [],
+                    }
+                )
             diff = ""
             if isinstance(action, PutFile):
                 uid = seen.account.uid if seen.account else None

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from eventd import __version__
 from eventd.api import documents
-from eventd.core.report import Standing, WorkloadState
+from eventd.core.report import WorkloadState
 from eventd.runtime.reconcile import FETCH, Reconciler
 
 
@@ -48,13 +48,14 @@ class Metrics(Collector):
         ):
             yield CounterMetricFamily(name, text, value=value)
         states = GaugeMetricFamily("eventd_workloads", "Workloads by state", labels=["state"])
-        rows = {n: r.standings.get(n, Standing()) for n in documents.names(r)}
+        rows = {n: documents.standing_of(r, n) for n in documents.names(r)}
         for state in WorkloadState:
             states.add_metric([state.value], sum(s.state is state for s in rows.values()))
         yield states
         up = GaugeMetricFamily("eventd_workload_converged", "1: as the repository says", labels=["workload"])
         for name, standing in sorted(rows.items()):
-            up.add_metric([name], float(standing.state is WorkloadState.CONVERGED))
+            fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.REMOVED)
+            up.add_metric([name], float(fine))
         yield up
         yield GaugeMetricFamily(
             "eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import json
+import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,13 +26,23 @@ from eventd.api.metrics import Metrics
 from eventd.core.boot import BootRecord
 from eventd.core.boot_svg import svg
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import Event, EventKind, Origin
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.queue import Ticket
 from eventd.runtime.reconcile import Progress, Reconciler
+from eventd.runtime.supervise import bug
 
 M = TypeVar("M", bound=BaseModel)
+log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024
+DIGITS = 18
+"""Of a number in a query."""
+BODY_TIMEOUT = 10.0
+"""Seconds for a request's body to arrive."""
+WRITE_TIMEOUT = 300.0
+"""Seconds that a follower may leave its stream unread before it is hung up on."""
+PROGRESS_KEPT = 4096
+"""Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
 KEEP_RUNS = 100
 
 
@@ -71,23 +85,24 @@ class Server:
         self.metrics = Metrics(self.reconciler)
 
     async def listen(self, stack: AsyncExitStack, path: str, group: str, *, webhook: bool) -> None:
-        """Open a socket; it goes when `stack` is closed. Mode 0660, owned by the group if it exists."""
+        """Open a socket; it goes when `stack` is closed. Mode 0660, owned by the group if it exists.
+
+        Raises PermanentError(reason="socket-unusable"). Whether another daemon listens there is not asked: that
+        there is no other was made sure of before.
+        """
         app = self.webhook_app() if webhook else self.app()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, handle_signals=False)
+        # Cancelled when its client goes away: a follower that has hung up is not kept until the next event.
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=2.0, handle_signals=False, handler_cancellation=True
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        Path(path).unlink(missing_ok=True)
-        old = os.umask(0o117)
         try:
-            await web.UnixSite(runner, path).start()
-        finally:
-            os.umask(old)
-        try:
-            gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            return
-        if os.geteuid() == 0:
-            os.chown(path, 0, gid)
+            await web.SockSite(runner, _bind(path, group)).start()
+        except OSError as error:
+            raise PermanentError(
+                f"cannot listen at {path}: {error.strerror or error}", reason="socket-unusable"
+            ) from error
 
     def end_streams(self) -> None:
         """Let every stream end, so that a drain does not wait for a follower."""
@@ -120,8 +135,8 @@ class Server:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        right = right_of(caller(request), self.group)
-        needed = Right.READ if request.method == "GET" else Right.CONTROL
+        right = await _right(request, self.group)
+        needed = Right.READ if request.method in ("GET", "HEAD") else Right.CONTROL
         if right is Right.NOTHING or (needed is Right.CONTROL and right is not Right.CONTROL):
             hint = f"members of {self.group} may read" if right is Right.NOTHING else "only root may do this"
             return _error(403, "forbidden", "you may not do this", hint)
@@ -143,7 +158,7 @@ class Server:
         return web.Response(text=svg(await self.boot()), content_type="image/svg+xml")
 
     async def _plan(self, request: web.Request) -> web.Response:
-        if request.query.get("fetch") == "1" and right_of(caller(request), self.group) is not Right.CONTROL:
+        if request.query.get("fetch") == "1" and await _right(request, self.group) is not Right.CONTROL:
             return _error(
                 403, "forbidden", "only root may fetch", "leave out --fetch to see the current plan"
             )
@@ -153,7 +168,7 @@ class Server:
 
     async def _runs(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "20")
-        if not limit.isdecimal() or not 1 <= int(limit) <= KEEP_RUNS:
+        if not limit.isdecimal() or len(limit) > DIGITS or not 1 <= int(limit) <= KEEP_RUNS:
             raise PermanentError(f"limit has to be 1 to {KEEP_RUNS}", reason="bad-request")
         texts = await self.reconciler.host.store.runs(int(limit))
         rows = [json.loads(text) for text in texts]
@@ -179,24 +194,26 @@ class Server:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         since = request.query.get("since", "0")
-        if not since.isdecimal():
+        if not since.isdecimal() or len(since) > DIGITS:
             raise PermanentError("since has to be a sequence number", reason="bad-request")
         follow = request.query.get("follow") == "1"
         dispatcher, last = self.reconciler.dispatcher, int(since)
         if last > dispatcher.sequence:
             last = 0  # numbers of an earlier life of the daemon
         response = await _stream(request)
-        while True:
+        reading = True
+        while reading:
             for event in dispatcher.since(last):
+                if 0 < last < event.sequence - 1:
+                    reading = reading and await _line(response, _missed(last, event))
                 last = event.sequence
-                await _line(response, documents.event(event))
-            if not follow or not await self._or_end(lambda: dispatcher.more(last)):
+                reading = reading and await _line(response, documents.event(event))
+            if not follow or not await self._or_end(lambda: dispatcher.more(last)):  # noqa: B023 - awaited here
                 break
-        await response.write_eof()
         return response
 
     async def _sync(self, request: web.Request) -> web.StreamResponse:
-        body = _parse(SyncRequest, await request.read())
+        body = _parse(SyncRequest, await _body(request))
         if body.allow_rewrite is not None:
             self.allow_rewrite(body.allow_rewrite)
         joined = self.reconciler.current.id if self.reconciler.current else None
@@ -204,10 +221,11 @@ class Server:
         trigger = self.reconciler.dispatcher.emit(
             Origin.REQUEST, EventKind.SYNC, "eventctl", attributes={"fetch": body.fetch, "wait": body.wait}
         )
-        send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](4096)
+        send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](PROGRESS_KEPT)
 
         def progress(step: Progress) -> None:
-            if step.run == ticket.run:
+            # Called from within the run, which must not notice that this reader is slow.
+            if step.run == ticket.run and send.statistics().current_buffer_used < PROGRESS_KEPT:
                 send.send_nowait(
                     {
                         "type": "progress",
@@ -243,11 +261,13 @@ class Server:
             return response
         await _line(response, {"type": "run", "id": ticket.run})
 
+        ended = False
         async with anyio.create_task_group() as group:
 
             async def forward() -> None:
                 async for message in receive:
-                    await _line(response, message)
+                    if not await _line(response, message):
+                        group.cancel_scope.cancel()
 
             group.start_soon(forward)
             ended = await self._or_end(ticket.done.wait)
@@ -259,11 +279,10 @@ class Server:
                 break
         done = {"type": "done", "run": documents.run(ticket.report)}
         await _line(response, done if ended else _stopping())
-        await response.write_eof()
         return response
 
     async def _pushed(self, request: web.Request) -> web.Response:
-        body = _parse(Pushed, await request.read())
+        body = _parse(Pushed, await _body(request))
         if body.branch and body.branch != self.identity.branch:
             return _json({"ignored": f"branch {body.branch!r} is not {self.identity.branch!r}"}, status=202)
         self.reconciler.dispatcher.emit(
@@ -311,6 +330,61 @@ async def _errors(
     except EventdError as error:
         missing = error.reason.startswith("no-such")
         return _error(404 if missing else 400, error.reason, error.message, error.hint)
+    except Exception as error:
+        log.exception("bug: %s %s ended with %s", request.method, request.path, type(error).__name__)
+        found = bug(error)
+        return _error(500, found.reason, found.message, found.hint)
+
+
+async def _right(request: web.Request, group: str) -> Right:
+    """Ask NSS in a thread: behind it may be a directory service that takes its time."""
+    who = caller(request)
+    if who is None or who.uid == 0:
+        return right_of(who, group)
+    return await anyio.to_thread.run_sync(right_of, who, group)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise PermanentError(
+            f"the body did not arrive within {BODY_TIMEOUT:g} s", reason="bad-request"
+        ) from None
+
+
+def _bind(path: str, group: str) -> socket.socket:
+    """Return a bound socket that nobody but root and the group can connect to at any moment. Does not block."""
+    Path(path).unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o117)
+    try:
+        sock.bind(path)
+        if os.geteuid() == 0:
+            os.chown(path, 0, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        pass  # there is no such group: it is root's alone
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        os.umask(old)
+    return sock
+
+
+def _missed(last: int, event: Event) -> Mapping[str, Any]:
+    """Return what stands for the events that went by while this reader was slow."""
+    gap = Event(
+        event.sequence - 1,
+        Origin.DAEMON,
+        EventKind.GAP,
+        "events",
+        event.monotonic,
+        event.wall,
+        attributes={"missed": event.sequence - 1 - last},
+    )
+    return documents.event(gap)
 
 
 def _parse(model: type[M], body: bytes) -> M:
@@ -348,5 +422,11 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _line(response: web.StreamResponse, document: Mapping[str, Any]) -> None:
-    await response.write(json.dumps(document, separators=(",", ":")).encode() + b"\n")
+async def _line(response: web.StreamResponse, document: Mapping[str, Any]) -> bool:
+    """Write one line; return False if nobody reads any more."""
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            await response.write(json.dumps(document, separators=(",", ":")).encode() + b"\n")
+    except (ConnectionError, TimeoutError):
+        return False
+    return True
