@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.host.machine import Machine
-from tests.host.operator import Operator, workload
+from tests.host.operator import Operator
 
 EXAMPLE = Path(__file__).parents[2] / "examples/repository"
 STAND_IN = """\
@@ -59,8 +59,7 @@ def test_what_a_workload_requires_is_up_before_it(op: Operator) -> None:
 
 
 def test_the_hosts_own_generator_accepts_it(op: Operator) -> None:
-    """`eventctl check` says so for every host that is in the example."""
-    code, said = op.ctl("check", "/root/work", "--host", "attic", "--json")
-    assert code == 0, said
-    assert json.loads(said)["refused"] == []
-    assert workload(op.until(lambda s: True, ""), "site")["diagnostics"] == []
+    """`eventctl check` has nothing to say, not even a warning."""
+    code, said = op.ctl("check", "/root/work", "--json")
+    found = json.loads(said)
+    assert (code, found["refused"], found["diagnostics"]) == (0, [], [])
