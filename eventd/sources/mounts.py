@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio.to_thread
 from anyio import TASK_STATUS_IGNORED
@@ -27,12 +27,16 @@ _log = logging.getLogger(__name__)
 class MountsSource:
     """The mounts of the host.
 
-    `tables`: paths of mountinfo, the first that can be read counts. `changed`: called after each change, for
-    whoever looks at paths, since inotify does not tell that something was mounted over a folder.
+    `tables`: paths of mountinfo, the first that can be read counts. `changed`: called with the
+    mount points that changed, for whoever looks at paths: inotify does not tell of mounts.
     """
 
     def __init__(
-        self, emit: Emit, *, tables: tuple[str, ...] = TABLES, changed: Callable[[], None] | None = None
+        self,
+        emit: Emit,
+        *,
+        tables: tuple[str, ...] = TABLES,
+        changed: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._emit = emit
         self._tables = tables
@@ -76,23 +80,19 @@ class MountsSource:
 
     def _tell(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
         known, self._known = self._known, mounts
+        turned = sorted(p for p in known.keys() | mounts.keys() if known.get(p) != mounts.get(p))
         if first:
-            facts = [
-                (FactKey(FactKind.MOUNT, point), mounts.get(point)) for point in known.keys() | mounts.keys()
-            ]
+            facts = [(FactKey(FactKind.MOUNT, point), mounts.get(point)) for point in turned]
             self._emit(Origin.KERNEL, EventKind.READ, "mounts", facts=facts)
-        else:
-            turned = sorted(p for p in known.keys() | mounts.keys() if known.get(p) != mounts.get(p))
-            for point in turned:
-                state = mounts.get(point)
-                self._emit(
-                    Origin.KERNEL,
-                    EventKind.MOUNT,
-                    point,
-                    attributes={"mounted": state is not None, "source": state.source if state else ""},
-                    facts=[(FactKey(FactKind.MOUNT, point), state)],
-                )
-            if not turned:
-                return
-        if self._changed is not None:
-            self._changed()
+            return
+        for point in turned:
+            state = mounts.get(point)
+            self._emit(
+                Origin.KERNEL,
+                EventKind.MOUNT,
+                point,
+                attributes={"mounted": state is not None, "source": state.source if state else ""},
+                facts=[(FactKey(FactKind.MOUNT, point), state)],
+            )
+        if turned and self._changed is not None:
+            self._changed(turned)

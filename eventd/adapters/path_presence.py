@@ -1,0 +1,85 @@
+"""What stands at a path anywhere on the host, found without being led astray.
+
+Synchronous, for a worker thread. Root asks on behalf of a workload, so a symlink that the workload could have
+made must not decide where root looks: on the way, only symlinks that belong to root are followed
+(`/var/run`, `/bin`), and what is behind another is not there. The last component is never followed: a link
+that dangles is there. No content is read, and nothing is opened but places (open(2), O_PATH).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from eventd.adapters.file_state import ABSENT, translate
+from eventd.core.facts import FileKind, FileState
+
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = 40
+"""As many as path_resolution(7) follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What was found, and which names would change it."""
+
+    state: FileState | None
+    """Without a digest. None: there is nothing."""
+    way: tuple[tuple[str, str], ...]
+    """Folders from `/` on, each with the name that was looked up in it; as far as they exist."""
+
+
+def find(path: str) -> Presence:
+    """Look for an absolute path. Raises TemporaryError or PermanentError where it cannot be looked at."""
+    todo = [part for part in reversed(path.split("/")) if part]
+    way: list[tuple[str, str]] = []
+    held = [os.open("/", _PLACE)]
+    names: list[str] = []
+    links = 0
+    try:
+        while todo:
+            name = todo.pop()
+            if name in (".", ".."):
+                if name == ".." and names:
+                    names.pop()
+                    os.close(held.pop())
+                continue
+            way.append(("/" + "/".join(names), name))
+            place = os.open(name, _PLACE, dir_fd=held[-1])
+            held.append(place)
+            status = os.fstat(place)
+            if stat.S_ISLNK(status.st_mode) and todo:
+                links += 1
+                if status.st_uid != 0 or links > _LINKS:
+                    return Presence(None, tuple(way))
+                target = os.readlink("", dir_fd=place)
+                os.close(held.pop())
+                if target.startswith("/"):
+                    while len(held) > 1:
+                        os.close(held.pop())
+                    names.clear()
+                todo += [part for part in reversed(target.split("/")) if part]
+            else:
+                names.append(name)
+        return Presence(_state(os.fstat(held[-1])), tuple(way))
+    except OSError as error:
+        if error.errno in ABSENT:
+            return Presence(None, tuple(way))
+        raise translate(error, "look at", path) from error
+    finally:
+        for place in held:
+            os.close(place)
+
+
+def _state(status: os.stat_result) -> FileState:
+    mode = status.st_mode
+    kind = FileKind.OTHER
+    for is_kind, each in (
+        (stat.S_ISREG, FileKind.REGULAR),
+        (stat.S_ISDIR, FileKind.DIRECTORY),
+        (stat.S_ISLNK, FileKind.SYMLINK),
+    ):
+        if is_kind(mode):
+            kind = each
+    return FileState(kind, "", stat.S_IMODE(mode), status.st_uid, status.st_gid)

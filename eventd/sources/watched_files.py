@@ -1,0 +1,175 @@
+"""The FILE facts of single paths that somebody waits for, anywhere on the host: whether something is there.
+
+Owns which paths are wanted, a subscription on every folder on the way to each, and the last look. A change in
+one of these folders, a mount (`look_again`: inotify does not tell of it) or an overflow has the path looked at
+again; `FILE_CHANGED` is emitted if it is not as it was. Decides nothing and reads no content: the facts have
+no digest. Paths in the folders that eventd owns are left to `eventd.sources.owned_files`, which knows more.
+
+The daemon sees the host through its sandbox: its `/tmp`, `/var/tmp` and `/dev` are its own, and `/root` is
+closed to it. Nothing that is waited for there ever comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.adapters.inotify import NAMES, SELF, Change, Inotify, Subscription
+from eventd.adapters.path_presence import Presence, find
+from eventd.core.errors import EventdError
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, FileState
+
+_LOOKS = 16
+"""How often one path is looked at in a row while the way to it keeps changing."""
+_log = logging.getLogger(__name__)
+
+
+class _Path:
+    """One wanted path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.way: dict[tuple[str, str], Subscription] = {}
+        self.last = ("/", "")
+        self.state: FileState | None = None
+
+    def passes(self, point: str) -> bool:
+        """Tell whether the way to it leads over a folder, or into it."""
+        below = point.rstrip("/") + "/"
+        return any(f"{folder}/{name}/".replace("//", "/").startswith(below) for folder, name in self.way)
+
+
+class WatchedFiles:
+    """Existence of wanted paths. `owned`: folders whose FILE facts are another's. `run` has to be running."""
+
+    def __init__(self, inotify: Inotify, emit: Emit, *, owned: Iterable[str] = ()) -> None:
+        self._inotify = inotify
+        self._emit = emit
+        self._owned = tuple(os.path.normpath(folder) for folder in owned)
+        self._paths: dict[str, _Path] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        # One look at a time: an older one that ends later must not overwrite what a newer one found.
+        self._looking = asyncio.Lock()
+        inotify.on_gap(self._on_gap)
+
+    async def want(self, paths: Iterable[str]) -> None:
+        """Set the paths (absolute, normalised). When this returns, the new ones have been looked at.
+
+        Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is not watched.
+        """
+        async with self._looking:
+            wanted = {path for path in paths if not self._is_owned(path)}
+            for path in self._paths.keys() - wanted:
+                self._drop(path)
+            for path in sorted(wanted - self._paths.keys()):
+                self._paths[path] = entry = _Path(path)
+                try:
+                    await self._look(entry)
+                except BaseException:
+                    self._drop(path)
+                    raise
+                self._tell(EventKind.READ, entry)
+
+    def look_again(self, points: Iterable[str] | None = None) -> None:
+        """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
+        for entry in self._paths.values():
+            if points is None or any(entry.passes(point) for point in points):
+                self._mark(entry, anew=True)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` at once, since `want` looks by itself.
+
+        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        """
+        task_status.started()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            async with self._looking:
+                try:
+                    while self._dirty:
+                        entry = self._paths.get(self._dirty.pop())
+                        if entry is None:
+                            continue
+                        before = entry.state
+                        await self._look(entry)
+                        if entry.state != before:
+                            self._tell(EventKind.FILE_CHANGED, entry)
+                except BaseException:
+                    self.look_again()
+                    raise
+
+    async def _look(self, entry: _Path) -> None:
+        """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
+        for _ in range(_LOOKS):
+            try:
+                found = await anyio.to_thread.run_sync(find, entry.path, abandon_on_cancel=True)
+            except EventdError as error:
+                _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
+                found = Presence(None, tuple(entry.way) or (("/", ""),))
+            entry.state = found.state
+            if not self._cover(entry, found.way):
+                return
+        self._mark(entry)
+
+    def _cover(self, entry: _Path, way: tuple[tuple[str, str], ...]) -> bool:
+        """Have subscriptions for exactly this way; return whether there was a new one, so look once more."""
+        for step in [step for step in entry.way if step not in way]:
+            self._inotify.cancel(entry.way.pop(step))
+        new = False
+        entry.last = way[-1]
+        for step in way:
+            if step not in entry.way:
+                told = self._told(entry, step)
+                subscription = self._inotify.subscribe(step[0], NAMES | SELF, told, follow=False)
+                if subscription is not None:  # else it is gone by now, which the folder above it tells
+                    entry.way[step] = subscription
+                    new = True
+        return new
+
+    def _told(self, entry: _Path, step: tuple[str, str]) -> Callable[[Change], None]:
+        def told(change: Change) -> None:
+            # What is below a folder that was renamed tells nothing, so the way down is subscribed to anew.
+            if change.lost:
+                self._mark(entry, anew=True)
+            elif change.name == step[1]:
+                self._mark(entry, anew=step != entry.last)
+
+        return told
+
+    def _mark(self, entry: _Path, *, anew: bool = False) -> None:
+        if anew:
+            self._leave(entry)
+        self._dirty.add(entry.path)
+        self._wake.set()
+
+    def _leave(self, entry: _Path) -> None:
+        for subscription in entry.way.values():
+            self._inotify.cancel(subscription)
+        entry.way.clear()
+
+    def _on_gap(self) -> None:
+        self.look_again()
+
+    def _tell(self, kind: EventKind, entry: _Path) -> None:
+        fact = (FactKey(FactKind.FILE, entry.path), entry.state)
+        attributes = {"there": entry.state is not None}
+        self._emit(Origin.INOTIFY, kind, entry.path, attributes=attributes, facts=[fact])
+
+    def _drop(self, path: str) -> None:
+        entry = self._paths.pop(path)
+        self._leave(entry)
+        if entry.state is not None:
+            entry.state = None
+            self._tell(EventKind.READ, entry)
+
+    def _is_owned(self, path: str) -> bool:
+        return any(path == folder or path.startswith(folder + "/") for folder in self._owned)
