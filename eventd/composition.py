@@ -24,6 +24,8 @@ from eventd.adapters.git_command import Credentials
 from eventd.adapters.git_remote import Transport
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
+from eventd.adapters.journal_follow import JournalFollow
+from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.state import Database, StateStore
@@ -42,11 +44,17 @@ from eventd.runtime.host import Host
 from eventd.runtime.supervise import supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
+from eventd.sources.devices import DevicesSource
+from eventd.sources.health import ContainerHealthSource
 from eventd.sources.logind import LogindSource
+from eventd.sources.mounts import MountsSource
+from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
 from eventd.sources.path_triggers import PathTriggers, branch_paths
+from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
+from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
@@ -67,6 +75,11 @@ class Sources:
     owned_files: OwnedFilesSource
     accounts: AccountSource
     triggers: PathTriggers
+    mounts: MountsSource
+    devices: DevicesSource
+    files: WatchedFiles
+    health: ContainerHealthSource
+    probes: ProbesSource
 
     async def start(self, group: TaskGroup, emit: Emit, troubles: MutableMapping[str, EventdError]) -> None:
         """Start them in an order in which each finds what it stands on; return when the first reads are done.
@@ -85,6 +98,11 @@ class Sources:
             ("systemd", self.system),
             ("user-managers", self.user_managers),
             ("logind", self.logind),
+            ("mounts", self.mounts),
+            ("devices", self.devices),
+            ("gate-files", self.files),
+            ("container-health", self.health),
+            ("probes", self.probes),
         ):
             await group.start(supervise, name, _telling(source.run), emit, troubles)
 
@@ -215,7 +233,10 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         return await anyio.to_thread.run_sync(assemble, tree, rules[0], cache)
 
     rules = [rules_of(settings)]
-
+    files = WatchedFiles(inotify, dispatcher.emit, owned=(paths.quadlets, paths.units))
+    health = ContainerHealthSource(dispatcher.emit, JournalFollow())
+    probes = ProbesSource(dispatcher.emit, ProberProcess(_git_identity(settings)))
+    needs = Needs(dispatcher.facts, system, files, health, probes)
     engine = Engine(
         host,
         dispatcher,
@@ -228,6 +249,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
             track=accounts_source.known,
+            need=needs.need,
+            probe=needs.probe,
         ),
     )
     sources = Sources(
@@ -238,6 +261,11 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         owned_files,
         accounts_source,
         PathTriggers(inotify, dispatcher.emit),
+        MountsSource(dispatcher.emit, changed=files.look_again),
+        DevicesSource(dispatcher.emit),
+        files,
+        health,
+        probes,
     )
     boot = BootLog(
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name

@@ -1,0 +1,63 @@
+"""What gates need: tells each source which facts to keep, and the prober what to ask, and nothing beyond that.
+
+Owns no facts. A container's health is followed under the uid of its user, which a new workload gets only later, so the
+accounts are watched. A probe is asked at once when the host's network comes up: local events first, then time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.predicates import Probe
+from eventd.sources.health import ContainerHealthSource
+from eventd.sources.probes import ProbesSource
+from eventd.sources.systemd import SystemSource
+from eventd.sources.watched_files import WatchedFiles
+
+NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+
+
+@dataclass(slots=True)
+class Needs:
+    """Hands on what the gates of the current revision mention."""
+
+    facts: Facts
+    system: SystemSource
+    files: WatchedFiles
+    health: ContainerHealthSource
+    probes: ProbesSource
+    _keys: frozenset[FactKey] = frozenset()
+    _stop: Callable[[], None] = field(default=lambda: None)
+
+    async def need(self, keys: frozenset[FactKey]) -> None:
+        """Have exactly these facts kept current (besides what is kept anyway)."""
+        self._stop()
+        self._keys = keys
+        self.system.watch(frozenset(k.name for k in keys if k.kind is FactKind.UNIT and not k.scope))
+        await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
+        users = {FactKey(FactKind.ACCOUNT, k.scope) for k in keys if k.kind is FactKind.CONTAINER}
+        ends = (
+            self.facts.watch(users, self._accounts_changed),
+            self.facts.watch((NETWORK,), lambda _key: self.probes.poke()),
+        )
+
+        def stop() -> None:
+            for end in ends:
+                end()
+
+        self._stop = stop
+        self._accounts_changed()
+
+    def probe(self, wanted: frozenset[Probe]) -> None:
+        """Have exactly these asked, for as long as somebody waits for the answer."""
+        self.probes.want({each.text: each for each in wanted})
+
+    def _accounts_changed(self, _key: FactKey | None = None) -> None:
+        containers: dict[FactKey, int] = {}
+        for key in self._keys:
+            account = self.facts.get(FactKey(FactKind.ACCOUNT, key.scope))
+            if key.kind is FactKind.CONTAINER and isinstance(account, Account):
+                containers[key] = account.uid
+        self.health.want(containers)
