@@ -251,7 +251,7 @@ def _since(state: UnitState) -> float | None:
     """
     if not state.since:
         return None
-    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6
+    return round(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6, 3)
 
 
 async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[str, Any]:
