@@ -16,6 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 
+import anyio
 import anyio.to_thread
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
@@ -28,6 +29,8 @@ from eventd.core.facts import FactKey, FactKind, FileState
 
 _LOOKS = 16
 """How often one path is looked at in a row while the way to it keeps changing."""
+TIMEOUT = 5.0
+"""Seconds for one look. A path behind a dead server must not keep the others from being looked at."""
 _log = logging.getLogger(__name__)
 
 
@@ -110,11 +113,14 @@ class WatchedFiles:
     async def _look(self, entry: _Path) -> None:
         """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
         for _ in range(_LOOKS):
-            try:
-                found = await anyio.to_thread.run_sync(find, entry.path, abandon_on_cancel=True)
-            except EventdError as error:
-                _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
-                found = Presence(None, tuple(entry.way) or (("/", ""),))
+            found = Presence(None, tuple(entry.way))
+            with anyio.move_on_after(TIMEOUT) as scope:
+                try:
+                    found = await anyio.to_thread.run_sync(find, entry.path, abandon_on_cancel=True)
+                except EventdError as error:
+                    _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
+            if scope.cancelled_caught:
+                _log.warning("%s: no answer within %g s, as from a dead file server", entry.path, TIMEOUT)
             entry.state = found.state
             if not self._cover(entry, found.way):
                 return
@@ -125,7 +131,7 @@ class WatchedFiles:
         for step in [step for step in entry.way if step not in way]:
             self._inotify.cancel(entry.way.pop(step))
         new = False
-        entry.last = way[-1]
+        entry.last = way[-1] if way else entry.last
         for step in way:
             if step not in entry.way:
                 told = self._told(entry, step)
