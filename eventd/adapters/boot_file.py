@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
 
 from eventd.core.boot import BootRecord
@@ -31,13 +32,20 @@ def boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class BootFile:
-    """The file at `path`. Its methods block."""
+    """The file at `path`."""
 
     path: str
     boot_id: str
 
-    def load(self) -> BootRecord | None:
+    async def load(self) -> BootRecord | None:
         """Return what was kept in this boot; None if nothing was, or not by this version of eventd."""
+        return await anyio.to_thread.run_sync(self._load)
+
+    async def save(self, record: BootRecord) -> None:
+        """Keep a record in place of the last one. Raises TemporaryError."""
+        await anyio.to_thread.run_sync(self._save, record)
+
+    def _load(self) -> BootRecord | None:
         try:
             record = RECORD.validate_json(Path(self.path).read_bytes())
         except FileNotFoundError:
@@ -47,8 +55,7 @@ class BootFile:
             return None
         return record if record.boot_id == self.boot_id else None
 
-    def save(self, record: BootRecord) -> None:
-        """Keep a record in place of the last one. Raises TemporaryError."""
+    def _save(self, record: BootRecord) -> None:
         new = Path(f"{self.path}.new")
         try:
             # Nothing is synced: what a crash of the host could lose is gone with it anyway.

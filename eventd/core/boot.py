@@ -238,4 +238,5 @@ def seconds(value: float) -> str:
     hours, rest = divmod(round(value / 60), 60)
     if hours < 48:
         return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{hours // 24} d {hours % 24} h"
+    days, hours = divmod(round(value / 3600), 24)
+    return f"{days} d {hours} h"

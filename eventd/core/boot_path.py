@@ -278,7 +278,8 @@ def _tell_together(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
     def flush() -> None:
         if len(joined) > 1:
             names = list(dict.fromkeys(hop.unit for hop in joined))
-            what = f"systemd starts {len(names)} units, the last of them {names[-1]}"
+            many = f"{len(names)} units, the last of them {names[-1]}"
+            what = f"systemd starts {many if len(names) > 1 else names[0]}"
             told.append(Hop(joined[0].begin, joined[-1].end, "systemd", what))
         else:
             told.extend(replace(hop, subject="systemd") for hop in joined)

@@ -262,7 +262,7 @@ class _Picture:
 
     def _list(self) -> Iterator[str]:
         y = self.list_top
-        yield _text(20, y - 20, "head", "What the time was made of", 400)
+        yield _text(20, y - 20, "head", "Critical path: what the time was made of", 400)
         longest = max((hop.share(self.limit) for hop in self.path), default=0.0) or 1.0
         # The longest ones, in the order of time.
         chosen = sorted(

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import anyio
-import anyio.to_thread
 
 from eventd.core.boot import BootRecord, Origin, Span, SpanKind, Startup, UnitTimes
 from eventd.core.boot_facts import brought_by, parts
@@ -51,18 +50,18 @@ class BootTimes(Protocol):
 
 
 class Kept(Protocol):
-    """Where a record outlives the daemon, within the boot. Its methods block."""
+    """Where a record outlives the daemon, within the boot."""
 
     @property
     def boot_id(self) -> str:
         """The boot it is for."""
         ...
 
-    def load(self) -> BootRecord | None:
+    async def load(self) -> BootRecord | None:
         """Return this boot's record, if there is one."""
         ...
 
-    def save(self, record: BootRecord) -> None:
+    async def save(self, record: BootRecord) -> None:
         """Keep it; raises EventdError."""
         ...
 
@@ -102,7 +101,7 @@ class BootLog:
 
     async def run(self) -> None:
         """Keep the story as soon as there is one, and return. If this boot has one already, it stays."""
-        found = await anyio.to_thread.run_sync(self._store.load)
+        found = await self._store.load()
         if found is not None and found.origin is not Origin.DAEMON:
             self._kept = found
             self._detach()
@@ -145,7 +144,7 @@ class BootLog:
 
     async def _keep(self, record: BootRecord) -> None:
         try:
-            await anyio.to_thread.run_sync(self._store.save, record)
+            await self._store.save(record)
         except EventdError as error:
             log.warning("%s", error)
 
