@@ -7,7 +7,8 @@ from eventd.core.waits.declared import Stage, check_names, parse_waits
 
 def test_a_wait_is_read_with_its_places():
     """Unit, predicate, servers and stage, each with the line it stands in."""
-    text = '[[wait]]\nunit = "a.service"\nfor = "tcp:h:1"\nserved_by = [\n  "b.service",\n  "c.service",\n]\nstage = "pre"\n'
+    text = '[[wait]]\nunit = "a.service"\nfor = "tcp:h:1"\n'
+    text += 'served_by = [\n  "b.service",\n  "c.service",\n]\nstage = "pre"\n'
     (wait,), mistakes = parse_waits(text.encode(), "x/waits.toml")
     assert mistakes == ()
     assert (wait.unit.text, wait.unit.line, wait.place.line) == ("a.service", 2, 3)

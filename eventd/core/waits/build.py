@@ -53,6 +53,9 @@ def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] =
     for name, workload in desired.workloads.items():
         _workload(draft, catalogue, workload)
         _gates(draft, catalogue, gates[name])
+    for wait in live.waits:
+        if catalogue.find(wait.unit.text) is not None:
+            _wait(draft, catalogue, wait)
     return draft.graph()
 
 
@@ -79,7 +82,7 @@ def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
     servers = tuple(
         Server(other.name, other.scope, f"served_by in {at(each.file, each.line)}")
         for each in wait.served_by
-        if (other := catalogue.find(each.text)) is not None
+        if (other := _server(catalogue, each.text)) is not None
     )
     points: list[tuple[Phase, str]] = []
     if stage is not Stage.MAIN or spec.blocking:
@@ -95,6 +98,12 @@ def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
         place = wait.place
         ask = Ask(Point(node, phase), EdgeKind.WAIT, subject, place.file, place.line, place.text, servers)
         need(draft, catalogue, ask, wait.predicate)
+
+
+def _server(catalogue: Catalogue, text: str) -> UnitSpec | None:
+    """Return who `served_by` names: a unit of the system, or `WORKLOAD/UNIT`."""
+    scope, _, name = text.rpartition("/")
+    return catalogue.find(name, scope)
 
 
 def _guess(spec: UnitSpec, predicate: Predicate) -> Stage:

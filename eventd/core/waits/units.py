@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from eventd.core.quadlet import split
 from eventd.core.unitfile import UnitFile
+from eventd.core.waits.declared import Wait
 
 ORDERINGS = ("After", "Before")
 PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
@@ -112,6 +113,8 @@ class LiveGraph:
 
     units: tuple[LiveUnit, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    """What scripts of the system's units wait for, where the host's configuration says so (a `waits.toml`)."""
 
 
 def spec_of_live(unit: LiveUnit) -> UnitSpec:
