@@ -44,13 +44,17 @@ class Scope:
 NOWHERE = Scope()
 
 
-def scope_of(workload: Workload, desired: Desired) -> Scope:
-    """Return what names mean in the files of one workload."""
-    workloads = {
-        name: frozenset(unit.name for unit in each.units) for name, each in desired.workloads.items()
-    }
-    workloads |= dict.fromkeys(desired.refused, frozenset[str]())
-    return Scope(workload.name, workloads, _containers(workload))
+def known_units(desired: Desired) -> Mapping[str, frozenset[str]]:
+    """Return the units of every workload of a repository, for `scope_of`: once for all of them."""
+    found = {name: frozenset(unit.name for unit in each.units) for name, each in desired.workloads.items()}
+    return found | dict.fromkeys(desired.refused, frozenset[str]())
+
+
+def scope_of(
+    workload: Workload, desired: Desired, known: Mapping[str, frozenset[str]] | None = None
+) -> Scope:
+    """Return what names mean in the files of one workload; `known`: what `known_units` says, if at hand."""
+    return Scope(workload.name, known_units(desired) if known is None else known, _containers(workload))
 
 
 def quadlet_files(workload: Workload) -> Mapping[str, UnitFile]:

@@ -39,20 +39,22 @@ def folder_graph(catalogue: Catalogue, waits: Iterable[Wait]) -> Graph:
 
 def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] = frozenset()) -> Graph:
     """Return the graph of a host: its system's units as they are, its workloads as they are wanted."""
-    gates = {name: placed_gates(workload, desired) for name, workload in desired.workloads.items()}
+    gates = placed_gates(desired)
     specs = [spec_of_live(unit) for unit in live.units]
     containers: dict[Key, str] = {}
-    for name, workload in desired.workloads.items():
+    for workload in desired.workloads.values():
         specs += workload_specs(workload)
-        containers |= {(name, each.name): each.unit for each in gates[name].scope.containers.values()}
+    for name, each in gates.items():
+        containers |= {(name, made.name): made.unit for made in each.scope.containers.values()}
     catalogue = Catalogue(by_key(specs), {}, live.listeners, hostnames, containers)
     draft = Draft()
     add_units(draft, catalogue)
     for name in desired.workloads:
         draft.nodes[f"workload:{name}"] = Node(f"workload:{name}", NodeKind.WORKLOAD, name, name)
-    for name, workload in desired.workloads.items():
+    for workload in desired.workloads.values():
         _workload(draft, catalogue, workload)
-        _gates(draft, catalogue, gates[name])
+    for each in gates.values():
+        _gates(draft, catalogue, each)
     for wait in live.waits:
         if catalogue.find(wait.unit.text) is not None:
             _wait(draft, catalogue, wait)

@@ -5,12 +5,13 @@ Pure. A text that cannot be read is left out: `eventd.core.gates` refuses its wo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventd.core.desired import Desired, Located, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.predicate_parse import parse
-from eventd.core.predicate_scope import Scope, scope_of
+from eventd.core.predicate_scope import Scope, known_units, scope_of
 from eventd.core.predicates import Predicate
 
 
@@ -32,9 +33,17 @@ class PlacedGates:
     scope: Scope
 
 
-def placed_gates(workload: Workload, desired: Desired) -> PlacedGates:
-    """Return the gates of a workload."""
-    scope = scope_of(workload, desired)
+def placed_gates(desired: Desired) -> Mapping[str, PlacedGates]:
+    """Return the gates of the workloads that have any, by name."""
+    known = known_units(desired)
+    return {
+        name: _placed(workload, scope_of(workload, desired, known))
+        for name, workload in desired.workloads.items()
+        if workload.options.requires or workload.options.expect
+    }
+
+
+def _placed(workload: Workload, scope: Scope) -> PlacedGates:
     options = workload.options
     return PlacedGates(workload.name, _parts(options.requires, scope), _parts(options.expect, scope), scope)
 
