@@ -1,7 +1,7 @@
-"""`python docs/generate.py` (`make docs`): the pages of docs/reference that are made from the code.
+"""`python docs/generate.py` (`make docs`): the pages of docs/ that are made from the code.
 
-Owns the layout of configuration.md, metrics.md and events.md. What they say stands in the code: descriptions
-of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has its own
+Owns the layout of configuration.md, metrics.md, events.md and the list of ADRs. What they say stands in the code:
+descriptions of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has its own
 generator, which is run as well.
 """
 
@@ -75,6 +75,17 @@ ALERTS = """\
 
 Worth an alert: `eventd_last_run_success == 0`, `eventd_fetch_failing == 1`, and
 `eventd_workload_converged == 0` for longer than a deployment takes.
+"""
+DECISIONS = f"""\
+# Decisions
+
+{MADE}
+
+A decision is written down when somebody will ask why: the problem, what was decided, what else was thought of, the
+consequences. A later one that changes it says so in both.
+
+| | |
+|---|---|
 """
 EVENTS = f"""\
 # Events
@@ -225,11 +236,20 @@ def _members(owner: type[StrEnum]) -> Iterator[str]:
         yield f"| `{each}` | {_sentence(said.get(each.name, ''))} |"
 
 
+def decisions() -> Iterator[str]:
+    """Yield the list of decisions, from their titles."""
+    yield from DECISIONS.splitlines()
+    for path in sorted((HERE / "adr").glob("[0-9]*.md")):
+        number, _, title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").partition(". ")
+        yield f"| {number} | [{title}]({path.name}) |"
+
+
 PAGES = {
-    "configuration.md": configuration,
-    "metrics.md": metrics,
-    "events.md": events,
-    "cli.md": reference.lines,
+    "reference/configuration.md": configuration,
+    "reference/metrics.md": metrics,
+    "reference/events.md": events,
+    "reference/cli.md": reference.lines,
+    "adr/README.md": decisions,
 }
 
 
@@ -240,4 +260,4 @@ def made(name: str) -> str:
 
 if __name__ == "__main__":
     for page in PAGES:
-        (HERE / "reference" / page).write_text(made(page), encoding="utf-8")
+        (HERE / page).write_text(made(page), encoding="utf-8")
