@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from benchmarks.figures import Table
@@ -64,9 +65,9 @@ class _Round:
                 return [f"{letter}{count}x{number}" for number in range(count)]
 
             self._in_turns(
-                lambda s=scenario, n=names: self._deploy(s, "push", n("p")),
-                lambda s=scenario, n=names: self._floor_new(s, n("f")),
-                lambda s=scenario, n=names: self._deploy(s, "sync", n("s")),
+                partial(self._deploy, scenario, "push", names("p")),
+                partial(self._floor_new, scenario, names("f")),
+                partial(self._deploy, scenario, "sync", names("s")),
             )
 
     def change(self) -> None:
@@ -76,9 +77,9 @@ class _Round:
         self._floor_new("", ["floor"])
         for number in range(CHANGES):
             self._in_turns(
-                lambda n=number: self._deploy(CHANGED, "push", [names[n]]),
-                lambda: self._floor_change(CHANGED),
-                lambda n=number: self._deploy(CHANGED, "sync", [names[n + CHANGES]]),
+                partial(self._deploy, CHANGED, "push", [names[number]]),
+                partial(self._floor_change, CHANGED),
+                partial(self._deploy, CHANGED, "sync", [names[number + CHANGES]]),
             )
         for _ in range(CHANGES):
             self._nothing()

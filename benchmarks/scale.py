@@ -80,9 +80,7 @@ async def _looking(found: Table, size: int) -> None:
         assert isinstance(state, UnitState)
         fresh: list[tuple[FactKey, Any]] = [(key, replace(state, main_pid=10**6 + number))]
         checks, began = reconciler.counters.checks, time.perf_counter()
-        story.dispatcher.emit(
-            Origin.SYSTEMD, EventKind.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh
-        )
+        story.dispatcher.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh)
         await looked.wait()
         found.add(row, "one fact to an empty plan", time.perf_counter() - began)
         if reconciler.counters.checks != checks + 1:
