@@ -91,6 +91,8 @@ class BootLog:
         self._open: dict[str, None] = {}
         """Workloads that have not converged yet."""
         self._count = 0
+        self._found = False
+        self._finding = anyio.Lock()
         self._settled = anyio.Event()
         self._done = anyio.Event()
         self._stops: list[Callable[[], None]] = [self._facts.watch((REVISION,), self._on_revision)]
@@ -101,10 +103,8 @@ class BootLog:
 
     async def run(self) -> None:
         """Keep the story as soon as there is one, and return. If this boot has one already, it stays."""
-        found = await self._store.load()
-        if found is not None and found.origin is not Origin.DAEMON:
-            self._kept = found
-            self._detach()
+        await self._find()
+        if self._kept is not None:
             return
         await self._settled.wait()
         await self._keep(await self.record())
@@ -115,12 +115,24 @@ class BootLog:
         self._seen.workloads.clear()
         self._seen.facts.clear()
 
+    async def _find(self) -> None:
+        """Take the story that was kept earlier in this boot, if there is one: before anybody is told another."""
+        async with self._finding:
+            if self._found:
+                return
+            kept = await self._store.load()
+            if kept is not None and kept.origin is not Origin.DAEMON:
+                self._kept = kept
+                self._detach()
+            self._found = True
+
     def ready(self) -> None:
         """Note that the daemon has read the host, and listens."""
         self._seen.ready = self._clock()
 
     async def record(self) -> BootRecord:
         """Return the story as far as it goes."""
+        await self._find()
         if self._kept is not None:
             return self._kept
         startup: Startup | None = None

@@ -145,6 +145,7 @@ async def test_the_story_of_this_boot_is_not_told_anew() -> None:
     kept = record(workload("web", *start("web", 5, 6), converged=7))
     story = Logged()
     await story.boot(kept=kept)
+    assert await story.log.record() == kept  # also for who asks at once
     story.push(container("web"))
     await story.quiet(50)
     assert await story.log.record() == kept
