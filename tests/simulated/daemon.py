@@ -74,6 +74,7 @@ class Story:
                 assemble=_assemble,
                 wall=loop.time,
                 jitter=chance.random,
+                track=host.accounts.known,
             ),
         )
         serving = loop.create_future()

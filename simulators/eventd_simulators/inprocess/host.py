@@ -103,7 +103,6 @@ class SimHost:
         self._system_feed.watched = frozenset({"network-online.target", *managers})
         self._system_feed.read_all()
         self.logins.read_all()
-        self.accounts.read_all()
         for account in model.accounts:
             if account.uid:
                 self.user_managers.tell_state(account.name)

@@ -11,6 +11,8 @@ from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventd_simulators.model.host import HostModel
 
 
@@ -97,6 +99,7 @@ class SimAccounts:
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life
         self._host = host
+        self._known: dict[str, None] = {}
         self._channel = Channel(life, self.read_all)
         host.hub.listen(self._on_signal)
 
@@ -121,14 +124,26 @@ class SimAccounts:
         del timeout
         return account
 
+    async def known(self, names: Iterable[str]) -> None:
+        """Keep the facts of exactly these accounts, as eventd's own source does (`Parts.track`)."""
+        wanted = dict.fromkeys(sorted(names))
+        changed = sorted(wanted.keys() ^ self._known.keys())
+        self._known = wanted
+        await self._life.look(lambda: None)
+        facts = [
+            (FactKey(FactKind.ACCOUNT, name), self._host.accounts.get(name) if name in wanted else None)
+            for name in changed
+        ]
+        if facts:
+            self._life.emit(Origin.INOTIFY, EventKind.READ, "accounts", facts=facts)
+
     def read_all(self) -> None:
-        """Read all accounts afresh."""
-        for account in self._host.accounts:
-            if account.uid:
-                self._tell(account.name)
+        """Read all known accounts afresh."""
+        for name in self._known:
+            self._tell(name)
 
     def _on_signal(self, signal: signals.Signal) -> None:
-        if isinstance(signal, signals.AccountChanged):
+        if isinstance(signal, signals.AccountChanged) and signal.name in self._known:
             self._channel.post(lambda: self._tell(signal.name), may_drop=True)
 
     def _tell(self, name: str) -> None:
