@@ -130,7 +130,7 @@ class Daemon:
     def _server(self) -> Server:
         identity = documents.Identity(
             host=self.settings.host.name,
-            repository=self.parts.repository.remote.url,
+            repository=_shown(self.parts.repository.remote.url),
             branch=self.settings.repository.branch,
             started=time.time(),
         )
@@ -205,6 +205,15 @@ class Daemon:
         if last is not None and last.id != self._last_run:
             self._last_run = last.id
             log_run(last)
+
+
+def _shown(url: str) -> str:
+    """Return the URL for everybody's eyes: a user name or a query of https is often a token."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in ("http", "https"):
+        return url
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 def log_run(report: RunReport) -> None:
