@@ -17,10 +17,13 @@ MANAGER_TIMEOUT = 120.0
 
 
 async def enable_linger(action: Action, tx: Transaction) -> None:
-    """Enable lingering and remember that it was eventd, so that only eventd's doing is ever undone."""
+    """Remember that it is eventd that enables lingering, and do it, so that only eventd's doing is ever undone.
+
+    In this order: after a crash in between, the next plan enables it. The other way round nobody would ever undo it.
+    """
     assert isinstance(action, EnableLinger)
-    await tx.host.logins.set_linger(tx.user(), True, timeout=CALL_TIMEOUT)  # noqa: FBT003
     await tx.ledger.change(tx.workload, lingering=True)
+    await tx.host.logins.set_linger(tx.user(), True, timeout=CALL_TIMEOUT)  # noqa: FBT003
 
 
 async def disable_linger(action: Action, tx: Transaction) -> None:
