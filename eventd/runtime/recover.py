@@ -15,6 +15,7 @@ from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
 log = logging.getLogger(__name__)
+NO_SHELLS = frozenset({"nologin", "false"})
 
 
 async def recover(host: Host, ledger: Ledger) -> int:
@@ -30,8 +31,9 @@ async def recover(host: Host, ledger: Ledger) -> int:
 async def _settle(step: OpenStep, host: Host, ledger: Ledger) -> None:
     if step.verb != CreateAccount.verb or step.target in ledger.records.workloads:
         return
-    # Subordinate ids that it lacks are added by the next plan. The intent was written when there was no such
-    # account, and nobody but useradd(8) under that intent can have made it within the moment before the crash.
+    # The intent was written when there was no such account. But the daemon may have been down for long after it
+    # died, and a person may have made one of that name meanwhile: theirs has a shell to log in with, ours never.
+    # Subordinate ids that it lacks are added by the next plan.
     account = await host.accounts.lookup(step.target)
-    if account is not None:
+    if account is not None and account.shell.rpartition("/")[2] in NO_SHELLS:
         await ledger.created(step.target, account.uid, step.run)
