@@ -46,7 +46,7 @@ def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] =
         specs += workload_specs(workload)
     for name, each in gates.items():
         containers |= {(name, made.name): made.unit for made in each.scope.containers.values()}
-    catalogue = Catalogue(by_key(specs), {}, live.listeners, hostnames, containers)
+    catalogue = Catalogue(by_key(specs), {}, live.listeners, hostnames | live.hostnames, containers)
     draft = Draft()
     add_units(draft, catalogue)
     for name in desired.workloads:

@@ -8,7 +8,7 @@ where looking for any cycle would raise a false alarm. Next: `eventd.core.waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from eventd.core.waits.graph import Edge, EdgeKind, Graph, Point, by_waiter
@@ -20,8 +20,13 @@ WAITS = frozenset({EdgeKind.WAIT, EdgeKind.GATE})
 class Cycle:
     """A way round: each edge's awaited node is the next edge's waiter."""
 
-    edges: tuple[Edge, ...]
-    """Without the inner ones. Begins with a wait, if there is one."""
+    way: tuple[Edge, ...]
+    """Begins with a wait, if there is one."""
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Those that are told: without the inner ones."""
+        return tuple(edge for edge in self.way if edge.kind is not EdgeKind.INNER)
 
     @property
     def waits(self) -> tuple[Edge, ...]:
@@ -31,12 +36,12 @@ class Cycle:
     @property
     def nodes(self) -> tuple[str, ...]:
         """Who is in it, in order."""
-        return tuple(edge.waiter.node for edge in self.edges)
+        return tuple(dict.fromkeys(edge.waiter.node for edge in self.way))
 
     @property
     def key(self) -> frozenset[tuple[Point, Point]]:
         """What makes it this cycle: who waits for whom, however often that was written down."""
-        return frozenset((edge.waiter, edge.awaited) for edge in self.edges)
+        return frozenset((edge.waiter, edge.awaited) for edge in self.way)
 
 
 def never(graph: Graph) -> frozenset[Point]:
@@ -77,12 +82,18 @@ def cycles(graph: Graph) -> tuple[Cycle, ...]:
         waits = [edge for edge in inside if edge.kind in WAITS]
         for cycle in [_through(wait, by_waiter(inside)) for wait in waits] or _orders(graph, inside):
             found.setdefault(cycle.key, cycle)
-    return tuple(sorted(found.values(), key=lambda cycle: (not cycle.waits, len(cycle.edges), cycle.nodes)))
+    least = _least(found.values())
+    return tuple(sorted(least, key=lambda cycle: (not cycle.waits, len(cycle.edges), cycle.nodes)))
+
+
+def _least(found: Collection[Cycle]) -> list[Cycle]:
+    """Leave out what goes through all the waits of a smaller cycle and more: that one is to be broken first."""
+    waits = {cycle.key: frozenset(cycle.waits) for cycle in found}
+    return [c for c in found if not any(other and other < waits[c.key] for other in waits.values())]
 
 
 def _through(start: Edge, edges: Mapping[Point, list[Edge]]) -> Cycle:
-    way = _shortest(start.awaited, start.waiter, edges)
-    return Cycle(tuple(edge for edge in (start, *way) if edge.kind is not EdgeKind.INNER))
+    return Cycle((start, *_shortest(start.awaited, start.waiter, edges)))
 
 
 def _orders(graph: Graph, inside: list[Edge]) -> Iterator[Cycle]:

@@ -23,7 +23,7 @@ _ASKED = frozenset({*WAITS, EdgeKind.SERVED})
 def document(graph: Graph, found: Iterable[Cycle]) -> dict[str, Any]:
     """Return nodes, edges, cycles with their ways out, and notes, as JSON has them."""
     cycles = tuple(found)
-    circular = {(edge.waiter, edge.awaited) for cycle in cycles for edge in cycle.edges}
+    circular = {(edge.waiter, edge.awaited) for cycle in cycles for edge in cycle.way}
     return {
         "nodes": [
             {"id": node.id, "kind": str(node.kind), "label": node.label, "scope": node.scope}
@@ -51,7 +51,7 @@ def document(graph: Graph, found: Iterable[Cycle]) -> dict[str, Any]:
 def _cycle(graph: Graph, cycle: Cycle) -> dict[str, Any]:
     return {
         "headline": headline(graph, cycle),
-        "nodes": list(dict.fromkeys(cycle.nodes)),
+        "nodes": list(cycle.nodes),
         "sentences": list(steps(cycle)),
         "outcome": outcome(graph, cycle),
         "ways": [

@@ -25,7 +25,7 @@ _VERBS: Mapping[str, str] = {
     "gate": "needs",
     "served": "answered by",
     "order": "after",
-    "part": "part",
+    "part": "part of",
     "inner": "gate",
 }
 _STYLE = """
@@ -162,8 +162,8 @@ def _edge(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str
 
 
 def _verb(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str:
-    """Return the word on an edge; on a mere ordering only where it is circular, or there is room for few."""
-    if pair not in layout.ways or (edge["kind"] in ("order", "part") and not edge["circular"]):
+    """Return the word on an edge; where it goes without saying, only if the edge is circular."""
+    if pair not in layout.ways or (edge["kind"] not in ("wait", "served") and not edge["circular"]):
         return ""
     points = layout.ways[pair]
     (x, y), (to_x, to_y) = points[0], points[1]

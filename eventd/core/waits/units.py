@@ -113,6 +113,8 @@ class LiveGraph:
 
     units: tuple[LiveUnit, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    hostnames: frozenset[str] = frozenset()
+    """What the host is called besides localhost, in lower case."""
     waits: tuple[Wait, ...] = ()
     """What scripts of the system's units wait for, where the host's configuration says so (a `waits.toml`)."""
 
