@@ -25,6 +25,7 @@ from eventd.adapters.git_remote import Transport
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
+from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
@@ -249,6 +250,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
             track=accounts_source.known,
+            live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
             probe=needs.probe,
         ),

@@ -30,7 +30,7 @@ from eventd.runtime.fetch import Fetcher
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
 from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loaded, Loader
+from eventd.runtime.load import Loaded, Loader, ReadLive
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import recover
 from eventd.runtime.transaction import Handler
@@ -59,6 +59,8 @@ class Parts:
     """Told which facts any gate mentions, so that their sources keep them."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
+    live_graph: ReadLive | None = None
+    """Reads what the host's units wait for; None: only what the repository says is known."""
 
 
 class Engine:
@@ -73,7 +75,7 @@ class Engine:
         self.index = Index(
             dispatcher.facts, parts.layout, known=self._known, dirty=self._dirty, woken=self._woken
         )
-        self.loader = Loader(host, parts.assemble)
+        self.loader = Loader(host, parts.assemble, parts.live_graph)
         context = Context(parts.layout, parts.owner_uid)
         view = View(dispatcher.facts, lambda: self.ledger.records, self.index.paths_of)
         self.reconciler = Reconciler(

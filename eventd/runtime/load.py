@@ -5,6 +5,7 @@ Workloads whose content has not changed since the last load are not asked about 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,8 +16,13 @@ from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKind
 from eventd.core.gates import WorkloadGates, read_gates
+from eventd.core.waits.refuse import refusals
+from eventd.core.waits.units import LiveGraph
 from eventd.runtime.host import Host
 
+log = logging.getLogger(__name__)
+ReadLive = Callable[[Desired], Awaitable[LiveGraph]]
+"""What a host's units and listeners are like, as far as concerns the gates of a desired state."""
 CHECKS_AT_ONCE = 4
 """Generator processes side by side; one takes about 10 ms."""
 
@@ -28,6 +34,8 @@ class Loaded:
     desired: Desired
     gates: Mapping[str, WorkloadGates]
     """Of the workloads that have any."""
+    circular: Mapping[str, Workload] = field(default_factory=dict)
+    """Those of the refused that wait for themselves."""
 
     def asked_of(self) -> Mapping[str, frozenset[str]]:
         """Return the units of users' managers that gates mention, by workload."""
@@ -45,6 +53,7 @@ class Loader:
 
     host: Host
     assemble: Callable[[Tree], Awaitable[Desired]]
+    live_graph: ReadLive | None = None
     _accepted: dict[str, str] = field(default_factory=dict)
     """Workload -> digest that the generator accepted."""
 
@@ -76,7 +85,23 @@ class Loader:
         self._accepted = {name: workload.digest for name, workload in accepted.items()}
         desired = replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
         gates, mistakes = read_gates(desired)
-        return Loaded(_refuse(desired, mistakes), gates)
+        desired = _refuse(desired, mistakes)
+        refused = await self._circular(desired) if gates else {}
+        return Loaded(
+            _refuse(desired, refused),
+            {name: each for name, each in gates.items() if name not in refused},
+            {name: desired.workloads[name] for name in refused},
+        )
+
+    async def _circular(self, desired: Desired) -> Mapping[str, tuple[Diagnostic, ...]]:
+        """Return whose wait can never end. Where the host's own units cannot be read, by the repository alone."""
+        live = LiveGraph()
+        if self.live_graph is not None:
+            try:
+                live = await self.live_graph(desired)
+            except EventdError as error:
+                log.warning("waits are checked without what this host runs: %s", error)
+        return refusals(desired, live)
 
 
 def _refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Desired:

@@ -109,6 +109,8 @@ class Reconciler:
     standings: dict[str, Standing] = field(default_factory=dict)
     desired: Desired | None = None
     gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
+    circular: Mapping[str, Workload] = field(default_factory=dict)
+    """Those of the refused that wait for themselves."""
     asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Units of a workload that gates of any workload mention."""
     load_error: EventdError | None = None
@@ -651,6 +653,7 @@ class Reconciler:
         try:
             loaded = await self.load(wanted)
             self.desired, self.gates = loaded.desired, loaded.gates
+            self.circular = loaded.circular
             self.asked_of = loaded.asked_of()
             for name in self.asked_of:
                 self._watch(name)

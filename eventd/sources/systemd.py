@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from anyio import TASK_STATUS_IGNORED
 
 from eventd.adapters.dbus import Bus, system_bus_address
+from eventd.adapters.live_graph import live_unit
 from eventd.core.errors import DisconnectedError
 from eventd.core.events import EventKind, Origin
 from eventd.sources.manager_feed import ManagerFeed
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from eventd.core.events import Emit
     from eventd.core.facts import UnitState
     from eventd.core.ports import JobResult, Verb
+    from eventd.core.waits.units import LiveUnit
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +116,10 @@ class SystemSource:
     async def unit_times(self, name: str) -> UnitTimes:
         """See `SystemdManager.unit_times`."""
         return await self._manager().unit_times(name)
+
+    async def live_unit(self, name: str) -> LiveUnit:
+        """Return a unit with its relations, for the wait graph."""
+        return await live_unit(self._manager().bus, name)
 
     def _manager(self) -> SystemdManager:
         if self._feed is None:
