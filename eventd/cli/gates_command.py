@@ -49,10 +49,10 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
 
     try:
         answer, picture, mistakes = _read(arguments.units)
+        drawn = _picture(arguments, terminal, picture, " ".join(arguments.units))
     except PermanentError as error:
         fail(error, arguments, terminal)
-        return codes.USAGE
-    drawn = _picture(arguments, terminal, picture, " ".join(arguments.units))
+        return codes.USAGE  # not 1, which says that something is circular
     if arguments.json:
         terminal.json(answer)
     elif not drawn:

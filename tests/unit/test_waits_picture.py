@@ -1,0 +1,169 @@
+"""The picture of the wait graph: well-formed, nothing on top of another, what is circular marked, text escaped."""
+
+import re
+from itertools import combinations
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventd.core.waits.cycles import cycles
+from eventd.core.waits.document import document, relevant
+from eventd.core.waits.layout import GAP_X, lay_out
+from eventd.core.waits.svg import draw
+from tests.unit.waitgraphs import ONESHOT, graph, wait
+
+SVG = "{http://www.w3.org/2000/svg}"
+SERVER = f"[Unit]\nAfter=gate.service\n{ONESHOT}"
+
+
+def picture(files: dict[str, str], waits: str = "", title: str = "alpha") -> ET.Element:
+    made = graph(files, waits)
+    found = cycles(made)
+    text = draw(document(relevant(made, found), found), title)
+    return ET.fromstring(text)
+
+
+def classes(root: ET.Element, shape: str) -> list[str]:
+    return [
+        str(group.get("class"))
+        for group in root.iter(f"{SVG}g")
+        if any(child.get("class") == shape for child in group)
+    ]
+
+
+def test_a_circle_is_marked():
+    """The boxes and arrows of the circle are in the class that is drawn in red; others are not."""
+    files = {"gate.service": ONESHOT, "server.service": SERVER, "other.service": SERVER}
+    root = picture(files, wait("gate.service", "https://ci.example.org/", "server.service"))
+    assert sorted(classes(root, "box")) == ["answer bad", "unit", "unit bad", "unit bad"]
+    assert sorted(kind for kind in classes(root, "edge") if "bad" in kind) == [
+        "order bad",
+        "served bad",
+        "wait bad",
+    ]
+    assert "1 circular wait: gate.service waits for itself" in root.findtext(f"{SVG}desc", "")
+
+
+def test_what_is_not_circular_is_not_marked():
+    """A clean graph says so and has no red in it."""
+    root = picture({"gate.service": ONESHOT}, wait("gate.service", "https://ci.example.org/", "gate.service"))
+    assert not [kind for kind in classes(root, "box") if "bad" in kind]
+    assert root.findtext(f"{SVG}desc") == "no wait is circular"
+
+
+def test_every_arrow_tells_why():
+    """The tooltip of an arrow is the sentence of its edge."""
+    root = picture({"gate.service": ONESHOT, "server.service": SERVER})
+    (why,) = [
+        group.findtext(f"{SVG}title") for group in root.iter(f"{SVG}g") if group.get("class") == "order"
+    ]
+    assert why == (
+        "server.service is not started before gate.service has finished starting"
+        " (After=gate.service in units/server.service:2)"
+    )
+
+
+def test_text_is_escaped():
+    """What stands in a repository cannot break out of the picture, nor make it unreadable."""
+    files = {"gate.service": ONESHOT}
+    root = picture(files, wait("gate.service", "https://h/?a=<script>&b"), title='a <b> & "c"\x1b[31m')
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    assert "https://h/?a=<script>&b" in texts
+    assert 'a <b> & "c"\N{REPLACEMENT CHARACTER}[31m' in texts
+    assert not list(root.iter(f"{SVG}script"))
+
+
+def test_a_long_label_is_cut_in_its_box_and_whole_in_its_tooltip():
+    """The name of a URL may be as long as it likes."""
+    url = "https://example.org/" + "x" * 100
+    root = picture({"gate.service": ONESHOT}, wait("gate.service", url))
+    assert url in [element.text for element in root.iter(f"{SVG}title")]
+    assert (
+        max(len(element.text or "") for element in root.iter(f"{SVG}text") if element.get("class") == "label")
+        < 50
+    )
+
+
+def test_labels_fit_into_their_boxes():
+    """At 12 px of a monospace font a character takes 7.23 px: every box is wider than its label."""
+    files = {f"{'long-' * n}name.service": ONESHOT for n in range(6)}
+    files["after.service"] = "[Unit]\n" + "".join(f"After={name}\n" for name in files) + ONESHOT
+    for group in picture(files).iter(f"{SVG}g"):
+        label = next((e.text for e in group.findall(f"{SVG}text") if e.get("class") == "label"), None)
+        if label is not None:
+            (box,) = group.findall(f"{SVG}rect")
+            assert float(box.get("width", "0")) > len(label) * 7.23
+
+
+def test_an_empty_graph_is_a_picture_too():
+    """Nothing to draw is no error."""
+    assert picture({}).tag == f"{SVG}svg"
+
+
+def test_an_ordering_that_follows_from_others_is_left_out():
+    """Of c after b after a, that c comes after a as well needs no line of its own."""
+    files = {
+        "a.service": ONESHOT,
+        "b.service": f"[Unit]\nAfter=a.service\n{ONESHOT}",
+        "c.service": f"[Unit]\nAfter=a.service b.service\n{ONESHOT}",
+    }
+    assert classes(picture(files), "edge") == ["order", "order"]
+
+
+def test_the_colours_follow_the_reader():
+    """Light by default, dark where the reader says so; no colour is written at an element."""
+    made = graph({"gate.service": ONESHOT, "server.service": SERVER})
+    text = draw(document(made, ()), "alpha")
+    assert "@media (prefers-color-scheme: dark)" in text
+    assert not re.search(r'(fill|stroke)="#', text)
+
+
+def test_units_that_concern_nobodys_waiting_are_left_out():
+    """With a wait, only who takes part and who is next to them is shown; without one, what is ordered by hand."""
+    files = {"gate.service": ONESHOT, "server.service": SERVER, "lonely.service": ONESHOT}
+    files |= {f"far{n}.service": f"[Unit]\nAfter=far{n - 1}.service\n{ONESHOT}" for n in range(1, 3)}
+    made = graph(files, wait("gate.service", "https://ci.example.org/", "server.service"))
+    shown = relevant(made, cycles(made)).nodes
+    assert set(shown) == {
+        "unit:gate.service",
+        "unit:server.service",
+        "answer:https://ci.example.org/ by server.service",
+    }
+    assert "unit:far1.service" in relevant(graph(files), ()).nodes
+    assert "unit:lonely.service" not in relevant(graph(files), ()).nodes
+
+
+GRAPHS = st.integers(1, 12).flatmap(
+    lambda count: st.tuples(
+        st.just(count),
+        st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), max_size=25),
+        st.lists(st.floats(40, 300), min_size=count, max_size=count),
+    )
+)
+
+
+@given(GRAPHS)
+def test_no_box_lies_on_another(made):
+    """Whatever the graph, circular or not: boxes keep apart, all are within the picture, every edge has a way."""
+    count, edges, widths = made
+    sizes = {str(n): (widths[n], 44.0) for n in range(count)}
+    layout = lay_out(sizes, [(str(a), str(b)) for a, b in edges])
+    for (_, one), (_, other) in combinations(layout.boxes.items(), 2):
+        apart_x = abs(one.x - other.x) - (one.width + other.width) / 2
+        apart_y = abs(one.y - other.y) - (one.height + other.height) / 2
+        assert apart_x >= GAP_X - 1e-6 or apart_y > 1
+    for box in layout.boxes.values():
+        assert box.x - box.width / 2 >= -1e-6
+        assert box.x + box.width / 2 <= layout.width + 1e-6
+        assert box.y - box.height / 2 >= -1e-6
+        assert box.y + box.height / 2 <= layout.height + 1e-6
+    assert set(layout.ways) == {(str(a), str(b)) for a, b in edges if a != b}
+
+
+@pytest.mark.parametrize(("a", "b"), [("0", "1"), ("1", "0")])
+def test_who_waits_stands_left_of_what_is_waited_for(a, b):
+    """Arrows lead to the right, unless they close a circle."""
+    layout = lay_out({"0": (50.0, 44.0), "1": (50.0, 44.0)}, [(a, b)])
+    assert layout.boxes[a].x < layout.boxes[b].x
