@@ -1,0 +1,192 @@
+"""Scope: the queue of dirty workloads, the waits on facts, the numbering of events: nothing gets lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.report import Outcome, RunResult, WorkloadReport, overall
+from eventd.runtime import waiting
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd_simulators.virtual_time import virtual
+from tests.simulated.daemon import Story, container
+
+KEY = FactKey(FactKind.SHUTDOWN)
+
+
+def event(kind: EventKind, number: int) -> Event:
+    return Event(number, Origin.DAEMON, kind, str(number), 0.0, 0.0)
+
+
+@given(st.lists(st.sampled_from(["touch a", "touch b", "all", "take", "put back"])))
+def test_what_was_touched_is_taken_once(steps: list[str]) -> None:
+    """Whatever the order: nothing that was made dirty is missing from what is taken after it."""
+    queue, owed, everything, kept = Queue(), set[str](), False, Batch()
+    tickets: list[Ticket] = []
+    for step in steps:
+        match step.split():
+            case ["touch", name]:
+                queue.touch(name, None)
+                owed.add(name)
+            case ["all"]:
+                tickets.append(Ticket())
+                queue.touch_all(None, ticket=tickets[-1])
+                everything = True
+            case ["take"]:
+                kept = queue.take()
+                assert kept.names == owed
+                assert kept.everything is everything
+                assert kept.tickets == tickets
+                owed, everything, tickets = set(), False, []
+            case _:
+                owed |= kept.names
+                everything |= kept.everything
+                tickets = kept.tickets + tickets
+                queue.put_back(kept)
+                kept = Batch()
+    assert bool(queue.pending) is bool(owed or everything)
+
+
+def test_causes_are_never_left_out_of_the_triggers() -> None:
+    """A storm of other events does not push a sync or a push out of the report."""
+    queue = Queue()
+    for number in range(100):
+        queue.touch("web", event(EventKind.DEVICE, number))
+    queue.touch_all(event(EventKind.SYNC, 101))
+    queue.put_back(queue.take())
+    assert queue.pending.triggers[0].kind is EventKind.SYNC
+    assert len(queue.pending.triggers) < 40
+
+
+@virtual()
+async def test_a_touch_during_the_wait_ends_it_and_a_timeout_does_too() -> None:
+    """And what was put back wakes as well."""
+    queue, loop = Queue(), asyncio.get_running_loop()
+    before = loop.time()
+    await queue.wait(5)
+    assert loop.time() - before == pytest.approx(5)
+    loop.call_later(3, queue.touch, "web", None)
+    await queue.wait(None)
+    batch = queue.take()
+    loop.call_later(3, queue.put_back, batch)
+    await queue.wait(None)
+    assert queue.take().names == {"web"}
+
+
+@virtual()
+async def test_a_wait_on_facts_ends_at_its_deadline() -> None:
+    """Nothing changes: False after just so many seconds, and nobody is left watching."""
+    facts, loop = Facts(), asyncio.get_running_loop()
+    before = loop.time()
+    assert not await waiting.until(facts, [KEY], lambda: False, timeout=7)
+    assert loop.time() - before == pytest.approx(7)
+    loop.call_later(2, facts.set, KEY, True)
+    assert await waiting.until(facts, [KEY], lambda: facts.get(KEY) is True, timeout=7)
+    assert await waiting.until(facts, [KEY], lambda: True, timeout=0)
+    assert not facts._watchers
+
+
+@virtual()
+async def test_the_dispatcher_loses_no_event_for_a_follower() -> None:
+    """Emitted between two waits, or many at once: `more` returns at once, `since` has all of them in order."""
+    dispatcher, got = Dispatcher(), []
+
+    async def follow() -> None:
+        last = 0
+        while last < 30:
+            await dispatcher.more(last)
+            for each in dispatcher.since(last):
+                got.append(each.sequence)
+                last = each.sequence
+
+    tasks = [asyncio.create_task(follow()) for _ in range(2)]
+    for _ in range(10):
+        for _ in range(3):
+            dispatcher.emit(Origin.DAEMON, EventKind.READ, "x")
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*tasks)
+    assert sorted(got) == sorted([*range(1, 31), *range(1, 31)])
+
+
+def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> None:
+    """Backoff per content; a reason that time does not cure has no retry by time at all."""
+    failures, report = Failures(), WorkloadReport("web", Outcome.FAILED, "start-failed")
+    pauses = [(f := failures.note("web", "d", report, float(n), 0.0)).retry_at - f.at for n in range(6)]  # type: ignore[operator]
+    assert pauses == sorted(set(pauses))
+    assert not failures.may_start("web", "d", 6.0)
+    assert failures.may_start("web", "other", 6.0)
+    final = WorkloadReport("web", Outcome.FAILED, "shadowed")
+    assert failures.note("web", "d", final, 7.0, 0.0).retry_at is None
+    assert failures.next_retry() is None
+
+
+def test_a_due_retry_is_taken_once() -> None:
+    """Nobody who looks at what is due can go round in circles."""
+    failures = Failures()
+    failures.note("web", "d", WorkloadReport("web", Outcome.FAILED, "x"), 0.0, 0.0)
+    assert failures.take_due(1e6) == ["web"]
+    assert failures.take_due(1e6) == []
+    assert failures.next_retry() is None
+    assert failures.may_start("web", "d", 1e6)
+
+
+def test_repairs_in_a_row_are_counted_and_forgotten() -> None:
+    """The first few are made at once; then no more, until it has been quiet for long enough."""
+    failures = Failures()
+    assert [failures.repair("web", float(n)) for n in range(HEALS + 1)] == [True] * HEALS + [False]
+    assert failures.repair("web", 2 * FORGET)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "result"),
+    [
+        ([Outcome.OK, Outcome.FAILED, Outcome.UNCHANGED], RunResult.FAILED),
+        ([Outcome.OK, Outcome.REFUSED], RunResult.FAILED),
+        ([Outcome.OK, Outcome.HELD, Outcome.FAILED], RunResult.FAILED),
+        ([Outcome.OK, Outcome.HELD], RunResult.HELD),
+        ([Outcome.SUPERSEDED, Outcome.OK], RunResult.INTERRUPTED),
+        ([Outcome.OK, Outcome.UNCHANGED], RunResult.OK),
+        ([], RunResult.OK),
+    ],
+)
+def test_there_is_no_partial_success(outcomes: list[Outcome], result: RunResult) -> None:
+    """Any failed or refused workload fails the run; an error of the whole does anyway."""
+    assert overall(outcomes, error=False) is result
+    assert overall(outcomes, error=True) is RunResult.FAILED
+
+
+@virtual()
+async def test_runs_of_two_tasks_are_one_after_the_other() -> None:
+    """Whoever calls `run`: the journal never has two open runs."""
+    story = Story()
+    await story.start()
+    story.push(container("web"))
+    await story.quiet(60)
+    reconciler = story.engine.reconciler
+    batches = [Batch(everything=True, record=True) for _ in range(5)]
+    await asyncio.gather(*(reconciler.run(batch) for batch in batches))
+    assert story.world.disk.most_open == 1
+    assert len(story.world.disk.runs) >= 5
+
+
+@virtual()
+async def test_what_happens_during_a_run_is_seen_by_a_later_one() -> None:
+    """A unit is stopped while a run is on for another workload's slow start: it is up again without more ado."""
+    story = Story()
+    await story.start()
+    story.push({**container("web"), **container("db")})
+    await story.quiet(60)
+    story.world.model.behaviours.set("db", "db.service", start=30.0)
+    story.push({**container("web"), **container("db", more="Environment=A=2")})
+    await asyncio.sleep(5)
+    assert story.engine.reconciler.current is not None
+    story.manager("web").stop("web.service")
+    await story.quiet(100)
+    await story.assert_converged()
