@@ -78,9 +78,11 @@ class JournalFollow:
             if read is not None:
                 entry(read)
 
+        # --merge because --follow alone means --boot as well, and the boot id that journalctl finds under
+        # ProtectKernelTunables= is, in a container, that of the machine around it. Callers match _BOOT_ID=.
         return LineProcess(
             [
-                *(self._command, *_QUIET, _fields(fields), "--follow", "--no-tail"),
+                *(self._command, *_QUIET, _fields(fields), "--follow", "--no-tail", "--merge"),
                 *([f"--after-cursor={after}"] if after else []),
                 *matches,
             ],

@@ -181,7 +181,7 @@ class ContainerHealthSource:
                 self._cursor, self._boot = newest.cursor, newest.boot
         # After what the last follower told, so that nothing is lost between the two.
         self._follower = self._journal.follow(
-            [*_EVENTS, *(f"_UID={uid}" for uid in sorted(uids))],
+            [*_EVENTS, *(f"_UID={uid}" for uid in sorted(uids)), *self._of_this_boot()],
             fields=FIELDS,
             after=self._cursor,
             entry=self._on_entry,
@@ -190,16 +190,20 @@ class ContainerHealthSource:
         self._uids = uids
 
     async def _read_back(self, key: FactKey, uid: int) -> None:
-        matches = [*_EVENTS, f"_UID={uid}", f"PODMAN_NAME={key.name}"]
-        if self._boot:
-            # Not of an earlier boot: after a power cut no container is there, and none has said that it died.
-            matches.append(f"_BOOT_ID={self._boot}")
+        matches = [*_EVENTS, f"_UID={uid}", f"PODMAN_NAME={key.name}", *self._of_this_boot()]
         entries = await self._journal.last(matches, lines=_BACK, fields=FIELDS)
         known = Known()
         for entry in (*entries, *self._pending.pop(key)):
             known.take(entry)
         self._known[key] = known
         self._tell(key, EventKind.READ)
+
+    def _of_this_boot(self) -> list[str]:
+        """Return the match for this boot and this machine.
+
+        Not of an earlier boot: after a power cut no container is there, and none has said that it died.
+        """
+        return [f"_BOOT_ID={self._boot}"] if self._boot else []
 
     def _on_entry(self, entry: Entry) -> None:
         self._cursor = entry.cursor

@@ -75,10 +75,16 @@ def test_a_slow_boot_converges_without_a_failed_run(fresh_machine: MakeMachine) 
     assert "failed" not in results, runs(op)
     assert len(results) < 12, "it looked again and again"
     started = {
-        user: int(op.user_unit(user, f"{user}.service", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"])
+        user: int(
+            op.user_unit(user, f"{user}.service", "ActiveEnterTimestampMonotonic")[
+                "ActiveEnterTimestampMonotonic"
+            ]
+        )
         for user in ("web", "db")
     }
-    network = int(m.show("network-online.target", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"])
+    network = int(
+        m.show("network-online.target", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]
+    )
     assert started["web"] > network, "it started before its gate held"
     assert started["web"] - network < 5_000_000, "it did not start when its gate opened"
 
@@ -134,8 +140,12 @@ def test_one_workload_waits_until_another_is_healthy(op: Operator) -> None:
     op.state("app", "held")
     op.until(lambda _s: op.user_unit("db", "db.service", "SubState")["SubState"] == "start", "db is starting")
     op.until(
-        lambda _s: op.machine.run(["podman", "exec", "systemd-db", "touch", "/run/ready"], user="db", check=False).returncode
-        == 0,
+        lambda _s: (
+            op.machine.run(
+                ["podman", "exec", "systemd-db", "touch", "/run/ready"], user="db", check=False
+            ).returncode
+            == 0
+        ),
         "the container to run",
     )
     op.state("app", "converged")
@@ -145,7 +155,9 @@ def test_one_workload_waits_until_another_is_healthy(op: Operator) -> None:
 
 def test_a_push_cuts_short_a_run_that_only_waits_for_an_older_revisions_health(op: Operator) -> None:
     """The fix is deployed at once, not after the broken revision's deadline of an hour."""
-    broken = HEALTHY.replace("HealthStartPeriod=30s", "HealthStartPeriod=3600s").replace("/run/ready", "/never")
+    broken = HEALTHY.replace("HealthStartPeriod=30s", "HealthStartPeriod=3600s").replace(
+        "/run/ready", "/never"
+    )
     op.commit(
         {
             "workloads/cut/cut.container": container(more=broken, service="TimeoutStartSec=3600"),
@@ -159,3 +171,86 @@ def test_a_push_cuts_short_a_run_that_only_waits_for_an_older_revisions_health(o
     assert workload(status, "cut")["state"] == "converged"
     assert time.monotonic() - began < 60
     op.deploy({"workloads/cut": None})
+
+
+HTTPD = """\
+[Container]
+Image=localhost/busybox:1
+Pull=never
+Network=host
+Exec=httpd -f -p 127.0.0.1:{port} -h /bin
+StopTimeout=1
+{more}
+[Install]
+WantedBy=default.target
+"""
+
+
+def test_a_revision_counts_when_its_url_answers_and_fails_when_it_does_not(op: Operator) -> None:
+    """The answer is fetched by a process without rights, only while it is waited for."""
+    expect = '[health]\nexpect = ["http://127.0.0.1:{}/{}=200"]\ndeadline = "4s"\n'
+    status = op.deploy(
+        {
+            "workloads/page/page.container": HTTPD.format(port=8091, more=""),
+            "workloads/page/workload.toml": expect.format(8091, "busybox"),
+            "workloads/gone/gone.container": HTTPD.format(port=8092, more=""),
+            "workloads/gone/workload.toml": expect.format(8092, "nothing-here"),
+        }
+    )
+    assert workload(status, "page")["state"] == "converged", status
+    gone = workload(status, "gone")
+    assert (gone["state"], gone["reason"], gone["commit"]) == ("failed", "not-healthy-in-time", "")
+    assert op.user_unit("gone", "gone.service", "ActiveState")["ActiveState"] == "active"
+    op.deploy({"workloads/gone": None})
+    op.until(
+        lambda _s: op.machine.run(["pgrep", "-f", "eventd.probe"], check=False).returncode == 1,
+        "the prober gone",
+    )
+    op.deploy({"workloads/page": None})
+
+
+def test_a_containers_health_is_heard_from_podmans_events(op: Operator) -> None:
+    """Without `Notify=healthy` the start job ends at once, and the health comes by an event of its own."""
+    more = "HealthCmd=test -e /run/ready\nHealthInterval=1s\nHealthRetries=1\n"
+    op.commit(
+        {
+            "workloads/heal/heal.container": container(more=more),
+            "workloads/heal/workload.toml": '[health]\nexpect = ["container:heal=healthy"]\ndeadline = "40s"\n',
+            "workloads/user/user.container": container(),
+            "workloads/user/workload.toml": 'requires = ["workload:heal=healthy"]\n',
+        }
+    )
+    op.push()
+    op.state("heal", "verifying")
+    op.state("user", "held")
+    op.until(
+        lambda _s: (
+            op.machine.run(
+                ["podman", "exec", "systemd-heal", "touch", "/run/ready"], user="heal", check=False
+            ).returncode
+            == 0
+        ),
+        "the container to run",
+    )
+    op.state("heal", "converged")
+    op.state("user", "converged")
+    op.deploy({"workloads/heal": None, "workloads/user": None})
+
+
+def test_a_workload_waits_for_a_mount_and_why_says_so(op: Operator) -> None:
+    """The mount's arrival starts it; the sentence names what is missing and nothing else."""
+    op.commit(
+        {
+            "workloads/vault/vault.container": container(),
+            "workloads/vault/workload.toml": 'requires = ["mount:/srv/disk"]\n',
+        }
+    )
+    op.push()
+    op.state("vault", "held")
+    code, said = op.ctl("why", "vault")
+    assert code == 4
+    assert "mount /srv/disk is not mounted; everything else it needs is ready" in said
+    op.machine.run("mkdir -p /srv/disk && mount -t tmpfs disk /srv/disk")
+    op.state("vault", "converged")
+    op.deploy({"workloads/vault": None})
+    op.machine.run(["umount", "/srv/disk"])
