@@ -143,6 +143,7 @@ class Daemon:
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
             boot=self.parts.boot.record,
+            live_graph=engine.parts.live_graph,
         )
 
     async def _doctor(self) -> list[dict[str, Any]]:

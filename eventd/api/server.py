@@ -22,12 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from eventd.api import documents
 from eventd.api.access import Right, caller, right_of
 from eventd.api.boot_document import boot
+from eventd.api.gates_document import gates
 from eventd.api.metrics import Metrics
 from eventd.core.boot import BootRecord
 from eventd.core.boot_svg import svg
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.runtime.fetch import Fetcher
+from eventd.runtime.load import ReadLive
 from eventd.runtime.queue import Ticket
 from eventd.runtime.reconcile import Progress, Reconciler
 from eventd.runtime.supervise import bug
@@ -77,6 +79,7 @@ class Server:
     doctor: Callable[[], Awaitable[list[dict[str, Any]]]]
     allow_rewrite: Callable[[str], None]
     boot: Callable[[], Awaitable[BootRecord]]
+    live_graph: ReadLive | None = None
     metrics: Metrics = field(init=False)
     _ending: anyio.Event = field(default_factory=anyio.Event)
 
@@ -115,6 +118,7 @@ class Server:
         app.router.add_get("/v1/status/{workload}", self._status_one)
         app.router.add_get("/v1/plan", self._plan)
         app.router.add_get("/v1/why/{workload}", self._why)
+        app.router.add_get("/v1/gates", self._gates)
         app.router.add_get("/v1/boot", self._boot)
         app.router.add_get("/v1/boot.svg", self._boot_svg)
         app.router.add_get("/v1/events", self._events)
@@ -150,6 +154,9 @@ class Server:
 
     async def _why(self, request: web.Request) -> web.Response:
         return _json(documents.why(self.reconciler, self._known(request)))
+
+    async def _gates(self, _request: web.Request) -> web.Response:
+        return _json(await gates(self.reconciler, self.live_graph))
 
     async def _boot(self, _request: web.Request) -> web.Response:
         return _json(boot(await self.boot()))

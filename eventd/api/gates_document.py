@@ -1,0 +1,84 @@
+"""GET /v1/gates: every gate and what it lacks, and the wait graph around them. Times are seconds since the epoch.
+
+The graph is made when it is asked for, of the desired state and the host as it is at that moment. Workloads that
+were refused as circular are in it: it is for them that one looks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from eventd.core.desired import Desired
+from eventd.core.errors import EventdError
+from eventd.core.gates import WorkloadGates, read_gates
+from eventd.core.predicates import Predicate, missing
+from eventd.core.waits.build import desired_graph
+from eventd.core.waits.cycles import cycles
+from eventd.core.waits.document import document, relevant
+from eventd.core.waits.units import LiveGraph
+from eventd.runtime.load import ReadLive
+from eventd.runtime.reconcile import Reconciler
+
+REFUSED = "it waits for itself, so its workload is refused"
+
+
+async def gates(reconciler: Reconciler, live_graph: ReadLive | None) -> dict[str, Any]:
+    """Return the document."""
+    desired, circular = reconciler.desired, reconciler.circular
+    if desired is None:
+        return {"gates": [], "nodes": [], "edges": [], "cycles": [], "notes": ["no commit has been read yet"]}
+    whole = replace(desired, workloads={**desired.workloads, **circular})
+    refused = read_gates(replace(desired, workloads=circular))[0]
+    live, notes = LiveGraph(), list[str]()
+    if live_graph is not None and (reconciler.gates or refused):
+        try:
+            live = await live_graph(whole)
+        except EventdError as error:
+            notes.append(f"the units that this host runs are not known: {error}")
+    # Rows first: of one moment, and facts belong to this thread.
+    rows = [row for name, each in sorted(reconciler.gates.items()) for row in _rows(reconciler, name, each)]
+    rows += [row for name, each in sorted(refused.items()) for row in _refused(name, each)]
+    drawn = await anyio.to_thread.run_sync(_graph, whole, live)
+    return {"gates": rows, **drawn, "notes": [*notes, *drawn["notes"]]}
+
+
+def _graph(desired: Desired, live: LiveGraph) -> dict[str, Any]:
+    graph = desired_graph(desired, live)
+    found = cycles(graph)
+    return document(relevant(graph, found), found)
+
+
+def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
+    for kind, predicate in (("requires", gates.requires), ("expect", gates.expect)):
+        if predicate is not None:
+            yield kind, predicate
+
+
+def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
+    facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
+    for kind, predicate in _kinds(gates):
+        lacks = missing(predicate, facts)
+        since = None
+        if lacks and held is not None and kind == "requires":
+            since = round(time.time() - (anyio.current_time() - held.since), 3)
+        yield {
+            "workload": name,
+            "kind": kind,
+            "predicate": predicate.text,
+            "holds": not lacks,
+            "since": since,
+            "missing": [part.sentence for part in lacks],
+        }
+
+
+def _refused(name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
+    """Yield gates that nobody looks at: their facts are not kept."""
+    for kind, predicate in _kinds(gates):
+        row = {"workload": name, "kind": kind, "predicate": predicate.text}
+        yield {**row, "holds": False, "since": None, "missing": [REFUSED]}
