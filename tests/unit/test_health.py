@@ -410,7 +410,7 @@ async def test_the_command_lines(tmp_path: Path) -> None:
         await ended.wait()
     back, follow = log.read_text().splitlines()
     assert back == "--quiet --no-pager --output=json --output-fields=_BOOT_ID,_UID,A --lines=3 _UID=1"
-    assert follow.endswith("--output-fields=_BOOT_ID,_UID,A --follow --no-tail --after-cursor=s=1;i=2 _UID=1")
+    assert follow.endswith("_UID,A --follow --no-tail --merge --after-cursor=s=1;i=2 _UID=1")
 
 
 async def test_a_journal_that_cannot_be_read_is_an_error_with_a_name(tmp_path: Path) -> None:
