@@ -24,7 +24,7 @@ from eventd.core.predicate_atoms import (
 from eventd.core.predicates import All, Any, Not, Predicate
 from eventd.core.waits.catalogue import Catalogue, node_of
 from eventd.core.waits.draft import Draft, at
-from eventd.core.waits.graph import Edge, EdgeKind, Node, NodeKind, Phase, Point
+from eventd.core.waits.graph import Edge, EdgeKind, Node, NodeKind, Phase, Point, behind
 from eventd.core.waits.serving import Directory, Server
 from eventd.core.waits.units import UnitSpec, mount_unit
 
@@ -145,13 +145,23 @@ def _hand_on(draft: Draft, catalogue: Catalogue, socket: UnitSpec) -> None:
 
 
 def _nobody(draft: Draft, directory: Directory, ask: Ask, atom: Answers) -> str:
-    """Return a note that nobody is known to answer, and who might."""
+    """Return a note that nobody is known to answer, who might, and who had better not."""
     note = f"who answers at {atom.asked.url or atom.text} is not known ({at(ask.file, ask.line)})"
-    others = [node_of(spec) for spec in directory.mentioning(atom.asked)]
-    names = sorted(draft.label(node) for node in others if node != ask.point.node)
-    if names:
-        note += f"; {' and '.join(names[:3])} name{'s' if len(names) == 1 else ''} that host"
-    return note + ("; say so with served_by" if ask.kind is EdgeKind.WAIT else "")
+    if ask.kind is not EdgeKind.WAIT:
+        return note
+    others = {node_of(spec) for spec in directory.mentioning(atom.asked)} - {ask.point.node}
+    late = {point.node for point in behind(draft.edges, ask.point) if point.phase is Phase.SERVES}
+    if others:
+        note += f"; {_names(draft, others)} name{'s' if len(others) == 1 else ''} that host"
+    if late := {node for node in late - {ask.point.node} if node.endswith(".service")}:
+        whom = draft.label(ask.point.node)
+        note += f"; if it is {_names(draft, late)}, this is circular, for that comes only after {whom}"
+    return f"{note}; say who it is with served_by"
+
+
+def _names(draft: Draft, nodes: set[str]) -> str:
+    names = sorted(draft.label(node) for node in nodes)
+    return " or ".join(names[:4]) + (f" or {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def clause(atom: Atom) -> str:

@@ -131,3 +131,17 @@ def by_waiter(edges: Iterable[Edge]) -> Mapping[Point, list[Edge]]:
     for edge in edges:
         found.setdefault(edge.waiter, []).append(edge)
     return found
+
+
+def behind(edges: Iterable[Edge], point: Point) -> frozenset[Point]:
+    """Return the points that cannot come before `point`, whatever the way, alternatives not considered."""
+    waiting: dict[Point, list[Point]] = {}
+    for edge in edges:
+        waiting.setdefault(edge.awaited, []).append(edge.waiter)
+    found: set[Point] = set()
+    todo = [point]
+    while todo:
+        new = [each for each in waiting.get(todo.pop(), ()) if each not in found]
+        found.update(new)
+        todo += new
+    return frozenset(found)

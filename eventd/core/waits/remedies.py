@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from eventd.core.waits.cycles import Cycle, cycles
 from eventd.core.waits.draft import at
-from eventd.core.waits.graph import Edge, EdgeKind, Graph, NodeKind, Phase, Point
+from eventd.core.waits.graph import Edge, EdgeKind, Graph, NodeKind, Phase, Point, behind
 
 MAX_ORDERS = 6
 """Orderings of one cycle that are tried."""
@@ -84,18 +84,9 @@ def _probes(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph
 
 def _held_up(graph: Graph, wait: Edge) -> list[str]:
     """Return the services that cannot answer before the waiter has come: no use in asking them instead."""
-    behind = {wait.waiter}
-    waiting: dict[Point, list[Edge]] = {}
-    for edge in graph.edges:
-        waiting.setdefault(edge.awaited, []).append(edge)
-    todo = [wait.waiter]
-    while todo:
-        for edge in waiting.get(todo.pop(), ()):
-            if edge.waiter not in behind and edge != wait:
-                behind.add(edge.waiter)
-                todo.append(edge.waiter)
+    late = behind((edge for edge in graph.edges if edge != wait), wait.waiter)
     return sorted(
-        point.node for point in behind if point.phase is Phase.SERVES and point.node.endswith(".service")
+        point.node for point in late if point.phase is Phase.SERVES and point.node.endswith(".service")
     )
 
 
