@@ -37,6 +37,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         _gates(terminal, answer)
         _edges(terminal, answer)
         _cycles(terminal, answer)
+        _notes(terminal, answer)
     if show.items(answer, "cycles"):
         return codes.NOT_CONVERGED
     held = any(gate.get("holds") is not True for gate in show.items(answer, "gates"))
@@ -58,8 +59,7 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
     elif not drawn:
         _findings(terminal, answer)
         _cycles(terminal, answer)
-        for note in show.items(answer, "notes"):
-            terminal.paragraph(f"note: {clean(note)}")
+        _notes(terminal, answer)
         summary = f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"
         cycles = len(show.items(answer, "cycles"))
         terminal.line(f"{summary}; {cycles} circular" if cycles else f"{summary}; none is circular")
@@ -125,6 +125,11 @@ def _findings(terminal: Terminal, answer: Json) -> None:
     show.diagnostics(terminal, show.items(answer, "diagnostics"))
 
 
+def _notes(terminal: Terminal, answer: Json) -> None:
+    for note in show.items(answer, "notes"):
+        terminal.paragraph(f"note: {clean(note)}")
+
+
 def _gates(terminal: Terminal, answer: Json) -> None:
     """Write the gates, those that are shut first, each with what is missing."""
     gates = sorted(show.items(answer, "gates"), key=lambda gate: gate.get("holds") is True)
@@ -134,13 +139,14 @@ def _gates(terminal: Terminal, answer: Json) -> None:
         rows.append(
             [
                 clean(gate.get("workload", "")),
+                clean(gate.get("kind", "")),
                 "open" if gate.get("holds") is True else "SHUT",
                 ago(gate.get("since"), terminal.now),
                 clean(gate.get("predicate", "")),
                 missing,
             ]
         )
-    terminal.table(("WORKLOAD", "GATE", "SINCE", "NEEDS", "MISSING"), rows)
+    terminal.table(("WORKLOAD", "GATE", "IS", "SINCE", "NEEDS", "MISSING"), rows)
     if not rows:
         terminal.line("no workload has a gate")
 

@@ -130,9 +130,17 @@ GATES = {
     "cycles": [],
     "notes": [],
     "gates": [
-        {"workload": "web", "predicate": "manager:web", "holds": True, "since": NOW - 60, "missing": []},
+        {
+            "workload": "web",
+            "kind": "requires",
+            "predicate": "manager:web",
+            "holds": True,
+            "since": NOW - 60,
+            "missing": [],
+        },
         {
             "workload": "photos",
+            "kind": "requires",
             "predicate": "mount:/srv/photos",
             "holds": False,
             "since": NOW - 120,
@@ -153,9 +161,9 @@ def test_the_daemons_gates_are_shown_shut_ones_first(tmp_path: Path) -> None:
     result = asked(tmp_path, GATES)
     assert result.code == 4
     lines = result.out.splitlines()
-    assert lines[1].split()[:2] == ["photos", "SHUT"]
+    assert lines[1].split()[:3] == ["photos", "requires", "SHUT"]
     assert "mount /srv/photos is not mounted" in lines[1]
-    assert lines[2].split()[:2] == ["web", "open"]
+    assert lines[2].split()[:3] == ["web", "requires", "open"]
     assert (
         "eventd starts nothing of workload photos before mount /srv/photos is there (w.toml:1)" in result.out
     )
