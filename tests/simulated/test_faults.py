@@ -54,9 +54,7 @@ async def upheaval(story: Story, seed: int) -> None:
             case _:
                 pass
         await asyncio.sleep(chance.choice((0.0, 5.0, 120.0)))
-        if story.host.life.dead:
-            await story.until_dead()
-            await story.start()
+        await revive(story)
         assert not story.dead, f"seed {seed}: the daemon ended in step {step}"
 
 
@@ -73,6 +71,14 @@ async def last_word(story: Story) -> None:
             if chance.random() < 0.2:
                 story.world.tree.remove(path)
     story.world.faults.calm()
+    await revive(story)
+
+
+async def revive(story: Story) -> None:
+    """Start the daemon again if a crash that was asked for has come."""
+    if story.host.life.dead:
+        await story.until_dead()
+        await story.start()
 
 
 async def converges(seed: int) -> None:
