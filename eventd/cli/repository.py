@@ -16,6 +16,8 @@ from eventd.adapters.local_tree import read_local_tree
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Located, OnFailure, WorkloadOptions
 from eventd.core.errors import PermanentError
+from eventd.core.gates import read_gates, refuse
+from eventd.core.waits.refuse import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,11 @@ def read(arguments: Any) -> Checkout:
     """Read what `check` and `render` are about. Raises PermanentError if it cannot be read."""
     rules, generator, notes = _rules(arguments)
     desired = assemble(read_local_tree(arguments.folder), rules)
+    gates, mistakes = read_gates(desired)
+    desired = refuse(desired, mistakes)
+    if gates:
+        # Without the host's own units: what waits for itself by the repository alone.
+        desired = refuse(desired, refusals(desired))
     return Checkout(desired, rules.hostname, generator, notes)
 
 

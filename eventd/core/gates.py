@@ -7,13 +7,13 @@ workload, with its place. Next: the policy `eventd_policies.gates`, and `eventd_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eventd.core.desired import Desired
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.facts import FactKey
 from eventd.core.predicate_parse import parse_all
-from eventd.core.predicate_scope import scope_of
+from eventd.core.predicate_scope import known_units, scope_of
 from eventd.core.predicates import Predicate, all_of
 
 
@@ -34,15 +34,22 @@ class WorkloadGates:
 OPEN = WorkloadGates()
 
 
+def refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Desired:
+    """Return the desired state with the workloads in `found` refused for these reasons."""
+    kept = {name: workload for name, workload in desired.workloads.items() if name not in found}
+    return replace(desired, workloads=kept, refused={**desired.refused, **found})
+
+
 def read_gates(desired: Desired) -> tuple[Mapping[str, WorkloadGates], Mapping[str, tuple[Diagnostic, ...]]]:
     """Return the gates of the accepted workloads, and the mistakes in those that could not be read."""
     gates: dict[str, WorkloadGates] = {}
+    known = known_units(desired)
     mistakes: dict[str, tuple[Diagnostic, ...]] = {}
     for name, workload in desired.workloads.items():
         options = workload.options
         if not options.requires and not options.expect:
             continue
-        scope = scope_of(workload, desired)
+        scope = scope_of(workload, desired, known)
         requires, wrong = parse_all(options.requires, scope, "requires")
         expect, more = parse_all(options.expect, scope, "health.expect")
         if wrong or more:

@@ -15,7 +15,7 @@ from eventd.core.desired import Desired, FileRole, Tree, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKind
-from eventd.core.gates import WorkloadGates, read_gates
+from eventd.core.gates import WorkloadGates, read_gates, refuse
 from eventd.core.waits.refuse import refusals
 from eventd.core.waits.units import LiveGraph
 from eventd.runtime.host import Host
@@ -85,10 +85,10 @@ class Loader:
         self._accepted = {name: workload.digest for name, workload in accepted.items()}
         desired = replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
         gates, mistakes = read_gates(desired)
-        desired = _refuse(desired, mistakes)
+        desired = refuse(desired, mistakes)
         refused = await self._circular(desired) if gates else {}
         return Loaded(
-            _refuse(desired, refused),
+            refuse(desired, refused),
             {name: each for name, each in gates.items() if name not in refused},
             {name: desired.workloads[name] for name in refused},
         )
@@ -102,11 +102,6 @@ class Loader:
             except EventdError as error:
                 log.warning("waits are checked without what this host runs: %s", error)
         return refusals(desired, live)
-
-
-def _refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Desired:
-    kept = {name: workload for name, workload in desired.workloads.items() if name not in found}
-    return replace(desired, workloads=kept, refused={**desired.refused, **found})
 
 
 def _quadlets(workload: Workload) -> Mapping[str, bytes]:
