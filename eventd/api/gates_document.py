@@ -18,6 +18,7 @@ from eventd.core.desired import Desired
 from eventd.core.errors import EventdError
 from eventd.core.gates import WorkloadGates, read_gates
 from eventd.core.predicates import Predicate, missing
+from eventd.core.report import WorkloadState
 from eventd.core.waits.build import desired_graph
 from eventd.core.waits.cycles import cycles
 from eventd.core.waits.document import document, relevant
@@ -62,8 +63,12 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
 
 def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
     facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
+    standing = reconciler.standings.get(name)
+    converged = standing is not None and standing.state is WorkloadState.CONVERGED
     for kind, predicate in _kinds(gates):
-        lacks = missing(predicate, facts)
+        # What has to be probed is asked only while it is waited for; of a workload that got past it, it held.
+        past = converged and predicate.value(facts) is None
+        lacks = () if past else missing(predicate, facts)
         since = None
         if lacks and held is not None and kind == "requires":
             since = round(time.time() - (anyio.current_time() - held.since), 3)
