@@ -11,10 +11,7 @@ never root. There is no work tree.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from eventd.adapters import process
 from eventd.adapters.git_command import Credentials, GitCommand
+from eventd.adapters.git_folder import make_folder
 from eventd.adapters.git_remote import Transport, check_branch, mask, parse_remote, translate
 from eventd.adapters.git_tree import Listing, TreeLimits, parse_batch, parse_listing
 from eventd.core.desired import Tree, TreeFile
@@ -93,6 +91,8 @@ class GitRepository:
         self._allowed_rewrites: set[str] = set()
         self._tree: Tree | None = None
         self._blobs: dict[str, bytes] = {}
+        self._known = ""
+        """What `CURRENT` was when it was last read or set."""
 
     async def fetch(self) -> Fetched:
         """Bring the branch up to date and return its head, verified; `previous` is the current one before.
@@ -106,16 +106,15 @@ class GitRepository:
             git = self._git()
             await self._make_repository(git)
             await self._fetch_incoming(git)
-            incoming, current = await self._heads(git)
+            incoming, current, descends = await self._heads(git)
             if self._options.require_signed:
                 await self._verify_signature(git, incoming)
-            if current and incoming != current and self._options.refuse_rewrites:
+            if current and not descends and self._options.refuse_rewrites:
                 await self._verify_ancestry(git, current, incoming)
             if incoming != current:
-                # With the old value, so that this is a compare-and-swap.
-                old = current or "0" * len(incoming)
-                await self._ask(git, "update-ref", CURRENT, incoming, old)
+                await self._accept(git, current, incoming)
             self._allowed_rewrites.discard(incoming)
+            self._known = incoming
             return Fetched(incoming, current)
 
     async def current(self) -> str:
@@ -126,7 +125,7 @@ class GitRepository:
         async with self._lock:
             git = self._git()
             await self._make_repository(git)
-            current = (await self._refs(git)).get(CURRENT, "")
+            current = self._known = (await self._refs(git)).get(CURRENT, "")
             if current and self._options.require_signed:
                 await self._verify_signature(git, current)
             return current
@@ -150,15 +149,7 @@ class GitRepository:
                 return self._tree
             git = self._git()
             await self._make_repository(git)
-            listing = await self._list(git, commit)
-            blobs = await self._read(git, listing)
-            files = {
-                entry.path: TreeFile(entry.path, blobs[entry.object_id], entry.executable)
-                for entry in listing.entries
-            }
-            self._blobs = blobs
-            self._tree = Tree(commit, MappingProxyType(files), listing.refused)
-            return self._tree
+            return await self._read_tree(git, commit)
 
     def watch_paths(self) -> tuple[str, ...]:
         """Return the files of a local remote that a push replaces (by rename), for inotify; else none.
@@ -213,7 +204,7 @@ class GitRepository:
         """Make the folder as root and the repository in it as the account; look at both once per life."""
         if self._ready:
             return
-        if _make_folder(git.path, git.account):
+        if make_folder(git.path, git.account):
             await self._ask(git, "init", "--quiet", "--bare", "--template=", "--initial-branch=eventd")
         self._ready = True
 
@@ -271,18 +262,44 @@ class GitRepository:
             hint=f"its branches: {listed}" if names else "it is empty: push a commit",
         )
 
-    async def _refs(self, git: GitCommand) -> dict[str, str]:
-        output = await self._ask(
-            git, "for-each-ref", "--format=%(refname) %(objecttype) %(objectname)", "refs/eventd/"
-        )
-        rows = (row.split(" ") for row in output.decode().splitlines())
+    async def _refs(self, git: GitCommand, *, contains: str = "") -> dict[str, str]:
+        """Return our refs that are commits; with `contains`, those that descend from that commit (or are it)."""
+        arguments = ["--format=%(refname) %(objecttype) %(objectname)", "refs/eventd/"]
+        if contains:
+            arguments.insert(0, f"--contains={contains}")
+        done = await git.run("for-each-ref", *arguments, timeout=self._options.read_timeout)
+        if contains and not done.ok:
+            return {}  # it is not there any more, or another ref is no commit: what is there then?
+        rows = (row.split(" ") for row in done.require(reason="git-failed").stdout.decode().splitlines())
         return {name: object_id for name, kind, object_id in rows if kind == "commit"}
 
-    async def _heads(self, git: GitCommand) -> tuple[str, str]:
+    async def _heads(self, git: GitCommand) -> tuple[str, str, bool]:
+        """Return incoming, current (or empty), and whether the first is known to descend from the second.
+
+        In the usual case one process answers all three.
+        """
+        if self._known:
+            refs = await self._refs(git, contains=self._known)
+            if refs.get(CURRENT) == self._known and INCOMING in refs:
+                return refs[INCOMING], self._known, True
         refs = await self._refs(git)
         if INCOMING not in refs:
             raise PermanentError(f"the branch {self.branch} is not a commit", reason="malformed-objects")
-        return refs[INCOMING], refs.get(CURRENT, "")
+        current = refs.get(CURRENT, "")
+        return refs[INCOMING], current, refs[INCOMING] == current
+
+    async def _accept(self, git: GitCommand, current: str, incoming: str) -> None:
+        """Make a verified head the current one, and read its files meanwhile: they are asked for next."""
+        accepted, read = await asyncio.gather(
+            # With the old value, so that this is a compare-and-swap.
+            self._ask(git, "update-ref", CURRENT, incoming, current or "0" * len(incoming)),
+            self._read_tree(git, incoming),
+            return_exceptions=True,
+        )
+        if isinstance(accepted, BaseException):
+            raise accepted
+        if isinstance(read, BaseException) and not isinstance(read, EventdError):
+            raise read  # an EventdError is one of the content: `tree` meets it again, and raises it there
 
     async def _verify_signature(self, git: GitCommand, commit: str) -> None:
         with git.private_files() as private:
@@ -316,6 +333,17 @@ class GitRepository:
             )
         done.require(reason="repository-damaged")
 
+    async def _read_tree(self, git: GitCommand, commit: str) -> Tree:
+        listing = await self._list(git, commit)
+        blobs = await self._read(git, listing)
+        files = {
+            entry.path: TreeFile(entry.path, blobs[entry.object_id], entry.executable)
+            for entry in listing.entries
+        }
+        self._blobs = blobs
+        self._tree = Tree(commit, MappingProxyType(files), listing.refused)
+        return self._tree
+
     async def _list(self, git: GitCommand, commit: str) -> Listing:
         limits = self._options.limits
         done = await git.run(
@@ -347,27 +375,3 @@ class GitRepository:
             fresh = parse_batch(done.require(reason="repository-damaged").stdout, wanted.values())
         ids = {entry.object_id for entry in listing.entries}
         return {i: fresh[i] if i in fresh else self._blobs[i] for i in ids}
-
-
-def _make_folder(path: str, account: process.Identity | None) -> bool:
-    """Make the repository's folder if there is none; return whether `git init` has still to be run in it."""
-    owner = account.uid if account else os.geteuid()
-    try:
-        # It usually exists; what stands there is looked at below.
-        with contextlib.suppress(FileExistsError):
-            Path(path).mkdir(0o700)
-        found = os.lstat(path)
-        # Made just now, or by a predecessor that was killed before it could hand it over.
-        if account and found.st_uid == 0 and stat.S_ISDIR(found.st_mode) and not any(Path(path).iterdir()):
-            os.chown(path, account.uid, account.gid, follow_symlinks=False)
-            found = os.lstat(path)
-    except OSError as error:
-        message = f"cannot make the folder {path}: {error.strerror}"
-        raise PermanentError(message, reason="repository-folder") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
-        raise PermanentError(
-            f"{path} is not a folder of the account with uid {owner}",
-            reason="repository-folder",
-            hint="move it away, or give it to that account",
-        )
-    return not os.path.lexists(f"{path}/HEAD")

@@ -310,11 +310,36 @@ async def test_a_pack_over_the_limit_is_refused(folder: Path, remote: Remote) ->
     assert sum(p.stat().st_size for p in (folder / "copy").rglob("*") if p.is_file()) < 250_000
 
 
+async def test_a_head_that_cannot_be_read_is_accepted_and_its_reader_is_told(
+    folder: Path, remote: Remote
+) -> None:
+    """What is wrong with the files of a new head fails the reading, each time, and not the fetch."""
+    commit = remote.commit({"a": b"1", "b": b"2"})
+    repository = remote.open(folder, limits=TreeLimits(files=1))
+    assert (await repository.fetch()).commit == commit
+    assert await repository.current() == commit
+    for _ in range(2):
+        with pytest.raises(PermanentError) as caught:
+            await repository.tree(commit)
+        assert caught.value.reason == "tree-too-large"
+
+
+async def test_what_was_current_is_what_the_repository_says(folder: Path, remote: Remote) -> None:
+    """A current commit that was moved behind its back is not what the next head is compared with."""
+    first = remote.commit({"a": b"1"})
+    second = remote.commit({"a": b"2"})
+    repository = remote.open(folder)
+    await repository.fetch()
+    (folder / "copy/refs/eventd/current").write_text(f"{first}\n")
+    fetched = await repository.fetch()
+    assert (fetched.commit, fetched.previous) == (second, first)
+    assert await repository.current() == second
+
+
 async def test_a_damaged_object_is_noticed(folder: Path, remote: Remote) -> None:
     """A blob whose bytes are not those of its id is an error, not a file."""
     commit = remote.commit({"a": b"1"})
-    repository = remote.open(folder)
-    await repository.fetch()
+    await remote.open(folder).fetch()
     shutil.rmtree(folder / "copy/objects")
     shutil.copytree(remote.path / "objects", folder / "copy/objects")
     blob, other = remote.git("rev-parse", "main:a"), remote.blob(b"2")
@@ -322,7 +347,7 @@ async def test_a_damaged_object_is_noticed(folder: Path, remote: Remote) -> None
     stored.unlink()
     shutil.copy(remote.path / f"objects/{other[:2]}/{other[2:]}", stored)
     with pytest.raises(PermanentError) as caught:
-        await repository.tree(commit)
+        await remote.open(folder).tree(commit)
     assert caught.value.reason == "repository-damaged"
 
 
