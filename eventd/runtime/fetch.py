@@ -129,7 +129,9 @@ class Fetcher:
             facts=[(FETCH, None), (REVISION, fetched.commit)],
         )
         if failing:
-            self.reconciler.request(event, asked=False)  # the last run reported the failure; the next one does not
+            self.reconciler.request(
+                event, asked=False
+            )  # the last run reported the failure; the next one does not
         if fetched.commit != known:
             for cause in causes:
                 self.reconciler.request(cause, asked=False)  # joins what the new fact has asked for
