@@ -16,8 +16,9 @@ from contextlib import suppress
 from eventd.core.errors import EventdError
 from eventd_simulators.demo import story
 from eventd_simulators.demo.children import DemoError
+from eventd_simulators.demo.place import folder
 from eventd_simulators.demo.screen import Screen
-from eventd_simulators.demo.stage import Stage, folder
+from eventd_simulators.demo.stage import Stage
 
 NEXT = """\
 What next?

@@ -1,14 +1,12 @@
 """The stage: a temporary folder with a simulated host, eventd on it, the webhook listener and the forge.
 
-Owns: the folder, the configuration files as an operator would write them, and `until`: waiting for the host
-to be as a step says, woken by what eventd says by itself (its status line, its events), with a deadline.
+Owns: what is started in which order, and `until`: waiting for the host to be as a step says, woken by what eventd says by itself (its status line, its events), with a deadline.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import shlex
 import shutil
@@ -16,16 +14,16 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from eventd.client import Client
 from eventd_simulators.demo.children import Child, Children, DemoError
 from eventd_simulators.demo.forge import NAME, Forge
+from eventd_simulators.demo.place import CONFIG, HOOKS, environment
 from eventd_simulators.demo.screen import Screen
 
 Status = dict[str, Any]
@@ -33,53 +31,6 @@ READY = 30.0
 DEADLINE = 30.0
 """Seconds for a step to come true. It takes a second or two; the rest is for slow machines."""
 HOST = "demo"
-_SAFE = re.compile(r"[-0-9A-Za-z_/.]+")
-"""What needs no escaping in a D-Bus address."""
-_LONGEST = 40
-"""Characters of the folder that leave room for the sockets below it: sun_path of unix(7) has 107."""
-_CONFIG = """\
-# On a real host, url is all that /etc/eventd/eventd.toml needs; the rest is for the simulated one.
-git_account = ""
-
-[repository]
-url = "{url}"
-branch = "main"
-allow_http = true
-
-[host]
-name = "{host}"
-
-[defaults]
-grace = "0.3s"
-
-[paths]
-quadlets = "{root}/etc/containers/systemd/users"
-units = "{root}/etc/eventd/units"
-transforms = "{root}/etc/eventd/transforms"
-state = "{root}/var/lib/eventd"
-git = "{root}/var/lib/eventd-git/repository.git"
-runtime = "{root}/run/eventd"
-linger = "{root}/var/lib/systemd/linger"
-generator = "{root}/usr/lib/systemd/user-generators/podman-user-generator"
-
-[api]
-socket = "{root}/run/eventd/eventd.sock"
-webhook_socket = "{root}/run/eventd/webhook.sock"
-
-[dbus]
-system = "{system}"
-user = "{user}"
-"""
-_HOOKS = """\
-daemon = "{root}/run/eventd/webhook.sock"
-
-[[hooks]]
-name = "forge"
-forge = "gitea"
-repository = "{repository}"
-branch = "main"
-secret_file = "{secret}"
-"""
 _TELLING = frozenset(
     {
         "pushed",
@@ -96,52 +47,6 @@ _TELLING = frozenset(
 
 _PASSING = ("", "dead", "stop-sigterm", "stop-post")
 """States of units that say nothing by themselves."""
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """Make a folder to run programs from, with room for the names of sockets; remove it at the end."""
-    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]  # noqa: S108
-    for base in candidates:
-        if not _SAFE.fullmatch(base) or len(base) > _LONGEST or not os.access(base, os.W_OK | os.X_OK):
-            continue
-        if os.statvfs(base).f_flag & os.ST_NOEXEC:
-            continue
-        made = Path(tempfile.mkdtemp(prefix="eventd-demo-", dir=base))
-        try:
-            yield made
-        finally:
-            shutil.rmtree(made)
-        return
-    raise DemoError(f"none of {', '.join(filter(None, candidates))} can be used; set TMPDIR to a short path")
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Return the environment of every program here: nothing of the user's that would change what they do."""
-    dropped = (
-        "GIT_",
-        "EVENTD_",
-        "LISTEN_",
-        "NOTIFY_",
-        "WATCHDOG_",
-        "CREDENTIALS_",
-        "STATE_",
-        "XDG_",
-        "DBUS_",
-    )
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(dropped) and not key.lower().endswith("_proxy")
-    }
-    return {
-        **kept,
-        "HOME": str(home),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-    }
 
 
 class Stage:
@@ -255,12 +160,10 @@ class Stage:
         secret = self.folder / "secret"
         secret.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
         secret.write_text(os.urandom(24).hex())
-        config = _CONFIG.format(
-            url=url, host=HOST, root=self.root, system=buses["system"], user=buses["user"]
-        )
+        config = CONFIG.format(url=url, host=HOST, root=self.root, system=buses["system"], user=buses["user"])
         (self.folder / "eventd.toml").write_text(config)
         (self.folder / "webhook.toml").write_text(
-            _HOOKS.format(root=self.root, repository=NAME, secret=secret)
+            HOOKS.format(root=self.root, repository=NAME, secret=secret)
         )
 
     def git(self, *arguments: str) -> str:
