@@ -206,6 +206,9 @@ def _as(identity: Identity, words: list[str]) -> list[str]:
         f"--reuid={identity.uid}",
         f"--regid={identity.gid}",
         f"--groups={groups}" if groups else "--clear-groups",
+        # systemd leaves a root service's capabilities inheritable, and a change of uid does not take that away.
+        "--inh-caps=-all",
+        "--no-new-privs",
         "--",
         *words,
     ]
