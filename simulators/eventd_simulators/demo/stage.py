@@ -1,6 +1,7 @@
 """The stage: a temporary folder with a simulated host, eventd on it, the webhook listener and the forge.
 
-Owns: what is started in which order, and `until`: waiting for the host to be as a step says, woken by what eventd says by itself (its status line, its events), with a deadline.
+Owns: what is started in which order, and `until`: waiting for the host to be as a step says, woken by what eventd says
+by itself (its status line, its events), with a deadline.
 """
 
 from __future__ import annotations
