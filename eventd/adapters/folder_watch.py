@@ -49,7 +49,9 @@ class FolderWatch:
         reached = True
         for folder, name in _way_to(self.path):
             mask = CONTENT & ~SELF if folder == parent else NAMES
-            reached = reached and self._renew(self._way, folder, mask, self._on_way(name), follow=True)
+            reached = reached and self._renew(
+                self._way, folder, mask, self._on_way(name), follow=True, name=name
+            )
             if not reached:
                 self._drop(self._way, folder)
         self._renew(self._below, self.path, CONTENT, self._in(self.path), follow=self._follow)
@@ -85,9 +87,10 @@ class FolderWatch:
         told: Callable[[Change], None],
         *,
         follow: bool,
+        name: str | None = None,
     ) -> bool:
         # The new one first: if it is the same inode, the kernel's watch stays and nothing is lost in between.
-        subscription = self._inotify.subscribe(folder, mask, told, follow=follow)
+        subscription = self._inotify.subscribe(folder, mask, told, follow=follow, name=name)
         self._drop(group, folder)
         if subscription is None:
             return False

@@ -31,6 +31,10 @@ SELF = Mask.DELETE_SELF | Mask.MOVE_SELF
 CONTENT = NAMES | SELF | Mask.CLOSE_WRITE | Mask.MODIFY | Mask.ATTRIB
 """And what is in them. `MODIFY` since truncate(2) tells nothing else; the kernel merges repeated ones."""
 
+# As numbers: the operators of enum.Flag take microseconds each, and this is done for every event.
+_LOST = (SELF | Mask.IGNORED | Mask.UNMOUNT).value
+_OVERFLOW = Mask.Q_OVERFLOW.value
+_IGNORED = Mask.IGNORED.value
 _READ_EVENTS = 128
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -51,7 +55,7 @@ class Change:
     @property
     def lost(self) -> bool:
         """The folder was moved, deleted or unmounted: this subscription has ended or is worth nothing."""
-        return bool(self.mask & (SELF | Mask.IGNORED | Mask.UNMOUNT))
+        return bool(self.mask.value & _LOST)
 
 
 Callback: TypeAlias = Callable[[Change], None]
@@ -60,13 +64,41 @@ Callback: TypeAlias = Callable[[Change], None]
 class Subscription:
     """One subscriber's interest in one folder; ended with `Inotify.cancel`."""
 
-    __slots__ = ("callback", "mask", "path", "wd")
+    __slots__ = ("bits", "callback", "name", "path", "wd")
 
-    def __init__(self, path: str, mask: Mask, callback: Callback) -> None:
+    def __init__(self, path: str, mask: Mask, callback: Callback, name: str | None) -> None:
         self.path = path
-        self.mask = mask
+        self.bits: int = mask.value
         self.callback: Callback | None = callback
+        self.name = name
         self.wd = -1
+
+
+class _Watched:
+    """A folder and who is interested in it: by the one name that they wait for, None for any."""
+
+    __slots__ = ("by_name", "watch")
+
+    def __init__(self, watch: asyncinotify.Watch) -> None:
+        self.watch = watch
+        # Dictionaries as ordered sets: every workload has subscriptions of `/`, `/etc` and so on, and neither an event
+        # there nor the end of one subscription may cost the more the more there are.
+        self.by_name: dict[str | None, dict[Subscription, None]] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        self.by_name.setdefault(subscription.name, {})[subscription] = None
+
+    def remove(self, subscription: Subscription) -> None:
+        group = self.by_name.get(subscription.name, {})
+        group.pop(subscription, None)
+        if not group:
+            self.by_name.pop(subscription.name, None)
+
+    def concerned(self, change: Change) -> list[Subscription]:
+        """Return who is told. That the folder is lost concerns all."""
+        if change.lost:
+            return [each for group in self.by_name.values() for each in group]
+        return [*self.by_name.get(None, ()), *self.by_name.get(change.name, ())]
 
 
 class Inotify:
@@ -80,7 +112,7 @@ class Inotify:
             self._inotify = asyncinotify.Inotify(cache_size=_READ_EVENTS)
         except OSError as error:
             raise _translate(error, "create an inotify instance") from error
-        self._by_wd: dict[int, tuple[asyncinotify.Watch, list[Subscription]]] = {}
+        self._by_wd: dict[int, _Watched] = {}
         self._gaps: list[Callable[[], None]] = []
         self.overflows = 0
 
@@ -99,13 +131,16 @@ class Inotify:
         """Call `callback` when the kernel's queue overflowed: anything may have happened anywhere."""
         self._gaps.append(callback)
 
-    def subscribe(self, path: str, mask: Mask, callback: Callback, *, follow: bool) -> Subscription | None:
+    def subscribe(
+        self, path: str, mask: Mask, callback: Callback, *, follow: bool, name: str | None = None
+    ) -> Subscription | None:
         """Tell `callback` of changes in the folder at `path`; None if there is no folder.
 
-        `follow`: whether the last component may be a symlink. The caller lists the folder *after* this
-        returns. Raises TemporaryError(reason="inotify-exhausted") at the limit of watches.
+        `follow`: whether the last component may be a symlink. `name`: the only entry that the caller wants to
+        hear of (and of the folder's own loss). The caller lists the folder *after* this returns. Raises
+        TemporaryError(reason="inotify-exhausted") at the limit of watches.
         """
-        subscription = Subscription(path, mask, callback)
+        subscription = Subscription(path, mask, callback, name)
         flags = Mask.ONLYDIR if follow else Mask.ONLYDIR | Mask.DONT_FOLLOW
         try:
             # MASK_ADD: another subscriber of this inode keeps what it asked for.
@@ -115,7 +150,9 @@ class Inotify:
                 return None
             raise _translate(error, f"watch {path}") from error
         subscription.wd = watch.wd
-        self._by_wd.setdefault(watch.wd, (watch, []))[1].append(subscription)
+        if watch.wd not in self._by_wd:
+            self._by_wd[watch.wd] = _Watched(watch)
+        self._by_wd[watch.wd].add(subscription)
         return subscription
 
     def cancel(self, subscription: Subscription) -> None:
@@ -126,21 +163,21 @@ class Inotify:
         entry = self._by_wd.get(subscription.wd)
         if entry is None:
             return
-        watch, subscriptions = entry
-        subscriptions.remove(subscription)
-        if subscriptions:
+        entry.remove(subscription)
+        if entry.by_name:
             # The mask stays as wide as it was: narrowing it needs the path, which may lead elsewhere by now.
             return
         del self._by_wd[subscription.wd]
         try:
-            self._inotify.rm_watch(watch)
+            self._inotify.rm_watch(entry.watch)
         except OSError as error:
             # EINVAL: the folder is gone, and its IN_IGNORED is still in the queue.
             if error.errno != errno.EINVAL:
                 raise _translate(error, f"stop watching {subscription.path}") from error
 
     def _dispatch(self, event: asyncinotify.Event) -> None:
-        if Mask.Q_OVERFLOW in event.mask:
+        bits = event.mask.value
+        if bits & _OVERFLOW:
             self.overflows += 1
             for gap in tuple(self._gaps):
                 gap()
@@ -149,12 +186,13 @@ class Inotify:
         entry = None if watch is None else self._by_wd.get(watch.wd)
         if watch is None or entry is None:
             return
-        if Mask.IGNORED in event.mask:
+        if bits & _IGNORED:
             del self._by_wd[watch.wd]
         change = Change("" if event.name is None else str(event.name), event.mask)
-        for subscription in tuple(entry[1]):
+        lost = change.lost
+        for subscription in entry.concerned(change):
             # A callback may cancel its neighbour; and who asked for less is not told more than that.
-            if subscription.callback is not None and (subscription.mask & event.mask or change.lost):
+            if subscription.callback is not None and (lost or subscription.bits & bits):
                 subscription.callback(change)
 
 

@@ -66,6 +66,23 @@ async def test_two_subscribers_of_one_folder_are_both_told(inotify: Inotify, tmp
     assert not any(c.name == "b" for c in content)
 
 
+async def test_who_waits_for_one_name_hears_of_that_and_of_the_folders_end(inotify: Inotify, tmp_path: Path):
+    """Other names are kept away from it; that the folder is gone is not."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    one, all_of_them = Changes(), Changes()
+    assert inotify.subscribe(str(folder), CONTENT, one, follow=True, name="wanted") is not None
+    assert inotify.subscribe(str(folder), CONTENT, all_of_them, follow=True) is not None
+    for name in ("other", "wanted"):
+        (folder / name).touch()
+        (folder / name).unlink()
+    await all_of_them.until("wanted", Mask.DELETE)
+    assert {c.name for c in one} == {"wanted"}
+    assert {c.name for c in all_of_them} == {"other", "wanted"}
+    folder.rmdir()
+    await one.until("", Mask.IGNORED)
+
+
 async def test_no_folder_no_subscription(inotify: Inotify, tmp_path: Path):
     """A file, a missing path, and a symlink that must not be followed are no folders."""
     (tmp_path / "file").write_text("")
