@@ -1,6 +1,7 @@
 """The live graph: what is read of a host, and that a load refuses by it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -110,9 +111,9 @@ async def test_a_lost_connection_is_told() -> None:
         await LiveGraphReader(units.facts(), units).read(desired())
 
 
-def test_a_host_is_known_by_its_names_in_hosts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_is_known_by_its_names_in_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """hosts(5) has the full name beside the short one; other hosts in it are others."""
-    monkeypatch.setattr(live_graph.os, "uname", lambda: SimpleNamespace(nodename="Box"))
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="Box"))
     path = tmp_path / "hosts"
     path.write_text(
         "127.0.0.1 localhost\n127.0.1.1 box.example.org box # me\n10.0.0.9 other.example.org other\n"
