@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pwd
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -137,6 +138,7 @@ class Inside:
     def __init__(self) -> None:
         self.users: dict[str, Bus] = {}
         self.bus: Bus
+        self._uevents: socket.socket | None = None
 
     async def clocks(self) -> Answer:
         """Return both clocks at one moment, to bring eventd's wall times onto ours."""
@@ -193,6 +195,21 @@ class Inside:
                 "voluntary": int(status["voluntary_ctxt_switches"]),
             }
         return found
+
+    async def uevents(self) -> int:
+        """Return how many of udev's messages came to this network namespace since the last call (udev(7)).
+
+        Each wakes whoever listens. They are about the kernel's devices, which other hosts on it share.
+        """
+        if self._uevents is None:
+            self._uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)  # NETLINK_KOBJECT_UEVENT
+            self._uevents.setblocking(False)  # noqa: FBT003  the signature of socket
+            self._uevents.bind((0, 2))  # what udev has processed
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while self._uevents.recv(1 << 16):
+                count += 1
+        return count
 
     async def memory(self, pid: int) -> Answer:
         """Return /proc/PID/smaps_rollup in bytes (proc_pid_smaps(5))."""

@@ -20,8 +20,10 @@ class Rest:
     """By thread name and id: the daemon's own, whatever they were for."""
     events: int
     """Events that came in meanwhile: each is somebody else's doing."""
+    uevents: int
+    """Messages of udev that came in meanwhile: likewise, about devices that this kernel's other hosts share."""
     watchdog: int
-    """Wake-ups that the watchdog is for, by WatchdogSec=: two in each of its intervals."""
+    """Wake-ups that the watchdog takes: one in half of WatchdogSec=."""
     cpu: float
     """Seconds."""
     rss: int
@@ -30,7 +32,7 @@ class Rest:
     threads: int
 
     def json(self) -> Json:
-        names = ("seconds", "wakeups", "events", "watchdog", "cpu", "rss", "pss", "threads")
+        names = ("seconds", "wakeups", "events", "uevents", "watchdog", "cpu", "rss", "pss", "threads")
         return {name: getattr(self, name) for name in names}
 
 
@@ -50,10 +52,12 @@ def measure(seconds: float, say: Callable[[str], None]) -> Rest:
         events = one.ask("events", since=0)[-1]["sequence"]
         # A request wakes the daemon, so the counting begins after the last and ends before the next.
         time.sleep(1)
+        one.ask("uevents")
         spent, before = one.ask("spent", pid=pid), one.ask("switches", pid=pid)
         began = time.monotonic()
         time.sleep(seconds)
         after, length = one.ask("switches", pid=pid), time.monotonic() - began
+        uevents = one.ask("uevents")
         cpu = one.ask("spent", pid=pid)["own"] - spent["own"]
         memory = one.ask("memory", pid=pid)
         new = one.ask("events", since=events)
@@ -63,5 +67,13 @@ def measure(seconds: float, say: Callable[[str], None]) -> Rest:
         for task, row in after.items()
     }
     return Rest(
-        length, wakeups, len(new), round(length / interval), cpu, memory["Rss"], memory["Pss"], len(after)
+        seconds=length,
+        wakeups=wakeups,
+        events=len(new),
+        uevents=uevents,
+        watchdog=round(length / interval),
+        cpu=cpu,
+        rss=memory["Rss"],
+        pss=memory["Pss"],
+        threads=len(after),
     )

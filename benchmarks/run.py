@@ -76,12 +76,12 @@ class Results:
             ]
         if self.rest is not None:
             # One more may fall into the interval than its length says.
+            limit = self.rest.watchdog + 1 + self.rest.events + self.rest.uevents
             wakeups = sum(self.rest.wakeups.values())
+            what = f"wake-ups in {self.rest.seconds:.0f} s at rest"
             found += [
-                Check(
-                    f"wake-ups in {self.rest.seconds:.0f} s at rest", self.rest.watchdog + 1, wakeups, "times"
-                ),
-                Check("memory at rest (RSS)", 60, self.rest.rss / 1e6, "MB"),
+                Check(what, limit, wakeups, "times"),
+                Check("memory at rest (PSS)", 60, self.rest.pss / 1e6, "MB"),
             ]
         if self.scale is not None:
             # Ten times for whatever else the machine does: the point is that it does not grow with the number.
@@ -118,7 +118,7 @@ class Results:
             rows = [
                 ["wake-ups by thread", each],
                 ["wake-ups for the watchdog", str(rest.watchdog)],
-                ["events that came in", str(rest.events)],
+                ["events that came in, of udev", f"{rest.events}, {rest.uevents}"],
                 ["CPU", seconds(rest.cpu)],
                 ["RSS, PSS", f"{rest.rss / 1e6:.1f} MB, {rest.pss / 1e6:.1f} MB"],
                 ["threads", str(rest.threads)],
