@@ -153,15 +153,28 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
             found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
         if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
             values["on_failure"] = OnFailure(choice)
+            if choice == OnFailure.ROLLBACK:
+                found.append(_later(health, "on_failure", "the failed revision is kept and reported"))
     if (update := _section(table, "update", found)) is not None and (
         place := _text(update, "schedule", found)
     ) is not None:
         values["update_schedule"] = place.text
+        assert update is not None
+        found.append(_later(update, "schedule", "nothing is updated by itself"))
     if (remove := _section(table, "remove", found)) is not None and (
         choice := _choice(remove, "data", tuple(RemoveData), found)
     ) is not None:
         values["remove_data"] = RemoveData(choice)
+        if choice == RemoveData.DELETE:
+            assert remove is not None
+            found.append(_later(remove, "data", "account and data are kept in any case"))
     return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
+
+
+def _later(table: _Table, key: str, instead: str) -> Diagnostic:
+    """Return the warning for what can be written and is not carried out yet: nobody should rely on it."""
+    finding = table.error("not-yet", f"{key} = {table.data[key]!r} is not carried out by this version", key)
+    return replace(finding, severity=Severity.WARNING, hint=instead)
 
 
 def _unknown(table: _Table, known: tuple[str, ...]) -> list[Diagnostic]:

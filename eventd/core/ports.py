@@ -18,7 +18,10 @@ from eventd.core.report import RunReport
 
 
 class Verb(StrEnum):
-    """A call of org.freedesktop.systemd1.Manager that creates a job. The mode is always "replace"."""
+    """A call of org.freedesktop.systemd1.Manager that creates a job, in the mode `replace`.
+
+    The value is the method's name.
+    """
 
     START = "StartUnit"
     STOP = "StopUnit"
@@ -27,7 +30,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """`JobRemoved`: result is done, canceled, timeout, failed, dependency, skipped, invalid, …"""
+    """`JobRemoved`: result is done, canceled, timeout, failed, dependency, skipped, invalid, …."""
 
     unit: str
     result: str
@@ -141,6 +144,10 @@ class FileWatch(Protocol):
 
     async def watch(self, folder: str) -> None:
         """Watch `folder` recursively, also if it does not exist yet, then read it. Idempotent."""
+        ...
+
+    async def look(self, path: str) -> None:
+        """Read one path of a watched folder now and set its fact, in order with what inotify tells of it."""
         ...
 
     async def unwatch(self, folder: str) -> None:

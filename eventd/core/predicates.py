@@ -2,7 +2,7 @@
 
 Owns what a predicate is and when it holds. Does not read text (`eventd.core.predicate_parse`), wait or probe:
 a fact that nobody has set is *unknown*, and neither a predicate nor its negation holds of the unknown. Next:
-`eventd.core.predicate_index` finds which gates a changed fact concerns.
+`eventd.runtime.index` finds which gates a changed fact concerns.
 """
 
 from __future__ import annotations

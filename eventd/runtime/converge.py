@@ -13,7 +13,7 @@ import anyio
 
 from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, Verify
 from eventd.core.desired import UnitRole, Workload
-from eventd.core.errors import EventdError, PermanentError
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import FactKey, FactKind, Facts
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, plan, plan_removal, shadowed
@@ -229,6 +229,7 @@ class Converger:
             log=log,
             failing_unit=unit,
             failing_verb=verb,
+            wakes_on=error.wakes_on if isinstance(error, TemporaryError) else frozenset(),
         )
 
 

@@ -16,6 +16,8 @@ FORGET = 600.0
 """Seconds of quiet after which the count begins anew."""
 HEALS = 5
 """Repairs of one workload within FORGET that are made at once; from then on they wait as failures do."""
+MANY = 5
+WAKE_PAUSE = 1.0
 FINAL = frozenset({"start-limit-hit", "shadowed", "account-exists", "protected", "unit-masked"})
 """Reasons that time does not cure: only a changed fact, a changed content, or a request."""
 
@@ -75,11 +77,17 @@ class Failures:
             return True
         return failure.retry_at is not None and failure.retry_at <= now
 
-    def wake(self, name: str) -> None:
-        """A fact that it failed on has changed: try at once."""
+    def wake(self, name: str, now: float) -> None:
+        """A fact that it failed on has changed: try at once.
+
+        Not for ever, since a start that fails can be what makes the fact change: after five failures in a row there is
+        a pause of a second between two such retries.
+        """
         failure = self.rows.get(name)
-        if failure is not None and failure.retry_at is not None:
-            failure.retry_at = 0.0
+        if failure is None or failure.retry_at is None:
+            return
+        pause = WAKE_PAUSE if failure.attempts >= MANY else 0.0
+        failure.retry_at = min(failure.retry_at, failure.at + pause) if now < failure.at + pause else 0.0
 
     def clear(self, name: str) -> None:
         """Forget: it is up."""

@@ -28,7 +28,10 @@ class Index:
     _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch; what is known already is taken in, and makes nothing dirty."""
+        for kind in (FactKind.ACCOUNT, FactKind.FILE):
+            for key, _ in self.facts.items(kind):
+                self._concerns(key)
         self.facts.watch_all(self._changed)
 
     def paths_of(self, uid: int) -> Sequence[str]:

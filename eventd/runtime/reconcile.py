@@ -159,7 +159,7 @@ class Reconciler:
 
     def woken(self, name: str) -> None:
         """A fact that it waits for, or failed on, changed."""
-        self.failures.wake(name)
+        self.failures.wake(name, anyio.current_time())
         self.dirty(name)
 
     def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
@@ -372,7 +372,9 @@ class Reconciler:
     async def _converge_safely(self, name: str, run: int, batch: Batch) -> WorkloadReport:
         """Converge one workload; a bug fails that workload, and no other."""
         if self.stopping:
-            return WorkloadReport(name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on")
+            return WorkloadReport(
+                name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on"
+            )
         try:
             return await self._converge(name, run, batch)
         except Exception as error:
@@ -451,7 +453,7 @@ class Reconciler:
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.index.wake_on(name, self._wakes(name))
+            self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
         return self._stand(name, report)
 
     def _stand(self, name: str, report: WorkloadReport | None) -> WorkloadReport:

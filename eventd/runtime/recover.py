@@ -1,8 +1,8 @@
 """Recovery: what the last life of the daemon left open is taken up before the first run.
 
 Decisions are level-triggered, so an interrupted run needs no replay: the next plan is made from what is there. Only
-what the world cannot tell has to be settled here: an account that exists because we made it, though we died before we could
-write down that it is ours.
+what the world cannot tell has to be settled here: an account that exists because we made it, though we died before we
+could write down that it is ours.
 """
 
 from __future__ import annotations

@@ -75,6 +75,19 @@ class OwnedFilesSource:
                 if gone:
                     self._tell(EventKind.READ, entry.watch.path, dict.fromkeys(gone))
 
+    async def look(self, path: str) -> None:
+        """Read one path of a watched folder now: under the same lock as every other look, so the newest look counts.
+
+        Without a folder that is watched around it there is no fact to set. Raises as `watch`.
+        """
+        async with self._looking:
+            for entry in tuple(self._folders.values()):
+                if path.startswith(entry.watch.path + "/"):
+                    try:
+                        await self._look(entry, path)
+                    except OSError as error:
+                        raise translate(error, "read", path) from error
+
     async def run(self) -> None:
         """Look at what changed, until cancelled.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, PutFile, RemoveFile
-from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, ManagerState
 from eventd.core.plan import mode_of
 from eventd.core.records import FileRecord
@@ -11,13 +10,13 @@ from eventd.runtime.transaction import Transaction
 
 
 async def put(action: Action, tx: Transaction) -> None:
-    """Write a file and fold its new state at once: the plan must not see the old one until inotify speaks."""
+    """Write a file and have it looked at at once: the plan must not see the old state until inotify speaks."""
     assert isinstance(action, PutFile)
     path = tx.layout.path(action.file, tx.user().uid)
     _note_rewrite(tx)
     await tx.ledger.file(tx.workload, path, FileRecord(action.file.digest, tx.run))
     await tx.host.files.put(path, action.file.content, mode=mode_of(executable=action.file.executable))
-    await _fold(tx, path)
+    await tx.host.file_watch.look(path)
 
 
 async def remove(action: Action, tx: Transaction) -> None:
@@ -25,21 +24,10 @@ async def remove(action: Action, tx: Transaction) -> None:
     assert isinstance(action, RemoveFile)
     _note_rewrite(tx)
     await tx.host.files.remove(action.path)
-    await _fold(tx, action.path)
+    await tx.host.file_watch.look(action.path)
     await tx.ledger.file(tx.workload, action.path, None)
 
 
 def _note_rewrite(tx: Transaction) -> None:
     if tx.facts.get(FactKey(FactKind.MANAGER, tx.workload)) is ManagerState.UP:
         tx.rewritten = True
-
-
-async def _fold(tx: Transaction, path: str) -> None:
-    state = await tx.host.files.read(path)
-    tx.emit(
-        Origin.DAEMON,
-        EventKind.FILE_CHANGED,
-        path,
-        scope=tx.workload,
-        facts=[(FactKey(FactKind.FILE, path), state)],
-    )

@@ -14,8 +14,8 @@ from tests.host.machine import HostError, Machine
 
 REMOTE = "/srv/git/host.git"
 WORK = "/root/work"
-SECRET = "the webhook's secret"  # noqa: S105  a test host's
-HOOK = f"""\
+SECRET = "the webhook's secret"
+HOOK = """\
 [[hooks]]
 name = "forge"
 forge = "gitea"

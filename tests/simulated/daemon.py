@@ -19,6 +19,7 @@ from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.queue import Ticket
 from eventd_handlers import HANDLERS
+from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
 from eventd_simulators.faults import Faults
@@ -70,7 +71,7 @@ class Story:
                 layout=layout,
                 owner_uid=0,
                 handlers=HANDLERS,
-                policies=(protected(Rules()), Ownership(layout)),
+                policies=(protected(Rules()), Ownership(layout), gates),
                 assemble=_assemble,
                 wall=loop.time,
                 jitter=chance.random,

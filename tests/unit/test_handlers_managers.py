@@ -37,7 +37,7 @@ async def life(crash_at: int | None) -> tuple[int, dict[str, object]]:
 
 
 def test_a_crash_leaves_nothing_that_a_removal_does_not_undo() -> None:
-    """kill -9 at each boundary of a deployment, then a removal: the end is that of an undisturbed life."""
+    """Kill -9 at each boundary of a deployment, then a removal: the end is that of an undisturbed life."""
     steps, undisturbed = run(life(None))
     assert undisturbed["linger"] == ["web"]
     assert undisturbed["open"] == 0

@@ -66,6 +66,16 @@ class SimFileWatch:
         self._folders[folder] = {}
         await self._life.look(lambda: self._read(folder))
 
+    async def look(self, path: str) -> None:
+        """See the port."""
+
+        def now() -> None:
+            for folder in self._folders:
+                if path.startswith(folder.rstrip("/") + "/"):
+                    self._look(folder, path)
+
+        await self._life.look(now)
+
     async def unwatch(self, folder: str) -> None:
         """See the port."""
         known = self._folders.pop(folder, {})

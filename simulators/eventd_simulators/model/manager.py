@@ -165,10 +165,9 @@ class Manager:
         unit = self.units.get(name)
         if unit is None:
             definition = self.find(name) or Definition(name, load=LoadState.NOT_FOUND, type="")
-            if name.endswith(".service"):
-                unit = self._make_service(self, definition)
-            else:
-                unit = Unit(self, definition)
+            unit = (
+                self._make_service(self, definition) if name.endswith(".service") else Unit(self, definition)
+            )
             self.units[name] = unit
             self.hub.send(UnitNew(self.scope, name))
             self._flush_soon()

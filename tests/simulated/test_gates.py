@@ -1,0 +1,132 @@
+"""Gates on the simulated host: random predicates, random orders of facts; the real engine against plain evaluation."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from eventd.core.desired import Located
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import ActiveState, FactKey, FactKind, FileKind, FileState
+from eventd.core.predicate_parse import parse
+from eventd.core.predicates import Predicate
+from eventd.core.report import WorkloadState
+from eventd_simulators.virtual_time import run
+from tests.simulated.daemon import Story, container
+
+PATHS = tuple(f"/flag/{n}" for n in range(4))
+THERE = FileState(FileKind.REGULAR, "", 0o644, 0, 0)
+LONG = 20.0
+"""Virtual seconds in which every open gate's workload has started: the grace, and calls that take their time."""
+
+
+def text(chance: random.Random, depth: int = 2, *, negate: bool = True) -> str:
+    """Return a random predicate over the flags."""
+    kind = chance.choice(["atom", "all", "any", *(["not"] if negate else [])]) if depth else "atom"
+    if kind == "atom":
+        return f"file:{chance.choice(PATHS)}"
+    count = 1 if kind == "not" else chance.randint(1, 3)
+    return f"{kind}({', '.join(text(chance, depth - 1, negate=negate) for _ in range(count))})"
+
+
+def predicate(written: str) -> Predicate:
+    """Read one."""
+    found = parse(Located(written, "workload.toml", 1))
+    assert isinstance(found, Predicate)
+    return found
+
+
+def gated(gates: dict[str, str], deadline: str = "1h") -> dict[str, str | bytes]:
+    """Return a repository with one workload per gate."""
+    files: dict[str, str | bytes] = {}
+    for name, written in gates.items():
+        files |= container(name)
+        options = f'requires = ["{written}"]\n[health]\ndeadline = "{deadline}"\n'
+        files[f"workloads/{name}/workload.toml"] = options
+    return files
+
+
+def tell(story: Story, path: str, *, there: bool) -> None:
+    """Set a flag, as the source of watched files would."""
+    fact = (FactKey(FactKind.FILE, path), THERE if there else None)
+    story.dispatcher.emit(Origin.INOTIFY, EventKind.FILE_CHANGED, path, facts=[fact])
+
+
+def started(story: Story, name: str) -> bool:
+    """Tell whether the workload's container runs."""
+    return name in story.world.model.managers and story.unit(name).active is ActiveState.ACTIVE
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_exactly_what_ever_held_has_started(seed: int) -> None:
+    """A workload starts when its gate opens, and none does whose gate never held, whatever flips meanwhile."""
+
+    async def story() -> None:
+        chance = random.Random(seed)
+        gates = {f"w{n}": text(chance) for n in range(4)}
+        told = Story()
+        await told.start()
+        told.push(gated(gates))
+        facts = told.dispatcher.facts
+        held: set[str] = set()
+        surely: set[str] = set()
+        for _ in range(12):
+            holding = {name for name, written in gates.items() if predicate(written).holds(facts)}
+            held |= holding
+            if chance.random() < 0.5:
+                await asyncio.sleep(LONG)
+                surely |= holding
+            tell(told, chance.choice(PATHS), there=chance.random() < 0.6)
+        await asyncio.sleep(LONG)
+        final = {name for name, written in gates.items() if predicate(written).holds(facts)}
+        running = {name for name in gates if started(told, name)}
+        assert surely | final <= running <= held | final, (gates, surely, running, held)
+
+    run(story(), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_order_of_arrival_changes_where_it_ends(seed: int) -> None:
+    """The same facts, in three orders and some of them twice, leave the same workloads running and waiting."""
+
+    async def one(order: list[str], gates: dict[str, str], into: list[dict[str, WorkloadState]]) -> None:
+        told = Story()
+        await told.start()
+        told.push(gated(gates))
+        for path in order:
+            tell(told, path, there=True)
+            await asyncio.sleep(0 if len(order) % 2 else 1.5)
+        await asyncio.sleep(LONG)
+        into.append({name: told.standing(name).state for name in gates})
+
+    chance = random.Random(1000 + seed)
+    gates = {f"w{n}": text(chance, negate=False) for n in range(4)}
+    arrived = chance.sample(PATHS, chance.randint(0, len(PATHS)))
+    outcomes: list[dict[str, WorkloadState]] = []
+    for _ in range(3):
+        order = [*arrived, *arrived[: chance.randint(0, len(arrived))]]
+        chance.shuffle(order)
+        run(one(order, gates, outcomes), seed=seed)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert set(outcomes[0].values()) <= {WorkloadState.CONVERGED, WorkloadState.HELD}
+
+
+def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
+    """One failed run at the deadline, none after it, and the start when the fact comes an hour later."""
+
+    async def story() -> None:
+        told = Story()
+        await told.start()
+        told.push(gated({"web": f"file:{PATHS[0]}"}, deadline="30s"))
+        await asyncio.sleep(LONG)
+        assert told.standing("web").state is WorkloadState.HELD
+        await asyncio.sleep(3600)
+        assert told.standing("web").reason == "gate-timeout"
+        assert told.engine.reconciler.counters.runs_failed == 1
+        tell(told, PATHS[0], there=True)
+        await asyncio.sleep(LONG)
+        assert told.standing("web").state is WorkloadState.CONVERGED
+
+    run(story())
