@@ -91,12 +91,11 @@ def reachable(rows: Iterable[Row]) -> dict[str, MountState]:
         points = {child.state.point for child in on_it}
         if row.state.point not in points and row.state.fstype != AUTOFS:
             found[row.state.point] = row.state
-        over = row.state.point in points and row.state.point != "/"
-        for child in on_it:
-            same = child.state.point == row.state.point
-            if (over and not same) or (not same and _is_below_one(child.state.point, points)):
-                continue
-            tops.append(child)
+        tops += [
+            child
+            for child in on_it
+            if child.state.point == row.state.point or not _is_below_one(child.state.point, points)
+        ]
     return found
 
 

@@ -200,6 +200,21 @@ async def test_what_is_no_longer_wanted_is_forgotten() -> None:
 
 
 @virtual()
+async def test_an_answer_in_the_very_turn_in_which_it_is_given_up_is_dropped() -> None:
+    """The answer is there, but not taken yet, when the fact is forgotten: it does not come back."""
+    emit, prober = Recorder(), FakeProber()
+    prober.answers[DB.text] = GOOD
+    prober.takes = 1.0
+    async with running(emit, prober) as source:
+        loop = asyncio.get_running_loop()
+        loop.call_at(loop.time() + 1.0, source.want, {})  # due before the answer, by its number
+        source.want(wanted(DB))
+        await asyncio.sleep(5)
+        assert prober.times() == [0]
+        assert emit.seen == []
+
+
+@virtual()
 async def test_wanting_can_be_changed_back_within_a_turn() -> None:
     """A gate that is recomputed drops and wants the same probe in one go: nothing is forgotten or restarted."""
     emit, prober = Recorder(), FakeProber()

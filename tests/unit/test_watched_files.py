@@ -196,6 +196,24 @@ async def test_renames_of_folders_above_are_seen(
     await emit.until(lambda: not there(emit, path))
 
 
+async def test_a_folder_that_is_replaced_while_in_use_is_left(
+    source: WatchedFiles, emit: Recorder, tmp_path: Path
+) -> None:
+    """A removed folder that somebody has open does not say that it is gone: its parent does."""
+    path = tmp_path / "a" / "file"
+    path.parent.mkdir()
+    await source.want([str(path)])
+    held = os.open(path.parent, os.O_RDONLY)
+    try:
+        path.parent.rmdir()
+        path.parent.mkdir()
+        await asyncio.sleep(0.05)  # it has been looked at, and nothing was there
+        path.touch()
+        await emit.until(lambda: there(emit, path))
+    finally:
+        os.close(held)
+
+
 @needs_root
 async def test_a_link_of_root_that_is_switched_is_seen(
     source: WatchedFiles, emit: Recorder, tmp_path: Path
