@@ -91,11 +91,7 @@ def reachable(rows: Iterable[Row]) -> dict[str, MountState]:
         points = {child.state.point for child in on_it}
         if row.state.point not in points and row.state.fstype != AUTOFS:
             found[row.state.point] = row.state
-        tops += [
-            child
-            for child in on_it
-            if child.state.point == row.state.point or not _is_below_one(child.state.point, points)
-        ]
+        tops += [child for child in on_it if not _is_below_one(child.state.point, points)]
     return found
 
 

@@ -119,6 +119,13 @@ def test_an_automount_point_is_no_mount_until_something_is_behind_it() -> None:
     assert points(ROOT, trigger, real)["/srv/photos"] == "/dev/sdb1"
 
 
+def test_an_automount_point_over_a_mount_hides_it() -> None:
+    """Who looks there now gets what autofs mounts, which is nothing yet."""
+    old = b"30 21 8:2 / /srv/photos rw - ext4 /dev/sdb1 rw"
+    trigger = b"31 30 0:26 / /srv/photos rw - autofs systemd-1 rw"
+    assert "/srv/photos" not in points(ROOT, old, trigger)
+
+
 def test_a_table_with_a_loop_in_it_ends() -> None:
     """A mount that names itself as its parent (the root of an initramfs does) is a root."""
     assert points(b"1 1 0:2 / / rw - rootfs rootfs rw") == {"/": "rootfs"}
