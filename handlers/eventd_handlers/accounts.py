@@ -23,6 +23,7 @@ async def create(action: Action, tx: Transaction) -> None:
         made = await tx.host.accounts.lookup(action.workload)
         if made is not None and error.reason != "account-exists":
             await tx.ledger.created(action.workload, made.uid, tx.run)
+            await _known(made, tx)
         raise
     await tx.ledger.created(action.workload, account.uid, tx.run)
     await _known(account, tx)
