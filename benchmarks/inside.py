@@ -204,6 +204,9 @@ class Inside:
         if self._uevents is None:
             self._uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)  # NETLINK_KOBJECT_UEVENT
             self._uevents.setblocking(False)  # noqa: FBT003  the signature of socket
+            self._uevents.setsockopt(
+                socket.SOL_SOCKET, 33, 1 << 24
+            )  # SO_RCVBUFFORCE: a booting host is hundreds
             self._uevents.bind((0, 2))  # what udev has processed
         count = 0
         with contextlib.suppress(BlockingIOError):
