@@ -132,7 +132,7 @@ async def test_stopping_the_manager_ends_its_bus(host: WireHost) -> None:
     manager.bus.on_closed(lost.set)
     bus = await Bus.connect(host.address)
     await (await subscribed(bus)).job(Verb.STOP, f"user@{account.uid}.service", timeout=10)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await lost.wait()
     await bus.close()
     assert not (host.folder / f"run/user/{account.uid}/bus").exists()

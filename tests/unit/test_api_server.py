@@ -387,7 +387,7 @@ async def test_a_follower_that_left_is_not_kept(running: Running) -> None:
         await running.ask(
             lambda: running.client.stream("GET", at("events"), query={"follow": 1}, idle=5).close()
         )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - a task that ends tells nobody
             await asyncio.sleep(0.02)
 
@@ -402,7 +402,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
     key = FactKey(FactKind.UNIT, "web.service", "web")
     gone = asyncio.Event()
     running.story.dispatcher.facts.watch((key,), lambda _key: gone.set())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not (rows := (await running.get("plan"))["workloads"]):
             await gone.wait()
             gone.clear()

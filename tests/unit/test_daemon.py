@@ -148,7 +148,7 @@ async def test_sigterm_during_the_first_read_ends_it(host: Site) -> None:
         await anyio.sleep_forever()
 
     daemon = host.daemon(for_ever)
-    async with asyncio.timeout(5), anyio.create_task_group() as group:
+    async with asyncio.timeout(15), anyio.create_task_group() as group:
         group.start_soon(daemon.run)
         await reading.wait()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -241,7 +241,7 @@ async def test_a_drain_cuts_short_what_waits(host: Site) -> None:
         daemon.parts.engine.reconciler.listeners.append(
             lambda step: waiting.set() if step.step.startswith("start-unit") else None
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             await waiting.wait()
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 3.0

@@ -28,7 +28,7 @@ class Heard:
         self.more.set()
 
     async def end(self) -> str:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):
             return await self.ended
 
 
@@ -76,7 +76,7 @@ async def test_what_is_sent_arrives() -> None:
     for text in (b"one\n", b"two\n"):
         heard.more.clear()
         heard.process.send(text)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):
             await heard.more.wait()
     assert heard.lines == [b"got one", b"got two"]
     await heard.process.stop()
@@ -86,7 +86,7 @@ async def test_stop_is_silent_and_leaves_nothing() -> None:
     """The process and its children are gone, nothing is called, all descriptors are given back."""
     before = descriptors()
     heard = Heard("sleep 100 & echo $!; wait")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         await heard.more.wait()
     child = os.pidfd_open(int(heard.lines[0]))
     await heard.process.stop()
@@ -94,7 +94,7 @@ async def test_stop_is_silent_and_leaves_nothing() -> None:
     assert not heard.ended.done()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(child, ended.set)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         await ended.wait()
     asyncio.get_running_loop().remove_reader(child)
     os.close(child)

@@ -81,7 +81,7 @@ class Peer:
 
     async def until_called(self, member: str, times: int = 1) -> None:
         """Return once `member` has been called so often in all."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while sum(name == member for name, _ in self.calls) < times:
                 self._called.clear()
                 await self._called.wait()
