@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eventd.adapters.process import Identity
-from eventd.adapters.quadlet_generator import GENERATOR, HostQuadletGenerator
+from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.core.errors import DeadlineError, PermanentError
 from tests.unit.gitremote import public_folder
 
@@ -91,12 +91,3 @@ async def test_it_runs_as_the_account_given() -> None:
         generator = script(folder, body)
         check = HostQuadletGenerator(generator=generator, identity=Identity(65534, 65534))
         assert await check.dry_run({"a.container": b"x"}) == ()
-
-
-@pytest.mark.skipif(not os.access(GENERATOR, os.X_OK), reason="no podman here")
-async def test_the_real_generator_is_understood() -> None:
-    """Where there is podman: it accepts what is right, and names the key that is wrong."""
-    check = HostQuadletGenerator()
-    right = b"[Container]\nImage=docker.io/library/busybox:1\n"
-    assert await check.dry_run({"a.container": right}) == ()
-    assert "Foo" in " ".join(await check.dry_run({"a.container": right + b"Foo=1\n"}))
