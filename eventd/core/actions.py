@@ -11,32 +11,46 @@ from typing import TypeAlias
 from eventd.core.desired import InstallFile
 
 
+class _OnUser:
+    """What it changes is the workload's user."""
+
+    __slots__ = ()
+    workload: str
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.workload
+
+
+class _OnUnit:
+    """What it changes is a unit."""
+
+    __slots__ = ()
+    unit: str
+
+    @property
+    def target(self) -> str:
+        """The unit."""
+        return self.unit
+
+
 @dataclass(frozen=True, slots=True)
-class CreateAccount:
+class CreateAccount(_OnUser):
     """Make the Linux user with home and subordinate ids."""
 
     workload: str
     why: str = "the account does not exist"
     verb = "create-account"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class CompleteAccount:
+class CompleteAccount(_OnUser):
     """Add what an account of eventd's lacks for rootless containers: subordinate ids (subuid(5))."""
 
     workload: str
     why: str = "it has no subordinate ids"
     verb = "complete-account"
-
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,77 +84,52 @@ class RemoveFile:
 
 
 @dataclass(frozen=True, slots=True)
-class EnableLinger:
+class EnableLinger(_OnUser):
     """SetUserLinger(true): the user's manager runs from boot on, without a login."""
 
     workload: str
     why: str = "the user does not linger"
     verb = "enable-linger"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class DisableLinger:
+class DisableLinger(_OnUser):
     """SetUserLinger(false)."""
 
     workload: str
     why: str
     verb = "disable-linger"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class StartManager:
+class StartManager(_OnUser):
     """Start `user@UID.service` by a job and connect to its bus."""
 
     workload: str
     why: str = "the user's manager is not up"
     verb = "start-manager"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class StopManager:
+class StopManager(_OnUser):
     """Stop `user@UID.service`."""
 
     workload: str
     why: str
     verb = "stop-manager"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class Reload:
+class Reload(_OnUser):
     """daemon-reload of the user's manager; left out where the manager started after the last file was written."""
 
     workload: str
     why: str
     verb = "reload"
 
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
-
 
 @dataclass(frozen=True, slots=True)
-class StopUnit:
+class StopUnit(_OnUnit):
     """Stop a unit that is no longer wanted."""
 
     workload: str
@@ -149,14 +138,9 @@ class StopUnit:
     timeout: float
     verb = "stop-unit"
 
-    @property
-    def target(self) -> str:
-        """The unit."""
-        return self.unit
-
 
 @dataclass(frozen=True, slots=True)
-class StartUnit:
+class StartUnit(_OnUnit):
     """Start a unit and await its job."""
 
     workload: str
@@ -168,14 +152,9 @@ class StartUnit:
     """Forget its failure first, so that systemd's start limit does not refuse a changed or asked-for start."""
     verb = "start-unit"
 
-    @property
-    def target(self) -> str:
-        """The unit."""
-        return self.unit
-
 
 @dataclass(frozen=True, slots=True)
-class RestartUnit:
+class RestartUnit(_OnUnit):
     """Restart a unit whose content changed, unless it has been started afresh since the reload."""
 
     workload: str
@@ -184,11 +163,6 @@ class RestartUnit:
     why: str
     timeout: float
     verb = "restart-unit"
-
-    @property
-    def target(self) -> str:
-        """The unit."""
-        return self.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +185,12 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
-class Retain:
+class Retain(_OnUser):
     """Record that the workload left the repository: its units are gone, its account and data stay."""
 
     workload: str
     why: str
     verb = "retain"
-
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.workload
 
 
 Action: TypeAlias = (
