@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from eventd.adapters import login_defs
+from eventd.adapters.homes import check_home, complete_home
 from eventd.adapters.process import Completed, run
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account
@@ -82,12 +82,15 @@ class SystemAccounts:
             raise DeadlineError(f"the account {name} was not created within {timeout:g} s") from None
 
     async def complete(self, account: Account, *, timeout: float) -> Account:
-        """Finish what an earlier `create` of *ours* began and did not end: subordinate ids; check all of it.
+        """Finish what an earlier `create` of *ours* began and did not end, and check all of it.
 
-        Idempotent, and no process where nothing is missing. Raises as `create` does.
+        useradd(8) writes passwd, shadow, group and the subordinate ids one after the other, then makes the home; it may
+        have been killed after any of them. Idempotent. Raises as `create` does.
         """
         try:
             async with asyncio.timeout(timeout), self._one:
+                await self._complete_databases(account, timeout)
+                await complete_home(account, self._etc, timeout=timeout)
                 return await self._complete(account, timeout)
         except TimeoutError:
             raise DeadlineError(
@@ -116,7 +119,7 @@ class SystemAccounts:
 
     async def _complete(self, account: Account, timeout: float) -> Account:
         """Add the ranges that useradd did not (it does so only where /etc/subuid exists), and check them."""
-        await anyio.to_thread.run_sync(_check_home, account, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(check_home, account, abandon_on_cancel=True)
         missing = await anyio.to_thread.run_sync(self._missing, account, abandon_on_cancel=True)
         if missing:
             completed = await run([self._usermod, *missing, "--", account.name], timeout=timeout)
@@ -130,7 +133,29 @@ class SystemAccounts:
         await anyio.to_thread.run_sync(self._check_ranges, complete, abandon_on_cancel=True)
         return complete
 
+    async def _complete_databases(self, account: Account, timeout: float) -> None:
+        """Add the rows of group and shadow that are missing: without the latter PAM refuses the user's manager."""
+        if self._etc != Path("/etc"):
+            return  # groupadd(8) and pwconv(8) write there and nowhere else
+        lacks = await anyio.to_thread.run_sync(self._lacks_rows, account, abandon_on_cancel=True)
+        if "group" in lacks:
+            argv = ["groupadd", "--gid", str(account.gid), "--", account.name]
+            (await run(argv, timeout=timeout)).require(reason="group-missing")
+        if "shadow" in lacks:
+            (await run(["pwconv"], timeout=timeout)).require(reason="shadow-missing")
+
     # In a worker thread from here on.
+
+    def _lacks_rows(self, account: Account) -> list[str]:
+        lacks = []
+        for database in ("group", "shadow"):
+            try:
+                text = (self._etc / database).read_text("utf-8", "replace")
+            except FileNotFoundError:
+                continue
+            if not any(line.startswith(f"{account.name}:") for line in text.splitlines()):
+                lacks.append(database)
+        return lacks
 
     def _lookup(self, name: str) -> Account | None:
         try:
@@ -245,22 +270,6 @@ def _best(ranges: Sequence[Range], name: str, uid: int) -> tuple[int, int] | Non
     enough = next((r for r in mine if r.count >= SUBORDINATE_IDS), None)
     chosen = enough or max(mine, key=lambda r: r.count, default=None)
     return None if chosen is None else (chosen.first, chosen.count)
-
-
-def _check_home(account: Account) -> None:
-    """Raise unless the home that useradd was to make is a folder of the account's own."""
-    try:
-        status = os.lstat(account.home)
-    except OSError as error:
-        raise PermanentError(
-            f"the home {account.home} of {account.name} was not made: {error.strerror}", reason="home-missing"
-        ) from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid:
-        raise PermanentError(
-            f"{account.home} is not a folder of {account.name}'s own",
-            reason="home-exists",
-            hint="useradd found something there and left it; move it away and remove the account",
-        )
 
 
 def _refused(completed: Completed, name: str) -> EventdError:

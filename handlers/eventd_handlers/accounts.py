@@ -24,6 +24,7 @@ async def create(action: Action, tx: Transaction) -> None:
         if made is not None and error.reason != "account-exists":
             await tx.ledger.created(action.workload, made.uid, tx.run)
             await _known(made, tx)
+            await tx.host.accounts.complete(made, timeout=TIMEOUT)
         raise
     await tx.ledger.created(action.workload, account.uid, tx.run)
     await _known(account, tx)

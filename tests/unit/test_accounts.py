@@ -211,9 +211,13 @@ async def test_completing_a_complete_account_runs_nothing(host: Host):
     assert await accounts.complete(account, timeout=5) == account
     assert not host.log.exists()
     Path(account.home).rmdir()
-    with pytest.raises(PermanentError) as caught:
-        await accounts.complete(account, timeout=5)
-    assert caught.value.reason == "home-missing"
+    (host.etc / "skel/.config").mkdir(parents=True)
+    (host.etc / "skel/.config/x").write_text("from skel")
+    assert await accounts.complete(account, timeout=5) == account
+    assert (Path(account.home) / ".config/x").read_text() == "from skel"
+    (Path(account.home) / ".config/x").write_text("their own")
+    await accounts.complete(account, timeout=5)
+    assert (Path(account.home) / ".config/x").read_text() == "their own"
 
 
 async def test_uid_min_is_the_administrators(host: Host):
