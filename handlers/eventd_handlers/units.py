@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
+from eventd.core.facts import ActiveState, FactKind
+from eventd.core.facts import unit as as_unit
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import UnitRecord
 from eventd.runtime.transaction import Transaction, UnitFailedError
@@ -57,6 +59,18 @@ async def _started(
     await tx.ledger.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
     if result.done:
         return
+    if result.result == "dependency":
+        await tx.host.user_managers.refresh(tx.workload)
+        for key, value in tx.facts.items(FactKind.UNIT, tx.workload):
+            other = as_unit(value)
+            if other is not None and key.name != action.unit and other.active is ActiveState.FAILED:
+                raise UnitFailedError(
+                    f"{action.unit} did not start: {key.name}, which it requires, failed"
+                    f" (result {other.result}, status {other.exec_status})",
+                    unit=key.name,
+                    reason="dependency-failed",
+                    hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
+                )
     state = await manager.read_unit(action.unit)
     raise UnitFailedError(
         f"{action.unit} did not start: its job ended with {result.result}"
