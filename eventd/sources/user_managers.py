@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from eventd.core.ports import Manager
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
+STEADY = 5.0
+"""Seconds that a connection has to last for the pauses between attempts to begin anew."""
 _log = logging.getLogger(__name__)
 _COMING = frozenset({ActiveState.ACTIVATING, ActiveState.RELOADING, ActiveState.REFRESHING})
 
@@ -178,13 +180,17 @@ class _Link:
                     self._wake.clear()
                     if self._active is ActiveState.ACTIVE or self._asked:
                         self._asked = False
+                        began = anyio.current_time()
                         await self._attempt()
                         if self._was_up:
                             self._was_up = False
-                            self._asked = (
-                                True  # the bus may be back already, or take us while its daemon restarts
-                            )
-                            wait = pauses()
+                            # The bus may be back already, or take us while its daemon restarts.
+                            self._asked = True
+                            if anyio.current_time() - began >= STEADY:
+                                wait = pauses()
+                            else:
+                                # The socket is the user's own: one that takes us and drops us, over and over.
+                                await self._pause(next(wait))
                             continue
                     self._judge()
                     await self._pause(next(wait) if self._active is ActiveState.ACTIVE else None)
@@ -234,6 +240,12 @@ class _Link:
             _log.info("user manager of %s: %s", self.account.name, error)
             if self._was_up:
                 self.table.say(EventKind.GAP, self.account.name, attributes={"reason": error.reason})
+                self._become(ManagerState.UNREACHABLE)
+        except Exception:  # noqa: BLE001 - whatever it is, it is this link that it ends
+            # A user's bus is the user's: what answers there may send anything, and ends nobody's link but its own.
+            _log.exception("user manager of %s: its bus does not answer as systemd does", self.account.name)
+            self._error = TemporaryError("its bus does not answer as systemd does", reason="bad-reply")
+            if self._was_up:
                 self._become(ManagerState.UNREACHABLE)
 
     async def _connect(self) -> Bus:
