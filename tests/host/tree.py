@@ -25,7 +25,11 @@ PACKAGES: Final = (
     "polkitd", "passwd", "procps", "util-linux", "e2fsprogs", "iproute2", "sudo", "curl", "ca-certificates",
     # rootless podman, with both network back ends
     "podman", "crun", "uidmap", "slirp4netns", "passt", "fuse-overlayfs", "netavark", "aardvark-dns",
-    "busybox-static", "docker-compose", "docker-registry",
+    "busybox-static", "nftables",  # netavark needs nft for any network of a workload's own
+    # both providers of `podman compose`, and a registry to pull from
+    "docker-compose", "podman-compose", "docker-registry",
+    # what moves and guards data
+    "rsync", "attr",
     # what eventd runs on
     "git", "openssh-client", "openssh-server", "python3", "python3-venv",
 )  # fmt: skip
