@@ -19,7 +19,7 @@ STORE = "/usr/lib/containers/storage"
 
 @pytest.fixture(scope="module")
 def op(machine: Machine) -> Operator:
-    """An operator of a host that has the example's images, and no firewall program for its network."""
+    """An operator of a host that has the example's images."""
     files = {str(p.relative_to(EXAMPLE)): p.read_text() for p in EXAMPLE.rglob("*") if p.is_file()}
     images = set(re.findall(r"^Image=(.*)$", "".join(files.values()), re.MULTILINE))
     assert len(images) == 4
@@ -28,7 +28,6 @@ def op(machine: Machine) -> Operator:
         build = f"podman --root {STORE} build -q --network=none -t {image} -f /tmp/Containerfile /tmp"
         machine.run(build, timeout=60)
     machine.run(["chmod", "-R", "a+rX", STORE])
-    machine.write("/etc/containers/containers.conf.d/90-example.conf", '[network]\nfirewall_driver="none"\n')
     operator = Operator(machine)
     operator.install()
     commit = operator.commit(dict(files))
