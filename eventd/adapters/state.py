@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -44,6 +44,8 @@ CREATE TABLE runs (
 CREATE TABLE steps (
   id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id), workload TEXT NOT NULL,
   verb TEXT NOT NULL, target TEXT NOT NULL, began REAL NOT NULL, ended REAL, result TEXT) STRICT;
+CREATE TABLE documents (
+  kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE INDEX steps_open ON steps (run) WHERE result IS NULL;
 """
 
@@ -89,6 +91,20 @@ class Database:
         """Run one statement in a transaction of its own; return the id of an inserted row."""
         try:
             return self._db.execute(sql, values).lastrowid or 0
+        except sqlite3.DatabaseError as error:
+            raise _translate(self.path, error, "write") from error
+
+    def write_all(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
+        """Run statements in one transaction: all or none."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for sql, values in statements:
+                    self._db.execute(sql, values)
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
         except sqlite3.DatabaseError as error:
             raise _translate(self.path, error, "write") from error
 
@@ -176,6 +192,22 @@ class StateStore:
                 record.digest,
                 record.run,
             )
+
+    async def documents(self, kind: str) -> Mapping[str, str]:
+        """Return every document of a kind."""
+        query = "SELECT key, body FROM documents WHERE kind=? ORDER BY key"
+        return dict(await self._do(partial(self._db.rows, query, kind)))
+
+    async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
+        """Write documents, all or none."""
+        put, drop = (
+            "INSERT OR REPLACE INTO documents VALUES (?,?,?)",
+            "DELETE FROM documents WHERE kind=? AND key=?",
+        )
+        statements: list[tuple[str, tuple[object, ...]]] = [
+            (drop, (kind, key)) if body is None else (put, (kind, key, body)) for kind, key, body in rows
+        ]
+        await self._do(partial(self._db.write_all, statements))
 
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
         """Open a run; old ones beyond the last 500 go."""

@@ -231,6 +231,14 @@ class Store(Protocol):
         """Insert or replace; None deletes."""
         ...
 
+    async def documents(self, kind: str) -> Mapping[str, str]:
+        """Return every document of a kind: key -> JSON text. `runtime.shelf` gives them types."""
+        ...
+
+    async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
+        """Write (kind, key, text) rows in one transaction, all or none; a text of None deletes."""
+        ...
+
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
         """Open a run and return its number, which no other run of this host has."""
         ...

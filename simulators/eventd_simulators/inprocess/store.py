@@ -12,7 +12,7 @@ from eventd.core.ports import OpenStep
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventd.core.report import RunReport
     from eventd_simulators.inprocess.life import Life
@@ -25,6 +25,8 @@ class Disk:
     """What a database would hold."""
 
     records: Records = field(default_factory=Records)
+    documents: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind, key) -> text."""
     runs: list[int] = field(default_factory=list)
     open_runs: list[int] = field(default_factory=list)
     most_open: int = 0
@@ -58,6 +60,24 @@ class SimStore:
     async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
         """See the port."""
         await self._write(lambda: _set(self._disk.records.files, workload, path, record))
+
+    async def documents(self, kind: str) -> Mapping[str, str]:
+        """See the port."""
+        return await self._life.look(
+            lambda: {key: text for (of, key), text in sorted(self._disk.documents.items()) if of == kind}
+        )
+
+    async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
+        """See the port."""
+
+        def put() -> None:
+            for kind, key, text in rows:
+                if text is None:
+                    self._disk.documents.pop((kind, key), None)
+                else:
+                    self._disk.documents[kind, key] = text
+
+        await self._write(put)
 
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
         """See the port."""
