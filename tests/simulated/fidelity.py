@@ -8,6 +8,7 @@ real host do.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import Any
 
 from eventd_simulators.model.behaviours import Behaviour
@@ -111,28 +112,65 @@ UNITS = frozenset(
     [name.replace(".container", ".service") for name in FILES if name.endswith(".container")]
     + ["v-volume.service", "new.service", "nowhere.service"]
 )
-_TRANSIENT = re.compile(r"/stop-sigkill")
-"""systemd shows it or not, depending on whether the container's last process was quicker than it."""
+_STATE = re.compile(r"(?P<state>[a-z]+/[a-z-]+) ?(?P<result>[a-z-]*)")
+_LEFTOVERS = {
+    "deactivating/stop-sigterm": frozenset({"deactivating/stop"}),
+    "deactivating/stop-sigkill": frozenset({"deactivating/stop", "active/running", "activating/start"}),
+    "deactivating/final-sigterm": frozenset(
+        {"deactivating/stop-sigterm", "deactivating/stop-sigkill", "deactivating/stop-post"}
+    ),
+    "deactivating/final-sigkill": frozenset(
+        {"deactivating/stop-sigterm", "deactivating/stop-sigkill", "deactivating/stop-post"}
+    ),
+}
+"""The states which the real systemd passes through or not, by chance, after those named here.
+
+service.c of systemd: when ExecStop=, the main process or ExecStopPost= has ended, it signals what is left in
+the unit's cgroup. Only if something was left does it enter `stop-sigterm` or `final-sigterm` and wait; if
+nothing was, it tries the kill signal, and enters `stop-sigkill` or `final-sigkill` if that found something
+(with KillMode=mixed only the main process gets the first signal, so leftovers show as the second); else it
+goes on at once. What is left is a race: conmon with podman's `rm`, and conmon's own child, `podman container
+cleanup`, with conmon. So these states, after these, say nothing. After others they do: `stop-sigterm` of a
+running unit is a stop without ExecStop=, `stop-sigkill` after `stop-sigterm` is a stop timeout.
+"""
+_OVERDUE = "timeout"
+"""The Result of a unit that a deadline of systemd's made go on; then no state of the way down is by chance."""
+
+
+class _States:
+    """The states of one unit as they were told, before anything is left out."""
+
+    def __init__(self) -> None:
+        self._before = ""
+        self._state = ""
+
+    def by_chance(self, state: str, result: str) -> bool:
+        """Take the next state; return whether systemd might as well not have shown it."""
+        if state != self._state:
+            self._before, self._state = self._state, state
+        return result != _OVERDUE and self._before in _LEFTOVERS.get(state, ())
 
 
 def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str]]]]:
     """Return, for each step, its units' own lines; a `settle` belongs to the step before it."""
     result: list[tuple[str, dict[str, list[str]]]] = []
+    states: dict[str, _States] = defaultdict(_States)
     for row in trace:
         shows = row["step"][0] == "show"
         settles = row["step"][0] == "settle"
         mine = result[-1][1] if settles else {}
         for line in row["lines"]:
             unit, what = line.split(": ", 1)
-            if unit not in UNITS or _TRANSIENT.search(what) or (shows and not what.startswith("{")):
+            if unit not in UNITS or what in ("UnitNew", "UnitRemoved"):
                 continue
-            if what in ("UnitNew", "UnitRemoved"):
+            state = _STATE.fullmatch(what)
+            if state and states[unit].by_chance(state["state"], state["result"]):
                 continue
-            if "/" in what and not what.startswith(("failed/failed", "{", "refused")):
-                what = what.split()[0]  # the result is told a moment before or after the state
+            if shows and not what.startswith("{"):
+                continue
+            if state and state["state"] != "failed/failed":
+                what = state["state"]  # the result is told a moment before or after the state
             lines = mine.setdefault(unit, [])
-            if what == "deactivating/stop-sigterm" and lines and lines[-1] == "deactivating/stop":
-                continue  # seen or not: conmon may end before podman's `rm` does
             if not lines or lines[-1] != what:
                 lines.append(what)
         if not settles:
