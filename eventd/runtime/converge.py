@@ -6,7 +6,7 @@ reload), so that no decision about a unit is taken before that unit has been loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -14,7 +14,7 @@ import anyio
 from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, Verify
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, FactKind, Facts, ManagerState
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, plan, plan_removal, shadowed
 from eventd.core.records import Records
@@ -27,9 +27,18 @@ ROUNDS = 6
 """Plans per transaction: account, manager, reload, units, and two for what happens meanwhile."""
 RELOADS = 2
 """Reloads per transaction: one that did not help will not help a third time."""
+KEEPER_STEPS = 24
+"""Actions for one subject of a keeper in one run."""
+UNSEEN = Observed(
+    None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()
+)
+"""What is seen of a user where there is none."""
 LOG_LINES = 20
 STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
 """What waits while a start is in its backoff, or a unit is shadowed."""
+
+
+_Step = Callable[[Action, Observed], Awaitable[None]]
 
 
 class HeldError(EventdError):
@@ -125,8 +134,8 @@ class Converger:
 
         `wait`: verbs that must not be carried out now (see `until`).
         """
-        began, done, verb = anyio.current_time(), 0, ""
-        try:
+
+        async def work(step: _Step) -> None:
             for _ in range(ROUNDS):
                 context = Context(self.context.layout, self.context.owner_uid, asked, tx.rewritten)
                 seen = self.view.of(tx.workload, workload)
@@ -141,9 +150,7 @@ class Converger:
                         raise stop
                     break
                 for action in actions:
-                    verb = action.verb
-                    await self._apply(action, tx, workload, seen)
-                    done += 1
+                    await step(action, seen)
                     if isinstance(action, HORIZONS):
                         break
                 else:
@@ -156,6 +163,40 @@ class Converger:
                     reason="does-not-converge",
                     hint="something else on this host changes what eventd sets; see eventctl events",
                 )
+
+        return await self._told(tx, workload, work)
+
+    async def keep(self, tx: Transaction, draft: Callable[[], tuple[Action, ...]]) -> WorkloadReport:
+        """Carry out what a keeper drafts for its subject, one action at a time, until there is nothing left."""
+
+        async def work(step: _Step) -> None:
+            for _ in range(KEEPER_STEPS):
+                actions = draft()
+                if not actions:
+                    return
+                await step(actions[0], UNSEEN)
+            raise PermanentError(
+                f"{tx.workload} still differs after {KEEPER_STEPS} actions",
+                reason="does-not-converge",
+                hint="something else on this host changes what eventd sets; see eventctl events",
+            )
+
+        return await self._told(tx, None, work)
+
+    async def _told(
+        self, tx: Transaction, workload: Workload | None, work: Callable[[_Step], Awaitable[None]]
+    ) -> WorkloadReport:
+        """Await `work` and report; what goes wrong becomes the report."""
+        began, done, verb = anyio.current_time(), 0, ""
+
+        async def step(action: Action, seen: Observed) -> None:
+            nonlocal done, verb
+            verb = action.verb
+            await self._apply(action, tx, workload, seen)
+            done += 1
+
+        try:
+            await work(step)
         except SupersededError as error:
             return self._report(tx, Outcome.SUPERSEDED, error, done, began)
         except HeldError as error:

@@ -29,6 +29,7 @@ from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
+from eventd.runtime.keeper import Keeper
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded, Loader, ReadLive
 from eventd.runtime.reconcile import Reconciler
@@ -59,6 +60,8 @@ class Parts:
     """Told which facts any gate mentions, so that their sources keep them."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
+    keepers: Sequence[Keeper] = ()
+    """What converges beside the workloads."""
     live_graph: ReadLive | None = None
     """Reads what the host's units wait for; None: only what the repository says is known."""
 
@@ -90,6 +93,7 @@ class Engine:
             wall=parts.wall,
             jitter=parts.jitter,
             probe=parts.probe,
+            keepers={keeper.prefix: keeper for keeper in parts.keepers},
         )
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
         dispatcher.listen(self._on_event)
@@ -100,7 +104,11 @@ class Engine:
         The sources must have read their facts before: the system's units, lingering, sessions.
         """
         await self.ledger.load()
+        for keeper in self.parts.keepers:
+            await keeper.remember(self.host.store)
         self.reconciler.start()
+        for keeper in self.parts.keepers:
+            keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
         interrupted = await recover(self.host, self.ledger)
         await self._read_accounts(())
         async with anyio.create_task_group() as group:

@@ -9,6 +9,7 @@ what a step does is the handlers' business, what may be done the policies'.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,12 +38,13 @@ from eventd.core.report import (
 )
 from eventd.core.verdicts import Case, Hold, Verdict
 from eventd.runtime import standing
-from eventd.runtime.converge import STARTING, Converger, blocked, draft, judge, until
+from eventd.runtime.converge import STARTING, UNSEEN, Converger, blocked, draft, judge, until
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.holds import Holds
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
+from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.queue import Batch, Queue, Ticket
@@ -109,6 +111,8 @@ class Reconciler:
     standings: dict[str, Standing] = field(default_factory=dict)
     desired: Desired | None = None
     gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
+    keepers: dict[str, Keeper] = field(default_factory=dict)
+    """By prefix: what converges beside the workloads."""
     circular: Mapping[str, Workload] = field(default_factory=dict)
     """Those of the refused that wait for themselves."""
     asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -145,7 +149,10 @@ class Reconciler:
         self.dispatcher.facts.watch((REVISION,), self._on_revision)
 
     def known(self, name: str) -> bool:
-        """Tell whether `name` is a workload that is wanted here or recorded."""
+        """Tell whether `name` is a workload that is wanted here or recorded, or a keeper's subject."""
+        keeper = keeper_of(self.keepers, name)
+        if keeper is not None:
+            return name in keeper.names()
         wanted = self.desired is not None and name in self.desired.workloads
         return wanted or name in self.ledger.records.workloads
 
@@ -399,6 +406,7 @@ class Reconciler:
         return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
 
     async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
+        keeper = keeper_of(self.keepers, name)
         workload = self._workload(name)
         live = self.standings.setdefault(name, Standing(since=self.wall()))
         live.state = WorkloadState.APPLYING
@@ -432,6 +440,10 @@ class Reconciler:
             gates=self.gates.get(name, OPEN),
             expecting=lambda predicate: self._expect(name, predicate),
         )
+        if keeper is not None:
+            return self._kept(
+                name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asked))
+            )
         self._watch(name)
         if self._repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
             report = WorkloadReport(
@@ -456,11 +468,57 @@ class Reconciler:
             self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
         return self._stand(name, report)
 
+    def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
+        """Take in the report of a keeper's subject: what failed is tried again as a workload is."""
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, keeper.digest(name), report, anyio.current_time(), self.jitter())
+        else:
+            self.failures.clear(name)
+        held = report.outcome is Outcome.HELD
+        if held:
+            self.holds.note(name, keeper.digest(name), report, anyio.current_time(), math.inf)
+        else:
+            self.holds.clear(name)
+        self.index.wake_on(name, report.wakes_on)
+        return self._stand_kept(name, keeper, report)
+
+    def _stand_kept(self, name: str, keeper: Keeper, report: WorkloadReport | None) -> WorkloadReport:
+        """Set where a keeper's subject stands; `report` is None where nothing could be done now."""
+        before = self.standings.get(name)
+        if report is None and keeper.plan(name, asked=False):
+            # It waits for a retry, or is held: what was said of it then is still so.
+            failure, held = self.failures.rows.get(name), self.holds.rows.get(name)
+            report = failure.report if failure is not None else held.report if held is not None else None
+        if report is None or report.outcome in standing.FINE:
+            found = keeper.stand(name)
+            fine = found.outcome in standing.FINE
+            outcome = report.outcome if report is not None and fine else found.outcome
+            report = replace(
+                report or WorkloadReport(name, outcome),
+                outcome=outcome,
+                reason=found.reason,
+                message=found.message,
+                hint=found.hint,
+            )
+            if fine:
+                self.failures.clear(name)
+        now, row = standing.after(report, None, self.dispatcher.facts)
+        if row.outcome in standing.FINE:
+            now = Standing(WorkloadState.CONVERGED, message=row.message)
+        now.since = self.wall()
+        if before is not None and before.state is now.state and before.reason == now.reason:
+            now.since = before.since
+        self.standings[name] = now
+        return row
+
     def _stand(self, name: str, report: WorkloadReport | None) -> WorkloadReport:
         """Set where a workload stands after a look at it; return what a run says of it.
 
         `report` is None where there was nothing to do, or nothing that may be done yet.
         """
+        keeper = keeper_of(self.keepers, name)
+        if keeper is not None:
+            return self._stand_kept(name, keeper, report)
         workload = self._workload(name)
         refused = standing.refused(name, self.desired)
         now, row = refused or standing.after(
@@ -506,6 +564,9 @@ class Reconciler:
         return record is not None and record.verified_digest == workload.digest
 
     def _has_work(self, name: str, batch: Batch) -> bool:
+        keeper = keeper_of(self.keepers, name)
+        if keeper is not None:
+            return self._has_kept_work(name, keeper, batch)
         if self.desired is None or name in self.desired.refused:
             return False
         workload = self._workload(name)
@@ -518,6 +579,14 @@ class Reconciler:
         block = self._blocked(name, workload)
         before = self.standings.get(name)
         return block is not None and (before is None or before.reason != block.reason)
+
+    def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
+        actions = keeper.plan(name, asked=batch.asked)
+        if not actions or not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
+            return False
+        case = Case(actions[0], None, UNSEEN, self.ledger.records, self.dispatcher.facts, OPEN)
+        hold = judge(case, self.converger.policies)
+        return not (isinstance(hold, Hold) and self.holds.same(name, hold.waits_for, anyio.current_time()))
 
     def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
         seen = self.converger.view.of(name, workload)
@@ -618,15 +687,16 @@ class Reconciler:
     def _names(self, batch: Batch) -> list[str]:
         if self.desired is None:
             return []
+        kept = {name for keeper in self.keepers.values() for name in keeper.names()}
         if not batch.everything:
-            wanted = {*self.desired.workloads, *self.desired.refused}
+            wanted = {*self.desired.workloads, *self.desired.refused, *kept}
             if not self.desired.partial:
                 wanted |= self.ledger.records.workloads.keys()
             return sorted(batch.names & wanted)
         left = [n for n, r in self.ledger.records.workloads.items() if not r.retained]
         if self.desired.partial:
             left = []  # it may still be in the part that could not be read
-        return sorted({*self.desired.workloads, *self.desired.refused, *left})
+        return sorted({*self.desired.workloads, *self.desired.refused, *left, *kept})
 
     def _wakes(self, name: str) -> Sequence[FactKey]:
         return NETWORK, FactKey(FactKind.MANAGER, name)
@@ -660,6 +730,8 @@ class Reconciler:
             for name in self.asked_of:
                 self._watch(name)
             self.load_error = None
+            for keeper in self.keepers.values():
+                keeper.loaded(loaded)
             self._forget_gone()
         except EventdError as error:
             self.load_error, self._stale = error, True
@@ -674,7 +746,7 @@ class Reconciler:
         """
         assert self.desired is not None
         for name in self.holds:
-            if name not in self.desired.workloads:
+            if name not in self.desired.workloads and keeper_of(self.keepers, name) is None:
                 self.holds.clear(name)
         if self.desired.partial:
             return

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
@@ -17,7 +18,9 @@ from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
+from eventd.runtime.keeper import Keeper
 from eventd.runtime.queue import Ticket
+from eventd.runtime.transaction import Handler
 from eventd_handlers import HANDLERS
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
@@ -40,7 +43,16 @@ def container(name: str, image: str = "web", more: str = "") -> dict[str, str | 
 class Story:
     """One world and its daemon."""
 
-    def __init__(self, faults: Faults | None = None, *, online: bool = True) -> None:
+    def __init__(
+        self,
+        faults: Faults | None = None,
+        *,
+        online: bool = True,
+        keepers: Callable[[], Sequence[Keeper]] = lambda: (),
+        handlers: Mapping[type[Any], Handler] = HANDLERS,
+    ) -> None:
+        self._keepers = keepers
+        self._handlers = handlers
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
         self.layout = Layout()
         self.lives: list[SimHost] = []
@@ -70,7 +82,8 @@ class Story:
             Parts(
                 layout=layout,
                 owner_uid=0,
-                handlers=HANDLERS,
+                handlers=self._handlers,
+                keepers=self._keepers(),
                 policies=(protected(Rules()), Ownership(layout), gates),
                 assemble=_assemble,
                 wall=loop.time,
