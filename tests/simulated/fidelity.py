@@ -21,21 +21,32 @@ def _container(command: str, more: str = "", tail: str = "") -> str:
     return f'[Container]\nImage=localhost/busybox:1\nExec=sh -c "{command}"\n{more}{tail}'
 
 
+TOLD = "until rm /go/%s.service 2>/dev/null; do sleep 0.1; done; "
+"""Waits until the recorder was told that the unit runs. Without, a container that ends at once races its own
+podman: conmon may have ended before podman names it as the main process, and the exit status is another's."""
+LIMITED = "[Unit]\nStartLimitIntervalSec=1h\n"
+"""Five starts reach the limit, also where one takes longer than the two seconds which ten would leave each."""
+
+
+def _ends(name: str, status: int, more: str = "") -> str:
+    return _container(f"{TOLD % name}exit {status}", more="Volume=GO:/go\n", tail=more)
+
+
 FILES = {
     "web.container": _container(RUN, tail=INSTALL),
     "stubborn.container": "[Container]\nImage=localhost/busybox:1\nExec=sleep 1000\nStopTimeout=1\n",
     "term.container": _container(RUN.replace("exit 0", "exit 143")),
     "missing.container": "[Container]\nImage=localhost/missing:1\nPull=never\n",
-    "loop.container": _container("exit 3", tail="[Service]\nRestart=always\n"),
-    "clean.container": _container("exit 0", tail="[Service]\nRestart=always\n"),
-    "fail.container": _container("sleep 0.5; exit 3"),
-    "done.container": _container("sleep 0.5; exit 0"),
+    "loop.container": _ends("loop", 3, f"[Service]\nRestart=always\n{LIMITED}"),
+    "clean.container": _ends("clean", 0, f"[Service]\nRestart=always\n{LIMITED}"),
+    "fail.container": _ends("fail", 3),
+    "done.container": _ends("done", 0),
     "healthy.container": _container(RUN, more="HealthCmd=true\nNotify=healthy\n"),
     "dep.container": _container(RUN, more="Volume=v.volume:/v\n"),
     "v.volume": "[Volume]\n",
     "one.container": _container("exit 0", tail="[Service]\nType=oneshot\n"),
 }
-"""Quadlet files, with images that the real host's tree has."""
+"""Quadlet files, with images that the real host's tree has. `place` puts them."""
 BEHAVIOURS = {
     "stubborn.service": Behaviour(ignores_term=True),
     "term.service": Behaviour(stop_status=143),
@@ -63,31 +74,31 @@ STEPS: list[list[Any]] = [
     ["job", "StartUnit", "missing.service"],
     ["show", "missing.service"],
     ["reset", "missing.service"],
-    ["settle", 1],
+    ["until", "missing.service", "UnitRemoved"],
     ["job", "StartUnit", "loop.service"],
-    ["settle", 3],
+    ["until", "loop.service", "job-removed failed"],
     ["show", "loop.service"],
     ["job", "StartUnit", "loop.service"],
     ["show", "loop.service"],
     ["job", "StartUnit", "clean.service"],
-    ["settle", 3],
+    ["until", "clean.service", "job-removed failed"],
     ["show", "clean.service"],
     ["job", "StartUnit", "fail.service"],
-    ["settle", 2],
+    ["until", "fail.service", "failed/failed"],
     ["show", "fail.service"],
     ["job", "StartUnit", "done.service"],
-    ["settle", 2],
+    ["until", "done.service", "UnitRemoved"],
     ["show", "done.service"],
     ["job", "StartUnit", "healthy.service"],
     ["show", "healthy.service"],
     ["job", "StopUnit", "healthy.service"],
-    ["settle", 1],
+    ["until", "healthy.service", "UnitRemoved"],
     ["job", "StartUnit", "dep.service"],
     ["show", "v-volume.service"],
     ["job", "StopUnit", "v-volume.service"],
     ["settle", 1],
     ["job", "StartUnit", "one.service"],
-    ["settle", 1],
+    ["until", "one.service", "UnitRemoved"],
     ["job", "StartUnit", "nowhere.service"],
     ["job", "StopUnit", "nowhere.service"],
     ["write", NEW_FILE, "web.container"],
@@ -105,7 +116,7 @@ STEPS: list[list[Any]] = [
     ["settle", 1],
     ["show", "web.service"],
     ["job", "StopUnit", "web.service"],
-    ["settle", 1],
+    ["until", "web.service", "UnitRemoved"],
     ["show", "web.service"],
 ]
 UNITS = frozenset(
@@ -137,6 +148,11 @@ _OVERDUE = "timeout"
 """The Result of a unit that a deadline of systemd's made go on; then no state of the way down is by chance."""
 
 
+def place(folder: str) -> dict[str, str]:
+    """Return the texts for a folder: GO stands for the one where the recorder lets containers go on."""
+    return {name: text.replace("GO:", f"{folder}/go:") for name, text in FILES.items()}
+
+
 class _States:
     """The states of one unit as they were told, before anything is left out."""
 
@@ -152,13 +168,13 @@ class _States:
 
 
 def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str]]]]:
-    """Return, for each step, its units' own lines; a `settle` belongs to the step before it."""
+    """Return, for each step, its units' own lines; an `until` and a `settle` belong to the step before."""
     result: list[tuple[str, dict[str, list[str]]]] = []
     states: dict[str, _States] = defaultdict(_States)
     for row in trace:
         shows = row["step"][0] == "show"
-        settles = row["step"][0] == "settle"
-        mine = result[-1][1] if settles else {}
+        waits = row["step"][0] in ("until", "settle")
+        mine = result[-1][1] if waits else {}
         for line in row["lines"]:
             unit, what = line.split(": ", 1)
             if unit not in UNITS or what in ("UnitNew", "UnitRemoved"):
@@ -173,6 +189,6 @@ def normalise(trace: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[str
             lines = mine.setdefault(unit, [])
             if not lines or lines[-1] != what:
                 lines.append(what)
-        if not settles:
+        if not waits:
             result.append((" ".join(map(str, row["step"])), mine))
     return result

@@ -4,10 +4,15 @@ Stands alone (it is copied into a host) but for dbus-fast. Reads a scenario from
 JSON list of steps, and prints the trace: a JSON list with the lines of each step. Usage: `recorder.py
 ADDRESS FOLDER`.
 
-    ["job", "StartUnit", "web.service"]   give the job, wait for its end ["reload"], ["reset",
-    "web.service"], ["settle", 1.5]   (until no signal has come for so many seconds) ["show", "web.service"]
-    a few properties ["write", "new.container", "web.container"], ["touch", NAME], ["remove", NAME]   (in
-    the folder, by its owner)
+    ["job", "StartUnit", "web.service"]         give the job, wait for its end
+    ["reload"], ["reset", "web.service"]
+    ["until", "web.service", "failed/failed"]   wait until this was told, since the step before began
+    ["settle", 1.5]                             wait until no signal has come for so many seconds
+    ["show", "web.service"]                     a few properties
+    ["write", "new.container", "web.container"], ["touch", NAME], ["remove", NAME]   in the folder
+
+Each time that a unit is told to run, a file of its name is made in the folder's `go`: a container that waits
+for it ends after systemd knows that it runs, however slow the machine is.
 """
 
 import asyncio
@@ -40,6 +45,7 @@ class Recorder:
         self.states = {}
         self.held = {}
         self.removed = {}
+        self.said = []
         self.news = asyncio.Event()
         self.at = time.monotonic()
         self.times = []
@@ -102,9 +108,12 @@ class Recorder:
         if self.states.get(unit) != state:
             self.states[unit] = state
             self.say(unit, state)
+            if state.startswith("active/running") and (self.folder / "go").is_dir():
+                (self.folder / "go" / unit).touch()
 
     def say(self, unit, what):
         self.lines.append(f"{unit}: {what}")
+        self.said.append(f"{unit}: {what} ")
         self.times.append(round(time.monotonic() - self.at, 3))
         self.news.set()
 
@@ -117,6 +126,12 @@ class Recorder:
         while answer[0] not in self.removed:
             self.news.clear()
             async with asyncio.timeout(deadline - time.monotonic()):
+                await self.news.wait()
+
+    async def until(self, unit, what):
+        async with asyncio.timeout(LONGEST):
+            while not any(line.startswith(f"{unit}: {what} ") for line in self.said):
+                self.news.clear()
                 await self.news.wait()
 
     async def settle(self, seconds):
@@ -146,6 +161,8 @@ class Recorder:
         self.say(unit, json.dumps(shown, sort_keys=True))
 
     async def step(self, step):
+        if step[0] != "until":
+            self.said = []
         match step:
             case ["job", member, unit]:
                 await self.job(member, unit)
@@ -153,6 +170,8 @@ class Recorder:
                 await self.call("Reload")
             case ["reset", unit]:
                 await self.call("ResetFailedUnit", "s", unit)
+            case ["until", unit, what]:
+                await self.until(unit, what)
             case ["settle", seconds]:
                 await self.settle(seconds)
             case ["show", unit]:

@@ -37,16 +37,14 @@ async def test_the_simulated_systemd_says_what_the_real_one_says(folder: Path) -
         account = host.accounts.add("web")
         quadlets = folder / f"etc/containers/systemd/users/{account.uid}"
         quadlets.mkdir(parents=True)
-        for name, text in fidelity.FILES.items():
+        for name, text in fidelity.place(str(quadlets)).items():
             (quadlets / name).write_text(text)
         for unit, behaviour in fidelity.BEHAVIOURS.items():
             host.behaviours.units["web", unit] = behaviour
         host.model.logind.set_linger(account, enable=True)
         await host.reached(account)
         await record(host.user_address.format(uid=account.uid), quadlets, [["settle", 1]])
-        # Nothing else happens here, so a shorter silence tells as much.
-        steps = [["settle", 0.7] if step[0] == "settle" else step for step in fidelity.STEPS]
-        trace = await record(host.user_address.format(uid=account.uid), quadlets, steps)
+        trace = await record(host.user_address.format(uid=account.uid), quadlets, fidelity.STEPS)
     real = fidelity.normalise(json.loads(RECORDED.read_text()))
     for (step, simulated), (_, expected) in zip(fidelity.normalise(trace), real, strict=True):
         assert simulated == expected, step
@@ -66,8 +64,9 @@ def test_the_recorded_trace_is_what_the_real_host_says() -> None:
         # The first podman of a user makes the pause process; were it a unit's, its READY=1 might be lost.
         host.run(["podman", "unshare", "true"], user="web")
         quadlets = f"/etc/containers/systemd/users/{uid}"
-        for name, text in fidelity.FILES.items():
+        for name, text in fidelity.place(quadlets).items():
             host.write(f"{quadlets}/{name}", text)
+        host.run(["mkdir", f"{quadlets}/go"])
         host.run(["chown", "-R", "web", quadlets])  # the recorder changes files, as the user
         host.run(["systemctl", "--user", "daemon-reload"], user="web")
         host.run(["systemctl", "--user", "start", "web.service"], user="web")
