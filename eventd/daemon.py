@@ -25,6 +25,7 @@ from eventd.adapters.host_lock import HostLock
 from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.api import documents
+from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.composition import Composition, add_triggers, compose
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
@@ -135,16 +136,16 @@ class Daemon:
             started=time.time(),
         )
         engine = self.parts.engine
-        return Server(
+        api = Api(
             engine.reconciler,
             engine.fetcher,
             identity,
-            self.settings.api.group,
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
             boot=self.parts.boot.record,
             live_graph=engine.parts.live_graph,
         )
+        return Server(api, self.settings.api.group)
 
     async def _doctor(self) -> list[dict[str, Any]]:
         """What only the daemon can see of this host."""

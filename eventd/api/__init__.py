@@ -1,5 +1,6 @@
 """The daemon's answers: HTTP and JSON on unix sockets, readable with curl.
 
-`access` says who may ask what, `documents` turns the runtime's state into JSON, `server` holds the routes, `metrics`
-the Prometheus text. Nothing here decides anything about the host.
+`server` listens and guards, `access` says who asks, `core.rights` what they may. The routes are in `routes_*`, each
+with its `Request` of that table; `documents` turns the runtime's state into JSON, `metrics` into Prometheus text.
+Nothing here decides anything about the host.
 """

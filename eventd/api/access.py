@@ -1,7 +1,7 @@
-"""Who may ask what: the kernel says who is at the other end of a unix socket (SO_PEERCRED, unix(7)).
+"""Who asks: the kernel says who is at the other end of a unix socket (SO_PEERCRED, unix(7)).
 
-Root, and whoever runs the daemon, may do everything; members of the operators' group may read; nobody else gets an
-answer. The webhook's socket has one route and its own group, and needs no more than its file mode.
+Owns the roles of a caller; what they may do is the table of `core.rights`. The webhook's socket has one route and
+its own group, and needs no more than its file mode.
 """
 
 from __future__ import annotations
@@ -12,19 +12,12 @@ import pwd
 import socket
 import struct
 from dataclasses import dataclass
-from enum import StrEnum
 
 from aiohttp import web
 
+from eventd.core.rights import Role
+
 _CRED = struct.Struct("3i")
-
-
-class Right(StrEnum):
-    """What a caller may do."""
-
-    NOTHING = "nothing"
-    READ = "read"
-    CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +38,15 @@ def caller(request: web.Request) -> Caller | None:
     return Caller(*_CRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CRED.size)))
 
 
-def right_of(who: Caller | None, group: str) -> Right:
-    """Return what a caller may do; `group` is the operators' group, which need not exist."""
+def roles_of(who: Caller | None, group: str) -> frozenset[Role]:
+    """Return what a caller is; `group` is the operators' group, which need not exist. Asks NSS: may block."""
     if who is None:
-        return Right.NOTHING
+        return frozenset({Role.NOBODY})
     if who.uid in (0, os.geteuid()):
-        return Right.CONTROL
+        return frozenset({Role.ROOT})
     try:
         operators = grp.getgrnam(group).gr_gid
         groups = os.getgrouplist(pwd.getpwuid(who.uid).pw_name, who.gid)
     except KeyError:
-        return Right.NOTHING
-    return Right.READ if operators in groups else Right.NOTHING
+        return frozenset({Role.NOBODY})
+    return frozenset({Role.OPERATOR if operators in groups else Role.NOBODY})

@@ -19,9 +19,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from eventd.api import documents
-from eventd.api import server as server_module
-from eventd.api.server import PROGRESS_KEPT, Server
+from eventd.api import answers, documents
+from eventd.api.following import PROGRESS_KEPT
+from eventd.api.routing import Api
+from eventd.api.server import Server
 from eventd.client import Client, DaemonError, NoDaemonError, at
 from eventd.core.boot import BootRecord
 from eventd.core.errors import DisconnectedError, PermanentError
@@ -94,9 +95,8 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         raise PermanentError("no boot here", reason="no-boot")
 
     identity = documents.Identity("host", "https://forge/repo", "main", time.time())
-    server = Server(
-        reconciler, story.engine.fetcher, identity, "no-such-group", no_checks, lambda _commit: None, no_boot
-    )
+    api = Api(reconciler, story.engine.fetcher, identity, no_checks, lambda _commit: None, no_boot)
+    server = Server(api, "no-such-group")
     async with AsyncExitStack() as stack:
         path, webhook = str(tmp_path / "eventd.sock"), str(tmp_path / "webhook.sock")
         await server.listen(stack, path, "no-such-group", webhook=False)
@@ -193,7 +193,7 @@ async def test_a_malformed_body_is_refused(running: Running, body: bytes) -> Non
 
 async def test_a_large_body_is_refused(running: Running) -> None:
     """413, before it is parsed."""
-    answer = await running.ask(lambda: raw(running.path, post(b" " * (server_module.MAX_BODY + 1))))
+    answer = await running.ask(lambda: raw(running.path, post(b" " * (answers.MAX_BODY + 1))))
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
@@ -201,7 +201,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is a deadline."""
-    monkeypatch.setattr(server_module, "BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr(answers, "BODY_TIMEOUT", 0.1)
 
     def ask() -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -325,7 +325,7 @@ async def test_events_follow_and_end_with_the_daemon(running: Running) -> None:
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True
-    running.server.reconciler.stopping = True
+    running.server.api.reconciler.stopping = True
     lines: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     first = anyio.Event()

@@ -1,0 +1,111 @@
+"""HTTP, as the routes need it: bodies in, JSON documents and lines out, each within its limits.
+
+Decides nothing; who may ask is `access`, what is answered the routes'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from eventd.core.errors import EventdError, PermanentError
+from eventd.runtime.supervise import bug
+
+M = TypeVar("M", bound=BaseModel)
+log = logging.getLogger(__name__)
+MAX_BODY = 64 * 1024
+DIGITS = 18
+"""Of a number in a query."""
+BODY_TIMEOUT = 10.0
+"""Seconds for a request's body to arrive."""
+WRITE_TIMEOUT = 300.0
+"""Seconds that a follower may leave its stream unread before it is hung up on."""
+
+
+async def body(request: web.Request, model: type[M]) -> M:
+    """Return the body of a request. Raises PermanentError(reason="bad-request")."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            read = await request.read()
+    except TimeoutError:
+        raise PermanentError(
+            f"the body did not arrive within {BODY_TIMEOUT:g} s", reason="bad-request"
+        ) from None
+    try:
+        return model.model_validate_json(read or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise PermanentError(
+            f"{key}: {first['msg']}" if key else first["msg"], reason="bad-request"
+        ) from error
+
+
+def number(request: web.Request, key: str, default: int, *, lowest: int = 0, most: int = 10**DIGITS) -> int:
+    """Return a number of the query. Raises PermanentError(reason="bad-request")."""
+    text = request.query.get(key, str(default))
+    if not text.isdecimal() or len(text) > DIGITS or not lowest <= int(text) <= most:
+        raise PermanentError(f"{key} has to be {lowest} to {most}", reason="bad-request")
+    return int(text)
+
+
+def document(content: Any, status: int = 200) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        text=json.dumps(content, separators=(",", ":")) + "\n",
+        status=status,
+        content_type="application/json",
+    )
+
+
+def refusal(status: int, reason: str, message: str, hint: str) -> web.Response:
+    """Return an error as JSON."""
+    return document({"error": {"reason": reason, "message": message, "hint": hint}}, status)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Begin an answer of JSON lines."""
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+    )
+    await response.prepare(request)
+    return response
+
+
+async def line(response: web.StreamResponse, content: Mapping[str, Any]) -> bool:
+    """Write one line; return False if nobody reads any more."""
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            await response.write(json.dumps(content, separators=(",", ":")).encode() + b"\n")
+    except (ConnectionError, TimeoutError):
+        return False
+    return True
+
+
+def stopping() -> dict[str, Any]:
+    """Return the last line of a stream that the daemon's end cuts short."""
+    return {"type": "error", "reason": "stopping", "message": "the daemon stops; the next one goes on"}
+
+
+@web.middleware
+async def errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn every exception of a route into a JSON answer."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return refusal(error.status, "http", error.reason, "")
+    except EventdError as error:
+        missing = error.reason.startswith("no-such")
+        return refusal(404 if missing else 400, error.reason, error.message, error.hint)
+    except Exception as error:
+        log.exception("bug: %s %s ended with %s", request.method, request.path, type(error).__name__)
+        found = bug(error)
+        return refusal(500, found.reason, found.message, found.hint)

@@ -1,0 +1,82 @@
+"""A request that waits for its run: JSON lines with the run's progress and its report.
+
+{"type": "queued"}, {"type": "run", "id": 7}, {"type": "progress", ...}, ..., {"type": "done", "run": {...}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+from aiohttp import web
+
+from eventd.api import answers, documents
+from eventd.api.routing import Api
+from eventd.core.rights import View
+from eventd.runtime.queue import Ticket
+from eventd.runtime.reconcile import Progress
+
+PROGRESS_KEPT = 4096
+"""Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
+
+
+async def followed(
+    api: Api, request: web.Request, view: View, begin: Callable[[Ticket], None]
+) -> web.StreamResponse:
+    """Call `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
+    ticket = Ticket()
+    send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](PROGRESS_KEPT)
+
+    def progress(step: Progress) -> None:
+        # Called from within the run, which must not notice that this reader is slow.
+        mine = step.run == ticket.run and view.sees(step.workload)
+        if mine and send.statistics().current_buffer_used < PROGRESS_KEPT:
+            send.send_nowait(
+                {
+                    "type": "progress",
+                    "workload": step.workload,
+                    "step": step.step,
+                    "state": step.state,
+                    "message": step.message,
+                    "seconds": step.seconds,
+                }
+            )
+
+    api.reconciler.listeners.append(progress)
+    try:
+        begin(ticket)
+        return await _follow(api, request, ticket, receive)
+    finally:
+        api.reconciler.listeners.remove(progress)
+        send.close()
+        receive.close()
+
+
+async def _follow(api: Api, request: web.Request, ticket: Ticket, receive: Any) -> web.StreamResponse:
+    response = await answers.stream(request)
+    await answers.line(response, {"type": "queued"})
+    if not await api.or_end(ticket.started.wait):
+        await answers.line(response, answers.stopping())
+        return response
+    await answers.line(response, {"type": "run", "id": ticket.run})
+
+    ended = False
+    async with anyio.create_task_group() as group:
+
+        async def forward() -> None:
+            async for message in receive:
+                if not await answers.line(response, message):
+                    group.cancel_scope.cancel()
+
+        group.start_soon(forward)
+        ended = await api.or_end(ticket.done.wait)
+        group.cancel_scope.cancel()
+    while True:
+        try:
+            await answers.line(response, receive.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            break
+    done = {"type": "done", "run": documents.run(ticket.report)}
+    await answers.line(response, done if ended else answers.stopping())
+    return response

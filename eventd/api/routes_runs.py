@@ -1,0 +1,39 @@
+"""Routes of what was done: the runs, as they were reported."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from eventd.api import answers, documents
+from eventd.api.routing import Api, Route
+from eventd.core.rights import Request, View
+
+MOST_RUNS = 100
+
+
+async def _runs(api: Api, request: web.Request, _view: View) -> web.Response:
+    limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
+    texts = await api.reconciler.host.store.runs(limit)
+    rows = [json.loads(text) for text in texts]
+    current = documents.run(api.reconciler.current)
+    return answers.document(
+        {"runs": [current if current and row["id"] == current["id"] else row for row in rows]}
+    )
+
+
+async def _run(api: Api, request: web.Request, _view: View) -> web.Response:
+    number = request.match_info["id"]
+    for text in await api.reconciler.host.store.runs(500):
+        row = json.loads(text)
+        if str(row["id"]) == number:
+            current = documents.run(api.reconciler.current)
+            return answers.document(current if current and current["id"] == row["id"] else row)
+    return answers.refusal(404, "no-such-run", f"there is no run {number}", "eventctl runs lists them")
+
+
+ROUTES = (
+    Route("GET", "/v1/runs", Request.RUNS, _runs),
+    Route("GET", "/v1/runs/{id}", Request.RUNS, _run),
+)

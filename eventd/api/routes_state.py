@@ -1,0 +1,64 @@
+"""Routes that say what is: status, why, gates, the plan, the boot, doctor and metrics."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from eventd.api import answers, documents
+from eventd.api.boot_document import boot
+from eventd.api.gates_document import gates
+from eventd.api.routing import Api, Route
+from eventd.core.boot_svg import svg
+from eventd.core.rights import Request, View
+
+
+async def _status(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(documents.status(api.reconciler, api.identity))
+
+
+async def _status_one(api: Api, request: web.Request, view: View) -> web.Response:
+    return answers.document(documents.workload(api.reconciler, api.workload(request, view)))
+
+
+async def _why(api: Api, request: web.Request, view: View) -> web.Response:
+    return answers.document(documents.why(api.reconciler, api.workload(request, view)))
+
+
+async def _gates(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(await gates(api.reconciler, api.live_graph))
+
+
+async def _plan(api: Api, request: web.Request, _view: View) -> web.Response:
+    fetched = await api.fetcher.preview() if "1" in request.query.getall("fetch", ()) else None
+    return answers.document(await documents.plan(api.reconciler, fetched))
+
+
+async def _boot(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(boot(await api.boot()))
+
+
+async def _boot_svg(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return web.Response(text=svg(await api.boot()), content_type="image/svg+xml")
+
+
+async def _doctor(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document({"checks": await api.doctor()})
+
+
+async def _metrics(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return web.Response(
+        body=api.metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )
+
+
+ROUTES = (
+    Route("GET", "/v1/status", Request.STATUS, _status),
+    Route("GET", "/v1/status/{workload}", Request.STATUS, _status_one),
+    Route("GET", "/v1/why/{workload}", Request.WHY, _why),
+    Route("GET", "/v1/gates", Request.GATES, _gates),
+    Route("GET", "/v1/plan", Request.PLAN, _plan, {("fetch", "1"): Request.FETCH}),
+    Route("GET", "/v1/boot", Request.BOOT, _boot),
+    Route("GET", "/v1/boot.svg", Request.BOOT, _boot_svg),
+    Route("GET", "/v1/doctor", Request.DOCTOR, _doctor),
+    Route("GET", "/metrics", Request.METRICS, _metrics),
+)

@@ -1,0 +1,73 @@
+"""The routes that ask for a run, and tell how it goes: sync, and the webhook's "pushed"."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventd.api import answers
+from eventd.api.following import followed
+from eventd.api.routing import Api, Route
+from eventd.core.events import EventKind, Origin
+from eventd.core.rights import Request, View
+from eventd.runtime.queue import Ticket
+
+
+class SyncRequest(BaseModel):
+    """POST /v1/sync."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+    fetch: bool = True
+    allow_rewrite: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+
+
+class Pushed(BaseModel):
+    """POST /v1/pushed, from the webhook listener: a hint to look, and nothing that is believed."""
+
+    model_config = ConfigDict(extra="ignore")
+    repository: str = Field(default="", max_length=512)
+    branch: str = Field(default="", max_length=512)
+    commit: str = Field(default="", max_length=128)
+    delivery: str = Field(default="", max_length=256)
+    hook: str = Field(default="", max_length=256)
+
+
+async def _sync(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    body = await answers.body(request, SyncRequest)
+    if body.allow_rewrite is not None:
+        api.allow_rewrite(body.allow_rewrite)
+    joined = api.reconciler.current.id if api.reconciler.current else None
+
+    def begin(ticket: Ticket) -> None:
+        trigger = api.reconciler.dispatcher.emit(
+            Origin.REQUEST, EventKind.SYNC, "eventctl", attributes={"fetch": body.fetch, "wait": body.wait}
+        )
+        if body.fetch:
+            api.fetcher.sync(trigger, ticket)
+        else:
+            api.reconciler.request(trigger, asked=True, ticket=ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document({"queued": True, "joined": joined}, status=202)
+
+
+async def pushed(api: Api, request: web.Request) -> web.Response:
+    """Answer the webhook's socket."""
+    body = await answers.body(request, Pushed)
+    if body.branch and body.branch != api.identity.branch:
+        return answers.document(
+            {"ignored": f"branch {body.branch!r} is not {api.identity.branch!r}"}, status=202
+        )
+    api.reconciler.dispatcher.emit(
+        Origin.WEBHOOK,
+        EventKind.PUSHED,
+        body.repository or body.hook,
+        attributes={"branch": body.branch, "commit": body.commit, "delivery": body.delivery},
+    )
+    return answers.document({"queued": True}, status=202)
+
+
+ROUTES = (Route("POST", "/v1/sync", Request.SYNC, _sync),)

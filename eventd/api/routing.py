@@ -1,0 +1,98 @@
+"""What a route is, and what all of them share.
+
+A route module (`routes_*.py`) has a tuple `ROUTES`, each naming its `Request` of the rights table, and handlers
+
+    async def _status(api: Api, request: web.Request, view: View) -> web.StreamResponse: ...
+
+which are only called when the caller may ask that, and have to keep to `view`: `api.workload(request, view)` for a
+workload in the path, `view.sees(name)` for what is listed. `server` puts the modules together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import anyio
+from aiohttp import web
+
+from eventd.api import documents
+from eventd.api.metrics import Metrics
+from eventd.core.boot import BootRecord
+from eventd.core.errors import PermanentError
+from eventd.core.rights import Request, View
+from eventd.runtime.fetch import Fetcher
+from eventd.runtime.load import ReadLive
+from eventd.runtime.reconcile import Reconciler
+
+
+@dataclass(slots=True)
+class Api:
+    """What routes are made of."""
+
+    reconciler: Reconciler
+    fetcher: Fetcher
+    identity: documents.Identity
+    doctor: Callable[[], Awaitable[list[dict[str, Any]]]]
+    allow_rewrite: Callable[[str], None]
+    boot: Callable[[], Awaitable[BootRecord]]
+    live_graph: ReadLive | None = None
+    metrics: Metrics = field(init=False)
+    ending: anyio.Event = field(default_factory=anyio.Event)
+    """The daemon stops: no stream goes on."""
+
+    def __post_init__(self) -> None:
+        """Make the metrics over the same reconciler."""
+        self.metrics = Metrics(self.reconciler)
+
+    def workload(self, request: web.Request, view: View) -> str:
+        """Return the workload of the path. Raises PermanentError(reason="no-such-workload").
+
+        To who may not see it, one that exists looks like one that does not.
+        """
+        name = request.match_info["workload"]
+        known = {each for each in documents.names(self.reconciler) if view.sees(each)}
+        if name not in known:
+            have = ", ".join(sorted(known)) or "none"
+            raise PermanentError(
+                f"there is no workload {name!r}", reason="no-such-workload", hint=f"there are: {have}"
+            )
+        return name
+
+    async def or_end(self, wait: Callable[[], Awaitable[object]]) -> bool:
+        """Await `wait()`; return False if the daemon ends first."""
+        finished = False
+        async with anyio.create_task_group() as group:
+
+            async def end() -> None:
+                await self.ending.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(end)
+            await wait()
+            finished = True
+            group.cancel_scope.cancel()
+        return finished
+
+
+Handle: TypeAlias = Callable[[Api, web.Request, View], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    path: str
+    request: Request
+    handle: Handle
+    queries: Mapping[tuple[str, str], Request] = field(default_factory=dict)
+    """A key and value of the query with which it is another request of the table: `{("fetch", "1"): ...}`."""
+
+    def asks(self, request: web.Request) -> Request:
+        """Return what a request is in the table of rights."""
+        for (key, value), other in self.queries.items():
+            if value in request.query.getall(key, ()):
+                return other
+        return self.request
