@@ -193,6 +193,26 @@ class Retain(_OnUser):
     verb = "retain"
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteAccount:
+    """Delete the account of a workload that left the repository, with its home: the data is gone after it."""
+
+    workload: str
+    """The keeper's subject, `deletion:NAME`."""
+    account: str
+    uid: int
+    home: str
+    made_by: int
+    """The run that made the account."""
+    why: str
+    verb = "delete-account"
+
+    @property
+    def target(self) -> str:
+        """The user name."""
+        return self.account
+
+
 Action: TypeAlias = (
     CreateAccount
     | CompleteAccount
@@ -208,5 +228,6 @@ Action: TypeAlias = (
     | RestartUnit
     | Verify
     | Retain
+    | DeleteAccount
 )
 STARTS = (StartUnit, RestartUnit)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from eventd.core.actions import Action
+from eventd.core.approvals import Draft
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN, WorkloadGates
@@ -18,6 +19,9 @@ from eventd.core.records import Records
 class Allow:
     """Go ahead."""
 
+    approval: str = ""
+    """`Draft.key` of the approval that has to be spent for it; empty if none is needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -28,6 +32,9 @@ class Hold:
     wakes_on: frozenset[FactKey] = frozenset()
     waits_for: tuple[str, ...] = ()
     """What is missing, each as an operator wrote it."""
+    draft: Draft | None = None
+    """An operator has to sign this, and has not been asked yet."""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Case:
     records: Records
     facts: Facts
     gates: WorkloadGates = OPEN
+    run: int = 0
+    """The run that is on: what it has made itself it may undo. 0: it is only asked what would be said."""
 
 
 Policy: TypeAlias = Callable[[Case], Verdict]
