@@ -31,6 +31,8 @@ class FactKind(StrEnum):
     FETCH = "fetch"  # name: ""; value: FetchFailure
     SHUTDOWN = "shutdown"  # name: ""; value: bool, logind's PrepareForShutdown
     RELOADING = "reloading"  # scope: "" or workload; value: bool
+    APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
+    DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
 class FactKey(NamedTuple):
@@ -140,6 +142,8 @@ class Account:
     subuid: tuple[int, int] | None = None
     """First id and count, None where there is none."""
     subgid: tuple[int, int] | None = None
+    comment: str = ""
+    """The GECOS field."""
 
 
 class FileKind(StrEnum):
@@ -197,8 +201,20 @@ class DeviceState:
     fstype: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalState:
+    """Where the request for a signature stands."""
+
+    request: str
+    """Its id."""
+    approved: bool = False
+    """Signed, not expired, and not yet used for anything that is finished."""
+    rejected: bool = False
+
+
 FactValue: TypeAlias = (
-    UnitState
+    ApprovalState
+    | UnitState
     | ManagerState
     | Account
     | FileState

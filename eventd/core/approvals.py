@@ -1,0 +1,272 @@
+"""Approvals: what an operator signs before anything is destroyed that bears data.
+
+Pure. A `Draft` says what would be done to what; a request is a draft for one host with an expiry, as a canonical
+document whose sha256 is what everybody refers to. An approval is good once, for that host, for exactly that plan,
+until it expires. Signatures are checked in `eventd.adapters.ssh_signatures`; `eventd.runtime.approvals` keeps both.
+
+Times are of the wall clock, since the signer's is another machine's. A clock that is behind the document's creation
+(a host without a battery, before its first time synchronisation) is no ground to accept it: such an approval waits.
+What was once seen to have expired stays expired, whatever the clock says later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from eventd.core.errors import PermanentError, TemporaryError
+
+NAMESPACE = "approval@eventd"
+"""Of the signature (ssh-keygen(1), -n): one made for something else is none for this."""
+VERSION = 1
+LIFETIME = 7 * 86400.0
+"""Seconds that a request waits for its approval, and an approval for being used."""
+MAX_DOCUMENT = 64 * 1024
+"""Bytes."""
+MAX_SIGNATURE = 16 * 1024
+"""Bytes; one with a certificate of a security key has about 2,000."""
+EARLY = 300.0
+"""Seconds by which this host's clock may be behind the clock that a document was made by: it is the same host's."""
+ID_LENGTH = 12
+"""Hexadecimal digits of the digest that people type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One action as the signer reads it."""
+
+    action: str
+    """Its verb."""
+    target: str
+    does: str
+    """A sentence without a full stop: what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What would be done, to what, and why; the same for as long as nothing about it changes."""
+
+    subject: str
+    """The workload, or a keeper's subject."""
+    plan: tuple[Planned, ...]
+    resources: tuple[str, ...]
+    """Identities of what would be gone: `account bob uid 1234 home /home/bob made by run 7`."""
+    why: str
+
+    @property
+    def key(self) -> str:
+        """Identify the plan and its resources, whatever the time: a FACT of kind APPROVAL has this name."""
+        return _digest(
+            _canonical(
+                {
+                    "subject": self.subject,
+                    "plan": [asdict(each) for each in self.plan],
+                    "resources": list(self.resources),
+                }
+            )
+        )
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    SPENT = "spent"
+    """Its action has begun, and nothing else can begin under it."""
+    DONE = "done"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    """By an operator: it is not asked for again until the plan changes."""
+    WITHDRAWN = "withdrawn"
+    """Nothing asks for it any more."""
+
+
+OPEN = (State.REQUESTED, State.APPROVED, State.SPENT)
+"""The states in which something may still come of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request and what became of it."""
+
+    id: str
+    digest: str
+    """sha256 of the document's bytes, hexadecimal."""
+    key: str
+    """`Draft.key`."""
+    document: str
+    """What is signed, byte for byte."""
+    subject: str
+    plan: tuple[Planned, ...]
+    resources: tuple[str, ...]
+    why: str
+    created: float
+    """Seconds since the epoch, as `expires` and `changed`."""
+    expires: float
+    state: State = State.REQUESTED
+    changed: float = 0.0
+    signer: str = ""
+    """The principal in allowed_signers that signed."""
+    origin: str = ""
+    """How the signature came: `socket` or the file of the repository; or who rejected it."""
+    run: int = 0
+    step: int = 0
+    """Under which step it was spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A signature that was refused."""
+
+    at: float
+    """Seconds since the epoch."""
+    request: str
+    """What it was meant for: an id, or the start of an unknown digest."""
+    reason: str
+    message: str
+    origin: str
+    times: int = 1
+    """How often the very same was tried in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it was read; what stands in it is not believed, only compared."""
+
+    digest: str
+    host: str
+    subject: str
+
+
+def make(draft: Draft, *, host: str, hostname: str, nonce: str, created: float, expires: float) -> Request:
+    """Return the request for a draft.
+
+    `host` is the machine id, which no other host has; `nonce` makes each request differ from all others, also from
+    those that a lost state file has forgotten.
+    """
+    text = _canonical(
+        {
+            "version": VERSION,
+            "host": host,
+            "hostname": hostname,
+            "subject": draft.subject,
+            "plan": [asdict(each) for each in draft.plan],
+            "resources": list(draft.resources),
+            "why": draft.why,
+            "created": stamp(created),
+            "expires": stamp(expires),
+            "nonce": nonce,
+        }
+    )
+    digest = _digest(text)
+    return Request(
+        id=digest[:ID_LENGTH],
+        digest=digest,
+        key=draft.key,
+        document=text.decode(),
+        subject=draft.subject,
+        plan=draft.plan,
+        resources=draft.resources,
+        why=draft.why,
+        created=float(int(created)),
+        expires=float(int(expires)),
+        changed=created,
+    )
+
+
+def read(content: bytes) -> Document:
+    """Read a document that came from outside.
+
+    Raises PermanentError(reason="malformed-approval") saying what is wrong with it.
+    """
+    if len(content) > MAX_DOCUMENT:
+        raise _malformed(f"it has {len(content)} bytes, and the limit is {MAX_DOCUMENT}")
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _malformed("it is not JSON") from error
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise _malformed(f"it is no approval document of version {VERSION}")
+    texts = [value.get(key) for key in ("host", "subject", "created", "expires", "nonce")]
+    if not all(isinstance(text, str) for text in texts):
+        raise _malformed("it lacks host, subject, created, expires or nonce")
+    if _canonical(value) != content:
+        raise _malformed("it was changed: it is not byte for byte what eventd wrote")
+    return Document(_digest(content), str(value["host"]), str(value["subject"]))
+
+
+def refuse(request: Request, now: float) -> None:
+    """Raise unless a signature for this request is of use now.
+
+    PermanentError(reason="already-used" | "expired" | "rejected" | "withdrawn"), TemporaryError("clock-behind").
+    """
+    match request.state:
+        case State.SPENT | State.DONE:
+            raise PermanentError(
+                f"the approval {request.id} has been used already", reason="already-used", hint=_AGAIN
+            )
+        case State.EXPIRED:
+            raise _expired(request)
+        case State.REJECTED:
+            raise PermanentError(
+                f"the request {request.id} was rejected by {request.origin}", reason="rejected", hint=_AGAIN
+            )
+        case State.WITHDRAWN:
+            raise PermanentError(
+                f"the request {request.id} was withdrawn: what it was for is not asked for any more",
+                reason="withdrawn",
+                hint=_AGAIN,
+            )
+        case State.REQUESTED | State.APPROVED:
+            in_time(request, now)
+
+
+def in_time(request: Request, now: float) -> None:
+    """Raise unless the wall clock is between creation and expiry."""
+    if now >= request.expires:
+        raise _expired(request)
+    if now < request.created - EARLY:
+        raise TemporaryError(
+            f"this host's clock says {stamp(now)}, and the request {request.id} was made at"
+            f" {stamp(request.created)}",
+            reason="clock-behind",
+            hint="see timedatectl; the approval counts once the clock is right",
+        )
+
+
+def stamp(at: float) -> str:
+    """Return a time as it stands in documents: UTC, whole seconds."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_AGAIN = "eventctl approvals lists what is held now"
+
+
+def _expired(request: Request) -> PermanentError:
+    return PermanentError(
+        f"the request {request.id} expired at {stamp(request.expires)}",
+        reason="expired",
+        hint="what is still held has a new request: eventctl approvals",
+    )
+
+
+def _malformed(why: str) -> PermanentError:
+    return PermanentError(
+        f"not an approval document: {why}",
+        reason="malformed-approval",
+        hint="export it again: eventctl approvals ID --export FILE",
+    )
+
+
+def _canonical(value: Any) -> bytes:
+    """Return the one form of a value: sorted keys, no blanks, UTF-8, a newline at the end."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
