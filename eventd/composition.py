@@ -143,7 +143,7 @@ class Composition:
 
 def layout_of(settings: Settings) -> Layout:
     """Return where files stand under these settings."""
-    return Layout(settings.paths.quadlets, settings.paths.units)
+    return Layout(settings.paths.quadlets, settings.paths.units, settings.paths.stacks)
 
 
 def rules_of(settings: Settings) -> HostRules:
@@ -155,6 +155,7 @@ def rules_of(settings: Settings) -> HostRules:
         transformless=settings.host.transformless,
         protected=settings.host.protected,
         transforms_folder=settings.paths.transforms,
+        stacks_folder=settings.paths.stacks,
         default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
         options=WorkloadOptions(
             deadline=defaults.deadline, grace=defaults.grace, on_failure=OnFailure(defaults.on_failure)
@@ -219,7 +220,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         logins=logind,
         system=system,
         user_managers=user_managers,
-        files=OwnedFiles((paths.quadlets, paths.units), owner=owner),
+        files=OwnedFiles(layout.roots, owner=owner),
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
@@ -234,7 +235,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         return await anyio.to_thread.run_sync(assemble, tree, rules[0], cache)
 
     rules = [rules_of(settings)]
-    files = WatchedFiles(inotify, dispatcher.emit, owned=(paths.quadlets, paths.units))
+    files = WatchedFiles(inotify, dispatcher.emit, owned=layout.roots)
     health = ContainerHealthSource(dispatcher.emit, JournalFollow())
     probes = ProbesSource(dispatcher.emit, ProberProcess(_git_identity(settings)))
     needs = Needs(dispatcher.facts, system, files, health, probes)

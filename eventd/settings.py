@@ -94,6 +94,7 @@ class Paths(_Table):
     units: str = Field(
         default="/etc/eventd/units", description="companion units, which eventd's generator loads"
     )
+    stacks: str = Field(default="/etc/eventd/stacks", description="compose stacks, in a folder per uid")
     transforms: str = Field(
         default="/etc/eventd/transforms", description="the host's transforms, `<name>.container`"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from eventd.core.compose_stack import with_service
 from eventd.core.content import OPTIONS_FILE, read
 from eventd.core.desired import (
     Desired,
@@ -41,6 +42,8 @@ class HostRules:
     """The host's transform folder: file name (`tailscale.container`) -> content. Wins over the repository."""
     transforms_folder: str = "/etc/eventd/transforms"
     """Where they are, for diagnostics."""
+    stacks_folder: str = "/etc/eventd/stacks"
+    """Where compose stacks are installed, in a folder per uid."""
     transformless: frozenset[str] = frozenset()
     """Folders of quadlet-deploy's layout that need no transform."""
     protected: frozenset[str] = frozenset()
@@ -200,9 +203,12 @@ class _Assembly:
         transforms, transform_problems = self.transforms.files(choice)
         content, content_problems = read(candidate, transforms)
         findings.extend([*transform_problems, *content_problems])
-        if any(problem.code == "compose-unsupported" for problem in content_problems):
-            return None, findings  # that a stack has no units is no second error
         gated = bool(options.values.requires)
+        if content.stack:
+            content, problems_of_stack = with_service(
+                content, options.values, self.host.stacks_folder, gated=gated
+            )
+            findings.extend(problems_of_stack)
         findings.extend(check(content, gated=gated, manual=options.manual))
         findings = list(dict.fromkeys(findings))
         if any(finding.severity is Severity.ERROR for finding in findings):

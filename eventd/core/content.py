@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventd.core.compose_file import stack_files
 from eventd.core.desired import FileRole, InstallFile
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import unit_is_valid
@@ -34,7 +35,6 @@ COMPANIONS: Mapping[str, str] = {
 """Extension -> the section of its own, empty if it needs none."""
 _UNSUPPORTED = frozenset({"mount", "automount", "swap", "device", "scope", "artifact"})
 _NOT_INSTALLED = frozenset({OPTIONS_FILE, ".gitignore", ".gitattributes", ".gitkeep", ".editorconfig"})
-_COMPOSE = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Part:
     """Parsed, for unit files and drop-ins."""
     folder: str = ""
     """For a drop-in: what its folder is named for, `web.container` of `web.container.d`."""
+    made: bool = False
+    """eventd made it: the service of a compose stack."""
 
     @property
     def name(self) -> str:
@@ -76,6 +78,11 @@ class Content:
         return tuple(sorted(found, key=lambda part: part.name.rpartition("/")[2]))
 
     @property
+    def stack(self) -> tuple[Part, ...]:
+        """The files that the compose provider reads; empty if the workload is no stack."""
+        return tuple(part for part in self.parts.values() if part.install.role is FileRole.STACK)
+
+    @property
     def data(self) -> tuple[Part, ...]:
         """The files that no generator reads."""
         return tuple(part for part in self.parts.values() if part.install.role is FileRole.DATA)
@@ -100,21 +107,25 @@ def read(candidate: Candidate, transforms: Mapping[str, UnitFile]) -> tuple[Cont
     """Give each file its role, apply `transforms` (by extension) to the Quadlet files, parse them."""
     found: list[Diagnostic] = []
     parts: dict[str, Part] = {}
+    stack = bool(stack_files(candidate.files))
     for name in sorted(candidate.files):
         if name in _NOT_INSTALLED or name.rpartition("/")[2] in _NOT_INSTALLED - {OPTIONS_FILE}:
             continue
         file = candidate.files[name]
         role, folder = _place(name)
-        found.extend(_place_problems(name, file.path, role, folder))
+        if stack and role is FileRole.DATA:
+            role = FileRole.STACK
+        else:
+            found.extend(_place_problems(name, file.path, role, folder))
         unit = None
-        if role is not FileRole.DATA:
+        if role not in (FileRole.DATA, FileRole.STACK):
             unit = parse(file.content, file.path)
             found.extend(unit.diagnostics)
             transform = transforms.get(split(name)[1]) if role is FileRole.QUADLET and not folder else None
             if transform is not None and not unit.diagnostics:
                 unit = apply(unit, transform)
         content = unit.render() if unit else file.content
-        install = InstallFile(role, name, content, file.path, file.executable and role is FileRole.DATA)
+        install = InstallFile(role, name, content, file.path, file.executable and unit is None)
         parts[name] = Part(install, unit, folder)
     content_ = Content(candidate.name, candidate.origin, candidate.legacy, parts)
     found.extend(_clashes(content_))
@@ -141,9 +152,7 @@ def _place(name: str) -> tuple[FileRole, str]:
 def _place_problems(name: str, path: str, role: FileRole, folder: str) -> Iterator[Diagnostic]:
     base = name.rpartition("/")[2]
     extension = split(base)[1]
-    if name in _COMPOSE:
-        yield error(path, "compose-unsupported", "compose stacks are not supported by this version")
-    elif role is FileRole.DATA and "/" in name and extension in KINDS:
+    if role is FileRole.DATA and "/" in name and extension in KINDS:
         message = (
             "podman's generator also reads Quadlet files in subfolders, where eventd does not look for them"
         )
@@ -173,7 +182,7 @@ def _clashes(content: Content) -> Iterator[Diagnostic]:
 
 def _orphans(content: Content) -> Iterator[Diagnostic]:
     """Yield drop-ins that belong to no file of the workload."""
-    owned: set[str] = set()
+    owned = set(drop_in_folders(f"{content.name}.service")) if content.stack else set[str]()
     for part in content.parts.values():
         if part.unit is None or part.folder:
             continue

@@ -42,6 +42,8 @@ class FileRole(StrEnum):
     """`*.container`, `*.pod`, …, and drop-ins of them: the quadlet folder of the uid, read by podman's generator."""
     COMPANION = "companion"
     """`*.service`, `*.timer`, …, and drop-ins of them: the unit folder of the uid, read by eventd's user generator."""
+    STACK = "stack"
+    """`compose.yaml` and everything beside it: the stack folder of the uid, read by the compose provider."""
     DATA = "data"
     """Anything else beside them: the quadlet folder, so that relative paths in Quadlet files resolve."""
 
@@ -132,6 +134,10 @@ class WorkloadOptions:
     on_failure: OnFailure = OnFailure.KEEP
     update_schedule: str | None = None
     remove_data: RemoveData = RemoveData.KEEP
+    compose_env_files: tuple[Located, ...] = ()
+    """Files of the host with `KEY=value` lines for the variables of a compose file."""
+    compose_timeout: float = 120.0
+    """How long a compose stack may take to come up."""
     manual: frozenset[str] = frozenset()
     """Units that eventd must not start by itself."""
 

@@ -16,14 +16,27 @@ class Layout:
     unit_root: str = "/etc/eventd/units"
     """Companion units as `<root>/<uid>`, read by eventd-user-generator."""
 
+    stack_root: str = "/etc/eventd/stacks"
+    """Compose stacks as `<root>/<uid>`, read by the compose provider in that user's service."""
+
     def folder(self, role: FileRole, uid: int) -> str:
         """Return the folder of a role and a user."""
-        root = self.unit_root if role is FileRole.COMPANION else self.quadlet_root
-        return f"{root}/{uid}"
+        match role:
+            case FileRole.COMPANION:
+                return f"{self.unit_root}/{uid}"
+            case FileRole.STACK:
+                return f"{self.stack_root}/{uid}"
+            case FileRole.QUADLET | FileRole.DATA:
+                return f"{self.quadlet_root}/{uid}"
 
-    def folders(self, uid: int) -> tuple[str, str]:
-        """Return both folders of a user."""
-        return f"{self.quadlet_root}/{uid}", f"{self.unit_root}/{uid}"
+    def folders(self, uid: int) -> tuple[str, ...]:
+        """Return every folder of a user."""
+        return tuple(f"{root}/{uid}" for root in self.roots)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Return what the folders of users stand in."""
+        return self.quadlet_root, self.unit_root, self.stack_root
 
     def path(self, file: InstallFile, uid: int) -> str:
         """Return where a file has to stand."""
@@ -31,7 +44,7 @@ class Layout:
 
     def uid_of(self, path: str) -> int | None:
         """Return whose folder a path is in, None if in nobody's."""
-        for root in (self.quadlet_root, self.unit_root):
+        for root in self.roots:
             if path.startswith(root + "/"):
                 head = path[len(root) + 1 :].split("/", 1)[0]
                 return int(head) if head.isdecimal() else None

@@ -8,15 +8,19 @@ Next: `eventd.core.assemble`.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
-from eventd.core.names import did_you_mean
-from eventd.core.toml_lines import Path, locate
+from eventd.core.toml_table import Table as _Table
+from eventd.core.toml_table import choice as _choice
+from eventd.core.toml_table import load_table as _load
+from eventd.core.toml_table import subtable as _subtable
+from eventd.core.toml_table import text_of as _text
+from eventd.core.toml_table import texts as _texts
+from eventd.core.toml_table import unknown as _unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +30,14 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "health": ("expect", "deadline", "grace", "on_failure"),
     "update": ("schedule",),
     "remove": ("data",),
+    "compose": ("env_files", "timeout"),
 }
 """Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
 HOST_KEYS = ("workloads", "exclude", "workload")
+
+
+_HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
+"""What needs no quoting in ExecStart= (systemd.service(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +72,6 @@ class HostFile:
         return _read_options(table, options) if table else (options, ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table of a document, with the means to say where its keys are."""
-
-    file: str
-    data: Mapping[str, Any]
-    lines: Mapping[Path, int]
-    path: Path = ()
-
-    def line(self, *keys: str | int) -> int:
-        return self.lines.get((*self.path, *keys), 0)
-
-    def error(self, code: str, message: str, *keys: str, hint: str = "") -> Diagnostic:
-        dotted = ".".join(str(part) for part in (*self.path, *keys))
-        return Diagnostic(Severity.ERROR, self.file, self.line(*keys), dotted, message, hint, code)
-
-    def below(self, key: str) -> _Table:
-        return _Table(self.file, self.data[key], self.lines, (*self.path, key))
-
-
 def parse_options(content: bytes, file: str, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
     """Read a `workload.toml` over `base`. What is wrong leaves the value of `base`."""
     table = _load(content, file)
@@ -110,20 +99,6 @@ def parse_host(content: bytes, file: str) -> tuple[HostFile, tuple[Diagnostic, .
                 overrides[name] = override
                 found.extend(_read_options(override, Options())[1])
     return HostFile(workloads, exclude, overrides), tuple(found)
-
-
-def _load(content: bytes, file: str) -> _Table | Diagnostic:
-    try:
-        text = content.decode().replace("\r\n", "\n")
-        return _Table(file, tomllib.loads(text), locate(text))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return Diagnostic(Severity.ERROR, file, line, "", "the line is not UTF-8", "", "not-utf-8")
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"\s*\(at line (\d+), column \d+\)$", str(error))
-        message = str(error)[: place.start()] if place else str(error).removesuffix(" (at end of document)")
-        line = int(place[1]) if place else content.count(b"\n") + 1
-        return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {message}", "", "bad-toml")
 
 
 def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
@@ -155,6 +130,8 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
             values["on_failure"] = OnFailure(choice)
             if choice == OnFailure.ROLLBACK:
                 found.append(_later(health, "on_failure", "the failed revision is kept and reported"))
+    if (compose := _section(table, "compose", found)) is not None:
+        values |= _compose(compose, found)
     if (update := _section(table, "update", found)) is not None and (
         place := _text(update, "schedule", found)
     ) is not None:
@@ -171,27 +148,35 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
     return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
 
 
+def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if (files := _texts(table, "env_files", found)) is not None:
+        for each in files:
+            if not _HOST_PATH.fullmatch(each.text):
+                message = (
+                    f"{each.text!r} has to be the absolute path of a file of the host, without spaces or %"
+                )
+                found.append(
+                    Diagnostic(
+                        Severity.ERROR, each.file, each.line, "compose.env_files", message, "", "bad-value"
+                    )
+                )
+        values["compose_env_files"] = files
+    if "timeout" in table.data:
+        try:
+            values["compose_timeout"] = parse_duration(table.data["timeout"])
+        except ValueError as error:
+            found.append(table.error("bad-duration", str(error), "timeout", hint='write "120s" or "2min"'))
+    if values.get("compose_timeout") == 0:
+        del values["compose_timeout"]
+        found.append(table.error("bad-duration", "a stack cannot come up in no time", "timeout"))
+    return values
+
+
 def _later(table: _Table, key: str, instead: str) -> Diagnostic:
     """Return the warning for what can be written and is not carried out yet: nobody should rely on it."""
     finding = table.error("not-yet", f"{key} = {table.data[key]!r} is not carried out by this version", key)
     return replace(finding, severity=Severity.WARNING, hint=instead)
-
-
-def _unknown(table: _Table, known: tuple[str, ...]) -> list[Diagnostic]:
-    return [
-        table.error("unknown-option", f"{key} is not an option here", key, hint=did_you_mean(key, known))
-        for key in table.data
-        if key not in known
-    ]
-
-
-def _subtable(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
-    if key not in table.data:
-        return None
-    if not isinstance(table.data[key], dict):
-        found.append(table.error("wrong-type", f"{key} has to be a table", key))
-        return None
-    return table.below(key)
 
 
 def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
@@ -199,35 +184,3 @@ def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
     if section is not None:
         found.extend(_unknown(section, OPTION_KEYS[key]))
     return section
-
-
-def _text(table: _Table, key: str, found: list[Diagnostic]) -> Located | None:
-    if key not in table.data:
-        return None
-    value = table.data[key]
-    if not isinstance(value, str):
-        found.append(table.error("wrong-type", f"{key} has to be a text in quotes", key))
-        return None
-    return Located(value, table.file, table.line(key))
-
-
-def _texts(table: _Table, key: str, found: list[Diagnostic]) -> tuple[Located, ...] | None:
-    """Return a list of texts; one text alone is a list of one."""
-    if key not in table.data:
-        return None
-    value = table.data[key]
-    if isinstance(value, str):
-        return (Located(value, table.file, table.line(key)),)
-    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-        found.append(table.error("wrong-type", f"{key} has to be a list of texts in quotes", key))
-        return None
-    return tuple(Located(each, table.file, table.line(key, index)) for index, each in enumerate(value))
-
-
-def _choice(table: _Table, key: str, choices: tuple[str, ...], found: list[Diagnostic]) -> str | None:
-    text = _text(table, key, found)
-    if text is None or text.text in choices:
-        return text.text if text else None
-    hint = did_you_mean(text.text, choices)
-    found.append(table.error("bad-value", f"{key} cannot be {text.text!r}", key, hint=hint))
-    return None

@@ -74,10 +74,15 @@ def made_units(content: Content) -> tuple[Made, ...]:
 
 def triggered_by(made: Made) -> str | None:
     """Return the unit that a timer, socket or path unit starts, None for other units."""
-    stem, extension = split(made.name)
+    return triggered_unit(made.name, made.unit)
+
+
+def triggered_unit(name: str, unit: UnitFile) -> str | None:
+    """Return the same for a unit by its name and file."""
+    stem, extension = split(name)
     if extension not in _TRIGGERS:
         return None
-    return made.unit.value(*_TRIGGERS[extension]) or f"{stem}.service"
+    return unit.value(*_TRIGGERS[extension]) or f"{stem}.service"
 
 
 def desired_units(
@@ -108,6 +113,8 @@ def desired_units(
 def _role(made: Made) -> UnitRole:
     """Return what is wanted of a unit that nothing triggers."""
     unit = made.unit
+    if made.part.made:
+        return UnitRole.RUNNING
     kind = kind_of(made.part.name) if made.part.install.role is FileRole.QUADLET else None
     extension = split(made.name)[1]
     match made.part.install.role:
@@ -208,7 +215,10 @@ def _digest(content: Content, made: Made) -> str:
     eventd's own drop-ins are not in it: they change when and by whom a unit is started, not what runs.
     """
     names: set[str] = set()
-    todo = [made.part.name]
+    if made.part.made:
+        # What a stack runs is in its files; the unit's own text changes with eventd, and restarts nothing.
+        names = {part.name for part in content.stack} | {drop.name for drop in content.drop_ins(made.name)}
+    todo = [] if made.part.made else [made.part.name]
     while todo:
         name = todo.pop()
         part = content.parts.get(name)

@@ -13,6 +13,7 @@ from eventd.core.diagnostics import Diagnostic, Severity
 from tests.unit.trees import container, desired, in_web
 
 OK = container()
+STACK = "services:\n  app:\n    image: docker.io/library/busybox:1.36\n"
 
 REFUSALS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     # code, files of the workload `web`, file, line, part of message or hint
@@ -80,7 +81,13 @@ REFUSALS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("orphan-drop-in", {"a.container": OK, "b.container.d/x.conf": "[Unit]\n"}, "b.container.d/x.conf", 0, "no b.container"),
     ("reserved-file", {"a.container": OK, "a.container.d/50-eventd.conf": "[Unit]\n"}, "a.container.d/50-eventd.conf", 0, "rename"),
     ("case-clash", {"a.container": OK, "A.container": OK}, "a.container", 0, "case"),
-    ("compose-unsupported", {"compose.yaml": "services: {}\n"}, "compose.yaml", 0, "not supported by this version"),
+    ("no-services", {"compose.yaml": "services: {}\n"}, "compose.yaml", 1, "at least one"),
+    ("bad-yaml", {"compose.yaml": "services: [\n"}, "compose.yaml", 2, "expected"),
+    ("compose-and-quadlets", {"compose.yaml": STACK, "a.container": OK}, "a.container", 0, "not both"),
+    ("reserved-file", {"compose.yaml": STACK, "web.service": "[Service]\nExecStart=/bin/true\n"}, "web.service", 0, "web.service.d"),
+    ("missing-file", {"compose.yaml": STACK + "    env_file: x.env\n"}, "compose.yaml", 4, "no x.env"),
+    ("bad-value", {"compose.yaml": STACK, "workload.toml": '[compose]\nenv_files = ["x.env"]\n'}, "workload.toml", 2, "absolute path"),
+    ("bad-duration", {"compose.yaml": STACK, "workload.toml": '[compose]\ntimeout = "0s"\n'}, "workload.toml", 2, "no time"),
     ("bad-toml", {"a.container": OK, "workload.toml": "a = 1\nb = \n"}, "workload.toml", 2, "not TOML"),
     ("unknown-option", {"a.container": OK, "workload.toml": "[heath]\n"}, "workload.toml", 1, "did you mean health?"),
     ("wrong-type", {"a.container": OK, "workload.toml": "transform = 1\n"}, "workload.toml", 1, "quotes"),
@@ -96,6 +103,8 @@ WARNINGS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("system-target", {"a.container": "[Unit]\nAfter=network-online.target\n" + OK}, "a.container", 2, "requires ="),
     ("system-target", {"a.container": OK + "[Install]\nWantedBy=multi-user.target\n"}, "a.container", 4, "default.target"),
     ("ignored-file", {"a.container": OK, "sub/workload.toml": ""}, "sub/workload.toml", 0, "nobody"),
+    ("ignored-file", {"compose.yaml": STACK, "docker-compose.yml": STACK}, "docker-compose.yml", 0, "keep one"),
+    ("compose-build", {"compose.yaml": "services:\n  app:\n    build: .\n"}, "compose.yaml", 0, "registry"),
 ]  # fmt: skip
 
 
@@ -157,6 +166,8 @@ def test_every_code_is_documented() -> None:
         "options",
         "assemble",
         "names",
+        "compose_file",
+        "compose_stack",
     ]
     source = "".join((root / f"eventd/core/{name}.py").read_text() for name in modules)
     given = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)) - {

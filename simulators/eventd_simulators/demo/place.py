@@ -35,6 +35,7 @@ grace = "0.3s"
 [paths]
 quadlets = "{root}/etc/containers/systemd/users"
 units = "{root}/etc/eventd/units"
+stacks = "{root}/etc/eventd/stacks"
 transforms = "{root}/etc/eventd/transforms"
 state = "{root}/var/lib/eventd"
 git = "{root}/var/lib/eventd-git/repository.git"

@@ -1,0 +1,227 @@
+"""A compose file, as far as eventd has to know it: services, images, what they need of the host and the repository.
+
+Pure. Reads the nodes of the YAML document and not values, so that each finding has its line, and so that aliases are
+shared and never copied (a "billion laughs" file stays small). The compose provider has the last word on everything
+else when the stack starts. Source of the keys: the Compose Specification, as docker-compose 2.26 has it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from eventd.core.compose_keys import SERVICE, TOP
+from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.names import did_you_mean
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""What the main file of a stack may be called, the usual name first."""
+OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StackService:
+    """One service of a stack."""
+
+    name: str
+    line: int
+    image: str = ""
+    """As it is written, variables and all; empty if it is only built."""
+    built: bool = False
+    env_files: tuple[str, ...] = ()
+    """Absolute paths: the host's, and not the repository's."""
+    binds: tuple[str, ...] = ()
+    """Absolute paths of the host that are mounted into the container."""
+    volumes: tuple[str, ...] = ()
+    """Named volumes that it mounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a compose file says."""
+
+    services: tuple[StackService, ...] = ()
+
+    @property
+    def env_files(self) -> tuple[str, ...]:
+        """Every env file of the host, once."""
+        return tuple(dict.fromkeys(path for service in self.services for path in service.env_files))
+
+
+def parse_stack(content: bytes, file: str, beside: frozenset[str]) -> tuple[Stack, tuple[Diagnostic, ...]]:
+    """Read a compose file; `beside` are the paths of the repository's files, relative to its folder.
+
+    What is wrong is in the findings; the stack has what could be read.
+    """
+    try:
+        root = yaml.compose(content.decode("utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        return Stack(), (_finding(file, 0, "", "bad-yaml", "it is not UTF-8"),)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 0
+        return Stack(), (_finding(file, line, "", "bad-yaml", error.problem or "it is not YAML"),)
+    except (yaml.YAMLError, RecursionError) as error:
+        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it is not YAML: {type(error).__name__}"),)
+    reader = _Reader(file, beside)
+    return reader.stack(root), tuple(reader.found)
+
+
+class _Reader:
+    """One pass; collects findings."""
+
+    def __init__(self, file: str, beside: frozenset[str]) -> None:
+        self.file = file
+        self.beside = beside
+        self.found: list[Diagnostic] = []
+
+    def stack(self, root: yaml.Node | None) -> Stack:
+        top = self.mapping(root, "") if root is not None else {}
+        for key, (node, _) in top.items():
+            if key not in TOP and not key.startswith("x-"):
+                self.say(node, key, "unknown-key", f"compose has no {key} at the top", did_you_mean(key, TOP))
+        services = self.mapping(top["services"][1], "services") if "services" in top else {}
+        if not services and "include" not in top and not self.found:
+            line = _line(top["services"][0]) if "services" in top else 0
+            hint = "a stack has at least one service"
+            self.found.append(_finding(self.file, line, "", "no-services", "there are no services", hint))
+        return Stack(tuple(self.service(name, key, node) for name, (key, node) in services.items()))
+
+    def service(self, name: str, key: yaml.Node, node: yaml.Node) -> StackService:
+        path = f"services/{name}"
+        table = self.mapping(node, path)
+        for each, (place, _) in table.items():
+            if each not in SERVICE and not each.startswith("x-"):
+                hint = did_you_mean(each, SERVICE)
+                self.say(place, f"{path}/{each}", "unknown-key", f"a service has no {each}", hint)
+        image, built = self.text(table, "image"), "build" in table
+        if not image and not built and "extends" not in table and "provider" not in table:
+            self.say(
+                key, path, "missing-key", f"the service {name} has neither image nor build", "name its image"
+            )
+        if built:
+            self._build(table["build"][1], path)
+        env_files = tuple(self._env_files(table, path))
+        binds, volumes = self._mounts(table, path)
+        return StackService(name, _line(key), image, built, env_files, binds, volumes)
+
+    def _build(self, node: yaml.Node, path: str) -> None:
+        context = node
+        if isinstance(node, yaml.MappingNode):
+            context = self.mapping(node, f"{path}/build").get("context", (node, node))[1]
+        if isinstance(context, yaml.ScalarNode):
+            self.in_repository(context, context.value, f"{path}/build")
+
+    def _env_files(self, table: _Table, path: str) -> Iterator[str]:
+        if "env_file" not in table:
+            return
+        node = table["env_file"][1]
+        entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for entry in entries:
+            place, needed = entry, True
+            if isinstance(entry, yaml.MappingNode):
+                rows = self.mapping(entry, f"{path}/env_file")
+                place = rows["path"][1] if "path" in rows else entry
+                needed = not (
+                    "required" in rows and self.text(rows, "required").lower() in ("false", "no", "off")
+                )
+            if not isinstance(place, yaml.ScalarNode) or "$" in place.value:
+                continue
+            if place.value.startswith("/"):
+                if needed:
+                    yield place.value
+            elif needed:
+                self.in_repository(place, place.value, f"{path}/env_file")
+
+    def _mounts(self, table: _Table, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        binds, volumes = list[str](), list[str]()
+        node = table["volumes"][1] if "volumes" in table else None
+        for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
+            source, place = "", entry
+            if isinstance(entry, yaml.ScalarNode):
+                source = entry.value.partition(":")[0] if ":" in entry.value else ""
+            elif isinstance(entry, yaml.MappingNode):
+                rows = self.mapping(entry, f"{path}/volumes")
+                source, place = self.text(rows, "source"), rows.get("source", (entry, entry))[1]
+            if not source or "$" in source or source.startswith("~"):
+                continue
+            if source.startswith("/"):
+                binds.append(source)
+            elif source.startswith("."):
+                self.in_repository(place, source, f"{path}/volumes")
+            else:
+                volumes.append(source)
+        return tuple(dict.fromkeys(binds)), tuple(dict.fromkeys(volumes))
+
+    def in_repository(self, node: yaml.Node, written: str, key: str) -> None:
+        """A relative path names something of the repository: its folder on the host is root's."""
+        if "$" in written or "://" in written or written.startswith(("/", "~", "git@")):
+            return
+        path = posixpath.normpath(written)
+        if path == ".." or path.startswith("../"):
+            message = f"{written} leads out of the workload's folder"
+            self.say(node, key, "escaping-path", message, "name a path below it, or an absolute one")
+        elif (
+            path != "." and path not in self.beside and not any(p.startswith(f"{path}/") for p in self.beside)
+        ):
+            hint = "add it to the repository; for data of the stack use a named volume, or an absolute path"
+            self.say(node, key, "missing-file", f"there is no {path} in this workload", hint)
+
+    def mapping(self, node: yaml.Node | None, key: str) -> _Table:
+        """Return a mapping's rows as name -> (key node, value node), merge keys (`<<`) included."""
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            self.say(node, key, "wrong-type", f"{key or 'the file'} has to be a mapping")
+            return {}
+        rows: _Table = {}
+        self._rows(node, rows, depth=0)
+        return rows
+
+    def _rows(self, node: yaml.MappingNode, rows: _Table, depth: int) -> None:
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge" and depth < _MERGES:
+                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(each, yaml.MappingNode):
+                        merged: _Table = {}
+                        self._rows(each, merged, depth + 1)
+                        for name, row in merged.items():
+                            rows.setdefault(name, row)
+            elif isinstance(key, yaml.ScalarNode):
+                rows[key.value] = (key, value)
+
+    @staticmethod
+    def text(table: _Table, key: str) -> str:
+        """Return a scalar's text, empty where there is none."""
+        node = table[key][1] if key in table else None
+        return node.value if isinstance(node, yaml.ScalarNode) else ""
+
+    def say(self, node: yaml.Node, key: str, code: str, message: str, hint: str = "") -> None:
+        """Add a finding at a node."""
+        self.found.append(_finding(self.file, _line(node), key, code, message, hint))
+
+
+_Table = dict[str, tuple[yaml.Node, yaml.Node]]
+_MERGES = 8
+"""Levels of merge keys that are followed: an alias may name what contains it."""
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _finding(file: str, line: int, key: str, code: str, message: str, hint: str = "") -> Diagnostic:
+    return Diagnostic(Severity.ERROR, file, line, key, message, hint, code)
+
+
+def stack_files(names: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the compose files among a workload's files as the provider is given them: the main one, its override."""
+    main = [name for name in NAMES if name in names][:1]
+    return (*main, *([name for name in OVERRIDES if name in names][:1] if main else ()))

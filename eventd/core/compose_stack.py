@@ -1,0 +1,95 @@
+"""A compose stack as a workload: one user service `<stack>.service` over the files beside `compose.yaml`.
+
+Pure. eventd writes that service itself, as a companion unit: one source for one unit name. Its main process is
+`eventd-compose`, which says READY=1 only when every container runs (and is healthy, where it has a health check), so
+that `systemctl --user restart` fails if the stack does. docs/adr/0008-compose-unit-design.md has the reasons for each
+line. Next: `eventd.core.units` reads it as any companion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from eventd.core.compose_file import parse_stack, stack_files
+from eventd.core.content import Content, Part
+from eventd.core.desired import FileRole, InstallFile, WorkloadOptions
+from eventd.core.diagnostics import Diagnostic
+from eventd.core.own_drop_ins import ORIGIN, PAUSE_UNIT
+from eventd.core.survey import error, warning
+from eventd.core.unitfile import parse
+
+UP = "/usr/bin/eventd-compose"
+STOP_TIMEOUT = 90
+"""Seconds for the containers of a stack to stop; podman kills each after its own stop grace period."""
+
+
+def with_service(
+    content: Content, options: WorkloadOptions, folder: str, *, gated: bool
+) -> tuple[Content, list[Diagnostic]]:
+    """Return the content with the stack's service in it, and what is wrong with the stack."""
+    found = list(_problems(content))
+    text = _unit(content, options, f"{folder}/%U", gated=gated)
+    name = f"{content.name}.service"
+    install = InstallFile(FileRole.COMPANION, name, text.encode(), ORIGIN)
+    part = Part(install, parse(install.content, content.origin), made=True)
+    return replace(content, parts=dict(sorted({**content.parts, name: part}.items()))), found
+
+
+def _problems(content: Content) -> Iterator[Diagnostic]:
+    service = f"{content.name}.service"
+    beside = frozenset(part.name for part in content.stack)
+    for part in content.parts.values():
+        if part.install.role is FileRole.QUADLET:
+            message = "a workload is a compose stack or Quadlet files, not both: two owners for one set of containers"
+            yield error(
+                part.install.origin, "compose-and-quadlets", message, "move one of them to its own workload"
+            )
+        elif part.name == service:
+            message = f"{service} is the stack's own unit, which eventd writes"
+            hint = f"rename it, or put settings into {service}.d/NAME.conf"
+            yield error(part.install.origin, "reserved-file", message, hint)
+    for name in stack_files(content.parts):
+        file = content.parts[name].install
+        stack, found = parse_stack(file.content, file.origin, beside)
+        yield from found
+        for each in stack.services:
+            if each.built:
+                message = f"the image of {each.name} is built on the host, when the stack starts"
+                hint = "the start then takes as long as the build; a registry with built images is faster"
+                yield warning(file.origin, "compose-build", message, hint)
+    others = [name for name in content.parts if name in _MAIN and name not in stack_files(content.parts)]
+    for name in others:
+        message = f"{name} is read by nobody beside {stack_files(content.parts)[0]}"
+        yield warning(content.parts[name].install.origin, "ignored-file", message, "keep one of them")
+
+
+def _unit(content: Content, options: WorkloadOptions, folder: str, *, gated: bool) -> str:
+    files = " ".join(f"--file {folder}/{name}" for name in stack_files(content.parts))
+    env = " ".join(f"--env-file {each.text}" for each in options.compose_env_files)
+    timeout = options.compose_timeout
+    start = f"{UP} run --project {content.name} {files}" + (f" {env}" if env else "")
+    lines = [
+        "# Made by eventd from the stack's compose file.",
+        "[Unit]",
+        f"Description=compose stack {content.name}",
+        f"Wants={PAUSE_UNIT} podman.socket",
+        f"After={PAUSE_UNIT} podman.socket",
+        "",
+        "[Service]",
+        "Type=notify",
+        "NotifyAccess=main",
+        f"ExecStart={start} --deadline {timeout:g}",
+        f"TimeoutStartSec={timeout + _SLACK:g}",
+        f"TimeoutStopSec={STOP_TIMEOUT}",
+        "Restart=on-failure",
+        "RestartSec=5",
+    ]
+    if not gated:
+        lines += ["", "[Install]", "WantedBy=default.target"]
+    return "\n".join([*lines, ""])
+
+
+_MAIN = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_SLACK = 10.0
+"""Seconds by which systemd's own deadline is later: the process then says itself what it waited for."""
