@@ -1,0 +1,110 @@
+"""A TOML table with the means to say where its keys are, and to read them one by one with a finding for each mistake.
+
+Pure. What the readers of `workload.toml`, `hosts/<hostname>.toml` and `storage.toml` share.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventd.core.desired import Located
+from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.names import did_you_mean
+from eventd.core.toml_lines import Path, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a document, with the means to say where its keys are."""
+
+    file: str
+    data: Mapping[str, Any]
+    lines: Mapping[Path, int]
+    path: Path = ()
+
+    def line(self, *keys: str | int) -> int:
+        """Return the line of a key, 0 where it is not written."""
+        return self.lines.get((*self.path, *keys), 0)
+
+    def error(self, code: str, message: str, *keys: str, hint: str = "") -> Diagnostic:
+        """Return an error about a key, at its place."""
+        dotted = ".".join(str(part) for part in (*self.path, *keys))
+        return Diagnostic(Severity.ERROR, self.file, self.line(*keys), dotted, message, hint, code)
+
+    def below(self, key: str) -> Table:
+        """Return the table under a key."""
+        return Table(self.file, self.data[key], self.lines, (*self.path, key))
+
+
+def load_table(content: bytes, file: str) -> Table | Diagnostic:
+    """Parse a document, or return why it cannot be."""
+    try:
+        text = content.decode().replace("\r\n", "\n")
+        return Table(file, tomllib.loads(text), locate(text))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return Diagnostic(Severity.ERROR, file, line, "", "the line is not UTF-8", "", "not-utf-8")
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\s*\(at line (\d+), column \d+\)$", str(error))
+        message = str(error)[: place.start()] if place else str(error).removesuffix(" (at end of document)")
+        line = int(place[1]) if place else content.count(b"\n") + 1
+        return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {message}", "", "bad-toml")
+
+
+def unknown(table: Table, known: tuple[str, ...]) -> list[Diagnostic]:
+    """Return an error for each key that is none of `known`."""
+    return [
+        table.error("unknown-option", f"{key} is not an option here", key, hint=did_you_mean(key, known))
+        for key in table.data
+        if key not in known
+    ]
+
+
+def subtable(table: Table, key: str, found: list[Diagnostic]) -> Table | None:
+    """Return the table under a key; None where it is not written, or is none (which is added to `found`)."""
+    if key not in table.data:
+        return None
+    if not isinstance(table.data[key], dict):
+        found.append(table.error("wrong-type", f"{key} has to be a table", key))
+        return None
+    return table.below(key)
+
+
+def text_of(table: Table, key: str, found: list[Diagnostic]) -> Located | None:
+    """Return a text and its place; None where it is not written, or is none."""
+    if key not in table.data:
+        return None
+    value = table.data[key]
+    if not isinstance(value, str):
+        found.append(table.error("wrong-type", f"{key} has to be a text in quotes", key))
+        return None
+    return Located(value, table.file, table.line(key))
+
+
+def texts(table: Table, key: str, found: list[Diagnostic]) -> tuple[Located, ...] | None:
+    """Return a list of texts; one text alone is a list of one."""
+    if key not in table.data:
+        return None
+    value = table.data[key]
+    if isinstance(value, str):
+        return (Located(value, table.file, table.line(key)),)
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        found.append(table.error("wrong-type", f"{key} has to be a list of texts in quotes", key))
+        return None
+    return tuple(Located(each, table.file, table.line(key, index)) for index, each in enumerate(value))
+
+
+def choice(table: Table, key: str, choices: tuple[str, ...], found: list[Diagnostic]) -> str | None:
+    """Return a text that is one of `choices`; None where it is not written, or is none of them."""
+    text = text_of(table, key, found)
+    if text is None or text.text in choices:
+        return text.text if text else None
+    hint = did_you_mean(text.text, choices)
+    found.append(table.error("bad-value", f"{key} cannot be {text.text!r}", key, hint=hint))
+    return None
