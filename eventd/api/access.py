@@ -1,52 +1,55 @@
-"""Who asks: the kernel says who is at the other end of a unix socket (SO_PEERCRED, unix(7)).
+"""Who asks: the kernel says who is at the other end of a unix socket, when it connected (SO_PEERCRED, unix(7)).
 
-Owns the roles of a caller; what they may do is the table of `core.rights`. The webhook's socket has one route and
-its own group, and needs no more than its file mode.
+Owns the roles of a caller; what they may do is the table of `core.rights`. Nothing here blocks: the groups are the
+kernel's too (SO_PEERGROUPS, socket(7)), so no directory service is asked, and whoever has dropped a group has dropped
+what it gives. A process in a user namespace counts by its uid outside of it: root of a workload's containers is the
+workload, and its other users are nobody.
 """
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import socket
 import struct
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from eventd.core.rights import Role
 
 _CRED = struct.Struct("3i")
+_SO_PEERGROUPS = 59
+"""asm-generic/socket.h; Python has no name for it."""
+_GROUPS_SIZE = 1024
+"""Bytes: 256 groups, the most that Python's getsockopt takes. Who has more counts by the primary one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Peer:
     """The process at the other end, as it was when it connected."""
 
     pid: int
     uid: int
     gid: int
+    groups: frozenset[int] = frozenset()
 
 
-def caller(request: web.Request) -> Caller | None:
-    """Return who asks, None where the transport has no such thing."""
-    transport = request.transport
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is None or sock.family is not socket.AF_UNIX:
-        return None
-    return Caller(*_CRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CRED.size)))
+def peer(sock: socket.socket) -> Peer:
+    """Return who is at the other end of a connected unix socket."""
+    size = _CRED.size
+    pid, uid, gid = _CRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_SIZE)
+    except OSError:
+        raw = b""
+    return Peer(pid, uid & 0xFFFFFFFF, gid, frozenset(struct.unpack(f"{len(raw) // 4}I", raw)))
 
 
-def roles_of(who: Caller | None, group: str) -> frozenset[Role]:
-    """Return what a caller is; `group` is the operators' group, which need not exist. Asks NSS: may block."""
-    if who is None:
-        return frozenset({Role.NOBODY})
+def roles_of(who: Peer, operators: int | None, workload: str) -> frozenset[Role]:
+    """Return what a caller is: `operators` is the gid of their group, `workload` the one whose uid this is."""
     if who.uid in (0, os.geteuid()):
         return frozenset({Role.ROOT})
-    try:
-        operators = grp.getgrnam(group).gr_gid
-        groups = os.getgrouplist(pwd.getpwuid(who.uid).pw_name, who.gid)
-    except KeyError:
-        return frozenset({Role.NOBODY})
-    return frozenset({Role.OPERATOR if operators in groups else Role.NOBODY})
+    roles = set()
+    if operators is not None and operators in {who.gid, *who.groups}:
+        roles.add(Role.OPERATOR)
+    if workload:
+        roles.add(Role.WORKLOAD)
+    return frozenset(roles or {Role.NOBODY})

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from eventd.api.door import visit_of
 from eventd.core.errors import EventdError, PermanentError
 from eventd.runtime.supervise import bug
 
@@ -69,11 +70,21 @@ def refusal(status: int, reason: str, message: str, hint: str) -> web.Response:
     return document({"error": {"reason": reason, "message": message, "hint": hint}}, status)
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
-    """Begin an answer of JSON lines."""
+class TooManyError(EventdError):
+    """The caller takes up as much as it may."""
+
+    reason = "too-many-requests"
+
+
+async def stream(request: web.Request, *, follows: bool = True) -> web.StreamResponse:
+    """Begin an answer of JSON lines; `follows`: it goes on until somebody ends it. Raises TooManyError."""
+    visit = visit_of(request)
+    if follows and visit is not None and not visit.follows():
+        raise TooManyError("there are too many followers of yours", hint="end another one first")
     response = web.StreamResponse(
         headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
     )
+    response.force_close()
     await response.prepare(request)
     return response
 
@@ -102,6 +113,8 @@ async def errors(
         return await handler(request)
     except web.HTTPException as error:
         return refusal(error.status, "http", error.reason, "")
+    except TooManyError as error:
+        return refusal(429, error.reason, error.message, error.hint)
     except EventdError as error:
         missing = error.reason.startswith("no-such")
         return refusal(404 if missing else 400, error.reason, error.message, error.hint)

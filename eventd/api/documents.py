@@ -20,6 +20,7 @@ from eventd.core.gates import OPEN
 from eventd.core.predicates import atoms
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
+from eventd.core.rights import EVERYTHING, View
 from eventd.core.verdicts import Allow, Case, Hold
 from eventd.runtime.converge import draft, judge
 from eventd.runtime.reconcile import FETCH, REVISION, Reconciler
@@ -74,7 +75,13 @@ def run(report: RunReport | None) -> dict[str, Any] | None:
         "error": report.error,
         "joined": report.joined,
         "triggers": [
-            {"origin": t.origin.value, "kind": t.kind.value, "subject": t.subject, "sequence": t.sequence}
+            {
+                "origin": t.origin.value,
+                "kind": t.kind.value,
+                "subject": t.subject,
+                "scope": t.scope,
+                "sequence": t.sequence,
+            }
             for t in report.triggers
         ],
         "workloads": [_row(row) for row in report.workloads],
@@ -254,19 +261,21 @@ def _since(state: UnitState) -> float | None:
     return round(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6, 3)
 
 
-async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[str, Any]:
+async def plan(
+    reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING
+) -> dict[str, Any]:
     """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
     desired = desired or reconciler.desired
     rows = []
-    view = reconciler.converger.view
+    look = reconciler.converger.view
     left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
         left = []  # as in a run: it may still be in the part that could not be read
     for name in sorted({*(desired.workloads if desired else ()), *left}):
-        if desired is None or name in desired.refused:
+        if desired is None or name in desired.refused or not view.sees(name):
             continue
         wanted = desired.workloads.get(name)
-        seen = view.of(name, wanted)
+        seen = look.of(name, wanted)
         actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
         listed = []
         verdicts = []
@@ -300,8 +309,9 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None) -> dict[s
         "refused": [
             {"name": name, "diagnostics": [diagnostic(d) for d in found]}
             for name, found in sorted(desired.refused.items() if desired else ())
+            if view.everything
         ],
-        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
+        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired and view.everything else [],
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from aiohttp import web
 
-from eventd.api import answers, documents
+from eventd.api import answers, documents, own
 from eventd.api.routing import Api
 from eventd.core.rights import View
 from eventd.runtime.queue import Ticket
@@ -46,14 +46,16 @@ async def followed(
     api.reconciler.listeners.append(progress)
     try:
         begin(ticket)
-        return await _follow(api, request, ticket, receive)
+        return await _follow(api, request, view, ticket, receive)
     finally:
         api.reconciler.listeners.remove(progress)
         send.close()
         receive.close()
 
 
-async def _follow(api: Api, request: web.Request, ticket: Ticket, receive: Any) -> web.StreamResponse:
+async def _follow(
+    api: Api, request: web.Request, view: View, ticket: Ticket, receive: Any
+) -> web.StreamResponse:
     response = await answers.stream(request)
     await answers.line(response, {"type": "queued"})
     if not await api.or_end(ticket.started.wait):
@@ -77,6 +79,6 @@ async def _follow(api: Api, request: web.Request, ticket: Ticket, receive: Any) 
             await answers.line(response, receive.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
-    done = {"type": "done", "run": documents.run(ticket.report)}
+    done = {"type": "done", "run": own.done(documents.run(ticket.report), view)}
     await answers.line(response, done if ended else answers.stopping())
     return response

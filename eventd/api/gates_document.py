@@ -19,6 +19,7 @@ from eventd.core.errors import EventdError
 from eventd.core.gates import WorkloadGates, read_gates
 from eventd.core.predicates import Predicate, missing
 from eventd.core.report import WorkloadState
+from eventd.core.rights import EVERYTHING, View
 from eventd.core.waits.build import desired_graph
 from eventd.core.waits.cycles import cycles
 from eventd.core.waits.document import document, relevant
@@ -29,9 +30,15 @@ from eventd.runtime.reconcile import Reconciler
 REFUSED = "it waits for itself, so its workload is refused"
 
 
-async def gates(reconciler: Reconciler, live_graph: ReadLive | None) -> dict[str, Any]:
-    """Return the document."""
+async def gates(
+    reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING
+) -> dict[str, Any]:
+    """Return the document. The graph is of everybody, and not for who sees one workload only."""
     desired, circular = reconciler.desired, reconciler.circular
+    if not view.everything:
+        mine = reconciler.gates.get(view.own)
+        rows = list(_rows(reconciler, view.own, mine)) if mine is not None else []
+        return {"gates": rows, "nodes": [], "edges": [], "cycles": [], "notes": []}
     if desired is None:
         return {"gates": [], "nodes": [], "edges": [], "cycles": [], "notes": ["no commit has been read yet"]}
     whole = replace(desired, workloads={**desired.workloads, **circular})

@@ -7,25 +7,26 @@ from typing import Any
 
 from aiohttp import web
 
-from eventd.api import answers, documents
+from eventd.api import answers, documents, own
 from eventd.api.routing import Api, Route
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.rights import Request, View
 
 
-async def _events(api: Api, request: web.Request, _view: View) -> web.StreamResponse:
+async def _events(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     dispatcher, last = api.reconciler.dispatcher, answers.number(request, "since", 0)
     follow = request.query.get("follow") == "1"
     if last > dispatcher.sequence:
         last = 0  # numbers of an earlier life of the daemon
-    response = await answers.stream(request)
+    response = await answers.stream(request, follows=follow)
     reading = True
     while reading:
         for event in dispatcher.since(last):
             if 0 < last < event.sequence - 1:
                 reading = reading and await answers.line(response, _missed(last, event))
             last = event.sequence
-            reading = reading and await answers.line(response, documents.event(event))
+            if own.sees(event, view):
+                reading = reading and await answers.line(response, documents.event(event))
         if not follow or not await api.or_end(lambda: dispatcher.more(last)):  # noqa: B023 - awaited here
             break
     return response

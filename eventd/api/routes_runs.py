@@ -6,30 +6,32 @@ import json
 
 from aiohttp import web
 
-from eventd.api import answers, documents
+from eventd.api import answers, documents, own
 from eventd.api.routing import Api, Route
 from eventd.core.rights import Request, View
 
 MOST_RUNS = 100
 
 
-async def _runs(api: Api, request: web.Request, _view: View) -> web.Response:
+async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
     limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
-    texts = await api.reconciler.host.store.runs(limit)
+    # Of a workload's own there may be few among the latest.
+    texts = await api.reconciler.host.store.runs(limit if view.everything else MOST_RUNS)
     rows = [json.loads(text) for text in texts]
     current = documents.run(api.reconciler.current)
-    return answers.document(
-        {"runs": [current if current and row["id"] == current["id"] else row for row in rows]}
-    )
+    rows = [current if current and row["id"] == current["id"] else row for row in rows]
+    return answers.document({"runs": [shown for row in rows if (shown := own.run(row, view))][:limit]})
 
 
-async def _run(api: Api, request: web.Request, _view: View) -> web.Response:
+async def _run(api: Api, request: web.Request, view: View) -> web.Response:
     number = request.match_info["id"]
     for text in await api.reconciler.host.store.runs(500):
         row = json.loads(text)
         if str(row["id"]) == number:
             current = documents.run(api.reconciler.current)
-            return answers.document(current if current and current["id"] == row["id"] else row)
+            shown = own.run(current if current and current["id"] == row["id"] else row, view)
+            if shown is not None:
+                return answers.document(shown)
     return answers.refusal(404, "no-such-run", f"there is no run {number}", "eventctl runs lists them")
 
 

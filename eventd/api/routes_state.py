@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from eventd.api import answers, documents
+from eventd.api import answers, documents, own
 from eventd.api.boot_document import boot
 from eventd.api.gates_document import gates
 from eventd.api.routing import Api, Route
@@ -12,25 +12,25 @@ from eventd.core.boot_svg import svg
 from eventd.core.rights import Request, View
 
 
-async def _status(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document(documents.status(api.reconciler, api.identity))
+async def _status(api: Api, _request: web.Request, view: View) -> web.Response:
+    return answers.document(own.status(api.reconciler, api.identity, view))
 
 
 async def _status_one(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(documents.workload(api.reconciler, api.workload(request, view)))
+    return answers.document(own.workload(api.reconciler, api.workload(request, view), view))
 
 
 async def _why(api: Api, request: web.Request, view: View) -> web.Response:
     return answers.document(documents.why(api.reconciler, api.workload(request, view)))
 
 
-async def _gates(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document(await gates(api.reconciler, api.live_graph))
+async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:
+    return answers.document(await gates(api.reconciler, api.live_graph, view))
 
 
-async def _plan(api: Api, request: web.Request, _view: View) -> web.Response:
+async def _plan(api: Api, request: web.Request, view: View) -> web.Response:
     fetched = await api.fetcher.preview() if "1" in request.query.getall("fetch", ()) else None
-    return answers.document(await documents.plan(api.reconciler, fetched))
+    return answers.document(await documents.plan(api.reconciler, fetched, view))
 
 
 async def _boot(api: Api, _request: web.Request, _view: View) -> web.Response:

@@ -11,6 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.records import Records
+
 
 class Role(StrEnum):
     """What a caller is to the daemon. One may be several: an operator with a workload's uid has both their rights."""
@@ -115,6 +118,19 @@ class View:
 
 
 EVERYTHING = View(everything=True)
+
+
+def workload_of(uid: int, records: Records, facts: Facts) -> str:
+    """Return the workload that a uid is, also one that left the repository; empty: none.
+
+    A record alone does not do: the account may have been deleted, and its number be another's by now.
+    """
+    for record in records.workloads.values():
+        if record.uid == uid:
+            account = facts.get(FactKey(FactKind.ACCOUNT, record.name))
+            if isinstance(account, Account) and account.uid == uid and account.name == record.name:
+                return record.name
+    return ""
 
 
 def scope(request: Request, role: Role) -> Scope:

@@ -6,6 +6,7 @@ Owns `Facts`. Decides nothing: who is interested watches the facts, or listens f
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -66,7 +67,8 @@ class Dispatcher:
 
     def since(self, sequence: int) -> list[Event]:
         """Return the kept events after `sequence`."""
-        return [event for event in self.events if event.sequence > sequence]
+        newer = itertools.takewhile(lambda event: event.sequence > sequence, reversed(self.events))
+        return list(newer)[::-1]  # from the end: a follower asks this after every event
 
     async def more(self, sequence: int) -> None:
         """Return as soon as there is an event after `sequence`."""

@@ -46,11 +46,11 @@ def web(more: str = "") -> dict[str, str | bytes]:
 
 
 async def until(story: Story, holds: Callable[[], bool]) -> None:
-    """Wait for something that a look at the host brings about, ten seconds at most."""
+    """Wait for something that a look at the host brings about."""
     changed = asyncio.Event()
     listener = changed.set
     story.engine.reconciler.changed.append(listener)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await changed.wait()
             changed.clear()
@@ -62,7 +62,7 @@ class Running:
 
     def __init__(self, story: Story, server: Server, path: str, webhook: str) -> None:
         self.story, self.server, self.path, self.webhook = story, server, path, webhook
-        self.client = Client(path, timeout=5)
+        self.client = Client(path, timeout=60)
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Ask from a thread, as another process would."""
@@ -129,7 +129,8 @@ async def test_a_unit_says_since_when(running: Running) -> None:
     ago = time.clock_gettime(time.CLOCK_MONOTONIC) - 5
     facts.set(key, replace(state, since=int(ago * 1e6)))
     (unit,) = (await running.get("status", "web"))["units"]
-    assert time.time() - 7 < unit["since"] < time.time() - 4
+    began = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + ago
+    assert unit["since"] == pytest.approx(began, abs=1)
     facts.set(key, replace(state, since=0))
     (unit,) = (await running.get("status", "web"))["units"]
     assert unit["since"] is None
@@ -162,7 +163,7 @@ async def test_nonsense_is_refused(running: Running, path: str, status: int) -> 
 def raw(path: str, request: bytes) -> bytes:
     """Send bytes, return all that comes."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(60)
         sock.connect(path)
         sock.sendall(request)
         answer = b""
@@ -205,7 +206,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 
     def ask() -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(5)
+            sock.settimeout(60)
             sock.connect(running.path)
             sock.sendall(post(b"{", length=100))
             return sock.recv(65536)
@@ -234,7 +235,7 @@ async def test_sync_streams_to_its_end(running: Running) -> None:
     running.story.world.remote.push(web(more="Environment=A=2"))
 
     def follow() -> list[dict[str, Any]]:
-        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=10) as stream:
+        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=60) as stream:
             return list(stream)
 
     lines = await running.ask(follow)
@@ -259,7 +260,7 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(
     running.story.world.remote.push(web(more="Environment=A=3"))
 
     def leave() -> None:
-        stream = running.client.stream("POST", at("sync"), body={"wait": True}, idle=10)
+        stream = running.client.stream("POST", at("sync"), body={"wait": True}, idle=60)
         next(iter(stream))
         stream.close()
 
@@ -291,7 +292,7 @@ async def test_a_reader_that_lags_does_not_fail_the_run(
     running.story.world.remote.push(web(more="Environment=A=4"))
 
     def follow() -> list[dict[str, Any]]:
-        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=10) as stream:
+        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=60) as stream:
             return list(stream)
 
     lines = await running.ask(follow)
@@ -307,7 +308,7 @@ async def test_events_follow_and_end_with_the_daemon(running: Running) -> None:
     loop = asyncio.get_running_loop()
 
     def follow() -> None:
-        with running.client.stream("GET", at("events"), query={"follow": 1}, idle=10) as stream:
+        with running.client.stream("GET", at("events"), query={"follow": 1}, idle=60) as stream:
             for event in stream:
                 got.append(event)
                 loop.call_soon_threadsafe(first.set)
@@ -331,7 +332,7 @@ async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     first = anyio.Event()
 
     def follow() -> None:
-        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=10) as stream:
+        with running.client.stream("POST", at("sync"), body={"wait": True}, idle=60) as stream:
             for line in stream:
                 lines.append(line)
                 loop.call_soon_threadsafe(first.set)
@@ -351,7 +352,7 @@ async def test_a_slow_follower_holds_up_nobody_and_is_told_what_it_missed(runnin
 
     def open_stream() -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(running.path)
         sock.sendall(b"GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
         sock.recv(1000)
@@ -385,9 +386,9 @@ async def test_a_follower_that_left_is_not_kept(running: Running) -> None:
     before = len(asyncio.all_tasks())
     for _ in range(5):
         await running.ask(
-            lambda: running.client.stream("GET", at("events"), query={"follow": 1}, idle=5).close()
+            lambda: running.client.stream("GET", at("events"), query={"follow": 1}, idle=60).close()
         )
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - a task that ends tells nobody
             await asyncio.sleep(0.02)
 
@@ -402,7 +403,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
     key = FactKey(FactKind.UNIT, "web.service", "web")
     gone = asyncio.Event()
     running.story.dispatcher.facts.watch((key,), lambda _key: gone.set())
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not (rows := (await running.get("plan"))["workloads"]):
             await gone.wait()
             gone.clear()
@@ -419,7 +420,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
 
 async def test_the_webhook_socket_has_one_route(running: Running) -> None:
     """It can say "pushed", to the branch that counts, and see nothing."""
-    client = Client(running.webhook, timeout=5)
+    client = Client(running.webhook, timeout=60)
     before = running.story.dispatcher.sequence
     answer = await running.ask(lambda: client.post("/v1/pushed", {"branch": "other", "unknown": 1}))
     assert "ignored" in answer
@@ -511,7 +512,7 @@ async def test_an_outsider_gets_no_answer(open_door: Running) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_reader_reads_and_changes_nothing(open_door: Running) -> None:
     """A member of the operators' group: GET is answered, POST and a fetch are not."""
-    open_door.server.group = "nogroup"
+    open_door.server.door.operators = NOBODY
     path = open_door.path
     plan = b"GET /v1/plan?fetch=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     for request, status in ((GET, "200"), (post(b"{}"), "403"), (plan, "403")):

@@ -1,0 +1,108 @@
+"""What a workload sees: the same documents as an operator, with itself alone in them.
+
+Owns leaving out. A workload learns nothing of others but what its own gates were written to wait for: no names, no
+results, not what led to a run. What is about the host as a whole (the repository's address, mistakes in it, counters)
+is left out too, since others show through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventd import __version__
+from eventd.api import documents
+from eventd.core.events import Event, EventKind
+from eventd.core.report import Outcome, RunResult, WorkloadState, overall
+from eventd.core.rights import View
+from eventd.core.waits.refuse import CODE as CIRCULAR
+from eventd.runtime.queue import CAUSES
+from eventd.runtime.reconcile import Reconciler
+
+_HOST = {
+    WorkloadState.CONVERGED: "converged",
+    WorkloadState.REMOVED: "converged",
+    WorkloadState.HELD: "held",
+    WorkloadState.FAILED: "degraded",
+    WorkloadState.REFUSED: "degraded",
+}
+
+
+def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> dict[str, Any]:
+    """Return GET /v1/status."""
+    if view.everything:
+        return documents.status(reconciler, identity)
+    standing = documents.standing_of(reconciler, view.own)
+    return {
+        "version": __version__,
+        "host": identity.host,
+        "commit": reconciler.desired.commit if reconciler.desired else "",
+        "branch": identity.branch,
+        "repository": "",
+        "state": "stopping" if reconciler.stopping else _HOST.get(standing.state, "converging"),
+        "since": standing.since,
+        "daemon": identity.document(),
+        "run": run(documents.run(reconciler.current), view),
+        "last_run": run(documents.run(reconciler.last), view),
+        "fetch_failure": None,
+        "load_error": None,
+        "diagnostics": [],
+        "troubles": [],
+        "counters": {},
+        "workloads": [workload(reconciler, view.own, view)],
+    }
+
+
+def workload(reconciler: Reconciler, name: str, view: View) -> dict[str, Any]:
+    """Return GET /v1/status/{workload}."""
+    return _blind(documents.workload(reconciler, name), view)
+
+
+def _blind(row: dict[str, Any], view: View) -> dict[str, Any]:
+    """Return a row without what its refusal as circular says of the others in the circle."""
+    if view.everything or row["reason"] != CIRCULAR:
+        return row
+    row = {**row, "message": "it waits for itself, by way of others", "hint": "ask who runs this host"}
+    if "diagnostics" in row:
+        row["diagnostics"] = []
+    return row
+
+
+def run(row: Mapping[str, Any] | None, view: View) -> dict[str, Any] | None:
+    """Return a run as far as it was about the caller; None: it was not."""
+    if row is None or view.everything:
+        return dict(row) if row is not None else None
+    mine = [_blind(each, view) for each in row["workloads"] if view.sees(each["name"])]
+    if not mine:
+        return None
+    return {
+        **_frame(row),
+        "result": overall([Outcome(each["result"]) for each in mine], error=False).value,
+        "triggers": [shown for each in row["triggers"] if (shown := _trigger(each, view))],
+        "workloads": mine,
+    }
+
+
+def done(row: Mapping[str, Any] | None, view: View) -> dict[str, Any] | None:
+    """Return the run that a request waited for; if it came to nothing, at least that."""
+    shown = run(row, view)
+    if shown is not None or row is None:
+        return shown
+    return {**_frame(row), "result": RunResult.FAILED.value, "error": "it was not made", "workloads": []}
+
+
+def _frame(row: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("id", "started", "ended", "commit")
+    return {**{key: row[key] for key in keys}, "error": "", "joined": 0, "triggers": []}
+
+
+def _trigger(row: Mapping[str, Any], view: View) -> dict[str, Any] | None:
+    """Return what led to a run: the caller's own events, and without its subject what is everybody's."""
+    if view.sees(row.get("scope", "")):
+        return dict(row)
+    return {**row, "subject": ""} if row["kind"] in CAUSES and row["kind"] != EventKind.RESTART else None
+
+
+def sees(event: Event, view: View) -> bool:
+    """Tell whether an event is the caller's business."""
+    return view.everything or view.sees(event.scope)
