@@ -26,10 +26,12 @@ class FactKind(StrEnum):
     WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
     CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
     VOLUME = "volume"  # name: of storage.toml; value: bool, mounted and found to be the right one
+    STOPPED = "stopped"  # name: workload; value: frozenset of units that a lost volume stopped, to be started again
     PROBE = "probe"  # name: a tcp:, dns:, http: predicate's text; value: bool
     REVISION = "revision"  # name: ""; value: the commit that is wanted
     FETCH = "fetch"  # name: ""; value: FetchFailure
     SHUTDOWN = "shutdown"  # name: ""; value: bool, logind's PrepareForShutdown
+    SUSPENSION = "suspension"  # name: workload, "" for all; value: str, who suspended it and why
     RELOADING = "reloading"  # scope: "" or workload; value: bool
     APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
     DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
@@ -199,6 +201,18 @@ class DeviceState:
     nodes: tuple[str, ...]
     label: str
     fstype: str
+    numbers: tuple[str, ...] = ()
+    """`major:minor` of each node, in the order of `nodes`."""
+    links: frozenset[str] = frozenset()
+    """The symlinks in /dev that lead to any of them."""
+    members: tuple[str, ...] = ()
+    """`ID_FS_UUID_SUB` of each node: members of one file system over several devices differ in it, copies do not."""
+
+    @property
+    def ambiguous(self) -> bool:
+        """Several devices claim to be this file system, and are no members of one."""
+        distinct = len({member for member in self.members if member}) == len(self.nodes)
+        return len(self.nodes) > 1 and not distinct
 
 
 @dataclass(frozen=True, slots=True)

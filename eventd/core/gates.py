@@ -40,14 +40,16 @@ def refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Des
     return replace(desired, workloads=kept, refused={**desired.refused, **found})
 
 
-def read_gates(desired: Desired) -> tuple[Mapping[str, WorkloadGates], Mapping[str, tuple[Diagnostic, ...]]]:
-    """Return the gates of the accepted workloads, and the mistakes in those that could not be read."""
+def read_gates(
+    desired: Desired, *, only: str = ""
+) -> tuple[Mapping[str, WorkloadGates], Mapping[str, tuple[Diagnostic, ...]]]:
+    """Return the gates of the accepted workloads (or of one), and the mistakes in those that could not be read."""
     gates: dict[str, WorkloadGates] = {}
     known = known_units(desired)
     mistakes: dict[str, tuple[Diagnostic, ...]] = {}
     for name, workload in desired.workloads.items():
         options = workload.options
-        if not options.requires and not options.expect:
+        if (only and name != only) or (not options.requires and not options.expect):
             continue
         scope = scope_of(workload, desired, known)
         requires, wrong = parse_all(options.requires, scope, "requires")

@@ -42,6 +42,8 @@ class WorkloadState(StrEnum):
     REFUSED = "refused"
     PENDING = "pending"
     REMOVED = "removed"
+    ROLLED_BACK = "rolled-back"
+    """Up, at another revision than the repository's."""
 
 
 @dataclass(frozen=True, slots=True)
