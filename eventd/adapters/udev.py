@@ -33,6 +33,12 @@ class Block:
     """`ID_FS_UUID` of blkid; empty: there is no file system with one on it, or it is not ready."""
     label: str
     fstype: str
+    number: str = ""
+    """`major:minor`."""
+    links: frozenset[str] = frozenset()
+    """The symlinks in /dev that udev made for it."""
+    member: str = ""
+    """`ID_FS_UUID_SUB`: which of the devices of one file system it is (btrfs)."""
 
 
 class BlockMonitor:
@@ -112,4 +118,7 @@ def _block(device: Any) -> Block:
         uuid=str(properties.get("ID_FS_UUID", "")) if ready else "",
         label=str(properties.get("ID_FS_LABEL", "")),
         fstype=str(properties.get("ID_FS_TYPE", "")),
+        number=f"{properties.get('MAJOR', '')}:{properties.get('MINOR', '')}",
+        links=frozenset(str(properties.get("DEVLINKS", "")).split()),
+        member=str(properties.get("ID_FS_UUID_SUB", "")),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from eventd.core.desired import InstallFile
+from eventd.core.storage_actions import StorageAction
 
 
 class _OnUser:
@@ -154,6 +155,11 @@ class StartUnit(_OnUnit):
 
 
 @dataclass(frozen=True, slots=True)
+class StartAgain(StartUnit):
+    """Start a unit that was stopped because a volume went away, and forget that it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestartUnit(_OnUnit):
     """Restart a unit whose content changed, unless it has been started afresh since the reload."""
 
@@ -228,6 +234,7 @@ Action: TypeAlias = (
     | RestartUnit
     | Verify
     | Retain
+    | StorageAction
     | DeleteAccount
 )
 STARTS = (StartUnit, RestartUnit)

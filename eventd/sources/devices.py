@@ -127,5 +127,13 @@ class DevicesSource:
         carriers = sorted((b for b in self._blocks.values() if b.uuid == uuid), key=lambda b: b.node)
         if not carriers:
             return None
-        nodes = tuple(block.node for block in carriers if block.node)
-        return DeviceState(uuid, nodes, carriers[0].label, carriers[0].fstype)
+        usable = [block for block in carriers if block.node]
+        return DeviceState(
+            uuid,
+            tuple(block.node for block in usable),
+            carriers[0].label,
+            carriers[0].fstype,
+            tuple(block.number for block in usable),
+            frozenset(link for block in usable for link in block.links),
+            tuple(block.member for block in usable),
+        )

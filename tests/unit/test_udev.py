@@ -96,7 +96,9 @@ async def test_what_is_attached_is_read_before_it_starts() -> None:
     monitor = FakeMonitor(block("sda1", label="photos"), block("sdb", ""))
     async with running(emit, monitor.connect):
         assert emit.kinds() == [EventKind.READ]
-        assert emit.fact(FactKind.DEVICE, UUID) == DeviceState(UUID, ("/dev/sda1",), "photos", "ext4")
+        assert emit.fact(FactKind.DEVICE, UUID) == DeviceState(
+            UUID, ("/dev/sda1",), "photos", "ext4", numbers=("",), members=("",)
+        )
         assert len(emit.facts) == 1
     monitor.close()
 

@@ -1,0 +1,106 @@
+"""Actions on storage: what is done to volumes, and to workloads because of them.
+
+Values, like those of `eventd.core.actions`, whose union they are part of. `workload` of a volume's action is the
+subject's name, `volume:media`. Carried out by `eventd_handlers.storage`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.storage_manifest import Volume
+from eventd.core.storage_records import VolumeRecord
+
+
+class _OnVolume:
+    """What it changes is a volume."""
+
+    __slots__ = ()
+    workload: str
+
+    @property
+    def target(self) -> str:
+        """The volume."""
+        return self.workload.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class SealMountPoint(_OnVolume):
+    """Make the mount point if it is missing, and so that nothing can be written into it while the disk is away."""
+
+    workload: str
+    path: str
+    why: str = "nothing must be written there while the disk is away"
+    verb = "seal-mount-point"
+
+
+@dataclass(frozen=True, slots=True)
+class MountVolume(_OnVolume):
+    """Mount the device by a mount unit, then see that it is the right one."""
+
+    workload: str
+    volume: Volume
+    uids: tuple[int, ...]
+    """Users that use it: their managers stop before it is unmounted at shutdown."""
+    why: str
+    verb = "mount-volume"
+
+
+@dataclass(frozen=True, slots=True)
+class UnmountVolume(_OnVolume):
+    """Stop the mount unit."""
+
+    workload: str
+    path: str
+    lazy: bool
+    """Take it out of the tree even though it is in use: for a disk that is dead. Else it fails when in use."""
+    why: str
+    verb = "unmount-volume"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteVolume(_OnVolume):
+    """Remember how the volume is, since when."""
+
+    workload: str
+    record: VolumeRecord
+    why: str
+    verb = "note-volume"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFolder:
+    """Make the folder of a workload on a volume; one of another owner is refused."""
+
+    workload: str
+    volume: str
+    mount: str
+    """Where the volume is mounted."""
+    why: str
+    verb = "make-folder"
+
+    @property
+    def target(self) -> str:
+        """Its path."""
+        return f"{self.mount}/{self.workload}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopForVolume:
+    """Stop units because a volume that the workload uses is not there, and remember them."""
+
+    workload: str
+    units: tuple[str, ...]
+    why: str
+    timeout: float
+    """Seconds for each."""
+    verb = "stop-for-volume"
+
+    @property
+    def target(self) -> str:
+        """The units."""
+        return " ".join(self.units)
+
+
+STORAGE_ACTIONS = (SealMountPoint, MountVolume, UnmountVolume, NoteVolume, MakeFolder, StopForVolume)
+StorageAction = SealMountPoint | MountVolume | UnmountVolume | NoteVolume | MakeFolder | StopForVolume

@@ -1,0 +1,67 @@
+"""What eventd remembers of volumes: documents in its database, one per volume, and one per workload that was stopped.
+
+The repository says what a volume should be (`storage_manifest`); this is what was last seen of it on this host, and
+survives a restart of the daemon, a reboot, and a manifest that cannot be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from eventd.core.storage_manifest import Volume
+
+
+class VolumeState(StrEnum):
+    """How a volume is on this host."""
+
+    ATTACHED = "attached"
+    """Mounted, and found to be the right file system."""
+    DEGRADED = "degraded"
+    """Mounted, but read-only, which nobody asked for: the kernel found errors (or a person did it)."""
+    FOUND = "found"
+    """The device is there, and about to be mounted."""
+    LOST = "lost"
+    """Mounted still, but its device is gone."""
+    DISCONNECTED = "disconnected"
+    """The device is not there."""
+    REFUSED = "refused"
+    """Something is there that must not be used: see the reason."""
+    EJECTED = "ejected"
+    """Put away by an operator until they attach it again, or say so."""
+    DECOMMISSIONED = "decommissioned"
+    """Out of service for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRecord:
+    """One volume."""
+
+    volume: Volume
+    """As the last good manifest had it."""
+    state: VolumeState = VolumeState.DISCONNECTED
+    since: float = 0.0
+    """Seconds since the epoch, when it came into this state."""
+    reason: str = ""
+    added: float = 0.0
+    """Seconds since the epoch, when it was first declared on this host."""
+    node: str = ""
+    """The device it was last seen on, `/dev/sdb1`: for people, never an identity."""
+    number: str = ""
+    """`major:minor` of that: tells a mount of ours whose device is gone from somebody else's mount."""
+    seen: float = 0.0
+    """Seconds since the epoch, when it was last attached."""
+    ejected: bool = False
+    """An operator has put it away."""
+    migrated_to: str = ""
+    """Where its data was moved by `eventctl storage migrate`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedUnits:
+    """What was running of a workload when a volume went away: just that is started again."""
+
+    units: tuple[str, ...]
+    why: str
+    since: float
+    """Seconds since the epoch."""
