@@ -1,0 +1,226 @@
+"""Delete a home that its owner may have prepared against us.
+
+The home is hostile territory: links, mounts, folders of many owners (a container's files belong to subordinate ids),
+trees deep enough to exhaust a stack or the open files, and names that change under our hands. So:
+
+1. the home is looked at as an entry of its parent, which belongs to root: a link, a mount point, another file system or
+   another owner is refused, and so is any mount below it;
+2. it is moved, as one entry, to a name in the same parent, and handed to root with mode 0700: from there on nobody but
+   root can change anything in it;
+3. it is emptied through descriptors, without following anything: files are unlinked, and each folder that is found
+   inside is moved up to the top, so that no path is ever deeper than two names, whatever the tree is like. A move
+   fails at a mount, which is how one that is made meanwhile is noticed.
+
+Killed at any point, the same call goes on where it was.
+"""
+
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from eventd.core.errors import DeadlineError, PermanentError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PREFIX = ".eventd-deleted-"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A home that is to be deleted."""
+
+    path: str
+    name: str
+    """The account's."""
+    uid: int
+
+    @property
+    def trash(self) -> str:
+        """What it is called in its parent while it is being deleted. No account's name begins with a dot."""
+        return f"{PREFIX}{self.name}-{self.uid}"
+
+
+def discard(home: Home, base: str, stop: Callable[[], bool]) -> None:
+    """Delete the home, which has to stand directly in `base`. Idempotent; gone is no error.
+
+    Blocks: for a worker thread. `stop` is asked now and then whether to give up for now. Raises PermanentError
+    (reason="home-elsewhere" | "home-not-ours" | "home-mounted" | "home-undeletable"), DeadlineError.
+    """
+    parent, _, entry = home.path.rpartition("/")
+    if parent != base or entry != home.name or entry in ("", ".", ".."):
+        raise PermanentError(
+            f"the home {home.path} is not {base}/{home.name}: it was not made by eventd",
+            reason="home-elsewhere",
+            hint="delete it by hand, once you are sure",
+        )
+    with _opened(base) as folder:
+        _trust(folder, base)
+        _refuse_mounts(home.path, f"{base}/{home.trash}")
+        _move(home, folder)
+        _empty(home, folder, base, stop)
+
+
+def _trust(folder: int, base: str) -> None:
+    status = os.fstat(folder)
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        raise PermanentError(
+            f"{base} can be changed by others than root: nothing is deleted in it", reason="home-elsewhere"
+        )
+
+
+def _move(home: Home, folder: int) -> None:
+    try:
+        status = os.stat(entry := home.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != home.uid:
+        raise PermanentError(
+            f"{home.path} is not a folder of {home.name}'s own",
+            reason="home-not-ours",
+            hint="somebody has replaced it: look at it, and delete it by hand",
+        )
+    if status.st_dev != os.fstat(folder).st_dev:
+        raise _mounted(home.path)
+    if os.path.lexists(f"/proc/self/fd/{folder}/{home.trash}"):
+        # Both are there: an earlier deletion was cut off, and a home was made again since. Empty the old one first.
+        return
+    with _translated(home.path):
+        os.rename(entry, home.trash, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+
+
+def _empty(home: Home, folder: int, base: str, stop: Callable[[], bool]) -> None:
+    while True:
+        try:
+            top = os.open(home.trash, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _undeletable(f"{base}/{home.trash}", error) from error
+        try:
+            with _translated(home.path):
+                os.fchown(top, os.geteuid(), os.getegid())
+                os.fchmod(top, 0o700)
+                _sweep(top, stop, home)
+                os.rmdir(home.trash, dir_fd=folder)
+                os.fsync(folder)
+        finally:
+            os.close(top)
+        if not os.path.lexists(f"/proc/self/fd/{folder}/{home.name}"):
+            return
+        _move(home, folder)
+
+
+def _sweep(top: int, stop: Callable[[], bool], home: Home) -> None:
+    """Empty the folder `top`: its folders' files are unlinked, and their folders moved up into it."""
+    number = 0
+    mount = _mount_of(top)
+    while names := os.listdir(top):
+        for name in names:
+            if stop():
+                raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
+            if not _is_folder(name, top):
+                os.unlink(name, dir_fd=top)
+                continue
+            inner = os.open(name, _FOLDER, dir_fd=top)
+            try:
+                if _mount_of(inner) != mount:
+                    raise _mounted(f"{home.path} (at {name})")
+                number = _hoist(inner, top, number, stop, home)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=top)
+
+
+def _hoist(inner: int, top: int, number: int, stop: Callable[[], bool], home: Home) -> int:
+    """Unlink the files of `inner`, move its folders to `top`; return the last number that was used for a name."""
+    while names := os.listdir(inner):
+        for name in names:
+            if stop():
+                raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
+            if not _is_folder(name, inner):
+                os.unlink(name, dir_fd=inner)
+                continue
+            while True:
+                number += 1
+                try:
+                    os.rename(name, f".{number}", src_dir_fd=inner, dst_dir_fd=top)
+                except OSError as error:
+                    # Taken by a file or a full folder that the home had there: the next number.
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        continue
+                    raise
+                break
+    return number
+
+
+def _is_folder(name: str, at: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+
+
+def _mount_of(descriptor: int) -> str:
+    """Return the id of the mount that an open file is in (proc_pid_fdinfo(5)): a bind mount has the same device."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:  # noqa: PTH123
+        return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
+
+
+def _refuse_mounts(*paths: str) -> None:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+        points = [_unescape(line.split()[4]) for line in file]
+    for path in paths:
+        for point in points:
+            if point == path or point.startswith(path + "/"):
+                raise _mounted(point)
+
+
+def _unescape(point: str) -> str:
+    """Return a mount point as it is: blanks and the like are octal there (proc_pid_mountinfo(5))."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, char)
+    return point
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, _FOLDER)
+    except OSError as error:
+        raise PermanentError(
+            f"the folder of homes {path} cannot be opened: {error.strerror}", reason="home-elsewhere"
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            raise _mounted(path) from error
+        raise _undeletable(path, error) from error
+
+
+def _mounted(path: str) -> PermanentError:
+    return PermanentError(
+        f"something is mounted at {path}: what is in it is not deleted",
+        reason="home-mounted",
+        hint=f"umount it, and look with: findmnt -R {path}",
+    )
+
+
+def _undeletable(path: str, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"{path} cannot be deleted: {error.strerror} ({error.filename})",
+        reason="home-undeletable",
+        hint="an immutable file (lsattr -R), or a file system that is read-only",
+    )
