@@ -156,6 +156,7 @@ def rules_of(settings: Settings) -> HostRules:
         protected=settings.host.protected,
         transforms_folder=settings.paths.transforms,
         stacks_folder=settings.paths.stacks,
+        compose_provider=settings.compose.provider,
         default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
         options=WorkloadOptions(
             deadline=defaults.deadline, grace=defaults.grace, on_failure=OnFailure(defaults.on_failure)

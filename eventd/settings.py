@@ -111,6 +111,16 @@ class Paths(_Table):
     )
 
 
+class Compose(_Table):
+    """`[compose]`: how compose stacks are applied."""
+
+    provider: str = Field(
+        default="/usr/bin/docker-compose",
+        pattern=r"^(/[A-Za-z0-9._@:+=,-]+)+$",
+        description="the program that `podman compose` is to use: docker-compose (v2), or podman-compose",
+    )
+
+
 class Api(_Table):
     """`[api]`: the sockets."""
 
@@ -136,6 +146,7 @@ class Settings(_Table):
     host: HostTable = Field(default_factory=HostTable)
     defaults: Defaults = Field(default_factory=Defaults)
     paths: Paths = Field(default_factory=Paths)
+    compose: Compose = Field(default_factory=Compose)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
     git_account: str | None = Field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from eventd.core.compose_stack import with_service
+from eventd.core.compose_stack import StackHost, with_service
 from eventd.core.content import OPTIONS_FILE, read
 from eventd.core.desired import (
     Desired,
@@ -44,6 +44,8 @@ class HostRules:
     """Where they are, for diagnostics."""
     stacks_folder: str = "/etc/eventd/stacks"
     """Where compose stacks are installed, in a folder per uid."""
+    compose_provider: str = "/usr/bin/docker-compose"
+    """The program that applies compose files; pinned, so that podman does not choose one."""
     transformless: frozenset[str] = frozenset()
     """Folders of quadlet-deploy's layout that need no transform."""
     protected: frozenset[str] = frozenset()
@@ -206,7 +208,10 @@ class _Assembly:
         gated = bool(options.values.requires)
         if content.stack:
             content, problems_of_stack = with_service(
-                content, options.values, self.host.stacks_folder, gated=gated
+                content,
+                options.values,
+                StackHost(self.host.stacks_folder, self.host.compose_provider),
+                gated=gated,
             )
             findings.extend(problems_of_stack)
         findings.extend(check(content, gated=gated, manual=options.manual))

@@ -8,6 +8,7 @@ else when the stack starts. Source of the keys: the Compose Specification, as do
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,10 @@ OVERRIDES = (
     "docker-compose.override.yaml",
     "docker-compose.override.yml",
 )
+
+
+HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
+"""An absolute path that needs no quoting in ExecStart= (systemd.service(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,16 @@ class _Reader:
             if not isinstance(place, yaml.ScalarNode) or "$" in place.value:
                 continue
             if place.value.startswith("/"):
-                if needed:
+                if not HOST_PATH.fullmatch(place.value):
+                    message = f"{place.value!r} has characters that the path of an env file may not have here"
+                    self.say(
+                        place,
+                        f"{path}/env_file",
+                        "bad-value",
+                        message,
+                        "letters, digits, and . _ @ : + = , -",
+                    )
+                elif needed:
                     yield place.value
             elif needed:
                 self.in_repository(place, place.value, f"{path}/env_file")

@@ -9,9 +9,9 @@ line. Next: `eventd.core.units` reads it as any companion.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from eventd.core.compose_file import parse_stack, stack_files
+from eventd.core.compose_file import NAMES, Stack, parse_stack, stack_files
 from eventd.core.content import Content, Part
 from eventd.core.desired import FileRole, InstallFile, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic
@@ -24,12 +24,30 @@ STOP_TIMEOUT = 90
 """Seconds for the containers of a stack to stop; podman kills each after its own stop grace period."""
 
 
+@dataclass(frozen=True, slots=True)
+class StackHost:
+    """What the host says about stacks."""
+
+    folder: str
+    """Where they are installed, in a folder per uid."""
+    provider: str
+    """The compose program."""
+
+
 def with_service(
-    content: Content, options: WorkloadOptions, folder: str, *, gated: bool
+    content: Content, options: WorkloadOptions, host: StackHost, *, gated: bool
 ) -> tuple[Content, list[Diagnostic]]:
     """Return the content with the stack's service in it, and what is wrong with the stack."""
-    found = list(_problems(content))
-    text = _unit(content, options, f"{folder}/%U", gated=gated)
+    found: list[Diagnostic] = []
+    needed: list[str] = []
+    beside = frozenset(part.name for part in content.stack)
+    for each in stack_files(content.parts):
+        file = content.parts[each].install
+        stack, problems = parse_stack(file.content, file.origin, beside)
+        found += [*problems, *_builds(stack, file.origin)]
+        needed += stack.env_files
+    found += _problems(content)
+    text = _unit(content, options, host, tuple(dict.fromkeys(needed)), gated=gated)
     name = f"{content.name}.service"
     install = InstallFile(FileRole.COMPANION, name, text.encode(), ORIGIN)
     part = Part(install, parse(install.content, content.origin), made=True)
@@ -38,7 +56,6 @@ def with_service(
 
 def _problems(content: Content) -> Iterator[Diagnostic]:
     service = f"{content.name}.service"
-    beside = frozenset(part.name for part in content.stack)
     for part in content.parts.values():
         if part.install.role is FileRole.QUADLET:
             message = "a workload is a compose stack or Quadlet files, not both: two owners for one set of containers"
@@ -49,26 +66,40 @@ def _problems(content: Content) -> Iterator[Diagnostic]:
             message = f"{service} is the stack's own unit, which eventd writes"
             hint = f"rename it, or put settings into {service}.d/NAME.conf"
             yield error(part.install.origin, "reserved-file", message, hint)
-    for name in stack_files(content.parts):
-        file = content.parts[name].install
-        stack, found = parse_stack(file.content, file.origin, beside)
-        yield from found
-        for each in stack.services:
-            if each.built:
-                message = f"the image of {each.name} is built on the host, when the stack starts"
-                hint = "the start then takes as long as the build; a registry with built images is faster"
-                yield warning(file.origin, "compose-build", message, hint)
-    others = [name for name in content.parts if name in _MAIN and name not in stack_files(content.parts)]
+    others = [name for name in content.parts if name in NAMES and name not in stack_files(content.parts)]
     for name in others:
         message = f"{name} is read by nobody beside {stack_files(content.parts)[0]}"
         yield warning(content.parts[name].install.origin, "ignored-file", message, "keep one of them")
 
 
-def _unit(content: Content, options: WorkloadOptions, folder: str, *, gated: bool) -> str:
-    files = " ".join(f"--file {folder}/{name}" for name in stack_files(content.parts))
-    env = " ".join(f"--env-file {each.text}" for each in options.compose_env_files)
+def _builds(stack: Stack, origin: str) -> Iterator[Diagnostic]:
+    for each in stack.services:
+        if each.built:
+            message = f"the image of {each.name} is built on the host, when the stack starts"
+            hint = "the start then takes as long as the build; a registry with built images is faster"
+            yield warning(origin, "compose-build", message, hint)
+
+
+def arguments(
+    content: Content, options: WorkloadOptions, host: StackHost, needed: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what every command of eventd-compose is told of the stack."""
+    folder = f"{host.folder}/%U"
+    words = ["--project", content.name, "--unit", f"{content.name}.service", "--provider", host.provider]
+    for name in stack_files(content.parts):
+        words += ["--file", f"{folder}/{name}"]
+    for each in options.compose_env_files:
+        words += ["--env-file", each.text]
+    for path in needed:
+        words += ["--needs-file", path]
+    return tuple(words)
+
+
+def _unit(
+    content: Content, options: WorkloadOptions, host: StackHost, needed: tuple[str, ...], *, gated: bool
+) -> str:
     timeout = options.compose_timeout
-    start = f"{UP} run --project {content.name} {files}" + (f" {env}" if env else "")
+    start = " ".join((UP, "run", *arguments(content, options, host, needed)))
     lines = [
         "# Made by eventd from the stack's compose file.",
         "[Unit]",
@@ -90,6 +121,5 @@ def _unit(content: Content, options: WorkloadOptions, folder: str, *, gated: boo
     return "\n".join([*lines, ""])
 
 
-_MAIN = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _SLACK = 10.0
 """Seconds by which systemd's own deadline is later: the process then says itself what it waited for."""

@@ -7,10 +7,10 @@ Next: `eventd.core.assemble`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from eventd.core.compose_file import HOST_PATH
 from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
@@ -34,10 +34,6 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
 HOST_KEYS = ("workloads", "exclude", "workload")
-
-
-_HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
-"""What needs no quoting in ExecStart= (systemd.service(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +148,7 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if (files := _texts(table, "env_files", found)) is not None:
         for each in files:
-            if not _HOST_PATH.fullmatch(each.text):
+            if not HOST_PATH.fullmatch(each.text):
                 message = (
                     f"{each.text!r} has to be the absolute path of a file of the host, without spaces or %"
                 )

@@ -83,6 +83,7 @@ REFUSALS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("case-clash", {"a.container": OK, "A.container": OK}, "a.container", 0, "case"),
     ("no-services", {"compose.yaml": "services: {}\n"}, "compose.yaml", 1, "at least one"),
     ("bad-yaml", {"compose.yaml": "services: [\n"}, "compose.yaml", 2, "expected"),
+    ("bad-value", {"compose.yaml": STACK + "    env_file: '/run/a b.env'\n"}, "compose.yaml", 4, "characters"),
     ("compose-and-quadlets", {"compose.yaml": STACK, "a.container": OK}, "a.container", 0, "not both"),
     ("reserved-file", {"compose.yaml": STACK, "web.service": "[Service]\nExecStart=/bin/true\n"}, "web.service", 0, "web.service.d"),
     ("missing-file", {"compose.yaml": STACK + "    env_file: x.env\n"}, "compose.yaml", 4, "no x.env"),
