@@ -57,6 +57,20 @@ def _status(parser: Any) -> None:
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="one workload, in full")
 
 
+def _restart(parser: Any) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="the workload whose units are restarted")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the run, show its progress, exit by its result"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="with --wait: how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+
+
 def _plan(parser: Any) -> None:
     parser.add_argument("--fetch", action="store_true", help="fetch the repository first")
     parser.add_argument(
@@ -199,6 +213,16 @@ COMMANDS = (
         "  eventctl sync --no-fetch        repair drift only\n"
         "  eventctl sync --allow-rewrite 9f8e7d6c…   after a force-push that you know of (full id)\n",
         _sync,
+    ),
+    Command(
+        "restart",
+        "restart what runs of a workload, and verify it",
+        "Ask for a run in which the units of a workload are restarted, one after the other in their order,\n"
+        "and verified as after a push. Root may restart any workload, a workload itself.\n"
+        "Without --wait, 0 means that the request was taken.",
+        "  eventctl restart web\n"
+        "  eventctl restart web --wait     0: it is up again and healthy\n",
+        _restart,
     ),
     Command(
         "events",

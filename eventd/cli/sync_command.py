@@ -1,25 +1,17 @@
-"""`eventctl sync [--wait]`: ask for a run, and watch it.
-
-On a terminal each workload has one line that is rewritten as its steps begin and end; in a pipe each step
-that ended is a line. What is shown follows the daemon's stream: nothing here asks twice or looks at a
-clock.
-"""
+"""`eventctl sync [--wait]`: ask for a run, and watch it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventd.cli import codes, show
-from eventd.cli.terminal import Block
-from eventd.cli.text import clean, duration, short
+from eventd.cli import codes
+from eventd.cli.follow import watch
+from eventd.cli.text import clean
 from eventd.client import Client, at
-from eventd.core.errors import DisconnectedError
 
 if TYPE_CHECKING:
     from eventd.cli.show import Json
     from eventd.cli.terminal import Terminal
-
-_HINT = "`eventctl status` shows what comes of it; `eventctl sync --wait` asks again"
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
@@ -39,121 +31,4 @@ def run(arguments: Any, terminal: Terminal) -> int:
         else:
             terminal.line("queued; `eventctl status` shows what comes of it")
         return codes.AS_WANTED
-    with client.stream("POST", at("sync"), body=body, idle=arguments.timeout) as stream:
-        progress = _Silent() if arguments.json else _Live(terminal) if terminal.live else _Lines(terminal)
-        for message in stream:
-            if arguments.json:
-                terminal.ndjson(message)
-            match message.get("type"):
-                case "queued":
-                    progress.queued()
-                case "run":
-                    progress.run(message)
-                case "progress":
-                    progress.step(message)
-                case "done":
-                    done: Json = message.get("run") or {}
-                    if not arguments.json:
-                        terminal.line(show.run_line(terminal, done))
-                        show.run_workloads(terminal, done)
-                    return codes.of_state(str(done.get("result", "")))
-                case "error":
-                    raise DisconnectedError(
-                        clean(message.get("message", "")),
-                        reason=clean(message.get("reason", "error")),
-                        hint=_HINT,
-                    )
-                case _:
-                    pass  # a newer daemon may say more than this client knows
-    raise DisconnectedError(
-        "the daemon ended the answer before the run was over",
-        hint=_HINT,
-    )
-
-
-class _Silent:
-    """For --json: the messages themselves are the output."""
-
-    def queued(self) -> None:
-        """Show that the request was taken."""
-
-    def run(self, message: Json) -> None:
-        """Show which run answers it."""
-
-    def step(self, message: Json) -> None:
-        """Show a step of a workload."""
-
-
-class _Lines(_Silent):
-    """For a pipe: one line per step, when it ended."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-
-    def queued(self) -> None:
-        self._write("queued")
-
-    def run(self, message: Json) -> None:
-        self._write(_run(message))
-
-    def step(self, message: Json) -> None:
-        if message.get("state") != "begin":
-            self._write(f"{clean(message.get('workload', ''))}: {_ended(message)}")
-
-    def _write(self, text: str) -> None:
-        self._terminal.line(text)
-        self._terminal.out.flush()
-
-
-class _Live(_Silent):
-    """For a terminal: one line per workload, rewritten; more workloads than rows: those that are at work."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._block = Block(terminal)
-        self._head = "queued"
-        self._steps: dict[str, tuple[str, str]] = {}
-
-    def queued(self) -> None:
-        self._show()
-
-    def run(self, message: Json) -> None:
-        self._head = _run(message)
-        self._show()
-
-    def step(self, message: Json) -> None:
-        name = clean(message.get("workload", ""))
-        match message.get("state"):
-            case "begin":
-                self._steps[name] = "running", f"{clean(message.get('step', ''))} …"
-            case "failed":
-                self._steps[name] = "failed", _ended(message)
-            case _:
-                self._steps[name] = "", _ended(message)
-        self._show()
-
-    def _show(self) -> None:
-        room = max(1, self._terminal.rows - 3)
-        names = sorted(self._steps)
-        if len(names) > room:
-            loud = [name for name in names if self._steps[name][0]]
-            names = (loud or names)[: room - 1]
-        wide = max((len(name) for name in names), default=0)
-        lines = [("", self._head)]
-        lines += [(self._steps[n][0], f"  {n:<{wide}}  {self._steps[n][1]}") for n in names]
-        if len(names) < len(self._steps):
-            lines.append(("", f"  and {len(self._steps) - len(names)} more"))
-        self._block.show(lines)
-
-
-def _run(message: Json) -> str:
-    commit = f" at {short(message['commit'])}" if message.get("commit") else ""
-    return f"run {clean(message.get('id', ''))}{commit}"
-
-
-def _ended(message: Json) -> str:
-    seconds = message.get("seconds")
-    time = f" ({duration(seconds)})" if isinstance(seconds, int | float) else ""
-    said = f": {clean(message['message'])}" if message.get("message") else ""
-    word = "FAILED " if message.get("state") == "failed" else ""
-    return f"{word}{clean(message.get('step', ''))}{time}{said}"
+    return watch(client, at("sync"), body, arguments, terminal)

@@ -105,7 +105,7 @@ class EventKind(StrEnum):
     ROLLED_BACK = "rolled-back"
     """Another revision is in force. Attributes `from`, `to` (commits), `automatic`, `reason`."""
     RESTART = "restart"
-    """Somebody asks for a restart of a workload, which the workload may itself. Attribute `wait`."""
+    """Somebody asks for a restart of a workload, which the workload may itself. Attributes `wait`, `uid`."""
     BOOT = "boot"
     """The daemon has started. Attribute `interrupted`: steps that its last life left open."""
     RECOVERED = "recovered"

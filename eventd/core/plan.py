@@ -49,6 +49,8 @@ class Context:
     """An operator asked for it: units that gave up are started again."""
     rewritten: bool = False
     """Earlier in this transaction, files changed under a running manager: what runs without a record is old."""
+    restart: bool = False
+    """Somebody asked for a restart: what runs is restarted, once everything else is done."""
 
 
 def plan(workload: Workload, seen: Observed, records: Records, context: Context) -> tuple[Action, ...]:
@@ -240,6 +242,8 @@ def _unit(
         return StartUnit(name, unit, wanted.digest, why, deadline, reset=renewed or context.asked)
     if renewed or (record is None and not unknown):
         return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+    if context.restart and wanted.role is UnitRole.RUNNING:
+        return RestartUnit(name, unit, wanted.digest, "a restart was asked for", deadline)
     return None
 
 

@@ -128,16 +128,27 @@ class Converger:
     context: Context
 
     async def converge(
-        self, tx: Transaction, workload: Workload | None, *, asked: bool, wait: frozenset[str]
+        self,
+        tx: Transaction,
+        workload: Workload | None,
+        *,
+        asked: bool,
+        wait: frozenset[str],
+        restart: bool = False,
     ) -> WorkloadReport:
         """Converge one workload and report; never raises for what goes wrong with it.
 
-        `wait`: verbs that must not be carried out now (see `until`).
+        `wait`: verbs that must not be carried out now (see `until`). `restart`: what runs is restarted.
         """
+        if restart:
+            # A unit that the restart of another one has restarted is not restarted again.
+            units = self.view.of(tx.workload, workload).units
+            tx.invocations.update({unit: state.invocation for unit, state in units.items()})
 
         async def work(step: _Step) -> None:
             for _ in range(ROUNDS):
                 context = Context(self.context.layout, self.context.owner_uid, asked, tx.rewritten)
+                context = replace(context, restart=restart)
                 seen = self.view.of(tx.workload, workload)
                 tx.account = seen.account or tx.account
                 stop = blocked(workload, seen, self.view.records, context) if workload else None

@@ -16,7 +16,14 @@ from eventd.core.report import RunReport
 TRIGGERS_KEPT = 32
 """Events named per run; a storm of uevents is one reason, not a thousand."""
 CAUSES = frozenset(
-    {EventKind.SYNC, EventKind.PUSHED, EventKind.REVISION, EventKind.BOOT, EventKind.CONFIG_CHANGED}
+    {
+        EventKind.SYNC,
+        EventKind.RESTART,
+        EventKind.PUSHED,
+        EventKind.REVISION,
+        EventKind.BOOT,
+        EventKind.CONFIG_CHANGED,
+    }
 )
 """Named first, and never left out."""
 
@@ -45,6 +52,8 @@ class Batch:
     echo: Event | None = None
     """What to name where nothing but the echo of a run's own work is known."""
     tickets: list[Ticket] = field(default_factory=list)
+    restarts: dict[str, list[Ticket]] = field(default_factory=dict)
+    """Workloads whose units have to be restarted, with those of the tickets that wait for it."""
 
     def __bool__(self) -> bool:
         return bool(self.names or self.everything)
@@ -86,6 +95,16 @@ class Queue:
             batch.tickets.append(ticket)
         self._more.set()
 
+    def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
+        """Make one workload dirty, and have its units restarted."""
+        self._note(trigger)
+        batch = self.pending
+        batch.names.add(name)
+        batch.record = True
+        batch.restarts.setdefault(name, []).append(ticket)
+        batch.tickets.append(ticket)
+        self._more.set()
+
     def _note(self, trigger: Event | None) -> None:
         batch = self.pending
         if batch:
@@ -112,6 +131,8 @@ class Queue:
         batch.asked |= came.asked
         batch.record |= came.record
         batch.tickets += came.tickets
+        for name, tickets in came.restarts.items():
+            batch.restarts.setdefault(name, []).extend(tickets)
         for trigger in came.triggers:
             self._note(trigger)
         if batch:
@@ -139,6 +160,14 @@ class Queue:
         batch.names -= names
         triggers, batch.triggers = batch.triggers, []
         return names, triggers
+
+    def take_restarts(self, names: set[str]) -> dict[str, list[Ticket]]:
+        """Return the restarts of workloads that `take_names` has returned, with who waits for them."""
+        batch = self.pending
+        found = {name: batch.restarts.pop(name) for name in names & batch.restarts.keys()}
+        moved = [ticket for tickets in found.values() for ticket in tickets]
+        batch.tickets = [ticket for ticket in batch.tickets if ticket not in moved]
+        return found
 
     def take(self) -> Batch:
         """Return what is dirty and begin anew."""

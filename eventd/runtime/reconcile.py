@@ -193,6 +193,14 @@ class Reconciler:
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
 
+    def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
+        """Ask for a run in which the units of a workload are restarted and verified.
+
+        What is worked on just now gets it in the following run; a workload at rest joins the run that is on.
+        """
+        self._note_contention()
+        self.queue.restart(name, trigger, ticket)
+
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
         while True:
@@ -238,7 +246,7 @@ class Reconciler:
         report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
-        self._try_again(replace(batch, tickets=[], asked=False))
+        self._try_again(replace(batch, tickets=[], restarts={}, asked=False))
         self._tell()
 
     def _try_again(self, batch: Batch) -> None:
@@ -353,6 +361,12 @@ class Reconciler:
         """
         if not self._interrupt.is_set() and not self._forbidden():
             names, triggers = self.queue.take_names(busy)
+            for name, tickets in self.queue.take_restarts(names).items():
+                batch.restarts[name] = tickets
+                batch.tickets += tickets
+                for ticket in tickets:
+                    ticket.run = self.current.id if self.current is not None else None
+                    ticket.started.set()
             known = self._names(Batch(names))
             late = [name for name in known if self._has_work(name, batch)]
             for name in known:
@@ -445,6 +459,9 @@ class Reconciler:
                 name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asked))
             )
         self._watch(name)
+        restart = batch.restarts.pop(name, None) is not None
+        if restart:
+            self.failures.clear(name)
         if self._repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
             report = WorkloadReport(
                 name,
@@ -455,7 +472,11 @@ class Reconciler:
             )
         else:
             report = await self.converger.converge(
-                tx, workload, asked=batch.asked, wait=self._wait_verbs(name, workload)
+                tx,
+                workload,
+                asked=batch.asked or restart,
+                wait=self._wait_verbs(name, workload),
+                restart=restart,
             )
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD and workload is not None:
@@ -570,6 +591,8 @@ class Reconciler:
         if self.desired is None or name in self.desired.refused:
             return False
         workload = self._workload(name)
+        if workload is not None and name in batch.restarts:
+            return True
         actions = until(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload))
         if actions:
             hold = self._verdict(name, workload, actions[0])

@@ -1,0 +1,49 @@
+"""The route by which a workload is restarted: by root, or by the workload itself."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from eventd.api import answers
+from eventd.api.door import visit_of
+from eventd.api.following import followed
+from eventd.api.routing import Api, Route
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.rights import Request, View
+from eventd.runtime.queue import Ticket
+
+
+class RestartRequest(BaseModel):
+    """POST /v1/restart/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+
+
+async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = api.workload(request, view)
+    body = await answers.body(request, RestartRequest)
+    desired, visit = api.reconciler.desired, visit_of(request)
+    if desired is None or name not in desired.workloads:
+        raise PermanentError(
+            f"there is nothing to restart: {name} is not in the repository, or refused",
+            reason="nothing-to-restart",
+            hint=f"eventctl why {name}",
+        )
+    attributes = {"wait": body.wait, "uid": visit.peer.uid if visit and visit.peer else -1}
+
+    def begin(ticket: Ticket) -> None:
+        trigger = api.reconciler.dispatcher.emit(
+            Origin.REQUEST, EventKind.RESTART, name, scope=name, attributes=attributes
+        )
+        api.reconciler.restart(name, trigger, ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document({"queued": True}, status=202)
+
+
+ROUTES = (Route("POST", "/v1/restart/{workload}", Request.RESTART, _restart),)
