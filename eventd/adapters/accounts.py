@@ -23,10 +23,10 @@ from eventd.adapters.homes import check_home, complete_home
 from eventd.adapters.process import Completed, run
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account
+from eventd.core.journal import ACCOUNT_COMMENT
 
 SUBORDINATE_IDS = 65536
 """A container image may use any 16-bit id (podman's rootless tutorial)."""
-COMMENT = "eventd workload"
 GROUP = "eventd-managed"
 """For people to see in `id` and `getent group`: membership gives nothing."""
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -55,6 +55,11 @@ class SystemAccounts:
         self._useradd = useradd
         self._usermod = usermod
         self._one = asyncio.Lock()
+
+    @property
+    def writing(self) -> asyncio.Lock:
+        """Held while a program of shadow's writes the databases: two at once would wait for each other's locks."""
+        return self._one
 
     async def lookup(self, name: str) -> Account | None:
         """Return the account from NSS with its subordinate ranges, or None.
@@ -170,6 +175,7 @@ class SystemAccounts:
             shell=row.pw_shell,
             subuid=_best(self._ranges("subuid"), row.pw_name, row.pw_uid),
             subgid=_best(self._ranges("subgid"), row.pw_name, row.pw_uid),
+            comment=row.pw_gecos,
         )
 
     def _ranges(self, database: str) -> list[Range]:
@@ -189,7 +195,7 @@ class SystemAccounts:
                 hint="move it away, or make the account that it belongs to",
             )
         shell = next((shell for shell in _SHELLS if os.access(shell, os.X_OK)), _SHELLS[-1])
-        options = ["--create-home", "--user-group", "--shell", shell, "--comment", COMMENT]
+        options = ["--create-home", "--user-group", "--shell", shell, "--comment", ACCOUNT_COMMENT]
         if login_defs.has_group(self._etc, GROUP):
             options += ["--groups", GROUP]
         return options

@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event
-from eventd.core.ports import OpenStep
+from eventd.core.journal import OpenStep, known, loads, writes
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.core.report import RunReport, WorkloadReport
 
 T = TypeVar("T")
-VERSION = 1
+VERSION = 2
 RUNS_KEPT = 500
 
 SCHEMA = """
@@ -43,11 +43,19 @@ CREATE TABLE runs (
   ended REAL, result TEXT NOT NULL DEFAULT 'running', report TEXT) STRICT;
 CREATE TABLE steps (
   id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id), workload TEXT NOT NULL,
-  verb TEXT NOT NULL, target TEXT NOT NULL, began REAL NOT NULL, ended REAL, result TEXT) STRICT;
+  verb TEXT NOT NULL, target TEXT NOT NULL, began REAL NOT NULL, ended REAL, result TEXT,
+  detail TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '') STRICT;
 CREATE TABLE documents (
   kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE INDEX steps_open ON steps (run) WHERE result IS NULL;
 """
+UPGRADES = {
+    1: """
+ALTER TABLE steps ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+ALTER TABLE steps ADD COLUMN note TEXT NOT NULL DEFAULT '';
+""",
+}
+"""Version -> what makes it the next one."""
 
 
 class Database:
@@ -77,9 +85,10 @@ class Database:
             raise _unusable(path, error.strerror or str(error)) from error
         if check != "ok":
             raise _damaged(path, check)
-        if version == 0:
+        script = SCHEMA if version == 0 else "".join(UPGRADES[each] for each in range(version, VERSION))
+        if script:
             try:
-                self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+                self._db.executescript(f"BEGIN; {script} PRAGMA user_version={VERSION}; COMMIT;")
             except sqlite3.DatabaseError as error:
                 raise _translate(path, error, "write") from error
 
@@ -130,6 +139,13 @@ class Database:
             records.units.setdefault(workload, {})[unit] = UnitRecord(digest, run)
         for workload, path, digest, run in self.rows("SELECT workload, path, digest, run FROM files"):
             records.files.setdefault(workload, {})[path] = FileRecord(digest, run)
+        for workload, verb, result, detail in self.rows(
+            "SELECT workload, verb, result, detail FROM steps ORDER BY id"
+        ):
+            if writes(verb):
+                records.unloaded.add(workload)
+            elif result == "done" and loads(verb, known(detail)):
+                records.unloaded.discard(workload)
         return records
 
 
@@ -222,10 +238,10 @@ class StateStore:
             )
         return run
 
-    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
+    async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
         """Write an intent."""
         return await self._execute(
-            "INSERT INTO steps (run, workload, verb, target, began) VALUES (?,?,?,?,?)",
+            "INSERT INTO steps (run, workload, verb, target, began, detail) VALUES (?,?,?,?,?,?)",
             run,
             workload,
             verb,
@@ -233,13 +249,16 @@ class StateStore:
             time.time(),
         )
 
-    async def end_step(self, step: int, result: str) -> None:
+    async def end_step(self, step: int, result: str, note: str = "") -> None:
         """Write a result."""
-        await self._execute("UPDATE steps SET ended=?, result=? WHERE id=?", time.time(), result, step)
+        await self._execute(
+            "UPDATE steps SET ended=?, result=?, note=? WHERE id=?", time.time(), result, note, step
+        )
 
     async def end_run(self, report: RunReport) -> None:
         """Close a run."""
         await self._execute(
+            detail,
             "UPDATE runs SET ended=?, result=?, commit_id=?, report=? WHERE id=?",
             report.ended,
             report.result.value,
@@ -253,21 +272,21 @@ class StateStore:
         rows = await self._do(
             partial(
                 self._db.rows,
-                "SELECT run, workload, verb, target FROM steps WHERE result IS NULL ORDER BY id",
+                "SELECT run, workload, verb, target, id, detail FROM steps WHERE result IS NULL ORDER BY id",
             )
         )
         return [OpenStep(*row) for row in rows]
 
-    async def close_open(self) -> int:
-        """Mark what a crash left open as interrupted."""
-        await self._execute(
-            "UPDATE steps SET ended=?, result='interrupted' WHERE result IS NULL", time.time()
+    async def close_runs(self) -> Sequence[int]:
+        """Mark the runs that a crash left open as interrupted."""
+        rows = await self._do(
+            partial(self._db.rows, "SELECT id FROM runs WHERE result='running' ORDER BY id")
         )
-        rows = await self._do(partial(self._db.rows, "SELECT count(*) FROM runs WHERE result='running'"))
-        await self._execute(
-            "UPDATE runs SET ended=?, result='interrupted' WHERE result='running'", time.time()
-        )
-        return int(rows[0][0])
+        if rows:
+            await self._execute(
+                "UPDATE runs SET ended=?, result='interrupted' WHERE result='running'", time.time()
+            )
+        return [row[0] for row in rows]
 
     async def runs(self, limit: int) -> Sequence[str]:
         """Return the last reports, newest first."""
@@ -278,7 +297,14 @@ class StateStore:
                 limit,
             )
         )
-        return [row[6] or _bare(*row[:6]) for row in rows]
+        settled = await self._do(
+            partial(
+                self._db.rows,
+                "SELECT run, workload, verb, target, result, note FROM steps WHERE note != '' AND run >= ? ORDER BY id",
+                rows[-1][0] if rows else 0,
+            )
+        )
+        return [_with(row[6] or _bare(*row[:6]), [s[1:] for s in settled if s[0] == row[0]]) for row in rows]
 
     def close(self) -> None:
         """Close the database and its thread."""
@@ -315,6 +341,7 @@ def _bare(number: int, started: float, ended: float | None, commit: str, trigger
     # A subject with a space in it (a path) is cut there: this is for people, and only after a crash.
     parts = [t.split(":", 2) for t in triggers.split() if t.count(":") >= 2]
     names = [{"origin": p[0], "kind": p[1], "subject": p[2], "sequence": 0} for p in parts]
+        "scope": event.scope,
     row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
     return json.dumps({**row, "result": result, "workloads": [], "error": "", "joined": 0})
 
@@ -328,6 +355,16 @@ def _too_new(path: str, version: int) -> PermanentError:
         f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
         reason="state-too-new",
         hint="install the newer version again",
+def _with(text: str, settled: list[tuple[Any, ...]]) -> str:
+    """Add how the steps that a crash had left open in a run were settled."""
+    if not settled:
+        return text
+    names = ("workload", "verb", "target", "ended", "note")
+    return json.dumps(
+        {**json.loads(text), "recovered": [dict(zip(names, row, strict=True)) for row in settled]}
+    )
+
+
     )
 
 

@@ -73,9 +73,13 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     stale = [u.name for u in workload.units if _stale(seen.units.get(u.name))]
     if up and (puts or removes):
         actions.append(Reload(name, why="its unit files change"))
+    unloaded = name in records.unloaded
     elif up and stale:
         actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
-    changed = bool(puts or removes) or context.rewritten
+    elif up and unloaded:
+        # NeedDaemonReload does not tell of all of them: not of a Quadlet file's drop-ins, nor of a file that is gone.
+        actions.append(Reload(name, why="its unit files changed, and were not reloaded"))
+    changed = bool(puts or removes) or context.rewritten or unloaded
     for wanted in workload.units:
         action = _unit(workload, wanted, seen, records, context, changed=changed)
         if action is not None:

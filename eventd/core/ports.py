@@ -13,6 +13,7 @@ from typing import Protocol
 
 from eventd.core.desired import Tree
 from eventd.core.facts import Account, FileState, UnitState
+from eventd.core.journal import OpenStep
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 from eventd.core.report import RunReport
 
@@ -202,16 +203,6 @@ class QuadletGenerator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStep:
-    """A step whose intent was journalled and whose result was not: the daemon died in it."""
-
-    run: int
-    workload: str
-    verb: str
-    target: str
-
-
 class Store(Protocol):
     """The durable memory. Every method returns when its change is on the disk."""
 
@@ -243,12 +234,12 @@ class Store(Protocol):
         """Open a run and return its number, which no other run of this host has."""
         ...
 
-    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
-        """Write the intent of a step; return its number."""
+    async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
+        """Write the intent of a step, with what settling it would need (JSON); return its number."""
         ...
 
-    async def end_step(self, step: int, result: str) -> None:
-        """Write the result of a step: `done`, or the reason of its failure."""
+    async def end_step(self, step: int, result: str, note: str = "") -> None:
+        """Write the result of a step: `done`, the reason of its failure, or (with a note) how it was settled."""
         ...
 
     async def end_run(self, report: RunReport) -> None:
@@ -259,8 +250,8 @@ class Store(Protocol):
         """Return what a crash left open, oldest first."""
         ...
 
-    async def close_open(self) -> int:
-        """Mark open runs and steps as interrupted; return how many runs there were."""
+    async def close_runs(self) -> Sequence[int]:
+        """Mark open runs as interrupted; return their numbers."""
         ...
 
     async def runs(self, limit: int) -> Sequence[str]:

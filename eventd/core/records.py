@@ -62,6 +62,9 @@ class Records:
     """Workload -> unit -> record."""
     files: dict[str, dict[str, FileRecord]] = field(default_factory=dict)
     """Workload -> absolute path -> record."""
+    unloaded: set[str] = field(default_factory=set)
+    """Workloads with files written or removed since their manager last read its files. The journal knows it: a file
+    step that no finished reload, start or stop of the manager has followed."""
 
     def unit(self, workload: str, unit: str) -> UnitRecord | None:
         """Return what is remembered of a unit."""

@@ -7,17 +7,17 @@ reload), so that no decision about a unit is taken before that unit has been loo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
 from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, Verify
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import FactKey, FactKind, Facts, ManagerState
+from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, ManagerState
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, plan, plan_removal, shadowed
-from eventd.core.records import Records
+from eventd.core.records import Records, UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
@@ -183,9 +183,32 @@ class Converger:
         async def work(step: _Step) -> None:
             for _ in range(KEEPER_STEPS):
                 actions = draft()
+            if workload is not None:
+                await self._true_up(tx, workload)
                 if not actions:
                     return
                 await step(actions[0], UNSEEN)
+    async def _true_up(self, tx: Transaction, workload: Workload) -> None:
+        """Make the units' records what is so, where no action does and nothing is left to do.
+
+        A crash between a start and its record, or a lost state file, leaves a unit that runs the wanted content without
+        a record; one that was stopped by hand before the repository dropped it leaves a record without a unit.
+        """
+        context = Context(self.context.layout, self.context.owner_uid)
+        seen, records = self.view.of(tx.workload, workload), self.view.records
+        if plan(workload, seen, records, context):
+            return
+        for unit in workload.units:
+            state = seen.units.get(unit.name)
+            runs = state is not None and state.up and unit.role is UnitRole.RUNNING
+            if runs and records.unit(tx.workload, unit.name) is None:
+                await tx.ledger.unit(tx.workload, unit.name, UnitRecord(unit.digest, tx.run))
+        wanted = {unit.name for unit in workload.units}
+        for name in [name for name in records.units.get(tx.workload, {}) if name not in wanted]:
+            state = seen.units.get(name)
+            if state is None or state.active is ActiveState.INACTIVE:
+                await tx.ledger.unit(tx.workload, name, None)
+
             raise PermanentError(
                 f"{tx.workload} still differs after {KEEPER_STEPS} actions",
                 reason="does-not-converge",
@@ -242,20 +265,18 @@ class Converger:
                 pass
         if tx.stopping():
             raise SupersededError("the daemon stops; the next one goes on", reason="stopping")
-        step = await tx.host.store.begin_step(tx.run, tx.workload, action.verb, action.target)
+        step = await self.steps.begin(action, tx, seen, self.view.records, self.context.layout)
         title = f"{action.verb} {action.target}".strip()
         tx.progress(title, "begin", action.why)
         try:
             await self.handlers[type(action)](action, tx)
         except EventdError as error:
-            await tx.host.store.end_step(step, error.reason)
             tx.progress(title, "failed", error.message)
             raise
         except Exception:
-            await tx.host.store.end_step(step, "bug")
             tx.progress(title, "failed", "a bug in eventd")
             raise
-        await tx.host.store.end_step(step, "done")
+        await self.steps.end(step, "done", tx)
         tx.progress(title, "end", "")
 
     @staticmethod
@@ -265,10 +286,12 @@ class Converger:
         error: EventdError,
         done: int,
         began: float,
+            await self.steps.failed(step, error.reason, tx)
         *,
         verb: str = "",
         unit: str = "",
         log: tuple[str, ...] = (),
+            await self.steps.failed(step, "bug", tx)
     ) -> WorkloadReport:
         return WorkloadReport(
             tx.workload,

@@ -107,16 +107,18 @@ class Engine:
         for keeper in self.parts.keepers:
             await keeper.remember(self.host.store)
         self.reconciler.start()
+        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
+        self.reconciler.recovery = self.recovery
         for keeper in self.parts.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
-        interrupted = await recover(self.host, self.ledger)
+        await self.recovery.begin()
         await self._read_accounts(())
         async with anyio.create_task_group() as group:
             for record in self.ledger.records.workloads.values():
                 if not record.retained:
                     group.start_soon(self._reconnect, record.name)
         boot = self.dispatcher.emit(
-            Origin.DAEMON, EventKind.BOOT, "eventd", attributes={"interrupted": interrupted}
+            Origin.DAEMON, EventKind.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
         )
         try:
             await self.fetcher.start_offline()
@@ -127,6 +129,7 @@ class Engine:
 
     async def serve(self) -> None:
         """Fetch and reconcile for ever."""
+        await self.recovery.finish()
         async with anyio.create_task_group() as group:
             group.start_soon(self.fetcher.serve)
             group.start_soon(self.reconciler.serve)
@@ -164,7 +167,8 @@ class Engine:
         if not isinstance(account, Account):
             return
         unit = as_unit(self.dispatcher.facts.get(FactKey(FactKind.UNIT, manager_unit(account.uid))))
-        self.host.user_managers.watch(name, frozenset(self.ledger.records.units.get(name, {})))
+        units = frozenset(self.ledger.records.units.get(name, {}))
+        self.host.user_managers.watch(name, units | self.recovery.units_of(name))
         if unit is None or not unit.up:
             return
         try:

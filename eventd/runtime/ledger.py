@@ -66,3 +66,14 @@ def _set(table: dict[str, dict[str, R]], workload: str, key: str, record: R | No
         rows[key] = record
     if not rows:
         del table[workload]
+    def rewrote(self, workload: str) -> None:
+        """Note that a file changes: until the manager reads its files again, it may run the old ones.
+
+        In memory only. On the disk it is the order of the journal's steps that tells.
+        """
+        self.records.unloaded.add(workload)
+
+    def loaded(self, workload: str) -> None:
+        """Note that the manager has read its files, or that there is none which could be behind them."""
+        self.records.unloaded.discard(workload)
+

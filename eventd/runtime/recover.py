@@ -1,46 +1,167 @@
-"""Recovery: what the last life of the daemon left open is taken up before the first run.
+"""Recovery: what the last life of the daemon left open is finished or undone before the first run, and said.
 
-Decisions are level-triggered, so an interrupted run needs no replay: the next plan is made from what is there. Only
-what the world cannot tell has to be settled here: an account that exists because we made it, though we died before we
-could write down that it is ours.
+How each kind of step ends is `eventd.core.journal`'s table; this looks at the world for it, writes the records, and
+closes the steps. In two parts, since a unit can be looked at only when its user's manager is connected. Settling a
+step twice is harmless, so a crash here leaves nothing but the same work for the next start.
+
+A step that cannot be settled (a database that cannot be written, an account that cannot be looked up) stays open, and
+is tried again before each run until it is.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from eventd.core.actions import CreateAccount
+from eventd.core import journal
 from eventd.core.errors import EventdError
-from eventd.core.ports import OpenStep
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import unit as as_unit
+from eventd.core.journal import Looks, OpenStep, Settlement, World
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
 log = logging.getLogger(__name__)
 COMPLETE_TIMEOUT = 30.0
-NO_SHELLS = frozenset({"nologin", "false"})
 
 
-async def recover(host: Host, ledger: Ledger) -> int:
-    """Settle the open steps and return how many there were."""
-    steps = await host.store.open_steps()
-    for step in steps:
-        log.warning("step %s %s of run %d was interrupted", step.verb, step.target, step.run)
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A step that was found open, and what was done with it."""
+
+    step: OpenStep
+    ended: str
+    note: str
+
+
+@dataclass(slots=True)
+class Recovery:
+    """The work of one start."""
+
+    host: Host
+    ledger: Ledger
+    facts: Facts
+    emit: Emit
+    pending: list[OpenStep] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    """What has been done since the start, for status."""
+    runs: list[int] = field(default_factory=list)
+    """Runs that were found open."""
+    found: int = 0
+    """Steps that were found open."""
+    _closed: bool = False
+
+    async def begin(self) -> None:
+        """Read what is open, and settle all but the steps of units. Raises what reading raises."""
+        self.pending = list(await self.host.store.open_steps())
+        self.found = len(self.pending)
+        for step in self.pending:
+            log.warning(
+                "run %d was interrupted in the step %s %s of %s",
+                step.run,
+                step.verb,
+                step.target,
+                step.workload,
+            )
+        await self._settle(lambda looks: looks is not Looks.UNIT)
+
+    def units_of(self, workload: str) -> frozenset[str]:
+        """Return the units of a workload that have to be looked at."""
+        return frozenset(
+            step.known().get("unit", step.target)
+            for step in self.pending
+            if step.workload == workload and _looks(step) is Looks.UNIT
+        )
+
+    async def finish(self) -> None:
+        """Settle what is left, and close the interrupted runs; what cannot be written is tried before the next run."""
+        await self._settle(lambda _looks: True)
+        if self._closed:
+            return
         try:
-            await _settle(step, host, ledger)
+            self.runs += await self.host.store.close_runs()
         except EventdError as error:
-            # The workload's own run meets the same and reports it; the others must not wait for it.
-            log.error("%s cannot be completed: %s", step.target, error)  # noqa: TRY400 - reported, not a bug
-    await host.store.close_open()
-    return len(steps)
+            log.error("the interrupted runs cannot be closed yet: %s", error)  # noqa: TRY400 - reported, not a bug
+        else:
+            self._closed = True
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to settle."""
+        return self._closed and not self.pending
+
+    async def _settle(self, now: Callable[[Looks], bool]) -> None:
+        for step in tuple(self.pending):
+            if not now(_looks(step)):
+                continue
+            try:
+                found = journal.settle(step, await self._look(step), self.ledger.records)
+                await self._carry_out(step, found)
+                await self.host.store.end_step(step.id, found.ended.value, found.note)
+            except EventdError as error:
+                # The workload's own run meets the same and reports it; the others must not wait for it.
+                log.error("%s %s cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
+                continue
+            self.pending.remove(step)
+            self._say(step, found)
+
+    def _say(self, step: OpenStep, found: Settlement) -> None:
+        self.settled.append(Settled(step, found.ended.value, found.note))
+        log.warning(
+            "%s %s of run %d: %s: %s",
+            step.verb,
+            step.target,
+            step.run,
+            found.ended,
+            found.note,
+            extra={"workload": step.workload, "run": step.run, "verb": step.verb, "ended": found.ended.value},
+        )
+        self.emit(
+            Origin.DAEMON,
+            EventKind.RECOVERED,
+            step.workload,
+            scope=step.workload,
+            attributes={
+                "run": step.run,
+                "verb": step.verb,
+                "target": step.target,
+                "ended": found.ended.value,
+                "note": found.note,
+            },
+        )
+
+    async def _look(self, step: OpenStep) -> World:
+        match _looks(step):
+            case Looks.ACCOUNT:
+                return World(account=await self.host.accounts.lookup(step.target))
+            case Looks.FILE:
+                path = step.known().get("path")
+                return World(file=await self.host.files.read(path) if path else None)
+            case Looks.LINGER:
+                return World(linger=self.facts.get(FactKey(FactKind.LINGER, step.workload)) is True)
+            case Looks.UNIT:
+                unit = step.known().get("unit", step.target)
+                return World(unit=as_unit(self.facts.get(FactKey(FactKind.UNIT, unit, step.workload))))
+            case Looks.NOTHING:
+                return World()
+
+    async def _carry_out(self, step: OpenStep, found: Settlement) -> None:
+        for change in found.changes:
+            match change:
+                case journal.OwnAccount(account):
+                    if account.name not in self.ledger.records.workloads:
+                        await self.ledger.created(account.name, account.uid, step.run)
+                    await self.host.accounts.complete(account, timeout=COMPLETE_TIMEOUT)
+                case journal.SetFile(path, record):
+                    await self.ledger.file(step.workload, path, record)
+                case journal.SetUnit(unit, started):
+                    await self.ledger.unit(step.workload, unit, started)
+                case journal.SetLingering(lingering):
+                    await self.ledger.change(step.workload, lingering=lingering)
 
 
-async def _settle(step: OpenStep, host: Host, ledger: Ledger) -> None:
-    if step.verb != CreateAccount.verb or step.target in ledger.records.workloads:
-        return
-    # The intent was written when there was no such account. But the daemon may have been down for long after it
-    # died, and a person may have made one of that name meanwhile: theirs has a shell to log in with, ours never.
-    # What the cut-off useradd did not get to (its home, subordinate ids) is made up for.
-    account = await host.accounts.lookup(step.target)
-    if account is not None and account.shell.rpartition("/")[2] in NO_SHELLS:
-        await ledger.created(step.target, account.uid, step.run)
-        await host.accounts.complete(account, timeout=COMPLETE_TIMEOUT)
+def _looks(step: OpenStep) -> Looks:
+    ending = journal.ENDINGS.get(step.verb)
+    return Looks.NOTHING if ending is None else ending.looks

@@ -16,13 +16,16 @@ import anyio
 from eventd.core.actions import Action
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit
-from eventd.core.facts import Account, Facts
+from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import unit as as_unit
 from eventd.core.gates import OPEN, WorkloadGates
-from eventd.core.layout import Layout
+from eventd.core.journal import is_down
+from eventd.core.layout import Layout, manager_unit
 from eventd.core.predicates import Predicate
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
+from eventd.runtime.shelf import Shelf
 T = TypeVar("T")
 
 
@@ -82,6 +85,12 @@ class Transaction:
 
         Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
         """
+    def manager_is_down(self) -> bool:
+        """Tell whether the user's manager is known not to run: one that starts later reads the files as they are."""
+        return self.account is not None and is_down(
+            as_unit(self.facts.get(FactKey(FactKind.UNIT, manager_unit(self.account.uid))))
+        )
+
         result: list[T] = []
         failure: list[Exception] = []
 

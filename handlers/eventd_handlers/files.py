@@ -29,5 +29,7 @@ async def remove(action: Action, tx: Transaction) -> None:
 
 
 def _note_rewrite(tx: Transaction) -> None:
+    if not tx.manager_is_down():
+        tx.ledger.rewrote(tx.workload)
     if tx.facts.get(FactKey(FactKind.MANAGER, tx.workload)) is ManagerState.UP:
         tx.rewritten = True

@@ -42,6 +42,7 @@ async def start(action: Action, tx: Transaction) -> None:
     assert isinstance(action, StartManager)
     account = tx.user()
     unit = manager_unit(account.uid)
+    down = tx.manager_is_down()
     result = await tx.unless_superseded(lambda: tx.host.system.job(Verb.START, unit, timeout=MANAGER_TIMEOUT))
     if not result.done:
         raise TemporaryError(
@@ -50,6 +51,8 @@ async def start(action: Action, tx: Transaction) -> None:
             hint=f"systemctl status {unit}; journalctl -u {unit}",
             wakes_on=frozenset({FactKey(FactKind.UNIT, unit)}),
         )
+    if down:
+        tx.ledger.loaded(tx.workload)
     await tx.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
 
 
@@ -60,6 +63,7 @@ async def stop(action: Action, tx: Transaction) -> None:
     result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
     if not result.done:
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    tx.ledger.loaded(tx.workload)
     await tx.host.user_managers.disconnect(tx.workload)
 
 
@@ -68,7 +72,10 @@ async def reload(action: Action, tx: Transaction) -> None:
     assert isinstance(action, Reload)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     tx.reloads += 1
+    # Also where an earlier run, or an earlier life, wrote the files and got no further.
+    tx.rewritten |= tx.workload in tx.ledger.records.unloaded
     await manager.reload(timeout=CALL_TIMEOUT)
+    tx.ledger.loaded(tx.workload)
     await tx.host.user_managers.refresh(tx.workload)
     for key, value in tx.facts.items(FactKind.UNIT, tx.workload):
         state = as_unit(value)

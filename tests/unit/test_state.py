@@ -77,20 +77,27 @@ async def test_what_a_crash_left_open_is_told_and_closed(store: StateStore, tmp_
     """Open steps come back oldest first, once; the run of a crash has what is known of it."""
     run = await store.begin_run(1.0, "c", "inotify:file-changed:/a b request:sync:eventctl")
     first = await store.begin_step(run, "web", "create-account", "web")
-    await store.begin_step(run, "web", "put-file", "/f")
+    await store.begin_step(run, "web", "put-file", "/f", '{"path": "/f"}')
     await store.begin_step(run, "web", "put-file", "/g")
     await store.end_step(first, "done")
     other = again(tmp_path)
-    assert [(s.run, s.verb, s.target) for s in await other.open_steps()] == [
-        (run, "put-file", "/f"),
-        (run, "put-file", "/g"),
+    left = await other.open_steps()
+    assert [(s.run, s.verb, s.target, s.known()) for s in left] == [
+        (run, "put-file", "/f", {"path": "/f"}),
+        (run, "put-file", "/g", {}),
     ]
-    assert await other.close_open() == 1
+    for step in left:
+        await other.end_step(step.id, "resumed", "it is there")
+    assert await other.close_runs() == [run]
     assert await other.open_steps() == []
-    assert await other.close_open() == 0
+    assert await other.close_runs() == []
     shown = json.loads((await other.runs(1))[0])
     other.close()
     assert shown["result"] == "interrupted"
+    assert [(s["verb"], s["target"], s["ended"], s["note"]) for s in shown["recovered"]] == [
+        ("put-file", "/f", "resumed", "it is there"),
+        ("put-file", "/g", "resumed", "it is there"),
+    ]
     assert all(t.keys() == {"origin", "kind", "subject", "sequence"} for t in shown["triggers"])
 
 

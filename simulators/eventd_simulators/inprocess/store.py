@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from eventd.core.errors import DeadlineError
-from eventd.core.ports import OpenStep
+from eventd.core.journal import OpenStep, loads, writes
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class Disk:
     most_open: int = 0
     """Most runs that were ever open at a time."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
+    """The open ones."""
+    journal: dict[int, tuple[OpenStep, str]] = field(default_factory=dict)
+    """All of them, with their results; empty: open."""
+    settled: list[tuple[OpenStep, str, str]] = field(default_factory=list)
+    """What was found open, how it ended, and the note."""
     reports: list[RunReport] = field(default_factory=list)
     last_step: int = 0
     holder: Life | None = None
@@ -47,7 +52,18 @@ class SimStore:
 
     async def load(self) -> Records:
         """See the port."""
-        return await self._life.look(lambda: copy.deepcopy(self._disk.records))
+
+        def read() -> Records:
+            records = copy.deepcopy(self._disk.records)
+            records.unloaded = set()
+            for step, result in self._disk.journal.values():
+                if writes(step.verb):
+                    records.unloaded.add(step.workload)
+                elif result == "done" and loads(step.verb, step.known()):
+                    records.unloaded.discard(step.workload)
+            return records
+
+        return await self._life.look(read)
 
     async def put_workload(self, record: WorkloadRecord) -> None:
         """See the port."""
@@ -91,20 +107,27 @@ class SimStore:
 
         return await self._life.change("store", begin, failure=0)
 
-    async def begin_step(self, run: int, workload: str, verb: str, target: str) -> int:
+    async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
         """See the port."""
 
         def begin() -> int:
             self._disk.last_step += 1
-            self._disk.steps[self._disk.last_step] = OpenStep(run, workload, verb, target)
-            return self._disk.last_step
+            step = OpenStep(run, workload, verb, target, self._disk.last_step, detail)
+            self._disk.steps[step.id], self._disk.journal[step.id] = step, (step, "")
+            return step.id
 
         return await self._life.change("store", begin, failure=0)
 
-    async def end_step(self, step: int, result: str) -> None:
+    async def end_step(self, step: int, result: str, note: str = "") -> None:
         """See the port."""
-        del result
-        await self._write(lambda: self._disk.steps.pop(step))
+
+        def end() -> None:
+            found = self._disk.steps.pop(step)
+            self._disk.journal[step] = (found, result)
+            if note:
+                self._disk.settled.append((found, result, note))
+
+        await self._write(end)
 
     async def end_run(self, report: RunReport) -> None:
         """See the port."""
@@ -119,14 +142,13 @@ class SimStore:
         """See the port."""
         return await self._life.look(lambda: list(self._disk.steps.values()))
 
-    async def close_open(self) -> int:
+    async def close_runs(self) -> Sequence[int]:
         """See the port."""
 
-        def close() -> int:
-            count = len(self._disk.open_runs)
+        def close() -> list[int]:
+            closed = list(self._disk.open_runs)
             self._disk.open_runs.clear()
-            self._disk.steps.clear()
-            return count
+            return closed
 
         return await self._life.change("store", close, failure=0)
 

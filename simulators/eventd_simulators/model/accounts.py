@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from eventd.core.facts import Account
+from eventd.core.journal import ACCOUNT_COMMENT
 from eventd_simulators.model.signals import AccountChanged, Hub
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class AccountTable:
         """Return the account with a uid."""
         return next((row for row in self if row.uid == uid), None)
 
-    def add(self, name: str, *, shell: str = "/usr/sbin/nologin") -> Account:
+    def add(self, name: str, *, shell: str = "/usr/sbin/nologin", comment: str = ACCOUNT_COMMENT) -> Account:
         """Add a regular account (it must not exist) with the next free ids."""
         uid = max([FIRST_UID - 1, *(row.uid for row in self)]) + 1
         start = FIRST_SUBORDINATE + (uid - FIRST_UID) * SUBORDINATES
         ranges = (start, SUBORDINATES)
-        return self.put(Account(name, uid, uid, f"/home/{name}", shell, ranges, ranges))
+        return self.put(Account(name, uid, uid, f"/home/{name}", shell, ranges, ranges, comment))
 
     def put(self, account: Account) -> Account:
         """Add or replace a row."""
