@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ class Container:
     service: str
     """The compose file's name for it."""
     state: str
-    """podman's word: created, initialized, running, paused, stopping, stopped, exited, removing, unknown."""
+    """podman's word (created, initialized, running, paused, stopping, stopped, exited, removing) or `unmonitored`."""
     health: str
     """starting, healthy, unhealthy; empty where it has no health check."""
     exit_code: int
@@ -108,6 +109,11 @@ def _epoch(text: str) -> float:
         digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
         text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
     return datetime.fromisoformat(text).timestamp()
+
+
+def unmonitored(stack: tuple[Container, ...], gone: Collection[int]) -> tuple[Container, ...]:
+    """Return the containers, with the state `unmonitored` where the monitor's process is gone."""
+    return tuple(replace(one, state="unmonitored", conmon=0) if one.conmon in gone else one for one in stack)
 
 
 def completing(stack: tuple[Container, ...]) -> frozenset[str]:

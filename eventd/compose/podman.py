@@ -123,8 +123,12 @@ class Podman:
 
     def remove(self, ids: Sequence[str], *, timeout: float) -> None:
         """Stop containers (each in its own stop timeout) and remove them. Their volumes stay."""
-        if ids:
-            self.run(["podman", "rm", "--force", "--ignore", *ids], timeout=timeout)
+        if not ids:
+            return
+        argv = ["podman", "rm", "--force", "--ignore", *ids]
+        if self.run(argv, timeout=timeout, check=False).returncode:
+            # One without its monitor is killed the first time, and can be removed the second.
+            self.run(argv, timeout=timeout)
 
     def event_logger(self) -> str:
         """Return podman's event back end: journald, file or none."""

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventd.compose import events, verdict
-from eventd.compose.containers import Container, stop_order
+from eventd.compose.containers import Container, stop_order, unmonitored
 from eventd.compose.failure import Reason, StackError
 from eventd.compose.notify import Notify
 from eventd.compose.podman import Podman, last_line, unreadable
 from eventd.compose.watch import Child, Watch, Woken
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SHORT_LIVED: Final = 3
+"""Followers in a row that may end within a second, until that is taken for a condition that will not pass."""
 Log = Callable[[str, str], None]
 """Writes a line of a level: error, warning, info."""
 
@@ -59,10 +61,11 @@ class Supervisor:
         self._uid = uid
         self._follower: Child | None = None
         self._following: float = 0.0
+        self._short_lived = 0
         self._logger = ""
         self._stack: tuple[Container, ...] = ()
         self._expected: frozenset[str] = frozenset()
-        self._before: frozenset[str] = frozenset()
+        self._before: frozenset[str] | None = None
         self._reload = False
 
     def run(self) -> int:
@@ -107,7 +110,7 @@ class Supervisor:
         if missing := unreadable(self._podman.stack):
             path = missing[0].rpartition(":")[0]
             why = Reason.COMPOSE_FILE if path in self._podman.stack.files else Reason.ENV_FILE
-            raise StackError(why, f"cannot read {'; '.join(missing)}", hint="nothing was started or stopped")
+            raise StackError(why, f"cannot read {'; '.join(missing)}", hint="nothing was started")
 
     def _clear_away(self) -> None:
         """Remove what `compose up` must not find: it would start a stale container as it is, and call it done."""
@@ -211,14 +214,18 @@ class Supervisor:
     # What it knows, and waits for.
 
     def _look(self) -> None:
-        """Ask podman; then watch the monitors of what runs. One that has ended meanwhile: ask again."""
-        for _ in range(10):
+        """Ask podman, and watch the monitors of what runs.
+
+        Where one has ended since podman was asked, it is asked again. What it calls running even then has lost
+        its monitor (killed, out of memory): nobody would notice its end, or start it again.
+        """
+        gone: set[int] = set()
+        for _ in range(3):
             self._stack = self._podman.containers()
-            if not self._watch.monitor(container.conmon for container in self._stack if container.conmon):
+            gone = self._watch.monitor(one.conmon for one in self._stack if one.conmon)
+            if not gone:
                 return
-        raise StackError(
-            Reason.UNHEALTHY, "containers end as fast as podman can be asked: " + self._judge().summary()
-        )
+        self._stack = unmonitored(self._stack, gone)
 
     def _judge(self) -> verdict.Verdict:
         return verdict.judge(
@@ -262,7 +269,8 @@ class Supervisor:
             return
         if self._follower is not None:
             self._log("warning", f"{argv[0]} ended with status {self._follower.status}: started anew")
-            if time.time() - self._following < 1.0:
+            self._short_lived = self._short_lived + 1 if time.time() - self._following < 1.0 else 0
+            if self._short_lived == _SHORT_LIVED:
                 raise StackError(Reason.PODMAN, f"{argv[0]} cannot follow podman's events")
         try:
             self._follower = self._watch.start(argv, self._podman.env)
@@ -283,8 +291,8 @@ class Supervisor:
         except StackError as error:
             self._log("warning", f"older containers may still run; podman cannot be asked: {error}")
             return
-        older = [one for one in running if one.id in self._before]
-        newer = [one for one in running if one.id not in self._before]
+        older = [one for one in running if self._before is None or one.id in self._before]
+        newer = [one for one in running if one not in older]
         if older:
             self._log("warning", f"older containers may still run: {_names(older)}")
         if newer:
@@ -310,9 +318,10 @@ def take_down(podman: Podman, left: Callable[[], float]) -> None:
 
 
 def _tell(said: list[str]) -> str:
-    """Return what a provider said last, without podman's own line about the provider's status."""
-    own = [line for line in said if not line.startswith("Error: executing ")]
-    return last_line("\n".join(own or said))
+    """Return the last errors of a provider (docker-compose: the service in one line, the reason in the next)."""
+    own = [line.strip() for line in said if not line.startswith("Error: executing ")]
+    errors = [line for line in own if "error" in line.lower()]
+    return "; ".join(errors[-2:]) or last_line("\n".join(own or said))
 
 
 def _names(stack: list[Container]) -> str:

@@ -125,6 +125,8 @@ def _judge(container: Container, *, now: float, settle: float, ends: bool) -> tu
             return Condition.EXITED, detail
         case "created" | "initialized" | "configured":
             return Condition.STARTING, "was created and not started"
+        case "unmonitored":
+            return Condition.EXITED, "has lost its monitor process"
         case _:
             return Condition.EXITED, f"is in the state {container.state!r}"
 
