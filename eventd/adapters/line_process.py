@@ -60,6 +60,7 @@ class LineProcess:
         self._long = long
         self._buffer = bytearray()
         self._skipping = False
+        self._killed = False
         self._errors = bytearray()
         self._process = spawn(argv, self._name, identity, environment or {})
         self._loop = asyncio.get_running_loop()
@@ -94,7 +95,11 @@ class LineProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once; `ended` is called as if it had ended by itself."""
+        """End it at once; `ended` is called as if it had ended by itself, `line` no more.
+
+        What it wrote before can be tens of thousands of lines, each of which might ask for its end again.
+        """
+        self._killed = True
         self._signal_group()
 
     async def stop(self) -> None:
@@ -118,7 +123,7 @@ class LineProcess:
             if self._skipping or len(line) > self._limit:
                 self._too_long()
                 self._skipping = False
-            elif self._ended is not None:
+            elif self._ended is not None and not self._killed:
                 self._line(bytes(line))
         self._buffer = bytearray(rest)
         if len(rest) > self._limit:

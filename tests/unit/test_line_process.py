@@ -28,7 +28,7 @@ class Heard:
         self.more.set()
 
     async def end(self) -> str:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await self.ended
 
 
@@ -76,17 +76,30 @@ async def test_what_is_sent_arrives() -> None:
     for text in (b"one\n", b"two\n"):
         heard.more.clear()
         heard.process.send(text)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await heard.more.wait()
     assert heard.lines == [b"got one", b"got two"]
     await heard.process.stop()
+
+
+async def test_after_a_kill_no_line_is_handed_on() -> None:
+    """What it had written before is dropped, however much is read at once; only the end is told."""
+    heard = Heard("head -c 60000 /dev/zero | tr '\\0' '\\n'; sleep 100")
+
+    def kill(line: bytes) -> None:
+        heard.lines.append(line)
+        heard.process.kill()
+
+    heard.process._line = kill
+    assert await heard.end() == "sh was ended by signal 9"
+    assert heard.lines == [b""]
 
 
 async def test_stop_is_silent_and_leaves_nothing() -> None:
     """The process and its children are gone, nothing is called, all descriptors are given back."""
     before = descriptors()
     heard = Heard("sleep 100 & echo $!; wait")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await heard.more.wait()
     child = os.pidfd_open(int(heard.lines[0]))
     await heard.process.stop()
@@ -94,7 +107,7 @@ async def test_stop_is_silent_and_leaves_nothing() -> None:
     assert not heard.ended.done()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(child, ended.set)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await ended.wait()
     asyncio.get_running_loop().remove_reader(child)
     os.close(child)
