@@ -30,7 +30,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_the_simulated_systemd_says_what_the_real_one_says(folder: Path) -> None:
     """Starts, stops, failures, crash loops, health, dependencies, reloads: the same trace, unit for unit."""
     async with WireHost(folder) as host:

@@ -55,7 +55,7 @@ async def subscribed(bus: Bus) -> SystemdManager:
 
 async def start_manager(host: WireHost, account: Account) -> None:
     system = await subscribed(await Bus.connect(host.address))
-    result = await system.job(Verb.START, f"user@{account.uid}.service", timeout=10)
+    result = await system.job(Verb.START, f"user@{account.uid}.service", timeout=60)
     await system.bus.close()
     assert result.done
 
@@ -69,7 +69,7 @@ async def test_a_manager_comes_up_with_the_units_of_its_files(host: WireHost) ->
     account = await add(host, "web", web=WEB)
     await start_manager(host, account)
     manager = await user_manager(host, account)
-    result = await manager.job(Verb.START, "web.service", timeout=10)
+    result = await manager.job(Verb.START, "web.service", timeout=60)
     state = await manager.read_unit("web.service")
     await manager.bus.close()
     assert result.result == "done"
@@ -84,7 +84,7 @@ async def test_a_failed_pull_ends_the_job_as_failed(host: WireHost) -> None:
     account = await add(host, "web", web=b"[Container]\nImage=missing\n")
     await start_manager(host, account)
     manager = await user_manager(host, account)
-    result = await manager.job(Verb.START, "web.service", timeout=10)
+    result = await manager.job(Verb.START, "web.service", timeout=60)
     state = await manager.read_unit("web.service")
     await manager.bus.close()
     assert result.result == "failed"
@@ -100,8 +100,8 @@ async def test_a_reload_loads_what_was_written(host: WireHost) -> None:
     (folder / "new.container").write_bytes(WEB)
     before = await manager.read_unit("new.service")
     with pytest.raises(PermanentError) as refused:
-        await manager.job(Verb.START, "new.service", timeout=10)
-    await manager.reload(timeout=10)
+        await manager.job(Verb.START, "new.service", timeout=60)
+    await manager.reload(timeout=60)
     after = await manager.read_unit("new.service")
     await manager.bus.close()
     assert before.load is LoadState.NOT_FOUND
@@ -115,7 +115,7 @@ async def test_lingering_starts_the_manager_and_is_a_file(host: WireHost) -> Non
     bus = await Bus.connect(host.address)
     logind = Logind(bus)
     await logind.set_linger(account.uid, enable=True)
-    result = await (await subscribed(bus)).job(Verb.START, f"user@{account.uid}.service", timeout=10)
+    result = await (await subscribed(bus)).job(Verb.START, f"user@{account.uid}.service", timeout=60)
     sessions = await logind.sessions()
     await bus.close()
     assert result.done
@@ -131,8 +131,8 @@ async def test_stopping_the_manager_ends_its_bus(host: WireHost) -> None:
     lost = asyncio.Event()
     manager.bus.on_closed(lost.set)
     bus = await Bus.connect(host.address)
-    await (await subscribed(bus)).job(Verb.STOP, f"user@{account.uid}.service", timeout=10)
-    async with asyncio.timeout(15):
+    await (await subscribed(bus)).job(Verb.STOP, f"user@{account.uid}.service", timeout=60)
+    async with asyncio.timeout(60):
         await lost.wait()
     await bus.close()
     assert not (host.folder / f"run/user/{account.uid}/bus").exists()
@@ -144,13 +144,13 @@ async def test_a_reboot_brings_lingering_managers_back(host: WireHost) -> None:
     host.model.logind.set_linger(account, enable=True)
     await start_manager(host, account)
     manager = await user_manager(host, account)
-    await manager.job(Verb.START, "web.service", timeout=10)
+    await manager.job(Verb.START, "web.service", timeout=60)
     before = await manager.read_unit("web.service")
     await host.reboot()
     await manager.bus.close()
     await start_manager(host, account)
     manager = await user_manager(host, account)
-    await manager.job(Verb.START, "web.service", timeout=10)
+    await manager.job(Verb.START, "web.service", timeout=60)
     after = await manager.read_unit("web.service")
     await manager.bus.close()
     assert after.active is ActiveState.ACTIVE
@@ -162,10 +162,10 @@ async def test_control_stops_and_crashes_units(host: WireHost) -> None:
     account = await add(host, "web", web=WEB)
     await start_manager(host, account)
     manager = await user_manager(host, account)
-    await manager.job(Verb.START, "web.service", timeout=10)
+    await manager.job(Verb.START, "web.service", timeout=60)
     async with Control(host.address) as control:
         await control.call("CrashUnit", "ssi", "web", "web.service", 3)
-        await manager.job(Verb.STOP, "web.service", timeout=10)
+        await manager.job(Verb.STOP, "web.service", timeout=60)
         state = await manager.read_unit("web.service")
         status = json.loads(await control.call("Status"))
     await manager.bus.close()
@@ -177,10 +177,10 @@ async def test_two_processes_share_the_accounts(tmp_path: Path) -> None:
     """Each creation gets its own ids, and an account that exists is refused."""
     one, other = FileAccounts(tmp_path), FileAccounts(tmp_path)
     made = await asyncio.gather(
-        *(accounts.create(f"u{n}", timeout=5) for n, accounts in enumerate((one, other)))
+        *(accounts.create(f"u{n}", timeout=60) for n, accounts in enumerate((one, other)))
     )
     with pytest.raises(PermanentError) as refused:
-        await one.create("u1", timeout=5)
+        await one.create("u1", timeout=60)
     assert refused.value.reason == "account-exists"
     assert len({account.uid for account in made}) == 2
     assert len({account.subuid for account in made}) == 2
@@ -193,7 +193,7 @@ async def test_the_process_says_when_it_is_ready_and_leaves_nothing(folder: Path
         sys.executable, "-m", "eventd_simulators.wire", "--dir", str(folder), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         told = json.loads(await process.stdout.readline())
         bus = await Bus.connect(told["system"])
         await bus.close()

@@ -57,14 +57,14 @@ class FakeDaemon:
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
-        assert self._ready.wait(5), "the fake daemon did not start"
+        assert self._ready.wait(60), "the fake daemon did not start"
         if self._failed:
             raise self._failed
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(5)
+        self._thread.join(60)
         assert not self._thread.is_alive(), "the fake daemon did not stop"
         Path(self.path).unlink(missing_ok=True)
 

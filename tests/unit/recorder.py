@@ -50,7 +50,7 @@ class Recorder:
     def fact(self, kind: FactKind, name: object) -> FactValue:
         return self.facts.get(FactKey(kind, str(name)))
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Return when `condition` holds, looked at after each event."""
         async with asyncio.timeout(seconds):
             while not condition():

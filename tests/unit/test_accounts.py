@@ -83,7 +83,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 async def test_a_new_account_comes_back_complete(host: Host):
     """The account is what NSS and the ranges say afterwards; it has no login shell and no password option."""
-    account = await host.accounts().create("web", timeout=5)
+    account = await host.accounts().create("web", timeout=60)
     assert account == Account(
         "web", UID, UID, f"{host.home}/web", "/usr/sbin/nologin", (165536, 65536), (165536, 65536)
     )
@@ -97,7 +97,7 @@ async def test_a_new_account_comes_back_complete(host: Host):
 async def test_the_visible_group_is_used_where_it_exists(host: Host):
     """`eventd-managed` is added as a supplementary group if sysusers made it."""
     (host.etc / "group").write_text("eventd-managed:x:900:\n")
-    await host.accounts().create("web", timeout=5)
+    await host.accounts().create("web", timeout=60)
     assert "--groups eventd-managed" in host.log.read_text()
 
 
@@ -105,7 +105,7 @@ async def test_an_existing_account_is_never_adopted(host: Host):
     """Creating over an account is refused, and useradd is not even asked."""
     (host.etc / "passwd").write_text("web:x:1500:1500::/srv/web:/bin/bash\n")
     with pytest.raises(PermanentError) as caught:
-        await host.accounts().create("web", timeout=5)
+        await host.accounts().create("web", timeout=60)
     assert caught.value.reason == "account-exists"
     assert not host.log.exists()
 
@@ -118,7 +118,7 @@ async def test_a_home_that_is_there_is_never_adopted(host: Host, kind: str):
     else:
         (host.home / "web").symlink_to("/nowhere")
     with pytest.raises(PermanentError) as caught:
-        await host.accounts().create("web", timeout=5)
+        await host.accounts().create("web", timeout=60)
     assert caught.value.reason == "home-exists"
     assert not host.log.exists()
 
@@ -147,7 +147,7 @@ async def test_exit_statuses_are_told_apart(host: Host, body: str, kind: type[Ex
     """What may pass by itself is temporary, everything else waits for somebody."""
     host.useradd(body)
     with pytest.raises(kind) as caught:
-        await host.accounts().create("web", timeout=5)
+        await host.accounts().create("web", timeout=60)
     assert caught.value.reason == reason  # type: ignore[attr-defined]
 
 
@@ -167,7 +167,7 @@ async def test_creations_do_not_fight_for_the_lock(host: Host):
     accounts = host.accounts()
     (host.etc / "subuid").write_text(f"a:{first}:65536\nb:{first + 65536}:65536\n")
     (host.etc / "subgid").write_text(f"a:{first}:65536\nb:{first + 65536}:65536\n")
-    made = await asyncio.gather(accounts.create("a", timeout=5), accounts.create("b", timeout=5))
+    made = await asyncio.gather(accounts.create("a", timeout=60), accounts.create("b", timeout=60))
     assert [account.name for account in made] == ["a", "b"]
 
 
@@ -179,7 +179,7 @@ async def test_missing_ranges_are_added_free_of_others(host: Host):
         "usermod",
         f"echo web:165536:65536 >> {host.etc}/subuid; echo web:100000:65536 >> {host.etc}/subgid",
     )
-    account = await host.accounts().create("web", timeout=5)
+    account = await host.accounts().create("web", timeout=60)
     assert (account.subuid, account.subgid) == ((165536, 65536), (100000, 65536))
     log = host.log.read_text()
     assert "usermod --add-subuids 165536-231071 --add-subgids 100000-165535 -- web" in log
@@ -190,7 +190,7 @@ async def test_no_room_for_a_range_is_said(host: Host):
     host.useradd("", subids=False)
     (host.etc / "subuid").write_text("old:100000:180000\n")
     with pytest.raises(PermanentError) as caught:
-        await host.accounts().create("web", timeout=5)
+        await host.accounts().create("web", timeout=60)
     assert caught.value.reason == "subid-missing"
 
 
@@ -198,7 +198,7 @@ async def test_an_overlap_is_refused(host: Host):
     """Ranges shared with another account are an error that names it."""
     (host.etc / "subuid").write_text("old:100000:65537\n")
     with pytest.raises(PermanentError) as caught:
-        await host.accounts().create("web", timeout=5)
+        await host.accounts().create("web", timeout=60)
     assert caught.value.reason == "subid-overlap"
     assert "old" in caught.value.message
 
@@ -206,17 +206,17 @@ async def test_an_overlap_is_refused(host: Host):
 async def test_completing_a_complete_account_runs_nothing(host: Host):
     """What a crash left half made can be finished; what is whole costs no process."""
     accounts = host.accounts()
-    account = await accounts.create("web", timeout=5)
+    account = await accounts.create("web", timeout=60)
     host.log.unlink()
-    assert await accounts.complete(account, timeout=5) == account
+    assert await accounts.complete(account, timeout=60) == account
     assert not host.log.exists()
     Path(account.home).rmdir()
     (host.etc / "skel/.config").mkdir(parents=True)
     (host.etc / "skel/.config/x").write_text("from skel")
-    assert await accounts.complete(account, timeout=5) == account
+    assert await accounts.complete(account, timeout=60) == account
     assert (Path(account.home) / ".config/x").read_text() == "from skel"
     (Path(account.home) / ".config/x").write_text("their own")
-    await accounts.complete(account, timeout=5)
+    await accounts.complete(account, timeout=60)
     assert (Path(account.home) / ".config/x").read_text() == "their own"
 
 
@@ -315,6 +315,6 @@ async def test_refresh_reads_without_waiting_for_a_signal(source: tuple[AccountS
     """After creating an account its fact is there before the next line of the caller."""
     accounts, recorder = source
     await accounts.known(["web"])
-    await host.accounts().create("web", timeout=5)
+    await host.accounts().create("web", timeout=60)
     await accounts.refresh("web")
     assert isinstance(recorder.fact(FactKind.ACCOUNT, "web"), Account)

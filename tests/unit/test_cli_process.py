@@ -22,7 +22,7 @@ def process(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         [*EVENTCTL, *argv],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
         check=False,
         env={**os.environ, **environment},
     )
@@ -55,7 +55,7 @@ def test_help_imports_next_to_nothing() -> None:
         "print('heavy:', sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=10, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == "heavy: []"
 
@@ -114,7 +114,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
         assert child.stderr is not None
         assert child.stdout.readline()
         child.stdout.close()
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
         assert child.stderr.read() == b""
 
 
@@ -137,5 +137,5 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
         assert child.stderr is not None
         assert child.stdout.readline()
         child.send_signal(signal.SIGINT)
-        assert child.wait(10) == 130
+        assert child.wait(60) == 130
         assert child.stderr.read() == b""

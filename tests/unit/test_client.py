@@ -131,7 +131,7 @@ def test_a_stream_yields_lines_as_they_come(path: str) -> None:
     lines = [{"n": 1}, b'{"n"', b': 2}\n{"n": 3}\n\n']
     with (
         FakeDaemon(path, {"GET /v1/events": Answer(lines=lines, stay=True)}),
-        Client(path).stream("GET", at("events"), idle=5) as stream,
+        Client(path).stream("GET", at("events"), idle=60) as stream,
     ):
         iterator = iter(stream)
         assert [next(iterator)["n"] for _ in range(3)] == [1, 2, 3]
@@ -141,7 +141,7 @@ def test_a_stream_that_ends_ends(path: str) -> None:
     """A complete answer ends the iteration without an error."""
     with (
         FakeDaemon(path, {"GET /v1/events": Answer(lines=[{"n": 1}])}),
-        Client(path).stream("GET", at("events"), idle=5) as stream,
+        Client(path).stream("GET", at("events"), idle=60) as stream,
     ):
         assert list(stream) == [{"n": 1}]
 
@@ -151,7 +151,7 @@ def test_a_stream_that_is_cut_is_not_taken_for_a_complete_one(path: str, lines: 
     """A daemon that dies between or within lines is noticed: what came is yielded, then the error."""
     with (
         FakeDaemon(path, {"GET /v1/events": Answer(lines=lines, cut=True)}),
-        Client(path).stream("GET", at("events"), idle=5) as stream,
+        Client(path).stream("GET", at("events"), idle=60) as stream,
     ):
         seen: list[object] = []
         with pytest.raises(DisconnectedError):
@@ -181,7 +181,7 @@ def test_the_idle_time_holds_on_a_connection_that_the_server_will_close(path: st
         with connection:
             connection.recv(65536)
             connection.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"n": 1}\n')
-            done.wait(5)
+            done.wait(60)
 
     thread = threading.Thread(target=serve)
     thread.start()

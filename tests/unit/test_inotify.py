@@ -42,7 +42,7 @@ class Changes(list[Change]):
         self._told.set()
 
     async def until(self, name: str, mask: Mask) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not any(c.name == name and c.mask & mask for c in self):
                 self._told.clear()
                 await self._told.wait()

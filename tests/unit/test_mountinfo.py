@@ -146,7 +146,8 @@ _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 def _may_unshare() -> bool:
     try:
         return (
-            subprocess.run([*_NAMESPACE, "true"], check=False, capture_output=True, timeout=5).returncode == 0
+            subprocess.run([*_NAMESPACE, "true"], check=False, capture_output=True, timeout=60).returncode
+            == 0
         )
     except FileNotFoundError:
         return False

@@ -36,7 +36,7 @@ async def main():
     print("ready", flush=True)
     sys.stdin.readline()
     story.push(container("web"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in range(10):
             report = await story.sync()
             assert report is not None and not report.error, report
@@ -67,7 +67,7 @@ def test_two_processes_never_run_at_once(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    contended = [process.communicate(timeout=15)[0] for process in processes]
+    contended = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     lines = log.read_text().splitlines()
     assert lines == ["begin", "end"] * (len(lines) // 2)

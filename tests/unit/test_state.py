@@ -191,7 +191,7 @@ def in_a_small_place(tmp_path: Path, code: str) -> str:
         ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, code],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

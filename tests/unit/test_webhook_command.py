@@ -57,7 +57,7 @@ async def start(*argv: str, pass_fds: tuple[int, ...] = (), **environment: str) 
 async def record(process: Process, event: str) -> dict[str, Any]:
     """Read its log until the event."""
     assert process.stderr is not None
-    while line := await asyncio.wait_for(process.stderr.readline(), 10):
+    while line := await asyncio.wait_for(process.stderr.readline(), 60):
         found: dict[str, Any] = json.loads(line)
         if found["event"] == event:
             return found
@@ -85,25 +85,25 @@ async def test_socket_activation_and_a_clean_end(tmp_path: Path) -> None:
         process = await start(*argv, pass_fds=(descriptor,), STATE_DIRECTORY=str(tmp_path))
         try:
             request = asyncio.create_task(send(port, body))
-            await asyncio.wait_for(daemon.asked.wait(), 10)
+            await asyncio.wait_for(daemon.asked.wait(), 60)
             process.send_signal(signal.SIGTERM)
             await record(process, "stopping")
             daemon.gate.set()
             assert await request == 202
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
             # The next life takes the socket over, and knows what this one passed on.
             process = await start(*argv, pass_fds=(descriptor,), STATE_DIRECTORY=str(tmp_path))
             assert await send(port, body) == 409
         finally:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(process.wait(), 60)
             await daemon.stop()
 
 
 async def outcome(*arguments: str, **environment: Any) -> tuple[int | None, str]:
     """Run the listener to its end; return its status and what it said."""
     process = await start("-m", "eventd.webhook", *arguments, **environment)
-    _, said = await asyncio.wait_for(process.communicate(), 10)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, said.decode()
 
 

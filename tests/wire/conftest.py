@@ -24,7 +24,7 @@ def bus_daemon(tmp_path: Path) -> Iterator[BusDaemon]:
 @pytest.fixture
 async def bus(bus_daemon: BusDaemon) -> AsyncIterator[Bus]:
     """A connection of the adapter."""
-    connection = await Bus.connect(bus_daemon.address, timeout=5)
+    connection = await Bus.connect(bus_daemon.address, timeout=60)
     yield connection
     await connection.close()
 

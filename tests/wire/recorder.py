@@ -48,7 +48,7 @@ class Recorder:
             self.facts.set(key, value)
         self._more.set()
 
-    async def until(self, condition: Callable[[], Any], timeout: float = 5) -> None:
+    async def until(self, condition: Callable[[], Any], timeout: float = 60) -> None:
         """Return once `condition` holds, looked at after each event."""
         async with asyncio.timeout(timeout):
             while not condition():

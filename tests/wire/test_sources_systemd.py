@@ -239,7 +239,7 @@ async def test_facts_are_current_when_a_job_returns(bus_daemon: BusDaemon, manag
     manager.unit(WEB)
     recorder = Recorder()
     async with _source(bus_daemon, recorder) as source:
-        task = asyncio.create_task(source.job(Verb.START, WEB, timeout=5))
+        task = asyncio.create_task(source.job(Verb.START, WEB, timeout=60))
         await manager.until_called("StartUnit")
         manager.change(WEB, ActiveState="active", SubState="running", MainPID=9)
         manager.end_job(manager.next_job, WEB)
@@ -253,7 +253,7 @@ async def test_a_unit_that_a_job_has_loaded_is_a_fact_when_the_job_returns(
     """user@1000.service before its first start: unknown, new, changed and done in one burst."""
     recorder = Recorder()
     async with _source(bus_daemon, recorder, frozenset()) as source:
-        task = asyncio.create_task(source.job(Verb.START, DB, timeout=5))
+        task = asyncio.create_task(source.job(Verb.START, DB, timeout=60))
         await manager.until_called("StartUnit")
         manager.held["ListUnitsByPatterns"] = []
         manager.unit(DB)

@@ -108,10 +108,10 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 async def test_connected_means_that_the_watched_units_are_facts(host: Host):
     """`connect` returns when they are read and MANAGER is up; what it returns works. Again: the same."""
     await host.start()
-    manager = await host.source.connect(WEB, timeout=5)
+    manager = await host.source.connect(WEB, timeout=60)
     assert (manager.scope, host.state) == ("web", ManagerState.UP)
     assert host.recorder.unit(UNIT, "web").main_pid == 7
-    assert await host.source.connect(WEB, timeout=5) is manager
+    assert await host.source.connect(WEB, timeout=60) is manager
     assert (await manager.read_unit(UNIT)).up
     assert host.manager.count("Subscribe") == 1
 
@@ -120,7 +120,7 @@ async def test_a_change_of_a_users_unit_is_a_fact_in_the_users_scope(host: Host)
     """And units that are not watched are none."""
     await host.start()
     host.manager.unit("other.service")
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     host.manager.change("other.service", ActiveState="active")
     host.manager.change(UNIT, ActiveState="failed", SubState="failed", Result="signal", MainPID=0)
     await host.recorder.until(lambda: host.recorder.unit(UNIT, "web").result == "signal")
@@ -132,7 +132,7 @@ async def test_a_change_of_a_users_unit_is_a_fact_in_the_users_scope(host: Host)
 async def test_a_manager_that_is_not_running_fails_at_once(host: Host):
     """Nothing would come of waiting; the error names what to wake on."""
     with pytest.raises(TemporaryError) as raised:
-        await host.source.connect(WEB, timeout=15)
+        await host.source.connect(WEB, timeout=60)
     assert raised.value.reason == "user-manager-unavailable"
     assert raised.value.wakes_on == {MANAGER, FactKey(FactKind.UNIT, MANAGER_UNIT)}
     assert host.state is ManagerState.DOWN
@@ -142,7 +142,7 @@ async def test_an_active_manager_without_a_bus_is_waited_for(host: Host):
     """The socket may be a moment late: it is taken when it appears, by inotify and not by looking."""
     host.folder.mkdir()
     host.say("active")
-    task = asyncio.create_task(host.source.connect(WEB, timeout=5))
+    task = asyncio.create_task(host.source.connect(WEB, timeout=60))
     await host.until(ManagerState.UNREACHABLE)
     assert not task.done()
     await host.start_bus()
@@ -161,7 +161,7 @@ async def test_an_active_manager_without_a_bus_fails_at_the_deadline(host: Host)
 async def test_a_known_manager_that_becomes_active_is_connected_to(host: Host):
     """The system manager's signal is the reason; nobody has to ask again."""
     with pytest.raises(TemporaryError):
-        await host.source.connect(WEB, timeout=5)
+        await host.source.connect(WEB, timeout=60)
     host.say("activating")
     await host.until(ManagerState.STARTING)
     await host.start()
@@ -171,7 +171,7 @@ async def test_a_known_manager_that_becomes_active_is_connected_to(host: Host):
 async def test_a_restarted_bus_is_a_gap_and_all_is_read_again(host: Host):
     """`systemctl --user restart dbus`: facts stay meanwhile, and what changed is in them afterwards."""
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     await host.stop_bus()
     await host.until(ManagerState.UNREACHABLE)
     assert host.recorder.count(EventKind.GAP, "web") == 1
@@ -180,7 +180,7 @@ async def test_a_restarted_bus_is_a_gap_and_all_is_read_again(host: Host):
     await host.start_bus()
     await host.until(ManagerState.UP)
     assert host.recorder.unit(UNIT, "web").active is ActiveState.FAILED
-    manager = await host.source.connect(WEB, timeout=5)
+    manager = await host.source.connect(WEB, timeout=60)
     assert (await manager.read_unit(UNIT)).active is ActiveState.FAILED
 
 
@@ -190,7 +190,7 @@ async def test_a_bus_that_comes_back_later_is_found_by_its_socket(
     """With all pauses far away, the new socket alone is the reason to connect."""
     monkeypatch.setattr(reconnect, "FIRST_PAUSE", 1000.0)
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     await host.stop_bus(unlink=True)
     await host.until(ManagerState.UNREACHABLE)
     await asyncio.sleep(0.1)
@@ -201,7 +201,7 @@ async def test_a_bus_that_comes_back_later_is_found_by_its_socket(
 async def test_a_manager_that_stops_takes_its_facts_with_it(host: Host):
     """Down, no unit facts, and no attempt until it becomes active again."""
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     host.say("deactivating")
     await host.stop_bus()
     await host.until(ManagerState.DOWN)
@@ -216,8 +216,8 @@ async def test_a_manager_that_stops_takes_its_facts_with_it(host: Host):
 async def test_a_job_over_the_users_bus(host: Host):
     """The returned manager gives jobs to the user's systemd, and the fact is current when it returns."""
     await host.start()
-    manager = await host.source.connect(WEB, timeout=5)
-    task = asyncio.create_task(manager.job(Verb.RESTART, UNIT, timeout=5))
+    manager = await host.source.connect(WEB, timeout=60)
+    task = asyncio.create_task(manager.job(Verb.RESTART, UNIT, timeout=60))
     await host.manager.until_called("RestartUnit")
     host.manager.change(UNIT, MainPID=8)
     host.manager.end_job(host.manager.next_job, UNIT)
@@ -229,7 +229,7 @@ async def test_watching_another_set_while_connected(host: Host):
     """New ones become facts, dropped ones are forgotten."""
     await host.start()
     host.manager.unit("b.service", ActiveState="active")
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     host.source.watch("web", frozenset({"b.service"}))
     await host.recorder.until(lambda: host.recorder.unit("b.service", "web") is not None)
     assert host.recorder.unit(UNIT, "web") is None
@@ -239,7 +239,7 @@ async def test_refresh_reads_what_no_signal_told(host: Host):
     """And where nobody is connected it does nothing."""
     await host.source.refresh("nobody")
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     host.manager.units[UNIT]["NeedDaemonReload"] = True
     await host.source.refresh("web")
     assert host.recorder.unit(UNIT, "web").needs_reload
@@ -248,7 +248,7 @@ async def test_refresh_reads_what_no_signal_told(host: Host):
 async def test_disconnecting_forgets_the_user(host: Host):
     """No facts, no connection, no reconnection; and whoever waits for it is told."""
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     await host.source.disconnect("web")
     assert (host.state, host.recorder.unit(UNIT, "web")) == (None, None)
     host.say("inactive")
@@ -261,10 +261,10 @@ async def test_disconnecting_forgets_the_user(host: Host):
 async def test_a_user_with_another_uid_is_another_user(host: Host):
     """The account was made anew under its name: the old connection is not used for it."""
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     other = Account("web", UID + 4711, UID, "/home/web")
     with pytest.raises(TemporaryError):
-        await host.source.connect(other, timeout=5)
+        await host.source.connect(other, timeout=60)
     assert host.state is ManagerState.DOWN
     assert host.recorder.unit(UNIT, "web") is None
 
@@ -273,7 +273,7 @@ async def test_two_who_connect_at_once_share_one_connection(host: Host):
     """The second waits for the first's attempt."""
     await host.start()
     first, second = await asyncio.gather(
-        host.source.connect(WEB, timeout=5), host.source.connect(WEB, timeout=5)
+        host.source.connect(WEB, timeout=60), host.source.connect(WEB, timeout=60)
     )
     assert first is second
     assert host.manager.count("Subscribe") == 1
@@ -282,7 +282,7 @@ async def test_two_who_connect_at_once_share_one_connection(host: Host):
 async def test_a_user_managers_reload_is_a_fact_of_its_scope(host: Host):
     """RELOADING of the user; gone with the connection."""
     await host.start()
-    await host.source.connect(WEB, timeout=5)
+    await host.source.connect(WEB, timeout=60)
     key = FactKey(FactKind.RELOADING, "", "web")
     host.manager.say("Reloading", "b", [True])
     await host.recorder.until(lambda: host.recorder.facts.get(key) is True)

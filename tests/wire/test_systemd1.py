@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -55,7 +54,7 @@ async def systemd(bus: Bus, manager: FakeManager) -> SystemdManager:  # noqa: AR
 async def test_a_job_is_awaited_through_its_own_job_removed(systemd: SystemdManager, manager: FakeManager):
     """Other jobs' ends, of this unit too, are not taken for it."""
     manager.unit(UNIT)
-    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=5))
+    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=60))
     await manager.until_called("StartUnit")
     manager.end_job(7, UNIT, "failed")
     manager.end_job(8, "other.service")
@@ -68,12 +67,12 @@ async def test_a_job_that_ends_before_its_reply_is_not_missed(systemd: SystemdMa
     """JobRemoved may overtake the reply that names the job; it is remembered until then."""
     manager.unit(UNIT)
     manager.before_reply.append(UNIT)
-    assert await systemd.job(Verb.START, UNIT, timeout=5) == JobResult(UNIT, "done")
+    assert await systemd.job(Verb.START, UNIT, timeout=60) == JobResult(UNIT, "done")
 
 
 async def test_a_failed_job_is_a_result_and_no_error(systemd: SystemdManager, manager: FakeManager):
     """The judgement is the caller's."""
-    task = asyncio.create_task(systemd.job(Verb.RESTART, UNIT, timeout=5))
+    task = asyncio.create_task(systemd.job(Verb.RESTART, UNIT, timeout=60))
     await manager.until_called("RestartUnit")
     manager.end_job(manager.next_job, UNIT, "dependency")
     result = await task
@@ -94,28 +93,25 @@ async def test_a_reply_that_does_not_come_counts_into_the_deadline(
 ):
     """The deadline is for call and job together."""
     manager.held["StartUnit"] = []
-    began = time.monotonic()
-    with pytest.raises(DeadlineError):
-        await systemd.job(Verb.START, UNIT, timeout=0.1)
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(60):
+        with pytest.raises(DeadlineError, match=r"0\.1 s"):
+            await systemd.job(Verb.START, UNIT, timeout=0.1)
 
 
 async def test_a_job_ends_when_the_bus_is_lost(
     systemd: SystemdManager, manager: FakeManager, bus_daemon: BusDaemon
 ):
     """Nobody waits out a deadline for a signal that cannot come."""
-    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=15))
+    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=60))
     await manager.until_called("StartUnit")
-    began = time.monotonic()
     bus_daemon.kill()
     with pytest.raises(DisconnectedError):
-        await task
-    assert time.monotonic() - began < 2
+        await task  # at its deadline it would be another error
 
 
 async def test_a_job_ends_when_the_manager_is_re_executed(systemd: SystemdManager, manager: FakeManager):
     """The name changes hands: a JobRemoved in between was sent to nobody."""
-    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=15))
+    task = asyncio.create_task(systemd.job(Verb.START, UNIT, timeout=60))
     await manager.until_called("StartUnit")
     await manager.stop()
     with pytest.raises(DisconnectedError):
@@ -130,7 +126,7 @@ async def test_a_refused_job_says_why(systemd: SystemdManager, manager: FakeMana
     """Systemd's own refusals are permanent, each with its reason."""
     manager.refuse["StartUnit"] = (f"org.freedesktop.systemd1.{error}", "no")
     with pytest.raises(PermanentError) as raised:
-        await systemd.job(Verb.START, UNIT, timeout=5)
+        await systemd.job(Verb.START, UNIT, timeout=60)
     assert raised.value.reason == reason
 
 
@@ -207,7 +203,7 @@ async def test_forgetting_the_failure_of_an_unloaded_unit_is_no_error(
 async def test_a_reload_returns_with_the_managers_answer(systemd: SystemdManager, manager: FakeManager):
     """Systemd answers Reload when it has finished; the deadline is the caller's."""
     manager.held["Reload"] = []
-    task = asyncio.create_task(systemd.reload(timeout=5))
+    task = asyncio.create_task(systemd.reload(timeout=60))
     await manager.until_called("Reload")
     assert not task.done()
     manager.release("Reload")

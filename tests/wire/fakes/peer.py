@@ -45,7 +45,7 @@ class Peer:
         """Leave the bus."""
         if self.bus is not None and self.bus.connected:
             self.bus.disconnect()
-            await asyncio.wait({asyncio.ensure_future(self.bus.wait_for_disconnect())}, timeout=5)
+            await asyncio.wait({asyncio.ensure_future(self.bus.wait_for_disconnect())}, timeout=60)
         self.bus = None
 
     @property
@@ -81,7 +81,7 @@ class Peer:
 
     async def until_called(self, member: str, times: int = 1) -> None:
         """Return once `member` has been called so often in all."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while sum(name == member for name, _ in self.calls) < times:
                 self._called.clear()
                 await self._called.wait()
