@@ -247,6 +247,7 @@ class StateStore:
             verb,
             target,
             time.time(),
+            detail,
         )
 
     async def end_step(self, step: int, result: str, note: str = "") -> None:
@@ -258,7 +259,6 @@ class StateStore:
     async def end_run(self, report: RunReport) -> None:
         """Close a run."""
         await self._execute(
-            detail,
             "UPDATE runs SET ended=?, result=?, commit_id=?, report=? WHERE id=?",
             report.ended,
             report.result.value,
@@ -332,6 +332,7 @@ def _trigger(event: Event) -> dict[str, Any]:
         "origin": event.origin.value,
         "kind": event.kind.value,
         "subject": event.subject,
+        "scope": event.scope,
         "sequence": event.sequence,
     }
 
@@ -341,9 +342,18 @@ def _bare(number: int, started: float, ended: float | None, commit: str, trigger
     # A subject with a space in it (a path) is cut there: this is for people, and only after a crash.
     parts = [t.split(":", 2) for t in triggers.split() if t.count(":") >= 2]
     names = [{"origin": p[0], "kind": p[1], "subject": p[2], "sequence": 0} for p in parts]
-        "scope": event.scope,
     row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
     return json.dumps({**row, "result": result, "workloads": [], "error": "", "joined": 0})
+
+
+def _with(text: str, settled: list[tuple[Any, ...]]) -> str:
+    """Add how the steps that a crash had left open in a run were settled."""
+    if not settled:
+        return text
+    names = ("workload", "verb", "target", "ended", "note")
+    return json.dumps(
+        {**json.loads(text), "recovered": [dict(zip(names, row, strict=True)) for row in settled]}
+    )
 
 
 def _damaged(path: str, why: str) -> PermanentError:
@@ -355,16 +365,6 @@ def _too_new(path: str, version: int) -> PermanentError:
         f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
         reason="state-too-new",
         hint="install the newer version again",
-def _with(text: str, settled: list[tuple[Any, ...]]) -> str:
-    """Add how the steps that a crash had left open in a run were settled."""
-    if not settled:
-        return text
-    names = ("workload", "verb", "target", "ended", "note")
-    return json.dumps(
-        {**json.loads(text), "recovered": [dict(zip(names, row, strict=True)) for row in settled]}
-    )
-
-
     )
 
 

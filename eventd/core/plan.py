@@ -71,14 +71,14 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     if not up:
         actions.append(StartManager(name))
     stale = [u.name for u in workload.units if _stale(seen.units.get(u.name))]
+    unloaded = name in records.unloaded
     if up and (puts or removes):
         actions.append(Reload(name, why="its unit files change"))
-    unloaded = name in records.unloaded
-    elif up and stale:
-        actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
     elif up and unloaded:
         # NeedDaemonReload does not tell of all of them: not of a Quadlet file's drop-ins, nor of a file that is gone.
         actions.append(Reload(name, why="its unit files changed, and were not reloaded"))
+    elif up and stale:
+        actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
     changed = bool(puts or removes) or context.rewritten or unloaded
     for wanted in workload.units:
         action = _unit(workload, wanted, seen, records, context, changed=changed)

@@ -20,6 +20,7 @@ from eventd.core.plan import Context, gave_up, plan, plan_removal, shadowed
 from eventd.core.records import Records, UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
 
 HORIZONS = (CreateAccount, StartManager, Reload)
@@ -126,6 +127,7 @@ class Converger:
     policies: Sequence[Policy]
     view: View
     context: Context
+    steps: Steps = field(default_factory=Steps)
 
     async def converge(
         self,
@@ -174,20 +176,11 @@ class Converger:
                     reason="does-not-converge",
                     hint="something else on this host changes what eventd sets; see eventctl events",
                 )
+            if workload is not None:
+                await self._true_up(tx, workload)
 
         return await self._told(tx, workload, work)
 
-    async def keep(self, tx: Transaction, draft: Callable[[], tuple[Action, ...]]) -> WorkloadReport:
-        """Carry out what a keeper drafts for its subject, one action at a time, until there is nothing left."""
-
-        async def work(step: _Step) -> None:
-            for _ in range(KEEPER_STEPS):
-                actions = draft()
-            if workload is not None:
-                await self._true_up(tx, workload)
-                if not actions:
-                    return
-                await step(actions[0], UNSEEN)
     async def _true_up(self, tx: Transaction, workload: Workload) -> None:
         """Make the units' records what is so, where no action does and nothing is left to do.
 
@@ -209,6 +202,15 @@ class Converger:
             if state is None or state.active is ActiveState.INACTIVE:
                 await tx.ledger.unit(tx.workload, name, None)
 
+    async def keep(self, tx: Transaction, draft: Callable[[], tuple[Action, ...]]) -> WorkloadReport:
+        """Carry out what a keeper drafts for its subject, one action at a time, until there is nothing left."""
+
+        async def work(step: _Step) -> None:
+            for _ in range(KEEPER_STEPS):
+                actions = draft()
+                if not actions:
+                    return
+                await step(actions[0], UNSEEN)
             raise PermanentError(
                 f"{tx.workload} still differs after {KEEPER_STEPS} actions",
                 reason="does-not-converge",
@@ -272,9 +274,11 @@ class Converger:
             await self.handlers[type(action)](action, tx)
         except EventdError as error:
             tx.progress(title, "failed", error.message)
+            await self.steps.failed(step, error.reason, tx)
             raise
         except Exception:
             tx.progress(title, "failed", "a bug in eventd")
+            await self.steps.failed(step, "bug", tx)
             raise
         await self.steps.end(step, "done", tx)
         tx.progress(title, "end", "")
@@ -286,12 +290,10 @@ class Converger:
         error: EventdError,
         done: int,
         began: float,
-            await self.steps.failed(step, error.reason, tx)
         *,
         verb: str = "",
         unit: str = "",
         log: tuple[str, ...] = (),
-            await self.steps.failed(step, "bug", tx)
     ) -> WorkloadReport:
         return WorkloadReport(
             tx.workload,

@@ -33,7 +33,7 @@ from eventd.runtime.keeper import Keeper
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded, Loader, ReadLive
 from eventd.runtime.reconcile import Reconciler
-from eventd.runtime.recover import recover
+from eventd.runtime.recover import Recovery
 from eventd.runtime.transaction import Handler
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,8 @@ class Engine:
             keepers={keeper.prefix: keeper for keeper in parts.keepers},
         )
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
+        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
+        self.reconciler.recovery = self.recovery
         dispatcher.listen(self._on_event)
 
     async def start(self) -> None:
@@ -107,8 +109,6 @@ class Engine:
         for keeper in self.parts.keepers:
             await keeper.remember(self.host.store)
         self.reconciler.start()
-        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
-        self.reconciler.recovery = self.recovery
         for keeper in self.parts.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
         await self.recovery.begin()
@@ -117,6 +117,7 @@ class Engine:
             for record in self.ledger.records.workloads.values():
                 if not record.retained:
                     group.start_soon(self._reconnect, record.name)
+        await self.recovery.finish()
         boot = self.dispatcher.emit(
             Origin.DAEMON, EventKind.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
         )
@@ -129,7 +130,6 @@ class Engine:
 
     async def serve(self) -> None:
         """Fetch and reconcile for ever."""
-        await self.recovery.finish()
         async with anyio.create_task_group() as group:
             group.start_soon(self.fetcher.serve)
             group.start_soon(self.reconciler.serve)

@@ -57,15 +57,6 @@ class Ledger:
         await self.store.put_file(workload, path, record)
         _set(self.records.files, workload, path, record)
 
-
-def _set(table: dict[str, dict[str, R]], workload: str, key: str, record: R | None) -> None:
-    rows = table.setdefault(workload, {})
-    if record is None:
-        rows.pop(key, None)
-    else:
-        rows[key] = record
-    if not rows:
-        del table[workload]
     def rewrote(self, workload: str) -> None:
         """Note that a file changes: until the manager reads its files again, it may run the old ones.
 
@@ -77,3 +68,12 @@ def _set(table: dict[str, dict[str, R]], workload: str, key: str, record: R | No
         """Note that the manager has read its files, or that there is none which could be behind them."""
         self.records.unloaded.discard(workload)
 
+
+def _set(table: dict[str, dict[str, R]], workload: str, key: str, record: R | None) -> None:
+    rows = table.setdefault(workload, {})
+    if record is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = record
+    if not rows:
+        del table[workload]

@@ -47,7 +47,6 @@ from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
-from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
 from eventd.runtime.supervise import bug
@@ -130,6 +129,8 @@ class Reconciler:
     """Called after each look at the host, for STATUS= and metrics."""
     troubles: dict[str, EventdError] = field(default_factory=dict)
     """Sources that are down."""
+    recovery: Recovery | None = None
+    """What the last life left open."""
     _again: float | None = None
     """Loop time at which what could not be done as a whole is tried again."""
     _left: Batch | None = None
@@ -153,10 +154,6 @@ class Reconciler:
     def known(self, name: str) -> bool:
         """Tell whether `name` is a workload that is wanted here or recorded, or a keeper's subject."""
         keeper = keeper_of(self.keepers, name)
-    def __post_init__(self) -> None:
-        """Make the orders over the same store."""
-        self.orders = Orders(self.host.store, self.dispatcher, self.wall)
-
         if keeper is not None:
             return name in keeper.names()
         wanted = self.desired is not None and name in self.desired.workloads
@@ -206,11 +203,6 @@ class Reconciler:
         """
         self._note_contention()
         self.queue.restart(name, trigger, ticket)
-
-    def ask(self, name: str, trigger: Event | None, ticket: Ticket | None = None) -> None:
-        """Ask for a run over one workload, which gets another chance if it gave up."""
-        self._note_contention()
-        self.queue.ask(name, trigger, ticket)
 
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
@@ -317,6 +309,8 @@ class Reconciler:
                 self.host.lock.release()
 
     async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
+        if self.recovery is not None and not self.recovery.done:
+            await self.recovery.finish()
         commit = self.desired.commit if self.desired else ""
         started = self.wall()
         triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
@@ -325,8 +319,6 @@ class Reconciler:
         self.run_error = None
         joined = max(0, len(batch.tickets) - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
-        if self.recovery is not None and not self.recovery.done:
-            await self.recovery.finish()
         self._batch = batch
         self.counters.runs += 1
         for ticket in batch.tickets:

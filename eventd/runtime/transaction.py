@@ -25,7 +25,6 @@ from eventd.core.predicates import Predicate
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
-from eventd.runtime.shelf import Shelf
 T = TypeVar("T")
 
 
@@ -80,17 +79,17 @@ class Transaction:
             raise PermanentError(f"{self.workload} has no account", reason="no-account")
         return self.account
 
-    async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await `work()`, or raise SupersededError as soon as a newer revision is known.
-
-        Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
-        """
     def manager_is_down(self) -> bool:
         """Tell whether the user's manager is known not to run: one that starts later reads the files as they are."""
         return self.account is not None and is_down(
             as_unit(self.facts.get(FactKey(FactKind.UNIT, manager_unit(self.account.uid))))
         )
 
+    async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await `work()`, or raise SupersededError as soon as a newer revision is known.
+
+        Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
+        """
         result: list[T] = []
         failure: list[Exception] = []
 
