@@ -16,6 +16,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.adapters import login_defs
+from eventd.adapters.account_removal import SystemAccountRemoval
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.files import OwnedFiles
@@ -29,6 +30,7 @@ from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
+from eventd.adapters.ssh_signatures import SshSignatures
 from eventd.adapters.state import Database, StateStore
 from eventd.adapters.unit_log import Journal
 from eventd.core.assemble import Cache, HostRules, assemble
@@ -38,6 +40,7 @@ from eventd.core.events import Emit, EventKind
 from eventd.core.layout import Layout
 from eventd.core.ports import Accounts
 from eventd.core.verdicts import Policy
+from eventd.runtime.approvals import Rules as ApprovalRules
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -57,9 +60,11 @@ from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
+from eventd_policies.deleting import deleting
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
+from eventd_policies.reversibility import reversibility
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
@@ -184,7 +189,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
     )
-    return protected(rules), Ownership(layout_of(settings)), gates
+    return protected(rules), deleting, Ownership(layout_of(settings)), gates, reversibility
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
@@ -214,10 +219,12 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     )
     logind = LogindSource(dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger)
     owned_files = OwnedFilesSource(inotify, dispatcher.emit)
-    mine = accounts or SystemAccounts()
+    system_accounts = SystemAccounts()
+    mine = accounts or system_accounts
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
     host = Host(
         accounts=mine,
+        removal=SystemAccountRemoval(system_accounts.writing, etc=etc),
         logins=logind,
         system=system,
         user_managers=user_managers,
@@ -251,6 +258,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             assemble=assembled,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
+            approvals=_approval_rules(settings),
             track=accounts_source.known,
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
@@ -302,6 +310,36 @@ def _git_identity(settings: Settings) -> Identity | None:
         ) from None
     groups = os.getgrouplist(row.pw_name, row.pw_gid)
     return Identity(row.pw_uid, row.pw_gid, tuple(groups))
+
+
+def _approval_rules(settings: Settings) -> ApprovalRules:
+    """Return who may approve what on this host."""
+    wanted = settings.approvals
+    return ApprovalRules(
+        host=_machine_id(),
+        hostname=settings.host.name,
+        lifetime=wanted.lifetime,
+        verify=SshSignatures(
+            wanted.allowed_signers,
+            revoked=wanted.revoked_keys,
+            account=_git_identity(settings),
+            runtime=settings.paths.runtime,
+            owner=os.geteuid(),
+        ),
+    )
+
+
+def _machine_id() -> str:
+    """Return machine-id(5). Raises PermanentError: without one, what is signed for one host would count on others."""
+    try:
+        found = Path("/etc/machine-id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        found = ""
+    if len(found) != 32:
+        raise PermanentError(
+            "this host has no machine id", reason="bad-configuration", hint="systemd-machine-id-setup(1)"
+        )
+    return found
 
 
 def _git_options(settings: Settings) -> GitOptions:

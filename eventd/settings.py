@@ -132,6 +132,22 @@ class Api(_Table):
     webhook_group: str = Field(default="eventd-webhook", description="may say that something was pushed")
 
 
+class Approvals(_Table):
+    """`[approvals]`: who may sign for what destroys data."""
+
+    allowed_signers: str = Field(
+        default="/etc/eventd/allowed_signers",
+        description='allowed_signers file (ssh-keygen(1)); `namespaces="approval@eventd"` is for approvals alone',
+    )
+    revoked_keys: str = Field(
+        default="",
+        description="key revocation list, or list of public keys, that no longer count; empty: none",
+    )
+    lifetime: Annotated[float, BeforeValidator(_seconds), Field(ge=300, le=366 * 86400)] = Field(
+        default=7 * 86400.0, description="how long a request can be approved, and an approval be used"
+    )
+
+
 class Buses(_Table):
     """`[dbus]`: addresses; the defaults are those of every systemd host."""
 
@@ -149,6 +165,7 @@ class Settings(_Table):
     compose: Compose = Field(default_factory=Compose)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
+    approvals: Approvals = Field(default_factory=Approvals)
     git_account: str | None = Field(
         default="eventd-git",
         description="unprivileged account that runs git; ignored where eventd is not root",

@@ -14,8 +14,6 @@ trees deep enough to exhaust a stack or the open files, and names that change un
 Killed at any point, the same call goes on where it was.
 """
 
-# ruff: noqa: PTH208
-
 from __future__ import annotations
 
 import contextlib

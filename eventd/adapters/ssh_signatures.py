@@ -57,7 +57,9 @@ class SshSignatures:
         """
         if len(signature) > MAX_SIGNATURE or not signature.startswith(HEAD):
             raise PermanentError(
-                "it is no signature of ssh-keygen", reason="bad-signature", hint=f"ssh-keygen -Y sign -n {NAMESPACE}"
+                "it is no signature of ssh-keygen",
+                reason="bad-signature",
+                hint=f"ssh-keygen -Y sign -n {NAMESPACE}",
             )
         folder = await anyio.to_thread.run_sync(self._prepare, document, signature, abandon_on_cancel=True)
         try:
@@ -109,7 +111,7 @@ class SshSignatures:
             raise PermanentError(
                 f"the key that signed is not in {self.allowed_signers}, or not any more",
                 reason="unknown-key",
-                hint=f"its line is: NAME namespaces=\"{self.namespace}\" KEY (ssh-keygen(1), ALLOWED SIGNERS)",
+                hint=f'its line is: NAME namespaces="{self.namespace}" KEY (ssh-keygen(1), ALLOWED SIGNERS)',
             )
         return names
 
@@ -165,7 +167,9 @@ class SshSignatures:
             for what, each in (("it", status), ("its folder", folder)):
                 sticky = bool(each.st_mode & stat.S_ISVTX) and stat.S_ISDIR(each.st_mode)
                 if each.st_uid not in (0, self.owner) or (each.st_mode & 0o022 and not sticky):
-                    raise _untrusted(path, f"{what} does not belong to root alone (mode {each.st_mode & 0o777:o})")
+                    raise _untrusted(
+                        path, f"{what} does not belong to root alone (mode {each.st_mode & 0o777:o})"
+                    )
             content = file.read(MAX_FILE + 1)
         if len(content) > MAX_FILE:
             raise _untrusted(path, f"it has more than {MAX_FILE} bytes")

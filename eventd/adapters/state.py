@@ -187,6 +187,15 @@ class StateStore:
             int(record.lingering),
         )
 
+    async def forget_workload(self, name: str) -> None:
+        """Delete the records of a workload, its units and its files."""
+        tables = (("workloads", "name"), ("units", "workload"), ("files", "workload"))
+        statements: list[tuple[str, tuple[object, ...]]] = [
+            (f"DELETE FROM {table} WHERE {column}=?", (name,))  # noqa: S608
+            for table, column in tables
+        ]
+        await self._do(partial(self._db.write_all, statements))
+
     async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
         """Insert, replace, or (None) delete."""
         await self._put("units", "unit", workload, unit, record)

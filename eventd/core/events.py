@@ -115,9 +115,12 @@ class EventKind(StrEnum):
     WORKLOAD_CHANGED = "workload-changed"
     """A workload became active, healthy, or neither: what other workloads' gates may wait for."""
     APPROVAL_CHANGED = "approval-changed"
-    """A request for a signature was made, or something became of it; the subject is its id. Attributes `state`, `signer`."""
+    """Something became of a request for a signature; the subject is its id. Attributes `state`, `signer`."""
     APPROVAL_REFUSED = "approval-refused"
     """A signature was refused. Attributes `reason`, `origin`."""
+    VOLUME_CHANGED = "volume-changed"
+    """A volume can be used now, or not any more. Attribute `attached`. Of a workload: `stopped`, how many of its units
+    wait for a volume to be started again."""
     CONNECTED = "connected"
     """A workload's manager is reached."""
     GAP = "gap"

@@ -120,6 +120,26 @@ class Accounts(Protocol):
         ...
 
 
+class AccountRemoval(Protocol):
+    """The end of an account that eventd made: everything here destroys, and nothing of it can be undone."""
+
+    async def refusal(self, account: Account) -> str:
+        """Return why the account must not be deleted (a person uses it, its uid is a system's), or an empty text."""
+        ...
+
+    async def end_processes(self, account: Account, *, timeout: float) -> None:
+        """Kill what runs under the account's uid and subordinate ids, and return when none of it is left."""
+        ...
+
+    async def discard_home(self, account: Account, *, timeout: float) -> None:
+        """Delete the home with everything in it, following nothing. Idempotent; goes on where it was cut off."""
+        ...
+
+    async def delete(self, account: Account, *, timeout: float) -> None:
+        """Delete the account with its group and subordinate ids (userdel(8)). Idempotent."""
+        ...
+
+
 class Files(Protocol):
     """Root-owned files below the folders that eventd owns; nothing in a home."""
 
@@ -212,6 +232,10 @@ class Store(Protocol):
 
     async def put_workload(self, record: WorkloadRecord) -> None:
         """Insert or replace."""
+        ...
+
+    async def forget_workload(self, name: str) -> None:
+        """Delete the record of a workload, and those of its units and files, in one transaction."""
         ...
 
     async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from eventd.core import actions
+from eventd.core import storage_actions as storage
 from eventd.core.actions import Action
 from eventd.core.approvals import Draft, Planned
 from eventd.core.records import Records
@@ -77,9 +78,20 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.RestartUnit()
             | actions.Verify()
             | actions.Retain()
+            | storage.SealMountPoint()
+            | storage.MountVolume()
+            | storage.NoteVolume()
+            | storage.MakeFolder()
         ):
             return BENIGN
-        case actions.PutFile() | actions.DisableLinger() | actions.StopManager() | actions.StopUnit():
+        case (
+            actions.PutFile()
+            | actions.DisableLinger()
+            | actions.StopManager()
+            | actions.StopUnit()
+            | storage.UnmountVolume()
+            | storage.StopForVolume()
+        ):
             # What was there comes from the repository and is written or started again by the next plan that wants it.
             return COMPENSATED
         case actions.RemoveFile(workload, path, why):

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, Verify
+from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, ManagerState
 from eventd.core.observed import Observed, observe
-from eventd.core.plan import Context, gave_up, plan, plan_removal, shadowed
+from eventd.core.plan import Context, gave_up, plan, plan_removal
+from eventd.core.provenance import audit
 from eventd.core.records import Records, UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.runtime.approvals import Approvals
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
 
@@ -36,10 +38,16 @@ UNSEEN = Observed(
 """What is seen of a user where there is none."""
 LOG_LINES = 20
 STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
-"""What waits while a start is in its backoff, or a unit is shadowed."""
+"""What waits while a start is in its backoff, or systemd gave up."""
+TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
+"""What is not done to units of foreign provenance: a reload would load what must not be."""
 
 
 _Step = Callable[[Action, Observed], Awaitable[None]]
+
+
+class BlockedError(UnitFailedError):
+    """A unit's provenance is not what it must be; nothing of this workload is started or changed until it is."""
 
 
 class HeldError(EventdError):
@@ -48,7 +56,7 @@ class HeldError(EventdError):
     reason = "held"
 
     def __init__(self, hold: Hold) -> None:
-        super().__init__(hold.message, reason=hold.reason)
+        super().__init__(hold.message, reason=hold.reason, hint=hold.hint)
         self.hold = hold
 
 
@@ -85,28 +93,26 @@ def draft(
 
 
 def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
-    """Return the first verdict that is not Allow."""
+    """Return the first verdict that is not Allow; else the Allow that names an approval, if one does."""
+    allowed = Allow()
     for policy in policies:
         verdict = policy(case)
         if not isinstance(verdict, Allow):
             return verdict
-    return Allow()
+        allowed = verdict if verdict.approval else allowed
+    return allowed
 
 
 def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
-    """Return why a workload cannot be converged by any action: another file shadows its unit, or systemd gave up."""
+    """Return why a workload must not be converged by any action: its units' provenance, or systemd gave up."""
+    found = audit(workload, seen, context.layout, context.allow).findings
+    if found:
+        more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
+        return BlockedError(f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix)
     for unit in workload.units:
         state = seen.units.get(unit.name)
-        if state is None or seen.account is None:
+        if state is None:
             continue
-        other = shadowed(unit, state, context.layout, seen.account)
-        if other and not state.needs_reload:
-            return UnitFailedError(
-                f"{unit.name} is loaded from {other} instead of eventd's file",
-                unit=unit.name,
-                reason="shadowed",
-                hint=f"remove {other}; eventd never touches what it did not make",
-            )
         record = records.unit(workload.name, unit.name)
         renewed = record is not None and record.digest != unit.digest
         if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
@@ -119,6 +125,17 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
     return None
 
 
+def left(actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None) -> tuple[Action, ...]:
+    """Return the actions that may be carried out now, before those that wait or that `stop` forbids."""
+    match stop:
+        case None:
+            return until(actions, wait)
+        case BlockedError():
+            return until(actions, wait | TOUCHING)
+        case _:
+            return until(actions, wait | STARTING)
+
+
 @dataclass(slots=True)
 class Converger:
     """Carries out plans with the handlers, under the policies."""
@@ -128,6 +145,8 @@ class Converger:
     view: View
     context: Context
     steps: Steps = field(default_factory=Steps)
+    approvals: Approvals | None = None
+    """Where what a policy wants to have signed is asked for, and used up."""
 
     async def converge(
         self,
@@ -149,13 +168,14 @@ class Converger:
 
         async def work(step: _Step) -> None:
             for _ in range(ROUNDS):
-                context = Context(self.context.layout, self.context.owner_uid, asked, tx.rewritten)
-                context = replace(context, restart=restart)
+                context = replace(
+                    self.context, asked=asked, rewritten=tx.rewritten, restore=tx.restore, restart=restart
+                )
                 seen = self.view.of(tx.workload, workload)
                 tx.account = seen.account or tx.account
                 stop = blocked(workload, seen, self.view.records, context) if workload else None
                 actions = draft(tx.workload, workload, seen, self.view.records, context)
-                actions = until(actions, wait | (STARTING if stop is not None else frozenset()))
+                actions = left(actions, wait, stop)
                 if tx.reloads >= RELOADS:
                     actions = tuple(a for a in actions if not isinstance(a, Reload))
                 if not actions:
@@ -187,7 +207,7 @@ class Converger:
         A crash between a start and its record, or a lost state file, leaves a unit that runs the wanted content without
         a record; one that was stopped by hand before the repository dropped it leaves a record without a unit.
         """
-        context = Context(self.context.layout, self.context.owner_uid)
+        context = self.context
         seen, records = self.view.of(tx.workload, workload), self.view.records
         if plan(workload, seen, records, context):
             return
@@ -255,23 +275,30 @@ class Converger:
     async def _apply(
         self, action: Action, tx: Transaction, workload: Workload | None, seen: Observed
     ) -> None:
-        verdict = judge(
-            Case(action, workload, seen, self.view.records, self.view.facts, tx.gates), self.policies
-        )
+        case = Case(action, workload, seen, self.view.records, self.view.facts, tx.gates, tx.run)
+        verdict = judge(case, self.policies)
+        if isinstance(verdict, Hold) and verdict.draft is not None and self.approvals is not None:
+            await self.approvals.register(verdict.draft)
+            verdict = judge(case, self.policies)  # now it can say which request it waits for
+        approval = ""
         match verdict:
             case Hold():
                 raise HeldError(verdict)
             case Deny(reason, message, hint):
                 raise PermanentError(message, reason=reason, hint=hint)
             case Allow():
-                pass
+                approval = verdict.approval
         if tx.stopping():
             raise SupersededError("the daemon stops; the next one goes on", reason="stopping")
         step = await self.steps.begin(action, tx, seen, self.view.records, self.context.layout)
         title = f"{action.verb} {action.target}".strip()
         tx.progress(title, "begin", action.why)
         try:
+            if approval:
+                await self._spend(approval, tx, step)
             await self.handlers[type(action)](action, tx)
+            if approval:
+                await tx.conclude(())
         except EventdError as error:
             tx.progress(title, "failed", error.message)
             await self.steps.failed(step, error.reason, tx)
@@ -282,6 +309,14 @@ class Converger:
             raise
         await self.steps.end(step, "done", tx)
         tx.progress(title, "end", "")
+
+    async def _spend(self, approval: str, tx: Transaction, step: int) -> None:
+        """Use an approval up before its action begins: bound to the step, so that a crash finds it."""
+        approvals = self.approvals
+        if approvals is None:
+            raise PermanentError("there is nobody to approve it", reason="not-approved")
+        await approvals.spend(approval, tx.run, step)
+        tx.conclude = lambda rows: approvals.done(approval, rows)
 
     @staticmethod
     def _report(

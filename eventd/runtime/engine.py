@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -24,6 +24,8 @@ from eventd.core.layout import Layout, manager_unit
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.verdicts import Policy
+from eventd.runtime.approvals import Approvals
+from eventd.runtime.approvals import Rules as ApprovalRules
 from eventd.runtime.converge import Converger, View
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.fetch import Fetcher
@@ -34,6 +36,7 @@ from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded, Loader, ReadLive
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import Recovery
+from eventd.runtime.removals import Removals
 from eventd.runtime.transaction import Handler
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ class Parts:
     """Told which facts any gate mentions, so that their sources keep them."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    """Who may approve what destroys, and for how long that counts."""
     keepers: Sequence[Keeper] = ()
     """What converges beside the workloads."""
     live_graph: ReadLive | None = None
@@ -81,11 +86,16 @@ class Engine:
         self.loader = Loader(host, parts.assemble, parts.live_graph)
         context = Context(parts.layout, parts.owner_uid)
         view = View(dispatcher.facts, lambda: self.ledger.records, self.index.paths_of)
+        self.approvals = Approvals(
+            host.store, dispatcher.facts, dispatcher.emit, parts.approvals, wall=parts.wall
+        )
+        self.removals = Removals(self.ledger, self.approvals, wall=parts.wall)
+        self.keepers: tuple[Keeper, ...] = (self.removals, *parts.keepers)
         self.reconciler = Reconciler(
             host=host,
             dispatcher=dispatcher,
             ledger=self.ledger,
-            converger=Converger(parts.handlers, parts.policies, view, context),
+            converger=Converger(parts.handlers, parts.policies, view, context, approvals=self.approvals),
             index=self.index,
             context=context,
             load=self._load,
@@ -93,7 +103,8 @@ class Engine:
             wall=parts.wall,
             jitter=parts.jitter,
             probe=parts.probe,
-            keepers={keeper.prefix: keeper for keeper in parts.keepers},
+            keepers={keeper.prefix: keeper for keeper in self.keepers},
+            take_in=self._take_in,
         )
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
         self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
@@ -106,10 +117,11 @@ class Engine:
         The sources must have read their facts before: the system's units, lingering, sessions.
         """
         await self.ledger.load()
-        for keeper in self.parts.keepers:
+        await self.approvals.load()
+        for keeper in self.keepers:
             await keeper.remember(self.host.store)
         self.reconciler.start()
-        for keeper in self.parts.keepers:
+        for keeper in self.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
         await self.recovery.begin()
         await self._read_accounts(())
@@ -132,6 +144,7 @@ class Engine:
         """Fetch and reconcile for ever."""
         async with anyio.create_task_group() as group:
             group.start_soon(self.fetcher.serve)
+            group.start_soon(self.approvals.serve)
             group.start_soon(self.reconciler.serve)
 
     def _on_event(self, event: Event) -> None:
@@ -144,6 +157,11 @@ class Engine:
         if self.parts.need is not None:
             await self.parts.need(frozenset().union(*(gates.keys() for gates in loaded.gates.values())))
         return loaded
+
+    async def _take_in(self, loaded: Loaded) -> None:
+        """Write down what a revision says of data and approvals, before anything is done for it."""
+        await self.removals.note(loaded.desired)
+        await self.approvals.committed(loaded.approvals)
 
     async def _read_accounts(self, wanted: Iterable[str]) -> None:
         """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.core.ports import (
+    AccountRemoval,
     Accounts,
     Files,
     FileWatch,
@@ -24,6 +25,7 @@ class Host:
     """Ports only; who is behind them does not matter here."""
 
     accounts: Accounts
+    removal: AccountRemoval
     logins: Logins
     system: Manager
     user_managers: UserManagers

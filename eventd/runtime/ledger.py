@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from eventd.core.ports import Store
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.core.removals import Removal
+from eventd.runtime.shelf import Shelf
 
 R = TypeVar("R", UnitRecord, FileRecord)
 
@@ -20,10 +22,17 @@ class Ledger:
 
     store: Store
     records: Records = field(default_factory=Records)
+    removals: Shelf[Removal] = field(init=False)
+    """By workload: those that left the repository, and those whose data is to go when they do."""
+
+    def __post_init__(self) -> None:
+        """Make the shelves."""
+        self.removals = Shelf(self.store, "removal", Removal)
 
     async def load(self) -> None:
         """Read everything from the store."""
         self.records = await self.store.load()
+        await self.removals.load()
 
     def workload_of(self, uid: int) -> str | None:
         """Return the workload whose account has `uid`."""
@@ -38,6 +47,13 @@ class Ledger:
         if self.records.workloads.get(record.name) != record:
             await self.store.put_workload(record)
             self.records.workloads[record.name] = record
+
+    async def forget(self, name: str) -> None:
+        """Delete what is remembered of a workload, its units and its files."""
+        await self.store.forget_workload(name)
+        self.records.workloads.pop(name, None)
+        self.records.units.pop(name, None)
+        self.records.files.pop(name, None)
 
     async def change(self, name: str, **fields: object) -> None:
         """Replace fields of an existing workload record."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from eventd.core.committed_approvals import Signed, committed
 from eventd.core.desired import Desired, FileRole, Tree, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.errors import EventdError
@@ -36,6 +37,8 @@ class Loaded:
     """Of the workloads that have any."""
     circular: Mapping[str, Workload] = field(default_factory=dict)
     """Those of the refused that wait for themselves."""
+    approvals: tuple[Signed, ...] = ()
+    """Signed approvals that the repository has."""
 
     def asked_of(self) -> Mapping[str, frozenset[str]]:
         """Return the units of users' managers that gates mention, by workload."""
@@ -59,7 +62,8 @@ class Loader:
 
     async def load(self, commit: str) -> Loaded:
         """Return what a commit says; raises EventdError if it cannot be read as a whole."""
-        desired = await self.assemble(await self.host.repository.tree(commit))
+        tree = await self.host.repository.tree(commit)
+        desired = await self.assemble(tree)
         complaints: dict[str, tuple[Diagnostic, ...]] = {}
         limiter = anyio.CapacityLimiter(CHECKS_AT_ONCE)
 
@@ -91,6 +95,7 @@ class Loader:
             refuse(desired, refused),
             {name: each for name, each in gates.items() if name not in refused},
             {name: desired.workloads[name] for name in refused},
+            committed(tree)[0],
         )
 
     async def _circular(self, desired: Desired) -> Mapping[str, tuple[Diagnostic, ...]]:

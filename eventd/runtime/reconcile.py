@@ -27,6 +27,7 @@ from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.plan import Context
 from eventd.core.predicates import Predicate, Probe, probes
+from eventd.core.provenance import Code
 from eventd.core.report import (
     Outcome,
     RunReport,
@@ -38,7 +39,7 @@ from eventd.core.report import (
 )
 from eventd.core.verdicts import Case, Hold, Verdict
 from eventd.runtime import standing
-from eventd.runtime.converge import STARTING, UNSEEN, Converger, blocked, draft, judge, until
+from eventd.runtime.converge import STARTING, UNSEEN, BlockedError, Converger, blocked, draft, judge, left
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.holds import Holds
@@ -47,15 +48,17 @@ from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
+from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
 from eventd.runtime.supervise import bug
-from eventd.runtime.transaction import Transaction
+from eventd.runtime.transaction import Transaction, UnitFailedError
 
 REVISION = FactKey(FactKind.REVISION)
 FETCH = FactKey(FactKind.FETCH)
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+_FOREIGN = frozenset(Code)
 log = logging.getLogger(__name__)
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another eventd process on this host to finish its run."""
@@ -129,6 +132,12 @@ class Reconciler:
     """Called after each look at the host, for STATUS= and metrics."""
     troubles: dict[str, EventdError] = field(default_factory=dict)
     """Sources that are down."""
+    take_in: Callable[[Loaded], Awaitable[None]] | None = None
+    """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
+    orders: Orders = field(init=False)
+    """What is to be done otherwise than the repository says."""
+    ordered: Callable[[], Awaitable[None]] | None = None
+    """Called when an order begins, with gates whose facts may not be kept yet."""
     recovery: Recovery | None = None
     """What the last life left open."""
     _again: float | None = None
@@ -145,6 +154,10 @@ class Reconciler:
     _probed: frozenset[Probe] = frozenset()
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def __post_init__(self) -> None:
+        """Make the orders over the same store."""
+        self.orders = Orders(self.host.store, self.dispatcher, self.wall)
 
     def start(self) -> None:
         """Begin to listen to facts; runs begin with `serve`."""
@@ -195,6 +208,11 @@ class Reconciler:
             return
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
+
+    def ask(self, name: str, trigger: Event | None, ticket: Ticket | None = None) -> None:
+        """Ask for a run over one workload, which gets another chance if it gave up."""
+        self._note_contention()
+        self.queue.ask(name, trigger, ticket)
 
     def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
         """Ask for a run in which the units of a workload are restarted and verified.
@@ -571,8 +589,8 @@ class Reconciler:
             self.holds.clear(name)
         failure = self.failures.rows.get(name)
         if failure is not None and failure.digest == digest:
-            left = self._actions(name, asked=False) or self._blocked(name, workload)
-            if left or standing.down(workload, self.dispatcher.facts):
+            more = self._actions(name, asked=False) or self._blocked(name, workload)
+            if more or standing.down(workload, self.dispatcher.facts):
                 return failure.report
             self.failures.clear(name)
             self.index.wake_on(name, ())
@@ -598,15 +616,17 @@ class Reconciler:
         workload = self._workload(name)
         if workload is not None and name in batch.restarts:
             return True
-        actions = until(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload))
+        block = self._blocked(name, workload)
+        actions = left(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload), block)
         if actions:
             hold = self._verdict(name, workload, actions[0])
             return not (
                 isinstance(hold, Hold) and self.holds.same(name, hold.waits_for, anyio.current_time())
             )
-        block = self._blocked(name, workload)
         before = self.standings.get(name)
-        return block is not None and (before is None or before.reason != block.reason)
+        return block is not None and (
+            before is None or (before.reason, before.message) != (block.reason, block.message)
+        )
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
         actions = keeper.plan(name, asked=batch.asked)
@@ -669,11 +689,15 @@ class Reconciler:
                 facts=[(key, value)],
             )
 
-    def _blocked(self, name: str, workload: Workload | None) -> EventdError | None:
+    def _blocked(self, name: str, workload: Workload | None) -> UnitFailedError | None:
         if workload is None:
             return None
         seen = self.converger.view.of(name, workload)
         return blocked(workload, seen, self.ledger.records, self.context)
+
+    def _is_foreign(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether the provenance of its units blocks a workload."""
+        return isinstance(self._blocked(name, workload), BlockedError)
 
     def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         workload = self._workload(name)
@@ -682,6 +706,9 @@ class Reconciler:
 
     def _wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return which actions wait for a retry that is not due."""
+        failure = self.failures.rows.get(name)
+        if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
+            self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
         digest = workload.digest if workload else ""
         if self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
@@ -700,6 +727,8 @@ class Reconciler:
     def _repairs(self, name: str, workload: Workload | None) -> bool:
         """Tell whether this run starts again what was verified and went down by itself, well or not."""
         if workload is None or not self._is_verified(name, workload):
+            return False
+        if self._is_foreign(name, workload):
             return False
         seen = self.converger.view.of(name, workload)
         running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
@@ -752,6 +781,8 @@ class Reconciler:
         self._stale = False
         try:
             loaded = await self.load(wanted)
+            if self.take_in is not None:
+                await self.take_in(loaded)
             self.desired, self.gates = loaded.desired, loaded.gates
             self.circular = loaded.circular
             self.asked_of = loaded.asked_of()

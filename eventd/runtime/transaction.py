@@ -7,9 +7,9 @@ to journal and to be cut short. Handlers get nothing else of the runtime.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -22,8 +22,10 @@ from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.journal import is_down
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.predicates import Predicate
+from eventd.runtime import shelf
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
+from eventd.runtime.shelf import Shelf
 
 T = TypeVar("T")
 
@@ -65,6 +67,8 @@ class Transaction:
     expecting: Callable[[Predicate | None], None] = field(default=lambda _predicate: None)
     """Told what the verification waits for (None: no longer), so that it is probed if need be."""
     account: Account | None = None
+    restore: frozenset[str] = frozenset()
+    """Units on demand that have to run at the end: they did before a change that is taken back."""
     rewritten: bool = False
     """Files changed while the manager was up."""
     reloads: int = 0
@@ -72,6 +76,8 @@ class Transaction:
     """Unit -> invocation at the moment of the last reload."""
     progress: Callable[[str, str, str], None] = field(default=lambda _step, _state, _message: None)
     now: Callable[[], float] = time.time
+    conclude: Callable[[Sequence[tuple[Shelf[Any], str, Any]]], Awaitable[None]] = shelf.write
+    """Write the last rows of an action, together with the end of the approval that it was carried out under."""
 
     def user(self) -> Account:
         """Return the account; a plan that gets here without one is a bug."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from eventd.core import actions
 from eventd.core.actions import Action
 from eventd.runtime.transaction import Handler
-from eventd_handlers import accounts, files, managers, units, verify
+from eventd_handlers import accounts, deletion, files, managers, units, verify
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
@@ -21,6 +21,7 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.StopManager: managers.stop,
     actions.Reload: managers.reload,
     actions.Retain: managers.retain,
+    actions.DeleteAccount: deletion.delete_account,
     actions.StopUnit: units.stop,
     actions.StartUnit: units.start,
     actions.RestartUnit: units.restart,

@@ -6,25 +6,30 @@ A `Story` is one world with one daemon in it that can be killed and started agai
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
+from eventd.core.errors import PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
+from eventd.runtime.approvals import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.queue import Ticket
 from eventd.runtime.transaction import Handler
 from eventd_handlers import HANDLERS
+from eventd_policies.deleting import deleting
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
+from eventd_policies.reversibility import reversibility
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.manager import Manager
@@ -53,6 +58,10 @@ class Story:
     ) -> None:
         self._keepers = keepers
         self._handlers = handlers
+        # A test's own actions are none that it could classify.
+        self._last = (reversibility,) if handlers is HANDLERS else ()
+        self.approvals = ApprovalRules("machine", "simhost", verify=self._signed, nonce=self._nonce)
+        self._nonces = 0
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
         self.layout = Layout()
         self.lives: list[SimHost] = []
@@ -66,6 +75,18 @@ class Story:
     def host(self) -> SimHost:
         """The ports of the life that is on."""
         return self.lives[-1]
+
+    async def _signed(self, document: bytes, signature: bytes) -> str:
+        """Take a signature for good that is the signer's name and the document's digest."""
+        await asyncio.sleep(0.01)
+        signer, _, digest = signature.decode().partition(" ")
+        if signer not in ("alice", "bob") or digest != hashlib.sha256(document).hexdigest():
+            raise PermanentError("the signature does not count", reason="bad-signature")
+        return signer
+
+    def _nonce(self) -> str:
+        self._nonces += 1
+        return f"{self._nonces:032x}"
 
     async def start(self) -> None:
         """Start the daemon; returns when it serves, or has died."""
@@ -84,7 +105,8 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=(protected(Rules()), Ownership(layout), gates),
+                policies=(protected(Rules()), deleting, Ownership(layout), gates, *self._last),
+                approvals=self.approvals,
                 assemble=_assemble,
                 wall=loop.time,
                 jitter=chance.random,

@@ -23,6 +23,7 @@ from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
 from eventd_simulators.inprocess.life import Life
 from eventd_simulators.inprocess.logins import SimAccounts, SimLogins
 from eventd_simulators.inprocess.managers import SimManager, SimUserManagers
+from eventd_simulators.inprocess.removal import SimAccountRemoval
 from eventd_simulators.inprocess.repository import Clone, SimGenerator, SimRepository, SimUnitLog
 from eventd_simulators.inprocess.store import Disk, SimLock, SimStore
 from eventd_simulators.model.files import MemoryTree
@@ -54,6 +55,8 @@ class World:
         self.remote = GitRemote()
         self.clone = Clone()
         self.disk = Disk()
+        self.homes: dict[str, int] = {}
+        """Homes with something in them: user -> how often something was written."""
 
     def _slow_manager(self) -> float:
         return self.faults.slow_manager if self.faults.hits(self.faults.slow_managers) else 0.0
@@ -67,6 +70,7 @@ class SimHost:
         self.world = world
         self.life = life = Life(emit, world.faults, world.clock)
         self.accounts = SimAccounts(life, model)
+        self.removal = SimAccountRemoval(life, world)
         self.logins = SimLogins(life, model)
         self._system_feed = Feed(life, model.hub, "", lambda: model.system, frozenset())
         self.system = SimManager(life, model, "", lambda: self._system_feed)
@@ -84,6 +88,7 @@ class SimHost:
         """As the runtime takes them."""
         return Host(
             accounts=self.accounts,
+            removal=self.removal,
             logins=self.logins,
             system=self.system,
             user_managers=self.user_managers,

@@ -69,6 +69,16 @@ class SimStore:
         """See the port."""
         await self._write(lambda: self._disk.records.workloads.__setitem__(record.name, record))
 
+    async def forget_workload(self, name: str) -> None:
+        """See the port."""
+
+        def forget() -> None:
+            records = self._disk.records
+            for rows in (records.workloads, records.units, records.files):
+                rows.pop(name, None)
+
+        await self._write(forget)
+
     async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
         """See the port."""
         await self._write(lambda: _set(self._disk.records.units, workload, unit, record))

@@ -1,0 +1,204 @@
+"""Removals: what becomes of the account and the data of a workload that left the repository.
+
+A keeper: each deletion that is wanted is a subject of its own (`deletion:web`), planned, judged (the policy holds it
+until an operator has signed), journalled and reported beside the workloads. Only a workload that is retained, that is,
+stopped and cleared of its units by its own plan, can be deleted; one that is back in the repository withdraws it. A
+deletion that has begun is finished first, and its workload waits for that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from eventd.core.actions import Action, DeleteAccount
+from eventd.core.desired import Desired, RemoveData
+from eventd.core.errors import PermanentError
+from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts
+from eventd.core.ports import Store
+from eventd.core.records import Ownership
+from eventd.core.removals import Removal, Stage
+from eventd.core.report import Outcome
+from eventd.core.reversibility import deletion
+from eventd.runtime import shelf
+from eventd.runtime.approvals import Approvals
+from eventd.runtime.keeper import Stand
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loaded
+
+PREFIX = "deletion:"
+
+
+@dataclass(slots=True)
+class Removals:
+    """See the module; `runtime.keeper.Keeper`."""
+
+    ledger: Ledger
+    approvals: Approvals
+    wall: Callable[[], float] = time.time
+    prefix: str = PREFIX
+    _desired: Desired | None = None
+    _facts: Facts = field(default_factory=Facts)
+    _dirty: Callable[[str], None] = lambda _name: None
+    _unwatch: Callable[[], None] = lambda: None
+
+    async def remember(self, store: Store) -> None:
+        """Nothing: the ledger has the shelf, since handlers write to it."""
+        del store
+
+    def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
+        """Watch what a deletion waits for; say which have begun, since their workloads wait for that."""
+        self._facts, self._dirty = facts, dirty
+        for name, row in self.ledger.removals.rows.items():
+            if row.stage is not Stage.NONE:
+                facts.set(FactKey(FactKind.DELETION, name), True)  # noqa: FBT003
+        self._watch()
+
+    async def note(self, desired: Desired) -> None:
+        """Write down what a new revision says of the data of its workloads, and what has come back or left."""
+        rows: list[tuple[shelf.Shelf[Removal], str, Removal | None]] = []
+        removals = self.ledger.removals
+        for name, workload in desired.workloads.items():
+            before = removals.get(name)
+            if before is not None and before.stage is not Stage.NONE:
+                continue
+            data = workload.options.remove_data
+            # The first commit that said so, not the latest: a row that is written anew by every commit says less.
+            same = before is not None and before.data is data and before.said_by != "operator"
+            said_by = before.said_by if same and before is not None else desired.commit
+            after = Removal(data, said_by) if data is RemoveData.DELETE else None
+            if after != before:
+                rows.append((removals, name, after))
+        gone = () if desired.partial else self.ledger.records.workloads.keys() - _all(desired)
+        for name in gone:
+            before = removals.get(name) or Removal()
+            if not before.since:
+                rows.append((removals, name, replace(before, since=self.wall(), commit=desired.commit)))
+        await shelf.write(rows)
+        back = {PREFIX + name for name in _all(desired)}
+        for subject in {request.subject for request in self.approvals.requests.rows.values()} & back:
+            await self.approvals.withdraw(subject)
+
+    def loaded(self, loaded: Loaded) -> None:
+        """Take in a new desired state."""
+        self._desired = loaded.desired
+        self._watch()
+
+    def names(self) -> Collection[str]:
+        """Return the deletions that are wanted."""
+        return [PREFIX + name for name in self.ledger.removals if self._wanted(name)]
+
+    def digest(self, name: str) -> str:
+        """Identify what is to be deleted."""
+        row = self._row(name)
+        return f"{row.data}:{row.since}" if row is not None else ""
+
+    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+        """Return the deletion, if it is wanted and possible now."""
+        del asked
+        action = self._action(name.removeprefix(PREFIX))
+        if action is None:
+            return ()
+        state = self._facts.get(FactKey(FactKind.APPROVAL, deletion(action).key))
+        return () if isinstance(state, ApprovalState) and state.rejected else (action,)
+
+    def stand(self, name: str) -> Stand:
+        """Return where a deletion stands that is not to be carried out now."""
+        workload = name.removeprefix(PREFIX)
+        if self._row(name) is None:
+            return Stand(message="it is deleted")
+        if self._action(workload) is not None:
+            return Stand(message="its deletion was rejected: account and data stay")
+        record = self.ledger.records.workloads.get(workload)
+        if record is not None and not record.retained:
+            return Stand(
+                Outcome.HELD, "not-stopped", f"{workload} has to be stopped and cleared of its units first"
+            )
+        return Stand(message="there is no account of eventd's to delete")
+
+    async def ask(self, workload: str, data: RemoveData) -> None:
+        """Say, as root, what becomes of a workload's data, whatever its repository said; `KEEP` takes that back.
+
+        Raises PermanentError(reason="no-such-workload" | "still-wanted" | "deletion-begun" | "not-ours").
+        """
+        record = self.ledger.records.workloads.get(workload)
+        row = self.ledger.removals.get(workload)
+        if row is not None and row.stage is not Stage.NONE:
+            raise PermanentError(f"the deletion of {workload} has begun", reason="deletion-begun")
+        if record is None:
+            raise PermanentError(
+                f"eventd has no account {workload}",
+                reason="no-such-workload",
+                hint="eventctl retained lists the accounts of workloads that left",
+            )
+        if (
+            self._desired is None
+            or self._desired.partial
+            or workload in _all(self._desired)
+            or not record.retained
+        ):
+            raise PermanentError(
+                f"{workload} is still in the repository, or not stopped yet",
+                reason="still-wanted",
+                hint="remove it from the repository first; its data then stays until this is said again",
+            )
+        if record.ownership is not Ownership.CREATED:
+            raise PermanentError(
+                f"the account {workload} was adopted, not made by eventd: it is never deleted",
+                reason="not-ours",
+                hint="userdel(8), once you are sure",
+            )
+        row = row or Removal(since=self.wall())
+        if data is RemoveData.KEEP:
+            await self.approvals.withdraw(PREFIX + workload)
+        await self.ledger.removals.put(workload, replace(row, data=data, said_by="operator"))
+        self._watch()
+        self._dirty(PREFIX + workload)
+
+    def _row(self, name: str) -> Removal | None:
+        return self.ledger.removals.get(name.removeprefix(PREFIX))
+
+    def _wanted(self, workload: str) -> bool:
+        row = self.ledger.removals.get(workload)
+        if row is None or self._desired is None:
+            return False
+        if row.stage is not Stage.NONE:
+            return True
+        here = self._desired.partial or workload in _all(self._desired)
+        return row.data is RemoveData.DELETE and bool(row.since) and not here
+
+    def _action(self, workload: str) -> DeleteAccount | None:
+        row = self.ledger.removals.get(workload)
+        if row is None or not self._wanted(workload):
+            return None
+        if row.stage is not Stage.NONE:
+            return _delete(workload, row.uid, row.home, row.made_by)
+        record = self.ledger.records.workloads.get(workload)
+        account = self._facts.get(FactKey(FactKind.ACCOUNT, workload))
+        if record is None or not record.retained or record.ownership is not Ownership.CREATED:
+            return None
+        if not isinstance(account, Account):
+            return None
+        return _delete(workload, account.uid, account.home, record.run)
+
+    def _watch(self) -> None:
+        """Watch the facts of those whose data is to go: that they are stopped, and who is logged in."""
+        self._unwatch()
+        kinds = (FactKind.WORKLOAD, FactKind.ACCOUNT, FactKind.SESSIONS)
+        keys = [
+            FactKey(kind, name)
+            for name, row in self.ledger.removals.rows.items()
+            if row.data is RemoveData.DELETE or row.stage is not Stage.NONE
+            for kind in kinds
+        ]
+        self._unwatch = self._facts.watch(keys, lambda key: self._dirty(PREFIX + key.name))
+
+
+def _delete(workload: str, uid: int, home: str, made_by: int) -> DeleteAccount:
+    why = f"the workload {workload} left the repository, and its data is to be deleted"
+    return DeleteAccount(PREFIX + workload, workload, uid, home, made_by, why)
+
+
+def _all(desired: Desired) -> set[str]:
+    return {*desired.workloads, *desired.refused}

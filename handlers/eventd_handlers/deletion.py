@@ -1,0 +1,128 @@
+"""The deletion of an account with its data, step by step, each written down before it begins.
+
+It is only carried out under an approval that was spent for it (`runtime.steps`), and it looks for itself all the same:
+an account without a record that eventd made it, with another uid, in use by a person, or outside of where eventd makes
+homes is left alone, whatever a plan or a policy says. Killed at any point, it goes on from the stage that was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eventd.core.actions import Action, DeleteAccount
+from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.layout import manager_unit
+from eventd.core.ports import Verb
+from eventd.core.records import Ownership
+from eventd.core.removals import Removal, Stage
+from eventd.runtime.transaction import Transaction
+from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT
+
+PROCESSES_TIMEOUT = 30.0
+"""Seconds for killed processes to be gone."""
+HOME_TIMEOUT = 600.0
+"""Seconds of deleting a home in one go; what is left then goes on with the next try."""
+DATABASE_TIMEOUT = 30.0
+"""Seconds for userdel(8)."""
+
+
+async def delete_account(action: Action, tx: Transaction) -> None:
+    """Delete the account, or go on with it."""
+    assert isinstance(action, DeleteAccount)
+    row = tx.ledger.removals.get(action.account)
+    if row is None:
+        raise PermanentError(f"nothing is known of a deletion of {action.account}", reason="not-asked-for")
+    account = await tx.host.accounts.lookup(action.account)
+    if row.stage is Stage.NONE:
+        account = await _check(action, account, tx)
+        row = replace(row, stage=Stage.BEGUN, uid=account.uid, home=account.home, made_by=action.made_by)
+        await _stage(action, row, tx)
+    if row.stage is Stage.BEGUN:
+        account = await _check(action, account, tx)
+        await _stop(account, tx)
+        await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
+        await tx.host.removal.discard_home(account, timeout=HOME_TIMEOUT)
+        row = replace(row, stage=Stage.ACCOUNT)
+        await _stage(action, row, tx)
+    if row.stage is Stage.ACCOUNT:
+        if account is not None:
+            # Somebody may have made an account of that name after a userdel that we did not live to write down.
+            await _check(action, account, tx)
+            await tx.host.removal.delete(account, timeout=DATABASE_TIMEOUT)
+        row = replace(row, stage=Stage.RECORDS)
+        await _stage(action, row, tx)
+    await _forget(action, tx)
+
+
+async def _check(action: DeleteAccount, account: Account | None, tx: Transaction) -> Account:
+    """Return the account if it is the one that eventd made and that was signed for.
+
+    Raises PermanentError(reason="no-account" | "not-ours" | "account-changed" | "protected"), TemporaryError(
+    reason="logged-in").
+    """
+    name = action.account
+    record = tx.ledger.records.workloads.get(name)
+    if account is None:
+        raise PermanentError(
+            f"there is no account {name}", reason="no-account", hint=f"eventctl retained {name}"
+        )
+    if record is None or record.ownership is not Ownership.CREATED:
+        raise PermanentError(f"eventd has no record of having made the account {name}", reason="not-ours")
+    if (account.uid, account.home, record.uid, record.run) != (
+        action.uid,
+        action.home,
+        action.uid,
+        action.made_by,
+    ):
+        raise PermanentError(
+            f"the account {name} is not the one that was signed for", reason="account-changed"
+        )
+    if refusal := await tx.host.removal.refusal(account):
+        raise PermanentError(
+            f"the account {name} is not deleted: {refusal}",
+            reason="protected",
+            hint="delete it by hand, once you are sure",
+        )
+    sessions = tx.facts.get(FactKey(FactKind.SESSIONS, name))
+    if sessions:
+        raise TemporaryError(
+            f"somebody is logged in as {name}",
+            reason="logged-in",
+            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+        )
+    return account
+
+
+async def _stop(account: Account, tx: Transaction) -> None:
+    """End lingering and the manager; both are no-ops where there is nothing to end."""
+    await tx.host.logins.set_linger(account, False, timeout=CALL_TIMEOUT)  # noqa: FBT003
+    unit = manager_unit(account.uid)
+    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    if not result.done:
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    await tx.host.user_managers.disconnect(account.name)
+
+
+async def _stage(action: DeleteAccount, row: Removal, tx: Transaction) -> None:
+    await tx.ledger.removals.put(action.account, row)
+    tx.facts.set(FactKey(FactKind.DELETION, action.account), True)  # noqa: FBT003
+    tx.progress(f"{action.verb} {action.account}", "begin", row.stage.value)
+
+
+async def _forget(action: DeleteAccount, tx: Transaction) -> None:
+    """Forget the records, and last of all that there was a deletion: until then, this is what goes on."""
+    name = action.account
+    for folder in tx.layout.folders(action.uid):
+        await tx.host.file_watch.unwatch(folder)
+    await tx.ledger.forget(name)
+    await tx.conclude([(tx.ledger.removals, name, None)])
+    tx.emit(
+        Origin.DAEMON,
+        EventKind.ACCOUNT_CHANGED,
+        name,
+        scope=name,
+        facts=[(FactKey(FactKind.ACCOUNT, name), None), (FactKey(FactKind.DELETION, name), None)],
+    )
