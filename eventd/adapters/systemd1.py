@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eventd.adapters.dbus import CALL_TIMEOUT
+from eventd.adapters.dbus import CALL_TIMEOUT, Variant
 from eventd.core.boot import Startup, UnitTimes
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError
 from eventd.core.facts import ActiveState, LoadState, UnitState
@@ -289,6 +289,22 @@ class SystemdManager:
         `job-type-not-applicable`, …), DeadlineError (the job goes on), and DisconnectedError if the
         connection or the manager is lost meanwhile (what became of the job is then to be read from the unit).
         """
+        return await self._job(verb.value, "ss", [unit, "replace"], unit, timeout=timeout)
+
+    async def start_transient(
+        self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float
+    ) -> JobResult:
+        """Make a unit of `properties` (name, D-Bus signature, value) at run time, start it, and await its job.
+
+        Raises what `job` does, and PermanentError(reason="unit-exists").
+        """
+        values = [[name, Variant(signature, value)] for name, signature, value in properties]
+        body = [unit, "fail", values, []]
+        return await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, unit, timeout=timeout)
+
+    async def _job(
+        self, method: str, signature: str, body: Sequence[Any], unit: str, *, timeout: float
+    ) -> JobResult:
         await self.attach()
         loop = asyncio.get_running_loop()
         removed: asyncio.Future[JobResult] = loop.create_future()
@@ -314,17 +330,17 @@ class SystemdManager:
                 removed.set_exception(error)
 
         def lost() -> None:
-            ended(DisconnectedError(f"the connection was lost during {verb} {unit}"))
+            ended(DisconnectedError(f"the connection was lost during {method} {unit}"))
 
         forget = self._bus.on(SYSTEMD, MANAGER, "JobRemoved", job_removed)
         self._ended.add(ended)
         try:
             async with asyncio.timeout(timeout):
-                await self._call(verb.value, "ss", [unit, "replace"], timeout=timeout, apply=created)
+                await self._call(method, signature, body, timeout=timeout, apply=created)
                 self._bus.on_closed(lost)
                 return await removed
         except TimeoutError as error:
-            raise DeadlineError(f"{verb} {unit}: the job had not ended after {timeout:g} s") from error
+            raise DeadlineError(f"{method} {unit}: the job had not ended after {timeout:g} s") from error
         finally:
             forget()
             self._ended.discard(ended)

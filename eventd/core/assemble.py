@@ -16,6 +16,7 @@ from eventd.core.desired import (
     Desired,
     Located,
     Tree,
+    VolumeUse,
     Workload,
     WorkloadOptions,
 )
@@ -23,6 +24,8 @@ from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
 from eventd.core.options import HostFile, Options, parse_host, parse_options
 from eventd.core.own_drop_ins import own_drop_ins
+from eventd.core.placement import volumes_of
+from eventd.core.storage_file import read_manifest
 from eventd.core.survey import HOSTS, Candidate, Survey, error, survey, warning
 from eventd.core.transform_sources import Choice, TransformSources
 from eventd.core.units import desired_units
@@ -91,6 +94,8 @@ class _Assembly:
         self.diagnostics = list(found.diagnostics)
         self.transforms = TransformSources(host.transforms, host.transforms_folder, host.transformless, found)
         self.host_file, self.host_errors = self._host_file()
+        self.storage, storage_findings = read_manifest(tree, host.hostname)
+        self.diagnostics.extend(storage_findings)
 
     def result(self) -> Desired:
         workloads: dict[str, Workload] = {}
@@ -120,6 +125,7 @@ class _Assembly:
             workloads,
             refused,
             tuple(sorted(dict.fromkeys(self.diagnostics), key=_place)),
+            self.storage,
             self.found.partial,
         )
 
@@ -175,7 +181,8 @@ class _Assembly:
         """Return what was made of just these inputs before, or make it."""
         options, problems = self._options(candidates[0])
         choice = self.transforms.choice(candidates[0], options)
-        inputs = (candidates, options, problems, self.transforms.inputs(choice), self.host.protected)
+        protected, storage = self.host.protected, self.storage
+        inputs = (candidates, options, problems, self.transforms.inputs(choice), protected, storage)
         known = self.cache.get(name)
         if known is None or known[0] != inputs:
             known = self.cache[name] = (inputs, self._workload(name, candidates, options, problems, choice))
@@ -205,6 +212,9 @@ class _Assembly:
         transforms, transform_problems = self.transforms.files(choice)
         content, content_problems = read(candidate, transforms)
         findings.extend([*transform_problems, *content_problems])
+        volumes, placement_problems = volumes_of(name, content, options.values.volumes, self.storage)
+        findings.extend(placement_problems)
+        options = _waiting_for(volumes, candidate, options)
         gated = bool(options.values.requires)
         if content.stack:
             content, problems_of_stack = with_service(
@@ -224,7 +234,7 @@ class _Assembly:
             return None, findings
         files = [*(part.install for part in content.parts.values()), *own_drop_ins(content, gated=gated)]
         files.sort(key=lambda file: (file.role, file.name))
-        return Workload(name, tuple(files), units, options.values, candidate.origin), findings
+        return Workload(name, tuple(files), units, options.values, candidate.origin, volumes), findings
 
     def _options(self, candidate: Candidate) -> tuple[Options, list[Diagnostic]]:
         options, findings = Options(self.host.options), list[Diagnostic]()
@@ -237,6 +247,16 @@ class _Assembly:
         if not options.explicit_requires and self.host.default_requires:
             options = replace(options, values=replace(options.values, requires=self.host.default_requires))
         return options, findings
+
+
+def _waiting_for(volumes: tuple[VolumeUse, ...], candidate: Candidate, options: Options) -> Options:
+    """Return the options with a wait for each volume that the workload uses, as if it were written in `requires`."""
+    written = {each.text for each in options.values.requires}
+    more = [f"volume:{use.volume}" for use in volumes if f"volume:{use.volume}" not in written]
+    if not more:
+        return options
+    requires = (*options.values.requires, *(Located(text, candidate.origin, 0) for text in more))
+    return replace(options, values=replace(options.values, requires=requires))
 
 
 def _place(finding: Diagnostic) -> tuple[str, int, str, str]:

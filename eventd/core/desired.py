@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from eventd.core.diagnostics import Diagnostic
+from eventd.core.storage_manifest import NOTHING, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,21 @@ class WorkloadOptions:
     """How long a compose stack may take to come up."""
     manual: frozenset[str] = frozenset()
     """Units that eventd must not start by itself."""
+    volumes: tuple[Located, ...] = ()
+    """Volumes that it uses besides those that its bind mounts lie on."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeUse:
+    """A volume that a workload uses: it waits for it, is stopped when it goes, and has a folder on it."""
+
+    volume: str
+    mount: str
+    """Where the volume is mounted."""
+    paths: tuple[str, ...] = ()
+    """What its bind mounts name of it."""
+    schedulable: bool = True
+    """Whether a folder may be made for it, if it has none there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +170,8 @@ class Workload:
     options: WorkloadOptions = WorkloadOptions()
     origin: str = ""
     """Directory or file in the repository."""
+    volumes: tuple[VolumeUse, ...] = ()
+    """Sorted by name."""
 
     @property
     def digest(self) -> str:
@@ -177,6 +195,8 @@ class Desired:
     """Workloads that are in the repository and have errors: left exactly as they are on the host."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """Findings about no single workload, and warnings. An error here fails the run."""
+    storage: Manifest = NOTHING
+    """The volumes of this host."""
     partial: bool = False
     """A part of the repository that may define workloads could not be read (a symlink or submodule in its place):
     a workload that is missing here may still be in it, so none may be removed on account of this."""

@@ -30,6 +30,7 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "health": ("expect", "deadline", "grace", "on_failure"),
     "update": ("schedule",),
     "remove": ("data",),
+    "storage": ("volumes",),
     "compose": ("env_files", "timeout"),
 }
 """Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
@@ -134,6 +135,10 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         values["update_schedule"] = place.text
         assert update is not None
         found.append(_later(update, "schedule", "nothing is updated by itself"))
+    if (storage := _section(table, "storage", found)) is not None and (
+        texts := _texts(storage, "volumes", found)
+    ) is not None:
+        values["volumes"] = texts
     if (remove := _section(table, "remove", found)) is not None and (
         choice := _choice(remove, "data", tuple(RemoveData), found)
     ) is not None:

@@ -7,7 +7,7 @@ something may have been missed. `core.facts` takes them from there. Decides noth
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import TASK_STATUS_IGNORED
 
@@ -20,7 +20,7 @@ from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 from eventd.sources.unit_table import UnitTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskStatus
 
@@ -100,6 +100,12 @@ class SystemSource:
     async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
         """See `core.ports.Manager`."""
         return await self._manager().job(verb, unit, timeout=timeout)
+
+    async def start_transient(
+        self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float
+    ) -> JobResult:
+        """See `SystemdManager.start_transient`."""
+        return await self._manager().start_transient(unit, properties, timeout=timeout)
 
     async def reload(self, *, timeout: float) -> None:
         """See `core.ports.Manager`."""

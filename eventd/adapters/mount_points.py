@@ -1,0 +1,106 @@
+"""Mount points and folders on volumes: the port `core.storage_ports.MountPoints`, by `eventd-volume@.service`.
+
+The daemon's sandbox sees the host read-only, and a program that runs all the time needs no right to make files
+immutable. So an order is written to /run/eventd/volume, a unit with just these rights carries it out and says in one
+line how that went, and both files are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from typing import Protocol
+
+import anyio.to_thread
+
+from eventd.adapters.file_state import translate
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.ports import JobResult, Verb
+
+TIMEOUT = 30.0
+"""Seconds. What takes that long is a disk that does not answer."""
+
+
+class Manager(Protocol):
+    """What `eventd.sources.systemd.SystemSource` is."""
+
+    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
+        """See `core.ports.Manager`."""
+        ...
+
+
+class HelperMountPoints:
+    """The port. `folder`: where orders are written, root's alone."""
+
+    def __init__(self, system: Manager, folder: str) -> None:
+        self._system = system
+        self._folder = folder
+        self._numbers = itertools.count(1)
+
+    async def seal(self, path: str) -> None:
+        """Seal a mount point; see the port."""
+        await self._order({"do": "seal", "path": path}, f"seal {path}")
+
+    async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
+        """Make a folder; see the port."""
+        order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
+        await self._order(order, f"make {mount}/{name}")
+
+    async def _order(self, order: dict[str, object], what: str) -> None:
+        # The process id: a daemon that was killed may have left a unit of the same number running.
+        instance = f"{os.getpid()}-{next(self._numbers)}"
+        path, answer = f"{self._folder}/{instance}.json", f"{self._folder}/{instance}.out"
+        unit = f"eventd-volume@{instance}.service"
+        try:
+            await anyio.to_thread.run_sync(_write, path, json.dumps(order))
+            result = await self._system.job(Verb.START, unit, timeout=TIMEOUT)
+            said = await anyio.to_thread.run_sync(_read, answer)
+        except OSError as error:
+            raise translate(error, "write", path) from error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_remove, path, answer)
+        _judge(what, unit, result, said)
+
+
+def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
+    if result.done and not said:
+        return
+    found: dict[str, str] = {}
+    try:
+        found = json.loads(said)
+    except ValueError:
+        raise TemporaryError(
+            f"cannot {what}: the job of {unit} ended with {result.result}",
+            reason="volume-helper-failed",
+            hint=f"journalctl -u {unit}",
+        ) from None
+    message, reason = (
+        f"cannot {what}: {found.get('message', '')}",
+        found.get("reason", "volume-helper-failed"),
+    )
+    kind: type[EventdError] = TemporaryError if found.get("temporary") else PermanentError
+    raise kind(message, reason=reason, hint=found.get("hint", ""))
+
+
+def _write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  plain os, as all here
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:  # noqa: PTH123
+            return file.read(65536).strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _remove(*paths: str) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108

@@ -1,0 +1,219 @@
+"""Volumes: from the manifest, the devices, the mounts and what is remembered to how each is, and what to do about it.
+
+Pure. `look` says how a volume is; `draft` what would be done now. The durable id decides, never a device's name; what
+was mounted is believed only if its device number is one that udev has for that id. Next: `eventd.runtime.storage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from eventd.core.facts import DeviceState, MountState
+from eventd.core.storage_actions import (
+    MountVolume,
+    NoteVolume,
+    SealMountPoint,
+    StorageAction,
+    UnmountVolume,
+)
+from eventd.core.storage_manifest import ALWAYS, IdKind, Volume, Wanted
+from eventd.core.storage_records import VolumeRecord, VolumeState
+
+PREFIX = "volume:"
+"""What the subjects' names begin with."""
+_BROKEN = ("emergency_ro", "shutdown")
+"""Options by which ext4 and others show that they gave up (ext4: `emergency_ro`, Linux 6.15)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a volume is now."""
+
+    state: VolumeState
+    reason: str = ""
+    """Empty: as it should be."""
+    message: str = ""
+    hint: str = ""
+    node: str = ""
+    number: str = ""
+    ours: bool = True
+    """What is mounted at its path is the volume; False: something else, which is nobody's business here."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether workloads may use it."""
+        return self.state is VolumeState.ATTACHED
+
+
+def mounted_on(mount: MountState, device: DeviceState) -> str | None:
+    """Return which node of a device a mount is of, None if it is of another device.
+
+    File systems over several devices (btrfs) have a number of their own in mountinfo, with major 0: of these the
+    source tells.
+    """
+    if mount.device.startswith("0:"):
+        found = mount.source in device.nodes or mount.source in device.links
+        return device.nodes[0] if found and device.nodes else None
+    for node, number in zip(device.nodes, device.numbers, strict=False):
+        if number == mount.device:
+            return node
+    return None
+
+
+def carriers(volume: Volume, devices: Iterable[DeviceState]) -> tuple[DeviceState, ...]:
+    """Return the file systems that carry the volume's durable id."""
+    if volume.id_kind is IdKind.UUID:
+        return tuple(each for each in devices if each.uuid.lower() == volume.id.lower() and each.nodes)
+    return tuple(each for each in devices if volume.link in each.links and each.nodes)
+
+
+def look(
+    volume: Volume, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
+) -> Look:
+    """Say how a volume is. `mount`: what is mounted at its path."""
+    everything = tuple(devices)
+    mine = carriers(volume, everything)
+    if mount is not None:
+        return _mounted(volume, mine, mount, record)
+    if volume.state is Wanted.DECOMMISSIONED:
+        return Look(VolumeState.DECOMMISSIONED)
+    if record is not None and record.ejected:
+        return Look(
+            VolumeState.EJECTED, message="it was ejected", hint=f"eventctl storage attach {volume.name}"
+        )
+    if not mine:
+        return _absent(volume, everything)
+    if len(mine) > 1 or mine[0].ambiguous:
+        return _twice(volume, mine)
+    device = mine[0]
+    node, number = device.nodes[0], device.numbers[0] if device.numbers else ""
+    if device.fstype not in volume.fstypes:
+        return Look(
+            VolumeState.REFUSED,
+            "file-system",
+            f"{node} has {device.fstype or 'no known file system'}, which is not mounted as {volume.name}",
+            f'write fstype = "{device.fstype}" if that is meant' if device.fstype else "",
+            node,
+            number,
+        )
+    return Look(VolumeState.FOUND, node=node, number=number)
+
+
+def _mounted(
+    volume: Volume, mine: tuple[DeviceState, ...], mount: MountState, record: VolumeRecord | None
+) -> Look:
+    nodes = [node for device in mine if (node := mounted_on(mount, device)) is not None]
+    if not nodes:
+        if record is not None and record.number and _was_ours(mount, record):
+            message = f"{mount.source}, which {volume.path} is mounted from, is gone"
+            hint = "attach the disk again"
+            return Look(VolumeState.LOST, "device-gone", message, hint, record.node, record.number)
+        message = f"{mount.source} is mounted at {volume.path}, and is not {volume.name} ({volume.id})"
+        hint = f"unmount {volume.path}; eventd does not touch what it did not mount"
+        return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+    options = mount.options.split(",")
+    node, number = nodes[0], mount.device
+    missing = [option for option in ALWAYS if option not in options]
+    if missing:
+        return Look(
+            VolumeState.REFUSED,
+            "unsafe-options",
+            f"{volume.path} is mounted without {' and '.join(missing)}",
+            "unmount it, and leave the mounting to eventd (or add the options where it is mounted)",
+            node,
+            number,
+        )
+    if any(option in options for option in _BROKEN) or ("ro" in options and not volume.read_only):
+        return Look(
+            VolumeState.DEGRADED,
+            "read-only",
+            f"{volume.path} has become read-only, as the kernel does when a disk fails or a file system is damaged",
+            f"see `dmesg`; check the disk ({node}) with fsck while it is unmounted, then `eventctl sync`",
+            node,
+            number,
+        )
+    if len(mine) > 1 or mine[0].ambiguous:
+        # What is mounted is the one that was verified when there was no other: it stays.
+        found = _twice(volume, mine)
+        return replace(found, state=VolumeState.ATTACHED, node=node, number=number)
+    return Look(VolumeState.ATTACHED, node=node, number=number)
+
+
+def _was_ours(mount: MountState, record: VolumeRecord) -> bool:
+    if mount.device.startswith("0:"):
+        return mount.source == record.node
+    return mount.device == record.number
+
+
+def _absent(volume: Volume, devices: tuple[DeviceState, ...]) -> Look:
+    for device in devices:
+        if volume.label and device.label == volume.label and device.nodes:
+            return Look(
+                VolumeState.REFUSED,
+                "wrong-disk",
+                f"{device.nodes[0]} is labelled {device.label} and is not {volume.name}:"
+                f" its UUID is {device.uuid}, not {volume.id_kind} {volume.id}",
+                "attach the right disk, or write this one's id into storage.toml if it takes its place",
+                device.nodes[0],
+            )
+    return Look(
+        VolumeState.DISCONNECTED, "not-attached", f"no disk with {volume.id_kind} {volume.id} is attached"
+    )
+
+
+def _twice(volume: Volume, mine: tuple[DeviceState, ...]) -> Look:
+    nodes = [node for device in mine for node in device.nodes]
+    return Look(
+        VolumeState.REFUSED,
+        "duplicate-id",
+        f"{' and '.join(nodes)} both have the {volume.id_kind} {volume.id} of {volume.name}: one is a copy",
+        "take the copy away, or give it a new id (tune2fs -U random, xfs_admin -U generate, btrfstune -u)",
+    )
+
+
+def draft(
+    volume: Volume,
+    seen: Look,
+    record: VolumeRecord | None,
+    *,
+    sealed: bool,
+    uids: tuple[int, ...],
+    now: float,
+    asked: bool = False,
+) -> tuple[StorageAction, ...]:
+    """Return what would be done now, in order; the rest follows when that has been done.
+
+    `sealed`: the mount point is known to be. `uids`: the users of the volume. `asked`: an operator asked for it.
+    """
+    name = PREFIX + volume.name
+    actions: list[StorageAction] = []
+    mounted = seen.state in (VolumeState.ATTACHED, VolumeState.DEGRADED, VolumeState.LOST)
+    noted = note(volume, seen, record, now)
+    if record != noted:
+        why = f"it is {seen.state}" + (f" ({seen.reason})" if seen.reason else "")
+        actions.append(NoteVolume(name, noted, why))
+    if seen.state is VolumeState.LOST:
+        actions.append(UnmountVolume(name, volume.path, lazy=True, why=seen.message))
+    elif seen.state is VolumeState.DEGRADED and asked:
+        actions.append(UnmountVolume(name, volume.path, lazy=True, why="it is tried afresh"))
+    elif not mounted and seen.ours and seen.reason != "unsafe-options" and not sealed:
+        actions.append(SealMountPoint(name, volume.path))
+    elif seen.state is VolumeState.FOUND:
+        actions.append(MountVolume(name, volume, uids, f"{seen.node} is attached"))
+    return tuple(actions)
+
+
+def note(volume: Volume, seen: Look, record: VolumeRecord | None, now: float) -> VolumeRecord:
+    """Return what has to be remembered: the record itself where nothing changed."""
+    base = record or VolumeRecord(volume, since=now, added=now)
+    noted = replace(base, volume=volume)
+    if seen.state is VolumeState.FOUND:
+        return noted  # a moment between two states
+    if (seen.state, seen.reason) != (base.state, base.reason):
+        noted = replace(noted, state=seen.state, reason=seen.reason, since=now)
+    if seen.state is VolumeState.ATTACHED and (seen.node, seen.number) != (base.node, base.number):
+        noted = replace(noted, node=seen.node, number=seen.number)
+    if noted.state is not base.state and VolumeState.ATTACHED in (noted.state, base.state):
+        noted = replace(noted, seen=now)
+    return noted

@@ -1,0 +1,50 @@
+"""The ports of storage: what the runtime and the handlers need of the world for volumes, besides `core.ports`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from eventd.core.ports import JobResult
+
+
+class Mounts(Protocol):
+    """Mount units of the system's manager, made at run time."""
+
+    async def mount(
+        self,
+        what: str,
+        where: str,
+        options: tuple[str, ...],
+        *,
+        description: str,
+        before: tuple[str, ...],
+        timeout: float,
+    ) -> JobResult:
+        """Make and start the mount unit of `where`; return how its job ended.
+
+        `before`: units that are stopped before it is. Raises PermanentError(reason="unit-exists") if there is a unit of
+        that name already, be it made for a line in fstab(5).
+        """
+        ...
+
+    async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
+        """Stop the mount unit of `where`. `lazy`: take it out of the tree though it is in use."""
+        ...
+
+
+class MountPoints(Protocol):
+    """What has to be done in the host's file systems as root, outside of the daemon's sandbox."""
+
+    async def seal(self, path: str) -> None:
+        """Make a mount point (parents 0755), empty, mode 0000 and immutable where the file system knows that.
+
+        Raises PermanentError(reason="mount-point-not-empty" | "unsafe-path" | …).
+        """
+        ...
+
+    async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
+        """Make the folder `name` on what is mounted at `mount`, for a user; one of theirs is left as it is.
+
+        Raises PermanentError(reason="folder-owner" | "not-mounted" | "unsafe-path" | …).
+        """
+        ...

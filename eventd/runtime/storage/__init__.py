@@ -1,0 +1,1 @@
+"""Storage: volumes as subjects of the reconciler, and what is remembered of them."""

@@ -1,0 +1,188 @@
+"""The keeper of volumes: folds devices, mounts and the manifest into how each volume is, and says what to do next.
+
+Owns the VOLUME facts. They follow a device or a mount in the same moment as its event, without waiting for a run: a
+workload is stopped because of them, and a gate opens. Everything that touches the world is a step of a plan
+(`eventd.core.storage_plan`), carried out by `eventd_handlers.storage`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from eventd.core.actions import Action
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.facts import Account, DeviceState, FactKey, FactKind, Facts, MountState
+from eventd.core.ports import Store
+from eventd.core.report import Outcome
+from eventd.core.storage_manifest import NOTHING, Manifest, Volume
+from eventd.core.storage_plan import PREFIX, Look, draft, look
+from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.runtime.keeper import Stand
+from eventd.runtime.load import Loaded
+from eventd.runtime.storage.memory import StorageMemory
+
+
+class VolumeKeeper:
+    """See `eventd.runtime.keeper.Keeper`. `sealed`: volume -> path that was sealed in this life of the daemon."""
+
+    prefix = PREFIX
+
+    def __init__(self, memory: StorageMemory, emit: Emit, wall: Callable[[], float] = time.time) -> None:
+        self.memory = memory
+        self.manifest: Manifest = NOTHING
+        self.users: Mapping[str, frozenset[str]] = {}
+        """Volume -> workloads that use it."""
+        self.sealed: dict[str, str] = {}
+        self._emit = emit
+        self._wall = wall
+        self._facts = Facts()
+        self._dirty: Callable[[str], None] = lambda _name: None
+        self._folders: Mapping[str, str] = {}
+        """Path of a folder on a volume -> its workload."""
+        self._points: Mapping[str, str] = {}
+        """Mount point -> volume."""
+        self._told: dict[str, bool] = {}
+
+    async def remember(self, store: Store) -> None:  # noqa: ARG002  the memory has it
+        """Read what the last life left: the last good manifest is in it."""
+        await self.memory.load()
+
+    def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
+        """Begin to watch devices, mounts and folders."""
+        self._facts = facts
+        self._dirty = dirty
+        facts.watch_all(self._changed)
+
+    def loaded(self, loaded: Loaded) -> None:
+        """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
+        found: Manifest = loaded.desired.storage
+        if not found.broken:
+            self.manifest = found
+        elif not self.manifest.present:
+            known = {name: row.volume for name, row in self.memory.volumes.rows.items()}
+            self.manifest = Manifest(known, present=True)
+        users: dict[str, set[str]] = {}
+        folders: dict[str, str] = {}
+        for name, workload in loaded.desired.workloads.items():
+            for use in workload.volumes:
+                users.setdefault(use.volume, set()).add(name)
+                folders[f"{use.mount}/{name}"] = name
+        self.users = {name: frozenset(workloads) for name, workloads in users.items()}
+        self._folders = folders
+        self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
+        for name in [name for name in self._told if name not in self.manifest.volumes]:
+            self._tell(name, usable=None)
+        for name in self.manifest.volumes:
+            self._fold(name)
+
+    def names(self) -> Collection[str]:
+        """Return the subjects."""
+        return [PREFIX + name for name in self.manifest.volumes]
+
+    def digest(self, name: str) -> str:
+        """Identify what is wanted of a volume, and how it is: a failure with one disk says nothing about the next."""
+        volume = self.manifest.volumes.get(_plain(name))
+        return "" if volume is None else repr((volume, self.look(volume)))
+
+    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+        """Return what would be done."""
+        volume = self.manifest.volumes.get(_plain(name))
+        if volume is None:
+            return ()
+        return draft(
+            volume,
+            self.look(volume),
+            self.memory.volumes.get(volume.name),
+            sealed=self.sealed.get(volume.name) == volume.path,
+            uids=self._uids(volume.name),
+            now=self._wall(),
+            asked=asked,
+        )
+
+    def stand(self, name: str) -> Stand:
+        """Return where a volume stands."""
+        volume = self.manifest.volumes.get(_plain(name))
+        if volume is None:
+            return Stand()
+        seen = self.look(volume)
+        outcome = Outcome.UNCHANGED
+        if seen.state is VolumeState.DISCONNECTED:
+            # A disk in a drawer that nobody waits for is in order.
+            outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
+        elif seen.state in (VolumeState.REFUSED, VolumeState.DEGRADED) or seen.reason:
+            outcome = Outcome.FAILED
+        return Stand(outcome, seen.reason, seen.message, seen.hint)
+
+    def look(self, volume: Volume) -> Look:
+        """Say how a volume is now."""
+        mount = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
+        return look(
+            volume,
+            self.devices(),
+            mount if isinstance(mount, MountState) else None,
+            self.memory.volumes.get(volume.name),
+        )
+
+    def devices(self) -> list[DeviceState]:
+        """Return every file system that is attached."""
+        return [value for _, value in self._facts.items(FactKind.DEVICE) if isinstance(value, DeviceState)]
+
+    def record(self, name: str) -> VolumeRecord | None:
+        """Return what is remembered of a volume."""
+        return self.memory.volumes.get(name)
+
+    async def set_ejected(self, name: str, *, ejected: bool) -> None:
+        """Remember that an operator has put a volume away, or takes it back; what follows is planned from that."""
+        volume = self.manifest.volumes[name]
+        record = self.memory.volumes.get(name) or VolumeRecord(volume, added=self._wall())
+        await self.memory.note(name, replace(record, ejected=ejected))
+        self._fold(name)
+        self._dirty(PREFIX + name)
+
+    def _uids(self, name: str) -> tuple[int, ...]:
+        found = (self._facts.get(FactKey(FactKind.ACCOUNT, user)) for user in self.users.get(name, ()))
+        return tuple(sorted(account.uid for account in found if isinstance(account, Account)))
+
+    def _changed(self, key: FactKey) -> None:
+        match key.kind:
+            case FactKind.DEVICE:
+                for name in self.manifest.volumes:
+                    self._fold(name)
+                    self._dirty(PREFIX + name)
+            case FactKind.MOUNT if key.name in self._points:
+                name = self._points[key.name]
+                self._fold(name)
+                self._dirty(PREFIX + name)
+            case FactKind.FILE if key.name in self._folders:
+                self._dirty(self._folders[key.name])
+            case FactKind.STOPPED:
+                self._dirty(key.name)
+            case _:
+                pass
+
+    def _fold(self, name: str) -> None:
+        self._tell(name, usable=self.look(self.manifest.volumes[name]).usable)
+
+    def _tell(self, name: str, *, usable: bool | None) -> None:
+        """Set the VOLUME fact, and have those looked at whose units it concerns."""
+        if self._told.get(name) == usable:
+            return
+        if usable is None:
+            self._told.pop(name, None)
+        else:
+            self._told[name] = usable
+        self._emit(
+            Origin.DAEMON,
+            EventKind.VOLUME_CHANGED,
+            name,
+            attributes={"attached": bool(usable)},
+            facts=[(FactKey(FactKind.VOLUME, name), usable)],
+        )
+        for workload in sorted(self.users.get(name, ())):
+            self._dirty(workload)
+
+
+def _plain(subject: str) -> str:
+    return subject.removeprefix(PREFIX)

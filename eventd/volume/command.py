@@ -1,0 +1,103 @@
+"""The orders: seal a mount point, make a folder on a volume."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, safe, set_flags, walk
+
+_PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+
+
+def seal(path: str) -> None:
+    """Make a mount point so that nothing can be written into it while nothing is mounted there.
+
+    Mode 0000 keeps out every user, and with them every rootless container; the immutable flag root, too. A folder that
+    has something in it is left alone: a mount would hide that.
+    """
+    folder, parent = walk(path, make=True)
+    if is_mounted(folder, parent):
+        raise Refused("mounted", f"something is mounted at {path}")
+    now = flags(folder)
+    status = os.fstat(folder)
+    if now is not None and now & IMMUTABLE and status.st_mode & 0o777 == 0 and status.st_uid == 0:
+        return
+    if any(os.scandir(folder)):
+        raise Refused(
+            "mount-point-not-empty",
+            f"there are files in {path} itself, which the volume would hide",
+            f"move what is in {path} elsewhere (onto the volume, once it is mounted)",
+        )
+    if now is not None and now & IMMUTABLE:
+        set_flags(folder, now & ~IMMUTABLE)
+    os.fchown(folder, 0, 0)
+    os.fchmod(folder, 0)
+    if now is not None:
+        set_flags(folder, now | IMMUTABLE)
+    os.fsync(folder)
+
+
+def folder(mount: str, name: str, uid: int, gid: int) -> None:
+    """Make the folder of a workload on a mounted volume."""
+    top, parent = walk(mount, make=False)
+    if not is_mounted(top, parent):
+        raise Refused("not-mounted", f"nothing is mounted at {mount}")
+    safe(os.fstat(top), mount)
+    try:
+        os.mkdir(name, 0o700, dir_fd=top)
+    except FileExistsError:
+        status = os.stat(name, dir_fd=top, follow_symlinks=False)
+        if status.st_mode & 0o170000 != 0o040000:
+            raise Refused("folder-owner", f"{mount}/{name} is no folder", f"remove {mount}/{name}") from None
+        if status.st_uid == uid:
+            return
+        if status.st_uid == 0 and not any(os.scandir(f"/proc/self/fd/{top}/{name}")):
+            pass  # made by us, and cut off before it was handed over
+        else:
+            raise Refused(
+                "folder-owner",
+                f"{mount}/{name} belongs to uid {status.st_uid}, and the workload {name} has uid {uid}",
+                f"chown -R {name}: {mount}/{name}, if what is in it is this workload's; else move it away",
+            ) from None
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    os.fchown(made, uid, gid)
+    os.fchmod(made, 0o700)
+    os.fsync(made)
+    os.fsync(top)
+
+
+def main() -> int:
+    """Carry out the order in the file that is named by the first argument."""
+    try:
+        order = json.loads(Path(sys.argv[1]).read_text())
+        _carry_out(order)
+    except Refused as found:
+        _say(found.reason, found.message, found.hint)
+        return 1
+    except OSError as error:
+        _say("file-error", f"{error.strerror}: {error.filename or ''}".rstrip(": "), "", temporary=True)
+        return 1
+    return 0
+
+
+def _carry_out(order: dict[str, object]) -> None:
+    match order:
+        case {"do": "seal", "path": str(path)} if _PATH.fullmatch(path):
+            seal(path)
+        case {"do": "folder", "mount": str(mount), "name": str(name), "uid": int(uid), "gid": int(gid)} if (
+            _PATH.fullmatch(mount) and _NAME.fullmatch(name) and uid > 0 and gid > 0
+        ):
+            folder(mount, name, uid, gid)
+        case _:
+            raise Refused("bad-order", "the order is not understood")
+
+
+def _say(reason: str, message: str, hint: str, *, temporary: bool = False) -> None:
+    sys.stdout.write(
+        json.dumps({"reason": reason, "message": message, "hint": hint, "temporary": temporary}) + "\n"
+    )

@@ -1,0 +1,198 @@
+"""Storage: mount points, mounts and folders of volumes, and stopping and starting what uses them.
+
+Bound to what is remembered of volumes and to the ports that reach out of the daemon's sandbox. Decides one thing: a
+mount whose device is not the volume's is taken away again, before anybody is told that the volume is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import anyio
+
+from eventd.core.actions import Action, StartAgain
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.facts import DeviceState, FactKey, FactKind, Facts, FileState, MountState
+from eventd.core.layout import manager_unit
+from eventd.core.ports import Verb
+from eventd.core.storage_actions import (
+    MakeFolder,
+    MountVolume,
+    NoteVolume,
+    SealMountPoint,
+    StopForVolume,
+    UnmountVolume,
+)
+from eventd.core.storage_manifest import ALWAYS, Volume
+from eventd.core.storage_plan import carriers, mounted_on
+from eventd.core.storage_ports import MountPoints, Mounts
+from eventd.core.storage_records import VolumeRecord
+from eventd.runtime import waiting
+from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
+from eventd_handlers import units
+from eventd_handlers.managers import CALL_TIMEOUT
+
+MOUNT_TIMEOUT = 60.0
+"""Seconds for a mount: a journal of a large disk may have to be replayed."""
+SEEN_TIMEOUT = 10.0
+"""Seconds until the kernel's table of mounts, or inotify, tells what has been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageHandlers:
+    """The handlers of `eventd.core.storage_actions`."""
+
+    keeper: VolumeKeeper
+    mounts: Mounts
+    points: MountPoints
+
+    def table(self) -> Mapping[type[Action], Handler]:
+        """Return them by action."""
+        return {
+            SealMountPoint: self.seal,
+            MountVolume: self.mount,
+            UnmountVolume: self.unmount,
+            NoteVolume: self.note,
+            MakeFolder: self.folder,
+            StopForVolume: self.stop,
+            StartAgain: self.start_again,
+        }
+
+    async def seal(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
+        """Seal a mount point."""
+        assert isinstance(action, SealMountPoint)
+        await self.points.seal(action.path)
+        self.keeper.sealed[action.target] = action.path
+
+    async def mount(self, action: Action, tx: Transaction) -> None:
+        """Mount, and believe it only when the kernel's number of what is mounted is udev's for the durable id."""
+        assert isinstance(action, MountVolume)
+        volume = action.volume
+        # Before the mount, so that after a crash it is known for ours.
+        await self._expect(volume, tx)
+        result = await self.mounts.mount(
+            volume.link,
+            volume.path,
+            volume.mount_options,
+            description=f"Volume {volume.name} of eventd",
+            before=tuple(manager_unit(uid) for uid in action.uids),
+            timeout=MOUNT_TIMEOUT,
+        )
+        key = FactKey(FactKind.MOUNT, volume.path)
+        if not result.done:
+            raise TemporaryError(
+                f"{volume.link} was not mounted at {volume.path}: the job ended with {result.result}",
+                reason="mount-failed",
+                hint=f"journalctl -b | grep {volume.path}; a damaged file system needs fsck",
+                wakes_on=frozenset({key}),
+            )
+        seen = await waiting.until(tx.facts, [key], lambda: key in tx.facts, timeout=SEEN_TIMEOUT)
+        state = tx.facts.get(key)
+        if not seen or not isinstance(state, MountState):
+            raise TemporaryError(
+                f"{volume.path} was mounted, and is not any more", reason="mount-vanished", wakes_on=frozenset({key})
+            )
+        wrong = _wrong(volume, state, tx.facts)
+        if wrong:
+            await self.mounts.unmount(volume.path, lazy=True, timeout=MOUNT_TIMEOUT)
+            await waiting.until(tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT)
+            raise PermanentError(
+                f"what was mounted at {volume.path} {wrong}, so it was unmounted",
+                reason="wrong-device",
+                hint="see eventctl storage for what is attached",
+            )
+
+    async def _expect(self, volume: Volume, tx: Transaction) -> None:
+        for device in carriers(volume, _devices(tx.facts)):
+            record = self.keeper.record(volume.name) or VolumeRecord(volume, added=tx.now())
+            number = device.numbers[0] if device.numbers else ""
+            await self.keeper.memory.note(volume.name, replace(record, node=device.nodes[0], number=number))
+            return
+
+    async def unmount(self, action: Action, tx: Transaction) -> None:
+        """Unmount, and wait until the kernel says so."""
+        assert isinstance(action, UnmountVolume)
+        key = FactKey(FactKind.MOUNT, action.path)
+        result = await self.mounts.unmount(action.path, lazy=action.lazy, timeout=MOUNT_TIMEOUT)
+        gone = result.done and await waiting.until(
+            tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
+        )
+        if not gone:
+            raise TemporaryError(
+                f"{action.path} was not unmounted: the job ended with {result.result}",
+                reason="unmount-failed",
+                hint=f"something uses it: fuser -vm {action.path}",
+                wakes_on=frozenset({key}),
+            )
+
+    async def note(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
+        """Remember how a volume is."""
+        assert isinstance(action, NoteVolume)
+        await self.keeper.memory.note(action.target, action.record)
+
+    async def folder(self, action: Action, tx: Transaction) -> None:
+        """Make the folder of a workload, and wait until it is seen."""
+        assert isinstance(action, MakeFolder)
+        user = tx.user()
+        key = FactKey(FactKind.FILE, action.target)
+        await self.points.folder(action.mount, action.workload, user.uid, user.gid)
+
+        def there() -> bool:
+            state = tx.facts.get(key)
+            return isinstance(state, FileState) and state.uid == user.uid
+
+        if not await waiting.until(tx.facts, [key], there, timeout=SEEN_TIMEOUT):
+            raise TemporaryError(
+                f"{action.target} was made, and is not seen", reason="folder-not-seen", wakes_on=frozenset({key})
+            )
+
+    async def stop(self, action: Action, tx: Transaction) -> None:
+        """Remember what runs, then stop all of it at once: nothing may go on writing to a dead disk.
+
+        In this order: after a crash in between, the units are remembered as running, which they are.
+        """
+        assert isinstance(action, StopForVolume)
+        await self.keeper.memory.stop(tx.workload, action.units, action.why, tx.now())
+        manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+        failed: list[EventdError] = []
+
+        async def one(unit: str) -> None:
+            try:
+                result = await manager.job(Verb.STOP, unit, timeout=action.timeout)
+                if not result.done:
+                    message = f"{unit} did not stop: its job ended with {result.result}"
+                    failed.append(UnitFailedError(message, unit=unit, reason="stop-failed"))
+                # A unit that failed with its disk is no failure of its own.
+                await manager.reset_failed(unit)
+            except EventdError as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as group:
+            for unit in action.units:
+                group.start_soon(one, unit)
+        await tx.host.user_managers.refresh(tx.workload)
+        if failed:
+            raise failed[0]
+
+    async def start_again(self, action: Action, tx: Transaction) -> None:
+        """Start a unit that a lost volume had stopped, and forget that."""
+        assert isinstance(action, StartAgain)
+        await units.start(action, tx)
+        await self.keeper.memory.started(tx.workload, action.unit)
+
+
+def _devices(facts: Facts) -> list[DeviceState]:
+    return [value for _, value in facts.items(FactKind.DEVICE) if isinstance(value, DeviceState)]
+
+
+def _wrong(volume: Volume, state: MountState, facts: Facts) -> str:
+    """Return what is wrong with a mount, empty if it is the volume's."""
+    mine = carriers(volume, _devices(facts))
+    if not any(mounted_on(state, device) for device in mine):
+        return f"is {state.source} ({state.device}), which is not {volume.id_kind} {volume.id}"
+    if state.fstype not in volume.fstypes:
+        return f"has {state.fstype}"
+    missing = [option for option in ALWAYS if option not in state.options.split(",")]
+    return f"lacks {' and '.join(missing)}" if missing else ""
