@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 KEPT = 200
 """Requests that are over and are still told of."""
 ATTEMPTS_KEPT = 200
+PENDING = (State.REQUESTED, State.APPROVED, State.REJECTED)
+"""What a plan that has changed makes void."""
 
 Row = tuple[Shelf[Any], str, Any]
 
@@ -131,7 +133,10 @@ class Approvals:
         return matching[0]
 
     async def register(self, draft: Draft) -> Request:
-        """Ask for a signature, unless it has been asked for already; return the request. Idempotent."""
+        """Ask for a signature, unless it has been asked for already; return the request. Idempotent.
+
+        What the same subject had asked for before is withdrawn: its plan has changed.
+        """
         async with self._lock:
             await self._expire()
             known = self.of(draft.key)
@@ -148,6 +153,9 @@ class Approvals:
                 created=now,
                 expires=now + rules.lifetime,
             )
+            for other in tuple(self.requests.rows.values()):
+                if other.subject == draft.subject and other.state in PENDING:
+                    await self._write(replace(other, state=State.WITHDRAWN, changed=now))
             await self._write(request, others=self._surplus())
             log.warning(
                 "%s: %s needs an approval: eventctl approvals %s", draft.subject, draft.why, request.id
@@ -273,7 +281,7 @@ class Approvals:
         async with self._lock:
             for request in tuple(self.requests.rows.values()):
                 gone = request.subject == subject and request.key != but
-                if gone and request.state in (State.REQUESTED, State.APPROVED, State.REJECTED):
+                if gone and request.state in PENDING:
                     await self._write(replace(request, state=State.WITHDRAWN, changed=self.wall()))
 
     async def spend(self, key: str, run: int, step: int) -> Request:
