@@ -110,6 +110,15 @@ class Podman:
                 Reason.PODMAN, f"podman describes a container in an unknown way: {error!r}"
             ) from error
 
+    def services_wanted(self) -> tuple[str, ...]:
+        """Return the services that must have a container after `compose up`; none where its status says it all.
+
+        podman-compose 1.3 exits with 0 although it could not pull an image, or make a container.
+        """
+        if not Path(self.stack.provider).name.startswith("podman-compose"):
+            return ()
+        return tuple(self.run(self.stack.compose("config", "--services")).stdout.split())
+
     @staticmethod
     def documents(text: str) -> list[dict[str, Any]]:
         """Return a JSON array of objects. Raises StackError(PODMAN)."""

@@ -101,9 +101,10 @@ class Supervisor:
         self._following = time.time()
         self._up(until)
         self._look()
-        if not self._stack:
+        wanted = self._podman.services_wanted()
+        if not self._stack and not wanted:
             raise StackError(Reason.COMPOSE_FILE, "the compose file describes no service that runs")
-        self._expected = frozenset(container.service for container in self._stack)
+        self._expected = frozenset(container.service for container in self._stack).union(wanted)
         self._verify(until)
 
     def _check_files(self) -> None:
@@ -159,6 +160,12 @@ class Supervisor:
                 return
             if now.broken:
                 raise StackError(Reason.UNHEALTHY, "; ".join(map(str, now.broken)))
+            if missing := [one for one in now.findings if one.condition is verdict.Condition.MISSING]:
+                # `compose up` has ended: nobody makes it any more.
+                names = ", ".join(one.name for one in missing)
+                raise StackError(
+                    Reason.PROVIDER, f"no container was made for {names}", hint="see the lines above"
+                )
             if time.monotonic() >= until:
                 raise StackError(
                     Reason.DEADLINE, f"not up within {self._limits.deadline:g} s: {now.summary()}"

@@ -161,9 +161,12 @@ def leftovers(
     stuck_after: seconds after which a first health check that is still under way is taken for a lost one.
     """
     found: list[Leftover] = []
+    ends = completing(stack)
     for container in stack:
         if unit and container.unit not in ("", unit):
             found.append(Leftover(container, f"belongs to {container.unit}", foreign=True))
+        elif container.service in ends and container.state == "exited" and not container.exit_code:
+            pass  # it has done its work; the provider runs it again where that is due
         elif why := _stale(container, now=now, stuck_after=stuck_after):
             found.append(Leftover(container, why, foreign=False))
     return tuple(found)
