@@ -20,13 +20,16 @@ class FactKind(StrEnum):
     ACCOUNT = "account"  # name: user; value: Account, absent fact: not read, None is "gone"
     LINGER = "linger"  # name: user; value: bool
     FILE = "file"  # name: absolute path; value: FileState
+    FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not looked at
     SESSIONS = "sessions"  # name: user; value: frozenset of session ids with a person behind them
     MOUNT = "mount"  # name: mount point; value: MountState
     DEVICE = "device"  # name: filesystem UUID; value: DeviceState
     WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
     CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
     VOLUME = "volume"  # name: of storage.toml; value: bool, mounted and found to be the right one
-    STOPPED = "stopped"  # name: workload; value: frozenset of units that a lost volume stopped, to be started again
+    STOPPED = (
+        "stopped"  # name: workload; value: frozenset of units that a lost volume stopped, to be started again
+    )
     PROBE = "probe"  # name: a tcp:, dns:, http: predicate's text; value: bool
     REVISION = "revision"  # name: ""; value: the commit that is wanted
     FETCH = "fetch"  # name: ""; value: FetchFailure
@@ -171,6 +174,24 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """What stands on the disk under a name that concerns a workload's units, and is not eventd's."""
+
+    paths: tuple[str, ...] = ()
+    """Unit files, Quadlet files and drop-ins, sorted."""
+    masks: frozenset[str] = frozenset()
+    """Those of them that are links to /dev/null, or empty."""
+    folders: tuple[str, ...] = ()
+    """Where was looked: what is below one of these and not in `paths` is not there."""
+    problem: str = ""
+    """Why it is not all known, as a clause; empty if it is."""
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a path is where was looked."""
+        return any(path.startswith(f"{folder}/") for folder in self.folders)
+
+
+@dataclass(frozen=True, slots=True)
 class FetchFailure:
     """The last fetch did not work; gone with the next one that does."""
 
@@ -232,6 +253,7 @@ FactValue: TypeAlias = (
     | ManagerState
     | Account
     | FileState
+    | Foreign
     | FetchFailure
     | MountState
     | DeviceState

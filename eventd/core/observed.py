@@ -7,9 +7,20 @@ acting on ignorance is how wrong things get restarted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from eventd.core.facts import Account, FactKey, FactKind, Facts, FileState, ManagerState, UnitState, unit
+from eventd.core.desired import VolumeUse
+from eventd.core.facts import (
+    Account,
+    FactKey,
+    FactKind,
+    Facts,
+    FileState,
+    Foreign,
+    ManagerState,
+    UnitState,
+    unit,
+)
 from eventd.core.layout import manager_unit
 
 
@@ -27,13 +38,26 @@ class Observed:
     """Those asked for that the manager has told of; empty while it is not up."""
     sessions: frozenset[str]
     """Sessions of people logged in as this user."""
+    lost: tuple[str, ...] = ()
+    """Volumes that it uses and that are not attached."""
+    stopped: frozenset[str] = frozenset()
+    """Units that were stopped because a volume went away."""
+    folders: Mapping[str, FileState | None] = field(default_factory=dict)
+    """Volume -> what stands where its folder on it belongs."""
+    foreign: Foreign | None = None
+    """What stands where it could be loaded instead of ours; None: not looked at."""
 
 
-def observe(facts: Facts, name: str, units: Iterable[str], paths: Iterable[str]) -> Observed:
+def observe(
+    facts: Facts, name: str, units: Iterable[str], paths: Iterable[str], volumes: Iterable[VolumeUse] = ()
+) -> Observed:
     """Collect the facts of workload `name`; `paths` are the files known to be in its folders."""
     account = facts.get(FactKey(FactKind.ACCOUNT, name))
     manager = facts.get(FactKey(FactKind.MANAGER, name))
     sessions = facts.get(FactKey(FactKind.SESSIONS, name))
+    foreign = facts.get(FactKey(FactKind.FOREIGN, name))
+    stopped = facts.get(FactKey(FactKind.STOPPED, name))
+    uses = tuple(volumes)
     mine = account if isinstance(account, Account) else None
     files: dict[str, FileState] = {}
     for path in paths:
@@ -53,4 +77,13 @@ def observe(facts: Facts, name: str, units: Iterable[str], paths: Iterable[str])
         files=files,
         units=states,
         sessions=sessions if isinstance(sessions, frozenset) else frozenset(),
+        lost=tuple(use.volume for use in uses if facts.get(FactKey(FactKind.VOLUME, use.volume)) is not True),
+        stopped=stopped if isinstance(stopped, frozenset) else frozenset(),
+        folders={use.volume: _folder(facts, use, name) for use in uses},
+        foreign=foreign if isinstance(foreign, Foreign) else None,
     )
+
+
+def _folder(facts: Facts, use: VolumeUse, name: str) -> FileState | None:
+    state = facts.get(FactKey(FactKind.FILE, use.folder(name)))
+    return state if isinstance(state, FileState) else None

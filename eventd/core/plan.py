@@ -20,6 +20,7 @@ from eventd.core.actions import (
     RemoveFile,
     RestartUnit,
     Retain,
+    StartAgain,
     StartManager,
     StartUnit,
     StopManager,
@@ -27,13 +28,13 @@ from eventd.core.actions import (
     Verify,
 )
 from eventd.core.desired import DesiredUnit, FileRole, UnitRole, Workload
-from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
+from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
+from eventd.core.provenance import audit
 from eventd.core.records import Records, WorkloadRecord
+from eventd.core.storage_actions import MakeFolder, StopForVolume
 
-GENERATED = "/systemd/generator"
-"""What a user manager's generator folders have in their paths (systemd.generator(7))."""
 STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""
 
@@ -51,6 +52,10 @@ class Context:
     """Earlier in this transaction, files changed under a running manager: what runs without a record is old."""
     restart: bool = False
     """Somebody asked for a restart: what runs is restarted, once everything else is done."""
+    restore: frozenset[str] = frozenset()
+    """Units on demand that are to run all the same: they did before a change that is taken back."""
+    allow: frozenset[str] = frozenset()
+    """Unit files and drop-ins that are not eventd's, and that an operator accepts."""
 
 
 def plan(workload: Workload, seen: Observed, records: Records, context: Context) -> tuple[Action, ...]:
@@ -63,6 +68,11 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(CompleteAccount(name))
     puts, removes = _files(workload, seen, records, context)
     up = seen.manager is ManagerState.UP
+    if up and seen.lost and (running := _running(workload, seen)):
+        # Before anything else: nothing may write to a disk that is gone, or to where it was mounted.
+        volumes = " and ".join(seen.lost)
+        why = f"the volume {volumes} is not attached"
+        return (StopForVolume(name, running, why, STOP_TIMEOUT),)
     actions += _stops(workload, seen, records) if up else []
     actions += puts
     actions += removes
@@ -70,7 +80,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(EnableLinger(name))
     if not up:
         actions.append(StartManager(name))
-    stale = [u.name for u in workload.units if _stale(seen.units.get(u.name))]
+    stale = audit(workload, seen, context.layout, context.allow).stale
     unloaded = name in records.unloaded
     if up and (puts or removes):
         actions.append(Reload(name, why="its unit files change"))
@@ -79,6 +89,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(Reload(name, why="its unit files changed, and were not reloaded"))
     elif up and stale:
         actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
+    actions += _folders(workload, seen)
     changed = bool(puts or removes) or context.rewritten or unloaded
     for wanted in workload.units:
         action = _unit(workload, wanted, seen, records, context, changed=changed)
@@ -89,7 +100,9 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(
             Verify(
                 name,
-                tuple(u.name for u in workload.units if u.role is UnitRole.RUNNING),
+                tuple(
+                    u.name for u in workload.units if u.role is UnitRole.RUNNING or u.name in context.restore
+                ),
                 workload.digest,
                 workload.options.deadline,
                 workload.options.grace,
@@ -149,19 +162,34 @@ def gave_up(state: UnitState) -> bool:
     return failed and (state.result == "start-limit-hit" or state.restarts > 0)
 
 
-def shadowed(wanted: DesiredUnit, state: UnitState, layout: Layout, account: Account) -> str:
-    """Return the path that a unit was loaded from instead of ours, or of a drop-in in the home; empty if it is ours.
+def _running(workload: Workload, seen: Observed) -> tuple[str, ...]:
+    """Return the units to stop when a volume is lost, dependents first: what is on, and what failed along with it."""
+    found: list[str] = []
+    for wanted in reversed(workload.units):
+        state = seen.units.get(wanted.name)
+        if state is None:
+            continue
+        on = state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting
+        if on or (state.active is ActiveState.FAILED and wanted.role is UnitRole.RUNNING):
+            found.append(wanted.name)
+    return tuple(found)
 
-    Both the source and the fragment count: a file in a home can claim any `SourcePath=`, but it cannot stand in the
-    folder that the generators write to.
-    """
-    if state.load is not LoadState.LOADED:
-        return ""
-    ours = f"{layout.folder(wanted.file_role, account.uid)}/{wanted.file}"
-    generated = GENERATED in state.fragment_path and not state.fragment_path.startswith(f"{account.home}/")
-    if not generated or (wanted.file_role is FileRole.QUADLET and state.source_path != ours):
-        return state.fragment_path or state.source_path or "nowhere"
-    return next((path for path in state.drop_ins if path.startswith(f"{account.home}/")), "")
+
+def _folders(workload: Workload, seen: Observed) -> list[Action]:
+    """Return the folders to make on volumes that are attached."""
+    account = seen.account
+    actions: list[Action] = []
+    for use in workload.volumes:
+        state = seen.folders.get(use.volume)
+        if use.volume in seen.lost or (
+            state is not None
+            and account is not None
+            and (state.kind, state.uid) == (FileKind.DIRECTORY, account.uid)
+        ):
+            continue
+        why = "it is not there" if state is None else f"it belongs to uid {state.uid}"
+        actions.append(MakeFolder(workload.name, use.volume, use.mount, use.schedulable or state is not None, why))
+    return actions
 
 
 def _files(
@@ -197,10 +225,6 @@ def _why_put(state: FileState | None, digest: str, records: Records, workload: s
     return "it was changed on the host"
 
 
-def _stale(state: UnitState | None) -> bool:
-    return state is not None and (state.needs_reload or state.load is LoadState.NOT_FOUND)
-
-
 def _stops(workload: Workload, seen: Observed, records: Records) -> list[Action]:
     wanted = {u.name for u in workload.units}
     gone = [u for u in sorted(records.units.get(workload.name, {})) if u not in wanted]
@@ -229,9 +253,14 @@ def _unit(
     # No record, but it runs and no file changes: it was started from just this content (a lost database).
     unknown = record is None and not changed
     on = state is not None and (state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting)
+    if unit in seen.stopped:
+        return StartAgain(name, unit, wanted.digest, "its volume is back", deadline, reset=True)
     if wanted.role is UnitRole.ON_DEMAND:
         if on and renewed and wanted.file_role is FileRole.QUADLET:
             return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+        if not on and unit in context.restore:
+            why = "it ran before the change that is taken back"
+            return StartUnit(name, unit, wanted.digest, why, deadline, reset=True)
         return None
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:

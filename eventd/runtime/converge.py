@@ -20,12 +20,13 @@ from eventd.core.plan import Context, gave_up, plan, plan_removal
 from eventd.core.provenance import audit
 from eventd.core.records import Records, UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
+from eventd.core.storage_actions import StopForVolume
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
 
-HORIZONS = (CreateAccount, StartManager, Reload)
+HORIZONS = (CreateAccount, StartManager, Reload, StopForVolume)
 ROUNDS = 6
 """Plans per transaction: account, manager, reload, units, and two for what happens meanwhile."""
 RELOADS = 2
@@ -79,7 +80,8 @@ class View:
         uid = getattr(account, "uid", None)
         units = dict.fromkeys(u.name for u in workload.units) if workload else {}
         units |= dict.fromkeys(self.records.units.get(name, {}))
-        return observe(self.facts, name, units, self.paths_of(uid) if uid is not None else ())
+        paths = self.paths_of(uid) if uid is not None else ()
+        return observe(self.facts, name, units, paths, workload.volumes if workload else ())
 
 
 def draft(

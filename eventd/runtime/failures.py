@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from eventd.core import backoff
+from eventd.core.provenance import Code
 from eventd.core.report import WorkloadReport
 
 FORGET = 600.0
@@ -18,7 +19,7 @@ HEALS = 5
 """Repairs of one workload within FORGET that are made at once; from then on they wait as failures do."""
 MANY = 5
 WAKE_PAUSE = 1.0
-FINAL = frozenset({"start-limit-hit", "shadowed", "account-exists", "protected", "unit-masked"})
+FINAL = frozenset({"start-limit-hit", "account-exists", "protected", *Code})
 """Reasons that time does not cure: only a changed fact, a changed content, or a request."""
 
 
@@ -99,6 +100,13 @@ class Failures:
             failure.retry_at = 0.0
         self.heals.clear()
         self.loops.clear()
+
+    def forget(self, name: str) -> None:
+        """An operator asked for one: it gets another chance."""
+        if name in self.rows:
+            self.rows[name].retry_at = 0.0
+        self.heals.pop(name, None)
+        self.loops.pop(name, None)
 
     def next_retry(self) -> float | None:
         """Return the loop time of the earliest retry."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from eventd.core.facts import Account, FactKey, FactKind, Facts
 from eventd.core.layout import Layout
 
-_PER_USER = frozenset({FactKind.ACCOUNT, FactKind.LINGER, FactKind.MANAGER, FactKind.SESSIONS})
+_PER_USER = frozenset(
+    {FactKind.ACCOUNT, FactKind.LINGER, FactKind.MANAGER, FactKind.SESSIONS, FactKind.FOREIGN}
+)
 
 
 @dataclass(slots=True)

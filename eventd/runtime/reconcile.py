@@ -731,6 +731,8 @@ class Reconciler:
         if self._is_foreign(name, workload):
             return False
         seen = self.converger.view.of(name, workload)
+        if seen.lost or seen.stopped:
+            return False  # it was stopped for its volume, and is started again because that is back
         running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
         return any(
             state.active is ActiveState.FAILED

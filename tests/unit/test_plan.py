@@ -26,7 +26,7 @@ from eventd.core.desired import DesiredUnit, FileRole, InstallFile, UnitRole, Wo
 from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
-from eventd.core.plan import Context, plan, plan_removal, shadowed
+from eventd.core.plan import Context, plan, plan_removal
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
 
 LAYOUT = Layout()
@@ -273,22 +273,3 @@ def carry_out(action: Action, seen: Observed, records: Records) -> Observed:
         case Verify(digest=digest):
             records.workloads["web"] = replace(records.workloads["web"], verified_digest=digest)
     return seen
-
-
-def test_what_shadows_a_unit_is_found_though_it_claims_our_source() -> None:
-    """A fragment in the home, a foreign source, and a drop-in in the home are all not ours; a generated one is."""
-    workload = a_workload()
-    seen, _ = converged(workload)
-    (unit,), state = workload.units, seen.units["web.service"]
-    home = "/home/web/.config/systemd/user"
-    assert shadowed(unit, state, LAYOUT, ACCOUNT) == ""
-    assert (
-        shadowed(unit, replace(state, fragment_path=f"{home}/web.service"), LAYOUT, ACCOUNT)
-        == f"{home}/web.service"
-    )
-    fake = f"{home}/systemd/generator/web.service"
-    assert shadowed(unit, replace(state, fragment_path=fake), LAYOUT, ACCOUNT) == fake
-    other = replace(state, source_path="/etc/containers/systemd/web.container")
-    assert shadowed(unit, other, LAYOUT, ACCOUNT) != ""
-    stray = f"{home}/web.service.d/x.conf"
-    assert shadowed(unit, replace(state, drop_ins=(stray,)), LAYOUT, ACCOUNT) == stray
