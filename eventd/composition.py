@@ -27,11 +27,13 @@ from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.live_graph import LiveGraphReader
+from eventd.adapters.mount_points import HelperMountPoints
 from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.ssh_signatures import SshSignatures
 from eventd.adapters.state import Database, StateStore
+from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
@@ -45,6 +47,8 @@ from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.host import Host
+from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.supervise import supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
@@ -60,11 +64,14 @@ from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
+from eventd_handlers.storage import StorageHandlers
 from eventd_policies.deleting import deleting
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
+from eventd_policies.placement import placement
 from eventd_policies.protected import Rules, protected
 from eventd_policies.reversibility import reversibility
+from eventd_policies.suspended import suspended
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
@@ -189,7 +196,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
     )
-    return protected(rules), deleting, Ownership(layout_of(settings)), gates, reversibility
+    return suspended, protected(rules), deleting, Ownership(layout_of(settings)), placement, gates, reversibility
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
@@ -247,13 +254,16 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     health = ContainerHealthSource(dispatcher.emit, JournalFollow())
     probes = ProbesSource(dispatcher.emit, ProberProcess(_git_identity(settings)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
+    volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
+    points = HelperMountPoints(system, f"{paths.runtime}/volume")
+    storage_handlers = StorageHandlers(volumes, TransientMounts(system), points)
     engine = Engine(
         host,
         dispatcher,
         Parts(
             layout=layout,
             owner_uid=os.geteuid(),
-            handlers=HANDLERS,
+            handlers={**HANDLERS, **storage_handlers.table()},
             policies=policies_of(settings),
             assemble=assembled,
             concurrency=settings.host.concurrency,
@@ -263,6 +273,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
             probe=needs.probe,
+            keepers=(volumes,),
         ),
     )
     sources = Sources(

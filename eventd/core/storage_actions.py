@@ -76,6 +76,8 @@ class MakeFolder:
     volume: str
     mount: str
     """Where the volume is mounted."""
+    allowed: bool
+    """Whether the volume takes a workload that has no folder on it yet (`schedulable`)."""
     why: str
     verb = "make-folder"
 

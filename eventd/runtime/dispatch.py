@@ -50,14 +50,14 @@ class Dispatcher:
             self.sequence, origin, kind, subject, anyio.current_time(), self.wall(), scope, attributes
         )
         self.events.append(event)
-        self.current = event
+        before, self.current = self.current, event  # a watcher may emit what follows from a fact
         try:
             for key, value in facts:
                 self.facts.set(key, value)
             for listener in self._listeners:
                 listener(event)
         finally:
-            self.current = None
+            self.current = before
         self._more.set()
         return event
 

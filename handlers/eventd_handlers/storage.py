@@ -92,7 +92,9 @@ class StorageHandlers:
         state = tx.facts.get(key)
         if not seen or not isinstance(state, MountState):
             raise TemporaryError(
-                f"{volume.path} was mounted, and is not any more", reason="mount-vanished", wakes_on=frozenset({key})
+                f"{volume.path} was mounted, and is not any more",
+                reason="mount-vanished",
+                wakes_on=frozenset({key}),
             )
         wrong = _wrong(volume, state, tx.facts)
         if wrong:
@@ -145,7 +147,9 @@ class StorageHandlers:
 
         if not await waiting.until(tx.facts, [key], there, timeout=SEEN_TIMEOUT):
             raise TemporaryError(
-                f"{action.target} was made, and is not seen", reason="folder-not-seen", wakes_on=frozenset({key})
+                f"{action.target} was made, and is not seen",
+                reason="folder-not-seen",
+                wakes_on=frozenset({key}),
             )
 
     async def stop(self, action: Action, tx: Transaction) -> None:
