@@ -74,11 +74,11 @@ def test_every_module_is_in_the_wheel_and_no_test_is(wheel: zipfile.ZipFile) -> 
 
 
 def test_the_commands_lead_to_functions_that_exist(wheel: zipfile.ZipFile) -> None:
-    """`eventd`, `eventctl` and `eventd-webhook`, each importable."""
+    """Every program that units and people start, each importable."""
     parser = configparser.ConfigParser()
     parser.read_string(information(wheel, "entry_points.txt"))
     commands = dict(parser["console_scripts"])
-    assert set(commands) == {"eventd", "eventctl", "eventd-webhook"}
+    assert set(commands) == {"eventd", "eventctl", "eventd-webhook", "eventd-compose", "eventd-volume"}
     for target in commands.values():
         module, _, function = target.partition(":")
         script = f"import {module} as m; assert callable(m.{function})"
