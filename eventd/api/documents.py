@@ -280,7 +280,7 @@ async def plan(
         listed = []
         verdicts = []
         for action in actions:
-            facts, gates = reconciler.dispatcher.facts, reconciler.gates.get(name, OPEN)
+            facts, gates = reconciler.dispatcher.facts, reconciler.gates_of(name)
             verdict = judge(
                 Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
                 reconciler.converger.policies,
@@ -373,7 +373,7 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
 
 
 def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
-    gates, facts = reconciler.gates.get(name, OPEN), reconciler.dispatcher.facts
+    gates, facts = reconciler.gates_of(name), reconciler.dispatcher.facts
     rows: list[dict[str, Any]] = []
     for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
         rows += [

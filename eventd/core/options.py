@@ -125,8 +125,6 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
             found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
         if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
             values["on_failure"] = OnFailure(choice)
-            if choice == OnFailure.ROLLBACK:
-                found.append(_later(health, "on_failure", "the failed revision is kept and reported"))
     if (compose := _section(table, "compose", found)) is not None:
         values |= _compose(compose, found)
     if (update := _section(table, "update", found)) is not None and (

@@ -188,7 +188,9 @@ def _folders(workload: Workload, seen: Observed) -> list[Action]:
         ):
             continue
         why = "it is not there" if state is None else f"it belongs to uid {state.uid}"
-        actions.append(MakeFolder(workload.name, use.volume, use.mount, use.schedulable or state is not None, why))
+        actions.append(
+            MakeFolder(workload.name, use.volume, use.mount, use.schedulable or state is not None, why)
+        )
     return actions
 
 

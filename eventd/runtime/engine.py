@@ -20,6 +20,7 @@ from eventd.core.errors import EventdError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind
 from eventd.core.facts import unit as as_unit
+from eventd.core.gates import WorkloadGates
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
@@ -71,6 +72,15 @@ class Parts:
     """Reads what the host's units wait for; None: only what the repository says is known."""
 
 
+def _folders(desired: Desired) -> frozenset[FactKey]:
+    """Return the facts of the folders that workloads have on volumes."""
+    return frozenset(
+        FactKey(FactKind.FILE, use.folder(name))
+        for name, workload in desired.workloads.items()
+        for use in workload.volumes
+    )
+
+
 class Engine:
     """See the module."""
 
@@ -109,6 +119,7 @@ class Engine:
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
         self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
         self.reconciler.recovery = self.recovery
+        self.reconciler.ordered = self._ordered
         dispatcher.listen(self._on_event)
 
     async def start(self) -> None:
@@ -117,6 +128,7 @@ class Engine:
         The sources must have read their facts before: the system's units, lingering, sessions.
         """
         await self.ledger.load()
+        await self.reconciler.orders.load()
         await self.approvals.load()
         for keeper in self.keepers:
             await keeper.remember(self.host.store)
@@ -154,9 +166,19 @@ class Engine:
     async def _load(self, commit: str) -> Loaded:
         loaded = await self.loader.load(commit)
         await self._read_accounts(loaded.desired.workloads)
-        if self.parts.need is not None:
-            await self.parts.need(frozenset().union(*(gates.keys() for gates in loaded.gates.values())))
+        await self._need(loaded.gates, loaded.desired)
         return loaded
+
+    async def _ordered(self) -> None:
+        """Another revision is in force, whose gates may mention other facts."""
+        if self.reconciler.desired is not None:
+            await self._need(self.reconciler.gates, self.reconciler.desired)
+
+    async def _need(self, gates: Mapping[str, WorkloadGates], desired: Desired) -> None:
+        """Have the facts kept that any gate mentions, those of revisions that are in force by an order too."""
+        if self.parts.need is not None:
+            mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
+            await self.parts.need(mentioned | _folders(desired))
 
     async def _take_in(self, loaded: Loaded) -> None:
         """Write down what a revision says of data and approvals, before anything is done for it."""

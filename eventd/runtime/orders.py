@@ -21,12 +21,14 @@ from eventd.core.orders import (
     Rollback,
     Suspension,
     came_right,
+    failed_on,
     identity,
     wakes,
 )
 from eventd.core.ports import Store
 from eventd.core.predicates import All, Not, Predicate
 from eventd.core.records import WorkloadRecord
+from eventd.core.report import WorkloadReport
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.shelf import Shelf, write
 
@@ -177,11 +179,13 @@ class Orders:
 
     async def verified(self, workload: Workload, record: WorkloadRecord | None) -> None:
         """Remember a content that its record says has been verified, unless it is known as it is."""
-        if record is None or record.retained or record.verified_digest != workload.digest:
+        if record is None or record.retained or not record.verified_digest:
             return
         known = self.revisions.get(workload.name) or Revisions()
-        newest = known.rows[0] if known.rows else None
-        if newest is not None and newest.workload == workload:
+        newest = known.rows[0].workload if known.rows else None
+        if newest is workload or newest == workload:
+            return
+        if record.verified_digest != workload.digest:
             return
         row = Revision(workload, workload.digest, record.verified_commit, record.verified_at)
         await self.revisions.put(workload.name, known.with_verified(row))
@@ -190,6 +194,32 @@ class Orders:
         """The workload left the repository: what it was is nothing to go back to."""
         if name in self.revisions:
             await self.revisions.put(name, None)
+
+    def make_automatic(self, workload: Workload, report: WorkloadReport) -> Rollback | None:
+        """Return the order that takes back a change that failed; None if there is nothing to go back to."""
+        name = workload.name
+        rows = self.revisions.get(name)
+        good = rows.other_than((workload.digest,)) if rows is not None else None
+        if good is None or self.desired is None or self.rollback_of(name) is not None:
+            return None
+        return Rollback(
+            name,
+            self._identity(workload),
+            self.desired.commit,
+            good,
+            self.wall(),
+            "eventd",
+            automatic=True,
+            reason=report.reason,
+            message=report.message,
+            unit=report.failing_unit,
+            log=report.log,
+            failed_on=failed_on(self._wanted_expect(name), report, name, self.dispatcher.facts),
+        )
+
+    def mentioned(self, name: str) -> frozenset[str]:
+        """Return the units of a workload that the gates of any order mention."""
+        return frozenset(key.name for key in self.keys() if key.kind is FactKind.UNIT and key.scope == name)
 
     def make(self, name: str, good: Revision, by: str) -> Rollback | None:
         """Return the order that an operator asks for; None if the repository does not have the workload."""

@@ -46,6 +46,8 @@ class Batch:
     everything: bool = False
     asked: bool = False
     """An operator asked: give what gave up another chance, and report even if there was nothing to do."""
+    asked_for: set[str] = field(default_factory=set)
+    """Workloads for which just that was asked, and not for the others."""
     record: bool = False
     """Report the run even if there was nothing to do."""
     triggers: list[Event] = field(default_factory=list)
@@ -57,6 +59,10 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.names or self.everything)
+
+    def asks(self, name: str) -> bool:
+        """Tell whether an operator asked for a run over this workload."""
+        return self.asked or name in self.asked_for
 
 
 @dataclass(slots=True)
@@ -95,6 +101,15 @@ class Queue:
             batch.tickets.append(ticket)
         self._more.set()
 
+    def ask(self, name: str, trigger: Event | None, ticket: Ticket | None) -> None:
+        """Make one workload dirty because somebody asked, who may wait for the run."""
+        self.touch(name, trigger)
+        batch = self.pending
+        batch.asked_for.add(name)
+        batch.record = True
+        if ticket is not None:
+            batch.tickets.append(ticket)
+
     def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
         """Make one workload dirty, and have its units restarted."""
         self._note(trigger)
@@ -129,6 +144,7 @@ class Queue:
         batch.names |= came.names
         batch.everything |= came.everything
         batch.asked |= came.asked
+        batch.asked_for |= came.asked_for
         batch.record |= came.record
         batch.tickets += came.tickets
         for name, tickets in came.restarts.items():
@@ -151,11 +167,11 @@ class Queue:
     def take_names(self, busy: set[str]) -> tuple[set[str], list[Event]]:
         """Return dirty workloads that are not `busy`, with what made them so; the busy ones stay for later.
 
-        Nothing while everything is dirty: that is for the following run.
+        Nothing while everything is dirty, or somebody waits for a report: that is for the following run.
         """
         batch = self.pending
         names = batch.names - busy
-        if batch.everything or not names:
+        if batch.everything or batch.asked_for or not names:
             return set(), []
         batch.names -= names
         triggers, batch.triggers = batch.triggers, []

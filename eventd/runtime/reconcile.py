@@ -25,6 +25,7 @@ from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
 from eventd.core.gates import OPEN, WorkloadGates
+from eventd.core.orders import Rollback
 from eventd.core.plan import Context
 from eventd.core.predicates import Predicate, Probe, probes
 from eventd.core.provenance import Code
@@ -51,6 +52,7 @@ from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
+from eventd.runtime.rollback import GoingBack
 from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import Transaction, UnitFailedError
 
@@ -136,6 +138,7 @@ class Reconciler:
     """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
     orders: Orders = field(init=False)
     """What is to be done otherwise than the repository says."""
+    going_back: GoingBack = field(init=False)
     ordered: Callable[[], Awaitable[None]] | None = None
     """Called when an order begins, with gates whose facts may not be kept yet."""
     recovery: Recovery | None = None
@@ -158,6 +161,14 @@ class Reconciler:
     def __post_init__(self) -> None:
         """Make the orders over the same store."""
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
+        self.going_back = GoingBack(
+            self.orders,
+            self.ledger,
+            self.converger,
+            self.dispatcher.facts,
+            self._put_in_force,
+            self.gates_of,
+        )
 
     def start(self) -> None:
         """Begin to listen to facts; runs begin with `serve`."""
@@ -267,7 +278,7 @@ class Reconciler:
         report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
-        self._try_again(replace(batch, tickets=[], restarts={}, asked=False))
+        self._try_again(replace(batch, tickets=[], restarts={}, asked=False, asked_for=set()))
         self._tell()
 
     def _try_again(self, batch: Batch) -> None:
@@ -302,6 +313,8 @@ class Reconciler:
             self._interrupt = anyio.Event()
             if batch.asked:
                 self.failures.forget_all()
+            for name in batch.asked_for:
+                self.failures.forget(name)
             before = self.load_error
             await self._load_wanted()
             batch.record |= before is not None and self.load_error is None
@@ -309,6 +322,7 @@ class Reconciler:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
                 self.queue.put_back(replace(batch, names=set(), everything=False))
                 return None
+            await self._end_orders()
             names = self._names(batch)
             todo = [name for name in names if self._has_work(name, batch)]
             if not todo and not batch.record:
@@ -390,6 +404,7 @@ class Reconciler:
                 for ticket in tickets:
                     ticket.run = self.current.id if self.current is not None else None
                     ticket.started.set()
+            await self._end_orders()
             known = self._names(Batch(names))
             late = [name for name in known if self._has_work(name, batch)]
             for name in known:
@@ -460,10 +475,12 @@ class Reconciler:
             for listener in self.listeners:
                 listener(Progress(run, name, step, state, message, now - began))
 
+        before = self.going_back.running(name, workload)
+        order = self.orders.rollback_of(name)
         tx = Transaction(
             run=run,
             workload=name,
-            commit=self.desired.commit if self.desired else "",
+            commit=order.good.commit if order else self.desired.commit if self.desired else "",
             host=self.host,
             ledger=self.ledger,
             facts=self.dispatcher.facts,
@@ -474,12 +491,13 @@ class Reconciler:
             stopping=lambda: self.stopping,
             progress=progress,
             now=self.wall,
-            gates=self.gates.get(name, OPEN),
+            gates=self.gates_of(name),
+            restore=self.going_back.restore(name, workload),
             expecting=lambda predicate: self._expect(name, predicate),
         )
         if keeper is not None:
             return self._kept(
-                name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asked))
+                name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asks(name)))
             )
         self._watch(name)
         restart = batch.restarts.pop(name, None) is not None
@@ -497,20 +515,67 @@ class Reconciler:
             report = await self.converger.converge(
                 tx,
                 workload,
-                asked=batch.asked or restart,
+                asked=batch.asks(name) or restart,
                 wait=self._wait_verbs(name, workload),
                 restart=restart,
             )
+        if workload is not None:
+            report = await self.going_back.after(tx, workload, report, before)
+            workload = self._workload(name)
+        await self.going_back.remember(name, workload, report)
         digest = workload.digest if workload else ""
-        if report.outcome is Outcome.HELD and workload is not None:
+        if report.outcome is Outcome.HELD:
             self.index.wake_on(name, report.wakes_on)
-            patience = workload.options.deadline
+            # Only a gate has a deadline: what a person holds is held until they end it.
+            timed = workload is not None and report.reason == "gate"
+            patience = workload.options.deadline if workload is not None and timed else math.inf
             return self._stand(name, self.holds.note(name, digest, report, anyio.current_time(), patience))
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
         return self._stand(name, report)
+
+    async def roll_back(self, order: Rollback, trigger: Event | None, ticket: Ticket | None = None) -> None:
+        """Put an operator's rollback in force, and ask for a run over its workload."""
+        await self.going_back.begin(order)
+        self.ask(order.workload, trigger, ticket)
+
+    async def resume(self, name: str, by: str, ticket: Ticket | None = None) -> tuple[bool, bool]:
+        """End the suspension and the rollback of a workload (empty: the suspension of the host), and converge.
+
+        Return which of the two there was.
+        """
+        suspension, order, event = await self.orders.resume(name, by)
+        if name:
+            self._afresh(name)
+            self.ask(name, event, ticket)
+        else:
+            self.request(event, asked=False, ticket=ticket)
+        return suspension is not None, order is not None
+
+    async def _put_in_force(self, order: Rollback) -> None:
+        await self.orders.roll_back(order)
+        self._afresh(order.workload)
+        if self.ordered is not None:
+            await self.ordered()
+
+    async def _end_orders(self) -> None:
+        """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
+        if self.orders.rollbacks.rows:
+            for name in await self.orders.end_what_came_right(tuple(self.orders.rollbacks)):
+                self._afresh(name)
+
+    def _afresh(self, name: str) -> None:
+        """Another content is in force: what the one before failed on, or waited for, says nothing about it."""
+        self.failures.clear(name)
+        self.holds.clear(name)
+        self.index.wake_on(name, ())
+        self._watch(name)
+
+    def gates_of(self, name: str) -> WorkloadGates:
+        """Return the gates of the revision that is in force."""
+        return self.orders.gates_of(name) or self.gates.get(name, OPEN)
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
         """Take in the report of a keeper's subject: what failed is tried again as a workload is."""
@@ -568,6 +633,11 @@ class Reconciler:
         now, row = refused or standing.after(
             report or self._unchanged(name, workload), workload, self.dispatcher.facts
         )
+        order = self.orders.rollback_of(name)
+        if order is not None and refused is None:
+            now, row = standing.rolled_back(order, now, row)
+            if now.state is WorkloadState.ROLLED_BACK:
+                self.index.wake_on(name, self.orders.wakes(name))
         before = self.standings.get(name)
         now.since = self.wall()
         if before is not None and before.state is now.state and before.reason == now.reason:
@@ -601,6 +671,7 @@ class Reconciler:
         workload = self._workload(name)
         units = {u.name for u in workload.units} if workload else set()
         units |= self.ledger.records.units.get(name, {}).keys() | self.asked_of.get(name, frozenset())
+        units |= self.orders.mentioned(name)
         self.host.user_managers.watch(name, frozenset(units))
 
     def _is_verified(self, name: str, workload: Workload) -> bool:
@@ -617,7 +688,7 @@ class Reconciler:
         if workload is not None and name in batch.restarts:
             return True
         block = self._blocked(name, workload)
-        actions = left(self._actions(name, asked=batch.asked), self._wait_verbs(name, workload), block)
+        actions = left(self._actions(name, asked=batch.asks(name)), self._wait_verbs(name, workload), block)
         if actions:
             hold = self._verdict(name, workload, actions[0])
             return not (
@@ -629,7 +700,7 @@ class Reconciler:
         )
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
-        actions = keeper.plan(name, asked=batch.asked)
+        actions = keeper.plan(name, asked=batch.asks(name))
         if not actions or not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
             return False
         case = Case(actions[0], None, UNSEEN, self.ledger.records, self.dispatcher.facts, OPEN)
@@ -638,7 +709,7 @@ class Reconciler:
 
     def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
         seen = self.converger.view.of(name, workload)
-        facts, gates = self.dispatcher.facts, self.gates.get(name, OPEN)
+        facts, gates = self.dispatcher.facts, self.gates_of(name)
         case = Case(action, workload, seen, self.ledger.records, facts, gates)
         return judge(case, self.converger.policies)
 
@@ -660,7 +731,7 @@ class Reconciler:
         """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
         if self.probe is None:
             return
-        waits = [self.gates.get(name, OPEN).requires for name in self.holds]
+        waits = [self.gates_of(name).requires for name in self.holds]
         wanted = frozenset(
             each
             for predicate in (*waits, *self._expecting.values())
@@ -674,7 +745,7 @@ class Reconciler:
     def _publish(self, name: str, state: WorkloadState, workload: Workload | None) -> None:
         """Set the WORKLOAD fact, which other workloads' gates may wait for."""
         value = state.value
-        if state is WorkloadState.CONVERGED:
+        if state in (WorkloadState.CONVERGED, WorkloadState.ROLLED_BACK):
             value = "healthy"
         elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
             value = "active"
@@ -740,7 +811,14 @@ class Reconciler:
             for unit, state in seen.units.items()
         )
 
+    def effective(self, name: str) -> Workload | None:
+        """Return what is to be made of a workload now: the repository's content, unless an order says otherwise."""
+        return self._workload(name)
+
     def _workload(self, name: str) -> Workload | None:
+        order = self.orders.rollback_of(name)
+        if order is not None:
+            return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
 
     def _names(self, batch: Batch) -> list[str]:
@@ -788,8 +866,14 @@ class Reconciler:
             self.desired, self.gates = loaded.desired, loaded.gates
             self.circular = loaded.circular
             self.asked_of = loaded.asked_of()
+            for name in await self.orders.desired_changed(loaded.desired, loaded.gates):
+                self._afresh(name)
+            if self.ordered is not None and self.orders.gates:
+                await self.ordered()
             for name in self.asked_of:
                 self._watch(name)
+            for name, workload in loaded.desired.workloads.items():
+                await self.orders.verified(workload, self.ledger.records.workloads.get(name))
             self.load_error = None
             for keeper in self.keepers.values():
                 keeper.loaded(loaded)

@@ -12,6 +12,7 @@ from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts
 from eventd.core.facts import unit as as_unit
+from eventd.core.orders import Rollback
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 
 FINE = (Outcome.OK, Outcome.UNCHANGED)
@@ -57,6 +58,41 @@ def after(row: WorkloadReport, workload: Workload | None, facts: Facts) -> tuple
         return Standing(WorkloadState.PENDING, 0.0, reason, message), row
     failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
     return Standing(WorkloadState.FAILED, 0.0, reason, message), failed
+
+
+def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+    """Return how a workload stands, and what a run says of it, while another revision is in force for it.
+
+    One that failed by itself fails every run that looks at it: the host is not what the repository says. One that an
+    operator asked for is as they want it, and no more than held.
+    """
+    hint = f"push a fix, or `eventctl resume {order.workload}` to go to the repository's revision"
+    if row.outcome is Outcome.FAILED:
+        message = f"{order.sentence}, which failed as well: {row.message}"
+        row = replace(row, reason="rollback-failed", message=message)
+        return replace(now, reason=row.reason, message=message), row
+    if now.state is not WorkloadState.CONVERGED:
+        return now, row
+    outcome = row.outcome if row.outcome is Outcome.OK else Outcome.HELD
+    row = replace(
+        row,
+        outcome=Outcome.FAILED if order.automatic else outcome,
+        reason="rolled-back",
+        message=order.sentence,
+        hint=hint,
+        log=order.log,
+        failing_unit=order.unit,
+    )
+    return Standing(
+        WorkloadState.ROLLED_BACK,
+        0.0,
+        row.reason,
+        row.message,
+        row.hint,
+        row.log,
+        order.failed_on,
+        failing_unit=row.failing_unit,
+    ), row
 
 
 def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:

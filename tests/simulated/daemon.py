@@ -30,6 +30,7 @@ from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
 from eventd_policies.reversibility import reversibility
+from eventd_policies.suspended import suspended
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.manager import Manager
@@ -105,7 +106,7 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=(protected(Rules()), deleting, Ownership(layout), gates, *self._last),
+                policies=(suspended, protected(Rules()), deleting, Ownership(layout), gates, *self._last),
                 approvals=self.approvals,
                 assemble=_assemble,
                 wall=loop.time,

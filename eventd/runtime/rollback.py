@@ -1,0 +1,112 @@
+"""Going back: a change that does not become healthy is taken back in the same run, if its workload says so.
+
+The order is written first. From then on the effective workload is the good revision, so that after a crash the next
+plan goes on with it; that its content was verified once does not count, all of it is verified again. What eventd does
+not start by itself (networks, what is bound to another unit) has to run again, too, if it did before the change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from eventd.core.desired import OnFailure, Workload
+from eventd.core.errors import EventdError
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import unit as as_unit
+from eventd.core.gates import WorkloadGates
+from eventd.core.orders import Rollback, bound_units, rolls_back
+from eventd.core.report import Outcome, WorkloadReport
+from eventd.runtime.converge import Converger
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.orders import Orders, suspended
+from eventd.runtime.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class GoingBack:
+    """See the module."""
+
+    orders: Orders
+    ledger: Ledger
+    converger: Converger
+    facts: Facts
+    in_force: Callable[[Rollback], Awaitable[None]]
+    """Writes the order, and has everything look at the workload afresh."""
+    gates_of: Callable[[str], WorkloadGates]
+
+    async def after(
+        self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
+    ) -> WorkloadReport:
+        """Return the report of an attempt, or, if that was a change to be taken back, of the way back.
+
+        `before`: what ran before the change, of what eventd does not start by itself.
+        """
+        name, record = tx.workload, self.ledger.records.workloads.get(tx.workload)
+        verified = record.verified_digest if record is not None else ""
+        if not rolls_back(workload, report, verified) or suspended(name, self.facts):
+            return report
+        try:
+            order = self.orders.make_automatic(workload, report)
+            if order is None:
+                return report  # its first deployment: there is nothing to go back to
+            restore = before & bound_units(order.good.workload)
+            await self.begin(replace(order, restore=tuple(sorted(restore))))
+        except EventdError as error:
+            log.error("%s cannot be rolled back: %s", name, error)  # noqa: TRY400 - reported with what failed
+            return replace(report, message=f"{report.message}; it could not be rolled back: {error.message}")
+        log.warning("%s: %s", name, order.sentence)
+        again = replace(
+            tx,
+            commit=order.good.commit,
+            gates=self.gates_of(name),
+            restore=restore,
+            reloads=0,
+            invocations={},
+        )
+        back = await self.converger.converge(again, order.good.workload, asked=True, wait=frozenset())
+        return replace(back, actions=report.actions + back.actions, seconds=report.seconds + back.seconds)
+
+    async def begin(self, order: Rollback) -> None:
+        """Put an order in force: nothing of the workload counts as verified from here on."""
+        record = self.ledger.records.workloads.get(order.workload)
+        if record is not None and record.verified_digest:
+            await self.ledger.change(order.workload, verified_digest="")
+        await self.in_force(order)
+
+    async def remember(self, name: str, workload: Workload | None, report: WorkloadReport) -> None:
+        """Remember a content that was verified, to go back to; forget those of a workload that left."""
+        record = self.ledger.records.workloads.get(name)
+        try:
+            if workload is not None and report.outcome in (Outcome.OK, Outcome.UNCHANGED):
+                await self.orders.verified(workload, record)
+            elif workload is None and record is not None and record.retained:
+                await self.orders.forget(name)
+        except EventdError as error:
+            # The next load looks at it again.
+            log.error("the revision of %s is not remembered: %s", name, error)  # noqa: TRY400
+
+    def running(self, name: str, workload: Workload | None) -> frozenset[str]:
+        """Return the units that run now, of a workload with a change that may have to be taken back."""
+        if workload is None or workload.options.on_failure is not OnFailure.ROLLBACK:
+            return frozenset()
+        known = self.orders.revisions.get(name)
+        if known is None or self._is_verified(workload):
+            return frozenset()
+        units = {unit.name for row in known.rows for unit in row.workload.units}
+        states = {unit: as_unit(self.facts.get(FactKey(FactKind.UNIT, unit, name))) for unit in units}
+        return frozenset(unit for unit, state in states.items() if state is not None and state.up)
+
+    def restore(self, name: str, workload: Workload | None) -> frozenset[str]:
+        """Return the units that a rollback, which was cut off, still has to bring back."""
+        order = self.orders.rollback_of(name)
+        if order is None or workload is None or self._is_verified(workload):
+            return frozenset()
+        return frozenset(order.restore)
+
+    def _is_verified(self, workload: Workload) -> bool:
+        record = self.ledger.records.workloads.get(workload.name)
+        return record is not None and record.verified_digest == workload.digest
