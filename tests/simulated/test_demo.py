@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("interruptible")]
 DEMO = [sys.executable, "-m", "eventd_simulators.demo"]
 
 

@@ -118,6 +118,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
         assert child.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
     """SIGINT while following: no traceback, 128 + 2."""
     path = short_path(tmp_path)
@@ -137,5 +138,8 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
         assert child.stderr is not None
         assert child.stdout.readline()
         child.send_signal(signal.SIGINT)
-        assert child.wait(60) == 130
+        try:
+            assert child.wait(60) == 130
+        finally:
+            child.kill()  # or the end of the block waits for it
         assert child.stderr.read() == b""
