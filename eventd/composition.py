@@ -196,7 +196,15 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
     )
-    return suspended, protected(rules), deleting, Ownership(layout_of(settings)), placement, gates, reversibility
+    return (
+        suspended,
+        protected(rules),
+        deleting,
+        Ownership(layout_of(settings)),
+        placement,
+        gates,
+        reversibility,
+    )
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
@@ -256,7 +264,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     needs = Needs(dispatcher.facts, system, files, health, probes)
     volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
-    storage_handlers = StorageHandlers(volumes, TransientMounts(system), points)
+    storage_handlers = StorageHandlers(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     engine = Engine(
         host,
         dispatcher,

@@ -9,9 +9,14 @@ thing is the handler's question.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import anyio.to_thread
+
+from eventd.adapters.file_state import translate
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import UnitState
@@ -44,10 +49,16 @@ class Manager(Protocol):
 
 
 class TransientMounts:
-    """The port."""
+    """The port. `folder`: where symlinks to devices are kept, root's alone.
 
-    def __init__(self, system: Manager) -> None:
+    `What=` is such a symlink, and not the one in /dev: for a path in /dev systemd first waits for its own device
+    unit, and where process 1 gets no events of udev (in a container) that wait never ends. That the device is there
+    is known by then. Once it is mounted, systemd ties the mount to the device all the same, by mountinfo.
+    """
+
+    def __init__(self, system: Manager, folder: str) -> None:
         self._system = system
+        self._folder = folder
 
     async def mount(
         self,
@@ -63,7 +74,7 @@ class TransientMounts:
         unit = unit_of_path(where, "mount")
         properties: list[tuple[str, str, Any]] = [
             ("Description", "s", description),
-            ("What", "s", what),
+            ("What", "s", await self._alias(what, unit)),
             ("Where", "s", where),
             ("Options", "s", ",".join(options)),
             # mount(8) is killed after this: a disk that does not answer must not keep the job for ever.
@@ -89,6 +100,15 @@ class TransientMounts:
             # The one before has not been collected yet. What comes of it is checked after the mount like any other.
             return await self._system.job(Verb.START, unit, timeout=timeout)
 
+    async def _alias(self, what: str, unit: str) -> str:
+        """Have a symlink outside of /dev that leads to `what`."""
+        path = f"{self._folder}/{unit.removesuffix('.mount')}"
+        try:
+            await anyio.to_thread.run_sync(_link, what, path)
+        except OSError as error:
+            raise translate(error, "make", path) from error
+        return path
+
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
         """Unmount; see the port."""
         unit = unit_of_path(where, "mount")
@@ -106,3 +126,10 @@ class TransientMounts:
             ],
             timeout=timeout,
         )
+
+
+def _link(target: str, path: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  plain os, as all here
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
+    os.symlink(target, path)  # noqa: PTH211

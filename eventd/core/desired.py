@@ -157,6 +157,10 @@ class VolumeUse:
     schedulable: bool = True
     """Whether a folder may be made for it, if it has none there yet."""
 
+    def folder(self, workload: str) -> str:
+        """Return the folder of the workload on the volume."""
+        return f"{self.mount}/{workload}"
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:

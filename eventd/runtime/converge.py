@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from eventd.core.actions import Action, CreateAccount, Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
+from eventd.core.actions import (
+    Action,
+    CreateAccount,
+    Reload,
+    RestartUnit,
+    StartManager,
+    StartUnit,
+    StopUnit,
+    Verify,
+)
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, ManagerState
