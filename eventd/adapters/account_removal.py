@@ -15,16 +15,18 @@ import contextlib
 import os
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio.to_thread
 
 from eventd.adapters import login_defs
-from eventd.adapters.home_removal import Home, discard
+from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
+from eventd.core.ports import Measured
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with a file per user, by name: a later account of that name must not find one."""
@@ -49,6 +51,13 @@ class SystemAccountRemoval:
             raise TemporaryError(
                 f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
             ) from error
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count what is in the home; see `home_removal.measure`."""
+        base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
+        until = time.monotonic() + timeout
+        home = Home(account.home, account.name, account.uid)
+        return await anyio.to_thread.run_sync(measure, home, base, lambda: time.monotonic() > until)
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
         """Kill what runs under the account's ids, and return when none of it is left.

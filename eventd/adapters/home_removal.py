@@ -24,9 +24,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eventd.core.errors import DeadlineError, PermanentError
+from eventd.core.ports import Measured
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PREFIX = ".eventd-deleted-"
+TOP_NAMES = 50
+MOST_OPEN = 500
+"""Folders whose turn is to come, each an open file, while a home is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,46 @@ def discard(home: Home, base: str, stop: Callable[[], bool]) -> None:
         _refuse_mounts(home.path, f"{base}/{home.trash}")
         _move(home, folder)
         _empty(home, folder, base, stop)
+
+
+def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
+    """Count what is in a home, without following or changing anything; blocks, until `stop` says enough.
+
+    Folders on other file systems, and those deeper than any that a person makes, are not counted.
+    """
+    parent, _, entry = home.path.rpartition("/")
+    if parent != base or entry != home.name or entry in ("", ".", ".."):
+        return Measured(0, 0, complete=False)
+    files, size, complete = 0, 0, True
+    top: tuple[str, ...] = ()
+    stack: list[int] = []
+    try:
+        with _opened(base) as folder:
+            stack.append(os.open(entry, _FOLDER, dir_fd=folder))
+    except OSError:
+        return Measured(0, 0, complete=False)
+    device = os.fstat(stack[0]).st_dev
+    while stack:
+        at: int = stack.pop()
+        try:
+            names = os.listdir(at)
+            top = top or tuple(sorted(names)[:TOP_NAMES])
+            for name in names:
+                if stop() or len(stack) > MOST_OPEN:
+                    complete = False
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.stat(name, dir_fd=at, follow_symlinks=False)
+                    size += status.st_blocks * 512
+                    if not stat.S_ISDIR(status.st_mode):
+                        files += 1
+                    elif status.st_dev == device:
+                        stack.append(os.open(name, _FOLDER, dir_fd=at))
+        except OSError:
+            complete = False
+        finally:
+            os.close(at)
+    return Measured(files, size, complete, top)
 
 
 def _trust(folder: int, base: str) -> None:

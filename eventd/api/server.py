@@ -17,7 +17,15 @@ from pathlib import Path
 
 from aiohttp import web
 
-from eventd.api import answers, routes_events, routes_restart, routes_runs, routes_state, routes_sync
+from eventd.api import (
+    answers,
+    routes_approvals,
+    routes_events,
+    routes_restart,
+    routes_runs,
+    routes_state,
+    routes_sync,
+)
 from eventd.api.door import Door, visit_of
 from eventd.api.routing import Api, Route
 from eventd.core import rights
@@ -33,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_events.ROUTES,
     *routes_sync.ROUTES,
     *routes_restart.ROUTES,
+    *routes_approvals.ROUTES,
 )
 
 

@@ -176,6 +176,46 @@ def _boot(parser: Any) -> None:
     parser.add_argument("--svg", default="", metavar="FILE", help="write a picture (- for the output)")
 
 
+def _approvals(parser: Any) -> None:
+    parser.add_argument("id", nargs="?", metavar="ID", help="one request, in full")
+    parser.add_argument("--all", action="store_true", help="also those that are over, and refused signatures")
+    parser.add_argument(
+        "--export", default="", metavar="FILE", help="write the document of ID, to be signed elsewhere"
+    )
+
+
+def _approve(parser: Any) -> None:
+    parser.add_argument("id", metavar="ID", help="the request, as eventctl approvals shows it")
+    parser.add_argument(
+        "--key", default="", metavar="FILE", help="SSH key to sign with; its .pub where an agent has it"
+    )
+    parser.add_argument(
+        "--signature", default="", metavar="FILE", help="hand in a signature that was made elsewhere"
+    )
+    parser.add_argument(
+        "--document", default="", metavar="FILE", help="with --signature: what was signed, for a better error"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before signing")
+
+
+def _reject(parser: Any) -> None:
+    parser.add_argument("id", metavar="ID", help="the request, as eventctl approvals shows it")
+    parser.add_argument(
+        "--undo", action="store_true", help="take a rejection back, so that it is asked for again"
+    )
+
+
+def _retained(parser: Any) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one of them, with what it contains")
+
+
+def _remove(parser: Any) -> None:
+    parser.add_argument("name", metavar="NAME", help="a workload that left the repository")
+    parser.add_argument(
+        "--data", required=True, choices=("keep", "delete"), help="what becomes of its account and data"
+    )
+
+
 def _nothing(parser: Any) -> None:
     del parser
 
@@ -220,8 +260,7 @@ COMMANDS = (
         "Ask for a run in which the units of a workload are restarted, one after the other in their order,\n"
         "and verified as after a push. Root may restart any workload, a workload itself.\n"
         "Without --wait, 0 means that the request was taken.",
-        "  eventctl restart web\n"
-        "  eventctl restart web --wait     0: it is up again and healthy\n",
+        "  eventctl restart web\n  eventctl restart web --wait     0: it is up again and healthy\n",
         _restart,
     ),
     Command(
@@ -289,6 +328,50 @@ COMMANDS = (
         "  eventctl gates --units ./units                  check other people's deploys, without a daemon\n"
         "  eventctl gates --units /etc/systemd/system --units /usr/lib/systemd/system\n",
         _gates,
+    ),
+    Command(
+        "approvals",
+        "what waits for an operator's signature, and why",
+        "Show what would destroy data and is therefore held: the plan, exactly what would be gone, and until\n"
+        "when it can be approved. An approval is good once, for this host, for exactly that plan.\n"
+        "As with status, 4 means that something waits.",
+        "  eventctl approvals                              what waits, and how to approve it\n"
+        "  eventctl approvals --all                        also what is over, and refused signatures\n"
+        "  eventctl approvals 3f9a2c --export 3f9a2c.json  to sign it on another machine\n",
+        _approvals,
+    ),
+    Command(
+        "approve",
+        "sign a request, or hand in its signature",
+        "Show a request, sign it with your SSH key (ssh-keygen -Y sign) and hand the signature in. The key's\n"
+        "public half has to be in the host's allowed_signers. Keys in an agent and security keys work too.",
+        "  eventctl approve 3f9a2c --key ~/.ssh/id_ed25519\n"
+        "  eventctl approve 3f9a2c --key ~/.ssh/id_ed25519.pub     the private half is in the agent\n"
+        "  eventctl approve 3f9a2c --signature 3f9a2c.json.sig     signed elsewhere\n",
+        _approve,
+    ),
+    Command(
+        "reject",
+        "say no to a request; what it was for stays as it is",
+        "Reject a request: nothing is done, and it is not asked for again until its plan changes.",
+        "  eventctl reject 3f9a2c\n  eventctl reject 3f9a2c --undo    ask again\n",
+        _reject,
+    ),
+    Command(
+        "retained",
+        "accounts and data of workloads that left the repository",
+        "List what workloads left behind: their units and files are gone, account and data are kept until\n"
+        'remove.data = "delete" (or eventctl remove) and a signature.',
+        "  eventctl retained\n  eventctl retained photos    with what is in its home\n",
+        _retained,
+    ),
+    Command(
+        "remove",
+        "ask for the data of a workload that left to be deleted, or kept",
+        "Say what becomes of the account and data of a workload that is no longer in the repository, whatever\n"
+        "its workload.toml said. A deletion is held until somebody has signed for it: eventctl approvals.",
+        "  eventctl remove photos --data delete\n  eventctl remove photos --data keep\n",
+        _remove,
     ),
     Command(
         "doctor",

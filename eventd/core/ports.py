@@ -120,11 +120,28 @@ class Accounts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is in a home."""
+
+    files: int
+    bytes: int
+    """Of disk space (st_blocks), counted once for each name."""
+    complete: bool
+    """All of it was counted."""
+    top: tuple[str, ...] = ()
+    """The names directly in it, sorted; at most 50."""
+
+
 class AccountRemoval(Protocol):
     """The end of an account that eventd made: everything here destroys, and nothing of it can be undone."""
 
     async def refusal(self, account: Account) -> str:
         """Return why the account must not be deleted (a person uses it, its uid is a system's), or an empty text."""
+        ...
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count what is in the home, as far as that can be done in the time."""
         ...
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:

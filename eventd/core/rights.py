@@ -60,6 +60,7 @@ class Request(StrEnum):
     AUDIT = "audit"
     APPROVALS = "approvals"
     APPROVE = "approve"
+    REMOVE = "remove"
     ADOPT = "adopt"
     STORAGE = "storage"
     STORAGE_CHANGE = "storage-change"
@@ -97,7 +98,12 @@ TABLE: Mapping[Request, Row] = {
     Request.RESTORE: Row(NO, NO, "Put a backup over live data: `eventctl restore`"),
     Request.AUDIT: Row(ALL, OWN, "Where what runs comes from: `eventctl audit`"),
     Request.APPROVALS: Row(ALL, NO, "What waits for a signature: `eventctl approvals`"),
-    Request.APPROVE: Row(NO, NO, "Hand in a signature: `eventctl approve`"),
+    Request.APPROVE: Row(ALL, NO, "Hand in a signature; what counts is its key: `eventctl approve`"),
+    Request.REMOVE: Row(
+        NO,
+        NO,
+        "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
+    ),
     Request.ADOPT: Row(NO, NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"),
     Request.STORAGE: Row(ALL, OWN, "Volumes and where they are: `eventctl storage`"),
     Request.STORAGE_CHANGE: Row(NO, NO, "Change what is mounted where: `eventctl storage ...`"),

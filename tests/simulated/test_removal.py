@@ -83,7 +83,7 @@ def test_a_workload_removed_and_put_back_keeps_its_data() -> None:
 
 
 def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
-    """It is held as a subject of its own, with one request; after it, nothing of the account is left, and no more is done."""
+    """It is held as a subject of its own, with one request; after it nothing of the account is left."""
 
     async def story() -> None:
         told = await deployed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.ports import Measured
 
 if TYPE_CHECKING:
     from eventd.core.facts import Account
@@ -23,6 +24,12 @@ class SimAccountRemoval:
         """See the port."""
         shell = account.shell.rpartition("/")[2]
         return await self._life.look(lambda: "" if shell in ("nologin", "false") else "it has a login shell")
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """See the port."""
+        del timeout
+        files = self._world.homes.get(account.name, 0)
+        return await self._life.look(lambda: Measured(files, files * 4096, complete=True))
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
         """See the port. What runs outside of its manager is not in the model."""

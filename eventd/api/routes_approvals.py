@@ -1,0 +1,128 @@
+"""The routes about what needs a signature, and about what workloads left behind.
+
+Handing in a signature is open to operators: what counts is the key that made it, not who brings it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventd.api import answers, approvals_document
+from eventd.api.door import visit_of
+from eventd.api.routing import Api, Route
+from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
+from eventd.core.desired import RemoveData
+from eventd.core.errors import PermanentError
+from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.rights import Request, View
+from eventd.runtime.approvals import Approvals
+from eventd.runtime.removals import PREFIX, Removals
+
+MEASURE_TIMEOUT = 10.0
+"""Seconds for counting what is in a home."""
+
+
+class Signature(BaseModel):
+    """POST /v1/approvals/{id}/signature."""
+
+    model_config = ConfigDict(extra="forbid")
+    signature: str = Field(max_length=MAX_SIGNATURE)
+    document: str = Field(default="", max_length=MAX_DOCUMENT)
+    """What was signed, if it was exported; empty: the request's own."""
+
+
+class Rejection(BaseModel):
+    """POST /v1/approvals/{id}/reject."""
+
+    model_config = ConfigDict(extra="forbid")
+    undo: bool = False
+
+
+class Removal(BaseModel):
+    """POST /v1/retained/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+    data: Literal["keep", "delete"]
+
+
+async def _approvals(api: Api, request: web.Request, _view: View) -> web.Response:
+    everything = request.query.get("all") == "1"
+    return answers.document(approvals_document.approvals(_kept(api), everything=everything))
+
+
+async def _approval(api: Api, request: web.Request, _view: View) -> web.Response:
+    return answers.document(approvals_document.request(_kept(api).find(request.match_info["id"])))
+
+
+async def _signature(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Signature)
+    kept = _kept(api)
+    found = kept.find(request.match_info["id"])
+    document = body.document or found.document
+    accepted = await kept.accept(document.encode(), body.signature.encode(), _who(request))
+    return answers.document(approvals_document.request(accepted))
+
+
+async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Rejection)
+    kept, text = _kept(api), request.match_info["id"]
+    done = await (kept.renew(text) if body.undo else kept.reject(text, _who(request)))
+    api.reconciler.dirty(done.subject)
+    return answers.document(approvals_document.request(done))
+
+
+async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document({"retained": approvals_document.retained(api.reconciler, _kept(api))})
+
+
+async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Response:
+    name = request.match_info["name"]
+    rows = approvals_document.retained(api.reconciler, _kept(api))
+    row = next((each for each in rows if each["name"] == name), None)
+    if row is None:
+        have = ", ".join(each["name"] for each in rows) or "none"
+        raise PermanentError(
+            f"no account of a workload {name!r} is retained",
+            reason="no-such-workload",
+            hint=f"there are: {have}",
+        )
+    account = api.reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    if isinstance(account, Account):
+        size = await api.reconciler.host.removal.measure(account, timeout=MEASURE_TIMEOUT)
+        row |= {"files": size.files, "bytes": size.bytes, "complete": size.complete, "top": list(size.top)}
+    return answers.document(row)
+
+
+async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Removal)
+    removals = api.reconciler.keepers.get(PREFIX)
+    if not isinstance(removals, Removals):
+        raise PermanentError("this daemon removes nothing", reason="not-supported")
+    await removals.ask(request.match_info["name"], RemoveData(body.data))
+    return answers.document({"queued": True}, status=202)
+
+
+def _kept(api: Api) -> Approvals:
+    kept = api.reconciler.converger.approvals
+    if kept is None:
+        raise PermanentError("this daemon asks for no approvals", reason="not-supported")
+    return kept
+
+
+def _who(request: web.Request) -> str:
+    visit = visit_of(request)
+    return f"socket:uid {visit.peer.uid}" if visit is not None and visit.peer is not None else "socket"
+
+
+ROUTES = (
+    Route("GET", "/v1/approvals", Request.APPROVALS, _approvals),
+    Route("GET", "/v1/approvals/{id}", Request.APPROVALS, _approval),
+    Route("POST", "/v1/approvals/{id}/signature", Request.APPROVE, _signature),
+    Route("POST", "/v1/approvals/{id}/reject", Request.REMOVE, _reject),
+    Route("GET", "/v1/retained", Request.APPROVALS, _retained),
+    Route("GET", "/v1/retained/{name}", Request.APPROVALS, _retained_one),
+    Route("POST", "/v1/retained/{name}", Request.REMOVE, _remove),
+)

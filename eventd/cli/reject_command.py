@@ -1,0 +1,30 @@
+"""`eventctl reject ID`: say no to a request; what it was for stays as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventd.cli import codes
+from eventd.cli.text import clean
+from eventd.client import Client, at
+
+if TYPE_CHECKING:
+    from eventd.cli.show import Json
+    from eventd.cli.terminal import Terminal
+
+
+def run(arguments: Any, terminal: Terminal) -> int:
+    """Reject it, or take that back."""
+    done: Json = Client(arguments.socket).post(
+        at("approvals", arguments.id, "reject"), {"undo": bool(arguments.undo)}
+    )
+    if arguments.json:
+        terminal.json(done)
+        return codes.AS_WANTED
+    identity = clean(done.get("id", ""))
+    if arguments.undo:
+        terminal.line("it is asked for again, under a new id: eventctl approvals")
+    else:
+        terminal.line(f"{identity} is rejected: nothing is done, and it is not asked for again")
+        terminal.line(f"to be asked again: eventctl reject {identity} --undo")
+    return codes.AS_WANTED
