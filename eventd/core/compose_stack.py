@@ -100,26 +100,37 @@ def _unit(
 ) -> str:
     timeout = options.compose_timeout
     start = " ".join((UP, "run", *arguments(content, options, host, needed)))
+    sockets = "" if host.provider.endswith("podman-compose") else " podman.socket"
     lines = [
         "# Made by eventd from the stack's compose file.",
         "[Unit]",
-        f"Description=compose stack {content.name}",
-        f"Wants={PAUSE_UNIT} podman.socket",
-        f"After={PAUSE_UNIT} podman.socket",
+        f"Description=Compose stack {content.name}",
+        "# docker-compose talks to podman through the user's socket; the first podman of a boot goes before.",
+        f"Wants={PAUSE_UNIT}{sockets}",
+        f"After={PAUSE_UNIT}{sockets}",
         "",
         "[Service]",
-        "Type=notify",
+        "# Ready when every container runs, and is healthy where it has a health check. A reload applies it anew.",
+        "Type=notify-reload",
         "NotifyAccess=main",
-        f"ExecStart={start} --deadline {timeout:g}",
-        f"TimeoutStartSec={timeout + _SLACK:g}",
-        f"TimeoutStopSec={STOP_TIMEOUT}",
+        f"ExecStart={start} --deadline {timeout:g} --stop-timeout {STOP_TIMEOUT}",
+        "# It fails at its deadline by itself, and says what was missing; these are for when it hangs.",
+        f"TimeoutStartSec={timeout + SLACK:g}",
+        f"TimeoutStopSec={STOP_TIMEOUT + SLACK:g}",
+        "# Containers and their monitors are not in this unit's cgroup: the supervisor takes them down.",
+        "KillMode=mixed",
         "Restart=on-failure",
         "RestartSec=5",
+        "RestartSteps=6",
+        "RestartMaxDelaySec=5min",
+        "# A foreign container, a missing env file, a wrong compose file: trying again changes nothing.",
+        "RestartPreventExitStatus=76 78 79",
+        "SyslogIdentifier=eventd-compose",
     ]
     if not gated:
         lines += ["", "[Install]", "WantedBy=default.target"]
     return "\n".join([*lines, ""])
 
 
-_SLACK = 10.0
+SLACK = 30.0
 """Seconds by which systemd's own deadline is later: the process then says itself what it waited for."""
