@@ -16,7 +16,7 @@ from eventd.core.errors import EventdError
 from eventd.core.events import Event
 from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState, UnitState
 from eventd.core.facts import unit as as_unit
-from eventd.core.gates import OPEN
+from eventd.core.orders import Rollback, Suspension
 from eventd.core.predicates import atoms
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
@@ -115,6 +115,9 @@ def overall(reconciler: Reconciler) -> str:
         failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
         return "failed" if failed else "starting"
     states = {standing_of(reconciler, name).state for name in names(reconciler)}
+    back = [order for name in reconciler.orders.rollbacks if (order := reconciler.orders.rollback_of(name))]
+    if any(order.automatic for order in back):
+        return "degraded"
     if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or reconciler.general_error():
         return "degraded"
     wanted = reconciler.dispatcher.facts.get(REVISION)
@@ -126,7 +129,7 @@ def overall(reconciler: Reconciler) -> str:
         WorkloadState.VERIFYING,
     }:
         return "converging"
-    return "held" if WorkloadState.HELD in states else "converged"
+    return "held" if WorkloadState.HELD in states or back else "converged"
 
 
 def standing_of(reconciler: Reconciler, name: str) -> Standing:
@@ -149,6 +152,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "version": __version__,
         "host": identity.host,
         "commit": desired.commit if desired else "",
+        "suspended": suspension(reconciler.orders.suspensions.get("")),
         "branch": identity.branch,
         "repository": identity.repository,
         "state": overall(reconciler),
@@ -195,7 +199,7 @@ def names(reconciler: Reconciler) -> set[str]:
 def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     """Return GET /v1/status/{workload}."""
     desired = reconciler.desired
-    wanted = desired.workloads.get(name) if desired else None
+    wanted, order = reconciler.effective(name), reconciler.orders.rollback_of(name)
     record = reconciler.ledger.records.workloads.get(name)
     standing = standing_of(reconciler, name)
     account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
@@ -208,7 +212,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "hint": standing.hint,
         "since": standing.since,
         "step": standing.step,
-        "commit": _applied(record, wanted, desired),
+        "commit": record.verified_commit if order and record else _applied(record, wanted, desired),
         "verified_at": record.verified_at if record else None,
         "wanted_commit": desired.commit if desired and (wanted or refused) else "",
         "uid": account.uid if isinstance(account, Account) else None,
@@ -218,6 +222,29 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "retry_at": standing.retry_at,
         "waits_for": list(standing.waits_for),
         "diagnostics": [diagnostic(d) for d in refused],
+        "suspended": suspension(reconciler.orders.suspension_of(name)),
+        "rollback": rollback(order),
+    }
+
+
+def suspension(row: Suspension | None) -> dict[str, Any] | None:
+    """Return who has a workload, or the host, left as it is."""
+    return None if row is None else {"since": row.since, "by": row.by, "why": row.why}
+
+
+def rollback(order: Rollback | None) -> dict[str, Any] | None:
+    """Return what another revision than the repository's is in force for."""
+    if order is None:
+        return None
+    return {
+        "from": order.bad_commit,
+        "to": order.good.commit,
+        "since": order.since,
+        "by": order.by,
+        "automatic": order.automatic,
+        "reason": order.reason,
+        "message": order.message,
+        "until": list(order.failed_on),
     }
 
 
@@ -274,7 +301,7 @@ async def plan(
     for name in sorted({*(desired.workloads if desired else ()), *left}):
         if desired is None or name in desired.refused or not view.sees(name):
             continue
-        wanted = desired.workloads.get(name)
+        wanted = reconciler.effective(name) if desired is reconciler.desired else desired.workloads.get(name)
         seen = look.of(name, wanted)
         actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
         listed = []
@@ -341,8 +368,7 @@ async def _diff(path: str, action: PutFile) -> str:
 def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
     """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
     row = workload(reconciler, name)
-    desired = reconciler.desired
-    wanted = desired.workloads.get(name) if desired else None
+    wanted = reconciler.effective(name)
     facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
     missing = [f for f in facts if not f["holds"]]
     match row["state"]:
@@ -357,12 +383,22 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
             rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
             others = "" if rest else "; everything else it needs is ready"
             sentence = f"{name} waits since {since}: {row['message']}{others}"
+        case "rolled-back":
+            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
+            until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
+            sentence = (
+                f"{name} is rolled back since {since}: {row['message']}. It stays so until its files in the"
+                f" repository change{until}"
+            )
         case "failed" | "refused":
             sentence = f"{name} {row['state']}: {row['message']}"
         case state:
             first = missing[0] if missing else None
             detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
             sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
+    stopped = reconciler.orders.suspension_of(name)
+    if stopped is not None and row["reason"] != "suspended":
+        sentence += f". {stopped.sentence}: nothing of it is touched"
     return {
         "workload": name,
         "state": row["state"],

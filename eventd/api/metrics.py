@@ -57,6 +57,21 @@ class Metrics(Collector):
             fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.REMOVED)
             up.add_metric([name], float(fine))
         yield up
+        suspended = GaugeMetricFamily(
+            "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
+        )
+        back = GaugeMetricFamily(
+            "eventd_workload_rolled_back",
+            "1: another revision than the repository's is in force",
+            labels=["workload", "automatic"],
+        )
+        for name in sorted(rows):
+            suspended.add_metric([name], float(r.orders.suspension_of(name) is not None))
+            order = r.orders.rollback_of(name)
+            if order is not None:
+                back.add_metric([name, "true" if order.automatic else "false"], 1.0)
+        yield suspended
+        yield back
         yield GaugeMetricFamily(
             "eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts)
         )

@@ -33,7 +33,9 @@ LONGEST = 1800.0
 """Seconds after which a boot that has not converged is no longer watched."""
 MOST_SPANS = 20_000
 """Of all workloads; 1,000 of them converge in 6,000."""
-REST = frozenset({WorkloadState.CONVERGED, WorkloadState.REMOVED, WorkloadState.REFUSED})
+REST = frozenset(
+    {WorkloadState.CONVERGED, WorkloadState.REMOVED, WorkloadState.REFUSED, WorkloadState.ROLLED_BACK}
+)
 STUCK = frozenset({WorkloadState.HELD, WorkloadState.FAILED})
 
 
