@@ -46,6 +46,9 @@ class RefusedError(Exception):
 class UnitSource(Protocol):
     """Where units come from."""
 
+    files: Mapping[str, bytes]
+    """What stood in eventd's folders when they were last read."""
+
     def read(self) -> Mapping[str, Definition]:
         """Run the generators, read the unit folders."""
         ...

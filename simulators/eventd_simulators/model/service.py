@@ -14,7 +14,7 @@ from eventd.core.facts import ActiveState, LoadState
 from eventd_simulators.model.unit import DOWN, Step, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eventd_simulators.model.behaviours import Behaviour
     from eventd_simulators.model.definition import Definition
@@ -38,6 +38,8 @@ class Service(Unit):
         self._timers: list[Timer] = []
         self._starts: deque[float] = deque()
         self._forbid_restart = False
+        self.runs: Mapping[str, bytes] = {}
+        """Files of eventd's folders as they were loaded when it was last started."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -141,6 +143,7 @@ class Service(Unit):
 
     def _launch(self) -> None:
         behaviour, kind = self.behaviour, self.definition.type
+        self.runs = self.manager.source.files
         self.main_pid = self.manager.new_pid()
         if kind in ("simple", "idle", "exec"):
             self.set(ActiveState.ACTIVE, "running")

@@ -63,10 +63,14 @@ class UserUnits:
         self._tree = tree
         self._account = account
         self._folders = folders
+        self.files: Mapping[str, bytes] = {}
 
     def read(self) -> Mapping[str, Definition]:
         """Run both generators, and read the unit folders in order of precedence."""
         home, uid = self._account.home, self._account.uid
+        folders = (f"{self._folders.quadlets}/{uid}", f"{self._folders.units}/{uid}")
+        paths = (f"{folder}/{name}" for folder in folders for name in self._tree.names(folder))
+        self.files = {path: self._tree.read(path) or b"" for path in paths}
         runtime = f"/run/user/{uid}/systemd"
         found: dict[str, Definition] = {}
         companions = f"{self._folders.units}/{uid}"
@@ -193,6 +197,7 @@ class SystemUnits:
     """The system manager's units: what eventd looks at, and whatever a test adds."""
 
     def __init__(self, tree: FileTree, folders: Folders, *, online: bool) -> None:
+        self.files: Mapping[str, bytes] = {}
         self._tree = tree
         self._folder = folders.system_units
         self.more: dict[str, Definition] = {}
