@@ -221,6 +221,12 @@ class Orders:
         """Return the units of a workload that the gates of any order mention."""
         return frozenset(key.name for key in self.keys() if key.kind is FactKind.UNIT and key.scope == name)
 
+    def before(self, name: str) -> Revision | None:
+        """Return the newest verified revision that is neither what the repository has nor what is in force."""
+        rows, wanted = self.revisions.get(name), self.desired.workloads.get(name) if self.desired else None
+        known = [each.digest for each in (wanted, self.effective(name)) if each is not None]
+        return rows.other_than(known) if rows is not None else None
+
     def make(self, name: str, good: Revision, by: str) -> Rollback | None:
         """Return the order that an operator asks for; None if the repository does not have the workload."""
         wanted = self.desired.workloads.get(name) if self.desired else None

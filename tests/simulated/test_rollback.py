@@ -1,0 +1,370 @@
+"""Scope: going back from a failed change, by itself and when asked; suspensions; and crashes in the midst of both."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventd.api import documents
+from eventd.core.desired import FileRole
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import ActiveState, FactKey, FactKind, MountState
+from eventd.core.report import Outcome, RunResult, WorkloadState
+from eventd.runtime.queue import Ticket
+from eventd_simulators.faults import Faults
+from eventd_simulators.virtual_time import run, virtual
+from tests.simulated.daemon import Story, container
+
+Files = dict[str, str | bytes]
+MOUNT = FactKey(FactKind.MOUNT, "/srv/data")
+
+
+def web(image: str = "web", *, options: str = "", more: str = "") -> Files:
+    """A workload that goes back by itself."""
+    toml = f'[health]\non_failure = "rollback"\ndeadline = "20s"\n{options}'
+    return {**container("web", image, more), "workloads/web/workload.toml": toml}
+
+
+async def started(files: Files) -> Story:
+    story = Story()
+    await story.start()
+    story.push(files)
+    await story.quiet(100)
+    return story
+
+
+def image_of(story: Story, name: str = "web") -> str:
+    """The image line of the installed file."""
+    account = story.world.model.accounts.get(name)
+    assert account is not None
+    path = f"{story.layout.folder(FileRole.QUADLET, account.uid)}/{name}.container"
+    (content,) = [e.content for p, e in story.world.tree.below(path.rpartition("/")[0]) if p == path]
+    return next(line for line in content.decode().splitlines() if line.startswith("Image="))
+
+
+@virtual()
+async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
+    """The old content runs again, the run has failed, both revisions are named, and it is not tried again."""
+    story = await started(web())
+    good = story.world.remote.head
+    bad = story.push(web("broken"))
+    await story.quiet(100)
+    assert "web:1" in image_of(story)
+    assert story.unit("web").active is ActiveState.ACTIVE
+    standing = story.standing("web")
+    assert standing.state is WorkloadState.ROLLED_BACK
+    assert bad[:12] in standing.message
+    assert good[:12] in standing.message
+    last = story.engine.reconciler.last
+    assert last is not None
+    assert last.result is RunResult.FAILED
+    assert last.commit == bad
+    (row,) = last.workloads
+    assert (row.outcome, row.reason) == (Outcome.FAILED, "rolled-back")
+    assert row.failing_unit == "web.service"
+    assert documents.overall(story.engine.reconciler) == "degraded"
+    sentence = documents.why(story.engine.reconciler, "web")["sentence"]
+    assert bad[:12] in sentence
+    before, calls = story.unit("web").invocation, len(story.host.life.calls)
+    await story.quiet(2000)
+    assert story.unit("web").invocation == before
+    assert len(story.host.life.calls) == calls
+    report = await story.sync()
+    assert report is not None
+    assert report.result is RunResult.FAILED
+    assert story.unit("web").invocation == before, "a sync does not try it again"
+
+
+@virtual()
+async def test_the_next_push_of_a_fix_converges() -> None:
+    """Another content ends the rollback, and so does another deadline alone."""
+    story = await started(web())
+    story.push(web("broken"))
+    await story.quiet(100)
+    story.push(web("fixed"))
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+    await story.assert_converged()
+    assert not story.engine.reconciler.orders.rollbacks.rows
+
+
+@virtual()
+async def test_a_commit_that_does_not_touch_it_leaves_it_rolled_back() -> None:
+    """A push to another workload is no change of this one."""
+    story = await started(web())
+    story.push(web("broken"))
+    await story.quiet(100)
+    before = story.unit("web").invocation
+    story.push({**web("broken"), **container("other")})
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.standing("other").state is WorkloadState.CONVERGED
+    assert story.unit("web").invocation == before
+
+
+@virtual()
+async def test_it_is_tried_again_when_its_options_change() -> None:
+    """The unit needs longer than its deadline: the fix is no other file than workload.toml."""
+    story = await started(web())
+    slow = "Notify=healthy\nHealthCmd=true"
+    story.world.model.behaviours.images["slowly"] = story.world.model.behaviours.default.__class__(
+        healthy_after=40.0
+    )
+    story.push(web("slowly", more=slow))
+    await story.quiet(200)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    files = web("slowly", more=slow)
+    files["workloads/web/workload.toml"] = '[health]\non_failure = "rollback"\ndeadline = "80s"\n'
+    story.push(files)
+    await story.quiet(200)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+
+
+@virtual()
+async def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
+    """It fails as any other does, and is tried again by the backoff."""
+    story = await started(web("broken"))
+    assert story.standing("web").state is WorkloadState.FAILED
+    assert story.standing("web").reason == "start-failed"
+
+
+@virtual()
+async def test_what_does_not_ask_for_it_is_kept() -> None:
+    """The default is to keep and report the failed revision."""
+    story = await started(container("web"))
+    story.push(container("web", "broken"))
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.FAILED
+    assert "broken" in image_of(story)
+
+
+@virtual()
+async def test_files_and_units_of_the_bad_revision_alone_go() -> None:
+    """A container that only the new revision has is stopped, its file removed; what only the old had is back."""
+    two = {
+        "workloads/web/side.container": "[Container]\nImage=localhost/web:1\n[Install]\nWantedBy=default.target\n"
+    }
+    gone = {
+        "workloads/web/old.container": "[Container]\nImage=localhost/web:1\n[Install]\nWantedBy=default.target\n"
+    }
+    story = await started({**web(), **gone})
+    story.push({**web("broken"), **two})
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.unit("web", "old.service").active is ActiveState.ACTIVE
+    assert story.unit("web", "side.service").active is ActiveState.INACTIVE
+    account = story.world.model.accounts.get("web")
+    assert account is not None
+    names = {
+        p.rpartition("/")[2] for p, _ in story.world.tree.below(story.layout.folder(FileRole.QUADLET, account.uid))
+    }
+    assert "side.container" not in names
+    assert "old.container" in names
+
+
+@virtual()
+async def test_what_is_bound_to_a_failed_unit_runs_again_after_the_rollback() -> None:
+    """systemd stops a unit with BindsTo= when the other one fails; started by hand, nothing would bring it back."""
+    bound = {
+        "workloads/web/tail.service": "[Unit]\nBindsTo=web.service\nAfter=web.service\n[Service]\nExecStart=/bin/sleep inf\n",
+    }
+    story = await started({**web(), **bound})
+    assert story.unit("web", "tail.service").active is ActiveState.INACTIVE, "nothing starts it by itself"
+    story.manager("web").start("tail.service")
+    await story.quiet(10)
+    assert story.unit("web", "tail.service").active is ActiveState.ACTIVE
+    story.push({**web("broken"), **bound})
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.unit("web", "tail.service").active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_rollback_that_fails_says_both_and_does_not_swing_back() -> None:
+    """The good revision does not come up either: both errors, retries of the good one alone."""
+    story = await started(web())
+    story.world.model.behaviours.images["web"] = story.world.model.behaviours.images["broken"]
+    story.push(web("crash"))
+    await story.quiet(30)
+    standing = story.standing("web")
+    assert (standing.state, standing.reason) == (WorkloadState.FAILED, "rollback-failed")
+    assert "crash" in standing.message
+    assert "did not start" in standing.message
+    assert "web:1" in image_of(story)
+    del story.world.model.behaviours.images["web"]
+    await story.quiet(600)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+
+
+@virtual()
+async def test_a_mount_that_it_failed_on_has_it_tried_again_when_it_is_there() -> None:
+    """What it waited for and that is not its own wakes it; anything else does not."""
+    expect = 'expect = ["mount:/srv/data"]\n'
+    story = await started(web())
+    story.push(web("second", options=expect))
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.standing("web").waits_for == ("mount:/srv/data",)
+    other = FactKey(FactKind.MOUNT, "/srv/other")
+    story.dispatcher.emit(Origin.KERNEL, EventKind.MOUNT, "/srv/other", facts=[(other, mount("/srv/other"))])
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    story.dispatcher.emit(Origin.KERNEL, EventKind.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))])
+    await story.quiet(100)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert "second" in image_of(story)
+
+
+def mount(point: str) -> MountState:
+    return MountState(point, "/dev/sda1", "ext4", "rw", "8:1")
+
+
+@virtual()
+async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
+    """After five retries on the same content only a change or a person brings another."""
+    story = await started(web())
+    story.push(web("broken", options='expect = ["mount:/srv/data"]\n'))
+    await story.quiet(100)
+    runs = []
+    for number in range(12):
+        value = mount("/srv/data") if number % 2 else None
+        story.dispatcher.emit(Origin.KERNEL, EventKind.MOUNT, "/srv/data", facts=[(MOUNT, value)])
+        await story.quiet(60)
+        runs.append(len(story.world.disk.runs))
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert runs[-1] == runs[-2]
+
+
+async def operators_rollback(story: Story, name: str, by: str = "root") -> None:
+    """`eventctl rollback NAME --wait`."""
+    reconciler = story.engine.reconciler
+    order = reconciler.orders.make(name, reconciler.orders.before(name), by)
+    ticket = Ticket()
+    await reconciler.roll_back(order, None, ticket)
+    await ticket.done.wait()
+
+
+@virtual()
+async def test_an_operator_rolls_back_a_revision_that_works() -> None:
+    """To the verified revision before it; held there until the workload changes, or is resumed."""
+    story = await started(web())
+    story.push(web("second"))
+    await story.quiet(100)
+    await operators_rollback(story, "web")
+    assert "web:1" in image_of(story)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert documents.overall(story.engine.reconciler) == "held"
+    report = await story.sync()
+    assert report is not None
+    assert report.result is RunResult.HELD
+    await story.engine.reconciler.resume("web", "root")
+    await story.quiet(100)
+    assert "second" in image_of(story)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+
+
+@virtual()
+async def test_orders_outlive_the_daemon() -> None:
+    """After a kill -9 both a rollback and a suspension stand, and the host is at rest."""
+    story = await started({**web(), **container("other")})
+    story.push({**web("broken"), **container("other")})
+    await story.quiet(100)
+    await story.engine.reconciler.orders.suspend("other", "root", "disk work")
+    await story.kill()
+    await story.start()
+    before = story.unit("web").invocation
+    story.manager("other").stop("other.service")
+    await story.quiet(300)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.unit("web").invocation == before
+    standing = story.standing("other")
+    assert (standing.state, standing.reason) == (WorkloadState.HELD, "suspended")
+    assert "disk work" in standing.message
+    assert story.unit("other").active is ActiveState.INACTIVE, "not even repaired"
+    await story.engine.reconciler.resume("other", "root")
+    await story.quiet(10)
+    assert story.unit("other").active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> None:
+    """A push waits; its removal, too; events are folded all the same; resume converges at once."""
+    story = await started({**container("a"), **container("b")})
+    orders = story.engine.reconciler.orders
+    await orders.suspend("a", "root", "")
+    before = story.unit("a").invocation
+    story.push({**container("a", "second"), **container("b", "second")})
+    await story.quiet(3000)
+    assert story.unit("a").invocation == before
+    assert story.standing("a").state is WorkloadState.HELD, "and no deadline makes a failure of it"
+    assert story.standing("b").state is WorkloadState.CONVERGED
+    story.push(container("b", "second"))
+    await story.quiet(100)
+    assert story.unit("a").active is ActiveState.ACTIVE, "its removal is held, too"
+    await story.engine.reconciler.resume("a", "root")
+    await story.quiet(100)
+    assert "a" not in story.world.model.managers
+
+
+@virtual()
+async def test_a_suspended_host_is_left_alone() -> None:
+    """Nothing at all is done, until it is resumed."""
+    story = await started(container("a"))
+    await story.engine.reconciler.orders.suspend("", "root", "")
+    story.push({**container("a", "second"), **container("b")})
+    story.manager("a").stop("a.service")
+    await story.quiet(100)
+    assert story.unit("a").active is ActiveState.INACTIVE
+    assert story.world.model.accounts.get("b") is None
+    await story.engine.reconciler.resume("", "root")
+    await story.quiet(100)
+    await story.assert_converged()
+
+
+async def to_the_failed_change(story: Story) -> int:
+    """Converge at the good revision; return the steps so far."""
+    await story.start()
+    story.push(web())
+    await story.quiet(100)
+    return story.host.life.steps
+
+
+def test_a_crash_at_any_step_of_a_rollback_ends_at_the_good_revision() -> None:
+    """Kill -9 at each step of the failed change and of the way back: the next life finishes it."""
+
+    async def main(crash_at: int | None) -> int:
+        story = Story(Faults())
+        done = await to_the_failed_change(story)
+        story.world.faults.crash_at = None if crash_at is None else done + crash_at
+        story.push(web("broken"))
+        if crash_at is None:
+            await story.quiet(100)
+            return story.host.life.steps - done
+        await story.until_dead()
+        await story.start()
+        await story.quiet(300)
+        assert "web:1" in image_of(story), crash_at
+        assert story.unit("web").active is ActiveState.ACTIVE, crash_at
+        assert story.standing("web").state is WorkloadState.ROLLED_BACK, crash_at
+        record = story.engine.ledger.records.workloads["web"]
+        assert record.verified_digest, crash_at
+        return 0
+
+    total = run(main(None))
+    assert total > 20
+    for step in range(1, total + 1):
+        run(main(step))
+
+
+@pytest.mark.parametrize("image", ["broken", "crash", "missing"])
+def test_every_way_to_fail_is_taken_back(image: str) -> None:
+    """A start that fails, one that dies in its grace, an image that cannot be pulled."""
+
+    @virtual()
+    async def story_of_it() -> None:
+        story = await started(web())
+        story.push(web(image))
+        await story.quiet(200)
+        assert story.standing("web").state is WorkloadState.ROLLED_BACK
+        assert story.unit("web").active is ActiveState.ACTIVE
+
+    story_of_it()
