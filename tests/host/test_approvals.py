@@ -1,0 +1,217 @@
+"""On a real host nothing that bears data goes without a signature, and with one it goes once. Real ssh-keygen, real userdel."""
+
+import json
+
+from typing import Any
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.operator import WORK, Operator, container
+
+NS = "approval@eventd"
+SIGNERS = "/etc/eventd/allowed_signers"
+REVOKED = "/etc/eventd/revoked_keys"
+CONFIG = f'[approvals]\nrevoked_keys = "{REVOKED}"\n'
+DELETE = '[remove]\ndata = "delete"\n'
+
+
+@pytest.fixture(scope="module")
+def op(machine: Machine) -> Operator:
+    """An operator with three keys, of which alice's and carol's may approve, and two workloads up."""
+    operator = Operator(machine)
+    machine.run("for name in alice carol mallory; do ssh-keygen -q -t ed25519 -N '' -f /root/$name; done")
+    lines = [f'{n} namespaces="{NS}" {machine.read(f"/root/{n}.pub")}' for n in ("alice", "carol")]
+    machine.write(SIGNERS, "".join(lines))
+    machine.write(REVOKED, "")
+    operator.install(CONFIG)
+    status = operator.deploy(
+        {
+            "workloads/web/web.container": container(),
+            "workloads/web/workload.toml": DELETE,
+            "workloads/db/db.container": container(note="db"),
+        }
+    )
+    assert status["state"] == "converged"
+    return operator
+
+
+def gone(op: Operator, name: str) -> None:
+    """Take a workload out of the repository and wait until it has been stopped."""
+
+    op.machine.run(["git", "-C", WORK, "rm", "-rqf", f"workloads/{name}"])
+    op.commit({})
+    op.push()
+
+    op.until(
+        lambda s: any(w["name"] == name and w["state"] == "removed" for w in s["workloads"]),
+        f"{name} removed",
+    )
+
+
+def requests(op: Operator, *, everything: bool = False) -> list[dict[str, Any]]:
+    """Return the requests, newest first."""
+    _, text = op.ctl("approvals", "--json", *(["--all"] if everything else []))
+    rows: list[dict[str, Any]] = json.loads(text)["approvals"]
+    return rows
+
+
+def refusals(op: Operator) -> list[str]:
+    """Return the reasons of the refused signatures, the latest first."""
+    return [row["reason"] for row in json.loads(op.ctl("approvals", "--all", "--json")[1])["refused"]]
+
+
+def requested(op: Operator) -> dict[str, Any]:
+    """Wait for the one request that is open."""
+    op.until(lambda _s: [r["state"] for r in requests(op)] == ["requested"], "asked for an approval")
+    return requests(op)[0]
+
+
+def exists(op: Operator, name: str) -> bool:
+    """Tell whether there is an account."""
+    return op.machine.run(["id", name], check=False).returncode == 0
+
+
+def test_a_removed_workload_keeps_its_account_and_data_and_uses_them_again(op: Operator) -> None:
+    """It is listed as retained, with what it contains; put back, it is the same account with the same file."""
+    m = op.machine
+    uid = m.run(["id", "-u", "db"]).stdout
+    m.run("echo precious > ~/data", user="db")
+    gone(op, "db")
+    assert not m.exists("/var/lib/systemd/linger/db")
+    assert not m.exists(f"/etc/containers/systemd/users/{uid.strip()}")
+    assert m.read("/home/db/data") == "precious\n"
+    assert "db" in op.ctl("retained")[1]
+    code, said = op.ctl("retained", "db", "--json")
+    row = json.loads(said)
+    assert (code, row["data"], row["home"], "data" in row["top"]) == (0, "keep", "/home/db", True), said
+    assert not requests(op)
+    op.deploy({"workloads/db/db.container": container(note="db")})
+    op.state("db", "converged")
+    assert m.run(["id", "-u", "db"]).stdout == uid
+    assert m.read("/home/db/data") == "precious\n"
+    assert "db" not in op.ctl("retained")[1]
+
+
+def test_a_deletion_is_held_until_it_is_signed_and_forgeries_are_refused_and_recorded(op: Operator) -> None:
+    """Unknown key, revoked key, another namespace, another host, a changed document: nothing of it deletes."""
+    m = op.machine
+    m.run("mkdir -p ~/.local/deep && echo precious > ~/.local/deep/data && ln -s /etc ~/etc", user="web")
+    gone(op, "web")
+    request = requested(op)
+    identity, document = request["id"], request["document"]
+    assert op.ctl("approvals")[0] == 4
+    assert op.ctl("status", "deletion:web")[0] == 4
+    assert m.run(["id", "-u", "web"]).stdout.strip() in request["resources"][0]
+    assert op.ctl("approve", identity, "--key", "/root/mallory")[0] == 1
+    m.write(REVOKED, m.read("/root/carol.pub"))
+    assert op.ctl("approve", identity, "--key", "/root/carol")[0] == 1
+    m.write("/root/doc.json", document)
+    m.run(["ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", "/root/alice", "/root/doc.json"])
+    assert op.ctl("approve", identity, "--signature", "/root/doc.json.sig")[0] == 1
+    for name, changed in (
+        ("host", document.replace('"host":"', '"host":"f00')),
+        ("plan", document.replace("/home/web", "/home/web2")),
+    ):
+        m.write(f"/root/{name}.json", changed)
+        m.run(["ssh-keygen", "-q", "-Y", "sign", "-n", NS, "-f", "/root/alice", f"/root/{name}.json"])
+        handed = ["--signature", f"/root/{name}.json.sig", "--document", f"/root/{name}.json"]
+        assert op.ctl("approve", identity, *handed)[0] == 1
+        assert op.ctl("approve", identity, "--signature", f"/root/{name}.json.sig")[0] == 1
+    assert set(refusals(op)) == {"unknown-key", "bad-signature", "other-host", "unknown-request"}
+    assert "refused" in op.ctl("approvals", "--all")[1]
+    assert [r["state"] for r in requests(op)] == ["requested"]
+    assert m.read("/home/web/.local/deep/data") == "precious\n"
+
+
+def test_approved_it_happens_once_and_nothing_else_goes_with_it(op: Operator) -> None:
+    """Signed offline with plain ssh-keygen: account, home, subordinate ids and folders are gone, /etc is not."""
+    m = op.machine
+    uid = m.run(["id", "-u", "web"]).stdout.strip()
+    m.start(["setsid", "-f", "runuser", "-u", "web", "--", "sleep", "infinity"])
+    identity = requested(op)["id"]
+    assert op.ctl("approvals", identity, "--export", "/root/off.json")[0] == 4
+    m.run(["ssh-keygen", "-q", "-Y", "sign", "-n", NS, "-f", "/root/alice", "/root/off.json"])
+    code, said = op.ctl("approve", identity, "--signature", "/root/off.json.sig")
+    assert (code, "alice" in said) == (0, True), said
+    op.until(lambda _s: requests(op, everything=True)[0]["state"] == "done", "deleted")
+    assert not exists(op, "web")
+    assert m.run("ls -A /home").stdout.split() == ["db"]
+    assert "web:" not in m.read("/etc/subuid") + m.read("/etc/subgid") + m.read("/etc/group")
+    for path in (f"/etc/containers/systemd/users/{uid}", f"/etc/eventd/units/{uid}", f"/run/user/{uid}"):
+        assert not m.exists(path)
+    assert m.run(["pgrep", "-u", uid], check=False).returncode == 1
+    assert m.exists("/etc/passwd")
+    status = op.until(lambda s: s["run"] is None, "at rest")
+    assert status["state"] == "converged"
+    assert "web" not in op.ctl("retained")[1]
+
+
+def test_a_replayed_approval_does_nothing(op: Operator) -> None:
+    """The same name again, with data again: the old signature approves neither it nor anything."""
+    m = op.machine
+    op.deploy({"workloads/web/web.container": container(), "workloads/web/workload.toml": DELETE})
+    op.state("web", "converged")
+    m.run("echo again > ~/data", user="web")
+    gone(op, "web")
+    new = requested(op)["id"]
+    old = requests(op, everything=True)[-1]["id"]
+    assert old != new
+    for identity in (old, new):
+        assert op.ctl("approve", identity, "--signature", "/root/off.json.sig")[0] == 1
+    assert refusals(op)[:2] == ["bad-signature", "already-used"]
+    assert m.read("/home/web/data") == "again\n"
+
+
+def test_an_approval_in_the_repository_counts_across_a_kill_in_the_middle(op: Operator) -> None:
+    """kill -9 after the approval was spent: the next life finishes it under the same approval, and asks for no other."""
+    m = op.machine
+    request = requested(op)
+    # An immutable file holds the deletion up in the middle of the home, where no signal of ours would.
+    m.run("touch /home/web/stuck && chattr +i /home/web/stuck", check=False)
+    m.write(f"{WORK}/approvals/{request['id']}.json", request["document"])
+    m.run(
+        [
+            "ssh-keygen",
+            "-q",
+            "-Y",
+            "sign",
+            "-n",
+            NS,
+            "-f",
+            "/root/alice",
+            f"{WORK}/approvals/{request['id']}.json",
+        ]
+    )
+    op.commit({})
+    op.push()
+    op.until(lambda _s: requests(op, everything=True)[0]["state"] in ("spent", "done"), "spent")
+    m.run(["systemctl", "kill", "--signal=KILL", "eventd.service"])
+    m.run("chattr -i /home/.eventd-deleted-web-*/stuck", check=False)
+    op.until(lambda _s: requests(op, everything=True)[0]["state"] == "done", "finished")
+    assert not exists(op, "web")
+    rows = requests(op, everything=True)
+    assert (rows[0]["id"], rows[0]["origin"]) == (
+        request["id"],
+        f"repository:approvals/{request['id']}.json",
+    )
+    assert [r["state"] for r in rows] == ["done", "done"]
+    assert m.run("ls -A /home").stdout.split() == ["db"]
+
+
+def test_a_person_who_took_the_account_over_keeps_it(op: Operator) -> None:
+    """A password was set, or a login shell: the deletion that was asked for by root and approved is refused."""
+    m = op.machine
+    gone(op, "db")
+    assert op.ctl("remove", "db", "--data", "delete")[0] == 0
+    identity = requested(op)["id"]
+    m.run("echo db:secret | chpasswd")
+    assert op.ctl("approve", identity, "--key", "/root/alice")[0] == 0
+    found = op.state("deletion:db", "failed")
+    assert found["reason"] == "protected"
+    assert "password" in found["message"]
+    assert exists(op, "db")
+    assert m.read("/home/db/data") == "precious\n"
+    m.run(["usermod", "-p", "!", "db"])
+    op.ctl("sync", "--wait")
+    op.until(lambda _s: not exists(op, "db"), "deleted")
