@@ -76,7 +76,7 @@ def _container(document: dict[str, Any]) -> Container:
         name=document["Name"].removeprefix("/"),
         service=labels.get(_SERVICE) or document["Name"],
         state=state["Status"],
-        health="" if not document["Config"].get("Healthcheck") else health or "starting",
+        health=(health or "starting") if _has_check(document["Config"].get("Healthcheck") or {}) else "",
         exit_code=int(state.get("ExitCode", 0)),
         started=_epoch(state.get("StartedAt", "")),
         restarts=int(document.get("RestartCount", 0)),
@@ -88,6 +88,11 @@ def _container(document: dict[str, Any]) -> Container:
         depends=_depends(labels.get(_DEPENDS, "")),
         completes=labels.get(COMPLETES_LABEL, "").lower() == "true",
     )
+
+
+def _has_check(check: dict[str, Any]) -> bool:
+    """Whether there is a health check; compose writes `disable: true` as the test `NONE`."""
+    return bool(check.get("Test")) and check["Test"][0] != "NONE"
 
 
 _ALIVE: Final = frozenset({"running", "paused", "stopping"})
