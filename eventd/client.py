@@ -7,6 +7,7 @@ can end into `EventdError`s. It must not print, decide on exit codes, or know wh
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import json
@@ -241,7 +242,9 @@ class Client:
             headers["Content-Type"] = "application/json"
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            connection.request(method, target, body=content, headers=headers)
+            # Who is not let in is answered before it has asked: the answer can be read all the same.
+            with contextlib.suppress(BrokenPipeError):
+                connection.request(method, target, body=content, headers=headers)
             response = connection.getresponse()
             if response.status >= http.client.BAD_REQUEST:
                 raise _refusal(response.status, response.read(MAX_BODY))
