@@ -60,6 +60,7 @@ from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
 from eventd.sources.path_triggers import PathTriggers, branch_paths
 from eventd.sources.probes import ProbesSource
+from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 from eventd.sources.watched_files import WatchedFiles
@@ -93,6 +94,7 @@ class Sources:
     files: WatchedFiles
     health: ContainerHealthSource
     probes: ProbesSource
+    provenance: ProvenanceSource | None
 
     async def start(self, group: TaskGroup, emit: Emit, troubles: MutableMapping[str, EventdError]) -> None:
         """Start them in an order in which each finds what it stands on; return when the first reads are done.
@@ -116,6 +118,7 @@ class Sources:
             ("gate-files", self.files),
             ("container-health", self.health),
             ("probes", self.probes),
+            *((("provenance", self.provenance),) if self.provenance is not None else ()),
         ):
             await group.start(supervise, name, _telling(source.run), emit, troubles)
 
@@ -151,6 +154,7 @@ class Composition:
         self.rules[0] = rules
         self.engine.reconciler.converger.policies = policies
         self.engine.reconciler.concurrency = settings.host.concurrency
+        self.engine.reconciler.allow(settings.provenance.allow)
 
 
 def layout_of(settings: Settings) -> Layout:
@@ -233,6 +237,12 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
     )
     logind = LogindSource(dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger)
+    # The homes of a simulated host's accounts are not where its managers say.
+    provenance = (
+        ProvenanceSource(dispatcher.emit, dispatcher.facts, user_managers, inotify, paths.quadlets)
+        if accounts is None
+        else None
+    )
     owned_files = OwnedFilesSource(inotify, dispatcher.emit)
     system_accounts = SystemAccounts()
     mine = accounts or system_accounts
@@ -281,6 +291,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
             probe=needs.probe,
+            audit=provenance.want if provenance is not None else None,
+            allow=settings.provenance.allow,
             keepers=(volumes,),
         ),
     )
@@ -297,6 +309,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         files,
         health,
         probes,
+        provenance,
     )
     boot = BootLog(
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from eventd.core.durations import parse_duration
 from eventd.core.errors import PermanentError
@@ -155,6 +155,21 @@ class Buses(_Table):
     user: str = Field(default="unix:path=/run/user/{uid}/bus", description="a user's bus")
 
 
+def _absolute(value: str) -> str:
+    if not value.startswith("/") or os.path.normpath(value) != value:
+        raise ValueError("has to be an absolute path without `.` and `..`")
+    return value
+
+
+class Provenance(_Table):
+    """`[provenance]`: the audit of unit files."""
+
+    allow: frozenset[Annotated[str, AfterValidator(_absolute)]] = Field(
+        default=frozenset(),
+        description="unit files and drop-ins that are not eventd's and may be there all the same",
+    )
+
+
 class Settings(_Table):
     """The whole file."""
 
@@ -165,6 +180,7 @@ class Settings(_Table):
     compose: Compose = Field(default_factory=Compose)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
+    provenance: Provenance = Field(default_factory=Provenance)
     approvals: Approvals = Field(default_factory=Approvals)
     git_account: str | None = Field(
         default="eventd-git",

@@ -57,6 +57,12 @@ class Metrics(Collector):
             fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.REMOVED)
             up.add_metric([name], float(fine))
         yield up
+        wrong = GaugeMetricFamily(
+            "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
+        )
+        for name in sorted(rows):
+            wrong.add_metric([name], float(len(r.alarms.rows.get(name, ()))))
+        yield wrong
         suspended = GaugeMetricFamily(
             "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
         )

@@ -45,10 +45,9 @@ class Place:
     watched: bool = True
     """False: it changes all the time (podman's transient units), so that it is looked at only with the others."""
 
-    @property
-    def recursive(self) -> bool:
-        """Tell whether folders below it are searched too."""
-        return self.rank in (Rank.QUADLET, Rank.QUADLET_LATE)
+    def searches(self, name: str) -> bool:
+        """Tell whether a folder of this name in it is searched too: Quadlet does, but for other users' folders."""
+        return self.rank is Rank.QUADLET or (self.rank is Rank.QUADLET_LATE and not name.isdecimal())
 
 
 SYSTEM_PLACES = (

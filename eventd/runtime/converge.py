@@ -269,6 +269,8 @@ class Converger:
         except HeldError as error:
             report = self._report(tx, Outcome.HELD, error, done, began)
             return replace(report, waits_for=error.hold.waits_for, wakes_on=error.hold.wakes_on)
+        except BlockedError as error:
+            return self._report(tx, Outcome.FAILED, error, done, began, unit=error.unit)
         except UnitFailedError as error:
             log = await _last_lines(tx, error.unit)
             return self._report(

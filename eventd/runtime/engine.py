@@ -24,6 +24,7 @@ from eventd.core.gates import WorkloadGates
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
+from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.approvals import Rules as ApprovalRules
@@ -64,6 +65,10 @@ class Parts:
     """Told which facts any gate mentions, so that their sources keep them."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
+    audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
+    """Told under which names foreign files would concern a workload, and looks for them."""
+    allow: frozenset[str] = frozenset()
+    """Foreign files that an operator accepts."""
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     """Who may approve what destroys, and for how long that counts."""
     keepers: Sequence[Keeper] = ()
@@ -94,7 +99,7 @@ class Engine:
             dispatcher.facts, parts.layout, known=self._known, dirty=self._dirty, woken=self._woken
         )
         self.loader = Loader(host, parts.assemble, parts.live_graph)
-        context = Context(parts.layout, parts.owner_uid)
+        context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
         view = View(dispatcher.facts, lambda: self.ledger.records, self.index.paths_of)
         self.approvals = Approvals(
             host.store, dispatcher.facts, dispatcher.emit, parts.approvals, wall=parts.wall
@@ -120,6 +125,7 @@ class Engine:
         self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
         self.reconciler.recovery = self.recovery
         self.reconciler.ordered = self._ordered
+        self.reconciler.going_back.read = self.loader.load
         dispatcher.listen(self._on_event)
 
     async def start(self) -> None:
@@ -179,6 +185,8 @@ class Engine:
         if self.parts.need is not None:
             mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
             await self.parts.need(mentioned | _folders(desired))
+        if self.parts.audit is not None:
+            await self.parts.audit({name: names_of(each) for name, each in desired.workloads.items()})
 
     async def _take_in(self, loaded: Loaded) -> None:
         """Write down what a revision says of data and approvals, before anything is done for it."""

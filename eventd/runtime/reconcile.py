@@ -28,7 +28,7 @@ from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.orders import Rollback
 from eventd.core.plan import Context
 from eventd.core.predicates import Predicate, Probe, probes
-from eventd.core.provenance import Code
+from eventd.core.provenance import Audit, Code, audit
 from eventd.core.report import (
     Outcome,
     RunReport,
@@ -40,6 +40,7 @@ from eventd.core.report import (
 )
 from eventd.core.verdicts import Case, Hold, Verdict
 from eventd.runtime import standing
+from eventd.runtime.alarms import Alarms
 from eventd.runtime.converge import STARTING, UNSEEN, BlockedError, Converger, blocked, draft, judge, left
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
@@ -112,6 +113,7 @@ class Reconciler:
     queue: Queue = field(default_factory=Queue)
     failures: Failures = field(default_factory=Failures)
     holds: Holds = field(default_factory=Holds)
+    alarms: Alarms = field(init=False)
     probe: Callable[[frozenset[Probe]], None] | None = None
     counters: Counters = field(default_factory=Counters)
     standings: dict[str, Standing] = field(default_factory=dict)
@@ -159,8 +161,9 @@ class Reconciler:
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
-        """Make the orders over the same store."""
+        """Make what is over the same store and events."""
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
+        self.alarms = Alarms(self.dispatcher.emit)
         self.going_back = GoingBack(
             self.orders,
             self.ledger,
@@ -168,6 +171,7 @@ class Reconciler:
             self.dispatcher.facts,
             self._put_in_force,
             self.gates_of,
+            lambda: self.host.repository,
         )
 
     def start(self) -> None:
@@ -536,23 +540,16 @@ class Reconciler:
             self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
         return self._stand(name, report)
 
-    async def roll_back(self, order: Rollback, trigger: Event | None, ticket: Ticket | None = None) -> None:
-        """Put an operator's rollback in force, and ask for a run over its workload."""
-        await self.going_back.begin(order)
-        self.ask(order.workload, trigger, ticket)
+    async def resume(self, name: str, by: str) -> Event:
+        """End the suspension and the rollback of a workload (empty: the suspension of the host).
 
-    async def resume(self, name: str, by: str, ticket: Ticket | None = None) -> tuple[bool, bool]:
-        """End the suspension and the rollback of a workload (empty: the suspension of the host), and converge.
-
-        Return which of the two there was.
+        What they kept from being done wakes by itself; who wants to wait for it asks for a run with the event.
         """
-        suspension, order, event = await self.orders.resume(name, by)
+        event = await self.orders.resume(name, by)
         if name:
             self._afresh(name)
-            self.ask(name, event, ticket)
-        else:
-            self.request(event, asked=False, ticket=ticket)
-        return suspension is not None, order is not None
+            self.dirty(name)
+        return event
 
     async def _put_in_force(self, order: Rollback) -> None:
         await self.orders.roll_back(order)
@@ -629,6 +626,7 @@ class Reconciler:
         if keeper is not None:
             return self._stand_kept(name, keeper, report)
         workload = self._workload(name)
+        self.alarms.look(name, self.audit(name).findings)
         refused = standing.refused(name, self.desired)
         now, row = refused or standing.after(
             report or self._unchanged(name, workload), workload, self.dispatcher.facts
@@ -766,6 +764,14 @@ class Reconciler:
         seen = self.converger.view.of(name, workload)
         return blocked(workload, seen, self.ledger.records, self.context)
 
+    def audit(self, name: str) -> Audit:
+        """Hold the units of a workload against what they must be, from memory."""
+        workload = self._workload(name)
+        if workload is None:
+            return Audit()
+        seen = self.converger.view.of(name, workload)
+        return audit(workload, seen, self.context.layout, self.context.allow)
+
     def _is_foreign(self, name: str, workload: Workload | None) -> bool:
         """Tell whether the provenance of its units blocks a workload."""
         return isinstance(self._blocked(name, workload), BlockedError)
@@ -895,11 +901,19 @@ class Reconciler:
                 self.holds.clear(name)
         if self.desired.partial:
             return
+        for name in [n for n in self.alarms.rows if n not in self.desired.workloads]:
+            self.alarms.look(name, ())
         for name in [n for n in self.standings if not self.known(n) and n not in self.desired.refused]:
             del self.standings[name]
             self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
             self.failures.clear(name)
             self.index.wake_on(name, ())
+
+    def allow(self, paths: frozenset[str]) -> None:
+        """Accept these foreign files from now on."""
+        if paths != self.context.allow:
+            self.context = self.converger.context = replace(self.context, allow=paths)
+            self.queue.touch_all(self.dispatcher.current, asked=False)
 
     def reload_desired(self) -> None:
         """Forget the desired state, so that the next run makes it anew (transforms or rules changed)."""

@@ -73,6 +73,7 @@ class UserManagersSource:
         self._address = address
         self._links: dict[str, _Link] = {}
         self._watched: dict[str, frozenset[str]] = {}
+        self._also: dict[str, frozenset[str]] = {}
         self._tasks: TaskGroup | None = None
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -109,7 +110,7 @@ class UserManagersSource:
             self._address.format(uid=account.uid),
             as_user=self._as_user,
         )
-        link.table.watch(self._watched.get(account.name, frozenset()))
+        link.table.watch(self._units(account.name))
         self._links[account.name] = link
         self._tasks.start_soon(link.run)
         return link
@@ -117,13 +118,29 @@ class UserManagersSource:
     def watch(self, user: str, units: frozenset[str]) -> None:
         """Set whose full `UnitState` is kept; no others of a user's units are. New ones are read soon."""
         self._watched[user] = units
+        self._apply(user)
+
+    def watch_also(self, user: str, units: frozenset[str]) -> None:
+        """Set units that another source watches besides."""
+        self._also[user] = units
+        self._apply(user)
+
+    def manager(self, user: str) -> SystemdManager | None:
+        """Return the manager of a user if it can be used right now."""
+        link = self._links.get(user)
+        return link.feed.manager if link is not None and link.feed is not None else None
+
+    def _units(self, user: str) -> frozenset[str]:
+        return self._watched.get(user, frozenset()) | self._also.get(user, frozenset())
+
+    def _apply(self, user: str) -> None:
         link = self._links.get(user)
         if link is None:
             return
         if link.feed is not None:
-            link.feed.watch(units)
+            link.feed.watch(self._units(user))
         else:
-            link.table.watch(units)
+            link.table.watch(self._units(user))
 
     async def refresh(self, user: str) -> None:
         """Read all watched units of a connected user afresh."""
@@ -134,6 +151,7 @@ class UserManagersSource:
     async def disconnect(self, user: str) -> None:
         """Close the connection; forget the user's facts and what was watched."""
         self._watched.pop(user, None)
+        self._also.pop(user, None)
         link = self._links.pop(user, None)
         if link is not None:
             await link.end()

@@ -54,7 +54,7 @@ def look(
     web: UnitState | None = None, foreign: Foreign | None = CLEAN, allow: frozenset[str] = frozenset()
 ) -> Audit:
     units = {**UNITS, "web.service": web or UNITS["web.service"]}
-    seen = Observed(ACCOUNT, True, ManagerState.UP, None, {}, units, frozenset(), foreign)
+    seen = Observed(ACCOUNT, True, ManagerState.UP, None, {}, units, frozenset(), foreign=foreign)
     return audit(WORKLOAD, seen, LAYOUT, allow)
 
 
@@ -138,7 +138,7 @@ def test_what_a_reload_would_load_is_a_finding_before_it_is_loaded(path: str, co
     assert [(f.code, f.unit, f.path) for f in found.findings] == [(code, unit, path)]
     assert found.stale == ("web.service",)
     seen = Observed(
-        ACCOUNT, True, ManagerState.UP, None, {}, UNITS, frozenset(), replace(CLEAN, paths=(path,))
+        ACCOUNT, True, ManagerState.UP, None, {}, UNITS, frozenset(), foreign=replace(CLEAN, paths=(path,))
     )
     stop = blocked(WORKLOAD, seen, Records(), Context(LAYOUT))
     assert isinstance(stop, BlockedError)

@@ -1,0 +1,45 @@
+"""Findings of the audit, told once: an event and a line of the journal when they change, and when they are gone.
+
+Owns what was told. What is wrong is `eventd.core.provenance`'s to say, and what becomes of the workload the
+reconciler's, which asks for this after each look.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from eventd.core.events import Attribute, Emit, EventKind, Origin
+from eventd.core.provenance import Finding
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Alarms:
+    """What is wrong with the provenance of each workload's units."""
+
+    emit: Emit
+    rows: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+
+    def look(self, name: str, findings: tuple[Finding, ...]) -> None:
+        """Take in the findings of a workload; tell what is new about them."""
+        before = self.rows.get(name, ())
+        if before == findings:
+            return
+        for each in findings:
+            if each not in before:
+                log.error(
+                    "audit of %s: %s", name, each.message, extra={"workload": name, "reason": str(each.code)}
+                )
+        if findings:
+            self.rows[name] = findings
+        else:
+            del self.rows[name]
+            log.info("audit of %s: nothing is wrong any more", name, extra={"workload": name})
+        attributes: dict[str, Attribute] = {
+            "findings": len(findings),
+            "codes": " ".join(sorted({str(each.code) for each in findings})),
+            "message": findings[0].message if findings else "",
+        }
+        self.emit(Origin.DAEMON, EventKind.PROVENANCE, name, scope=name, attributes=attributes)

@@ -1,0 +1,340 @@
+"""What stands beside eventd's files where systemd and Quadlet would load it: the FOREIGN fact of each workload.
+
+Owns what is looked for, when it is looked at, and the subscriptions that tell when to look again:
+- the system's folders by the daemon's inotify, once for all workloads;
+- the folders of a user by a path unit in that user's own manager (`eventd.adapters.path_unit` says why), as long as
+  that manager can be used. A unit that was triggered is looked after when it waits again, since it saw nothing
+  meanwhile. A user whose folders change all the time is left alone for a while, with that as the fact's `problem`.
+
+A file that appears there raises no signal of systemd, and `NeedDaemonReload` is computed only when it is read: so the
+units are read afresh after each change. Decides nothing: `eventd.core.provenance` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED, CapacityLimiter
+from anyio.abc import TaskStatus
+
+from eventd.adapters import path_unit
+from eventd.adapters.folder_watch import FolderWatch
+from eventd.adapters.foreign_files import EVERYTHING, Found, look, of
+from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Foreign, ManagerState, unit
+from eventd.core.provenance_places import (
+    WATCH_UNIT,
+    Names,
+    Place,
+    generated_folders,
+    system_places,
+    user_places,
+)
+
+if TYPE_CHECKING:
+    from eventd.adapters.inotify import Inotify
+    from eventd.adapters.systemd1 import SystemdManager
+    from eventd.core.events import Emit
+    from eventd.core.facts import Facts
+    from eventd.sources.user_managers import UserManagersSource
+
+TIMEOUT = 10.0
+"""Seconds for one look, and for the watch to begin."""
+_LOOKS = 8
+_AT_ONCE = 8
+_FOLDERS = 64
+"""Watched folders per user: each takes an inotify instance of the user's, who has 128 by default."""
+_SYSTEM_MOST = 50_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
+_STEADY = 60.0
+"""Seconds that a watch has to last for the pauses to begin anew."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _User:
+    """One workload's user."""
+
+    name: str
+    names: Names
+    found: Found | None = None
+    watch: str = ""
+    """The path unit that watches, once it does."""
+    since: float = 0.0
+    failures: int = 0
+    until: float = 0.0
+    """Loop time before which it is not watched again."""
+    problem: str = ""
+    """Why it is not watched."""
+    triggered: bool = False
+    """It saw something: the units are to be read afresh."""
+    told: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class ProvenanceSource:
+    """See the module. `run` has to be running for changes to be seen."""
+
+    def __init__(
+        self, emit: Emit, facts: Facts, managers: UserManagersSource, inotify: Inotify, quadlet_root: str
+    ) -> None:
+        self._emit = emit
+        self._facts = facts
+        self._managers = managers
+        self._users: dict[str, _User] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._limit: CapacityLimiter | None = None
+        self._system = Found()
+        self._system_dirty = True
+        self._places = system_places(quadlet_root)
+        self._watches = {
+            place.folder: FolderWatch(inotify, place.folder, self._system_changed) for place in self._places
+        }
+        self._reading = asyncio.Lock()
+        inotify.on_gap(lambda: self._system_changed(""))
+        facts.watch_all(self._fact_changed)
+
+    async def want(self, wanted: Mapping[str, Names]) -> None:
+        """Set the workloads and the names that concern them. When this returns, all have been looked at."""
+        for name in self._users.keys() - wanted.keys():
+            del self._users[name]
+            self._say(name, None)
+        await self._read_system()
+        fresh = []
+        for name, names in wanted.items():
+            user = self._users.get(name)
+            if user is None or user.names != names:
+                self._users[name] = user = user or _User(name, names)
+                user.names = names
+                fresh.append(user)
+        async with anyio.create_task_group() as group:
+            for user in fresh:
+                group.start_soon(self._look_once, user)
+        self._mark(*(user.name for user in fresh))
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` at once, since `want` looks by itself."""
+        task_status.started()
+        self._mark(*self._users)
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._system_dirty:
+                    await self._read_system()
+                    for user in self._users.values():
+                        if self._tell(user):
+                            self._mark(user.name)
+                names, self._dirty = self._dirty, set()
+                for name in names:
+                    if (each := self._users.get(name)) is not None:
+                        group.start_soon(self._look, each)
+
+    def _mark(self, *names: str) -> None:
+        self._dirty.update(names)
+        self._wake.set()
+
+    def _system_changed(self, _path: str) -> None:
+        self._system_dirty = True
+        self._wake.set()
+
+    def _fact_changed(self, key: FactKey) -> None:
+        if key.kind is FactKind.UNIT and key.scope in self._users and key.name.startswith(WATCH_UNIT):
+            state = unit(self._facts.get(key))
+            user = self._users[key.scope]
+            if key.name != user.watch or state is None:
+                return
+            user.triggered = True
+            if state.sub != "running":
+                self._mark(key.scope)
+        elif key.kind in (FactKind.MANAGER, FactKind.ACCOUNT) and key.name in self._users:
+            if key.kind is FactKind.MANAGER and self._facts.get(key) is ManagerState.DOWN:
+                self._users[key.name].watch = ""
+            self._mark(key.name)
+
+    # The system's folders.
+
+    async def _read_system(self) -> None:
+        async with self._reading:
+            if not self._system_dirty:
+                return
+            self._system_dirty = False
+            found = self._system
+            for _ in range(_LOOKS):
+                for watch in self._watches.values():
+                    watch.arm()
+                found = await anyio.to_thread.run_sync(look, self._places, EVERYTHING, None, _SYSTEM_MOST)
+                new = False
+                for folder, watch in self._watches.items():
+                    new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
+                if not new:
+                    break
+            if found.problem:
+                _log.warning("the unit folders of the system cannot be looked at: %s", found.problem)
+            self._system = found
+
+    def _concerns(self, user: _User) -> dict[str, tuple[int, ...]]:
+        """Return the files of the system's folders that concern one workload."""
+        mine = {}
+        for path, signature in self._system.files.items():
+            place = next(place for place in self._places if path.startswith(f"{place.folder}/"))
+            folder, _, name = path.rpartition("/")
+            above = folder.rpartition("/")[2]
+            if user.names.drops(place.rank, above) or user.names.shadows(place.rank, name):
+                mine[path] = signature
+        return mine
+
+    # A user's folders.
+
+    async def _look_once(self, user: _User) -> None:
+        """Look, without a subscription."""
+        account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+        if isinstance(account, Account):
+            user.found = await self._scan(user, account, user_places(account))
+            self._tell(user)
+
+    async def _look(self, user: _User) -> None:
+        async with user.looking:
+            triggered, user.triggered = user.triggered, False
+            account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+            if not isinstance(account, Account):
+                self._say(user.name, None)
+                return
+            places = user_places(account)
+            for _ in range(_LOOKS):
+                user.found = await self._scan(user, account, places)
+                if not await self._is_new(user, account, places, user.found):
+                    break
+            if self._users.get(user.name) is user and (self._tell(user) or triggered):
+                await self._refresh(user)
+
+    async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
+        self._limit = self._limit or CapacityLimiter(_AT_ONCE)
+        with anyio.move_on_after(TIMEOUT):
+            return await anyio.to_thread.run_sync(
+                look, places, of(user.names), account, abandon_on_cancel=True, limiter=self._limit
+            )
+        return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
+
+    async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:
+        """Have the folders watched; return whether that has only begun, so that they are looked at once more."""
+        manager = self._managers.manager(user.name)
+        if manager is None or found.problem:
+            user.problem = ""
+            return False
+        folders = [place.folder for place in places if place.watched]
+        folders += [*generated_folders(account.uid), *sorted(found.folders)]
+        if len(folders) > _FOLDERS:
+            user.problem = f"{len(folders)} folders to watch, more than {_FOLDERS}"
+            return False
+        name = path_unit.name_for(folders)
+        state = unit(self._facts.get(FactKey(FactKind.UNIT, name, user.name)))
+        if name == user.watch and state is not None and state.active is ActiveState.ACTIVE:
+            user.problem = ""
+            return False
+        now = anyio.current_time()
+        if user.watch and state is not None and name == user.watch:
+            self._broken(user, now, state.result)
+        if now < user.until:
+            return False
+        try:
+            await self._begin(user, manager, name, folders)
+        except DisconnectedError:
+            return False  # the manager will be UP again, or DOWN
+        except EventdError as error:
+            self._broken(user, now, str(error))
+            return False
+        user.problem = ""
+        return True
+
+    async def _begin(self, user: _User, manager: SystemdManager, name: str, folders: list[str]) -> None:
+        rows = await path_unit.loaded(manager)
+        there = next((row for row in rows if row.name == name), None)
+        if there is not None and there.active is not ActiveState.ACTIVE:
+            await path_unit.stop(manager, name)
+            there = None
+        if there is None:
+            try:
+                await path_unit.start(manager, name, folders)
+            except EventdError as error:
+                if error.reason != "unit-exists":
+                    raise
+        key = FactKey(FactKind.UNIT, name, user.name)
+        active = asyncio.Event()
+
+        def changed(_key: FactKey) -> None:
+            state = unit(self._facts.get(key))
+            if state is not None and state.active is ActiveState.ACTIVE:
+                active.set()
+
+        stop = self._facts.watch((key,), changed)
+        try:
+            self._managers.watch_also(user.name, frozenset({name}))
+            changed(key)
+            async with asyncio.timeout(TIMEOUT):
+                await active.wait()
+        except TimeoutError as error:
+            raise DeadlineError(f"{name} was not active after {TIMEOUT:g} s") from error
+        finally:
+            stop()
+        user.watch, user.since = name, anyio.current_time()
+        for row in rows:
+            if row.name != name:
+                await path_unit.stop(manager, row.name)
+
+    def _broken(self, user: _User, now: float, why: str) -> None:
+        """The watch ended by itself, or cannot begin: look again after a pause, which grows."""
+        if now < user.until:
+            return
+        user.failures = 0 if user.watch and now - user.since >= _STEADY else user.failures + 1
+        user.watch = ""
+        if user.failures <= 1 and why == "success":
+            return  # somebody stopped it, once
+        limit = f"more than {path_unit.TRIGGERS} changes in {path_unit.INTERVAL:g} s"
+        user.problem = {
+            "trigger-limit-hit": limit,
+            "success": "something stops the watch again and again",
+        }.get(why, why)
+        pause = min(_FIRST_PAUSE * 2 ** max(0, user.failures - 1), _LONGEST_PAUSE)
+        user.until = now + pause
+        asyncio.get_running_loop().call_later(pause + 0.01, self._mark, user.name)
+        _log.warning("the unit folders of %s are not watched for %g s: %s", user.name, pause, user.problem)
+
+    async def _refresh(self, user: _User) -> None:
+        try:
+            await self._managers.refresh(user.name)
+        except TemporaryError as error:
+            _log.info("units of %s: %s", user.name, error)  # lost; all is read when it is back
+
+    def _tell(self, user: _User) -> bool:
+        """Set the fact; return whether any file is another than before."""
+        if user.found is None:
+            return False
+        files = {**user.found.files, **self._concerns(user)}
+        folders = [place.folder for place in self._places]
+        account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+        if isinstance(account, Account):
+            folders += [place.folder for place in user_places(account)]
+        masks = (user.found.masks | self._system.masks) & files.keys()
+        problem = user.found.problem or user.problem or self._system.problem
+        before, user.told = user.told, files
+        self._say(user.name, Foreign(tuple(sorted(files)), frozenset(masks), tuple(folders), problem))
+        return before != files
+
+    def _say(self, name: str, foreign: Foreign | None) -> None:
+        key = FactKey(FactKind.FOREIGN, name)
+        before = self._facts.get(key)
+        if before == foreign:
+            return
+        first = before is None and foreign is not None and not foreign.paths and not foreign.problem
+        kind = EventKind.READ if first or foreign is None else EventKind.FOREIGN
+        attributes = {"files": " ".join(foreign.paths[:20]), "problem": foreign.problem} if foreign else {}
+        self._emit(Origin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)])
