@@ -105,6 +105,7 @@ class Supervisor:
         if not self._stack and not wanted:
             raise StackError(Reason.COMPOSE_FILE, "the compose file describes no service that runs")
         self._expected = frozenset(container.service for container in self._stack).union(wanted)
+        self._follow()
         self._verify(until)
 
     def _check_files(self) -> None:
