@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INCOMING = "refs/eventd/incoming"
 CURRENT = "refs/eventd/current"
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
 # A killed git leaves these behind, and every later one fails on them. No other git of ours runs meanwhile.
 _STALE_LOCKS = (
     "HEAD.lock",
@@ -150,6 +151,41 @@ class GitRepository:
             git = self._git()
             await self._make_repository(git)
             return await self._read_tree(git, commit)
+
+    async def resolve(self, text: str) -> str:
+        """Return the full id of a commit that `text` begins, and that the current one descends from.
+
+        Nothing else can be named: what was fetched and refused is in the repository, too. Raises
+        PermanentError(reason="no-such-commit").
+        """
+        if not _ABBREVIATED.fullmatch(text):
+            raise PermanentError(
+                f"{text!r} is no commit id", reason="no-such-commit", hint="give 7 digits of it or more"
+            )
+        async with self._lock:
+            git = self._git()
+            await self._make_repository(git)
+            current = (await self._refs(git)).get(CURRENT, "")
+            found = await git.run(
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                f"{text}^{{commit}}",
+                timeout=self._options.read_timeout,
+            )
+            commit = found.stdout.decode().strip() if found.ok else ""
+            if commit and current:
+                inside = await git.run(
+                    "merge-base", "--is-ancestor", commit, current, timeout=self._options.read_timeout
+                )
+                if inside.ok:
+                    return commit
+        raise PermanentError(
+            f"there is no commit {text} in the history of {self.branch}",
+            reason="no-such-commit",
+            hint="git log --oneline names them",
+        )
 
     def watch_paths(self) -> tuple[str, ...]:
         """Return the files of a local remote that a push replaces (by rename), for inotify; else none.

@@ -21,6 +21,7 @@ from eventd.api import (
     answers,
     routes_approvals,
     routes_events,
+    routes_orders,
     routes_restart,
     routes_runs,
     routes_state,
@@ -41,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_events.ROUTES,
     *routes_sync.ROUTES,
     *routes_restart.ROUTES,
+    *routes_orders.ROUTES,
     *routes_approvals.ROUTES,
 )
 

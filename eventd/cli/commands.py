@@ -220,6 +220,41 @@ def _nothing(parser: Any) -> None:
     del parser
 
 
+def _waits(parser: Any) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the run, show its progress, exit by its result"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="with --wait: how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+
+
+def _rollback(parser: Any) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="the workload that goes back")
+    parser.add_argument(
+        "--to",
+        metavar="COMMIT",
+        help="a commit of the branch (default: the last verified content before the present one)",
+    )
+    _waits(parser)
+
+
+def _suspend(parser: Any) -> None:
+    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for whoever asks")
+
+
+def _resume(parser: Any) -> None:
+    parser.add_argument(
+        "workload", nargs="?", default="", metavar="WORKLOAD", help="this one (default: the whole host)"
+    )
+    _waits(parser)
+
+
 COMMANDS = (
     Command(
         "status",
@@ -262,6 +297,36 @@ COMMANDS = (
         "Without --wait, 0 means that the request was taken.",
         "  eventctl restart web\n  eventctl restart web --wait     0: it is up again and healthy\n",
         _restart,
+    ),
+    Command(
+        "rollback",
+        "have an earlier revision of a workload run",
+        "Put a workload back to the last content before the present one that was verified on this host, or to\n"
+        "what it was at a commit. It stays there until its files in the repository change, or until\n"
+        "`eventctl resume WORKLOAD`. Root may roll back any workload, a workload itself.\n"
+        "Without --wait, 0 means that the order is written.",
+        "  eventctl rollback web --wait            0: the earlier revision is up and verified\n"
+        "  eventctl rollback web --to 9f8e7d6c     as it was at that commit\n"
+        "  eventctl resume web                     back to what the repository says\n",
+        _rollback,
+    ),
+    Command(
+        "suspend",
+        "leave a workload, or the whole host, as it is",
+        "Nothing of it is changed, started, stopped or repaired until it is resumed, across restarts of the\n"
+        "daemon and of the host. What happens is seen all the same; what would be done shows as held.",
+        "  eventctl suspend web --reason 'moving the database'\n"
+        "  eventctl suspend                        everything\n",
+        _suspend,
+    ),
+    Command(
+        "resume",
+        "end a suspension or a rollback, and converge",
+        "End the suspension and the rollback of a workload, or, without one, the suspension of the host. What\n"
+        "the repository says is brought about at once.",
+        "  eventctl resume web --wait\n"
+        "  eventctl resume                         ends `eventctl suspend`; what has its own stays so\n",
+        _resume,
     ),
     Command(
         "events",

@@ -20,7 +20,17 @@ BRIEF = 8
 """Journal lines where there is a command that shows all."""
 _TELLING = ("request", "webhook", "git", "udev", "logind")
 """Origins of triggers, most telling first."""
-URGENCY = ("failed", "refused", "held", "verifying", "applying", "pending", "converged", "removed")
+URGENCY = (
+    "failed",
+    "refused",
+    "rolled-back",
+    "held",
+    "verifying",
+    "applying",
+    "pending",
+    "converged",
+    "removed",
+)
 """States of workloads in the order in which a person wants to see them."""
 
 

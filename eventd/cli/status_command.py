@@ -34,11 +34,11 @@ def host(terminal: Terminal, status: Json) -> None:
     """Write the whole host."""
     _headline(terminal, status)
     workloads = sorted(show.items(status, "workloads"), key=show.urgency)
-    loud = [each for each in workloads if each.get("state") not in _QUIET]
+    loud = [each for each in workloads if each.get("state") not in _QUIET or _own_suspension(status, each)]
     for each in loud:
         terminal.line()
         _trouble(terminal, each)
-    quiet = [each for each in workloads if each.get("state") in _QUIET]
+    quiet = [each for each in workloads if each not in loud]
     if quiet:
         terminal.line()
         rows = [
@@ -58,6 +58,11 @@ def host(terminal: Terminal, status: Json) -> None:
         terminal.line("no workloads")
 
 
+def _own_suspension(status: Json, workload: Json) -> bool:
+    """Whether a workload is suspended by itself: that the host is, is said once."""
+    return bool(workload.get("suspended")) and workload.get("suspended") != status.get("suspended")
+
+
 def _headline(terminal: Terminal, status: Json) -> None:
     state = clean(status.get("state", ""))
     text = f"{terminal.paint(clean(status.get('host', '')), 'bold')}: {terminal.state(state)}"
@@ -68,6 +73,10 @@ def _headline(terminal: Terminal, status: Json) -> None:
     terminal.line(text)
     if status.get("repository"):
         terminal.line(f"{clean(status['repository'])}, branch {clean(status.get('branch', ''))}")
+    if stopped := status.get("suspended"):
+        since, why = lasting(stopped.get("since"), terminal.now), clean(stopped.get("why", ""))
+        by = clean(stopped.get("by", ""))
+        terminal.paragraph(f"suspended {since} by {by}{f': {why}' if why else ''}", style="yellow")
     failure = status.get("fetch_failure")
     if failure:
         since = lasting(failure.get("since"), terminal.now)
@@ -96,6 +105,10 @@ def _trouble(terminal: Terminal, status: Json) -> None:
         terminal.line(f"  now: {clean(status['step'])}")
     if not show.items(status, "diagnostics"):  # they are the reason, and each has its own hint
         show.problem(terminal, status, "  ")
+    if stopped := status.get("suspended"):
+        since, why = lasting(stopped.get("since"), terminal.now), clean(stopped.get("why", ""))
+        by = clean(stopped.get("by", ""))
+        terminal.paragraph(f"suspended {since} by {by}{f': {why}' if why else ''}", "  ", style="yellow")
     waits = [clean(each) for each in show.items(status, "waits_for")]
     if waits:
         terminal.paragraph("waits for " + ", ".join(waits), "  ")

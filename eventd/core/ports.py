@@ -221,6 +221,13 @@ class Repository(Protocol):
         """Read all files of a commit."""
         ...
 
+    async def resolve(self, text: str) -> str:
+        """Return the full id of a commit that `text` begins, if the current one descends from it (or is it).
+
+        Without the network. Raises PermanentError(reason="no-such-commit").
+        """
+        ...
+
 
 class UnitLog(Protocol):
     """The journal, for reports."""
@@ -245,6 +252,10 @@ class Store(Protocol):
 
     async def load(self) -> Records:
         """Return everything that is remembered."""
+        ...
+
+    async def marks(self) -> Mapping[str, WorkloadRecord]:
+        """Return the copies of workloads' records that are kept outside of the database: never behind its rows."""
         ...
 
     async def put_workload(self, record: WorkloadRecord) -> None:

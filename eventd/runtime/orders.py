@@ -117,15 +117,15 @@ class Orders:
         self._tell(EventKind.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
         return row
 
-    async def resume(self, name: str, by: str) -> tuple[Suspension | None, Rollback | None, Event]:
-        """End the suspension and the rollback of a workload (empty: the suspension of the host); return both."""
-        suspension, order = self.suspensions.get(name), self.rollbacks.get(name)
+    async def resume(self, name: str, by: str) -> Event:
+        """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
+        order = self.rollbacks.get(name)
         await write([(self.suspensions, name, None)])
         await write([(self.rollbacks, name, None)])
         self.gates.pop(name, None)
         if order is not None:
             self._tries.pop((name, order.bad), None)
-        return suspension, order, self._tell(EventKind.RESUMED, name, {"by": by}, None)
+        return self._tell(EventKind.RESUMED, name, {"by": by}, None)
 
     async def roll_back(self, order: Rollback) -> None:
         """Put another revision in force from now on. What is done is done by the plan."""

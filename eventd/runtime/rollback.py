@@ -12,17 +12,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from eventd.core.desired import OnFailure, Workload
-from eventd.core.errors import EventdError
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import FactKey, FactKind, Facts
 from eventd.core.facts import unit as as_unit
 from eventd.core.gates import WorkloadGates
-from eventd.core.orders import Rollback, bound_units, rolls_back
+from eventd.core.orders import Revision, Rollback, bound_units, identity, rolls_back
+from eventd.core.ports import Repository
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.runtime.converge import Converger
 from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders, suspended
 from eventd.runtime.transaction import Transaction
 
+Load = Callable[[str], Awaitable[Loaded]]
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,9 @@ class GoingBack:
     in_force: Callable[[Rollback], Awaitable[None]]
     """Writes the order, and has everything look at the workload afresh."""
     gates_of: Callable[[str], WorkloadGates]
+    repository: Callable[[], Repository]
+    read: Load | None = None
+    """Reads a commit, and does nothing else."""
 
     async def after(
         self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
@@ -69,6 +75,51 @@ class GoingBack:
         )
         back = await self.converger.converge(again, order.good.workload, asked=True, wait=frozenset())
         return replace(back, actions=report.actions + back.actions, seconds=report.seconds + back.seconds)
+
+    async def order(self, name: str, to: str | None, by: str) -> Rollback:
+        """Return what an operator asks for: back to a commit, or to the last verified content before this one.
+
+        Raises PermanentError(reason="no-such-commit" | "nothing-to-go-back-to" | "not-at-commit" | ...).
+        """
+        good = self.orders.before(name) if to is None else await self._revision_at(name, to)
+        if good is None:
+            raise PermanentError(
+                f"no other revision of {name} has been verified on this host",
+                reason="nothing-to-go-back-to",
+                hint=f"eventctl rollback {name} --to COMMIT",
+            )
+        order = self.orders.make(name, good, by)
+        if order is None:
+            raise PermanentError(
+                f"the repository does not have {name}, or refuses it",
+                reason="not-in-the-repository",
+                hint=f"eventctl why {name}",
+            )
+        return order
+
+    async def _revision_at(self, name: str, text: str) -> Revision:
+        """Return a workload as it was at a commit of the branch's history, with today's rules of this host."""
+        commit = await self.repository().resolve(text)
+        assert self.read is not None
+        desired = (await self.read(commit)).desired
+        workload = desired.workloads.get(name)
+        if workload is None:
+            wrong = desired.refused.get(name)
+            raise PermanentError(
+                f"{name} has errors at {commit[:12]}: {wrong[0]}"
+                if wrong
+                else f"{commit[:12]} has no {name}",
+                reason="not-at-commit",
+                hint=f"git log -- workloads/{name} names the commits that changed it",
+            )
+        wanted = self.orders.desired.workloads.get(name) if self.orders.desired else None
+        if wanted is not None and identity(wanted) == identity(workload):
+            raise PermanentError(
+                f"{name} at {commit[:12]} is what the repository has now",
+                reason="nothing-to-go-back-to",
+                hint=f"eventctl resume {name} ends a rollback",
+            )
+        return Revision(workload, workload.digest, commit)
 
     async def begin(self, order: Rollback) -> None:
         """Put an order in force: nothing of the workload counts as verified from here on."""

@@ -6,6 +6,7 @@ import pytest
 
 from eventd.api import documents
 from eventd.core.desired import FileRole
+from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, MountState
 from eventd.core.report import Outcome, RunResult, WorkloadState
@@ -155,7 +156,8 @@ async def test_files_and_units_of_the_bad_revision_alone_go() -> None:
     account = story.world.model.accounts.get("web")
     assert account is not None
     names = {
-        p.rpartition("/")[2] for p, _ in story.world.tree.below(story.layout.folder(FileRole.QUADLET, account.uid))
+        p.rpartition("/")[2]
+        for p, _ in story.world.tree.below(story.layout.folder(FileRole.QUADLET, account.uid))
     }
     assert "side.container" not in names
     assert "old.container" in names
@@ -163,9 +165,10 @@ async def test_files_and_units_of_the_bad_revision_alone_go() -> None:
 
 @virtual()
 async def test_what_is_bound_to_a_failed_unit_runs_again_after_the_rollback() -> None:
-    """systemd stops a unit with BindsTo= when the other one fails; started by hand, nothing would bring it back."""
+    """A unit with BindsTo= is stopped when the other one fails; started by hand, nothing would bring it back."""
     bound = {
-        "workloads/web/tail.service": "[Unit]\nBindsTo=web.service\nAfter=web.service\n[Service]\nExecStart=/bin/sleep inf\n",
+        "workloads/web/tail.service": "[Unit]\nBindsTo=web.service\nAfter=web.service\n"
+        "[Service]\nExecStart=/bin/sleep inf\n",
     }
     story = await started({**web(), **bound})
     assert story.unit("web", "tail.service").active is ActiveState.INACTIVE, "nothing starts it by itself"
@@ -234,12 +237,12 @@ async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
     assert runs[-1] == runs[-2]
 
 
-async def operators_rollback(story: Story, name: str, by: str = "root") -> None:
+async def operators_rollback(story: Story, name: str, to: str | None = None, by: str = "root") -> None:
     """`eventctl rollback NAME --wait`."""
     reconciler = story.engine.reconciler
-    order = reconciler.orders.make(name, reconciler.orders.before(name), by)
+    await reconciler.going_back.begin(await reconciler.going_back.order(name, to, by))
     ticket = Ticket()
-    await reconciler.roll_back(order, None, ticket)
+    reconciler.ask(name, None, ticket)
     await ticket.done.wait()
 
 
@@ -368,3 +371,50 @@ def test_every_way_to_fail_is_taken_back(image: str) -> None:
         assert story.unit("web").active is ActiveState.ACTIVE
 
     story_of_it()
+
+
+@virtual()
+async def test_an_operator_rolls_back_to_a_commit() -> None:
+    """As it was then, whole; a commit that is not in the history of the branch is none."""
+    story = await started(web())
+    first = story.world.remote.head
+    for image in ("second", "third", "fourth", "fifth"):
+        story.push(web(image))
+        await story.quiet(100)
+    await operators_rollback(story, "web", to=first[:10])
+    assert "web:1" in image_of(story)
+    assert story.engine.ledger.records.workloads["web"].verified_commit == first
+    with pytest.raises(PermanentError) as caught:
+        await operators_rollback(story, "web", to="0123456789")
+    assert caught.value.reason == "no-such-commit"
+    with pytest.raises(PermanentError) as caught:
+        await operators_rollback(story, "web", to=story.world.remote.head)
+    assert caught.value.reason == "nothing-to-go-back-to"
+
+
+@virtual()
+async def test_a_rollback_of_a_rollback_goes_further_back() -> None:
+    """Neither to what is in force nor to what the repository has."""
+    story = await started(web())
+    story.push(web("second"))
+    await story.quiet(100)
+    story.push(web("third"))
+    await story.quiet(100)
+    await operators_rollback(story, "web")
+    assert "second" in image_of(story)
+    await operators_rollback(story, "web")
+    assert "web:1" in image_of(story)
+
+
+@virtual()
+async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
+    """What left and comes back has nothing to go back to."""
+    story = await started({**web(), **container("other")})
+    story.push({**web("broken"), **container("other")})
+    await story.quiet(100)
+    story.push(container("other"))
+    await story.quiet(100)
+    orders = story.engine.reconciler.orders
+    assert not orders.rollbacks.rows
+    assert "web" not in orders.revisions
+    assert "web" not in story.world.model.managers

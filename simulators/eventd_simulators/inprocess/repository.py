@@ -65,6 +65,14 @@ class SimRepository:
             raise PermanentError(f"no commit {commit}", reason="commit-missing")
         return await self._life.look(lambda: self._remote.tree(commit))
 
+    async def resolve(self, text: str) -> str:
+        """See the port."""
+        head = self._clone.head
+        found = [each for each in self._remote.commits if each.startswith(text)]
+        if len(found) != 1 or not head or not self._remote.is_ancestor(found[0], head):
+            raise PermanentError(f"no commit {text}", reason="no-such-commit")
+        return await self._life.look(lambda: found[0])
+
 
 class SimUnitLog:
     """`core.ports.UnitLog`: what the model's units said."""

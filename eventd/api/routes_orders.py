@@ -1,0 +1,130 @@
+"""The routes of standing orders: roll back, suspend, resume. They write the order; what is done is the next run's."""
+
+from __future__ import annotations
+
+import pwd
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventd.api import answers, documents
+from eventd.api.door import visit_of
+from eventd.api.following import followed
+from eventd.api.routing import Api, Route
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.rights import Request, View
+from eventd.runtime.queue import Ticket
+
+COMMIT = r"^[0-9a-f]{7,64}$"
+TEXT = r"^[^\x00-\x1f\x7f]*$"
+
+
+class RollbackRequest(BaseModel):
+    """POST /v1/rollback/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    to: str | None = Field(default=None, pattern=COMMIT)
+    wait: bool = False
+
+
+class SuspendRequest(BaseModel):
+    """POST /v1/suspend and /v1/suspend/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(default="", max_length=200, pattern=TEXT)
+
+
+class ResumeRequest(BaseModel):
+    """POST /v1/resume and /v1/resume/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+
+
+async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name, reconciler = api.workload(request, view), api.reconciler
+    body = await answers.body(request, RollbackRequest)
+    who = caller(request)
+    order = await reconciler.going_back.order(name, body.to, who)
+    await reconciler.going_back.begin(order)
+
+    def begin(ticket: Ticket) -> None:
+        trigger = reconciler.dispatcher.emit(
+            Origin.REQUEST,
+            EventKind.ROLLBACK,
+            name,
+            scope=name,
+            attributes={"by": who, "to": order.good.commit},
+        )
+        reconciler.ask(name, trigger, ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document({"queued": True, "rollback": documents.rollback(order)}, status=202)
+
+
+async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = api.workload(request, view) if "workload" in request.match_info else ""
+    body = await answers.body(request, SuspendRequest)
+    row = await api.reconciler.orders.suspend(name, caller(request), body.reason)
+    return answers.document({"workload": name or None, "suspended": documents.suspension(row)})
+
+
+async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = api.workload(request, view) if "workload" in request.match_info else ""
+    body = await answers.body(request, ResumeRequest)
+    orders = api.reconciler.orders
+    suspension, order = orders.suspensions.get(name), orders.rollbacks.get(name)
+    if suspension is not None and not view.everything:
+        raise PermanentError(
+            f"{suspension.sentence}, and only root may end that",
+            reason="suspended",
+            hint=f"ask {suspension.by}",
+        )
+    if suspension is None and order is None:
+        raise PermanentError(
+            f"{name or 'the host'} is not suspended" + (", and not rolled back" if name else ""),
+            reason="nothing-to-resume",
+            hint="eventctl status shows what is suspended",
+        )
+    event = await api.reconciler.resume(name, caller(request))
+
+    def begin(ticket: Ticket) -> None:
+        if name:
+            api.reconciler.ask(name, event, ticket)
+        else:
+            api.reconciler.request(event, asked=False, ticket=ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document(
+        {
+            "workload": name or None,
+            "suspended": documents.suspension(suspension),
+            "rollback": documents.rollback(order),
+        }
+    )
+
+
+def caller(request: web.Request) -> str:
+    """Return who asks, as an operator would call them."""
+    visit = visit_of(request)
+    uid = visit.peer.uid if visit is not None and visit.peer is not None else None
+    if uid is None:
+        return "somebody"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+ROUTES = (
+    Route("POST", "/v1/rollback/{workload}", Request.ROLLBACK, _rollback),
+    Route("POST", "/v1/suspend", Request.SUSPEND, _suspend),
+    Route("POST", "/v1/suspend/{workload}", Request.SUSPEND, _suspend),
+    Route("POST", "/v1/resume", Request.SUSPEND, _resume),
+    Route("POST", "/v1/resume/{workload}", Request.ROLLBACK, _resume),
+)
