@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from eventd.core.compose_stack import StackHost, with_service
+from eventd.core.committed_approvals import committed
 from eventd.core.content import OPTIONS_FILE, read
 from eventd.core.desired import (
     Desired,
@@ -91,7 +92,7 @@ class _Assembly:
         self.tree = tree
         self.host = host
         self.found = found
-        self.diagnostics = list(found.diagnostics)
+        self.diagnostics = [*found.diagnostics, *committed(tree)[1]]
         self.transforms = TransformSources(host.transforms, host.transforms_folder, host.transformless, found)
         self.host_file, self.host_errors = self._host_file()
         self.storage, storage_findings = read_manifest(tree, host.hostname)

@@ -139,6 +139,8 @@ class WorkloadOptions:
     """Files of the host with `KEY=value` lines for the variables of a compose file."""
     compose_timeout: float = 120.0
     """How long a compose stack may take to come up."""
+    renamed_from: Located | None = None
+    """The name that this workload had before, whose account and data it takes over; `""`: it is a new one."""
     manual: frozenset[str] = frozenset()
     """Units that eventd must not start by itself."""
     volumes: tuple[Located, ...] = ()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("transform", "requires", "manual"),
+    "": ("transform", "requires", "manual", "renamed_from"),
     "health": ("expect", "deadline", "grace", "on_failure"),
     "update": ("schedule",),
     "remove": ("data",),
@@ -108,6 +108,8 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
     if (texts := _texts(table, "requires", found)) is not None:
         values["requires"] = texts
         explicit = True
+    if (text := _text(table, "renamed_from", found)) is not None:
+        values["renamed_from"] = text
     if (texts := _texts(table, "manual", found)) is not None:
         manual = texts
         values["manual"] = frozenset(each.text for each in texts)
@@ -141,9 +143,6 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         choice := _choice(remove, "data", tuple(RemoveData), found)
     ) is not None:
         values["remove_data"] = RemoveData(choice)
-        if choice == RemoveData.DELETE:
-            assert remove is not None
-            found.append(_later(remove, "data", "account and data are kept in any case"))
     return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from eventd.core.desired import Tree, TreeFile
 
-WORKLOADS, TRANSFORMS, HOSTS = "workloads", "transforms", "hosts"
+WORKLOADS, TRANSFORMS, HOSTS, APPROVALS = "workloads", "transforms", "hosts", "approvals"
 TRANSFORMLESS = ".transformless"
 """A file of this name in a folder of quadlet-deploy's layout says that no transform belongs to it."""
-_OURS = frozenset({WORKLOADS, TRANSFORMS, HOSTS})
+_OURS = frozenset({WORKLOADS, TRANSFORMS, HOSTS, APPROVALS})
 
 
 @dataclass(slots=True)

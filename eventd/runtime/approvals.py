@@ -158,7 +158,7 @@ class Approvals:
                     await self._write(replace(other, state=State.WITHDRAWN, changed=now))
             await self._write(request, others=self._surplus())
             log.warning(
-                "%s: %s needs an approval: eventctl approvals %s", draft.subject, draft.why, request.id
+                "%s needs an approval, since %s: eventctl approvals %s", draft.subject, draft.why, request.id
             )
             return request
 

@@ -19,7 +19,6 @@ from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts
 from eventd.core.ports import Store
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
-from eventd.core.report import Outcome
 from eventd.core.reversibility import deletion
 from eventd.runtime import shelf
 from eventd.runtime.approvals import Approvals
@@ -86,8 +85,8 @@ class Removals:
         self._watch()
 
     def names(self) -> Collection[str]:
-        """Return the deletions that are wanted."""
-        return [PREFIX + name for name in self.ledger.removals if self._wanted(name)]
+        """Return the deletions that are wanted, of workloads that have been stopped and cleared of their units."""
+        return [PREFIX + name for name in self.ledger.removals if self._wanted(name) and self._stopped(name)]
 
     def digest(self, name: str) -> str:
         """Identify what is to be deleted."""
@@ -110,11 +109,6 @@ class Removals:
             return Stand(message="it is deleted")
         if self._action(workload) is not None:
             return Stand(message="its deletion was rejected: account and data stay")
-        record = self.ledger.records.workloads.get(workload)
-        if record is not None and not record.retained:
-            return Stand(
-                Outcome.HELD, "not-stopped", f"{workload} has to be stopped and cleared of its units first"
-            )
         return Stand(message="there is no account of eventd's to delete")
 
     async def ask(self, workload: str, data: RemoveData) -> None:
@@ -167,6 +161,10 @@ class Removals:
             return True
         here = self._desired.partial or workload in _all(self._desired)
         return row.data is RemoveData.DELETE and bool(row.since) and not here
+
+    def _stopped(self, workload: str) -> bool:
+        record = self.ledger.records.workloads.get(workload)
+        return record is None or record.retained
 
     def _action(self, workload: str) -> DeleteAccount | None:
         row = self.ledger.removals.get(workload)

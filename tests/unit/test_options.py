@@ -39,7 +39,7 @@ def test_every_key_is_read() -> None:
     """Each key ends in its field; predicates keep their line; a text alone is a list of one."""
     options, found = parse_options(FULL, "f", Options())
     assert {(each.severity, each.code) for each in found} == {(Severity.WARNING, "not-yet")}
-    assert [each.key for each in found] == ["update.schedule", "remove.data"]
+    assert [each.key for each in found] == ["update.schedule"]
     assert options.values == WorkloadOptions(
         transform="tailscale",
         requires=(Located("unit:network-online.target", "f", 4), Located("mount:/srv/a]b", "f", 6)),
