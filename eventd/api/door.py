@@ -49,7 +49,7 @@ class Limits:
 
 LIMITS = {
     Role.OPERATOR: Limits(connections=64, streams=32, burst=200, rate=50, changes=20, change_rate=1),
-    Role.WORKLOAD: Limits(connections=8, streams=3, burst=20, rate=5, changes=6, change_rate=0.1),
+    Role.WORKLOAD: Limits(connections=8, streams=3, burst=20, rate=5, changes=10, change_rate=0.2),
     Role.NOBODY: Limits(connections=8, streams=0, burst=20, rate=5, changes=1, change_rate=0.1, seconds=10),
 }
 

@@ -31,6 +31,8 @@ from eventd.core.rights import TABLE, Request, Role, Scope, scope, view, workloa
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 
+NONSENSE = '{"nonsense": 1}'
+"""A body that no route takes: who may ask is told that, and nothing happens."""
 OWN, OTHER, NEVER = "web", "neighbour", "nosuchthing"
 ROLES = (Role.ROOT, Role.OPERATOR, Role.WORKLOAD, Role.NOBODY)
 
@@ -215,7 +217,7 @@ async def test_each_route_answers_each_role_as_the_table_says(asked: Asked, role
     asked.enter_as(role)
     for route in ROUTES:
         for request, path in calls(route):
-            status, said = await asked.ask(route.method, filled(path, OWN))
+            status, said = await asked.ask(route.method, filled(path, OWN), NONSENSE)
             match scope(request, role):
                 case Scope.NO:
                     assert status == 403, (role, path, said)
