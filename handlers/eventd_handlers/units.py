@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
+from eventd.core.errors import TemporaryError
 from eventd.core.facts import ActiveState, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import UnitRecord
-from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd.runtime.transaction import SupersededError, Transaction, UnitFailedError
 from eventd_handlers.managers import CALL_TIMEOUT
+
+UNKNOWN = ""
+"""The digest of what a unit runs if nobody can tell: no content has it."""
 
 
 async def stop(action: Action, tx: Transaction) -> None:
@@ -31,8 +35,7 @@ async def start(action: Action, tx: Transaction) -> None:
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     if action.reset:
         await manager.reset_failed(action.unit)
-    result = await tx.unless_superseded(lambda: manager.job(Verb.START, action.unit, timeout=action.timeout))
-    await _started(action, tx, manager, result)
+    await _run(action, tx, manager, Verb.START)
 
 
 async def restart(action: Action, tx: Transaction) -> None:
@@ -46,9 +49,22 @@ async def restart(action: Action, tx: Transaction) -> None:
             await tx.ledger.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
             return
     await manager.reset_failed(action.unit)
-    result = await tx.unless_superseded(
-        lambda: manager.job(Verb.RESTART, action.unit, timeout=action.timeout)
-    )
+    await _run(action, tx, manager, Verb.RESTART)
+
+
+async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, verb: Verb) -> None:
+    """Have the job done.
+
+    One that is no longer waited for may go on, or may not have been made. A unit that was off can only have come up
+    with the content that is loaded. Of one that was on nobody can tell: it may be restarted in any case, and it must
+    not pass for what it was before.
+    """
+    try:
+        result = await tx.unless_superseded(lambda: manager.job(verb, action.unit, timeout=action.timeout))
+    except (TemporaryError, SupersededError):
+        digest = action.digest if verb is Verb.START else UNKNOWN
+        await tx.ledger.unit(tx.workload, action.unit, UnitRecord(digest, tx.run))
+        raise
     await _started(action, tx, manager, result)
 
 

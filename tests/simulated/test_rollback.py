@@ -418,3 +418,14 @@ async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
     assert not orders.rollbacks.rows
     assert "web" not in orders.revisions
     assert "web" not in story.world.model.managers
+
+
+@virtual()
+async def test_a_start_that_never_ends_is_taken_back() -> None:
+    """Its job goes on after the deadline: the unit must not pass for the good content that it ran before."""
+    story = await started(web())
+    story.push(web("unhealthy", more="Notify=healthy\nHealthCmd=false"))
+    await story.quiet(200)
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.unit("web").active is ActiveState.ACTIVE
+    assert "web:1" in image_of(story)
