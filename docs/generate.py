@@ -27,8 +27,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from eventd import settings  # noqa: E402
+from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.cli import reference  # noqa: E402
+from eventd.core import rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
 from eventd.runtime import dispatch  # noqa: E402
 from eventd.webhook import settings as webhook  # noqa: E402
@@ -244,11 +246,67 @@ def decisions() -> Iterator[str]:
         yield f"| {number} | [{title}]({path.name}) |"
 
 
+RIGHTS = f"""\
+# Rights
+
+{MADE}
+
+The socket is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when they
+connected), and this table what they may. It is the table that the daemon asks before each request, and that its tests
+are made from.
+
+| role | who |
+|---|---|
+"""
+SCOPES = """\
+
+**all**: of every workload, and of the host. **own**: of the caller's own workload; another one looks like one that does
+not exist, in lists, runs, events, plans and errors. What its own gates wait for, a workload can read.
+**no**: 403 `forbidden`.
+
+"""
+LIMITS_OF = """\
+
+Who is several has the rights of each. A workload's uid counts as the workload as long as its record and the account that
+is there agree on name and uid, also once it has left the repository. Root of its containers is the workload; the other
+users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or got it after logging in:
+log in again.
+
+## Limits
+
+Per caller, so that nobody who floods the daemon is felt by others; who is over one is answered 429. Root has none; what
+is nobody shares one. A connection carries one request, of at most {kib} KiB.
+
+| role | connections | of these, followers | new ones per second | changes per minute | seconds of a connection |
+|---|---|---|---|---|---|
+"""
+
+
+def rights_page() -> Iterator[str]:
+    """Yield rights.md."""
+    yield from RIGHTS.splitlines()
+    yield from _members(rights.Role)
+    yield from SCOPES.splitlines()
+    yield f"| request | {' | '.join(rights.Role)} | |"
+    yield f"|---|{'---|' * len(rights.Role)}---|"
+    for request, row in rights.TABLE.items():
+        scopes = " | ".join(rights.scope(request, role) for role in rights.Role)
+        yield f"| {request} | {scopes} | {_sentence(row.text)} |"
+    yield from LIMITS_OF.format(kib=door.LIMITS[rights.Role.WORKLOAD].received // 1024).splitlines()
+    for role, most in door.LIMITS.items():
+        changes = f"{most.change_rate * 60:g}" if most.streams else "none"
+        yield (
+            f"| {role} | {most.connections} | {most.streams} | {most.rate:g} (at once {most.burst}) | {changes} |"
+            f" {most.seconds:g}, followers: no end |"
+        )
+
+
 PAGES = {
     "reference/configuration.md": configuration,
     "reference/metrics.md": metrics,
     "reference/events.md": events,
     "reference/cli.md": reference.lines,
+    "reference/rights.md": rights_page,
     "adr/README.md": decisions,
 }
 
