@@ -30,7 +30,7 @@ class Bay:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._plugged: dict[str, Path] = {}
+        self._plugged: dict[Path, Path] = {}
 
     def make(self, uuid: str, *, megabytes: int = 32, label: str = "") -> Disk:
         """Make an empty ext4 disk."""
@@ -40,17 +40,37 @@ class Bay:
         outer.checked(["mkfs.ext4", "-q", "-F", "-U", uuid, "-L", label, image], timeout=30)
         return Disk(image, uuid)
 
-    def plug(self, disk: Disk) -> Path:
-        """Attach a disk to a free loop device of the host; returns the device. It does not wait for udev."""
+    def plug(self, disk: Disk, *, at: int | None = None) -> Path:
+        """Attach a disk to a free loop device of the host; returns the device. It does not wait for udev.
+
+        at: the number of the loop device, the first being 0.
+        """
         free = [device for device in self._machine.loops if device not in self._plugged.values()]
+        if at is not None:
+            free = [device for device in free if device == self._machine.loops[at]]
         if not free:
             raise HostError(
                 f"no free loop device: this host has {len(self._machine.loops)} (Machine(loops=…))"
             )
         outer.checked(["losetup", free[0], disk.image], timeout=30)
-        self._plugged[disk.uuid] = free[0]
+        self._plugged[disk.image] = free[0]
         return free[0]
+
+    def pull(self, disk: Disk) -> None:
+        """Pull out a disk that may be mounted: udev tells that the device is gone, as of one on a USB cable.
+
+        The kernel keeps a mounted loop device until it is unmounted, so what is read and written until then works.
+        """
+        device = self._plugged[disk.image]
+        self.unplug(disk)
+        self._machine.write(f"/sys/class/block/{device.name}/uevent", "remove")
 
     def unplug(self, disk: Disk) -> None:
         """Detach a disk. One that is mounted in the host stays attached until it is unmounted (loop(4))."""
-        outer.checked(["losetup", "--detach", self._plugged.pop(disk.uuid)], timeout=30)
+        outer.checked(["losetup", "--detach", self._plugged.pop(disk.image)], timeout=30)
+
+    def copy(self, disk: Disk) -> Disk:
+        """Make a copy of a disk, UUID and all."""
+        image = disk.image.with_suffix(".copy.img")
+        outer.checked(["cp", "--sparse=always", disk.image, image], timeout=30)
+        return Disk(image, disk.uuid)

@@ -53,12 +53,50 @@ def op(machine: Machine) -> Operator:
     return operator
 
 
-def test_a_late_disk_is_mounted_and_what_waits_for_it_starts(op: Operator, bay: Bay) -> None:
+class Disks:
+    """The disks of this host, and where they are plugged in."""
+
+    def __init__(self, bay: Bay) -> None:
+        self.bay = bay
+        self.media = bay.make(MEDIA, label="MEDIA", megabytes=48)
+        self.node = ""
+
+    def plug(self, at: int = 0) -> None:
+        """Plug in the volume's disk."""
+        self.node = str(self.bay.plug(self.media, at=at))
+
+
+@pytest.fixture(scope="module")
+def disks(bay: Bay) -> Disks:
+    """A disk that is not plugged in yet."""
+    return Disks(bay)
+
+
+def is_mounted(op: Operator, path: str = "/srv/media") -> bool:
+    """Tell whether something is mounted there."""
+    return op.machine.run(["mountpoint", "-q", path], check=False).returncode == 0
+
+
+def in_container(op: Operator, command: str) -> str:
+    """Run a command in the container of the workload."""
+    run = ["podman", "exec", "systemd-app", "sh", "-c", command]
+    done = op.machine.run(run, user="app", check=False)
+    return done.stdout if done.returncode == 0 else f"failed: {done.stderr}"
+
+
+def storage(op: Operator, name: str = "media") -> dict[str, Any]:
+    """Return what eventctl says of a volume."""
+    code, said = op.ctl("storage", name, "--json")
+    assert code == 0, said
+    (volume,) = json.loads(said)["volumes"]
+    return dict(volume)
+
+
+def test_a_late_disk_is_mounted_and_what_waits_for_it_starts(op: Operator, disks: Disks) -> None:
     """Mounted safely, its folder made for the workload, and the container writes to the disk."""
     held = op.state("app", "held")
     assert "media" in held["message"]
-    disk = bay.make(MEDIA, label="MEDIA")
-    bay.plug(disk)
+    disks.plug()
     op.state("app", "converged")
     options = op.machine.run(["findmnt", "-no", "OPTIONS", "/srv/media"]).stdout
     assert {"nosuid", "nodev", "noatime", "rw"} <= set(options.strip().split(","))
@@ -66,5 +104,143 @@ def test_a_late_disk_is_mounted_and_what_waits_for_it_starts(op: Operator, bay: 
     uid = int(op.machine.run(["id", "-u", "app"]).stdout)
     assert stat is not None
     assert (stat["uid"], stat["mode"] & 0o777) == (uid, 0o700)
-    op.machine.run(["podman", "exec", "systemd-app", "sh", "-c", "echo hello > /data/file"], user="app")
+    assert in_container(op, "echo hello > /data/file") == ""
     assert op.machine.read("/srv/media/app/file") == "hello\n"
+
+
+def test_a_disk_that_is_gone_stops_just_what_uses_it(op: Operator, disks: Disks) -> None:
+    """The unit is stopped, the dead mount is gone, and nothing can be written where it was, by anybody."""
+    other = op.invocation("other")
+    disks.bay.pull(disks.media)
+    held = op.state("app", "held")
+    assert "volume media is not attached" in held["message"]
+    op.until(lambda _s: not is_mounted(op), "unmounted")
+    assert op.user_unit("app", "app.service", "ActiveState") == {"ActiveState": "inactive"}
+    assert op.invocation("other") == other
+    for user in ("app", None):
+        done = op.machine.run("touch /srv/media/x || mkdir /srv/media/app", user=user, check=False)
+        assert done.returncode != 0
+    run = ["podman", "run", "--rm", "--pull=never", "-v", "/srv/media:/data", "localhost/busybox:1"]
+    done = op.machine.run([*run, "touch", "/data/x"], user="app", check=False)
+    assert done.returncode != 0
+    done = op.machine.run(["systemctl", "--user", "start", "app.service"], user="app", check=False)
+    assert op.machine.run(["find", "/srv/media", "-mindepth", "1"]).stdout == ""
+
+
+def test_it_comes_back_under_another_name_and_what_ran_runs_again(op: Operator, disks: Disks) -> None:
+    """The UUID counts; just what was stopped is started, and its data is there."""
+    first = disks.node
+    disks.plug(at=1)
+    assert disks.node != first
+    op.state("app", "converged")
+    op.state("volume:media", "converged")
+    assert in_container(op, "cat /data/file") == "hello\n"
+
+
+def test_a_copy_of_a_mounted_disk_is_reported_and_changes_nothing(op: Operator, disks: Disks) -> None:
+    """What was verified when it was alone stays; the copy is an error until it is gone."""
+    before = op.invocation("app")
+    copy = disks.bay.copy(disks.media)
+    disks.bay.plug(copy, at=2)
+    found = op.state("volume:media", "failed")
+    assert found["reason"] == "duplicate-id"
+    assert op.invocation("app") == before
+    disks.bay.unplug(copy)
+    op.state("volume:media", "converged")
+    assert op.invocation("app") == before
+
+
+def test_two_disks_with_one_id_are_both_left_alone(op: Operator, disks: Disks) -> None:
+    """Neither is mounted: which one is meant nobody can say. With one of them gone the other is."""
+    disks.bay.pull(disks.media)
+    op.state("app", "held")
+    op.until(lambda _s: not is_mounted(op), "unmounted")
+    copy = disks.bay.copy(disks.media)
+    first = disks.bay.plug(copy, at=2)
+    op.state("app", "converged")
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == str(first)
+    disks.bay.pull(copy)
+    op.until(lambda _s: not is_mounted(op), "unmounted")
+    op.machine.run(["systemctl", "stop", "eventd.service"])
+    disks.bay.plug(copy, at=3)
+    disks.plug(at=0)
+    op.machine.run("udevadm settle; systemctl start eventd.service")
+    found = op.state("volume:media", "failed")
+    assert found["reason"] == "duplicate-id"
+    assert not is_mounted(op)
+    op.state("app", "held")
+    disks.bay.unplug(copy)
+    op.state("app", "converged")
+    op.state("volume:media", "converged")
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == disks.node
+
+
+def test_a_disk_of_the_right_label_and_another_id_is_refused_with_the_reason(
+    op: Operator, disks: Disks
+) -> None:
+    """A label is for people; it proves nothing."""
+    disks.bay.pull(disks.media)
+    op.until(lambda _s: not is_mounted(op), "unmounted")
+    fake = disks.bay.make("99999999-2222-3333-4444-555555555555", label="MEDIA")
+    disks.bay.plug(fake, at=2)
+    found = op.state("volume:media", "failed")
+    assert found["reason"] == "wrong-disk"
+    assert "99999999-2222-3333-4444-555555555555" in found["message"]
+    assert not is_mounted(op)
+    disks.bay.unplug(fake)
+    disks.plug(at=0)
+    op.state("app", "converged")
+
+
+def test_a_disk_that_turns_read_only_is_a_fault_that_stops_what_writes_to_it(op: Operator) -> None:
+    """As the kernel does when it finds errors. An operator who has seen to it says so with a sync."""
+    op.machine.run(["mount", "-o", "remount,ro", "/srv/media"])
+    found = op.state("volume:media", "failed")
+    assert found["reason"] == "read-only"
+    op.state("app", "held")
+    code, said = op.ctl("sync", "--wait")
+    assert code == 0, said
+    op.state("app", "converged")
+    assert in_container(op, "echo again > /data/file && cat /data/file") == "again\n"
+
+
+def test_a_full_disk_is_the_workloads_business_and_nobody_elses(op: Operator) -> None:
+    """It gets ENOSPC from the disk, stays as it is, and the host's own file system takes nothing of it."""
+    before = op.invocation("app"), op.invocation("other")
+    said = in_container(op, "dd if=/dev/zero of=/data/fill bs=64k 2>&1; rm /data/fill")
+    assert "No space left" in said
+    assert (op.invocation("app"), op.invocation("other")) == before
+    assert op.state("volume:media", "converged")
+
+
+def test_a_broken_manifest_takes_no_disk_away(op: Operator) -> None:
+    """Not even over a restart of the daemon: the last good manifest is remembered."""
+    before = op.invocation("app")
+    commit = op.commit({"storage.toml": MANIFEST.replace("path =", "paht =")})
+    op.push()
+    status = op.settled(commit)
+    assert status["state"] == "failed"
+    assert "did you mean path" in json.dumps(status)
+    assert workload(status, "app")["state"] == "refused"
+    op.machine.run(["systemctl", "restart", "eventd.service"])
+    op.settled(commit)
+    assert is_mounted(op)
+    assert op.invocation("app") == before
+    op.deploy({"storage.toml": MANIFEST})
+    op.state("app", "converged")
+    assert op.invocation("app") == before
+
+
+@pytest.mark.timeout(180, method="signal", func_only=True)
+def test_a_disk_that_is_there_at_boot_is_mounted_before_its_workload_starts(
+    op: Operator, disks: Disks
+) -> None:
+    """A reboot with the disk attached converges by itself."""
+    op.machine.reboot()
+    op.until(
+        lambda s: {w["state"] for w in s["workloads"]} == {"converged"},
+        "converged after the boot",
+        timeout=60,
+    )
+    assert in_container(op, "cat /data/file") == "again\n"
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == disks.node
