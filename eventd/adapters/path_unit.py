@@ -47,7 +47,6 @@ async def start(manager: SystemdManager, name: str, folders: Sequence[str]) -> N
         ["Paths", Variant("a(ss)", [["PathChanged", folder] for folder in folders])],
         ["TriggerLimitBurst", Variant("u", TRIGGERS)],
         ["TriggerLimitIntervalUSec", Variant("t", int(INTERVAL * 1_000_000))],
-        ["CollectMode", Variant("s", "inactive-or-failed")],
     ]
     tell = [
         ["Description", Variant("s", "A change in the unit folders of this user, told to eventd")],

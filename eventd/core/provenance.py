@@ -81,9 +81,9 @@ def audit(workload: Workload, seen: Observed, layout: Layout, allow: Collection[
     if account is None:
         return Audit()
     judge = _Judge(workload, account, layout, frozenset(allow), seen.foreign)
-    findings: dict[tuple[Code, str, str], Finding] = {}
+    findings: dict[tuple[Code, str], Finding] = {}
     for each in judge.on_disk():
-        findings.setdefault((each.code, each.unit, each.path), each)
+        findings.setdefault((each.code, each.path or each.unit), each)
     dirty = bool(findings)
     stale: list[str] = []
     for unit in workload.units:
@@ -99,7 +99,7 @@ def audit(workload: Workload, seen: Observed, layout: Layout, allow: Collection[
             stale.append(unit.name)
             continue
         for each in wrong:
-            findings.setdefault((each.code, each.unit, each.path), each)
+            findings.setdefault((each.code, each.path or each.unit), each)
     return Audit(tuple(findings.values()), tuple(stale))
 
 
@@ -228,7 +228,7 @@ class _Judge:
             Code.STRAY_DROP_IN,
             unit,
             path,
-            f"is changed by the drop-in {path}" if unit else f"units are changed by the drop-in {path}",
+            f"is changed by the drop-in {path}" if unit else f"its units are changed by the drop-in {path}",
             "no drop-ins but eventd's and the distribution's",
             command(self.account.name, subject) if _is_shown(path) else f"ls -l {path}",
             f"remove {path}, or allow it: [provenance] allow in eventd.toml",

@@ -76,6 +76,8 @@ class _User:
     triggered: bool = False
     """It saw something: the units are to be read afresh."""
     told: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    loaded: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Unit -> the files that it was last loaded from."""
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -155,10 +157,27 @@ class ProvenanceSource:
             user.triggered = True
             if state.sub != "running":
                 self._mark(key.scope)
+        elif key.kind is FactKind.UNIT and key.scope in self._users:
+            self._loaded(self._users[key.scope], key)
         elif key.kind in (FactKind.MANAGER, FactKind.ACCOUNT) and key.name in self._users:
             if key.kind is FactKind.MANAGER and self._facts.get(key) is ManagerState.DOWN:
                 self._users[key.name].watch = ""
             self._mark(key.name)
+
+    def _loaded(self, user: _User, key: FactKey) -> None:
+        """A unit was loaded from files that the last look has not seen: that look is old, and says nothing now."""
+        state = unit(self._facts.get(key))
+        foreign = self._facts.get(FactKey(FactKind.FOREIGN, user.name))
+        loaded = (
+            frozenset((state.fragment_path, state.source_path, *state.drop_ins)) if state else frozenset()
+        )
+        before = user.loaded.get(key.name, frozenset())
+        user.loaded[key.name] = loaded
+        if not isinstance(foreign, Foreign):
+            return
+        if any(foreign.covers(path) and path not in foreign.paths for path in loaded - before):
+            self._say(user.name, None)
+            self._mark(user.name)
 
     # The system's folders.
 
@@ -278,6 +297,8 @@ class ProvenanceSource:
         stop = self._facts.watch((key,), changed)
         try:
             self._managers.watch_also(user.name, frozenset({name}))
+            # One of this name may have been there before, and of a new unit systemd tells its name only.
+            await self._managers.refresh(user.name)
             changed(key)
             async with asyncio.timeout(TIMEOUT):
                 await active.wait()
