@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
-from eventd.core.errors import TemporaryError
+from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.facts import ActiveState, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.ports import JobResult, Manager, Verb
@@ -61,10 +61,17 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
     """
     try:
         result = await tx.unless_superseded(lambda: manager.job(verb, action.unit, timeout=action.timeout))
-    except (TemporaryError, SupersededError):
+    except (TemporaryError, SupersededError) as error:
         digest = action.digest if verb is Verb.START else UNKNOWN
         await tx.ledger.unit(tx.workload, action.unit, UnitRecord(digest, tx.run))
-        raise
+        if not isinstance(error, DeadlineError):
+            raise
+        raise UnitFailedError(
+            f"{action.unit} did not come up within {action.timeout:g} s: its start has not ended",
+            unit=action.unit,
+            reason="not-up-in-time",
+            hint="raise [health] deadline in workload.toml if it needs longer",
+        ) from error
     await _started(action, tx, manager, result)
 
 
