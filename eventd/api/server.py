@@ -20,11 +20,14 @@ from aiohttp import web
 from eventd.api import (
     answers,
     routes_approvals,
+    routes_audit,
     routes_events,
     routes_orders,
+    routes_recovery,
     routes_restart,
     routes_runs,
     routes_state,
+    routes_storage,
     routes_sync,
 )
 from eventd.api.door import Door, visit_of
@@ -38,12 +41,15 @@ BACKLOG = 128
 _NOBODY = frozenset({Role.NOBODY})
 ROUTES: tuple[Route, ...] = (
     *routes_state.ROUTES,
+    *routes_audit.ROUTES,
     *routes_runs.ROUTES,
+    *routes_recovery.ROUTES,
     *routes_events.ROUTES,
     *routes_sync.ROUTES,
     *routes_restart.ROUTES,
     *routes_orders.ROUTES,
     *routes_approvals.ROUTES,
+    *routes_storage.ROUTES,
 )
 
 

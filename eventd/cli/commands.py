@@ -112,6 +112,10 @@ def _why(parser: Any) -> None:
     parser.add_argument("workload", metavar="WORKLOAD", help="the workload in question")
 
 
+def _audit(parser: Any) -> None:
+    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
+
+
 def _runs(parser: Any) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="one run, in full")
     parser.add_argument(
@@ -202,6 +206,12 @@ def _reject(parser: Any) -> None:
     parser.add_argument("id", metavar="ID", help="the request, as eventctl approvals shows it")
     parser.add_argument(
         "--undo", action="store_true", help="take a rejection back, so that it is asked for again"
+    )
+
+
+def _state(parser: Any) -> None:
+    parser.add_argument(
+        "--acknowledge", action="store_true", help="say that you know of the losses: status stops telling of them"
     )
 
 
@@ -346,6 +356,17 @@ COMMANDS = (
         _why,
     ),
     Command(
+        "audit",
+        "where the units come from, and whether that is as it must be",
+        "Hold what the user managers loaded, and what they would load next, against what eventd installed: unit\n"
+        "files, drop-ins, masks. Each finding blocks its workload, and comes with the command that shows it.\n"
+        "Exits with 1 if there is any.",
+        "  eventctl audit\n"
+        "  eventctl audit web\n"
+        "  eventctl audit --json | jq -r '.workloads[].findings[] | [.code, .path] | @tsv'\n",
+        _audit,
+    ),
+    Command(
         "boot",
         "what this boot waited for, and what its time was made of",
         "Show when each fact of this boot came, what each workload waited for and did, and the critical path\n"
@@ -437,6 +458,14 @@ COMMANDS = (
         "its workload.toml said. A deletion is held until somebody has signed for it: eventctl approvals.",
         "  eventctl remove photos --data delete\n  eventctl remove photos --data keep\n",
         _remove,
+    ),
+    Command(
+        "state",
+        "what was recovered after a crash, or lost with a state file",
+        "Show which steps the daemon's last life left open and what was done with each, and whether a state file was\n"
+        "damaged and set aside: what is still managed, and what is left alone until it is adopted.",
+        "  eventctl state\n  eventctl state --acknowledge    status stops telling of a loss\n",
+        _state,
     ),
     Command(
         "doctor",

@@ -36,9 +36,11 @@ from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded, Loader, ReadLive
+from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import Recovery
 from eventd.runtime.removals import Removals
+from eventd.runtime.renames import Renames
 from eventd.runtime.transaction import Handler
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,8 @@ class Engine:
             host.store, dispatcher.facts, dispatcher.emit, parts.approvals, wall=parts.wall
         )
         self.removals = Removals(self.ledger, self.approvals, wall=parts.wall)
-        self.keepers: tuple[Keeper, ...] = (self.removals, *parts.keepers)
+        self.renames = Renames(self.ledger, self.removals)
+        self.keepers: tuple[Keeper, ...] = (self.removals, self.renames, *parts.keepers)
         self.reconciler = Reconciler(
             host=host,
             dispatcher=dispatcher,
@@ -123,6 +126,9 @@ class Engine:
         )
         self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
         self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
+        self.rebuild = self.reconciler.rebuild = Rebuild(
+            host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
+        )
         self.reconciler.recovery = self.recovery
         self.reconciler.ordered = self._ordered
         self.reconciler.going_back.read = self.loader.load
@@ -141,6 +147,7 @@ class Engine:
         self.reconciler.start()
         for keeper in self.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
+        await self.rebuild.workloads(await self.host.store.open_steps())
         await self.recovery.begin()
         await self._read_accounts(())
         async with anyio.create_task_group() as group:
@@ -172,6 +179,7 @@ class Engine:
     async def _load(self, commit: str) -> Loaded:
         loaded = await self.loader.load(commit)
         await self._read_accounts(loaded.desired.workloads)
+        await self.rebuild.files(loaded.desired)
         await self._need(loaded.gates, loaded.desired)
         return loaded
 
@@ -186,7 +194,14 @@ class Engine:
             mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
             await self.parts.need(mentioned | _folders(desired))
         if self.parts.audit is not None:
-            await self.parts.audit({name: names_of(each) for name, each in desired.workloads.items()})
+            orders = self.reconciler.orders
+            rolled = {name: orders.rollback_of(name) for name in desired.workloads}
+            await self.parts.audit(
+                {
+                    name: names_of(order.good.workload if (order := rolled[name]) is not None else each)
+                    for name, each in desired.workloads.items()
+                }
+            )
 
     async def _take_in(self, loaded: Loaded) -> None:
         """Write down what a revision says of data and approvals, before anything is done for it."""

@@ -1,0 +1,107 @@
+"""The audit as a document: what was held against what, and each finding with the command that shows it.
+
+Read from memory: facts are kept current by events, so asking costs nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from eventd.api import documents
+from eventd.core.desired import DesiredUnit, FileRole, Workload
+from eventd.core.facts import Account, FactKey, FactKind, Foreign, ManagerState, UnitState
+from eventd.core.observed import Observed
+from eventd.core.provenance import Finding, command
+from eventd.core.rights import View
+from eventd.runtime.reconcile import Reconciler
+
+
+def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
+    """Return GET /v1/audit: all workloads that the caller may see, or one."""
+    names = [only] if only else sorted(name for name in documents.names(reconciler) if view.sees(name))
+    rows = [_workload(reconciler, name) for name in names]
+    return {
+        "findings": sum(len(row["findings"]) for row in rows),
+        "allow": sorted(reconciler.context.allow),
+        "workloads": rows,
+    }
+
+
+def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
+    workload = reconciler.effective(name)
+    if workload is None:
+        return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
+    seen = reconciler.converger.view.of(name, workload)
+    found = reconciler.audit(name)
+    foreign = reconciler.dispatcher.facts.get(FactKey(FactKind.FOREIGN, name))
+    return {
+        "name": name,
+        "note": _note(seen),
+        "units": list(_units(reconciler, workload, seen, found.stale)),
+        "folders": list(foreign.folders) if isinstance(foreign, Foreign) else [],
+        "findings": [finding(each) for each in found.findings],
+    }
+
+
+def finding(each: Finding) -> dict[str, Any]:
+    """Return one finding."""
+    return {
+        "code": each.code.value,
+        "unit": each.unit,
+        "path": each.path,
+        "message": each.message,
+        "found": each.found,
+        "wanted": each.wanted,
+        "command": each.command,
+        "fix": each.fix,
+    }
+
+
+def _why_not(reconciler: Reconciler, name: str) -> str:
+    if reconciler.desired is not None and name in reconciler.desired.refused:
+        return "it is refused: what its units must be is not known"
+    return "it left the repository"
+
+
+def _note(seen: Observed) -> str:
+    if seen.account is None:
+        return "its account does not exist yet"
+    match seen.manager:
+        case ManagerState.UP:
+            return "" if seen.foreign is not None else "its folders are being looked at"
+        case state:
+            return f"its user manager is {state}: its units are not known, its folders were looked at"
+
+
+def _units(
+    reconciler: Reconciler, workload: Workload, seen: Observed, stale: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    for unit in workload.units:
+        state = seen.units.get(unit.name)
+        yield {
+            "unit": unit.name,
+            "file": _file(reconciler, seen.account, unit),
+            "known": state is not None,
+            "stale": unit.name in stale,
+            **_properties(state or UnitState(unit.name)),
+            "command": command(workload.name, unit.name),
+        }
+
+
+def _file(reconciler: Reconciler, account: Account | None, unit: DesiredUnit) -> str:
+    if account is None:
+        return ""
+    role = FileRole(unit.file_role)
+    return f"{reconciler.context.layout.folder(role, account.uid)}/{unit.file}"
+
+
+def _properties(state: UnitState) -> dict[str, Any]:
+    return {
+        "fragment_path": state.fragment_path,
+        "source_path": state.source_path,
+        "drop_ins": list(state.drop_ins),
+        "needs_reload": state.needs_reload,
+        "file_state": state.file_state,
+        "load": state.load.value,
+    }

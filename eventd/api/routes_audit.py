@@ -1,0 +1,24 @@
+"""Routes of the audit: where what runs comes from."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from eventd.api import answers
+from eventd.api.audit_document import audit
+from eventd.api.routing import Api, Route
+from eventd.core.rights import Request, View
+
+
+async def _audit(api: Api, _request: web.Request, view: View) -> web.Response:
+    return answers.document(audit(api.reconciler, view))
+
+
+async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response:
+    return answers.document(audit(api.reconciler, view, api.workload(request, view)))
+
+
+ROUTES = (
+    Route("GET", "/v1/audit", Request.AUDIT, _audit),
+    Route("GET", "/v1/audit/{workload}", Request.AUDIT, _audit_one),
+)
