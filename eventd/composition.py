@@ -16,9 +16,10 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.adapters import login_defs
-from eventd.adapters.account_removal import SystemAccountRemoval
+from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
+from eventd.adapters.disk_usage import measure
 from eventd.adapters.files import OwnedFiles
 from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.git_command import Credentials
@@ -32,9 +33,11 @@ from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.ssh_signatures import SshSignatures
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
+from eventd.api.storage_document import Storage
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
 from eventd.core.errors import EventdError, PermanentError
@@ -49,6 +52,7 @@ from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.host import Host
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.memory import StorageMemory
+from eventd.runtime.storage.sizes import Sizes
 from eventd.runtime.supervise import supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
@@ -71,6 +75,7 @@ from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.placement import placement
 from eventd_policies.protected import Rules, protected
+from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
 
@@ -147,6 +152,8 @@ class Composition:
     rules: list[HostRules]
     """One element: the rules in force, replaced by a reload."""
     boot: BootLog
+    store: StateStore
+    storage: Storage
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
@@ -202,13 +209,25 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
     )
     return (
         suspended,
-        protected(rules),
+        renames,
         deleting,
+        protected(rules),
         Ownership(layout_of(settings)),
         placement,
         gates,
         reversibility,
     )
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders of the state and the locks. Raises PermanentError(reason="bad-configuration")."""
+    for path, mode in ((settings.paths.state, 0o700), (settings.paths.runtime, 0o755)):
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as error:
+            raise PermanentError(
+                f"cannot make {path}: {error.strerror}", reason="bad-configuration", hint="see [paths]"
+            ) from error
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
@@ -218,14 +237,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     taken to be the caller's own.
     """
     paths = settings.paths
-    runtime = Path(paths.runtime)
-    for folder, mode in ((Path(paths.state), 0o700), (runtime, 0o755)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=mode)
-        except OSError as error:
-            raise PermanentError(
-                f"cannot make {folder}: {error.strerror}", reason="bad-configuration", hint="see [paths]"
-            ) from error
+    make_folders(settings)
     dispatcher = Dispatcher()
     inotify = Inotify()
     layout = layout_of(settings)
@@ -247,9 +259,10 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     system_accounts = SystemAccounts()
     mine = accounts or system_accounts
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
+    store = open_store(f"{paths.state}/state.db")
     host = Host(
         accounts=mine,
-        removal=SystemAccountRemoval(system_accounts.writing, etc=etc),
+        removal=NoAccountRemoval() if accounts else SystemAccountRemoval(system_accounts.writing, etc=etc),
         logins=logind,
         system=system,
         user_managers=user_managers,
@@ -258,7 +271,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         repository=repository,
         unit_log=Journal(),
         generator=HostQuadletGenerator(generator=paths.generator, identity=_git_identity(settings)),
-        store=StateStore(Database(f"{paths.state}/state.db")),
+        store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
     )
 
@@ -314,7 +327,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     boot = BootLog(
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
     )
-    return Composition(settings, dispatcher, sources, engine, repository, rules, boot)
+    storage = Storage(volumes, Sizes(measure))
+    return Composition(settings, dispatcher, sources, engine, repository, rules, boot, store, storage)
 
 
 async def add_triggers(

@@ -24,11 +24,13 @@ from eventd.adapters.git_command import Credentials
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
-from eventd.api import documents
+from eventd.adapters.state import DAMAGED
+from eventd.adapters.state_file import condemn
+from eventd.api import documents, recovery_document
 from eventd.api.routing import Api
 from eventd.api.server import Server
-from eventd.composition import Composition, add_triggers, compose
-from eventd.core.errors import DeadlineError, EventdError, PermanentError
+from eventd.composition import Composition, add_triggers, compose, make_folders
+from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.report import RunReport, RunResult
@@ -39,6 +41,9 @@ from eventd.settings import DEFAULT_PATH, Settings, load
 log = logging.getLogger("eventd")
 DRAIN = 20.0
 """Seconds that a running step may take after SIGTERM; below TimeoutStopSec= of the unit."""
+PAUSE = 15.0
+"""Seconds before leaving after a failure to start that may pass by itself (a full disk): the unit is started again and
+again then, and must not reach its start limit."""
 TAKE_OVER = 2.0
 """Seconds that a daemon before this one may take to let go of the host after its service has ended."""
 LIVE = ("host", "defaults", "log_level")
@@ -55,14 +60,17 @@ LEVELS = {
 class Daemon:
     """One life of the daemon over a composition."""
 
-    def __init__(self, composition: Composition, config: str, notifier: Notifier) -> None:
+    def __init__(
+        self, composition: Composition, config: str, notifier: Notifier, instance: HostLock | None = None
+    ) -> None:
         """Take the parts; `config` is the path that is watched and reloaded."""
         self.parts = composition
         self.config = config
         self.notifier = notifier
         self.settings = composition.settings
-        self.instance = HostLock(f"{self.settings.paths.runtime}/instance")
+        self.instance = instance or HostLock(f"{self.settings.paths.runtime}/instance")
         """Held for the whole life; the lock that a run holds is another."""
+        self._damage: PermanentError | None = None
         self._stop = anyio.Event()
         self._reload = anyio.Event()
         self._last_run = 0
@@ -73,18 +81,15 @@ class Daemon:
         Raises PermanentError(reason="already-running") if another daemon serves this host: two of them would
         take turns with runs, each with its own memory of what is whose, and one socket.
         """
-        try:
-            await self.instance.acquire(timeout=TAKE_OVER)
-        except DeadlineError as error:
-            raise PermanentError(
-                f"another eventd (process {self.instance.holder() or 'unknown'}) serves this host",
-                reason="already-running",
-                hint="systemctl status eventd",
-            ) from error
+        if not self.instance.held:
+            await take(self.instance)
+        self.parts.store.damaged = self._damaged
         try:
             await self._run()
         finally:
             self.instance.release()
+        if self._damage is not None:
+            raise self._damage
 
     async def _run(self) -> None:
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
@@ -110,6 +115,7 @@ class Daemon:
                 group.start_soon(self.parts.boot.run)
                 log.info("eventd %s is ready", __version__)
                 group.start_soon(self.parts.engine.serve)
+                group.start_soon(self.parts.storage.sizes.serve)
                 group.start_soon(self._reloads)
             await self._stop.wait()
             log.info("draining")
@@ -123,6 +129,13 @@ class Daemon:
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
         await self._stop.wait()
         scope.cancel()
+
+    def _damaged(self, why: str) -> None:
+        """The state file is damaged: nothing may be done without it. The next start sets it aside."""
+        if self._damage is None:
+            log.critical("%s; leaving, so that the next start sets it aside", why)
+            self._damage = PermanentError(why, reason=DAMAGED)
+            self.stop()
 
     def stop(self) -> None:
         """Begin to drain."""
@@ -144,6 +157,7 @@ class Daemon:
             allow_rewrite=self.parts.repository.allow_rewrite,
             boot=self.parts.boot.record,
             live_graph=engine.parts.live_graph,
+            storage=self.parts.storage,
         )
         return Server(api, self.settings.api.group)
 
@@ -157,7 +171,8 @@ class Daemon:
                 "ok": True,
                 "message": "reached" if up else "not reached (eventd does not need it; a gate may)",
                 "hint": "",
-            }
+            },
+            *recovery_document.checks(self.parts.engine.reconciler),
         ]
 
     async def _signals(self) -> None:
@@ -209,6 +224,21 @@ class Daemon:
             log_run(last)
 
 
+async def take(instance: HostLock) -> None:
+    """Take the lock of the instance: held before the state file is opened, since a damaged one is set aside.
+
+    Raises PermanentError(reason="already-running").
+    """
+    try:
+        await instance.acquire(timeout=TAKE_OVER)
+    except DeadlineError as error:
+        raise PermanentError(
+            f"another eventd (process {instance.holder() or 'unknown'}) serves this host",
+            reason="already-running",
+            hint="systemctl status eventd",
+        ) from error
+
+
 def _shown(url: str) -> str:
     """Return the URL for everybody's eyes: a user name or a query of https is often a token."""
     scheme, found, rest = url.partition("://")
@@ -254,13 +284,14 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     parser.add_argument("--check-config", action="store_true", help="read the configuration and leave")
     parser.add_argument("--version", action="version", version=f"eventd {__version__}")
     args = parser.parse_args(argv)
+    notifier = Notifier.from_environment(os.environ)
+    settings: Settings | None = None
     try:
         settings = load(args.config)
         setup(_redactor(), level=settings.log_level)
         if args.check_config:
             print(f"{args.config}: fine")  # noqa: T201
             return 0
-        notifier = Notifier.from_environment(os.environ)
         asyncio.run(_run(composed, settings, args.config, notifier))
     except KeyboardInterrupt:
         return 130
@@ -269,7 +300,14 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
         if error is None:
             raise
         print(f"eventd: {error}", file=sys.stderr)  # noqa: T201
+        if settings is not None and error.reason == DAMAGED:
+            _condemn(settings, error)
+        elif isinstance(error, TemporaryError):
+            notifier.status(f"cannot start yet: {error}")
+            time.sleep(PAUSE)
         return 1
+    finally:
+        notifier.close()
     return 0
 
 
@@ -282,11 +320,22 @@ def _redactor() -> Redactor:
     return redactor
 
 
+def _condemn(settings: Settings, error: EventdError) -> None:
+    try:
+        condemn(f"{settings.paths.state}/state.db", error.message)
+    except OSError as failure:
+        print(f"eventd: the state file cannot be set aside: {failure.strerror}", file=sys.stderr)  # noqa: T201
+
+
 async def _run(
     composed: Callable[[Settings], Composition], settings: Settings, config: str, notifier: Notifier
 ) -> None:
-    daemon = Daemon(composed(settings), config, notifier)
+    make_folders(settings)
+    instance = HostLock(f"{settings.paths.runtime}/instance")
+    await take(instance)
     try:
+        daemon = Daemon(composed(settings), config, notifier, instance)
         await daemon.run()
     finally:
-        notifier.close()
+        if instance.held:
+            instance.release()

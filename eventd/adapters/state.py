@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+from eventd.adapters.marks import Marks
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event
 from eventd.core.journal import OpenStep, known, loads, writes
@@ -25,6 +26,7 @@ from eventd.core.report import RunReport, WorkloadReport
 
 T = TypeVar("T")
 VERSION = 2
+DAMAGED = "state-damaged"
 RUNS_KEPT = 500
 
 SCHEMA = """
@@ -68,6 +70,8 @@ class Database:
         (reason="disk-full" | "state-error"). Only `state-damaged` is about the content.
         """
         self.path = path
+        self.created = False
+        """There was no file, or an empty one."""
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -86,6 +90,7 @@ class Database:
         if check != "ok":
             raise _damaged(path, check)
         script = SCHEMA if version == 0 else "".join(UPGRADES[each] for each in range(version, VERSION))
+        self.created = version == 0
         if script:
             try:
                 self._db.executescript(f"BEGIN; {script} PRAGMA user_version={VERSION}; COMMIT;")
@@ -126,6 +131,12 @@ class Database:
 
     def records(self) -> Records:
         """Read the whole memory."""
+        try:
+            return self._records()
+        except ValueError as error:
+            raise _damaged(self.path, str(error)) from error
+
+    def _records(self) -> Records:
         records = Records()
         for row in self.rows(
             "SELECT name, uid, ownership, run, retained, verified_digest, verified_commit, verified_at, lingering"
@@ -152,18 +163,36 @@ class Database:
 class StateStore:
     """The `Store` port."""
 
-    def __init__(self, database: Database, *, inline: bool = False) -> None:
-        """Wrap an open database; `inline` runs statements in the caller's thread."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        marks: Marks | None = None,
+        damaged: Callable[[str], None] = lambda _why: None,
+        inline: bool = False,
+    ) -> None:
+        """Wrap an open database.
+
+        `marks`: where copies of the workloads' records are kept. `damaged` is called when the database turns out to
+        be damaged while it is used. `inline` runs statements in the caller's thread.
+        """
         self._db = database
+        self._marks = marks
+        self.damaged = damaged
         self._inline = inline
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="eventd-state")
 
     async def _do(self, work: Callable[[], T]) -> T:
-        if self._thread is None:
-            return work()
+        try:
+            if self._thread is None:
+                return work()
 
-        # Shielded: a cancelled run must not leave a statement running behind the next one's back.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+            # Shielded: a cancelled run must not leave a statement running behind the next one's back.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        except PermanentError as error:
+            if error.reason == DAMAGED:
+                self.damaged(error.message)
+            raise
 
     async def _execute(self, sql: str, *values: object) -> int:
         return await self._do(partial(self._db.execute, sql, *values))
@@ -172,8 +201,14 @@ class StateStore:
         """Return everything that is remembered."""
         return await self._do(self._db.records)
 
+    async def marks(self) -> Mapping[str, WorkloadRecord]:
+        """Return the copies of the workloads' records that are kept outside of the database."""
+        return {} if self._marks is None else await self._do(self._marks.read)
+
     async def put_workload(self, record: WorkloadRecord) -> None:
-        """Insert or replace."""
+        """Insert or replace, after its mark."""
+        if self._marks is not None:
+            await self._do(partial(self._marks.put, record))
         await self._execute(
             "INSERT OR REPLACE INTO workloads VALUES (?,?,?,?,?,?,?,?,?)",
             record.name,
@@ -188,7 +223,9 @@ class StateStore:
         )
 
     async def forget_workload(self, name: str) -> None:
-        """Delete the records of a workload, its units and its files."""
+        """Delete the records of a workload, its units and its files, after its mark."""
+        if self._marks is not None:
+            await self._do(partial(self._marks.drop, name))
         tables = (("workloads", "name"), ("units", "workload"), ("files", "workload"))
         statements: list[tuple[str, tuple[object, ...]]] = [
             (f"DELETE FROM {table} WHERE {column}=?", (name,))  # noqa: S608
@@ -366,7 +403,7 @@ def _with(text: str, settled: list[tuple[Any, ...]]) -> str:
 
 
 def _damaged(path: str, why: str) -> PermanentError:
-    return PermanentError(f"{path} is damaged: {why}", reason="state-damaged")
+    return PermanentError(f"{path} is damaged: {why}", reason=DAMAGED)
 
 
 def _too_new(path: str, version: int) -> PermanentError:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eventd import __version__
+from eventd.api.recovery_document import losses, recovery
 from eventd.core.actions import PutFile
 from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
@@ -120,6 +121,8 @@ def overall(reconciler: Reconciler) -> str:
         return "degraded"
     if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or reconciler.general_error():
         return "degraded"
+    if losses(reconciler):
+        return "degraded"
     wanted = reconciler.dispatcher.facts.get(REVISION)
     if wanted is not None and wanted != reconciler.desired.commit:
         return "converging"
@@ -160,6 +163,8 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "daemon": identity.document(),
         "run": run(reconciler.current),
         "last_run": run(reconciler.last),
+        "recovery": recovery(reconciler),
+        "state_losses": losses(reconciler),
         "fetch_failure": asdict(failure) if isinstance(failure, FetchFailure) else None,
         "load_error": None
         if error is None

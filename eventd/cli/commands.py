@@ -215,6 +215,10 @@ def _state(parser: Any) -> None:
     )
 
 
+def _storage(parser: Any) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one volume, in full")
+
+
 def _retained(parser: Any) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="one of them, with what it contains")
 
@@ -466,6 +470,16 @@ COMMANDS = (
         "damaged and set aside: what is still managed, and what is left alone until it is adopted.",
         "  eventctl state\n  eventctl state --acknowledge    status stops telling of a loss\n",
         _state,
+    ),
+    Command(
+        "storage",
+        "volumes: what is attached, what uses it, what a backup would contain",
+        "List the volumes of storage.toml with their state and free space, the file systems that are attached and in no\n"
+        "storage.toml, and for each workload the places that a backup would contain, with sizes as far as measured\n"
+        "(asking has them measured in the background). The exit code is 1 if a volume is in a wrong state, and 4 if\n"
+        "one that is used is not attached.",
+        "  eventctl storage\n  eventctl storage media    one volume, in full\n  eventctl storage --json | jq .unknown\n",
+        _storage,
     ),
     Command(
         "doctor",

@@ -57,3 +57,6 @@ def _one(terminal: Terminal, one: Json) -> None:
     if one.get("joined"):
         terminal.line(f"  {count(one['joined'], 'more request')} joined it")
     show.run_workloads(terminal, one)
+    if show.items(one, "recovered"):
+        terminal.line("  a crash left steps open, which the next start settled:")
+        show.recovered(terminal, show.items(one, "recovered"))

@@ -100,6 +100,48 @@ def triggers(run: Json, most: int = 2) -> str:
     return ", ".join(names[:most]) + more
 
 
+def loss(terminal: Terminal, value: Json) -> None:
+    """Write one loss of the state file: what happened, where the damaged one is, what goes on and what does not."""
+    known = "acknowledged" if value.get("acknowledged") else "not acknowledged: eventctl state --acknowledge"
+    terminal.paragraph(
+        f"state file set aside {ago(value.get('at'), terminal.now)} ({known}): {clean(value.get('why', ''))}",
+        "",
+        style="" if value.get("acknowledged") else "red",
+    )
+    if value.get("kept"):
+        terminal.line(f"  kept as {clean(value['kept'])}")
+    if items(value, "restored"):
+        terminal.paragraph(
+            "still managed: " + ", ".join(clean(each) for each in items(value, "restored")), "  "
+        )
+    if items(value, "unproven"):
+        names = ", ".join(clean(each) for each in items(value, "unproven"))
+        terminal.paragraph(f"left alone, not shown to be eventd's any more (eventctl adopt): {names}", "  ")
+
+
+def recovery(terminal: Terminal, value: Json) -> None:
+    """Write in a line what a start found open."""
+    runs = ", ".join(clean(each) for each in items(value, "runs"))
+    tally: dict[str, int] = {}
+    for each in items(value, "steps"):
+        ended = clean(each.get("ended", ""))
+        tally[ended] = tally.get(ended, 0) + 1
+    steps = ", ".join(f"{number} {ended}" for ended, number in tally.items())
+    text = f"the daemon's last life left {count(value.get('found', 0), 'step')} open"
+    text += f" in run {runs}" if runs else ""
+    text += f": {steps}" if steps else ""
+    if value.get("pending"):
+        text += f"; {value['pending']} cannot be settled yet"
+    terminal.line(text)
+
+
+def recovered(terminal: Terminal, steps: Iterable[Json]) -> None:
+    """Write what became of each step that was found open."""
+    rows = [[clean(each.get(key, "")) for key in ("workload", "verb", "ended", "note")] for each in steps]
+    if rows:
+        terminal.table(("WORKLOAD", "STEP", "ENDED", ""), rows, indent="  ")
+
+
 def took(run: Json, now: float) -> str:
     """Return how long a run took, or has been running for."""
     started, ended = run.get("started"), run.get("ended")

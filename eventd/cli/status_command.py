@@ -81,6 +81,10 @@ def _headline(terminal: Terminal, status: Json) -> None:
     if failure:
         since = lasting(failure.get("since"), terminal.now)
         show.problem(terminal, failure, lead=f"cannot fetch {since}: ", style="red")
+    for each in show.items(status, "state_losses"):
+        show.loss(terminal, each)
+    if status.get("recovery"):
+        show.recovery(terminal, status["recovery"])
     if status.get("load_error"):
         show.problem(terminal, status["load_error"], lead="cannot use the repository: ", style="red")
     if status.get("run"):

@@ -115,6 +115,13 @@ class Accounts(Protocol):
         """
         ...
 
+    async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
+        """Give an account another name, and its group with it; uid, home and subordinate ids stay. Idempotent.
+
+        `old`: as it was before the first attempt. Raises PermanentError(reason="account-exists" | "no-account").
+        """
+        ...
+
     async def complete(self, account: Account, *, timeout: float) -> Account:
         """Add subordinate id ranges where they are missing; return the account as it is then. Idempotent."""
         ...

@@ -53,6 +53,26 @@ class WorkloadRecord:
     """eventd enabled lingering, so it may disable it."""
 
 
+LOSSES = "state-loss"
+"""Kind of document: a `StateLoss` by its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateLoss:
+    """The state file was damaged or gone, and another was begun."""
+
+    at: float
+    """Seconds since the epoch."""
+    why: str
+    kept: str
+    """Where the damaged file is, empty if there was none."""
+    restored: tuple[str, ...] = ()
+    """Workloads that are eventd's by a mark outside of the file."""
+    unproven: tuple[str, ...] = ()
+    """Workloads with a mark that does not fit the account as it is now: left alone."""
+    acknowledged: bool = False
+
+
 @dataclass(slots=True)
 class Records:
     """The memory image."""

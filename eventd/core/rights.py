@@ -62,6 +62,8 @@ class Request(StrEnum):
     APPROVE = "approve"
     REMOVE = "remove"
     ADOPT = "adopt"
+    STATE = "state"
+    STATE_CHANGE = "state-change"
     STORAGE = "storage"
     STORAGE_CHANGE = "storage-change"
 
@@ -105,6 +107,8 @@ TABLE: Mapping[Request, Row] = {
         "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
     ),
     Request.ADOPT: Row(NO, NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"),
+    Request.STATE: Row(ALL, NO, "What was recovered, and lost with a state file: `eventctl state`"),
+    Request.STATE_CHANGE: Row(NO, NO, "Say that a loss is known: `eventctl state --acknowledge`"),
     Request.STORAGE: Row(ALL, OWN, "Volumes and where they are: `eventctl storage`"),
     Request.STORAGE_CHANGE: Row(NO, NO, "Change what is mounted where: `eventctl storage ...`"),
 }

@@ -52,6 +52,7 @@ from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.recover import Recovery
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.supervise import bug
@@ -145,6 +146,8 @@ class Reconciler:
     """Called when an order begins, with gates whose facts may not be kept yet."""
     recovery: Recovery | None = None
     """What the last life left open."""
+    rebuild: Rebuild | None = None
+    """What was lost with a state file."""
     _again: float | None = None
     """Loop time at which what could not be done as a whole is tried again."""
     _left: Batch | None = None

@@ -29,6 +29,8 @@ class Faults:
     """A call to a user's manager finds that the user's bus has just been restarted."""
     file_failures: float = _NEVER
     """A write fails: the disk is full."""
+    store_failures: float = _NEVER
+    """A write of the database fails, with or without having taken effect: its disk is full, its fsync failed."""
     fetch_failures: float = _NEVER
     """A fetch fails: the remote cannot be reached."""
     slow_managers: float = _NEVER

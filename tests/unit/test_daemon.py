@@ -102,6 +102,7 @@ class Site:
             ),
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=self._reconfigure,
+            store=SimpleNamespace(damaged=None),
         )
         return Daemon(composed, str(self.config), Ears())
 

@@ -25,6 +25,8 @@ class Disk:
     """What a database would hold."""
 
     records: Records = field(default_factory=Records)
+    marks: dict[str, WorkloadRecord] = field(default_factory=dict)
+    """Copies of the workloads' records, beside the database."""
     documents: dict[tuple[str, str], str] = field(default_factory=dict)
     """(kind, key) -> text."""
     runs: list[int] = field(default_factory=list)
@@ -65,8 +67,13 @@ class SimStore:
 
         return await self._life.look(read)
 
+    async def marks(self) -> Mapping[str, WorkloadRecord]:
+        """See the port."""
+        return await self._life.look(lambda: dict(self._disk.marks))
+
     async def put_workload(self, record: WorkloadRecord) -> None:
         """See the port."""
+        await self._write(lambda: self._disk.marks.__setitem__(record.name, record))
         await self._write(lambda: self._disk.records.workloads.__setitem__(record.name, record))
 
     async def forget_workload(self, name: str) -> None:
@@ -77,6 +84,7 @@ class SimStore:
             for rows in (records.workloads, records.units, records.files):
                 rows.pop(name, None)
 
+        await self._write(lambda: self._disk.marks.pop(name, None))
         await self._write(forget)
 
     async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
@@ -132,7 +140,9 @@ class SimStore:
         """See the port."""
 
         def end() -> None:
-            found = self._disk.steps.pop(step)
+            found = self._disk.steps.pop(step, None)
+            if found is None:
+                return  # written before, though the answer was an error
             self._disk.journal[step] = (found, result)
             if note:
                 self._disk.settled.append((found, result, note))
@@ -167,7 +177,7 @@ class SimStore:
         return await self._life.look(lambda: [repr(report) for report in self._disk.reports[:limit]])
 
     async def _write(self, effect: Callable[[], object]) -> None:
-        await self._life.change("store", effect, failure=0)
+        await self._life.change("store", effect, failure=self._life.faults.store_failures)
 
 
 class SimLock:

@@ -1,0 +1,62 @@
+"""What became of the last life's open steps, and of a state file that was lost: part of the status, and a route."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from eventd.runtime.reconcile import Reconciler
+
+HINT = "see `eventctl state`; `eventctl state --acknowledge` once you know what was lost with it"
+
+
+def recovery(reconciler: Reconciler) -> dict[str, Any] | None:
+    """Return what this start found open and what was done with it; None if there was nothing."""
+    found = reconciler.recovery
+    if found is None or not (found.found or found.runs):
+        return None
+    return {
+        "runs": list(found.runs),
+        "found": found.found,
+        "pending": len(found.pending),
+        "steps": [
+            {
+                "run": each.step.run,
+                "workload": each.step.workload,
+                "verb": each.step.verb,
+                "target": each.step.target,
+                "ended": each.ended,
+                "note": each.note,
+            }
+            for each in found.settled
+        ],
+    }
+
+
+def losses(reconciler: Reconciler) -> list[dict[str, Any]]:
+    """Return the losses of the state file that no operator has acknowledged, oldest first."""
+    rebuild = reconciler.rebuild
+    return [] if rebuild is None else [asdict(loss) for loss in rebuild.unacknowledged]
+
+
+def state(reconciler: Reconciler) -> dict[str, Any]:
+    """Return GET /v1/state."""
+    rebuild = reconciler.rebuild
+    rows = [] if rebuild is None else [asdict(loss) for _, loss in sorted(rebuild.losses.rows.items())]
+    return {"losses": rows, "recovery": recovery(reconciler)}
+
+
+def checks(reconciler: Reconciler) -> list[dict[str, Any]]:
+    """Return the check of `eventctl doctor`."""
+    rows = losses(reconciler)
+    if not rows:
+        return [{"name": "state file", "ok": True, "message": "no loss of it is unacknowledged", "hint": ""}]
+    return [
+        {
+            "name": "state file",
+            "ok": False,
+            "message": f"{row['why']}; kept as {row['kept'] or 'nothing'}",
+            "hint": HINT,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,33 @@
+"""Routes of the state file: what was lost with it and recovered after a crash, and that an operator knows."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from eventd.api import answers, recovery_document
+from eventd.api.routing import Api, Route
+from eventd.core.rights import Request, View
+
+
+class AcknowledgeRequest(BaseModel):
+    """POST /v1/state/acknowledge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _state(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(recovery_document.state(api.reconciler))
+
+
+async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Response:
+    await answers.body(request, AcknowledgeRequest)
+    rebuild = api.reconciler.rebuild
+    count = 0 if rebuild is None else await rebuild.acknowledge()
+    return answers.document({"acknowledged": count})
+
+
+ROUTES = (
+    Route("GET", "/v1/state", Request.STATE, _state),
+    Route("POST", "/v1/state/acknowledge", Request.STATE_CHANGE, _acknowledge),
+)
