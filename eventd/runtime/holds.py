@@ -58,10 +58,10 @@ class Holds:
         """Forget: it waits no longer."""
         self.rows.pop(name, None)
 
-    def same(self, name: str, waits_for: tuple[str, ...], now: float) -> bool:
-        """Tell whether this hold has been reported, and nothing about it is news."""
+    def same(self, name: str, digest: str, waits_for: tuple[str, ...], now: float) -> bool:
+        """Tell whether this hold of this content has been reported, and nothing about it is news."""
         held = self.rows.get(name)
-        if held is None or held.report.waits_for != waits_for:
+        if held is None or held.digest != digest or held.report.waits_for != waits_for:
             return False
         return held.overdue or now < held.deadline
 

@@ -692,8 +692,9 @@ class Reconciler:
         actions = left(self._actions(name, asked=batch.asks(name)), self._wait_verbs(name, workload), block)
         if actions:
             hold = self._verdict(name, workload, actions[0])
+            digest = workload.digest if workload else ""
             return not (
-                isinstance(hold, Hold) and self.holds.same(name, hold.waits_for, anyio.current_time())
+                isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, anyio.current_time())
             )
         before = self.standings.get(name)
         return block is not None and (
@@ -706,7 +707,8 @@ class Reconciler:
             return False
         case = Case(actions[0], None, UNSEEN, self.ledger.records, self.dispatcher.facts, OPEN)
         hold = judge(case, self.converger.policies)
-        return not (isinstance(hold, Hold) and self.holds.same(name, hold.waits_for, anyio.current_time()))
+        now, digest = anyio.current_time(), keeper.digest(name)
+        return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now))
 
     def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
         seen = self.converger.view.of(name, workload)

@@ -300,6 +300,9 @@ async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> No
     assert story.unit("a").invocation == before
     assert story.standing("a").state is WorkloadState.HELD, "and no deadline makes a failure of it"
     assert story.standing("b").state is WorkloadState.CONVERGED
+    story.push({**container("a", "third"), **container("b", "second")})
+    await story.quiet(100)
+    assert story.standing("a").state is WorkloadState.HELD, "another push is held as well"
     story.push(container("b", "second"))
     await story.quiet(100)
     assert story.unit("a").active is ActiveState.ACTIVE, "its removal is held, too"
