@@ -1,0 +1,167 @@
+"""GET /v1/storage: each volume, what is attached and unknown, and what a backup of each workload would contain."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from eventd.core.backup_content import places, total
+from eventd.core.facts import Account, DeviceState, FactKey, FactKind, MountState
+from eventd.core.rights import View
+from eventd.core.storage_manifest import Volume
+from eventd.core.storage_plan import carriers, mounted_on
+from eventd.core.storage_records import VolumeState
+from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.storage.sizes import Sizes
+
+STATFS_TIMEOUT = 2.0
+"""Seconds. A disk that does not tell how full it is within that time has other troubles."""
+FULL = 0.99
+"""Share of a file system from which it counts as full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What routes about storage are made of."""
+
+    keeper: VolumeKeeper
+    sizes: Sizes
+
+
+async def storage(reconciler: Reconciler, parts: Storage, view: View) -> dict[str, Any]:
+    """Return the document; a workload sees its own volumes and places."""
+    keeper = parts.keeper
+    seen = [volume for volume in keeper.manifest.volumes.values() if _concerns(keeper, volume, view)]
+    default = keeper.manifest.default
+    return {
+        "default": default.name if default is not None and view.everything else None,
+        "volumes": [await _volume(reconciler, keeper, volume, view) for volume in seen],
+        "unknown": _unknown(reconciler, keeper) if view.everything else [],
+        "workloads": _workloads(reconciler, parts, view),
+    }
+
+
+def _concerns(keeper: VolumeKeeper, volume: Volume, view: View) -> bool:
+    return view.everything or any(view.sees(user) for user in keeper.users.get(volume.name, ()))
+
+
+async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> dict[str, Any]:
+    found, record = keeper.look(volume), keeper.record(volume.name)
+    mount = reconciler.dispatcher.facts.get(FactKey(FactKind.MOUNT, volume.path))
+    mounted = isinstance(mount, MountState) and found.ours
+    space = await _space(volume.path) if mounted else None
+    full = space is not None and space[0] > 0 and space[1] <= space[0] * (1 - FULL)
+    return {
+        "name": volume.name,
+        "label": volume.label,
+        "id": {"kind": volume.id_kind.value, "value": volume.id},
+        "path": volume.path,
+        "wanted": volume.state.value,
+        "state": found.state.value,
+        "since": record.since if record is not None and record.state is found.state else None,
+        "reason": found.reason,
+        "message": found.message,
+        "hint": found.hint,
+        "device": found.node or (record.node if record is not None else ""),
+        "filesystem": mount.fstype if isinstance(mount, MountState) and mounted else "",
+        "options": mount.options if isinstance(mount, MountState) and mounted else "",
+        "size": space[0] if space is not None else None,
+        "free": space[1] if space is not None else None,
+        "full": full,
+        "default": volume.default,
+        "schedulable": volume.schedulable,
+        "backup": volume.backup.value,
+        "migrated_to": volume.migrated_to or (record.migrated_to if record is not None else ""),
+        "ejected": record.ejected if record is not None else False,
+        "added": record.added if record is not None else None,
+        "last_seen": record.seen if record is not None and record.seen else None,
+        "users": sorted(user for user in keeper.users.get(volume.name, ()) if view.sees(user)),
+    }
+
+
+async def _space(path: str) -> tuple[int, int] | None:
+    """Return size and free bytes (for users other than root) of what is mounted; None if it does not answer."""
+    try:
+        with anyio.move_on_after(STATFS_TIMEOUT):
+            found = await anyio.to_thread.run_sync(os.statvfs, path, abandon_on_cancel=True)
+            return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+    except OSError:
+        return None  # a dead disk: its state says so
+    return None
+
+
+def _unknown(reconciler: Reconciler, keeper: VolumeKeeper) -> list[dict[str, Any]]:
+    """Return the file systems that are attached and no volume's."""
+    facts = reconciler.dispatcher.facts
+    devices = keeper.devices()
+    known = {
+        device.uuid for volume in keeper.manifest.volumes.values() for device in carriers(volume, devices)
+    }
+    mounts = [value for _, value in facts.items(FactKind.MOUNT) if isinstance(value, MountState)]
+    return [
+        {
+            "uuid": device.uuid,
+            "label": device.label,
+            "filesystem": device.fstype,
+            "devices": list(device.nodes),
+            "mounted_at": sorted(mount.point for mount in mounts if mounted_on(mount, device))[:4],
+        }
+        for device in sorted(devices, key=_node)
+        if device.uuid not in known and device.nodes
+    ]
+
+
+def _node(device: DeviceState) -> tuple[str, ...]:
+    return device.nodes
+
+
+def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[str, Any]]:
+    facts, desired = reconciler.dispatcher.facts, reconciler.desired
+    rows: list[dict[str, Any]] = []
+    for name, workload in (desired.workloads if desired is not None else {}).items():
+        account = facts.get(FactKey(FactKind.ACCOUNT, name))
+        if not view.sees(name) or not isinstance(account, Account):
+            continue
+        found = places(name, workload, account, parts.keeper.manifest)
+        # What is on a volume that is away is not there to be measured.
+        there = tuple(place for place in found if not place.volume or _attached(parts.keeper, place.volume))
+        known = parts.sizes.want(name, account, there)
+        sizes = known.sizes if known is not None else {}
+        numbers = {path: size.size for path, size in sizes.items() if size is not None}
+        numbers |= {path: 0 for path, size in sizes.items() if size is None}
+        stopped = facts.get(FactKey(FactKind.STOPPED, name))
+        rows.append(
+            {
+                "name": name,
+                "volumes": [use.volume for use in workload.volumes],
+                "stopped": sorted(stopped) if isinstance(stopped, frozenset) else [],
+                "backup": [
+                    {
+                        "kind": place.kind.value,
+                        "path": place.path,
+                        "volume": place.volume,
+                        "included": place.included,
+                        "why": place.why,
+                        "left_out": list(place.left_out),
+                        "bytes": numbers.get(place.path),
+                        "whole": size.whole if (size := sizes.get(place.path)) is not None else None,
+                    }
+                    for place in found
+                ],
+                "bytes": total(found, numbers),
+                "measured": known.at if known is not None else None,
+                "measuring": parts.sizes.measuring(name),
+                "error": known.error if known is not None else "",
+            }
+        )
+    return rows
+
+
+def _attached(keeper: VolumeKeeper, name: str) -> bool:
+    volume = keeper.manifest.volumes.get(name)
+    return volume is not None and keeper.look(volume).state is VolumeState.ATTACHED
