@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import signal
 import stat
 import time
@@ -56,7 +57,7 @@ class SystemAccountRemoval:
         """Count what is in the home; see `home_removal.measure`."""
         base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
         until = time.monotonic() + timeout
-        home = Home(account.home, account.name, account.uid)
+        home = Home(account.home, account.uid)
         return await anyio.to_thread.run_sync(measure, home, base, lambda: time.monotonic() > until)
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
@@ -79,7 +80,7 @@ class SystemAccountRemoval:
     async def discard_home(self, account: Account, *, timeout: float) -> None:
         """Delete the home; see `home_removal`. Goes on where an earlier call was cut off."""
         base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
-        home = Home(account.home, account.name, account.uid)
+        home = Home(account.home, account.uid)
         given_up = False
         work = asyncio.ensure_future(asyncio.to_thread(discard, home, base, lambda: given_up))
         try:
@@ -128,6 +129,9 @@ class SystemAccountRemoval:
             return f"its uid {account.uid} is outside of {lowest} to {highest}"
         if account.shell.rpartition("/")[2] not in ("nologin", "false"):
             return f"it has a login shell ({account.shell}), which eventd gives to none"
+        for other in pwd.getpwall():
+            if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
+                return f"its home is also that of {other.pw_name}"
         try:
             rows = (self._etc / "shadow").read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
@@ -136,6 +140,36 @@ class SystemAccountRemoval:
         if password[:1] not in ("!", "*"):
             return "it has a password, or none is asked for: a person logs in with it"
         return ""
+
+
+class NoAccountRemoval:
+    """For accounts that are not this system's: a name of theirs may be somebody's here."""
+
+    async def refusal(self, account: Account) -> str:
+        """Return why: always the same."""
+        del account
+        return "the accounts of this host are not the system's"
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count nothing."""
+        del account, timeout
+        return Measured(0, 0, complete=False)
+
+    async def end_processes(self, account: Account, *, timeout: float) -> None:
+        """Raise: `refusal` has been asked before."""
+        raise _not_ours(account, timeout)
+
+    async def discard_home(self, account: Account, *, timeout: float) -> None:
+        """Raise."""
+        raise _not_ours(account, timeout)
+
+    async def delete(self, account: Account, *, timeout: float) -> None:
+        """Raise."""
+        raise _not_ours(account, timeout)
+
+
+def _not_ours(account: Account, _timeout: float) -> PermanentError:
+    return PermanentError(f"the account {account.name} is not this system's", reason="not-ours")
 
 
 def _kill_all(account: Account) -> list[tuple[int, str, int]]:

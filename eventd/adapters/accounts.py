@@ -10,10 +10,11 @@ creations of one daemon are made one after the other here (some 50 ms each).
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import pwd
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -101,6 +102,57 @@ class SystemAccounts:
             raise DeadlineError(
                 f"the account {account.name} was not completed within {timeout:g} s"
             ) from None
+
+    async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
+        """Give an account another name; see the port.
+
+        usermod(8) leaves the rows of subuid(5), which have the old name in them, and can only change those of an
+        account that exists: so they are taken out before, and put back after. What of that a crash has cut off is
+        seen by what is there.
+        """
+        try:
+            async with asyncio.timeout(timeout), self._one:
+                return await self._rename(old, new, timeout)
+        except TimeoutError:
+            raise DeadlineError(f"the account {old.name} was not renamed within {timeout:g} s") from None
+
+    async def _rename(self, old: Account, new: str, timeout: float) -> Account:
+        before, after = await self.lookup(old.name), await self.lookup(new)
+        if after is not None and after.uid != old.uid:
+            raise PermanentError(
+                f"there is an account {new} already",
+                reason="account-exists",
+                hint="give the workload another name",
+            )
+        if before is not None and before.uid == old.uid:
+            if ranges := _ranges_of(before, "--del-subuids", "--del-subgids"):
+                await self._change([self._usermod, *ranges, "--", old.name], timeout)
+            await self._change([self._usermod, "--login", new, "--", old.name], timeout)
+        account = await self.lookup(new)
+        if account is None:
+            raise PermanentError(f"there is no account {old.name} with uid {old.uid}", reason="no-account")
+        if await anyio.to_thread.run_sync(_group_name, account.gid, abandon_on_cancel=True) == old.name:
+            await self._change(["groupmod", "--new-name", new, "--", old.name], timeout)
+        lost = replace(
+            old,
+            subuid=old.subuid if account.subuid is None else None,
+            subgid=old.subgid if account.subgid is None else None,
+        )
+        if ranges := _ranges_of(lost, "--add-subuids", "--add-subgids"):
+            await self._change([self._usermod, *ranges, "--", new], timeout)
+        account = await self.lookup(new)
+        if account is None:
+            raise TemporaryError(f"the renamed account {new} is not in NSS yet", reason="nss-failed")
+        return account
+
+    async def _change(self, argv: Sequence[str], timeout: float) -> None:
+        completed = await run(list(argv), timeout=timeout)
+        if completed.status == 8:
+            raise TemporaryError(
+                f"{argv[-1]} is in use: {completed.text()}", reason="account-busy", hint=f"ps -u {argv[-1]}"
+            )
+        if not completed.ok:
+            raise _refused(completed, argv[-1])
 
     async def login_uid_min(self) -> int:
         """Return UID_MIN of login.defs(5): regular accounts start there."""
@@ -238,6 +290,21 @@ class SystemAccounts:
 
 
 _SUBID_HINT = "see subuid(5), and SUB_UID_MIN, SUB_UID_MAX and SUB_UID_COUNT in /etc/login.defs"
+
+
+def _ranges_of(account: Account, uids: str, gids: str) -> list[str]:
+    options = []
+    for option, have in ((uids, account.subuid), (gids, account.subgid)):
+        if have is not None:
+            options += [option, f"{have[0]}-{have[0] + have[1] - 1}"]
+    return options
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return ""
 
 
 def parse_ranges(text: str) -> list[Range]:

@@ -38,9 +38,17 @@ class Home:
     """A home that is to be deleted."""
 
     path: str
-    name: str
-    """The account's."""
     uid: int
+
+    @property
+    def base(self) -> str:
+        """The folder that it is in."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """Its name there: that of the account, unless the account was renamed since."""
+        return self.path.rpartition("/")[2]
 
     @property
     def trash(self) -> str:
@@ -54,10 +62,9 @@ def discard(home: Home, base: str, stop: Callable[[], bool]) -> None:
     Blocks: for a worker thread. `stop` is asked now and then whether to give up for now. Raises PermanentError
     (reason="home-elsewhere" | "home-not-ours" | "home-mounted" | "home-undeletable"), DeadlineError.
     """
-    parent, _, entry = home.path.rpartition("/")
-    if parent != base or entry != home.name or entry in ("", ".", ".."):
+    if home.base != base or not home.name or home.name.startswith("."):
         raise PermanentError(
-            f"the home {home.path} is not {base}/{home.name}: it was not made by eventd",
+            f"the home {home.path} is not directly in {base}: it was not made by eventd",
             reason="home-elsewhere",
             hint="delete it by hand, once you are sure",
         )
@@ -73,15 +80,14 @@ def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
 
     Folders on other file systems, and those deeper than any that a person makes, are not counted.
     """
-    parent, _, entry = home.path.rpartition("/")
-    if parent != base or entry != home.name or entry in ("", ".", ".."):
+    if home.base != base or not home.name or home.name.startswith("."):
         return Measured(0, 0, complete=False)
     files, size, complete = 0, 0, True
     top: tuple[str, ...] = ()
     stack: list[int] = []
     try:
         with _opened(base) as folder:
-            stack.append(os.open(entry, _FOLDER, dir_fd=folder))
+            stack.append(os.open(home.name, _FOLDER, dir_fd=folder))
     except OSError:
         return Measured(0, 0, complete=False)
     device = os.fstat(stack[0]).st_dev
@@ -123,7 +129,7 @@ def _move(home: Home, folder: int) -> None:
         return
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != home.uid:
         raise PermanentError(
-            f"{home.path} is not a folder of {home.name}'s own",
+            f"{home.path} is not a folder of uid {home.uid}",
             reason="home-not-ours",
             hint="somebody has replaced it: look at it, and delete it by hand",
         )

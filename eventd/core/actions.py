@@ -219,6 +219,24 @@ class DeleteAccount:
         return self.account
 
 
+@dataclass(frozen=True, slots=True)
+class RenameAccount:
+    """Give the account of a workload that left to one that says it is the same: its name changes, its home stays."""
+
+    workload: str
+    """The keeper's subject, `rename:NEW`."""
+    old: str
+    new: str
+    uid: int
+    why: str
+    verb = "rename-account"
+
+    @property
+    def target(self) -> str:
+        """Both names."""
+        return f"{self.old} {self.new}"
+
+
 Action: TypeAlias = (
     CreateAccount
     | CompleteAccount
@@ -236,5 +254,6 @@ Action: TypeAlias = (
     | Retain
     | StorageAction
     | DeleteAccount
+    | RenameAccount
 )
 STARTS = (StartUnit, RestartUnit)

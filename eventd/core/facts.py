@@ -37,6 +37,7 @@ class FactKind(StrEnum):
     SUSPENSION = "suspension"  # name: workload, "" for all; value: str, who suspended it and why
     RELOADING = "reloading"  # scope: "" or workload; value: bool
     APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
+    RENAME = "rename"  # name: workload; value: RenameState, absent: it is none, or it is done
     DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
@@ -247,8 +248,21 @@ class ApprovalState:
     rejected: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RenameState:
+    """A workload that is another one under a new name, or may be."""
+
+    old: tuple[str, ...]
+    """Which one; more than one where it is not known."""
+    told: bool = False
+    """Its workload.toml says so."""
+    problem: str = ""
+    """Why that cannot be, as a sentence; empty if it can."""
+
+
 FactValue: TypeAlias = (
     ApprovalState
+    | RenameState
     | UnitState
     | ManagerState
     | Account

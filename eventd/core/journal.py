@@ -335,6 +335,11 @@ ENDINGS: Mapping[str, Ending] = {
         "never: it was signed for, and a deleted home does not come back",
         *_LEFT,
     ),
+    actions.RenameAccount.verb: Ending(
+        "what it changes is written down first: it goes on from what is there",
+        "renamed back by the repository",
+        *_LEFT,
+    ),
     storage_actions.SealMountPoint.verb: Ending(PLAN, "nothing to undo: a seal on an empty folder", *_LEFT),
     storage_actions.MountVolume.verb: Ending(PLAN, BY_REPOSITORY, *_LEFT),
     storage_actions.UnmountVolume.verb: Ending(PLAN, "mounted again when the repository wants it", *_LEFT),

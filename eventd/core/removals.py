@@ -35,8 +35,21 @@ class Removal:
     """When it left the repository, in seconds since the epoch; 0: it has not."""
     commit: str = ""
     """The commit that does not have it any more."""
+    digest: str = ""
+    """`Workload.digest` of what it was last: the same content under another name may be the same workload."""
     stage: Stage = Stage.NONE
     uid: int = -1
     """The account whose deletion has begun, as it was then; also `home` and `made_by`."""
     home: str = ""
     made_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A rename that has begun; by the new name. What usermod(8) does not carry over is remembered here."""
+
+    old: str
+    uid: int
+    subuid: tuple[int, int] | None
+    """First id and count."""
+    subgid: tuple[int, int] | None

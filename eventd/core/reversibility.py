@@ -78,6 +78,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.RestartUnit()
             | actions.Verify()
             | actions.Retain()
+            | actions.RenameAccount()
             | storage.SealMountPoint()
             | storage.MountVolume()
             | storage.NoteVolume()

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from eventd.core.ports import Store
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
-from eventd.core.removals import Removal
+from eventd.core.removals import Removal, Rename
 from eventd.runtime.shelf import Shelf
 
 R = TypeVar("R", UnitRecord, FileRecord)
@@ -25,14 +25,19 @@ class Ledger:
     removals: Shelf[Removal] = field(init=False)
     """By workload: those that left the repository, and those whose data is to go when they do."""
 
+    renames: Shelf[Rename] = field(init=False)
+    """By new name: renames that have begun."""
+
     def __post_init__(self) -> None:
         """Make the shelves."""
+        self.renames = Shelf(self.store, "rename", Rename)
         self.removals = Shelf(self.store, "removal", Removal)
 
     async def load(self) -> None:
         """Read everything from the store."""
         self.records = await self.store.load()
         await self.removals.load()
+        await self.renames.load()
 
     def workload_of(self, uid: int) -> str | None:
         """Return the workload whose account has `uid`."""

@@ -9,16 +9,17 @@ deletion that has begun is finished first, and its workload waits for that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventd.core.actions import Action, DeleteAccount
 from eventd.core.desired import Desired, RemoveData
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts
+from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts, RenameState
 from eventd.core.ports import Store
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
+from eventd.core.renames import find
 from eventd.core.reversibility import deletion
 from eventd.runtime import shelf
 from eventd.runtime.approvals import Approvals
@@ -37,6 +38,8 @@ class Removals:
     approvals: Approvals
     wall: Callable[[], float] = time.time
     prefix: str = PREFIX
+    renamed: Mapping[str, RenameState] = field(default_factory=dict)
+    """By new name: the workloads that are, or may be, one that left. Made by `note`; `runtime.renames` acts on it."""
     _desired: Desired | None = None
     _facts: Facts = field(default_factory=Facts)
     _dirty: Callable[[str], None] = lambda _name: None
@@ -73,9 +76,16 @@ class Removals:
         for name in gone:
             before = removals.get(name) or Removal()
             if not before.since:
-                rows.append((removals, name, replace(before, since=self.wall(), commit=desired.commit)))
+                left = replace(before, since=self.wall(), commit=desired.commit, digest=self._last(name))
+                rows.append((removals, name, left))
         await shelf.write(rows)
-        back = {PREFIX + name for name in _all(desired)}
+        digests = {
+            name: row.digest
+            for name, row in removals.rows.items()
+            if row.since and row.stage is Stage.NONE and name in self.ledger.records.workloads
+        }
+        self.renamed = find(desired, digests, self.ledger.records.workloads.keys())
+        back = {PREFIX + name for name in _all(desired) | self._kept_for_renames()}
         for subject in {request.subject for request in self.approvals.requests.rows.values()} & back:
             await self.approvals.withdraw(subject)
 
@@ -150,6 +160,16 @@ class Removals:
         self._watch()
         self._dirty(PREFIX + workload)
 
+    def _last(self, workload: str) -> str:
+        """Return the digest of what a workload was when it left."""
+        wanted = self._desired.workloads.get(workload) if self._desired is not None else None
+        record = self.ledger.records.workloads.get(workload)
+        return wanted.digest if wanted is not None else record.verified_digest if record is not None else ""
+
+    def _kept_for_renames(self) -> set[str]:
+        """Return whose account another workload takes over, or may."""
+        return {old for state in self.renamed.values() for old in state.old}
+
     def _row(self, name: str) -> Removal | None:
         return self.ledger.removals.get(name.removeprefix(PREFIX))
 
@@ -159,7 +179,7 @@ class Removals:
             return False
         if row.stage is not Stage.NONE:
             return True
-        here = self._desired.partial or workload in _all(self._desired)
+        here = self._desired.partial or workload in _all(self._desired) | self._kept_for_renames()
         return row.data is RemoveData.DELETE and bool(row.since) and not here
 
     def _stopped(self, workload: str) -> bool:

@@ -29,6 +29,7 @@ from eventd_policies.deleting import deleting
 from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
+from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
 from eventd_simulators.faults import Faults
@@ -106,7 +107,15 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=(suspended, protected(Rules()), deleting, Ownership(layout), gates, *self._last),
+                policies=(
+                    suspended,
+                    renames,
+                    deleting,
+                    protected(Rules()),
+                    Ownership(layout),
+                    gates,
+                    *self._last,
+                ),
                 approvals=self.approvals,
                 assemble=_assemble,
                 wall=loop.time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import PermanentError
@@ -9,6 +10,7 @@ from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind, FactValue
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
+from eventd_simulators.model.accounts import AccountTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +120,23 @@ class SimAccounts:
 
         # By chance it fails only without effect; `Faults.lost_replies` is for the other way round.
         return await self._life.change(f"useradd {name}", add, failure=0)
+
+    async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
+        """See the port."""
+        del timeout
+
+        def rename() -> Account:
+            now = self._host.accounts.get(new)
+            if now is not None and now.uid == old.uid:
+                return now
+            if now is not None or self._host.accounts.get(old.name) is None:
+                raise PermanentError(f"cannot rename {old.name} to {new}", reason="account-exists")
+            table = self._host.accounts
+            assert isinstance(table, AccountTable), "only the simulator in process renames"
+            table.remove(old.name)
+            return table.put(replace(old, name=new))
+
+        return await self._life.change(f"usermod {old.name} {new}", rename, failure=0)
 
     async def complete(self, account: Account, *, timeout: float) -> Account:
         """See the port: every account of the model has its ranges from the start."""

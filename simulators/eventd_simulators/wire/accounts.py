@@ -105,6 +105,11 @@ class FileAccounts:
         async with asyncio.timeout(timeout):
             return await asyncio.to_thread(self._files.add, name)
 
+    async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
+        """See the port: the demo renames nothing."""
+        del timeout
+        raise PermanentError(f"{old.name} cannot be renamed to {new} here", reason="not-supported")
+
     async def complete(self, account: Account, *, timeout: float) -> Account:
         """See the port: every account has its ranges from the start."""
         del timeout

@@ -1,0 +1,35 @@
+"""Renames: nothing is done for a workload that may be another one under a new name until it is known whose data it gets.
+
+Never silently two databases: one with the data under the old name, and an empty one under the new.
+"""
+
+from __future__ import annotations
+
+from eventd.core.actions import RenameAccount
+from eventd.core.facts import FactKey, FactKind, RenameState
+from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+
+
+def renames(case: Case) -> Verdict:
+    """Hold everything for a workload whose rename is not done, or not decided."""
+    name = case.action.workload
+    fact = FactKey(FactKind.RENAME, name)
+    state = case.facts.get(fact)
+    if isinstance(case.action, RenameAccount) or not isinstance(state, RenameState):
+        return ALLOW
+    old = " or ".join(state.old)
+    if state.problem:
+        message, hint = state.problem, "correct renamed_from in its workload.toml"
+    elif state.told:
+        message, hint = f"it takes over the account of {old} first, which has to be stopped for that", ""
+    else:
+        message = (
+            f"it has the content that {old} had, which left the repository: is it the same under a new name?"
+        )
+        hint = (
+            f'write renamed_from = "{state.old[0]}" into workloads/{name}/workload.toml to take over its account'
+            ' and data, or renamed_from = "" to start anew'
+        )
+    return Hold(
+        "renamed", message, wakes_on=frozenset({fact}), waits_for=(f"renamed_from {old}", message), hint=hint
+    )
