@@ -19,8 +19,10 @@ from aiohttp import web
 
 from eventd.api import documents
 from eventd.api.metrics import Metrics
+from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
 from eventd.core.errors import PermanentError
+from eventd.core.ports import AccountSigns
 from eventd.core.rights import Request, View
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.load import ReadLive
@@ -38,6 +40,11 @@ class Api:
     allow_rewrite: Callable[[str], None]
     boot: Callable[[], Awaitable[BootRecord]]
     live_graph: ReadLive | None = None
+    signs: AccountSigns | None = None
+    """What tells that a person uses an account; None: the accounts are not this system's."""
+    protected: Callable[[str, int], str] = lambda _name, _uid: ""
+    """Why an account (name, uid) is never touched; empty: it may be."""
+    storage: Storage | None = None
     metrics: Metrics = field(init=False)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """The daemon stops: no stream goes on."""

@@ -474,11 +474,12 @@ COMMANDS = (
     Command(
         "storage",
         "volumes: what is attached, what uses it, what a backup would contain",
-        "List the volumes of storage.toml with their state and free space, the file systems that are attached and in no\n"
-        "storage.toml, and for each workload the places that a backup would contain, with sizes as far as measured\n"
-        "(asking has them measured in the background). The exit code is 1 if a volume is in a wrong state, and 4 if\n"
-        "one that is used is not attached.",
-        "  eventctl storage\n  eventctl storage media    one volume, in full\n  eventctl storage --json | jq .unknown\n",
+        "List the volumes of storage.toml with their state and free space, the file systems that are attached and\n"
+        "in no storage.toml, and for each workload the places that a backup would contain, with sizes as far as\n"
+        "measured (asking has them measured in the background). Exits with 1 if a volume is in a wrong state, and\n"
+        "with 4 if one that is used is not attached.",
+        "  eventctl storage\n  eventctl storage media    one volume, in full\n"
+        "  eventctl storage --json | jq .unknown\n",
         _storage,
     ),
     Command(

@@ -5,6 +5,7 @@ Attaching one is done by the outer machine, as a hand with a cable would: the ho
 `/dev/disk/by-uuid/`. A loop device of another host is in this one's `/sys`, but has no node in its `/dev`.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,16 @@ class Bay:
             raise HostError(
                 f"no free loop device: this host has {len(self._machine.loops)} (Machine(loops=…))"
             )
-        outer.checked(["losetup", free[0], disk.image], timeout=30)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                outer.checked(["losetup", free[0], disk.image], timeout=30)
+                break
+            except outer.OuterError as error:
+                # Pulled out while it was mounted: the kernel lets go of it when the last user has closed it.
+                if "busy" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
         self._plugged[disk.image] = free[0]
         return free[0]
 

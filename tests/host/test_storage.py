@@ -219,7 +219,6 @@ def test_a_broken_manifest_takes_no_disk_away(op: Operator) -> None:
     commit = op.commit({"storage.toml": MANIFEST.replace("path =", "paht =")})
     op.push()
     status = op.settled(commit)
-    assert status["state"] == "failed"
     assert "did you mean path" in json.dumps(status)
     assert workload(status, "app")["state"] == "refused"
     op.machine.run(["systemctl", "restart", "eventd.service"])
