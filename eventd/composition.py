@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.adapters import login_defs
 from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
+from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.disk_usage import measure
@@ -43,7 +44,7 @@ from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptio
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, EventKind
 from eventd.core.layout import Layout
-from eventd.core.ports import Accounts
+from eventd.core.ports import Accounts, AccountSigns
 from eventd.core.verdicts import Policy
 from eventd.runtime.approvals import Rules as ApprovalRules
 from eventd.runtime.bootlog import BootLog
@@ -154,6 +155,8 @@ class Composition:
     boot: BootLog
     store: StateStore
     storage: Storage
+    signs: AccountSigns | None
+    """None: the accounts are not this system's."""
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
@@ -199,19 +202,23 @@ def _transforms(folder: Path) -> Mapping[str, bytes]:
         ) from error
 
 
-def policies_of(settings: Settings) -> tuple[Policy, ...]:
-    """Return the policies in the order in which they are asked."""
+def protection_of(settings: Settings) -> Rules:
+    """Return which accounts are never touched."""
     root = os.geteuid() == 0
-    rules = Rules(
+    return Rules(
         settings.host.protected,
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
     )
+
+
+def policies_of(settings: Settings) -> tuple[Policy, ...]:
+    """Return the policies in the order in which they are asked."""
     return (
         suspended,
         renames,
         deleting,
-        protected(rules),
+        protected(protection_of(settings)),
         Ownership(layout_of(settings)),
         placement,
         gates,
@@ -258,6 +265,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     owned_files = OwnedFilesSource(inotify, dispatcher.emit)
     system_accounts = SystemAccounts()
     mine = accounts or system_accounts
+    signs = SystemAccountSigns(etc=etc) if accounts is None else None
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
     store = open_store(f"{paths.state}/state.db")
     host = Host(
@@ -328,7 +336,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
     )
     storage = Storage(volumes, Sizes(measure))
-    return Composition(settings, dispatcher, sources, engine, repository, rules, boot, store, storage)
+    return Composition(settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs)
 
 
 async def add_triggers(

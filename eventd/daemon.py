@@ -29,7 +29,7 @@ from eventd.adapters.state_file import condemn
 from eventd.api import documents, recovery_document
 from eventd.api.routing import Api
 from eventd.api.server import Server
-from eventd.composition import Composition, add_triggers, compose, make_folders
+from eventd.composition import Composition, add_triggers, compose, make_folders, protection_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
@@ -37,6 +37,7 @@ from eventd.core.report import RunReport, RunResult
 from eventd.runtime.reconcile import NETWORK
 from eventd.runtime.supervise import known
 from eventd.settings import DEFAULT_PATH, Settings, load
+from eventd_policies.protected import why_protected
 
 log = logging.getLogger("eventd")
 DRAIN = 20.0
@@ -158,6 +159,8 @@ class Daemon:
             boot=self.parts.boot.record,
             live_graph=engine.parts.live_graph,
             storage=self.parts.storage,
+            signs=self.parts.signs,
+            protected=lambda name, uid: why_protected(protection_of(self.settings), name, uid),
         )
         return Server(api, self.settings.api.group)
 

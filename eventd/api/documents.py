@@ -221,6 +221,8 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "verified_at": record.verified_at if record else None,
         "wanted_commit": desired.commit if desired and (wanted or refused) else "",
         "uid": account.uid if isinstance(account, Account) else None,
+        "ownership": record.ownership.value if record else None,
+        "made_by": record.run if record else None,
         "units": units(reconciler, name, wanted),
         "log": list(standing.log),
         "failing_unit": standing.failing_unit,

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from eventd.api import (
     answers,
+    routes_adopt,
     routes_approvals,
     routes_audit,
     routes_events,
@@ -46,6 +47,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_recovery.ROUTES,
     *routes_events.ROUTES,
     *routes_sync.ROUTES,
+    *routes_adopt.ROUTES,
     *routes_restart.ROUTES,
     *routes_orders.ROUTES,
     *routes_approvals.ROUTES,

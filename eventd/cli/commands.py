@@ -57,6 +57,27 @@ def _status(parser: Any) -> None:
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="one workload, in full")
 
 
+def _adopt(parser: Any) -> None:
+    parser.add_argument("name", metavar="NAME", help="the account, and the workload that gets it")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--with-login",
+        action="store_true",
+        help="also if a person can log in with it (a password, ssh keys, a home that cannot be looked into)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+
+
+def _disown(parser: Any) -> None:
+    parser.add_argument("name", metavar="NAME", help="the account")
+
+
 def _restart(parser: Any) -> None:
     parser.add_argument("workload", metavar="WORKLOAD", help="the workload whose units are restarted")
     parser.add_argument(
@@ -302,6 +323,25 @@ COMMANDS = (
         "  eventctl sync --no-fetch        repair drift only\n"
         "  eventctl sync --allow-rewrite 9f8e7d6c…   after a force-push that you know of (full id)\n",
         _sync,
+    ),
+    Command(
+        "adopt",
+        "hand an account that is there already over to eventd",
+        "Say what it means that eventd runs a workload with an account that somebody made, ask, and do it:\n"
+        "the account is written down as adopted, and the workload is deployed. Accounts that eventd makes\n"
+        "need none of this. Refused for root, system and protected accounts, and while somebody is logged in.",
+        "  eventctl adopt media                 says what it means, and asks\n"
+        "  eventctl adopt media --yes           for scripts; 0: the workload is up\n"
+        "  eventctl adopt anna --with-login     of a person, who keeps password and ssh keys\n",
+        _adopt,
+    ),
+    Command(
+        "disown",
+        "give an account back: eventd leaves it alone from now on",
+        "Forget that an account, its files and its units are eventd's. Everything stays and goes on running;\n"
+        "eventd neither changes nor removes it any more. A workload of that name is then refused.",
+        "  eventctl disown media\n",
+        _disown,
     ),
     Command(
         "restart",

@@ -46,6 +46,16 @@ class CreateAccount(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptAccount(_OnUser):
+    """Take an account that somebody made, and whom root has handed over."""
+
+    workload: str
+    uid: int
+    why: str = "it was handed over by eventctl adopt"
+    verb = "adopt-account"
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteAccount(_OnUser):
     """Add what an account of eventd's lacks for rootless containers: subordinate ids (subuid(5))."""
 
@@ -239,6 +249,7 @@ class RenameAccount:
 
 Action: TypeAlias = (
     CreateAccount
+    | AdoptAccount
     | CompleteAccount
     | PutFile
     | RemoveFile

@@ -110,6 +110,8 @@ class EventKind(StrEnum):
     """An operator ended a suspension or a rollback. Attribute `by`."""
     ROLLED_BACK = "rolled-back"
     """Another revision is in force. Attributes `from`, `to` (commits), `automatic`, `reason`."""
+    ADOPTED = "adopted"
+    """Root has handed an account over, or taken it back. Attributes `uid`, `by` (who asked), `given`."""
     RESTART = "restart"
     """Somebody asks for a restart of a workload, which the workload may itself. Attributes `wait`, `uid`."""
     BOOT = "boot"

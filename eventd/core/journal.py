@@ -290,6 +290,7 @@ ENDINGS: Mapping[str, Ending] = {
         Looks.ACCOUNT,
         _account,
     ),
+    actions.AdoptAccount.verb: Ending(PLAN, "eventctl disown gives it back", *_LEFT),
     actions.CompleteAccount.verb: Ending(PLAN, "nothing to undo: ids that nobody uses", *_LEFT),
     actions.PutFile.verb: Ending(
         "a file that was written stays; the next plan has the manager read it",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from eventd.core.actions import (
     Action,
+    AdoptAccount,
     CompleteAccount,
     CreateAccount,
     DisableLinger,
@@ -32,7 +33,7 @@ from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, Manag
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.provenance import audit
-from eventd.core.records import Records, WorkloadRecord
+from eventd.core.records import Ownership, Records, WorkloadRecord
 from eventd.core.storage_actions import MakeFolder, StopForVolume
 
 STOP_TIMEOUT = 100.0
@@ -64,6 +65,8 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     actions: list[Action] = []
     if seen.account is None:
         actions.append(CreateAccount(name))
+    elif name not in records.workloads and records.granted.get(name) == seen.account.uid:
+        actions.append(AdoptAccount(name, seen.account.uid))
     elif seen.account.subuid is None or seen.account.subgid is None:
         actions.append(CompleteAccount(name))
     puts, removes = _files(workload, seen, records, context)
@@ -130,8 +133,10 @@ def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tu
     if record.lingering and seen.linger:
         actions.append(DisableLinger(name, why))
     if seen.manager is not ManagerState.DOWN:
-        # A person logged in as this user keeps their manager; it only has to forget our units.
-        actions.append(Reload(name, why) if seen.sessions else StopManager(name, why))
+        # A person logged in as this user keeps their manager; it only has to forget our units. So does an account
+        # that was adopted and lingered before: what else runs there is somebody's.
+        theirs = seen.sessions or (record.ownership is Ownership.ADOPTED and not record.lingering)
+        actions.append(Reload(name, why) if theirs else StopManager(name, why))
     actions.append(Retain(name, why))
     return tuple(actions)
 

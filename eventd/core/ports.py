@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from eventd.core.adoption import Signs
 from eventd.core.desired import Tree
 from eventd.core.facts import Account, FileState, UnitState
 from eventd.core.journal import OpenStep
@@ -98,6 +99,14 @@ class Logins(Protocol):
 
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
         """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
+        ...
+
+
+class AccountSigns(Protocol):
+    """What tells that a person uses an account."""
+
+    async def look(self, account: Account, *, timeout: float) -> Signs:
+        """Look now; a home that cannot be looked into within `timeout` seconds is a sign too."""
         ...
 
 

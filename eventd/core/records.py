@@ -82,6 +82,8 @@ class Records:
     """Workload -> unit -> record."""
     files: dict[str, dict[str, FileRecord]] = field(default_factory=dict)
     """Workload -> absolute path -> record."""
+    granted: dict[str, int] = field(default_factory=dict)
+    """Account -> uid: handed over by root, and not taken yet."""
     unloaded: set[str] = field(default_factory=set)
     """Workloads with files written or removed since their manager last read its files. The journal knows it: a file
     step that no finished reload, start or stop of the manager has followed."""

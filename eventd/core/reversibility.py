@@ -70,6 +70,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
     match action:
         case (
             actions.CreateAccount()
+            | actions.AdoptAccount()
             | actions.CompleteAccount()
             | actions.EnableLinger()
             | actions.StartManager()

@@ -13,6 +13,7 @@ import anyio
 
 from eventd.core.actions import (
     Action,
+    AdoptAccount,
     CreateAccount,
     Reload,
     RestartUnit,
@@ -35,7 +36,7 @@ from eventd.runtime.approvals import Approvals
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
 
-HORIZONS = (CreateAccount, StartManager, Reload, StopForVolume)
+HORIZONS = (CreateAccount, AdoptAccount, StartManager, Reload, StopForVolume)
 ROUNDS = 6
 """Plans per transaction: account, manager, reload, units, and two for what happens meanwhile."""
 RELOADS = 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from eventd.core.adoption import Grant
 from eventd.core.ports import Store
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.core.removals import Removal, Rename
@@ -22,6 +23,8 @@ class Ledger:
 
     store: Store
     records: Records = field(default_factory=Records)
+    grants: Shelf[Grant] = field(init=False)
+    """By account: what root has handed over."""
     removals: Shelf[Removal] = field(init=False)
     """By workload: those that left the repository, and those whose data is to go when they do."""
 
@@ -32,12 +35,28 @@ class Ledger:
         """Make the shelves."""
         self.renames = Shelf(self.store, "rename", Rename)
         self.removals = Shelf(self.store, "removal", Removal)
+        self.grants = Shelf(self.store, "adoption", Grant)
 
     async def load(self) -> None:
         """Read everything from the store."""
         self.records = await self.store.load()
         await self.removals.load()
+        await self.grants.load()
+        self.records.granted = {name: grant.uid for name, grant in self.grants.rows.items()}
         await self.renames.load()
+
+    async def grant(self, name: str, grant: Grant | None) -> None:
+        """Remember that an account may be taken, or (None) that it is, or may not be any more."""
+        await self.grants.put(name, grant)
+        if grant is None:
+            self.records.granted.pop(name, None)
+        else:
+            self.records.granted[name] = grant.uid
+
+    async def adopted(self, name: str, uid: int, run: int) -> None:
+        """Remember that the account is eventd's by adoption."""
+        await self.workload(WorkloadRecord(name, uid, Ownership.ADOPTED, run))
+        await self.grant(name, None)
 
     def workload_of(self, uid: int) -> str | None:
         """Return the workload whose account has `uid`."""

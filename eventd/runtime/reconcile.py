@@ -12,7 +12,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -21,7 +22,7 @@ from eventd.core import backoff
 from eventd.core.actions import Action
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
-from eventd.core.errors import EventdError, PermanentError
+from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
 from eventd.core.gates import OPEN, WorkloadGates
@@ -64,6 +65,8 @@ SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 NETWORK = FactKey(FactKind.UNIT, "network-online.target")
 _FOREIGN = frozenset(Code)
 log = logging.getLogger(__name__)
+ALONE_TIMEOUT = 60.0
+"""Seconds to wait for the end of the run that is on, for what is done between two runs."""
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another eventd process on this host to finish its run."""
 
@@ -310,6 +313,32 @@ class Reconciler:
         with anyio.move_on_after(grace):
             await self._lock.acquire()
             self._lock.release()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be between two runs, of this process and of others. Raises DeadlineError(reason="busy")."""
+        try:
+            with anyio.fail_after(ALONE_TIMEOUT):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise DeadlineError(
+                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s", reason="busy", hint="eventctl status"
+            ) from None
+        try:
+            await self.host.lock.acquire(timeout=ALONE_TIMEOUT)
+            try:
+                yield
+            finally:
+                self.host.lock.release()
+        finally:
+            self._lock.release()
+
+    def forgotten(self, name: str) -> None:
+        """Drop what this life knows of a workload whose records are gone, and look at it afresh."""
+        self.standings.pop(name, None)
+        self.failures.clear(name)
+        self.holds.clear(name)
+        self.dirty(name)
 
     async def run(self, batch: Batch) -> RunReport | None:
         """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""

@@ -12,6 +12,7 @@ from eventd_handlers import accounts, deletion, files, managers, renaming, units
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
+    actions.AdoptAccount: accounts.adopt,
     actions.CompleteAccount: accounts.complete,
     actions.PutFile: files.put,
     actions.RemoveFile: files.remove,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, CompleteAccount, CreateAccount
-from eventd.core.errors import EventdError
+from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind
 from eventd.runtime.transaction import Transaction
@@ -27,6 +27,20 @@ async def create(action: Action, tx: Transaction) -> None:
             await tx.host.accounts.complete(made, timeout=TIMEOUT)
         raise
     await tx.ledger.created(action.workload, account.uid, tx.run)
+    await _known(account, tx)
+
+
+async def adopt(action: Action, tx: Transaction) -> None:
+    """Take an account that root has handed over: nothing of it is changed, it is written down and watched."""
+    assert isinstance(action, AdoptAccount)
+    account = await tx.host.accounts.lookup(action.workload)
+    if account is None or account.uid != action.uid:
+        raise PermanentError(
+            f"the account {action.workload} is not the one that was handed over (uid {action.uid})",
+            reason="account-changed",
+            hint=f"eventctl adopt {action.workload}, if the one that is there now is meant",
+        )
+    await tx.ledger.adopted(action.workload, account.uid, tx.run)
     await _known(account, tx)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eventd.core.actions import CreateAccount
-from eventd.core.verdicts import ALLOW, Case, Deny, Verdict
+from eventd.core.actions import AdoptAccount, CreateAccount
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.verdicts import ALLOW, Case, Deny, Hold, Verdict
 
 OWN = frozenset({"root", "nobody", "eventd", "eventd-git", "eventd-webhook", "eventd-managed"})
 
@@ -25,27 +26,37 @@ class Rules:
     """UID_MIN and UID_MAX of login.defs(5)."""
 
 
+def why_protected(rules: Rules, name: str, uid: int | None) -> str:
+    """Return why an account is never touched; empty: it is not protected."""
+    if name in rules.names or name in OWN:
+        return f"the account {name} is protected"
+    if uid is not None and not rules.uid_min <= uid <= rules.uid_max:
+        return f"the account {name} has uid {uid}, outside of {rules.uid_min} to {rules.uid_max}"
+    return ""
+
+
 def protected(rules: Rules) -> Callable[[Case], Verdict]:
     """Return the policy under these rules."""
 
     def judge(case: Case) -> Verdict:
         name, account = case.action.workload, case.seen.account
-        if name in rules.names or name in OWN:
-            return Deny("protected", f"the account {name} is protected", "give the workload another name")
+        if why := why_protected(rules, name, account.uid if account is not None else None):
+            return Deny("protected", why, "give the workload another name")
         if account is None:
             return ALLOW
-        if not rules.uid_min <= account.uid <= rules.uid_max:
-            return Deny(
-                "protected",
-                f"the account {name} has uid {account.uid}, outside of {rules.uid_min} to {rules.uid_max}",
-                "give the workload another name",
-            )
         record = case.records.workloads.get(name)
-        if record is None and not isinstance(case.action, CreateAccount):
+        if isinstance(case.action, AdoptAccount) and case.seen.sessions:
+            return Hold(
+                "person-logged-in",
+                f"somebody is logged in as {name}: it is adopted when they have left",
+                wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+                waits_for=(f"nobody logged in as {name}",),
+            )
+        if record is None and not isinstance(case.action, CreateAccount | AdoptAccount):
             return Deny(
                 "account-exists",
                 f"the account {name} (uid {account.uid}) exists and was not made by eventd",
-                "give the workload another name, or remove the account if it is yours to remove",
+                f"give the workload another name; or hand the account over: eventctl adopt {name}",
             )
         if record is not None and record.uid != account.uid:
             return Deny(

@@ -1,0 +1,124 @@
+"""The routes by which root hands an account over to eventd, and takes it back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from eventd.api import answers, documents, own
+from eventd.api.door import visit_of
+from eventd.api.following import followed
+from eventd.api.routing import Api, Route
+from eventd.core.adoption import Candidate, Grant, Signs, meaning, obstacles
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.rights import Request, View
+from eventd.runtime.disown import disown
+from eventd.runtime.queue import Ticket
+
+LOOK_TIMEOUT = 5.0
+"""Seconds for a look into a home."""
+
+
+class AdoptRequest(BaseModel):
+    """POST /v1/adopt/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+    with_login: bool = False
+    """A person logs in with this account, and that is known."""
+    wait: bool = False
+
+
+class DisownRequest(BaseModel):
+    """POST /v1/disown/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _candidate(api: Api, name: str) -> Candidate:
+    account = await api.reconciler.host.accounts.lookup(name)
+    if account is None:
+        raise PermanentError(
+            f"there is no account {name}",
+            reason="no-such-account",
+            hint="eventd makes the account of a workload by itself; adopt is for one that is there already",
+        )
+    desired = api.reconciler.desired
+    sessions = api.reconciler.dispatcher.facts.get(FactKey(FactKind.SESSIONS, name))
+    return Candidate(
+        account,
+        await api.signs.look(account, timeout=LOOK_TIMEOUT) if api.signs is not None else Signs(),
+        sessions if isinstance(sessions, frozenset) else frozenset(),
+        api.protected(name, account.uid),
+        recorded=name in api.reconciler.ledger.records.workloads,
+        wanted=desired is not None and name in {*desired.workloads, *desired.refused},
+    )
+
+
+def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
+    account = candidate.account
+    folders = api.reconciler.context.layout.folders(account.uid)
+    return {
+        "name": account.name,
+        "uid": account.uid,
+        "home": account.home,
+        "shell": account.shell,
+        "sessions": sorted(candidate.sessions),
+        "password": candidate.signs.password.value,
+        "ssh_keys": list(candidate.signs.ssh_keys),
+        "obstacles": [asdict(each) for each in obstacles(candidate)],
+        "means": list(meaning(account, folders)),
+    }
+
+
+async def _look(api: Api, request: web.Request, _view: View) -> web.Response:
+    return answers.document(_document(api, await _candidate(api, request.match_info["name"])))
+
+
+async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = request.match_info["name"]
+    body = await answers.body(request, AdoptRequest)
+    candidate = await _candidate(api, name)
+    left = [each for each in obstacles(candidate) if not (each.by_login and body.with_login)]
+    if left:
+        raise PermanentError(
+            "; ".join(each.message for each in left), reason=left[0].reason, hint=left[0].hint
+        )
+    reconciler, visit = api.reconciler, visit_of(request)
+    uid = candidate.account.uid
+    await reconciler.ledger.grant(name, Grant(uid, time.time(), body.with_login))
+
+    def begin(ticket: Ticket) -> None:
+        trigger = reconciler.dispatcher.emit(
+            Origin.REQUEST,
+            EventKind.ADOPTED,
+            name,
+            scope=name,
+            attributes={"uid": uid, "by": visit.peer.uid if visit and visit.peer else -1, "given": True},
+        )
+        reconciler.ask(name, trigger, ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document({"queued": True}, status=202)
+
+
+async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
+    name = request.match_info["name"]
+    await answers.body(request, DisownRequest)
+    visit = visit_of(request)
+    report = await disown(api.reconciler, name, visit.peer.uid if visit and visit.peer else -1)
+    return answers.document({"run": own.run(documents.run(report), view)})
+
+
+ROUTES = (
+    Route("GET", "/v1/adopt/{name}", Request.ADOPT, _look),
+    Route("POST", "/v1/adopt/{name}", Request.ADOPT, _adopt),
+    Route("POST", "/v1/disown/{name}", Request.ADOPT, _disown),
+)
