@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -213,6 +214,41 @@ def test_a_full_disk_is_the_workloads_business_and_nobody_elses(op: Operator) ->
     assert op.state("volume:media", "converged")
 
 
+def test_eventctl_storage_shows_volumes_unknown_disks_and_what_a_backup_contains(
+    op: Operator, disks: Disks
+) -> None:
+    """With sizes, once they have been measured in the background, with the rights of each workload's user."""
+    stray = disks.bay.make("77777777-2222-3333-4444-555555555555", label="stray")
+    disks.bay.plug(stray, at=3)
+    op.until(lambda _s: "77777777" in op.ctl("storage")[1], "the stray disk in eventctl storage")
+
+    def measured() -> dict[str, Any] | None:
+        document = json.loads(op.ctl("storage", "--json")[1])
+        (app_,) = [each for each in document["workloads"] if each["name"] == "app"]
+        return document if app_["bytes"] is not None else None
+
+    op.until(lambda _s: measured() is not None, "measured")
+    document = measured()
+    assert document is not None
+    (media,) = document["volumes"]
+    assert (media["state"], media["users"], media["path"]) == ("attached", ["app"], "/srv/media")
+    assert media["device"] == disks.node
+    assert 0 < media["free"] <= media["size"]
+    assert [each["label"] for each in document["unknown"] if not each["mounted_at"]] == ["stray"]
+    (app_,) = [each for each in document["workloads"] if each["name"] == "app"]
+    assert [(place["path"], place["included"]) for place in app_["backup"]] == [
+        ("/home/app", True),
+        ("/srv/media/app", True),
+    ]
+    assert all(isinstance(place["bytes"], int) for place in app_["backup"])
+    assert not is_mounted(op, "/run/media/stray")
+    code, text = op.ctl("storage", "media")
+    assert (code, MEDIA in text, "/srv/media/app" in text) == (0, True, True)
+    said = op.machine.run(["eventctl", "storage", "--json"], user="other").stdout
+    assert json.loads(said)["volumes"] == []
+    disks.bay.unplug(stray)
+
+
 def test_a_broken_manifest_takes_no_disk_away(op: Operator) -> None:
     """Not even over a restart of the daemon: the last good manifest is remembered."""
     before = op.invocation("app")
@@ -228,6 +264,51 @@ def test_a_broken_manifest_takes_no_disk_away(op: Operator) -> None:
     op.deploy({"storage.toml": MANIFEST})
     op.state("app", "converged")
     assert op.invocation("app") == before
+
+
+CYCLES = int(os.environ.get("EVENTD_STORAGE_CYCLES", "40"))
+"""Attachments in a row; `make storage-cycles` has 200."""
+
+
+def footprint(op: Operator) -> dict[str, int]:
+    """Return what the daemon and the host hold: each number has to be what it was after any number of cycles."""
+    pid = op.machine.show("eventd.service", "MainPID")["MainPID"]
+    script = f"""
+        ls /proc/{pid}/fd | wc -l
+        systemctl list-units --all --no-legend --plain | grep -c 'eventd-volume\\|eventd-detach\\|srv-media' || true
+        wc -l < /proc/1/mountinfo
+        wc -l < /proc/{pid}/mountinfo
+        ls /run/eventd/volume | wc -l
+        ls /run/systemd/transient | wc -l
+        awk '/^VmRSS/ {{ print $2 }}' /proc/{pid}/status
+    """
+    numbers = [int(line) for line in op.machine.run(["bash", "-c", script]).stdout.split()]
+    names = ("descriptors", "units", "mounts", "own mounts", "orders", "transient", "memory")
+    return dict(zip(names, numbers, strict=True))
+
+
+@pytest.mark.timeout(600, method="signal", func_only=True)
+def test_attaching_and_detaching_over_and_over_ends_converged_and_leaks_nothing(
+    op: Operator, disks: Disks
+) -> None:
+    """The cable is pulled and plugged without waiting for anybody, under changing names; what is left is one mount."""
+    before = footprint(op)
+    invocation = op.invocation("other")
+    for turn in range(CYCLES):
+        disks.bay.pull(disks.media)
+        disks.plug(at=1 + turn % 3)
+        if turn % 8 == 7:
+            op.state("app", "converged", timeout=60)  # not only storms: also attachments that get all the way
+    op.state("volume:media", "converged", timeout=60)
+    op.state("app", "converged", timeout=60)
+    assert in_container(op, "cat /data/file") == "again\n"
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == disks.node
+    op.until(lambda _s: footprint(op)["units"] <= before["units"], "units collected")
+    after = footprint(op)
+    memory, was = after.pop("memory"), before.pop("memory")
+    assert after == before
+    assert memory < was + 8 * 1024, f"{was} KiB before, {memory} KiB after {CYCLES} cycles"
+    assert op.invocation("other") == invocation
 
 
 @pytest.mark.timeout(180, method="signal", func_only=True)
