@@ -28,6 +28,7 @@ from eventd.core.ports import Measured
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PREFIX = ".eventd-deleted-"
+MOUNTINFO = "/proc/self/mountinfo"
 TOP_NAMES = 50
 MOST_OPEN = 500
 """Folders whose turn is to come, each an open file, while a home is measured."""
@@ -219,7 +220,7 @@ def _mount_of(descriptor: int) -> str:
 
 
 def _refuse_mounts(*paths: str) -> None:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
         points = [_unescape(line.split()[4]) for line in file]
     for path in paths:
         for point in points:

@@ -160,7 +160,7 @@ class SshSignatures:
                 reason=missing,
                 hint="see allowed_signers and revoked_keys of [approvals] in eventd.toml",
             ) from error
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise _untrusted(path, "it is no regular file")
@@ -170,7 +170,10 @@ class SshSignatures:
                     raise _untrusted(
                         path, f"{what} does not belong to root alone (mode {each.st_mode & 0o777:o})"
                     )
-            content = file.read(MAX_FILE + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(MAX_FILE + 1)
+        finally:
+            os.close(descriptor)
         if len(content) > MAX_FILE:
             raise _untrusted(path, f"it has more than {MAX_FILE} bytes")
         return content

@@ -1,8 +1,8 @@
 """Renames: the account of a workload that left is given to one that says it is the same under a new name.
 
-A keeper: `rename:NEW` is a subject beside the workloads. The old one is stopped and cleared of its units by its own plan
-first; then the account is renamed, with what eventd remembers; and only then is anything done for the new one, which the
-policy `renames` holds until the fact of its rename is gone.
+A keeper: `rename:NEW` is a subject beside the workloads. The old one is stopped and cleared of its units by its own
+plan first; then the account is renamed, with what eventd remembers; and only then is anything done for the new one,
+which the policy `renames` holds until the fact of its rename is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Renames: nothing is done for a workload that may be another one under a new name until it is known whose data it gets.
+"""Renames: nothing is done for a workload that may be another under a new name until it is known whose data it gets.
 
 Never silently two databases: one with the data under the old name, and an empty one under the new.
 """

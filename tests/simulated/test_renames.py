@@ -190,4 +190,4 @@ def test_a_crash_at_any_point_of_a_rename_ends_in_one_account_under_the_new_name
         await told.assert_converged()
         return crashed
 
-    assert all([run(one(step)) for step in range(1, 25)]), "there are fewer boundaries"
+    assert all(run(one(step)) for step in range(1, 25)), "there are fewer boundaries"
