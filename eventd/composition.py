@@ -313,6 +313,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             need=needs.need,
             probe=needs.probe,
             audit=provenance.want if provenance is not None else None,
+            look=provenance.look if provenance is not None else None,
             allow=settings.provenance.allow,
             keepers=(volumes,),
         ),

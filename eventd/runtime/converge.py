@@ -120,7 +120,9 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
     found = audit(workload, seen, context.layout, context.allow).findings
     if found:
         more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
-        return BlockedError(f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix)
+        return BlockedError(
+            f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix
+        )
     for unit in workload.units:
         state = seen.units.get(unit.name)
         if state is None:
@@ -137,7 +139,9 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
     return None
 
 
-def left(actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None) -> tuple[Action, ...]:
+def left(
+    actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None
+) -> tuple[Action, ...]:
     """Return the actions that may be carried out now, before those that wait or that `stop` forbids."""
     match stop:
         case None:
@@ -159,6 +163,8 @@ class Converger:
     steps: Steps = field(default_factory=Steps)
     approvals: Approvals | None = None
     """Where what a policy wants to have signed is asked for, and used up."""
+    look: Callable[[str], Awaitable[None]] | None = None
+    """Has the FOREIGN fact of a workload read afresh."""
 
     async def converge(
         self,
@@ -195,6 +201,8 @@ class Converger:
                         raise stop
                     break
                 for action in actions:
+                    if isinstance(action, Reload) and await self._turned_foreign(tx.workload, workload):
+                        break  # the next plan leaves it out
                     await step(action, seen)
                     if isinstance(action, HORIZONS):
                         break
@@ -212,6 +220,14 @@ class Converger:
                 await self._true_up(tx, workload)
 
         return await self._told(tx, workload, work)
+
+    async def _turned_foreign(self, name: str, workload: Workload | None) -> bool:
+        """Look once more before a reload, which would load whatever stands there by now."""
+        if workload is None or self.look is None:
+            return False
+        await self.look(name)
+        seen = self.view.of(name, workload)
+        return bool(audit(workload, seen, self.context.layout, self.context.allow).findings)
 
     async def _true_up(self, tx: Transaction, workload: Workload) -> None:
         """Make the units' records what is so, where no action does and nothing is left to do.

@@ -69,6 +69,8 @@ class Parts:
     """Told what has to be probed now, each time that changes."""
     audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
     """Told under which names foreign files would concern a workload, and looks for them."""
+    look: Callable[[str], Awaitable[None]] | None = None
+    """Looks for foreign files of one workload, right now."""
     allow: frozenset[str] = frozenset()
     """Foreign files that an operator accepts."""
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
@@ -113,7 +115,9 @@ class Engine:
             host=host,
             dispatcher=dispatcher,
             ledger=self.ledger,
-            converger=Converger(parts.handlers, parts.policies, view, context, approvals=self.approvals),
+            converger=Converger(
+                parts.handlers, parts.policies, view, context, approvals=self.approvals, look=parts.look
+            ),
             index=self.index,
             context=context,
             load=self._load,
@@ -129,7 +133,7 @@ class Engine:
         self.rebuild = self.reconciler.rebuild = Rebuild(
             host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
         )
-        self.reconciler.recovery = self.recovery
+        self.reconciler.recovery = self.reconciler.converger.steps.recovery = self.recovery
         self.reconciler.ordered = self._ordered
         self.reconciler.going_back.read = self.loader.load
         dispatcher.listen(self._on_event)

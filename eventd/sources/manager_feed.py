@@ -88,6 +88,10 @@ class ManagerFeed:
         """Read all watched units afresh."""
         await self._read_units(sorted(self._table.watched))
 
+    async def read(self, name: str) -> None:
+        """Read one watched unit afresh."""
+        await self._read_unit(name)
+
     async def _catch_up(self, ready: Callable[[], None]) -> None:
         if not self._subscribed:
             self._subscribed = True  # before the call: a new owner in between takes it back

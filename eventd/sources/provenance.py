@@ -122,6 +122,13 @@ class ProvenanceSource:
                 group.start_soon(self._look_once, user)
         self._mark(*(user.name for user in fresh))
 
+    async def look(self, name: str) -> None:
+        """Look at one workload's folders, and at the system's, right now."""
+        self._system_dirty = True
+        await self._read_system()
+        if (user := self._users.get(name)) is not None:
+            await self._look_once(user)
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Look at what changed, until cancelled; `started` at once, since `want` looks by itself."""
         task_status.started()
@@ -217,8 +224,9 @@ class ProvenanceSource:
         """Look, without a subscription."""
         account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
         if isinstance(account, Account):
-            user.found = await self._scan(user, account, user_places(account))
-            self._tell(user)
+            async with user.looking:  # an older look must not end after a newer one
+                user.found = await self._scan(user, account, user_places(account))
+                self._tell(user)
 
     async def _look(self, user: _User) -> None:
         async with user.looking:
@@ -298,7 +306,7 @@ class ProvenanceSource:
         try:
             self._managers.watch_also(user.name, frozenset({name}))
             # One of this name may have been there before, and of a new unit systemd tells its name only.
-            await self._managers.refresh(user.name)
+            await self._managers.read(user.name, name)
             changed(key)
             async with asyncio.timeout(TIMEOUT):
                 await active.wait()

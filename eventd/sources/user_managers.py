@@ -148,6 +148,12 @@ class UserManagersSource:
         if link is not None and link.feed is not None:
             await link.feed.refresh()
 
+    async def read(self, user: str, unit: str) -> None:
+        """Read one watched unit of a connected user afresh."""
+        link = self._links.get(user)
+        if link is not None and link.feed is not None:
+            await link.feed.read(unit)
+
     async def disconnect(self, user: str) -> None:
         """Close the connection; forget the user's facts and what was watched."""
         self._watched.pop(user, None)
