@@ -172,7 +172,8 @@ def test_the_rights_are_what_the_issue_says() -> None:
         assert scope(request, Role.ROOT) is Scope.ALL
         assert scope(request, Role.NOBODY) is Scope.NO
         assert scope(request, Role.WORKLOAD) is not Scope.ALL
-        assert scope(request, Role.OPERATOR) is (Scope.NO if request in changes else Scope.ALL)
+        assert scope(request, Role.OPERATOR) is not Scope.OWN
+    assert {scope(request, Role.OPERATOR) for request in changes} == {Scope.NO}
     mine = {request for request in Request if scope(request, Role.WORKLOAD) is Scope.OWN}
     assert mine & changes == {Request.RESTART, Request.ROLLBACK, Request.UPDATE, Request.BACKUP}
     assert Request.METRICS not in mine
