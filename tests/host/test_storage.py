@@ -61,9 +61,11 @@ class Disks:
         self.bay = bay
         self.media = bay.make(MEDIA, label="MEDIA", megabytes=48)
         self.node = ""
+        self.at = 0
 
     def plug(self, at: int = 0) -> None:
         """Plug in the volume's disk."""
+        self.at = at
         self.node = str(self.bay.plug(self.media, at=at))
 
 
@@ -296,7 +298,7 @@ def test_attaching_and_detaching_over_and_over_ends_converged_and_leaks_nothing(
     invocation = op.invocation("other")
     for turn in range(CYCLES):
         disks.bay.pull(disks.media)
-        disks.plug(at=1 + turn % 3)
+        disks.plug(at=(disks.at + 1) % 4)
         if turn % 8 == 7:
             op.state("app", "converged", timeout=60)  # not only storms: also attachments that get all the way
     op.state("volume:media", "converged", timeout=60)
