@@ -217,3 +217,39 @@ def test_a_person_who_took_the_account_over_keeps_it(op: Operator) -> None:
     m.run(["usermod", "-p", "!", "db"])
     op.ctl("sync", "--wait")
     op.until(lambda _s: not exists(op, "db"), "deleted")
+
+
+def test_a_renamed_workload_is_held_until_it_is_told_and_then_keeps_its_data(op: Operator) -> None:
+    """`git mv` alone starts nothing; with `renamed_from` the account is renamed, and its container finds its data."""
+    m = op.machine
+    quadlet = container(more="Volume=data:/data")
+    op.deploy({"workloads/first/app.container": quadlet})
+    op.state("first", "converged")
+    m.run(["podman", "exec", "systemd-app", "sh", "-c", "echo precious > /data/file"], user="first")
+    uid = m.run(["id", "-u", "first"]).stdout
+    ranges = [line for line in m.read("/etc/subuid").splitlines() if line.startswith("first:")]
+    m.run(f"cd {WORK} && git mv workloads/first workloads/second")
+    op.commit({})
+    op.push()
+    found = op.state("second", "held")
+    assert (found["reason"], "first" in found["message"]) == ("renamed", True)
+    assert not exists(op, "second")
+    op.deploy({"workloads/second/workload.toml": 'renamed_from = "first"\n'})
+    op.state("second", "converged")
+    assert not exists(op, "first")
+    assert m.run(["id", "-u", "second"]).stdout == uid
+    assert m.run(["id", "-gn", "second"]).stdout == "second\n"
+    assert [
+        line.replace("second:", "first:")
+        for line in m.read("/etc/subuid").splitlines()
+        if line.startswith("second:")
+    ] == ranges
+    assert "first" not in m.read("/etc/subuid") + m.read("/etc/subgid") + m.read("/etc/group")
+    said = m.run(["podman", "exec", "systemd-app", "cat", "/data/file"], user="second").stdout
+    assert said == "precious\n"
+    assert "first" not in op.ctl("retained")[1]
+    gone(op, "second")
+    assert op.ctl("remove", "second", "--data", "delete")[0] == 0
+    assert op.ctl("approve", requested(op)["id"], "--key", "/root/alice")[0] == 0
+    op.until(lambda _s: not exists(op, "second"), "deleted")
+    assert m.run("ls -A /home").stdout == ""

@@ -238,7 +238,7 @@ async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.Mon
         await desk.kept.register(draft)
         await desk.kept.withdraw(draft.subject)
     await desk.kept.register(DRAFT)
-    assert len(desk.kept.requests) == 8
+    assert len(desk.kept.requests) == 7
     assert desk.kept.find(open_.id).state is State.REQUESTED
     for number in range(10):
         await desk.refused(f"{number}")
