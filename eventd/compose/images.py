@@ -6,8 +6,9 @@ An update is: `digests`, `pull`; where an image changed, `systemctl --user reloa
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
+
+import yaml
 
 from eventd.compose.failure import Reason, StackError
 from eventd.compose.podman import ANSWER, Podman, last_line
@@ -18,19 +19,17 @@ _NOT_PULLED: Final = frozenset({"never", "build"})
 def services(podman: Podman) -> dict[str, dict[str, Any]]:
     """Return the services as the provider reads the compose file; only those with an image.
 
-    podman-compose prints no JSON: then the containers say which image they were made of.
-    Raises StackError(PROVIDER) when the file is not accepted.
+    Both providers print YAML. Raises StackError(PROVIDER) when the file is not accepted.
     """
-    done = podman.run(podman.stack.compose("config", "--format", "json"), check=False)
-    if not done.returncode:
-        try:
-            found = json.loads(done.stdout).get("services") or {}
-        except ValueError as error:
-            raise StackError(Reason.PROVIDER, "compose config printed something that is not JSON") from error
+    done = podman.run(podman.stack.compose("config"), check=False)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if not line.startswith("Error: executing ")]
+        raise StackError(Reason.PROVIDER, f"compose config: {last_line(chr(10).join(said))}")
+    try:
+        found = yaml.safe_load(done.stdout)["services"] or {}
         return {name: one for name, one in sorted(found.items()) if one.get("image")}
-    if podman.run(podman.stack.compose("config", "--quiet"), check=False).returncode:
-        raise StackError(Reason.PROVIDER, f"compose config: {last_line(done.stderr)}")
-    return {one.service: {"image": one.image} for one in podman.containers()}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise StackError(Reason.PROVIDER, "compose config printed something unknown") from error
 
 
 def digests(podman: Podman) -> dict[str, Any]:

@@ -154,8 +154,12 @@ def unreadable(stack: Stack) -> tuple[str, ...]:
     found = []
     for path in (*stack.files, *stack.env_files, *stack.needed):
         try:
-            with Path(path).open("rb") as file:
-                file.read(1)
+            # Reading finds a folder out; a pipe that nobody writes to must not hold the start up.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.read(descriptor, 1)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             found.append(f"{path}: {error.strerror}")
     return tuple(found)

@@ -22,7 +22,7 @@ case "$1 $2" in
 "compose --file")
     case "$*" in
     *" up "*) echo "unit=$PODMAN_SYSTEMD_UNIT invocation=$INVOCATION_ID" >>calls; exec sh ./up ;;
-    *" config --format json") cat config.json || exit 1 ;;
+    *" config") cat config.json || exit 1 ;;
     *" config --services") cat services ;;
     esac ;;
 "info --format={{.Host.EventLogger}}") cat logger ;;

@@ -153,6 +153,15 @@ def test_a_missing_file_is_named_before_anything_starts(fake: FakePodman, start:
     assert not fake.calls("podman compose")
 
 
+def test_a_folder_in_the_place_of_a_file_is_told_and_a_pipe_holds_nothing_up(fake: FakePodman, start: Any):
+    """The first cannot be read; the second has nobody who writes to it."""
+    pipe = fake.folder / "pipe"
+    os.mkfifo(pipe)
+    service = start("--needs-file", str(pipe), "--needs-file", str(fake.folder))
+    assert service.end() == 78
+    assert f"cannot read {fake.folder}: Is a directory" in service.log
+
+
 def test_a_missing_compose_file_is_named(fake: FakePodman, start: Any):
     """Another status: nobody forgot a secret."""
     fake.file.unlink()
