@@ -44,52 +44,16 @@ class Monitor(Protocol):
         ...
 
 
-class DevicesSource:
-    """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
+class DeviceTable:
+    """The block devices by what udev tells of them, and the DEVICE facts that come of it."""
 
-    def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
+    def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._monitor = monitor
         self._blocks: dict[str, Block] = {}
         self._by_uuid: dict[str, DeviceState] = {}
 
-    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once all devices were read, or cannot be."""
-        started = False
-        wait = pauses()
-        while True:
-            try:
-                monitor = await anyio.to_thread.run_sync(self._monitor)
-                loop = asyncio.get_running_loop()
-                told = asyncio.Event()
-                # Subscribe (the monitor receives since it was made), then read.
-                loop.add_reader(monitor.fileno(), told.set)
-                try:
-                    blocks = await anyio.to_thread.run_sync(monitor.blocks)
-                    self._blocks = {block.path: block for block in blocks}
-                    self._tell_all()
-                    if not started:
-                        started = True
-                        task_status.started()
-                    while True:
-                        await told.wait()
-                        told.clear()
-                        self._take(monitor.receive())
-                        wait = pauses()
-                finally:
-                    loop.remove_reader(monitor.fileno())
-            except TemporaryError as error:
-                _log.warning("devices: %s; reading all of them afresh", error)
-                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
-                await anyio.sleep(next(wait))
-            except PermanentError as error:
-                _log.error("devices: %s", error, extra={"reason": error.reason})
-                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
-                if not started:
-                    task_status.started()
-                await anyio.sleep_forever()
-
-    def _take(self, received: list[tuple[str, Block]]) -> None:
+    def take(self, received: list[tuple[str, Block]]) -> None:
+        """Fold events, in their order."""
         for action, block in received:
             old = self._blocks.pop(block.path, None)
             if action != "remove":
@@ -108,7 +72,9 @@ class DevicesSource:
                     facts=[(FactKey(FactKind.DEVICE, uuid), state)],
                 )
 
-    def _tell_all(self) -> None:
+    def read(self, blocks: list[Block]) -> None:
+        """Take in all devices there are."""
+        self._blocks = {block.path: block for block in blocks}
         uuids = {block.uuid for block in self._blocks.values() if block.uuid}
         found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
         for uuid, state in found.items():
@@ -137,3 +103,47 @@ class DevicesSource:
             frozenset(link for block in usable for link in block.links),
             tuple(block.member for block in usable),
         )
+
+
+class DevicesSource:
+    """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
+
+    def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
+        self._emit = emit
+        self._monitor = monitor
+        self._table = DeviceTable(emit)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once all devices were read, or cannot be."""
+        started = False
+        wait = pauses()
+        while True:
+            try:
+                monitor = await anyio.to_thread.run_sync(self._monitor)
+                loop = asyncio.get_running_loop()
+                told = asyncio.Event()
+                # Subscribe (the monitor receives since it was made), then read.
+                loop.add_reader(monitor.fileno(), told.set)
+                try:
+                    blocks = await anyio.to_thread.run_sync(monitor.blocks)
+                    self._table.read(blocks)
+                    if not started:
+                        started = True
+                        task_status.started()
+                    while True:
+                        await told.wait()
+                        told.clear()
+                        self._table.take(monitor.receive())
+                        wait = pauses()
+                finally:
+                    loop.remove_reader(monitor.fileno())
+            except TemporaryError as error:
+                _log.warning("devices: %s; reading all of them afresh", error)
+                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
+                await anyio.sleep(next(wait))
+            except PermanentError as error:
+                _log.error("devices: %s", error, extra={"reason": error.reason})
+                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
+                if not started:
+                    task_status.started()
+                await anyio.sleep_forever()
