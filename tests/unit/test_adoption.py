@@ -109,7 +109,7 @@ async def test_a_grant_is_used_once_for_that_very_account() -> None:
     """Refused until it is granted; then adopted, deployed and written down; the grant is gone."""
     story = Story()
     await story.start()
-    account = story.world.model.accounts.add("anna", shell="/bin/bash", comment="")
+    account = story.world.model.accounts.add("anna", shell="/bin/bash")
     story.push(container("anna"))
     await story.quiet(100)
     assert story.standing("anna").reason == "account-exists"
@@ -133,7 +133,7 @@ async def test_a_grant_outlives_the_daemon_and_waits_for_a_person_to_leave() -> 
     """It is written down before anything is done; while somebody is logged in the adoption is held."""
     story = Story()
     await story.start()
-    account = story.world.model.accounts.add("anna", shell="/bin/bash", comment="")
+    account = story.world.model.accounts.add("anna", shell="/bin/bash")
     story.push(container("anna"))
     await story.quiet(100)
     sessions = FactKey(FactKind.SESSIONS, "anna")
