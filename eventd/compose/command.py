@@ -7,14 +7,12 @@ for people.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from types import ModuleType
 from typing import Any
 
 from eventd.compose import verdict
@@ -102,11 +100,13 @@ def _run(stack: Stack, options: argparse.Namespace) -> int:
 
 
 def _check(stack: Stack, options: argparse.Namespace) -> int:
+    from eventd.compose import images  # noqa: PLC0415  reads YAML, which the supervisor never needs
+
     podman = Podman(stack)
     files = unreadable(stack)
     found = podman.containers()
     now = time.time()
-    wanted = () if files else tuple(_images().services(podman))
+    wanted = () if files else tuple(images.services(podman))
     standing = verdict.judge(found, now=now, settle=0.0, expected=wanted)
     left = verdict.leftovers(found, unit=stack.unit, now=now, stuck_after=options.deadline)
     refused = verdict.refuse_foreign(left, podman.is_active)
@@ -124,18 +124,24 @@ def _check(stack: Stack, options: argparse.Namespace) -> int:
 
 
 def _digests(stack: Stack, _: argparse.Namespace) -> int:
-    return _answer(_images().digests(Podman(stack)), good=True)
+    from eventd.compose import images  # noqa: PLC0415  reads YAML, which the supervisor never needs
+
+    return _answer(images.digests(Podman(stack)), good=True)
 
 
 def _pull(stack: Stack, options: argparse.Namespace) -> int:
-    document = _images().pull(Podman(stack), timeout=options.deadline)
+    from eventd.compose import images  # noqa: PLC0415  reads YAML, which the supervisor never needs
+
+    document = images.pull(Podman(stack), timeout=options.deadline)
     return _answer(document, good=document["ok"])
 
 
 def _restore(stack: Stack, _: argparse.Namespace) -> int:
+    from eventd.compose import images  # noqa: PLC0415  reads YAML, which the supervisor never needs
+
     try:
         wanted = json.load(sys.stdin)
-        document = _images().restore(Podman(stack), wanted)
+        document = images.restore(Podman(stack), wanted)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StackError(Reason.PODMAN, "standard input is not a document of `digests`") from error
     return _answer(document, good=document["ok"])
@@ -145,11 +151,6 @@ def _down(stack: Stack, options: argparse.Namespace) -> int:
     until = time.monotonic() + options.stop_timeout
     take_down(Podman(stack), lambda: max(until - time.monotonic(), 1.0))
     return 0
-
-
-def _images() -> ModuleType:
-    """Import what reads YAML: the supervisor lives long and never needs it."""
-    return importlib.import_module("eventd.compose.images")
 
 
 def _answer(document: dict[str, Any], *, good: bool) -> int:

@@ -370,3 +370,59 @@ def test_a_stack_comes_back_after_a_reboot_and_a_power_cut(stack: Stack) -> None
             time.sleep(0.1)
         assert stack.names() == {"demo-web-1", "demo-plain-1"}
         assert ("removed before the start" in stack.log()) == (how == "cut")
+
+
+REGISTRY = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: /var/lib/test-registry}}
+http: {addr: "127.0.0.1:5000"}
+"""
+IMAGE = "localhost:5000/app:1"
+
+
+def push(machine: Machine, tag: str) -> None:
+    """Have the registry's app:1 be one of the two images."""
+    store = "podman --root /usr/lib/containers/storage"
+    machine.run(f"{store} push --quiet --tls-verify=false localhost/busybox:{tag} docker://{IMAGE}")
+
+
+def test_an_update_is_pulled_applied_and_taken_back(stack: Stack) -> None:
+    """`pull`, `digests`, reload, and `restore`: what changed is made anew, and comes back with its old image."""
+    m = stack.machine
+    m.write("/etc/test-registry.yml", REGISTRY)
+    m.write(
+        "/etc/containers/registries.conf.d/test.conf",
+        '[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n',
+    )
+    m.run(["systemd-run", "--quiet", "--unit=registry", "docker-registry", "serve", "/etc/test-registry.yml"])
+    m.run("curl --silent --retry 50 --retry-delay 1 --retry-connrefused http://127.0.0.1:5000/v2/")
+    push(m, "1")
+    stack.has(GOOD | {"web": {"image": IMAGE, "pull_policy": "missing", "healthcheck": HEALTHY}})
+    assert stack.ctl("restart") == 0
+
+    def ask(command: str, stdin: str = "") -> tuple[int, Any]:
+        argv = ["eventd-compose", command, "--file", f"{stack.folder}/compose.yaml", "--project", "demo"]
+        done = m.run(argv, user="wl", cwd="/", input=stdin, check=False, timeout=120)
+        return done.returncode, json.loads(done.stdout)
+
+    _, before = ask("digests")
+    assert ask("pull")[1]["images"][0]["changed"] is False
+    push(m, "2")
+    status, pulled = ask("pull")
+    assert (status, pulled["images"][0]["image"], pulled["images"][0]["changed"]) == (0, IMAGE, True)
+    plain = {line for line in stack.containers() if "plain" in line}
+    assert stack.ctl("reload") == 0
+    _, after = ask("digests")
+    web = after["services"]["web"]
+    assert web["running"] == [web["id"]] != before["services"]["web"]["running"]
+    assert plain < stack.containers()
+
+    assert ask("restore", json.dumps(before))[1]["ok"] is True
+    assert stack.ctl("reload") == 0
+    _, again = ask("digests")
+    assert again["services"]["web"]["running"] == before["services"]["web"]["running"]
+
+    m.run(["systemctl", "stop", "registry.service"])
+    status, failed = ask("pull")
+    assert (status, failed["images"][0]["ok"]) == (1, False)
+    assert "connection refused" in failed["images"][0]["reason"]
