@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from eventd import __version__
 from eventd.api import documents
+from eventd.core.approvals import OPEN
 from eventd.core.report import WorkloadState
 from eventd.runtime.reconcile import FETCH, Reconciler
 
@@ -78,6 +79,11 @@ class Metrics(Collector):
                 back.add_metric([name, "true" if order.automatic else "false"], 1.0)
         yield suspended
         yield back
+        asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
+        requests = r.converger.approvals.requests.rows.values() if r.converger.approvals else ()
+        for each in OPEN:
+            asked.add_metric([each.value], float(sum(request.state is each for request in requests)))
+        yield asked
         yield GaugeMetricFamily(
             "eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts)
         )

@@ -163,6 +163,8 @@ class Reconciler:
     _expecting: dict[str, Predicate] = field(default_factory=dict)
     """What verifications wait for."""
     _probed: frozenset[Probe] = frozenset()
+    _unwritten: list[RunReport] = field(default_factory=list)
+    """Runs that have ended, and whose reports could not be written."""
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -322,7 +324,9 @@ class Reconciler:
                 await self._lock.acquire()
         except TimeoutError:
             raise DeadlineError(
-                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s", reason="busy", hint="eventctl status"
+                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s",
+                reason="busy",
+                hint="eventctl status",
             ) from None
         try:
             await self.host.lock.acquire(timeout=ALONE_TIMEOUT)
@@ -346,6 +350,7 @@ class Reconciler:
             if self._forbidden():
                 self.queue.put_back(batch)
                 return None
+            await self._catch_up()
             self._interrupt = anyio.Event()
             if batch.asked:
                 self.failures.forget_all()
@@ -376,9 +381,24 @@ class Reconciler:
             finally:
                 self.host.lock.release()
 
-    async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
-        if self.recovery is not None and not self.recovery.done:
+    def _behind(self) -> bool:
+        """Tell whether there is something that could not be written, or not be settled."""
+        unsettled = self.recovery is not None and not self.recovery.done
+        return unsettled or bool(self._unwritten or self.converger.steps.unwritten)
+
+    async def _catch_up(self) -> None:
+        """Write and settle what could not be when it should have been. Raises what writing raises."""
+        if not self._behind():
+            return
+        await self.converger.steps.write(self.host.store)
+        while self._unwritten:
+            await self.host.store.end_run(self._unwritten[0])
+            del self._unwritten[0]
+        if self.recovery is not None:
             await self.recovery.finish()
+        self.run_error = None
+
+    async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
         commit = self.desired.commit if self.desired else ""
         started = self.wall()
         triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
@@ -414,13 +434,18 @@ class Reconciler:
                     group.start_soon(one, name)
                 late = await self._latecomers(busy, batch)
         report = self._close(batch, reports)
+        if self.desired is not None:
+            self._forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
         self._batch = None
         try:
             await self.host.store.end_run(report)
         except EventdError as error:
-            # What was done is done, and who waits for it is told; the next start closes the row.
-            log.error("the report of run %d is not written: %s", report.id, error)  # noqa: TRY400
+            # What was done is done, and who waits for it is told; it is written before anything else is done.
+            log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
             self.run_error = error
+            self._unwritten.append(report)
+        if self._behind():
+            self._try_again(Batch(everything=True))
         self.current, self.last = None, report
         self._answer(batch, report)
         self._tell()
