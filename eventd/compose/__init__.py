@@ -5,7 +5,7 @@ starts fast. `containers.py`, `verdict.py`, `events.py` and `images.py` are func
 `podman.py` runs programs; `supervise.py` is the life of the service; `command.py` reads the arguments.
 
 It knows nothing of the daemon: the contract between them is the unit, its exit status and these documents.
-Why a supervisor, and not a oneshot unit: docs/adr/0008-compose-units.md.
+Why a supervisor, and not a oneshot unit: docs/adr/0008-compose-unit-design.md.
 """
 
 from eventd.compose.command import main
