@@ -31,6 +31,7 @@ from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.mount_points import HelperMountPoints
 from eventd.adapters.prober import ProberProcess
+from eventd.adapters.podman import PodmanImages
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.ssh_signatures import SshSignatures
@@ -60,6 +61,7 @@ from eventd.sources.accounts import AccountSource
 from eventd.sources.devices import DevicesSource
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.logind import LogindSource
+from eventd.sources.manager_doctor import ManagerDoctor
 from eventd.sources.mounts import MountsSource
 from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
@@ -281,6 +283,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         generator=HostQuadletGenerator(generator=paths.generator, identity=_git_identity(settings)),
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
+        images=PodmanImages(),
     )
 
     cache: Cache = {}
@@ -313,6 +316,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             need=needs.need,
             probe=needs.probe,
             audit=provenance.want if provenance is not None else None,
+            diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
+            if accounts is None
+            else None,
             look=provenance.look if provenance is not None else None,
             allow=settings.provenance.allow,
             keepers=(volumes,),

@@ -247,6 +247,39 @@ class RenameAccount:
         return f"{self.old} {self.new}"
 
 
+@dataclass(frozen=True, slots=True)
+class PullImages:
+    """Pull images into the store of the workload's user; their tags move, what runs stays as it is."""
+
+    workload: str
+    references: tuple[str, ...]
+    timeout: float
+    """For each."""
+    why: str
+    verb = "pull-images"
+
+    @property
+    def target(self) -> str:
+        """The references."""
+        return " ".join(self.references)
+
+
+@dataclass(frozen=True, slots=True)
+class TagImages:
+    """Let references name the images that they named before."""
+
+    workload: str
+    images: tuple[tuple[str, str], ...]
+    """Image id and reference."""
+    why: str
+    verb = "tag-images"
+
+    @property
+    def target(self) -> str:
+        """The references, with the beginning of the id."""
+        return " ".join(f"{reference}={image[:12]}" for image, reference in self.images)
+
+
 Action: TypeAlias = (
     CreateAccount
     | AdoptAccount
@@ -262,6 +295,8 @@ Action: TypeAlias = (
     | StartUnit
     | RestartUnit
     | Verify
+    | PullImages
+    | TagImages
     | Retain
     | StorageAction
     | DeleteAccount

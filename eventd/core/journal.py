@@ -341,6 +341,12 @@ ENDINGS: Mapping[str, Ending] = {
         "renamed back by the repository",
         *_LEFT,
     ),
+    actions.PullImages.verb: Ending(
+        "an update that was cut off goes on at the start: what runs an old image is restarted and verified",
+        "the images of before are tagged back, if what they are replaced by does not hold",
+        *_LEFT,
+    ),
+    actions.TagImages.verb: Ending("the update that it belongs to goes on at the start", PLAN, *_LEFT),
     storage_actions.SealMountPoint.verb: Ending(PLAN, "nothing to undo: a seal on an empty folder", *_LEFT),
     storage_actions.MountVolume.verb: Ending(PLAN, BY_REPOSITORY, *_LEFT),
     storage_actions.UnmountVolume.verb: Ending(PLAN, "mounted again when the repository wants it", *_LEFT),

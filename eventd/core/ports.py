@@ -14,6 +14,7 @@ from typing import Protocol
 from eventd.core.adoption import Signs
 from eventd.core.desired import Tree
 from eventd.core.facts import Account, FileState, UnitState
+from eventd.core.images import Image, Running
 from eventd.core.journal import OpenStep
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 from eventd.core.report import RunReport
@@ -241,6 +242,35 @@ class Repository(Protocol):
         """Return the full id of a commit that `text` begins, if the current one descends from it (or is it).
 
         Without the network. Raises PermanentError(reason="no-such-commit").
+        """
+        ...
+
+
+class Images(Protocol):
+    """Container images, in the store of a workload's user and at registries."""
+
+    async def inspect(self, account: Account, references: Sequence[str]) -> Mapping[str, Image]:
+        """Return those of the references (or ids) that the user's store has."""
+        ...
+
+    async def running(self, account: Account) -> Sequence[Running]:
+        """Return the user's containers that run under a unit."""
+        ...
+
+    async def pull(self, account: Account, reference: str, *, timeout: float) -> None:
+        """Pull; the tag in the store moves. Raises TemporaryError(reason="pull-failed")."""
+        ...
+
+    async def tag(self, account: Account, image: str, reference: str) -> None:
+        """Let a reference name an image. Raises PermanentError(reason="image-gone")."""
+        ...
+
+    async def newer(
+        self, account: Account, reference: str, local: Image | None, *, timeout: float
+    ) -> bool | None:
+        """Tell whether the registry has another image than the store, without pulling it; None: cannot be told.
+
+        Raises TemporaryError(reason="registry-unreachable").
         """
         ...
 

@@ -78,6 +78,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.StartUnit()
             | actions.RestartUnit()
             | actions.Verify()
+            | actions.PullImages()
             | actions.Retain()
             | actions.RenameAccount()
             | storage.SealMountPoint()
@@ -91,6 +92,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.DisableLinger()
             | actions.StopManager()
             | actions.StopUnit()
+            | actions.TagImages()
             | storage.UnmountVolume()
             | storage.StopForVolume()
         ):

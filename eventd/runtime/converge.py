@@ -24,7 +24,8 @@ from eventd.core.actions import (
 )
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, ManagerState
+from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Facts, ManagerState
+from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, plan, plan_removal
 from eventd.core.provenance import audit
@@ -54,6 +55,8 @@ TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
 """What is not done to units of foreign provenance: a reload would load what must not be."""
 
 
+IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
+"""What takes a user's manager."""
 _Step = Callable[[Action, Observed], Awaitable[None]]
 
 
@@ -163,6 +166,8 @@ class Converger:
     steps: Steps = field(default_factory=Steps)
     approvals: Approvals | None = None
     """Where what a policy wants to have signed is asked for, and used up."""
+    diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
+    """Says why a user's manager cannot be used, given what an attempt ended with."""
     look: Callable[[str], Awaitable[None]] | None = None
     """Has the FOREIGN fact of a workload read afresh."""
 
@@ -267,6 +272,12 @@ class Converger:
 
         return await self._told(tx, None, work)
 
+    async def carry_out(
+        self, tx: Transaction, workload: Workload, work: Callable[[_Step], Awaitable[None]]
+    ) -> WorkloadReport:
+        """Carry out what `work` decides, step by step, under the policies and in the journal; and report."""
+        return await self._told(tx, workload, work)
+
     async def _told(
         self, tx: Transaction, workload: Workload | None, work: Callable[[_Step], Awaitable[None]]
     ) -> WorkloadReport:
@@ -288,6 +299,9 @@ class Converger:
             return replace(report, waits_for=error.hold.waits_for, wakes_on=error.hold.wakes_on)
         except BlockedError as error:
             return self._report(tx, Outcome.FAILED, error, done, began, unit=error.unit)
+        except ManagerUnavailableError as error:
+            log = await _manager_lines(tx, error.unit)
+            return self._report(tx, Outcome.FAILED, error, done, began, verb=verb, log=tuple(log))
         except UnitFailedError as error:
             log = await _last_lines(tx, error.unit)
             return self._report(
@@ -326,7 +340,7 @@ class Converger:
         try:
             if approval:
                 await self._spend(approval, tx, step)
-            await self.handlers[type(action)](action, tx)
+            await self._carry_out(action, tx)
             if approval:
                 await tx.conclude(())
         except EventdError as error:
@@ -339,6 +353,23 @@ class Converger:
             raise
         await self.steps.end(step, "done", tx)
         tx.progress(title, "end", "")
+
+    async def _carry_out(self, action: Action, tx: Transaction) -> None:
+        """Hand the action to its handler; one that takes a user manager that cannot be used fails for that reason."""
+        diagnose, account = self.diagnose, tx.account
+        if diagnose is None or account is None or not isinstance(action, IN_MANAGER):
+            await self.handlers[type(action)](action, tx)
+            return
+        if (trouble := await diagnose(account, None)) is not None:
+            raise trouble
+        try:
+            await self.handlers[type(action)](action, tx)
+        except SupersededError:
+            raise
+        except EventdError as error:
+            if (trouble := await diagnose(account, error)) is not None:
+                raise trouble from error
+            raise
 
     async def _spend(self, approval: str, tx: Transaction, step: int) -> None:
         """Use an approval up before its action begins: bound to the step, so that a crash finds it."""
@@ -373,6 +404,14 @@ class Converger:
             failing_verb=verb,
             wakes_on=error.wakes_on if isinstance(error, TemporaryError) else frozenset(),
         )
+
+
+async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
+    """Return what the system's journal has of a user's manager."""
+    try:
+        return await tx.host.unit_log.tail(None, unit, lines=LOG_LINES // 2)
+    except EventdError as error:
+        return (f"(the journal cannot be read: {error.message})",)
 
 
 async def _last_lines(tx: Transaction, unit: str) -> Sequence[str]:

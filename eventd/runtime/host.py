@@ -10,6 +10,7 @@ from eventd.core.ports import (
     Files,
     FileWatch,
     HostLock,
+    Images,
     Logins,
     Manager,
     QuadletGenerator,
@@ -36,3 +37,4 @@ class Host:
     generator: QuadletGenerator
     store: Store
     lock: HostLock
+    images: Images

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from eventd.core import actions
 from eventd.core.actions import Action
 from eventd.runtime.transaction import Handler
-from eventd_handlers import accounts, deletion, files, managers, renaming, units, verify
+from eventd_handlers import accounts, deletion, files, images, managers, renaming, units, verify
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
@@ -28,4 +28,6 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.StartUnit: units.start,
     actions.RestartUnit: units.restart,
     actions.Verify: verify.verify,
+    actions.PullImages: images.pull,
+    actions.TagImages: images.tag,
 }

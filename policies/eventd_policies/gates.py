@@ -6,14 +6,14 @@ opens. A hold names what is missing, and the facts whose change is a reason to l
 
 from __future__ import annotations
 
-from eventd.core.actions import RestartUnit, StartUnit
+from eventd.core.actions import PullImages, RestartUnit, StartUnit
 from eventd.core.predicates import missing
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
 
 
 def gates(case: Case) -> Verdict:
-    """Hold a start whose workload's `requires` does not hold."""
-    if not isinstance(case.action, (StartUnit, RestartUnit)) or case.gates.requires is None:
+    """Hold a start whose workload's `requires` does not hold, and a pull for one."""
+    if not isinstance(case.action, (StartUnit, RestartUnit, PullImages)) or case.gates.requires is None:
         return ALLOW
     parts = missing(case.gates.requires, case.facts)
     if not parts:

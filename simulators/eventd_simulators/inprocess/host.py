@@ -20,6 +20,7 @@ from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
+from eventd_simulators.inprocess.images import Registry, SimImages
 from eventd_simulators.inprocess.life import Life
 from eventd_simulators.inprocess.logins import SimAccounts, SimLogins
 from eventd_simulators.inprocess.managers import SimManager, SimUserManagers
@@ -55,6 +56,7 @@ class World:
         self.remote = GitRemote()
         self.clone = Clone()
         self.disk = Disk()
+        self.registry = Registry()
         self.homes: dict[str, int] = {}
         """Homes with something in them: user -> how often something was written."""
 
@@ -82,6 +84,7 @@ class SimHost:
         self.generator = SimGenerator(life)
         self.store = SimStore(life, world.disk)
         self.lock = SimLock(life, world.disk)
+        self.images = SimImages(life, model, world.registry)
 
     @property
     def ports(self) -> Host:
@@ -99,6 +102,7 @@ class SimHost:
             generator=self.generator,
             store=self.store,
             lock=self.lock,
+            images=self.images,
         )
 
     async def start(self) -> None:

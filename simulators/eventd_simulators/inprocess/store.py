@@ -153,8 +153,9 @@ class SimStore:
         """See the port."""
 
         def end() -> None:
-            self._disk.reports.insert(0, report)
-            self._disk.open_runs.remove(report.id)
+            if report.id in self._disk.open_runs:  # else it was written, though the answer was an error
+                self._disk.reports.insert(0, report)
+                self._disk.open_runs.remove(report.id)
 
         await self._write(end)
 
