@@ -22,6 +22,7 @@ from eventd.core.facts import Account, FactKey, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.gates import WorkloadGates
 from eventd.core.layout import Layout, manager_unit
+from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.provenance_places import Names, names_of
@@ -69,6 +70,8 @@ class Parts:
     """Told what has to be probed now, each time that changes."""
     audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
     """Told under which names foreign files would concern a workload, and looks for them."""
+    diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
+    """Says why a user's manager cannot be used; None: errors are reported as they are."""
     look: Callable[[str], Awaitable[None]] | None = None
     """Looks for foreign files of one workload, right now."""
     allow: frozenset[str] = frozenset()
@@ -116,7 +119,7 @@ class Engine:
             dispatcher=dispatcher,
             ledger=self.ledger,
             converger=Converger(
-                parts.handlers, parts.policies, view, context, approvals=self.approvals, look=parts.look
+                parts.handlers, parts.policies, view, context, approvals=self.approvals, diagnose=parts.diagnose, look=parts.look
             ),
             index=self.index,
             context=context,

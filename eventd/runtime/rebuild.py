@@ -38,6 +38,8 @@ class Pending:
     """The revision that was last verified, or empty."""
     digest: str
     """Its content there."""
+    lost: bool = False
+    """There was no record of it at all."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,6 @@ class Rebuild:
         marks = await self.host.store.marks()
         records = self.ledger.records.workloads
         busy = {step.workload for step in steps} | {step.target for step in steps}
-        restored: list[str] = []
         unproven: list[str] = []
         for name, mark in marks.items():
             record = records.get(name)
@@ -79,18 +80,18 @@ class Rebuild:
                 # An account of that name that is not the one, or none: not ours to manage, let alone to remove.
                 unproven.append(name)
                 continue
+            cut_off = record is None and name in busy  # while it was made: its step is settled next
+            if not cut_off:
+                # Before the record: after a crash in between, the record alone would say that all is well.
+                pending = Pending(mark.verified_commit, mark.verified_digest, lost=record is None)
+                await self.pending.put(name, pending)
             await self.ledger.workload(mark)
-            if record is None and name in busy:
-                continue  # cut off while it was made: its step is settled next
-            if record is None or (record.verified_digest, record.uid) != (mark.verified_digest, mark.uid):
-                await self.pending.put(name, Pending(mark.verified_commit, mark.verified_digest))
-            if record is None:
-                restored.append(name)
         for record in tuple(records.values()):
             if record.name not in marks:
                 await self.host.store.put_workload(record)  # from before there were marks, or deleted by hand
-        if restored or (unproven and self._news(unproven)):
-            await self._tell(tuple(restored), tuple(unproven))
+        restored = [name for name, row in self.pending.rows.items() if row.lost and name in records]
+        if self._is_news(restored, unproven):
+            await self._tell(tuple(sorted(restored)), tuple(sorted(unproven)))
 
     async def files(self, desired: Desired) -> None:
         """Record files and units of the pending workloads, by what the revisions say that they should be."""
@@ -101,6 +102,10 @@ class Rebuild:
                 if wanted is None or wanted.digest != row.digest:
                     verified = await self._at(row.commit, name)
                 await self._record(name, row, [each for each in (verified, wanted) if each is not None])
+                # They were not known when the manager was connected to; the plan must not take them for stopped.
+                units = {unit.name for each in (verified, wanted) if each is not None for unit in each.units}
+                self.host.user_managers.watch(name, frozenset(units))
+                await self.host.user_managers.refresh(name)
             await self.pending.put(name, None)
 
     @property
@@ -115,8 +120,12 @@ class Rebuild:
             await self.losses.put(key, replace(loss, acknowledged=True))
         return len(rows)
 
-    def _news(self, unproven: list[str]) -> bool:
-        return not any(set(unproven) <= set(loss.unproven) for loss in self.losses.rows.values())
+    def _is_news(self, restored: list[str], unproven: list[str]) -> bool:
+        """Tell whether no loss that was noted says it already: a mark that fits nothing stays, and is told once."""
+        named = self.losses.rows.values()
+        return bool(restored or unproven) and not any(
+            set(restored) <= set(loss.restored) and set(unproven) <= set(loss.unproven) for loss in named
+        )
 
     async def _fits(self, mark: WorkloadRecord) -> bool:
         account = await self.host.accounts.lookup(mark.name)

@@ -145,6 +145,7 @@ class Reconciler:
     orders: Orders = field(init=False)
     """What is to be done otherwise than the repository says."""
     going_back: GoingBack = field(init=False)
+    updates: Updates = field(init=False)
     ordered: Callable[[], Awaitable[None]] | None = None
     """Called when an order begins, with gates whose facts may not be kept yet."""
     recovery: Recovery | None = None
@@ -172,6 +173,7 @@ class Reconciler:
         """Make what is over the same store and events."""
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
         self.alarms = Alarms(self.dispatcher.emit)
+        self.updates = Updates(lambda: self.host, self.ledger, self.converger, self.wall)
         self.going_back = GoingBack(
             self.orders,
             self.ledger,
@@ -180,6 +182,7 @@ class Reconciler:
             self._put_in_force,
             self.gates_of,
             lambda: self.host.repository,
+            self.updates.as_verified,
         )
 
     def start(self) -> None:
@@ -583,6 +586,9 @@ class Reconciler:
         if workload is not None:
             report = await self.going_back.after(tx, workload, report, before)
             workload = self._workload(name)
+        if workload is not None:
+            await self.updates.note_verified(tx, workload, report)
+            report = await self.updates.after(tx, workload, report)
         await self.going_back.remember(name, workload, report)
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:

@@ -87,6 +87,24 @@ class Recovery:
         else:
             self._closed = True
 
+    async def after_failure(self, step: OpenStep) -> bool:
+        """Make the records agree with what a failed step left; False: not now, the step has to stay open.
+
+        A write that failed may have taken effect, and the record of an act that took effect may not have been written.
+        What a failed start left is its handler's business: the unit's own state tells, and the next plan reads it.
+        """
+        if _looks(step) in (Looks.NOTHING, Looks.UNIT):
+            return True
+        try:
+            found = journal.settle(step, await self._look(step), self.ledger.records)
+            await self._carry_out(step, found)
+        except EventdError as error:
+            log.error("%s %s failed, and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
+            self.pending.append(step)
+            return False
+        log.info("%s %s failed: %s", step.verb, step.target, found.note)
+        return True
+
     @property
     def done(self) -> bool:
         """Nothing is left to settle."""
