@@ -335,7 +335,7 @@ class Bus:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError as error:
-            raise DeadlineError(f"{what}: no answer within {timeout:g} s") from error
+            raise DeadlineError(f"{what}: no answer within {timeout:g} s", reason="no-answer") from error
         finally:
             self._pending.pop(serial, None)
 

@@ -25,7 +25,7 @@ from anyio import TASK_STATUS_IGNORED
 
 from eventd.adapters.dbus import Bus
 from eventd.adapters.inotify import NAMES
-from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, ManagerState, unit
 from eventd.core.layout import manager_unit
@@ -154,6 +154,12 @@ class UserManagersSource:
         if link is not None and link.feed is not None:
             await link.feed.read(unit)
 
+    async def suspect(self, user: str) -> None:
+        """Close a connection that does not answer; the next one is up when its first call is answered."""
+        link = self._links.get(user)
+        if link is not None:
+            await link.suspect()
+
     async def disconnect(self, user: str) -> None:
         """Close the connection; forget the user's facts and what was watched."""
         self._watched.pop(user, None)
@@ -217,6 +223,8 @@ class _Link:
                                 await self._pause(next(wait))
                             continue
                     self._judge()
+                    if isinstance(self._error, DeadlineError):
+                        wait = pauses()  # the open call was the pause, and an answer would have ended it
                     await self._pause(next(wait) if self._active is ActiveState.ACTIVE else None)
                     if self._active is not ActiveState.ACTIVE:
                         wait = pauses()
@@ -240,6 +248,11 @@ class _Link:
             raise self._unavailable(f"not reached within {timeout:g} s") from error
         finally:
             self._waiting.discard(waiting)
+
+    async def suspect(self) -> None:
+        """Connect anew."""
+        if self.feed is not None:
+            await self.feed.manager.bus.close()
 
     async def end(self) -> None:
         """Close the connection and forget all facts."""
