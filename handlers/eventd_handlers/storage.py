@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import anyio
 
@@ -17,6 +18,7 @@ from eventd.core.facts import DeviceState, FactKey, FactKind, Facts, FileState, 
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.storage_actions import (
+    STORAGE_ACTIONS,
     MakeFolder,
     MountVolume,
     NoteVolume,
@@ -42,8 +44,9 @@ SEEN_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class StorageHandlers:
-    """The handlers of `eventd.core.storage_actions`."""
+    """The handlers of `eventd.core.storage_actions`, and of starting what they stopped."""
 
+    ACTIONS: ClassVar[tuple[type[Action], ...]] = (*STORAGE_ACTIONS, StartAgain)
     keeper: VolumeKeeper
     mounts: Mounts
     points: MountPoints

@@ -1,0 +1,270 @@
+"""Scope: volumes on the simulated host: storms of uevents, lost ones, crashes; what is left is what is plugged in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from eventd.core.actions import Action
+from eventd.core.facts import ActiveState, FactKey, FactKind
+from eventd.core.report import WorkloadState
+from eventd.core.storage_records import VolumeState
+from eventd.runtime.keeper import Keeper
+from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.storage.memory import StorageMemory
+from eventd.runtime.transaction import Handler, Transaction
+from eventd_handlers import HANDLERS
+from eventd_handlers.storage import StorageHandlers
+from eventd_simulators.faults import Faults, stormy
+from eventd_simulators.inprocess.disks import SimDisks
+from eventd_simulators.model.drives import Drives
+from eventd_simulators.virtual_time import run
+from tests.simulated.daemon import Story, container
+
+UUID = "11111111-2222-3333-4444-555555555555"
+MANIFEST = f'[volume.media]\nuuid = "{UUID}"\npath = "/srv/media"\nlabel = "MEDIA"\n'
+VOLUME = FactKey(FactKind.VOLUME, "media")
+
+
+class DiskStory(Story):
+    """A world with drives."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.drives = Drives()
+        self._bound: dict[type[Action], Handler] = {}
+        self.keeper: VolumeKeeper
+        table = dict.fromkeys(StorageHandlers.ACTIONS, self._handle)
+        super().__init__(faults, keepers=self._make, handlers={**HANDLERS, **table})
+
+    async def _handle(self, action: Action, tx: Transaction) -> None:
+        await self._bound[type(action)](action, tx)
+
+    def _make(self) -> Sequence[Keeper]:
+        disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
+        self.keeper = VolumeKeeper(StorageMemory(self.host.store, self.dispatcher.emit), self.dispatcher.emit)
+        self._bound = dict(StorageHandlers(self.keeper, disks, disks).table())
+        disks.read()
+        return (self.keeper,)
+
+    def deploy(self, more: str = "") -> str:
+        """Push a workload that uses the volume and one that does not."""
+        files = container("app", more=f"Volume=/srv/media/app:/data\n{more}") | container("other")
+        return self.push({**files, "storage.toml": MANIFEST})
+
+    @property
+    def active(self) -> bool:
+        """Whether the workload that uses the volume runs."""
+        return self.unit("app").active is ActiveState.ACTIVE
+
+    def assert_settled(self) -> None:
+        """What is mounted and what runs is what the plugged in devices allow, and nothing was spilt."""
+        carriers = [each for each in self.drives.blocks.values() if each.uuid == UUID]
+        seen = self.keeper.look(self.keeper.manifest.volumes["media"])
+        mounted = self.drives.on("/srv/media")
+        if not carriers:
+            assert (mounted, self.active) == (None, False), seen
+        elif len(carriers) == 1:
+            assert (mounted, self.active) == (UUID, True), seen
+            assert "app" in self.drives.folders[UUID]
+            assert seen.state is VolumeState.ATTACHED
+        else:
+            # Whatever was verified while it was alone; if there was no such moment, neither.
+            assert self.active is (mounted == UUID), seen
+            assert seen.reason == "duplicate-id"
+        assert self.dispatcher.facts.get(VOLUME) is self.active
+        assert self.drives.spills == []
+        assert "/srv/media" in self.drives.sealed
+        assert self.unit("other").active is ActiveState.ACTIVE
+
+
+def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
+    """Started with it, stopped with it, started again; the other workload keeps its invocation."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        await told.quiet(10)
+        assert told.standing("app").state is WorkloadState.HELD
+        assert told.standing("volume:media").state is WorkloadState.HELD
+        other = told.unit("other").invocation
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        told.assert_settled()
+        assert told.standing("app").state is WorkloadState.CONVERGED
+        told.drives.pull("sdb1")
+        await told.quiet(10)
+        told.assert_settled()
+        assert told.standing("app").state is WorkloadState.HELD
+        record = told.keeper.record("media")
+        assert record is not None
+        assert (record.state, record.node) == (VolumeState.DISCONNECTED, "/dev/sdb1")
+        told.drives.plug("sdc1", UUID)
+        await told.quiet(10)
+        told.assert_settled()
+        assert told.unit("other").invocation == other
+        assert told.keeper.memory.stopped.get("app") is None
+
+    run(story())
+
+
+def test_a_unit_that_an_operator_had_started_comes_back_too_and_one_that_was_off_stays_off() -> None:
+    """Just what was running: eventd would not start these by itself."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        extra = {
+            f"workloads/app/{name}.container": f"[Container]\nImage=localhost/web:1\nContainerName={name}\n"
+            for name in ("on", "off")
+        }
+        files = container("app", more="Volume=/srv/media/app:/data") | container("other") | extra
+        told.push(
+            {
+                **files,
+                "storage.toml": MANIFEST,
+                "workloads/app/workload.toml": 'manual = ["on.service", "off.service"]\n',
+            }
+        )
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        told.manager("app").start("on.service")
+        await told.quiet(10)
+        told.drives.pull("sdb1")
+        await told.quiet(10)
+        assert told.unit("app", "on.service").active is ActiveState.INACTIVE
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        assert told.unit("app", "on.service").active is ActiveState.ACTIVE
+        assert told.unit("app", "off.service").active is ActiveState.INACTIVE
+        told.assert_settled()
+
+    run(story())
+
+
+def test_what_was_stopped_is_remembered_over_a_crash_and_a_reboot() -> None:
+    """The disk goes, the daemon dies, the disk comes while nobody looks."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        told.drives.pull("sdb1")
+        await told.quiet(10)
+        assert told.keeper.memory.stopped.get("app") is not None
+        await told.kill()
+        told.drives.plug("sdd1", UUID)
+        await told.start()
+        await told.quiet(10)
+        told.assert_settled()
+        assert told.keeper.memory.stopped.get("app") is None
+
+    run(story())
+
+
+def test_a_disk_that_goes_while_the_daemon_is_dead_is_found_out_at_its_start() -> None:
+    """The dead mount is ours by its number, which is remembered; it goes, and its users stop."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        await told.kill()
+        told.drives.pull("sdb1")
+        await told.start()
+        await told.quiet(10)
+        told.assert_settled()
+
+    run(story())
+
+
+def test_a_read_only_file_system_stops_its_users_until_an_operator_syncs() -> None:
+    """The fault is reported, and not papered over by itself."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        told.drives.remount("/srv/media", "ro,nosuid,nodev,emergency_ro")
+        await told.quiet(100)
+        assert told.standing("volume:media").reason == "read-only"
+        assert not told.active
+        await told.sync()
+        await told.quiet(10)
+        told.assert_settled()
+
+    run(story())
+
+
+def test_a_broken_manifest_neither_stops_nor_unmounts_not_even_over_a_restart() -> None:
+    """The last good one is in the database."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        before = told.unit("app").invocation
+        files = container("app", more="Volume=/srv/media/app:/data") | container("other")
+        told.push({**files, "storage.toml": MANIFEST + "oops = 1\n"})
+        await told.quiet(10)
+        assert told.standing("app").state is WorkloadState.REFUSED
+        await told.kill()
+        await told.start()
+        await told.quiet(10)
+        assert told.drives.on("/srv/media") == UUID
+        assert told.unit("app").invocation == before
+        assert told.dispatcher.facts.get(VOLUME) is True
+
+    run(story())
+
+
+async def storm(story: DiskStory, seed: int) -> None:
+    """Cables in and out of three ports, faster than anything can follow; copies; the daemon killed in between."""
+    chance = story.world.faults.random
+    for _ in range(25):
+        node = chance.choice(("sdb1", "sdc1", "sdd1"))
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                story.drives.plug(node, chance.choice((UUID, UUID, UUID, "9999")), label="MEDIA")
+            case 3 | 4 | 5:
+                story.drives.pull(node)
+            case 6:
+                story.drives.repeat()
+            case _ if chance.random() < 0.2:
+                await story.kill()
+                await story.start()
+            case _:
+                pass
+        await asyncio.sleep(chance.choice((0.0, 0.0, 0.001, 0.01, 0.2, 3.0)))
+        assert not story.dead, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_storm_of_uevents_ends_as_the_drives_are(seed: int) -> None:
+    """Repeated, overtaking, lost: one mount of the right device or none, and the workload accordingly."""
+
+    async def story() -> None:
+        told = DiskStory(stormy(seed))
+        await told.start()
+        told.deploy()
+        await told.quiet(60)
+        await storm(told, seed)
+        told.world.faults.calm()
+        await told.quiet()
+        told.assert_settled()
+        calls = len(told.host.life.calls)
+        told.drives.repeat()
+        await told.quiet(60)
+        assert len(told.host.life.calls) == calls, "converged: saying it again changes nothing"
+
+    run(story(), seed=seed)
