@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 
 from eventd.adapters.udev import Block
-from eventd.core.errors import PermanentError
+from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FileState, MountState
 from eventd.core.ports import JobResult
@@ -101,9 +101,8 @@ class SimDisks:
 
         def effect() -> bool:
             if mount not in self._drives.mounts:
-                return False
-            self._drives.make_folder(mount, name, uid)
-            return True
+                raise PermanentError(f"nothing is mounted at {mount}", reason="not-mounted")
+            return self._drives.make_folder(mount, name, uid)
 
         if not await self._life.change(f"folder {mount}/{name}", effect):
-            raise PermanentError(f"nothing is mounted at {mount}", reason="not-mounted")
+            raise TemporaryError("Input/output error", reason="file-error")

@@ -11,7 +11,7 @@ from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventd_simulators.model.files import MemoryTree
 
@@ -23,17 +23,19 @@ class SimFiles:
         self._life = life
         self._tree = tree
 
-    async def put(self, path: str, content: bytes, *, mode: int) -> None:
+    async def put(self, path: str, content: bytes, *, mode: int) -> Sequence[str]:
         """See the port."""
         faults = self._life.faults
         if faults.hits(faults.file_failures):
             await self._life.look(lambda: None)
             raise TemporaryError(f"cannot write {path}: No space left on device", reason="disk-full")
         await self._life.change(f"put {path}", lambda: self._tree.put(path, content, mode=mode), failure=0)
+        return ()  # this tree has files only
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str) -> Sequence[str]:
         """See the port."""
         await self._life.change(f"remove {path}", lambda: self._tree.remove(path), failure=0)
+        return ()
 
     async def read(self, path: str) -> FileState | None:
         """See the port."""

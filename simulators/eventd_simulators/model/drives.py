@@ -80,14 +80,17 @@ class Drives:
             return None
         return next((b.uuid for b in self.blocks.values() if b.number == mount.device), "")
 
-    def make_folder(self, point: str, name: str, uid: int) -> None:
-        """Make a folder on what is mounted."""
+    def make_folder(self, point: str, name: str, uid: int) -> bool:
+        """Make a folder at a path; False where the device that is mounted there does not answer any more."""
         uuid = self.on(point)
-        if not uuid:
+        if uuid is None:
             self.spills.append(f"{point}/{name}")
-            return
+            return True
+        if not uuid:
+            return False
         self.folders.setdefault(uuid, {}).setdefault(name, uid)
         self._changed()
+        return True
 
     def folder(self, point: str, name: str) -> FileState | None:
         """Return what stands at a path."""
