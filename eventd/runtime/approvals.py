@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 KEPT = 200
 """Requests that are over and are still told of."""
 ATTEMPTS_KEPT = 200
+RETRY = 60.0
+"""Seconds between attempts to write down that something has expired, while the disk is full."""
+CURABLE = frozenset(
+    {"no-allowed-signers", "untrusted-allowed-signers", "no-revoked-keys", "unknown-key", "command-missing"}
+)
+"""Refusals of what lies in the repository that a change of the host can end: it is looked at again."""
 PENDING = (State.REQUESTED, State.APPROVED, State.REJECTED)
 """What a plan that has changed makes void."""
 
@@ -111,7 +117,13 @@ class Approvals:
             due = min((r.expires for r in self.requests.rows.values() if _expires(r)), default=None)
             with anyio.move_on_after(None if due is None else max(1.0, due - self.wall())):
                 await changed.wait()
-            await self.expire()
+            try:
+                await self.expire()
+            except EventdError as error:
+                # Nothing can be approved or spent without looking at the time again, so this can wait.
+                log.error("what has expired is not written down yet: %s", error)  # noqa: TRY400
+                with anyio.move_on_after(RETRY):
+                    await changed.wait()
 
     def of(self, key: str) -> Request | None:
         """Return the latest request of a draft."""
@@ -244,7 +256,8 @@ class Approvals:
             try:
                 await self.accept(document, signature, f"repository:{path}")
             except PermanentError as error:
-                self._seen.add(print_)
+                if error.reason not in CURABLE:
+                    self._seen.add(print_)
                 log.error("%s is no approval: %s", path, error)  # noqa: TRY400 - reported, not a bug
             except EventdError as error:
                 log.warning("%s cannot be taken in yet: %s", path, error)
@@ -276,12 +289,15 @@ class Approvals:
             await self._write(withdrawn)
             return withdrawn
 
-    async def withdraw(self, subject: str, *, but: str = "") -> None:
-        """Nothing asks any more for what was requested for a subject, except the draft with the key `but`."""
+    async def withdraw(self, subject: str, *, begun: bool) -> None:
+        """Nothing asks any more for what was requested for a subject.
+
+        `begun`: its action may have done something, so that what is spent has to be finished under its approval.
+        """
+        states = PENDING if begun else (*PENDING, State.SPENT)
         async with self._lock:
             for request in tuple(self.requests.rows.values()):
-                gone = request.subject == subject and request.key != but
-                if gone and request.state in PENDING:
+                if request.subject == subject and request.state in states:
                     await self._write(replace(request, state=State.WITHDRAWN, changed=self.wall()))
 
     async def spend(self, key: str, run: int, step: int) -> Request:

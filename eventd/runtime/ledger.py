@@ -5,14 +5,17 @@ Owns what eventd remembers. A crash between the two writes leaves the disk ahead
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import anyio
+
 from eventd.core.adoption import Grant
 from eventd.core.ports import Store
-from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.core.records import FileRecord, FolderRecord, Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.core.removals import Removal, Rename
-from eventd.runtime.shelf import Shelf
+from eventd.runtime.shelf import Shelf, write
 
 R = TypeVar("R", UnitRecord, FileRecord)
 
@@ -23,6 +26,8 @@ class Ledger:
 
     store: Store
     records: Records = field(default_factory=Records)
+    folders: Shelf[FolderRecord] = field(init=False)
+    """By absolute path: the folders that eventd made."""
     grants: Shelf[Grant] = field(init=False)
     """By account: what root has handed over."""
     removals: Shelf[Removal] = field(init=False)
@@ -31,19 +36,32 @@ class Ledger:
     renames: Shelf[Rename] = field(init=False)
     """By new name: renames that have begun."""
 
+    removing: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held by who deletes an account, and by who changes whether one is to be deleted."""
+
     def __post_init__(self) -> None:
         """Make the shelves."""
         self.renames = Shelf(self.store, "rename", Rename)
         self.removals = Shelf(self.store, "removal", Removal)
         self.grants = Shelf(self.store, "adoption", Grant)
+        self.folders = Shelf(self.store, "folder", FolderRecord)
 
     async def load(self) -> None:
         """Read everything from the store."""
         self.records = await self.store.load()
         await self.removals.load()
         await self.grants.load()
+        await self.folders.load()
         self.records.granted = {name: grant.uid for name, grant in self.grants.rows.items()}
         await self.renames.load()
+
+    async def made(self, paths: Iterable[str], uid: int, run: int) -> None:
+        """Remember folders that eventd made for an account."""
+        await write([(self.folders, path, FolderRecord(uid, run)) for path in paths])
+
+    async def unmade(self, paths: Iterable[str]) -> None:
+        """Forget folders that are gone."""
+        await write([(self.folders, path, None) for path in paths if path in self.folders])
 
     async def grant(self, name: str, grant: Grant | None) -> None:
         """Remember that an account may be taken, or (None) that it is, or may not be any more."""
@@ -74,6 +92,10 @@ class Ledger:
 
     async def forget(self, name: str) -> None:
         """Delete what is remembered of a workload, its units and its files."""
+        record = self.records.workloads.get(name)
+        kept = {other.uid for other in self.records.workloads.values() if other.name != name}
+        if record is not None and record.uid not in kept:  # after a rename the account has another record
+            await self.unmade([path for path, row in self.folders.rows.items() if row.uid == record.uid])
         await self.store.forget_workload(name)
         self.records.workloads.pop(name, None)
         self.records.units.pop(name, None)

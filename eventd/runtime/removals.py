@@ -87,7 +87,8 @@ class Removals:
         self.renamed = find(desired, digests, self.ledger.records.workloads.keys())
         back = {PREFIX + name for name in _all(desired) | self._kept_for_renames()}
         for subject in {request.subject for request in self.approvals.requests.rows.values()} & back:
-            await self.approvals.withdraw(subject)
+            row = removals.get(subject.removeprefix(PREFIX))
+            await self.approvals.withdraw(subject, begun=row is not None and row.stage is not Stage.NONE)
 
     def loaded(self, loaded: Loaded) -> None:
         """Take in a new desired state."""
@@ -126,6 +127,16 @@ class Removals:
 
         Raises PermanentError(reason="no-such-workload" | "still-wanted" | "deletion-begun" | "not-ours").
         """
+        if self.ledger.removing.locked():
+            raise PermanentError(
+                f"an account is being deleted just now, perhaps {workload}", reason="deletion-begun"
+            )
+        async with self.ledger.removing:
+            await self._ask(workload, data)
+        self._watch()
+        self._dirty(PREFIX + workload)
+
+    async def _ask(self, workload: str, data: RemoveData) -> None:
         record = self.ledger.records.workloads.get(workload)
         row = self.ledger.removals.get(workload)
         if row is not None and row.stage is not Stage.NONE:
@@ -155,10 +166,8 @@ class Removals:
             )
         row = row or Removal(since=self.wall())
         if data is RemoveData.KEEP:
-            await self.approvals.withdraw(PREFIX + workload)
+            await self.approvals.withdraw(PREFIX + workload, begun=False)
         await self.ledger.removals.put(workload, replace(row, data=data, said_by="operator"))
-        self._watch()
-        self._dirty(PREFIX + workload)
 
     def _last(self, workload: str) -> str:
         """Return the digest of what a workload was when it left."""

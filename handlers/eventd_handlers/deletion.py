@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eventd.core.actions import Action, DeleteAccount
+from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind
@@ -31,8 +32,14 @@ DATABASE_TIMEOUT = 30.0
 async def delete_account(action: Action, tx: Transaction) -> None:
     """Delete the account, or go on with it."""
     assert isinstance(action, DeleteAccount)
+    async with tx.ledger.removing:
+        await _delete(action, tx)
+
+
+async def _delete(action: DeleteAccount, tx: Transaction) -> None:
     row = tx.ledger.removals.get(action.account)
-    if row is None:
+    if row is None or (row.stage is Stage.NONE and row.data is not RemoveData.DELETE):
+        # Somebody has thought better of it after the approval was spent, and nothing has been done yet.
         raise PermanentError(f"nothing is known of a deletion of {action.account}", reason="not-asked-for")
     account = await tx.host.accounts.lookup(action.account)
     if row.stage is Stage.NONE:

@@ -30,7 +30,7 @@ def reversibility(case: Case) -> Verdict:
                 f"an operator has rejected it ({request}): {draft.why}",
                 wakes_on=frozenset({fact}),
                 waits_for=(f"rejected:{request}",),
-                hint="to be asked again, let eventctl approvals ID --again",
+                hint=f"eventctl reject {request} --undo has it asked for again",
             )
         case ApprovalState(request=request):
             return Hold(

@@ -184,6 +184,19 @@ async def test_what_is_not_approved_cannot_be_spent(desk: Desk) -> None:
     assert desk.fact is None
 
 
+async def test_what_was_spent_and_never_begun_can_be_withdrawn_and_is_not_good_again(desk: Desk) -> None:
+    """What may have begun is finished under its approval instead."""
+    request = await desk.kept.register(DRAFT)
+    await desk.kept.accept(request.document.encode(), GOOD, "test")
+    await desk.kept.spend(DRAFT.key, 1, 1)
+    await desk.kept.withdraw(DRAFT.subject, begun=True)
+    assert desk.fact == ApprovalState(request.id, approved=True)
+    await desk.kept.withdraw(DRAFT.subject, begun=False)
+    assert desk.fact is None
+    with pytest.raises(EventdError):
+        await desk.kept.spend(DRAFT.key, 2, 2)
+
+
 async def test_a_clock_that_jumps_back_neither_revives_nor_hastens(desk: Desk) -> None:
     """What was seen to have expired stays so; before its creation, an approval waits for the clock to be right."""
     first = await desk.kept.register(DRAFT)
@@ -236,7 +249,7 @@ async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.Mon
     for number in range(10):
         draft = replace(DRAFT, subject=f"deletion:{number}")
         await desk.kept.register(draft)
-        await desk.kept.withdraw(draft.subject)
+        await desk.kept.withdraw(draft.subject, begun=False)
     await desk.kept.register(DRAFT)
     assert len(desk.kept.requests) == 7
     assert desk.kept.find(open_.id).state is State.REQUESTED
@@ -251,7 +264,7 @@ async def test_two_signatures_at_once_approve_once(desk: Desk) -> None:
     document = request.document.encode()
     done = await asyncio.gather(*(desk.kept.accept(document, GOOD, "test") for _ in range(3)))
     assert {each.state for each in done} == {State.APPROVED}
-    await desk.kept.withdraw(DRAFT.subject)
+    await desk.kept.withdraw(DRAFT.subject, begun=False)
     second = await desk.kept.register(DRAFT)
     accepting = asyncio.ensure_future(desk.kept.accept(second.document.encode(), GOOD, "test"))
     await asyncio.sleep(0)
