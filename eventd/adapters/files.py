@@ -18,7 +18,7 @@ import errno
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import anyio
@@ -53,7 +53,7 @@ class OwnedFiles:
         # Temporary files of writes that are going on: a scan must not take them for what a crash left.
         self._writing: set[str] = set()
 
-    async def put(self, path: str, content: bytes, *, mode: int) -> None:
+    async def put(self, path: str, content: bytes, *, mode: int) -> Sequence[str]:
         """Write atomically; see the port.
 
         Raises PermanentError or TemporaryError with the reason `disk-full`,
@@ -61,13 +61,17 @@ class OwnedFiles:
         """
         root, parts = self._split(path)
         abandoned = threading.Event()
-        await self._run(lambda: self._put(root, parts, content, mode, abandoned), "write", path, abandoned)
+        made: list[str] = []
+        await self._run(
+            lambda: self._put(root, parts, content, mode, abandoned, made), "write", path, abandoned
+        )
+        return tuple(made)
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str) -> Sequence[str]:
         """Unlink a file or symlink, then the parents that became empty, up to the root (which stays)."""
         root, parts = self._split(path)
         abandoned = threading.Event()
-        await self._run(lambda: self._remove(root, parts, abandoned), "remove", path, abandoned)
+        return await self._run(lambda: self._remove(root, parts, abandoned), "remove", path, abandoned)
 
     async def read(self, path: str) -> FileState | None:
         """Return what stands at the path; None also where a parent is missing or is no folder."""
@@ -112,15 +116,19 @@ class OwnedFiles:
 
     # In a worker thread from here on.
 
-    def _descend(self, root: str, parts: Iterable[str], *, make: bool) -> int:
-        """Return the folder that `parts` lead to from `root`, opened; the caller closes it."""
-        if make:
-            self._make_way(root)
-        fd = open_folder(root)
+    def _descend(self, root: str, parts: Iterable[str], made: list[str] | None = None) -> int:
+        """Return the folder that `parts` lead to from `root`, opened; the caller closes it.
+
+        Where there is a list of what was `made`, what is missing is made.
+        """
+        if made is not None:
+            self._make_way(root, made)
+        fd, path = open_folder(root), root
         try:
             for part in parts:
-                if make:
-                    self._mkdir(fd, part)
+                path = f"{path}/{part}"
+                if made is not None:
+                    self._mkdir(fd, part, path, made)
                 below = open_folder(part, fd)
                 os.close(fd)
                 fd = below
@@ -129,21 +137,21 @@ class OwnedFiles:
             raise
         return fd
 
-    def _make_way(self, folder: str) -> None:
+    def _make_way(self, folder: str, made: list[str]) -> None:
         """Make `folder` and what is missing above it.
 
         That way is the administrator's: symlinks in it are followed.
         """
         if os.path.lexists(folder):
             return
-        self._make_way(os.path.dirname(folder))
+        self._make_way(os.path.dirname(folder), made)
         above = os.open(os.path.dirname(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._mkdir(above, os.path.basename(folder))
+            self._mkdir(above, os.path.basename(folder), folder, made)
         finally:
             os.close(above)
 
-    def _mkdir(self, parent: int, name: str) -> None:
+    def _mkdir(self, parent: int, name: str, path: str, made: list[str]) -> None:
         try:
             os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
         except FileExistsError:
@@ -158,11 +166,18 @@ class OwnedFiles:
             os.close(fd)
         # Without this a power cut can lose the new folder with the file that was synced in it.
         os.fsync(parent)
+        made.append(path)
 
     def _put(
-        self, root: str, parts: tuple[str, ...], content: bytes, mode: int, abandoned: threading.Event
+        self,
+        root: str,
+        parts: tuple[str, ...],
+        content: bytes,
+        mode: int,
+        abandoned: threading.Event,
+        made: list[str],
     ) -> None:
-        folder = self._descend(root, parts[:-1], make=True)
+        folder = self._descend(root, parts[:-1], made)
         temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
         self._writing.add(temporary)
         try:
@@ -192,21 +207,22 @@ class OwnedFiles:
         os.fchmod(fd, mode)  # after the chown, which would clear set-id bits; and whatever the umask is
         os.fsync(fd)
 
-    def _remove(self, root: str, parts: tuple[str, ...], abandoned: threading.Event) -> None:
+    def _remove(self, root: str, parts: tuple[str, ...], abandoned: threading.Event) -> Sequence[str]:
+        gone: list[str] = []
         try:
-            folder = self._descend(root, parts[:-1], make=False)
+            folder = self._descend(root, parts[:-1])
         except FileNotFoundError:
-            return
+            return gone
         try:
             if abandoned.is_set():
-                return
+                return gone
             _unlink(parts[-1], folder)
             os.fsync(folder)
         finally:
             os.close(folder)
         for depth in range(len(parts) - 2, -1, -1):
             try:
-                parent = self._descend(root, parts[:depth], make=False)
+                parent = self._descend(root, parts[:depth])
                 try:
                     os.rmdir(parts[depth], dir_fd=parent)
                     os.fsync(parent)
@@ -215,12 +231,14 @@ class OwnedFiles:
             except OSError as error:
                 # Not empty: a put beside it made use of the folder. EBUSY: a mount point.
                 if error.errno in _PRUNE_ENDS:
-                    return
+                    return gone
                 raise
+            gone.append("/".join((root, *parts[: depth + 1])))
+        return gone
 
     def _read(self, root: str, parts: tuple[str, ...]) -> FileState | None:
         try:
-            folder = self._descend(root, parts[:-1], make=False)
+            folder = self._descend(root, parts[:-1])
         except OSError as error:
             if error.errno in ABSENT:
                 return None
@@ -232,7 +250,7 @@ class OwnedFiles:
 
     def _scan(self, root: str, parts: tuple[str, ...]) -> dict[str, FileState]:
         try:
-            folder = self._descend(root, parts, make=False)
+            folder = self._descend(root, parts)
         except OSError as error:
             if error.errno in ABSENT:
                 return {}
@@ -241,7 +259,7 @@ class OwnedFiles:
         for path in found.stale:
             if os.path.basename(path) not in self._writing:
                 _, stale = self._split(path)
-                parent = self._descend(root, (*parts, *stale[len(parts) : -1]), make=False)
+                parent = self._descend(root, (*parts, *stale[len(parts) : -1]))
                 try:
                     _unlink(stale[-1], parent)
                 finally:

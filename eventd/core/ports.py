@@ -177,12 +177,18 @@ class AccountRemoval(Protocol):
 class Files(Protocol):
     """Root-owned files below the folders that eventd owns; nothing in a home."""
 
-    async def put(self, path: str, content: bytes, *, mode: int) -> None:
-        """Write atomically: temporary file, fsync, rename, fsync of the folder; make missing folders (0755)."""
+    async def put(self, path: str, content: bytes, *, mode: int) -> Sequence[str]:
+        """Write atomically: temporary file, fsync, rename, fsync of the folder; make missing folders (0755).
+
+        Return the folders that it made.
+        """
         ...
 
-    async def remove(self, path: str) -> None:
-        """Unlink a file, then its parents as far as they are empty and below an owned root; absent is no error."""
+    async def remove(self, path: str) -> Sequence[str]:
+        """Unlink a file, then its parents as far as they are empty and below an owned root; absent is no error.
+
+        Return the parents that it removed.
+        """
         ...
 
     async def read(self, path: str) -> FileState | None:

@@ -34,6 +34,15 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderRecord:
+    """A folder that eventd made: of its files, or a home."""
+
+    uid: int
+    """Whose account it was made for."""
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadRecord:
     """One account and what stands on it."""
 

@@ -27,6 +27,7 @@ async def create(action: Action, tx: Transaction) -> None:
             await tx.host.accounts.complete(made, timeout=TIMEOUT)
         raise
     await tx.ledger.created(action.workload, account.uid, tx.run)
+    await tx.ledger.made([account.home], account.uid, tx.run)
     await _known(account, tx)
 
 

@@ -15,7 +15,9 @@ async def put(action: Action, tx: Transaction) -> None:
     path = tx.layout.path(action.file, tx.user().uid)
     _note_rewrite(tx)
     await tx.ledger.file(tx.workload, path, FileRecord(action.file.digest, tx.run))
-    await tx.host.files.put(path, action.file.content, mode=mode_of(executable=action.file.executable))
+    mode = mode_of(executable=action.file.executable)
+    made = await tx.host.files.put(path, action.file.content, mode=mode)
+    await tx.ledger.made(made, tx.user().uid, tx.run)
     await tx.host.file_watch.look(path)
 
 
@@ -23,9 +25,10 @@ async def remove(action: Action, tx: Transaction) -> None:
     """Remove a file, and only then its record."""
     assert isinstance(action, RemoveFile)
     _note_rewrite(tx)
-    await tx.host.files.remove(action.path)
+    gone = await tx.host.files.remove(action.path)
     await tx.host.file_watch.look(action.path)
     await tx.ledger.file(tx.workload, action.path, None)
+    await tx.ledger.unmade(gone)
 
 
 def _note_rewrite(tx: Transaction) -> None:

@@ -15,6 +15,11 @@ SHIM = """\
 echo "$0 $*" >> /etc/account-tools.log
 exec /usr/sbin/$(basename "$0") "$@"
 """
+FOLDERS = [
+    *("/opt/eventd/bin/python", "-c"),
+    "import sqlite3; db = sqlite3.connect('file:/var/lib/eventd/state.db?mode=ro', uri=True);"
+    " [print(row[0]) for row in db.execute(\"SELECT key FROM documents WHERE kind = 'folder'\")]",
+]
 LOG = "/etc/account-tools.log"
 """Where the daemon's children may write: the rest of the system is read-only to them."""
 
@@ -124,6 +129,11 @@ def test_an_account_that_is_handed_over_runs_its_workload(op: Operator) -> None:
     row = op.state("media", "converged")
     assert row["ownership"] == "adopted"
     assert row["made_by"] > 0
+    uid = op.machine.run(["id", "-u", "media"]).stdout.strip()
+    folders = op.machine.run(FOLDERS).stdout.split()
+    assert f"/etc/containers/systemd/users/{uid}" in folders
+    assert "/home/web" in folders
+    assert "/home/media" not in folders
     assert op.user_unit("media", "media.service", "ActiveState")["ActiveState"] == "active"
     op.machine.run(["systemctl", "restart", "eventd.service"])
     op.state("media", "converged")

@@ -99,11 +99,12 @@ async def test_no_symlink_below_a_root_is_followed(files: OwnedFiles, root: Path
 
 async def test_remove_prunes_empty_parents_up_to_the_root(files: OwnedFiles, root: Path):
     """Removing the last file removes its folders but not the root, nor a folder that holds something else."""
-    await files.put(str(root / "1001/a.d/x"), b"", mode=0o644)
-    await files.put(str(root / "1001/b"), b"", mode=0o644)
-    await files.remove(str(root / "1001/a.d/x"))
+    made = await files.put(str(root / "1001/a.d/x"), b"", mode=0o644)
+    assert made == (str(root), str(root / "1001"), str(root / "1001/a.d"))
+    assert await files.put(str(root / "1001/b"), b"", mode=0o644) == ()
+    assert await files.remove(str(root / "1001/a.d/x")) == [str(root / "1001/a.d")]
     assert os.listdir(root / "1001") == ["b"]
-    await files.remove(str(root / "1001/b"))
+    assert await files.remove(str(root / "1001/b")) == [str(root / "1001")]
     assert os.listdir(root) == []
 
 
