@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.get_closest_marker("timeout"):
             # The signal method fails one test; the thread method would end the whole run. Not counting
             # fixtures: the first of them may build the tree, and every step of that has its own deadline.
-            item.add_marker(pytest.mark.timeout(120, method="signal", func_only=True))
+            item.add_marker(pytest.mark.timeout(600, method="signal", func_only=True))
         if reason and not required():
             item.add_marker(pytest.mark.skip(reason=reason))
 

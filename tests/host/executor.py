@@ -79,7 +79,7 @@ class Process:
         assert self._stdin is not None
         os.write(self._stdin, data.encode() if isinstance(data, str) else data)
 
-    def wait(self, timeout: float = 60, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
+    def wait(self, timeout: float = 240, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
         """Wait for its end, feeding it `stdin` and reading what it prints; CommandError at the deadline.
 
         What children in the background print after its end is not waited for.
@@ -97,7 +97,7 @@ class Process:
                     self._outputs[fd] += chunk
         return self.result()
 
-    def read_until(self, pattern: str, timeout: float = 60) -> "re.Match[str]":
+    def read_until(self, pattern: str, timeout: float = 240) -> "re.Match[str]":
         """Read until its standard output matches a regular expression (multi-line, searched as a whole)."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.stdout, re.MULTILINE)):
@@ -197,7 +197,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         stdin: str | bytes = b"",
-        timeout: float = 60,
+        timeout: float = 240,
         check: bool = True,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end; CommandError when its status is not 0 (with `check`) or time is up."""

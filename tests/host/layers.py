@@ -14,7 +14,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tests.host import outer, tree
 
@@ -62,6 +62,10 @@ def installed() -> list[Path]:
     return [base, dependencies, layer]
 
 
+_IN_USE: dict[Path, IO[bytes]] = {}
+"""Locks of the layers that this process was told of: between two hosts of its tests no other process prunes them."""
+
+
 def _dependencies(base: Path) -> Path:
     """Return the layer with the virtual environment of eventd's dependencies."""
     wheels = _wheelhouse(base)
@@ -91,6 +95,8 @@ def _cached(
                         shutil.copy(source, folder / target)
             tree.chroot(below, script, timeout=180, upper=folder)
     os.utime(final)
+    if final not in _IN_USE:
+        _IN_USE[final] = outer.lock_shared(final)
     outer.prune(kind, final, newest=keep)
     return final
 

@@ -122,7 +122,7 @@ class Machine:
 
     # Its life.
 
-    def boot(self, *, timeout: float = 60, wait: bool = True) -> None:
+    def boot(self, *, timeout: float = 240, wait: bool = True) -> None:
         """Switch it on. With `wait`, returns when systemd says `running`; else when commands can be run."""
         self._tell("boot")
         deadline = time.monotonic() + timeout
@@ -130,7 +130,7 @@ class Machine:
         if wait:
             self.wait_running(deadline - time.monotonic())
 
-    def reboot(self, *, timeout: float = 90, wait: bool = True) -> None:
+    def reboot(self, *, timeout: float = 300, wait: bool = True) -> None:
         """Shut down in good order and boot again from the same disk."""
         deadline = time.monotonic() + timeout
         self._forget()
@@ -140,7 +140,7 @@ class Machine:
         if wait:
             self.wait_running(deadline - time.monotonic())
 
-    def poweroff(self, *, timeout: float = 60) -> None:
+    def poweroff(self, *, timeout: float = 240) -> None:
         """Shut down in good order; `boot()` switches it on again."""
         self._forget()
         with self.start(["systemctl", "--no-block", "poweroff"]):
@@ -172,7 +172,7 @@ class Machine:
             self._hello.close()
         self._listener.close()
 
-    def wait_running(self, timeout: float = 60) -> None:
+    def wait_running(self, timeout: float = 240) -> None:
         """Wait until the boot's jobs are done and no unit has failed; HostError with what failed."""
         try:
             done = self.run(["systemctl", "is-system-running", "--wait"], timeout=timeout, check=False)
@@ -195,7 +195,7 @@ class Machine:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         input: str | bytes = b"",  # noqa: A002  as subprocess.run calls it
-        timeout: float = 60,
+        timeout: float = 240,
         check: bool = True,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in the host: a list, or a string for bash. CommandError on another status than 0.

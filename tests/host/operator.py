@@ -87,7 +87,7 @@ class Operator:
         self.push()
         return self.settled(commit)
 
-    def settled(self, commit: str, timeout: float = 60) -> dict[str, Any]:
+    def settled(self, commit: str, timeout: float = 240) -> dict[str, Any]:
         """Wait until the daemon is at `commit` and no workload is on its way."""
 
         def at_rest(status: dict[str, Any]) -> bool:
@@ -102,7 +102,7 @@ class Operator:
         return self.until(at_rest, f"at rest at {commit}", timeout)
 
     def until(
-        self, right: Callable[[dict[str, Any]], bool], what: str, timeout: float = 60
+        self, right: Callable[[dict[str, Any]], bool], what: str, timeout: float = 240
     ) -> dict[str, Any]:
         """Ask for the status until it is right; fails with the last one at the deadline."""
         deadline = time.monotonic() + timeout
@@ -114,7 +114,7 @@ class Operator:
                 raise AssertionError(f"not {what} within {timeout} s: {json.dumps(status, indent=1)}")
             time.sleep(0.05)
 
-    def state(self, name: str, wanted: str, timeout: float = 30) -> dict[str, Any]:
+    def state(self, name: str, wanted: str, timeout: float = 240) -> dict[str, Any]:
         """Wait until a workload is in a state; returns its part of the status."""
         status = self.until(
             lambda s: any(w["name"] == name and w["state"] == wanted for w in s["workloads"]),
@@ -142,7 +142,7 @@ class Operator:
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
-    def ctl(self, *arguments: str, timeout: float = 120) -> tuple[int, str]:
+    def ctl(self, *arguments: str, timeout: float = 300) -> tuple[int, str]:
         """Run eventctl; returns its exit status and both of its outputs."""
         done = self.machine.run(["eventctl", *arguments], check=False, timeout=timeout)
         return done.returncode, done.stdout + done.stderr

@@ -11,8 +11,9 @@ import pytest
 from tests.host.conftest import MakeMachine
 from tests.host.operator import Operator, container
 
-pytestmark = pytest.mark.timeout(240, method="signal", func_only=True)
-LATE_NETWORK = """\
+pytestmark = pytest.mark.timeout(900, method="signal", func_only=True)
+CONNECTED = "/run/network-is-there"
+LATE_NETWORK = f"""\
 [Unit]
 DefaultDependencies=no
 Before=network-online.target
@@ -20,7 +21,7 @@ Before=network-online.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sleep 8
+ExecStart=/bin/sh -c 'sleep 8; until [ -e {CONNECTED} ]; do sleep 0.1; done'
 """
 SLOW_MANAGER = "[Service]\nExecStartPre=/bin/sleep 3\n"
 
@@ -57,10 +58,15 @@ def op(fresh_machine: MakeMachine) -> Iterator[Operator]:
     wants = "/etc/systemd/system/multi-user.target.wants"
     m.run(["systemctl", "add-wants", "network-online.target", "late-network.service"])
     m.run(["ln", "-s", "/usr/lib/systemd/system/network-online.target", wants])
-    m.reboot()
+    m.reboot(wait=False)
+    operator.state(
+        "web", "converged"
+    )  # what needs no network does not wait for it, however slow the machine is
+    m.write(CONNECTED, "")
     operator.until(
         lambda s: s["commit"] == commit and {w["state"] for w in s["workloads"]} == {"converged"}, "converged"
     )
+    m.wait_running()
     return operator
 
 
@@ -71,15 +77,15 @@ def test_a_boot_is_explained(op: Operator) -> None:
     assert document["origin"] == "manager"  # a container, which has no kernel of its own
     facts = rows(document, "facts", "text")
     network = facts["unit:network-online.target"]
-    assert 8 <= network["came"] < 20
+    assert network["came"] >= 8
     # The managers were started by logind, beside eventd; their own times are told, not when eventd looked.
     manager = facts["manager:web"]
-    assert 2.9 <= manager["came"] - manager["began"] < 8
+    assert manager["came"] - manager["began"] >= 2.9
 
     workloads = rows(document, "workloads")
     (wait,) = [s for s in workloads["photos"]["spans"] if s["kind"] == "wait"]
     assert wait["text"] == "unit:network-online.target"
-    assert wait["end"] == pytest.approx(network["came"], abs=0.2)
+    assert network["came"] - 0.2 < wait["end"] < workloads["photos"]["converged"]
     assert workloads["web"]["converged"] < network["came"] < workloads["photos"]["converged"]
     (wait,) = [s for s in workloads["album"]["spans"] if s["kind"] == "wait"]
     assert wait["text"] == "workload:photos=healthy"
@@ -91,7 +97,9 @@ def test_a_boot_is_explained(op: Operator) -> None:
     assert sum(hop["share"] for hop in path) == pytest.approx(1, abs=0.01)
     longest = max(path, key=lambda hop: hop["seconds"])
     assert longest["subject"] == "late-network.service", path
-    assert 7.5 < longest["seconds"] < 9
+    names = ("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    began, came = (int(op.machine.show("late-network.service", name)[name]) / 1e6 for name in names)
+    assert longest["seconds"] == pytest.approx(came - began, abs=0.5)
 
     code, text = op.ctl("boot")
     assert code == 0

@@ -109,7 +109,7 @@ class Facts:
             self.facts.update(event["facts"])
         self._taken = len(lines)
 
-    def until(self, condition: Callable[[], bool], timeout: float = 20) -> None:
+    def until(self, condition: Callable[[], bool], timeout: float = 120) -> None:
         """Return as soon as what was told makes it true."""
         deadline = time.monotonic() + timeout
         self.take()
@@ -118,7 +118,7 @@ class Facts:
             self._log.read_until(seen + r"(?s:.)", timeout=max(0.01, deadline - time.monotonic()))
             self.take()
 
-    def is_(self, key: str, value: object = ..., timeout: float = 20) -> dict[str, Any]:
+    def is_(self, key: str, value: object = ..., timeout: float = 120) -> dict[str, Any]:
         """Wait until a fact has a value (`...`: any); return the event that told it."""
 
         def right() -> bool:
@@ -354,7 +354,7 @@ def test_a_killed_prober_is_replaced(facts: Facts, httpd: int) -> None:
     m.run(["pkill", "-KILL", "-f", "eventd.probe"])
     m.run(["systemctl", "stop", "httpd.service"])
     m.run(["systemctl", "kill", "--kill-whom=main", "-s", "USR1", "facts.service"])
-    facts.is_(f"probe:{text}", False, timeout=30)
+    facts.is_(f"probe:{text}", False, timeout=120)
     facts.want(probes=[])
 
 

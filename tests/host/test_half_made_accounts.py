@@ -10,7 +10,7 @@ from eventd.adapters.accounts import SystemAccounts
 async def main():
     accounts = SystemAccounts()
     account = await accounts.lookup(sys.argv[1])
-    print((await accounts.complete(account, timeout=20)).subuid)
+    print((await accounts.complete(account, timeout=120)).subuid)
 asyncio.run(main())
 """
 

@@ -65,15 +65,20 @@ def test_run_gives_what_the_command_gave(machine: Machine) -> None:
 
 def test_run_ends_a_command_that_takes_too_long(machine: Machine) -> None:
     """At its deadline the command and its children die, and what they printed is in the error."""
-    with pytest.raises(CommandError, match=r"(?s)in time.*half"):
-        machine.run("echo half; (exec -a lingering sleep 1000) & wait", timeout=0.5)
+    script = "rm -f /run/half; echo half; (touch /run/half; exec -a lingering sleep 1000) & wait"
+    for seconds in (0.5, 5, 50):  # a machine may be so slow that it did not get that far in time
+        with pytest.raises(CommandError, match=r"in time") as caught:
+            machine.run(script, timeout=seconds)
+        if machine.exists("/run/half"):
+            break
+    assert "half" in str(caught.value)
     # The kill follows the closing of the connection: wait for it in the host, on the process itself.
-    machine.run("for pid in $(pgrep -f ^lingering); do tail --pid=$pid -f /dev/null; done", timeout=10)
+    machine.run("for pid in $(pgrep -f ^lingering); do tail --pid=$pid -f /dev/null; done", timeout=120)
 
 
 def test_run_does_not_wait_for_what_stays_behind(machine: Machine) -> None:
     """A child in the background that holds the streams open does not hold up the caller."""
-    assert machine.run("sleep 30 & echo done", timeout=10).stdout == "done\n"
+    assert machine.run("sleep 1000 & echo done", timeout=120).stdout == "done\n"
 
 
 def test_files_go_in_and_out(machine: Machine, tmp_path: Path) -> None:
@@ -298,7 +303,7 @@ def test_the_next_host_sweeps_what_a_killed_holder_left(
 ) -> None:
     """When the holder is killed too, the host dies with it, and the next one to start removes the rest."""
     state, loop = _crash(host_layers, holder_too=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     # The kernel kills the host's processes; there is no event out here for when the last one is gone.
     while any("populated 1" in (path / "cgroup.events").read_text() for path in _cgroups(state)):
         assert time.monotonic() < deadline, "the host outlived its holder"

@@ -36,7 +36,7 @@ def blocks() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.timeout(180, method="signal", func_only=True)
+@pytest.mark.timeout(900, method="signal", func_only=True)
 def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine) -> None:
     """Following the guide, a pushed Quadlet runs; after its last section eventd is gone, and it runs on."""
     machine = fresh_machine()
@@ -66,7 +66,7 @@ def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine
 
 
 def _converged(machine: Machine) -> None:
-    machine.run(["eventctl", "sync", "--wait"], timeout=60)
+    machine.run(["eventctl", "sync", "--wait"], timeout=300)
     assert machine.run(["podman", "ps", "--format", "{{.Names}}"], user="web").stdout == "web\n"
 
 

@@ -36,7 +36,7 @@ def web(machine: Machine) -> dict[str, Any]:
         from dataclasses import asdict
         from eventd.adapters.accounts import SystemAccounts
         async def main():
-            return asdict(await SystemAccounts().create("web", timeout=20))
+            return asdict(await SystemAccounts().create("web", timeout=120))
         """,
     )
     machine.run(["loginctl", "enable-linger", "web"])
@@ -79,7 +79,7 @@ def test_eight_accounts_at_once(machine: Machine) -> None:
         from eventd.adapters.accounts import SystemAccounts
         async def main():
             accounts = SystemAccounts()
-            made = await asyncio.gather(*(accounts.create(f"many{n}", timeout=30) for n in range(8)))
+            made = await asyncio.gather(*(accounts.create(f"many{n}", timeout=120) for n in range(8)))
             return [asdict(account) for account in made]
         """,
     )
@@ -107,7 +107,7 @@ def test_real_refusals_have_their_reasons(machine: Machine, prepare: str, name: 
         from eventd.adapters.accounts import SystemAccounts
         async def main():
             try:
-                await SystemAccounts().create({name!r}, timeout=20)
+                await SystemAccounts().create({name!r}, timeout=120)
             except EventdError as error:
                 return error.reason
         """,
@@ -126,7 +126,7 @@ def test_ranges_are_added_where_useradd_gives_none(machine: Machine) -> None:
             from dataclasses import asdict
             from eventd.adapters.accounts import SystemAccounts
             async def main():
-                return asdict(await SystemAccounts().create("norange", timeout=20))
+                return asdict(await SystemAccounts().create("norange", timeout=120))
             """,
         )
     finally:
@@ -158,10 +158,10 @@ def test_account_facts_follow_useradd(machine: Machine) -> None:
                         await changed.wait()
             await source.known(["other"])
             seen = [facts["other"] is None]
-            (await run(["useradd", "-m", "other"], timeout=20)).require()
+            (await run(["useradd", "-m", "other"], timeout=120)).require()
             await until(lambda a: a is not None and a.subuid is not None and a.subgid is not None)
             seen.append(facts["other"].subuid[1])
-            (await run(["userdel", "-r", "other"], timeout=20)).require()
+            (await run(["userdel", "-r", "other"], timeout=120)).require()
             await until(lambda a: a is None)
             for task in tasks:
                 task.cancel()
@@ -286,11 +286,11 @@ def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
             from eventd.adapters.files import OwnedFiles
             from eventd.adapters.process import Identity, run
             async def main():
-                account = await SystemAccounts().create("probed", timeout=20)
+                account = await SystemAccounts().create("probed", timeout=120)
                 files = OwnedFiles(["/etc/eventd/units", "/etc/containers/systemd/users"])
                 await files.put(f"/etc/eventd/units/{account.uid}/x.service", b"[Unit]\\n", mode=0o644)
                 await files.put(f"/etc/containers/systemd/users/{account.uid}/x.container", b"", mode=0o644)
-                done = await run(["id", "-u"], timeout=5, identity=Identity(account.uid, account.gid))
+                done = await run(["id", "-u"], timeout=60, identity=Identity(account.uid, account.gid))
                 assert int(done.stdout) == account.uid, done
                 for refused in ("/usr/x", "/boot/x", "/opt/x", "/root/x"):
                     try:

@@ -131,6 +131,7 @@ def test_an_image_that_cannot_be_pulled_fails_its_workload_alone(op: Operator) -
 def test_a_crash_loop_ends_at_systemds_limit_and_is_reported(op: Operator) -> None:
     """`Restart=always` never reads `failed` while it loops; eventd neither believes it nor feeds it."""
     text = container(service="Restart=always\nRestartSec=0.1").replace("while :;", "exit 3; while :;")
+    text += "[Unit]\nStartLimitIntervalSec=1h\n"  # ten seconds are not for five starts on any machine
     op.commit({"workloads/loop/loop.container": text})
     op.push()
     gave_up = op.until(
@@ -197,11 +198,24 @@ def test_companion_units_are_root_owned_and_cannot_be_shadowed(op: Operator) -> 
 
 
 def test_two_syncs_at_once_are_one_run(op: Operator) -> None:
-    """Both are answered, by the same run."""
-    op.commit({"workloads/db/db.container": container(note="two syncs")})
+    """Both are answered, by the same run: the next one, for another is on while they ask."""
+    held = "ExecStartPre=/bin/sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done'"
+    op.commit({"workloads/db/db.container": container(note="two syncs", service=held)})
     op.push()
+    op.until(
+        lambda _s: op.user_unit("db", "db.service", "SubState")["SubState"] == "start-pre", "a run is on"
+    )
     script = "for n in 1 2; do (eventctl sync --wait --json > /tmp/sync.$n) & done; wait"
-    op.machine.run(script)
+    with op.machine.start(script) as both:
+        for n in (1, 2):
+            op.until(
+                lambda _s, n=n: (
+                    op.machine.run(["grep", "-q", "queued", f"/tmp/sync.{n}"], check=False).returncode == 0
+                ),
+                "the sync to be queued",
+            )
+        op.machine.write("/tmp/go", "")
+        both.wait()
     ids = set()
     for n in (1, 2):
         lines = [json.loads(line) for line in op.machine.read(f"/tmp/sync.{n}").splitlines()]
@@ -257,7 +271,7 @@ def test_bad_files_are_refused_with_their_place_and_the_rest_goes_on(op: Operato
     op.deploy({"workloads/typo": None})
 
 
-@pytest.mark.timeout(180, method="signal", func_only=True)
+@pytest.mark.timeout(900, method="signal", func_only=True)
 def test_a_boot_converges_with_no_push_and_no_timer(fresh_machine: MakeMachine) -> None:
     """After a reboot everything runs again, the repository unreachable, at the commit on the disk."""
     op = Operator(fresh_machine())
