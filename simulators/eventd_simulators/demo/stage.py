@@ -11,6 +11,7 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -169,7 +170,7 @@ class Stage:
 
     def git(self, *arguments: str) -> str:
         """Run git in the operator's clone; returns what it said on both outputs."""
-        done = subprocess.run(
+        with subprocess.Popen(
             ["git", *arguments],
             cwd=self.work,
             env=self.environment,
@@ -177,12 +178,19 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=READY,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise DemoError(f"git {' '.join(arguments)}: {done.stdout}")
-        return done.stdout
+            start_new_session=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=READY)
+            except BaseException:
+                # A push has children, and they a hook: interrupted, none of them outlives us. They all hold the
+                # pipe, so its end is theirs.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                raise
+        if process.returncode != 0:
+            raise DemoError(f"git {' '.join(arguments)}: {said}")
+        return said
 
     def eventctl(self, *arguments: str, expect: int | None = 0) -> None:
         """Run eventctl as an operator does, in sight; its exit status has to be `expect` (None: any)."""
