@@ -48,6 +48,7 @@ from eventd.core.layout import Layout
 from eventd.core.ports import Accounts, AccountSigns
 from eventd.core.verdicts import Policy
 from eventd.runtime.approvals import Rules as ApprovalRules
+from eventd.runtime.approvals import no_machine_id
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -82,6 +83,8 @@ from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
 
+MACHINE_ID = 32
+"""Characters of machine-id(5)."""
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
 
@@ -375,32 +378,29 @@ def _git_identity(settings: Settings) -> Identity | None:
 
 def _approval_rules(settings: Settings) -> ApprovalRules:
     """Return who may approve what on this host."""
-    wanted = settings.approvals
+    wanted, machine = settings.approvals, _machine_id()
+    verify = SshSignatures(
+        wanted.allowed_signers,
+        revoked=wanted.revoked_keys,
+        account=_git_identity(settings),
+        runtime=settings.paths.runtime,
+        owner=os.geteuid(),
+    )
     return ApprovalRules(
-        host=_machine_id(),
+        host=machine or "unknown",
         hostname=settings.host.name,
         lifetime=wanted.lifetime,
-        verify=SshSignatures(
-            wanted.allowed_signers,
-            revoked=wanted.revoked_keys,
-            account=_git_identity(settings),
-            runtime=settings.paths.runtime,
-            owner=os.geteuid(),
-        ),
+        verify=verify if machine else no_machine_id,
     )
 
 
 def _machine_id() -> str:
-    """Return machine-id(5). Raises PermanentError: without one, what is signed for one host would count on others."""
+    """Return machine-id(5), or an empty text: a container need not have one."""
     try:
         found = Path("/etc/machine-id").read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        found = ""
-    if len(found) != 32:
-        raise PermanentError(
-            "this host has no machine id", reason="bad-configuration", hint="systemd-machine-id-setup(1)"
-        )
-    return found
+        return ""
+    return found if len(found) == MACHINE_ID else ""
 
 
 def _git_options(settings: Settings) -> GitOptions:

@@ -65,6 +65,16 @@ async def no_signatures(document: bytes, signature: bytes) -> str:
     )
 
 
+async def no_machine_id(document: bytes, signature: bytes) -> str:
+    """Accept nothing: without an identity, what is signed for one host would count on others."""
+    del document, signature
+    raise PermanentError(
+        "this host has no machine id, so nothing can be signed for it alone",
+        reason="no-machine-id",
+        hint="systemd-machine-id-setup(1), then restart eventd",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the host says of approvals."""

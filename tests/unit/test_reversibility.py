@@ -38,6 +38,8 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (actions.RestartUnit("web", "web.service", "", "", 1), BENIGN),
     (actions.Verify("web", (), "", 1, 1, ""), BENIGN),
     (actions.Retain("web", ""), BENIGN),
+    (actions.PullImages("web", (), 1, ""), BENIGN),
+    (actions.TagImages("web", (), ""), COMPENSATED),
     (actions.AdoptAccount("web", 1001), BENIGN),
     (actions.RenameAccount("rename:new", "old", "new", 1001, ""), BENIGN),
     (DELETE, DESTRUCTIVE),

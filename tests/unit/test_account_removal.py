@@ -1,0 +1,59 @@
+"""Which accounts are never deleted, by what the databases of the host say of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
+from eventd.core.errors import PermanentError
+from eventd.core.facts import Account
+
+WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
+
+
+@pytest.fixture
+def removal(tmp_path: Path) -> SystemAccountRemoval:
+    """Over databases with one account of eventd's."""
+    (tmp_path / "shadow").write_text("root:*:1::::::\nweb:!:1::::::\n")
+    return SystemAccountRemoval(asyncio.Lock(), etc=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ""),
+        ({"uid": 0}, "outside of 1000"),
+        ({"uid": 65534}, "outside of 1000"),
+        ({"shell": "/bin/bash"}, "login shell"),
+        ({"home": "/root"}, "also that of root"),
+        ({"home": "/"}, "also that of"),
+    ],
+)
+async def test_an_account_that_is_a_systems_or_a_persons_is_refused(
+    removal: SystemAccountRemoval, changes: dict[str, object], says: str
+) -> None:
+    """By uid, shell, and whether somebody else's home is in its home."""
+    found = await removal.refusal(replace(WEB, **changes))  # type: ignore[arg-type]
+    assert (says in found) if says else found == ""
+
+
+@pytest.mark.parametrize("password", ["$y$j9T$x", "", "x"])
+async def test_an_account_that_a_person_can_log_in_to_is_refused(
+    removal: SystemAccountRemoval, tmp_path: Path, password: str
+) -> None:
+    """With a password, or without being asked for one."""
+    (tmp_path / "shadow").write_text(f"web:{password}:1::::::\n")
+    assert "logs in with it" in await removal.refusal(WEB)
+
+
+async def test_accounts_that_are_not_this_systems_are_never_touched() -> None:
+    """A simulated host's web may be somebody here."""
+    none = NoAccountRemoval()
+    assert await none.refusal(WEB)
+    for attempt in (none.end_processes, none.discard_home, none.delete):
+        with pytest.raises(PermanentError):
+            await attempt(WEB, timeout=1)
