@@ -112,6 +112,13 @@ class TransientMounts:
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
         """Unmount; see the port."""
         unit = unit_of_path(where, "mount")
+        state = await self._system.read_unit(unit)
+        if not state.fragment_path.startswith(TRANSIENT):
+            raise PermanentError(
+                f"{where} was not mounted by eventd, which leaves it mounted",
+                reason="not-ours",
+                hint=f"umount {where}",
+            )
         if not lazy:
             return await self._system.job(Verb.STOP, unit, timeout=timeout)
         # umount(2) with MNT_DETACH, in the host's namespace. The mount unit then ends by itself.

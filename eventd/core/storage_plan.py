@@ -105,8 +105,8 @@ def _mounted(
 ) -> Look:
     nodes = [node for device in mine if (node := mounted_on(mount, device)) is not None]
     if not nodes:
-        if record is not None and record.number and _was_ours(mount, record):
-            message = f"{mount.source}, which {volume.path} is mounted from, is gone"
+        if record is not None and _was_ours(mount, record):
+            message = f"{mount.source}, which is mounted at {volume.path}, is not (or no more) {volume.name}"
             hint = "attach the disk again"
             return Look(VolumeState.LOST, "device-gone", message, hint, record.node, record.number)
         message = f"{mount.source} is mounted at {volume.path}, and is not {volume.name} ({volume.id})"
@@ -141,8 +141,10 @@ def _mounted(
 
 
 def _was_ours(mount: MountState, record: VolumeRecord) -> bool:
+    if record.mounting:
+        return True
     if mount.device.startswith("0:"):
-        return mount.source == record.node
+        return bool(record.node) and mount.source == record.node
     return mount.device == record.number
 
 
@@ -214,6 +216,8 @@ def note(volume: Volume, seen: Look, record: VolumeRecord | None, now: float) ->
         noted = replace(noted, state=seen.state, reason=seen.reason, since=now)
     if seen.state is VolumeState.ATTACHED and (seen.node, seen.number) != (base.node, base.number):
         noted = replace(noted, node=seen.node, number=seen.number)
+    if seen.state in (VolumeState.DISCONNECTED, VolumeState.EJECTED, VolumeState.DECOMMISSIONED):
+        noted = replace(noted, mounting=False)
     if noted.state is not base.state and VolumeState.ATTACHED in (noted.state, base.state):
         noted = replace(noted, seen=now)
     return noted

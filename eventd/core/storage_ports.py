@@ -28,7 +28,10 @@ class Mounts(Protocol):
         ...
 
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
-        """Stop the mount unit of `where`. `lazy`: take it out of the tree though it is in use."""
+        """Stop the mount unit of `where`. `lazy`: take it out of the tree though it is in use.
+
+        Raises PermanentError(reason="not-ours") if it was not `mount` that made the unit.
+        """
         ...
 
 

@@ -49,6 +49,8 @@ class VolumeRecord:
     """The device it was last seen on, `/dev/sdb1`: for people, never an identity."""
     number: str = ""
     """`major:minor` of that: tells a mount of ours whose device is gone from somebody else's mount."""
+    mounting: bool = False
+    """It is about to be mounted, or was when the daemon died: what is mounted there is eventd's, whatever it is."""
     seen: float = 0.0
     """Seconds since the epoch, when it was last attached."""
     ejected: bool = False

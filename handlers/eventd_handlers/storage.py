@@ -6,15 +6,15 @@ mount whose device is not the volume's is taken away again, before anybody is to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import anyio
 
 from eventd.core.actions import Action, StartAgain
-from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import DeviceState, FactKey, FactKind, Facts, FileState, MountState
+from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.facts import DeviceState, FactKey, FactKind, FileState, MountState
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.storage_actions import (
@@ -73,8 +73,8 @@ class StorageHandlers:
         """Mount, and believe it only when the kernel's number of what is mounted is udev's for the durable id."""
         assert isinstance(action, MountVolume)
         volume = action.volume
-        # Before the mount, so that after a crash it is known for ours.
-        await self._expect(volume, tx)
+        # Before the mount, so that after a crash it is known for ours: also if the link leads elsewhere by then.
+        await self._remember(volume, tx, mounting=True)
         result = await self.mounts.mount(
             volume.link,
             volume.path,
@@ -85,6 +85,7 @@ class StorageHandlers:
         )
         key = FactKey(FactKind.MOUNT, volume.path)
         if not result.done:
+            await self._remember(volume, tx, mounting=False)
             raise TemporaryError(
                 f"{volume.link} was not mounted at {volume.path}: the job ended with {result.result}",
                 reason="mount-failed",
@@ -94,27 +95,32 @@ class StorageHandlers:
         seen = await waiting.until(tx.facts, [key], lambda: key in tx.facts, timeout=SEEN_TIMEOUT)
         state = tx.facts.get(key)
         if not seen or not isinstance(state, MountState):
+            await self._remember(volume, tx, mounting=False)
             raise TemporaryError(
                 f"{volume.path} was mounted, and is not any more",
                 reason="mount-vanished",
                 wakes_on=frozenset({key}),
             )
-        wrong = _wrong(volume, state, tx.facts)
+        wrong = _wrong(volume, state, self.keeper.devices())
         if wrong:
             await self.mounts.unmount(volume.path, lazy=True, timeout=MOUNT_TIMEOUT)
-            await waiting.until(tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT)
-            raise PermanentError(
+            if await waiting.until(tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT):
+                await self._remember(volume, tx, mounting=False)
+            raise TemporaryError(
                 f"what was mounted at {volume.path} {wrong}, so it was unmounted",
                 reason="wrong-device",
                 hint="see eventctl storage for what is attached",
+                wakes_on=frozenset({key}),
             )
+        await self._remember(volume, tx, mounting=False, mount=state)
 
-    async def _expect(self, volume: Volume, tx: Transaction) -> None:
-        for device in carriers(volume, _devices(tx.facts)):
-            record = self.keeper.record(volume.name) or VolumeRecord(volume, added=tx.now())
-            number = device.numbers[0] if device.numbers else ""
-            await self.keeper.memory.note(volume.name, replace(record, node=device.nodes[0], number=number))
-            return
+    async def _remember(
+        self, volume: Volume, tx: Transaction, *, mounting: bool, mount: MountState | None = None
+    ) -> None:
+        record = self.keeper.record(volume.name) or VolumeRecord(volume, added=tx.now())
+        if mount is not None:
+            record = replace(record, node=mount.source, number=mount.device)
+        await self.keeper.memory.note(volume.name, replace(record, mounting=mounting))
 
     async def unmount(self, action: Action, tx: Transaction) -> None:
         """Unmount, and wait until the kernel says so."""
@@ -190,13 +196,9 @@ class StorageHandlers:
         await self.keeper.memory.started(tx.workload, action.unit)
 
 
-def _devices(facts: Facts) -> list[DeviceState]:
-    return [value for _, value in facts.items(FactKind.DEVICE) if isinstance(value, DeviceState)]
-
-
-def _wrong(volume: Volume, state: MountState, facts: Facts) -> str:
+def _wrong(volume: Volume, state: MountState, devices: Iterable[DeviceState]) -> str:
     """Return what is wrong with a mount, empty if it is the volume's."""
-    mine = carriers(volume, _devices(facts))
+    mine = carriers(volume, devices)
     if not any(mounted_on(state, device) for device in mine):
         return f"is {state.source} ({state.device}), which is not {volume.id_kind} {volume.id}"
     if state.fstype not in volume.fstypes:

@@ -44,6 +44,7 @@ class VolumeKeeper:
         self._points: Mapping[str, str] = {}
         """Mount point -> volume."""
         self._told: dict[str, bool] = {}
+        self._devices: dict[str, DeviceState] = {}
 
     async def remember(self, store: Store) -> None:  # noqa: ARG002  the memory has it
         """Read what the last life left: the last good manifest is in it."""
@@ -53,6 +54,8 @@ class VolumeKeeper:
         """Begin to watch devices, mounts and folders."""
         self._facts = facts
         self._dirty = dirty
+        for key, _ in facts.items(FactKind.DEVICE):
+            self._note_device(key)
         facts.watch_all(self._changed)
 
     def loaded(self, loaded: Loaded) -> None:
@@ -127,7 +130,7 @@ class VolumeKeeper:
 
     def devices(self) -> list[DeviceState]:
         """Return every file system that is attached."""
-        return [value for _, value in self._facts.items(FactKind.DEVICE) if isinstance(value, DeviceState)]
+        return list(self._devices.values())
 
     def record(self, name: str) -> VolumeRecord | None:
         """Return what is remembered of a volume."""
@@ -148,6 +151,7 @@ class VolumeKeeper:
     def _changed(self, key: FactKey) -> None:
         match key.kind:
             case FactKind.DEVICE:
+                self._note_device(key)
                 for name in self.manifest.volumes:
                     self._fold(name)
                     self._dirty(PREFIX + name)
@@ -161,6 +165,13 @@ class VolumeKeeper:
                 self._dirty(key.name)
             case _:
                 pass
+
+    def _note_device(self, key: FactKey) -> None:
+        state = self._facts.get(key)
+        if isinstance(state, DeviceState):
+            self._devices[key.name] = state
+        else:
+            self._devices.pop(key.name, None)
 
     def _fold(self, name: str) -> None:
         self._tell(name, usable=self.look(self.manifest.volumes[name]).usable)
