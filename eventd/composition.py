@@ -267,7 +267,13 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         if accounts is None
         else None
     )
-    owned_files = OwnedFilesSource(inotify, dispatcher.emit)
+
+    def touched(path: str) -> None:
+        uid = layout.uid_of(path)
+        if uid is not None and provenance is not None:
+            provenance.touched(uid)
+
+    owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
     system_accounts = SystemAccounts()
     mine = accounts or system_accounts
     signs = SystemAccountSigns(etc=etc) if accounts is None else None

@@ -12,6 +12,7 @@ files will try to write them, and report the failure.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import anyio.to_thread
 
@@ -36,11 +37,18 @@ class _Folder:
 
 
 class OwnedFilesSource:
-    """The `FileWatch` port. `run` has to be running for changes to be seen; `watch` reads by itself."""
+    """The `FileWatch` port. `run` has to be running for changes to be seen; `watch` reads by itself.
 
-    def __init__(self, inotify: Inotify, emit: Emit) -> None:
+    `touched`: told of a file that was written and is as it was, but for its times: no fact of ours, and yet systemd
+    goes by them.
+    """
+
+    def __init__(
+        self, inotify: Inotify, emit: Emit, *, touched: Callable[[str], None] = lambda _path: None
+    ) -> None:
         self._inotify = inotify
         self._emit = emit
+        self._touched = touched
         self._folders: dict[str, _Folder] = {}
         self._dirty: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
@@ -148,6 +156,7 @@ class OwnedFilesSource:
         for changed in sorted(before.keys() | found.files.keys()):
             state = found.files.get(changed)
             if before.get(changed) == state:
+                self._touched(changed)
                 continue
             if state is None:
                 del entry.known[changed]

@@ -122,6 +122,14 @@ class ProvenanceSource:
                 group.start_soon(self._look_once, user)
         self._mark(*(user.name for user in fresh))
 
+    def touched(self, uid: int) -> None:
+        """A file of eventd's own was written and is as it was: `NeedDaemonReload` goes by its time."""
+        for user in self._users.values():
+            account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+            if isinstance(account, Account) and account.uid == uid:
+                user.triggered = True
+                self._mark(user.name)
+
     async def look(self, name: str) -> None:
         """Look at one workload's folders, and at the system's, right now."""
         self._system_dirty = True
