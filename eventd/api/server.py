@@ -30,6 +30,7 @@ from eventd.api import (
     routes_state,
     routes_storage,
     routes_sync,
+    routes_updates,
 )
 from eventd.api.door import Door, visit_of
 from eventd.api.routing import Api, Route
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_adopt.ROUTES,
     *routes_restart.ROUTES,
     *routes_orders.ROUTES,
+    *routes_updates.ROUTES,
     *routes_approvals.ROUTES,
     *routes_storage.ROUTES,
 )

@@ -232,7 +232,9 @@ def _reject(parser: Any) -> None:
 
 def _state(parser: Any) -> None:
     parser.add_argument(
-        "--acknowledge", action="store_true", help="say that you know of the losses: status stops telling of them"
+        "--acknowledge",
+        action="store_true",
+        help="say that you know of the losses: status stops telling of them",
     )
 
 
@@ -266,6 +268,21 @@ def _waits(parser: Any) -> None:
         metavar="SECONDS",
         help="with --wait: how long the daemon may be silent before eventctl gives up (default: %(default)g)",
     )
+
+
+def _update(parser: Any) -> None:
+    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
+    parser.add_argument(
+        "--check", action="store_true", help="only ask the registries whether there is anything newer"
+    )
+    parser.add_argument(
+        "--retry", action="store_true", help="take an image, too, that the last update went back from"
+    )
+    _waits(parser)
+
+
+def _images(parser: Any) -> None:
+    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
 
 
 def _rollback(parser: Any) -> None:
@@ -363,6 +380,25 @@ COMMANDS = (
         "  eventctl rollback web --to 9f8e7d6c     as it was at that commit\n"
         "  eventctl resume web                     back to what the repository says\n",
         _rollback,
+    ),
+    Command(
+        "update",
+        "pull newer images, restart what changed, verify it, or go back",
+        "Pull the images of a workload, or of all, restart the containers whose image changed, and verify them. What\n"
+        "does not come up healthy goes back to the image that ran before; the others go on, and the exit code is 1.\n"
+        "An image that was gone back from is not taken again until the registry has another, or with --retry.\n"
+        "With --check, 0: everything is up to date, 4: there is something newer, 1: a registry could not be asked.",
+        "  eventctl update --wait                  everything that can be updated\n"
+        "  eventctl update web --wait              0: the newest images run, and are verified\n"
+        "  eventctl update --check                 pulls nothing\n",
+        _update,
+    ),
+    Command(
+        "images",
+        "the images that containers run, and what the last update did",
+        "List the image of each container: what is written, and the id of what runs.",
+        "  eventctl images\n  eventctl images web --json | jq -r '.workloads[].images[].digests[]'\n",
+        _images,
     ),
     Command(
         "suspend",

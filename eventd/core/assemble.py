@@ -30,6 +30,7 @@ from eventd.core.storage_file import read_manifest
 from eventd.core.survey import HOSTS, Candidate, Survey, error, survey, warning
 from eventd.core.transform_sources import Choice, TransformSources
 from eventd.core.units import desired_units
+from eventd.core.update_timer import with_timer
 from eventd.core.validate import check
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class HostRules:
     """Required by every workload that does not write `requires` itself."""
     options: WorkloadOptions = field(default_factory=WorkloadOptions)
     """Defaults."""
+    update_spread: str = "15min"
+    """Updates begin up to so long after their time, each workload at another moment of it."""
 
 
 _Result: TypeAlias = tuple[Workload | None, list[Diagnostic]]
@@ -225,6 +228,8 @@ class _Assembly:
                 gated=gated,
             )
             findings.extend(problems_of_stack)
+        content, problems_of_timer = with_timer(content, options.values, self.host)
+        findings.extend(problems_of_timer)
         findings.extend(check(content, gated=gated, manual=options.manual))
         findings = list(dict.fromkeys(findings))
         if any(finding.severity is Severity.ERROR for finding in findings):

@@ -134,6 +134,8 @@ class WorkloadOptions:
     """How long a started unit has to stay up before the revision counts as applied."""
     on_failure: OnFailure = OnFailure.KEEP
     update_schedule: str | None = None
+    update_hold: bool = False
+    """No image of it is updated, whoever asks."""
     remove_data: RemoveData = RemoveData.KEEP
     compose_env_files: tuple[Located, ...] = ()
     """Files of the host with `KEY=value` lines for the variables of a compose file."""

@@ -104,6 +104,8 @@ class EventKind(StrEnum):
     """An operator asks for a run. Attributes `fetch`, `wait`."""
     ROLLBACK = "rollback"
     """Somebody asks for an earlier revision of a workload. Attributes `by`, `to`."""
+    UPDATE = "update"
+    """Somebody asks for newer images. Attribute `by`."""
     SUSPENDED = "suspended"
     """An operator has a workload, or the host, left as it is. Attributes `by`, `why`."""
     RESUMED = "resumed"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eventd.core.compose_file import HOST_PATH
+from eventd.core.calendar import calendar_problem
 from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("transform", "requires", "manual", "renamed_from"),
     "health": ("expect", "deadline", "grace", "on_failure"),
-    "update": ("schedule",),
+    "update": ("schedule", "hold"),
     "remove": ("data",),
     "storage": ("volumes",),
     "compose": ("env_files", "timeout"),
@@ -129,12 +130,8 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
             values["on_failure"] = OnFailure(choice)
     if (compose := _section(table, "compose", found)) is not None:
         values |= _compose(compose, found)
-    if (update := _section(table, "update", found)) is not None and (
-        place := _text(update, "schedule", found)
-    ) is not None:
-        values["update_schedule"] = place.text
-        assert update is not None
-        found.append(_later(update, "schedule", "nothing is updated by itself"))
+    if (update := _section(table, "update", found)) is not None:
+        values |= _update(update, found)
     if (storage := _section(table, "storage", found)) is not None and (
         texts := _texts(storage, "volumes", found)
     ) is not None:
@@ -144,6 +141,21 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
     ) is not None:
         values["remove_data"] = RemoveData(choice)
     return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
+
+
+def _update(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if (place := _text(table, "schedule", found)) is not None:
+        if place.text and (problem := calendar_problem(place.text)):
+            hint = 'write "Mon 04:00" or "daily"; systemd.time(7), "Calendar Events"'
+            found.append(table.error("bad-value", problem, "schedule", hint=hint))
+        values["update_schedule"] = place.text
+    if "hold" in table.data:
+        if isinstance(table.data["hold"], bool):
+            values["update_hold"] = table.data["hold"]
+        else:
+            found.append(table.error("wrong-type", "hold has to be true or false", "hold"))
+    return values
 
 
 def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Request(StrEnum):
     ROLLBACK = "rollback"
     SUSPEND = "suspend"
     UPDATE = "update"
+    IMAGES = "images"
     BACKUP = "backup"
     RESTORE = "restore"
     AUDIT = "audit"
@@ -96,6 +97,7 @@ TABLE: Mapping[Request, Row] = {
     Request.ROLLBACK: Row(NO, OWN, "Go back to an earlier commit of a workload: `eventctl rollback`"),
     Request.SUSPEND: Row(NO, NO, "Leave workloads as they are, and take that back: `eventctl suspend`"),
     Request.UPDATE: Row(NO, OWN, "Look for newer images and take them: `eventctl update`"),
+    Request.IMAGES: Row(ALL, OWN, "Images that run, and whether registries have newer: `eventctl images`"),
     Request.BACKUP: Row(NO, OWN, "Back up a workload's data: `eventctl backup`"),
     Request.RESTORE: Row(NO, NO, "Put a backup over live data: `eventctl restore`"),
     Request.AUDIT: Row(ALL, OWN, "Where what runs comes from: `eventctl audit`"),

@@ -119,7 +119,13 @@ class Engine:
             dispatcher=dispatcher,
             ledger=self.ledger,
             converger=Converger(
-                parts.handlers, parts.policies, view, context, approvals=self.approvals, diagnose=parts.diagnose, look=parts.look
+                parts.handlers,
+                parts.policies,
+                view,
+                context,
+                approvals=self.approvals,
+                diagnose=parts.diagnose,
+                look=parts.look,
             ),
             index=self.index,
             context=context,
@@ -148,6 +154,7 @@ class Engine:
         """
         await self.ledger.load()
         await self.reconciler.orders.load()
+        await self.reconciler.updates.load()
         await self.approvals.load()
         for keeper in self.keepers:
             await keeper.remember(self.host.store)

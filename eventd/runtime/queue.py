@@ -6,6 +6,7 @@ dropped: taking empties the set in one step of the loop.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import anyio
@@ -58,7 +59,7 @@ class Batch:
     """Workloads whose units have to be restarted, with those of the tickets that wait for it."""
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.everything)
+        return bool(self.names or self.everything or self.tickets)
 
     def asks(self, name: str) -> bool:
         """Tell whether an operator asked for a run over this workload."""
@@ -103,12 +104,18 @@ class Queue:
 
     def ask(self, name: str, trigger: Event | None, ticket: Ticket | None) -> None:
         """Make one workload dirty because somebody asked, who may wait for the run."""
-        self.touch(name, trigger)
+        self.ask_all((name,), trigger, ticket)
+
+    def ask_all(self, names: Collection[str], trigger: Event | None, ticket: Ticket | None) -> None:
+        """Make workloads dirty because somebody asked, who may wait for the run."""
+        self._note(trigger)
         batch = self.pending
-        batch.asked_for.add(name)
+        batch.names |= set(names)
+        batch.asked_for |= set(names)
         batch.record = True
         if ticket is not None:
             batch.tickets.append(ticket)
+        self._more.set()
 
     def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
         """Make one workload dirty, and have its units restarted."""

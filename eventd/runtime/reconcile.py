@@ -12,14 +12,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
 
 from eventd.core import backoff
-from eventd.core.actions import Action
+from eventd.core.actions import Action, PullImages
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
@@ -58,6 +58,7 @@ from eventd.runtime.recover import Recovery
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd.runtime.update import ASIDE, Updates
 
 REVISION = FactKey(FactKind.REVISION)
 FETCH = FactKey(FactKind.FETCH)
@@ -239,6 +240,11 @@ class Reconciler:
         """Ask for a run over one workload, which gets another chance if it gave up."""
         self._note_contention()
         self.queue.ask(name, trigger, ticket)
+
+    def ask_all(self, names: Collection[str], trigger: Event | None, ticket: Ticket) -> None:
+        """Ask for one run over several workloads; a run that has nothing to do is recorded all the same."""
+        self._note_contention()
+        self.queue.ask_all(names, trigger, ticket)
 
     def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
         """Ask for a run in which the units of a workload are restarted and verified.
@@ -588,7 +594,10 @@ class Reconciler:
             workload = self._workload(name)
         if workload is not None:
             await self.updates.note_verified(tx, workload, report)
-            report = await self.updates.after(tx, workload, report)
+            updated = await self.updates.after(tx, workload, report)
+            if updated.outcome is Outcome.FAILED and updated.reason in ASIDE:
+                return self._not_updated(name, workload, report, updated)
+            report = updated
         await self.going_back.remember(name, workload, report)
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:
@@ -636,6 +645,16 @@ class Reconciler:
     def gates_of(self, name: str) -> WorkloadGates:
         """Return the gates of the revision that is in force."""
         return self.orders.gates_of(name) or self.gates.get(name, OPEN)
+
+    def _not_updated(
+        self, name: str, workload: Workload, report: WorkloadReport, updated: WorkloadReport
+    ) -> WorkloadReport:
+        """Return what a run says of an update that failed; the workload stands as it did without it."""
+        self.holds.clear(name)
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
+        self._stand(name, report)
+        return updated
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
         """Take in the report of a keeper's subject: what failed is tried again as a workload is."""
@@ -756,10 +775,20 @@ class Reconciler:
             return not (
                 isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, anyio.current_time())
             )
+        if workload is not None and name in self.updates.rows and block is None:
+            return self._may_update(name, workload)
         before = self.standings.get(name)
         return block is not None and (
             before is None or (before.reason, before.message) != (block.reason, block.message)
         )
+
+    def _may_update(self, name: str, workload: Workload) -> bool:
+        """Tell whether an update that is asked for, or was cut off, can go on."""
+        now = anyio.current_time()
+        if not self.failures.may_start(name, workload.digest, now):
+            return False
+        hold = self._verdict(name, workload, PullImages(name, (), 0.0, ""))
+        return not (isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now))
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
         actions = keeper.plan(name, asked=batch.asks(name))

@@ -23,6 +23,7 @@ from eventd.runtime.converge import Converger
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders, suspended
+from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.transaction import Transaction
 
 Load = Callable[[str], Awaitable[Loaded]]
@@ -41,6 +42,8 @@ class GoingBack:
     """Writes the order, and has everything look at the workload afresh."""
     gates_of: Callable[[str], WorkloadGates]
     repository: Callable[[], Repository]
+    images: Callable[[Transaction, Workload], Awaitable[tuple[str, ...]]]
+    """Lets a content's references name the images again that it was verified with; returns who runs others."""
     read: Load | None = None
     """Reads a commit, and does nothing else."""
 
@@ -73,7 +76,12 @@ class GoingBack:
             reloads=0,
             invocations={},
         )
+        await self._images(again, order.good.workload)
         back = await self.converger.converge(again, order.good.workload, asked=True, wait=frozenset())
+        if back.outcome in (Outcome.OK, Outcome.UNCHANGED):
+            others = await self._images(again, order.good.workload)
+            if others:
+                back = await self._restart(replace(again, invocations={}), order.good.workload, others, back)
         return replace(back, actions=report.actions + back.actions, seconds=report.seconds + back.seconds)
 
     async def order(self, name: str, to: str | None, by: str) -> Rollback:
@@ -120,6 +128,27 @@ class GoingBack:
                 hint=f"eventctl resume {name} ends a rollback",
             )
         return Revision(workload, workload.digest, commit)
+
+    async def _images(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
+        """Move tags back; where that cannot be done, what comes of it is seen by the verification."""
+        try:
+            return await self.images(tx, workload)
+        except EventdError as error:
+            log.warning("%s: images are not as they were verified: %s", workload.name, error)
+            return ()
+
+    async def _restart(
+        self, tx: Transaction, workload: Workload, units: tuple[str, ...], back: WorkloadReport
+    ) -> WorkloadReport:
+        """Restart units that the change had left alone, but that run an image that came with it."""
+
+        async def work(step: Step) -> None:
+            await restart_units(
+                step, self.converger, workload, units, "it runs an image that came with the change"
+            )
+
+        done = await self.converger.carry_out(tx, workload, work)
+        return replace(done, actions=back.actions + done.actions, seconds=back.seconds + done.seconds)
 
     async def begin(self, order: Rollback) -> None:
         """Put an order in force: nothing of the workload counts as verified from here on."""

@@ -1,0 +1,170 @@
+"""The routes of images: what runs, whether the registry has newer ones, and updates."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from eventd.api import answers
+from eventd.api.following import followed
+from eventd.api.routes_orders import caller
+from eventd.api.routing import Api, Route
+from eventd.core.desired import Workload
+from eventd.core.errors import EventdError, PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.images import images_of, running_of
+from eventd.core.rights import Request, View
+from eventd.runtime.queue import Ticket
+
+AT_ONCE = 4
+"""Users whose podman is asked side by side."""
+CHECK_TIMEOUT = 60.0
+"""Seconds for one question to a registry."""
+
+
+class UpdateRequest(BaseModel):
+    """POST /v1/update and /v1/update/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+    retry: bool = False
+
+
+async def _update(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    reconciler = api.reconciler
+    body = await answers.body(request, UpdateRequest)
+    if "workload" in request.match_info:
+        name = api.workload(request, view)
+        workload = reconciler.effective(name)
+        if workload is None:
+            raise PermanentError(
+                f"{name} is not in the repository, or refused",
+                reason="nothing-to-update",
+                hint=f"eventctl why {name}",
+            )
+        if workload.options.update_hold:
+            raise PermanentError(
+                f"the images of {name} are held: [update] hold in its workload.toml",
+                reason="update-held",
+                hint="take that out to update it",
+            )
+        names = [name]
+    else:
+        names = [w.name for w in _workloads(api, view) if images_of(w) and not w.options.update_hold]
+    who = caller(request)
+    for name in names:
+        await reconciler.updates.ask(name, who, retry=body.retry)
+
+    def begin(ticket: Ticket) -> None:
+        trigger = reconciler.dispatcher.emit(
+            Origin.REQUEST,
+            EventKind.UPDATE,
+            names[0] if len(names) == 1 else "all",
+            scope=names[0] if len(names) == 1 else "",
+            attributes={"by": who},
+        )
+        reconciler.ask_all(names, trigger, ticket)
+
+    if body.wait:
+        return await followed(api, request, view, begin)
+    begin(Ticket())
+    return answers.document({"queued": True, "workloads": names}, status=202)
+
+
+async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    check = request.query.get("check") == "1"
+    if "workload" in request.match_info:
+        workload = api.reconciler.effective(api.workload(request, view))
+        wanted = [workload] if workload is not None else []
+    else:
+        wanted = [each for each in _workloads(api, view) if images_of(each)]
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(workload: Workload) -> dict[str, Any]:
+        async with limit:
+            return await _workload_images(api, workload, check=check)
+
+    rows = await asyncio.gather(*(one(each) for each in wanted))
+    return answers.document({"workloads": list(rows)})
+
+
+def _workloads(api: Api, view: View) -> list[Workload]:
+    desired = api.reconciler.desired
+    names = sorted(desired.workloads) if desired is not None else []
+    found = (api.reconciler.effective(name) for name in names if view.sees(name))
+    return [each for each in found if each is not None]
+
+
+async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict[str, Any]:
+    """Return the images of one workload, as they are now; what cannot be asked is an error in its row."""
+    name, updates, port = workload.name, api.reconciler.updates, api.reconciler.host.images
+    result, pending = updates.results.get(name), updates.rows.get(name)
+    used = updates.used.get(name)
+    row: dict[str, Any] = {
+        "name": name,
+        "hold": workload.options.update_hold,
+        "schedule": workload.options.update_schedule,
+        "pending": pending is not None,
+        "last_update": None
+        if result is None
+        else {
+            "at": result.at,
+            "by": result.by,
+            "ok": result.ok,
+            "reason": result.reason,
+            "message": result.message,
+            "went_back_from": dict(result.bad),
+        },
+        "images": [],
+        "error": "",
+    }
+    account = api.reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    uses = images_of(workload)
+    if not isinstance(account, Account):
+        row["error"] = f"there is no account {name} yet"
+        return row
+    try:
+        running = await port.running(account)
+        local = await port.inspect(account, tuple(dict.fromkeys(use.reference for use in uses)))
+    except EventdError as error:
+        row["error"] = error.message
+        return row
+    verified = {each.reference: each.id for each in (used.of(workload.digest) if used is not None else ())}
+    newer: dict[str, tuple[bool | None, str]] = {}
+    for use in uses if check else ():
+        if use.fixed or use.reference in newer:
+            continue
+        try:
+            found = await port.newer(account, use.reference, local.get(use.reference), timeout=CHECK_TIMEOUT)
+            newer[use.reference] = found, "" if found is not None else "only a pull can tell"
+        except EventdError as error:
+            newer[use.reference] = None, error.message
+    for use in uses:
+        image = local.get(use.reference)
+        answer, why = newer.get(use.reference, (None, ""))
+        row["images"].append(
+            {
+                "unit": use.unit,
+                "container": use.container,
+                "image": use.reference,
+                "fixed": use.fixed,
+                "id": image.id if image is not None else None,
+                "digests": list(image.digests) if image is not None else [],
+                "running": running_of(use, running) or None,
+                "verified": verified.get(use.reference),
+                **({"newer": answer, "newer_error": why} if check else {}),
+            }
+        )
+    return row
+
+
+ROUTES = (
+    Route("POST", "/v1/update", Request.UPDATE, _update),
+    Route("POST", "/v1/update/{workload}", Request.UPDATE, _update),
+    Route("GET", "/v1/images", Request.IMAGES, _images),
+    Route("GET", "/v1/images/{workload}", Request.IMAGES, _images),
+)

@@ -1,0 +1,216 @@
+"""Scope: updates of images: only what changed, verified, or back; failures named together; cut off at any step."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from eventd.core.facts import ActiveState
+from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
+from eventd.runtime.queue import Ticket
+from eventd_simulators.faults import Faults
+from eventd_simulators.model.behaviours import Behaviour
+from eventd_simulators.virtual_time import run, virtual
+from tests.simulated.daemon import CONTAINER, Story
+
+BROKEN = Behaviour(start_status=1)
+Files = dict[str, str | bytes]
+
+
+def app(name: str, more: str = "") -> Files:
+    """A workload with an image of a registry of its own name."""
+    text = CONTAINER.format(image=f"registry.example/{name}:1", name=name, more=more)
+    return {f"workloads/{name}/{name}.container": text}
+
+
+async def started(*names: str, files: Files | None = None) -> Story:
+    """A converged host whose registry has a first image of each."""
+    story = Story()
+    for name in names:
+        story.world.registry.push(f"registry.example/{name}:1", "first")
+    await story.start()
+    wanted: Files = {}
+    for name in names:
+        wanted |= app(name)
+    story.push(files or wanted)
+    await story.quiet(100)
+    for name in names:
+        await runs(story, name)  # what was pulled is what the registry has now
+    return story
+
+
+async def update(story: Story, *names: str, retry: bool = False) -> RunReport:
+    """`eventctl update --wait`."""
+    reconciler, ticket = story.engine.reconciler, Ticket()
+    for name in names:
+        await reconciler.updates.ask(name, "root", retry=retry)
+    reconciler.ask_all(names, None, ticket)
+    await ticket.done.wait()
+    assert ticket.report is not None
+    return ticket.report
+
+
+async def runs(story: Story, name: str) -> str:
+    """The id of the image that a workload's container runs."""
+    account = story.world.model.accounts.get(name)
+    assert account is not None
+    running = await story.host.images.running(account)
+    return next((each.image for each in running if each.unit == f"{name}.service"), "")
+
+
+@virtual()
+async def test_a_newer_image_is_taken_and_verified() -> None:
+    """The container is restarted with it; another update finds nothing to do and restarts nothing."""
+    story = await started("a")
+    newer = story.world.registry.push("registry.example/a:1", "second")
+    before = story.unit("a").invocation
+    report = await update(story, "a")
+    assert report.result is RunResult.OK
+    assert story.unit("a").invocation != before
+    assert await runs(story, "a") == newer
+    before = story.unit("a").invocation
+    report = await update(story, "a")
+    assert report.result is RunResult.OK
+    assert report.workloads[0].message == "up to date"
+    assert story.unit("a").invocation == before
+
+
+@virtual()
+async def test_only_the_container_whose_image_changed_is_restarted() -> None:
+    """Its neighbour in the workload goes on."""
+    two = {
+        "workloads/a/side.container": CONTAINER.format(image="registry.example/side:1", name="side", more="")
+    }
+    story = Story()
+    for name in ("a", "side"):
+        story.world.registry.push(f"registry.example/{name}:1", "first")
+    await story.start()
+    story.push({**app("a"), **two})
+    await story.quiet(100)
+    await runs(story, "a")
+    story.world.registry.push("registry.example/side:1", "second")
+    before = story.unit("a").invocation, story.unit("a", "side.service").invocation
+    await update(story, "a")
+    after = story.unit("a").invocation, story.unit("a", "side.service").invocation
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+@virtual()
+async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
+    """The old one runs again, the run failed, the workload is converged; it is not taken again by itself."""
+    story = await started("a")
+    first = await runs(story, "a")
+    story.world.registry.push("registry.example/a:1", "bad", BROKEN)
+    report = await update(story, "a")
+    assert report.result is RunResult.FAILED
+    (row,) = report.workloads
+    assert (row.outcome, row.reason) == (Outcome.FAILED, "update-rolled-back")
+    assert await runs(story, "a") == first
+    assert story.unit("a").active is ActiveState.ACTIVE
+    assert story.standing("a").state is WorkloadState.CONVERGED
+    before = story.unit("a").invocation
+    report = await update(story, "a")
+    assert report.workloads[0].reason == "known-bad-image"
+    assert story.unit("a").invocation == before, "no downtime for what is known to fail"
+    report = await update(story, "a", retry=True)
+    assert report.workloads[0].reason == "update-rolled-back"
+    newer = story.world.registry.push("registry.example/a:1", "fixed")
+    report = await update(story, "a")
+    assert report.result is RunResult.OK
+    assert await runs(story, "a") == newer
+
+
+@virtual()
+async def test_failures_are_named_together_and_the_others_go_on() -> None:
+    """Ten workloads, one pull and one health check that fail: eight on the new image, two on the old."""
+    names = [f"w{number}" for number in range(10)]
+    story = await started(*names)
+    before = {name: await runs(story, name) for name in names}
+    for name in names:
+        story.world.registry.push(f"registry.example/{name}:1", "second", BROKEN if name == "w3" else None)
+    story.world.registry.down.add("registry.example/w7:1")
+    report = await update(story, *names)
+    assert report.result is RunResult.FAILED
+    reasons = {row.name: row.reason for row in report.workloads}
+    assert {name for name, reason in reasons.items() if reason} == {"w3", "w7"}
+    assert (reasons["w3"], reasons["w7"]) == ("update-rolled-back", "pull-failed")
+    for name in names:
+        same = await runs(story, name) == before[name]
+        assert same == (name in ("w3", "w7")), name
+        assert story.unit(name).active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_suspended_workload_is_not_updated_until_it_is_resumed() -> None:
+    """The update waits with everything else."""
+    story = await started("a")
+    newer = story.world.registry.push("registry.example/a:1", "second")
+    await story.engine.reconciler.orders.suspend("a", "root", "")
+    report = await update(story, "a")
+    assert report.result is RunResult.HELD
+    assert await runs(story, "a") != newer
+    await story.engine.reconciler.resume("a", "root")
+    await story.quiet(100)
+    assert await runs(story, "a") == newer
+    assert story.standing("a").state is WorkloadState.CONVERGED
+
+
+@virtual()
+async def test_a_rollback_takes_back_the_image_that_came_with_the_change() -> None:
+    """The bad revision pulled a new image under the old tag: the good one runs the image that it was verified with."""
+    toml: Files = {"workloads/a/workload.toml": '[health]\non_failure = "rollback"\ndeadline = "20s"\n'}
+    story = await started("a", files={**app("a"), **toml})
+    first = await runs(story, "a")
+    bad = story.world.registry.push("registry.example/a:1", "bad", BROKEN)
+    account = story.world.model.accounts.get("a")
+    assert account is not None
+    await story.host.images.pull(account, "registry.example/a:1", timeout=1.0)
+    story.push({**app("a", "Environment=A=2"), **toml})
+    await story.quiet(200)
+    assert story.standing("a").state is WorkloadState.ROLLED_BACK
+    assert await runs(story, "a") == first
+    assert first != bad
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> None:
+    """Kill -9 at each step, then a new life: the new image, verified; or the old one where the new is bad."""
+
+    async def main(crash_at: int | None) -> int:
+        story = Story(Faults())
+        story.world.registry.push("registry.example/a:1", "first")
+        await story.start()
+        story.push(app("a"))
+        await story.quiet(100)
+        first = await runs(story, "a")
+        newer = story.world.registry.push("registry.example/a:1", "second", None if good else BROKEN)
+        done = story.host.life.steps
+        story.world.faults.crash_at = None if crash_at is None else done + crash_at
+        reconciler = story.engine.reconciler
+        if crash_at is None:
+            await update(story, "a")
+            return story.host.life.steps - done
+
+        async def ask() -> None:
+            await reconciler.updates.ask("a", "root", retry=False)
+            reconciler.ask_all(("a",), None, Ticket())
+
+        asking = asyncio.ensure_future(ask())  # what the crash cuts off may be the request itself
+        await story.until_dead()
+        asking.cancel()
+        await story.start()
+        await story.quiet(300)
+        now = await runs(story, "a")
+        assert story.unit("a").active is ActiveState.ACTIVE, crash_at
+        assert not story.engine.reconciler.updates.rows.rows, crash_at
+        if crash_at > 2:
+            assert now == (newer if good else first), crash_at
+        assert story.standing("a").state is WorkloadState.CONVERGED, crash_at
+        return 0
+
+    total = run(main(None))
+    assert total > 8
+    for step in range(1, total + 1):
+        run(main(step))
