@@ -47,6 +47,8 @@ class Subject:
     linger: str = "/var/lib/systemd/linger"
     signers: str = ""
     """The allowed_signers file, if only signed commits are to be deployed."""
+    approvers: str = "/etc/eventd/allowed_signers"
+    """The allowed_signers file of `[approvals]`."""
 
 
 UNIT_GENERATOR = "/usr/lib/systemd/user-generators/eventd-user-generator"
@@ -240,6 +242,17 @@ def signers(it: Subject) -> Check:
     return _good("allowed signers", it.signers)
 
 
+def approvers(it: Subject) -> Check:
+    """The keys that may approve what destroys: not needed before there is something to approve, but never anybody's."""
+    place = it.probe.place(it.approvers)
+    if place is None:
+        return _good("approvals", f"{it.approvers} is not there: nothing that destroys data can be approved")
+    if place.folder or place.owner != "root" or place.mode & 0o022:
+        why = f"{it.approvers} does not belong to root alone, so it does not count"
+        return _bad("approvals", why, f"chown root:root {it.approvers}; chmod 644 {it.approvers}")
+    return _good("approvals", it.approvers)
+
+
 _Check: TypeAlias = Callable[[Subject], Check]
 CHECKS: tuple[_Check, ...] = (
     systemd,
@@ -259,6 +272,7 @@ CHECKS: tuple[_Check, ...] = (
     git,
     ssh_keygen,
     signers,
+    approvers,
     accounts,
     socket,
 )
@@ -295,6 +309,7 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
         git_account=settings.git_account,
         linger=settings.paths.linger,
         signers=settings.repository.allowed_signers if settings.repository.require_signed else "",
+        approvers=settings.approvals.allowed_signers,
     )
     return _good("configuration", path), subject
 

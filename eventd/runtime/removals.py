@@ -41,6 +41,8 @@ class Removals:
     renamed: Mapping[str, RenameState] = field(default_factory=dict)
     """By new name: the workloads that are, or may be, one that left. Made by `note`; `runtime.renames` acts on it."""
     _desired: Desired | None = None
+    _here: frozenset[str] = frozenset()
+    """Whose account is kept whatever was said of it."""
     _facts: Facts = field(default_factory=Facts)
     _dirty: Callable[[str], None] = lambda _name: None
     _unwatch: Callable[[], None] = lambda: None
@@ -93,6 +95,8 @@ class Removals:
     def loaded(self, loaded: Loaded) -> None:
         """Take in a new desired state."""
         self._desired = loaded.desired
+        # Looked at for every dirty workload: made once for each revision.
+        self._here = frozenset(_all(loaded.desired) | self._kept_for_renames())
         self._watch()
 
     def names(self) -> Collection[str]:
@@ -147,12 +151,7 @@ class Removals:
                 reason="no-such-workload",
                 hint="eventctl retained lists the accounts of workloads that left",
             )
-        if (
-            self._desired is None
-            or self._desired.partial
-            or workload in _all(self._desired)
-            or not record.retained
-        ):
+        if self._is_here(workload) or not record.retained:
             raise PermanentError(
                 f"{workload} is still in the repository, or not stopped yet",
                 reason="still-wanted",
@@ -182,14 +181,17 @@ class Removals:
     def _row(self, name: str) -> Removal | None:
         return self.ledger.removals.get(name.removeprefix(PREFIX))
 
+    def _is_here(self, workload: str) -> bool:
+        """Tell whether a workload is, or may be, in the repository, or goes on under another name."""
+        return self._desired is None or self._desired.partial or workload in self._here
+
     def _wanted(self, workload: str) -> bool:
         row = self.ledger.removals.get(workload)
         if row is None or self._desired is None:
             return False
         if row.stage is not Stage.NONE:
             return True
-        here = self._desired.partial or workload in _all(self._desired) | self._kept_for_renames()
-        return row.data is RemoveData.DELETE and bool(row.since) and not here
+        return row.data is RemoveData.DELETE and bool(row.since) and not self._is_here(workload)
 
     def _stopped(self, workload: str) -> bool:
         record = self.ledger.records.workloads.get(workload)

@@ -241,6 +241,18 @@ def test_the_configuration_decides_where_the_checks_look() -> None:
     assert found["allowed signers"] == "/etc/eventd/allowed_signers is not there"
 
 
+def test_a_file_of_approvers_that_others_can_write_is_a_problem_and_none_is_not() -> None:
+    """It is the key to everything that is held; before there is something to approve, it need not be there."""
+    probe = host()
+    assert not [each for each in bad(probe) if each[0] == "approvals"]
+    signers = "/etc/eventd/allowed_signers"
+    for place in (replace(FILE, mode=0o664), replace(FILE, owner="ann"), FOLDER):
+        probe.places[signers] = place
+        assert [each[0] for each in bad(probe)] == ["approvals"]
+    probe.places[signers] = FILE
+    assert not bad(probe)
+
+
 def test_the_real_probe_answers_about_this_host(tmp_path: Path) -> None:
     """The probe tells files, commands and accounts that are there from those that are not."""
     probe = HostProbe()
@@ -274,7 +286,7 @@ def test_doctor_works_without_a_daemon_and_says_that_there_is_none(tmp_path: Pat
     assert result.code == 1
     assert result.out.startswith("BAD daemon ")
     assert "systemctl enable --now eventd" in result.out
-    assert result.out.endswith("1 problem, 20 fine\n")
+    assert result.out.endswith("1 problem, 21 fine\n")
 
 
 @pytest.mark.usefixtures("fine")
@@ -299,4 +311,4 @@ def test_all_fine_is_0(tmp_path: Path) -> None:
     path = short_path(tmp_path)
     with FakeDaemon(path, {"GET /v1/doctor": Answer({"checks": []})}):
         result = eventctl("doctor", "--socket", path)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "all 21 checks are fine")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "all 22 checks are fine")
