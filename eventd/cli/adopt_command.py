@@ -9,7 +9,6 @@ from eventd.cli import codes
 from eventd.cli.follow import watch
 from eventd.cli.text import clean
 from eventd.client import Client, at
-from eventd.core.errors import PermanentError
 
 if TYPE_CHECKING:
     from eventd.cli.show import Json
@@ -23,28 +22,26 @@ def run(arguments: Any, terminal: Terminal) -> int:
     against = [each for each in found["obstacles"] if not (each.get("by_login") and arguments.with_login)]
     if not arguments.json:
         _show(found, terminal)
-    if against:
-        if arguments.json:
-            terminal.json(found)
-        for each in against:
-            terminal.say(f"eventctl: {clean(each['message'])}")
-            terminal.say(f"hint: {clean(each['hint'])}")
+    elif against or not arguments.yes:
+        terminal.json(found)
+    for each in against:
+        terminal.say(f"eventctl: {clean(each['message'])}")
+        terminal.say(f"hint: {clean(each['hint'])}")
+    if against or not (arguments.yes or _agreed(found, arguments, terminal)):
+        terminal.say("nothing is done")
         return codes.NOT_CONVERGED
-    if not arguments.yes:
-        if arguments.json or not (sys.stdin.isatty() and terminal.live):
-            if arguments.json:
-                terminal.json(found)
-            raise PermanentError(
-                "nothing is done: nobody can be asked here", reason="not-confirmed", hint="--yes"
-            )
-        if input(f"Hand the account {found['name']} over to eventd? [y/N] ").strip().lower() not in (
-            "y",
-            "yes",
-        ):
-            terminal.line("nothing is done")
-            return codes.NOT_CONVERGED
     body = {"with_login": arguments.with_login, "wait": True}
     return watch(client, path, body, arguments, terminal)
+
+
+def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
+    """Ask, where there is somebody to ask."""
+    if arguments.json or not (sys.stdin.isatty() and terminal.live):
+        terminal.say("eventctl: nobody can be asked here")
+        terminal.say("hint: --yes")
+        return False
+    said = input(f"Hand the account {clean(found['name'])} over to eventd? [y/N] ")
+    return said.strip().lower() in ("y", "yes")
 
 
 def _show(found: Json, terminal: Terminal) -> None:

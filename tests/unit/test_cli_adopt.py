@@ -1,0 +1,121 @@
+"""Scope: `eventctl adopt`, `disown` and `restart` on a fake daemon: what is said, what is asked, what is sent."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli_runner import Result, eventctl
+from tests.unit.fake_daemon import COMMIT, Answer, FakeDaemon, run, short_path
+
+MEDIA: dict[str, Any] = {
+    "name": "media",
+    "uid": 1001,
+    "home": "/home/media",
+    "shell": "/bin/bash",
+    "sessions": [],
+    "password": "none",
+    "ssh_keys": [],
+    "obstacles": [],
+    "means": ["it is never deleted"],
+}
+PASSWORD = {
+    "reason": "has-password",
+    "message": "media has a password",
+    "hint": "--with-login",
+    "by_login": True,
+}
+LINES: list[Any] = [
+    *({"type": "queued"}, {"type": "run", "id": 12, "commit": COMMIT}),
+    {"type": "done", "run": run(12, "ok")},
+]
+
+
+class Typed(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        """Always."""
+        return True
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return short_path(tmp_path)
+
+
+def adopt(path: str, found: dict[str, Any], *argv: str, tty: bool = False) -> tuple[Result, list[Any]]:
+    """Run it; return what it printed and the bodies that it posted."""
+    answers: dict[Any, Any] = {
+        "GET /v1/adopt/media": Answer(found),
+        "POST /v1/adopt/media": Answer(lines=LINES),
+    }
+    with FakeDaemon(path, answers) as daemon:
+        result = eventctl("adopt", "media", "--socket", path, *argv, tty=tty)
+    return result, [request.body for request in daemon.requests if request.method == "POST"]
+
+
+def test_without_anybody_to_ask_nothing_is_done(path: str) -> None:
+    """In a pipe it says what it means, and how to go on."""
+    result, posted = adopt(path, MEDIA)
+    assert (result.code, posted) == (1, [])
+    assert "it is never deleted" in result.out
+    assert "--yes" in result.err
+
+
+@pytest.mark.parametrize(("typed", "done"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False)])
+def test_a_person_is_asked(path: str, monkeypatch: pytest.MonkeyPatch, typed: str, done: bool) -> None:
+    """Only a yes is one."""
+    monkeypatch.setattr("sys.stdin", Typed(typed))
+    result, posted = adopt(path, MEDIA, tty=True)
+    assert (result.code, len(posted)) == ((0, 1) if done else (1, 0))
+
+
+def test_yes_hands_over_and_exits_by_the_run(path: str) -> None:
+    """For scripts."""
+    result, posted = adopt(path, MEDIA, "--yes")
+    assert (result.code, posted) == (0, [{"with_login": False, "wait": True}])
+
+
+def test_what_speaks_against_it_ends_it_unless_it_is_meant(path: str) -> None:
+    """A login is waved through with --with-login, and nothing else is."""
+    found = {**MEDIA, "obstacles": [PASSWORD]}
+    result, posted = adopt(path, found, "--yes")
+    assert (result.code, posted) == (1, [])
+    assert "media has a password" in result.err
+    result, posted = adopt(path, found, "--yes", "--with-login")
+    assert (result.code, posted) == (0, [{"with_login": True, "wait": True}])
+    protected = {"reason": "protected", "message": "it is root", "hint": "", "by_login": False}
+    result, posted = adopt(path, {**found, "obstacles": [protected, PASSWORD]}, "--yes", "--with-login")
+    assert (result.code, posted) == (1, [])
+
+
+def test_json_is_one_document(path: str) -> None:
+    """What it means and what speaks against it, and nothing is done."""
+    result, posted = adopt(path, MEDIA, "--json")
+    assert (result.code, posted, json.loads(result.out)) == (1, [], MEDIA)
+
+
+def test_disown_says_that_everything_stays(path: str) -> None:
+    """One question, one sentence."""
+    with FakeDaemon(path, {"POST /v1/disown/media": Answer({"run": run(12, "ok")})}) as daemon:
+        result = eventctl("disown", "media", "--socket", path)
+    assert result.code == 0
+    assert "stay as they are" in result.out
+    assert daemon.requests[0].body == {}
+
+
+def test_restart_asks_and_waits_if_told_to(path: str) -> None:
+    """202 without --wait, the run's exit code with it."""
+    with FakeDaemon(path, {"POST /v1/restart/web": Answer({"queued": True}, 202)}) as daemon:
+        result = eventctl("restart", "web", "--socket", path)
+    assert (result.code, daemon.requests[0].body) == (0, {"wait": False})
+    assert "eventctl status web" in result.out
+    failed = [*LINES[:-1], {"type": "done", "run": run(12, "failed")}]
+    with FakeDaemon(path, {"POST /v1/restart/web": Answer(lines=failed)}) as daemon:
+        result = eventctl("restart", "web", "--wait", "--socket", path)
+    assert (result.code, daemon.requests[0].body) == (1, {"wait": True})
