@@ -145,7 +145,7 @@ def workload(terminal: Terminal, status: Json) -> None:
 def _as_wanted(unit: Json) -> bool:
     """Whether a unit needs no line of its own; `wanted` is a role (UnitRole) or a state."""
     wanted, active = unit.get("wanted"), unit.get("active")
-    if active == "failed" or unit.get("sub") in ("auto-restart", "auto-restart-queued"):
+    if active == "failed" or "auto-restart" in str(unit.get("sub")):  # in any of its four states
         return False
     return active in ("active", "reloading", "refreshing") or wanted not in ("running", "active")
 

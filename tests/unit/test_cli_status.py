@@ -144,6 +144,22 @@ def test_a_unit_that_restarts_again_and_again_is_not_as_wanted(path: str) -> Non
     assert "activating (auto-restart)" in result.out
 
 
+@pytest.mark.parametrize(
+    ("active", "sub"),
+    [
+        ("activating", "auto-restart"),
+        ("activating", "auto-restart-queued"),
+        ("inactive", "dead-before-auto-restart"),
+        ("failed", "failed-before-auto-restart"),
+    ],
+)
+def test_no_state_between_two_automatic_restarts_is_as_wanted(path: str, active: str, sub: str) -> None:
+    """Whichever the unit is caught in, also one that need not be active."""
+    looping = unit("job.service", wanted="on-demand", active=active, sub=sub)
+    answer = status("degraded", workload("web", "verifying", units=[looping]))
+    assert f"{active} ({sub})" in ask(path, "GET /v1/status", answer, "status").out
+
+
 def test_an_on_demand_unit_need_not_be_active(path: str) -> None:
     """A unit that a timer starts counts as wanted while it is inactive, but not when it failed."""
     idle = unit("job.service", wanted="on-demand", active="inactive", sub="dead")
