@@ -113,7 +113,9 @@ def test_a_suspended_workload_is_left_alone_across_a_restart_of_the_daemon(op: O
     assert 'eventd_workload_suspended{workload="web"} 0.0' in metrics
 
 
-POD = "[Pod]\nPodName=shop\nPodmanArgs=--infra-image=localhost/busybox:1 --infra-command='sleep 3600'\n[Install]\nWantedBy=default.target\n"
+# The test host has no catatonit(1), which podman makes its own infra image of.
+INFRA = "PodmanArgs=--infra-image=localhost/busybox:1 --infra-command='sleep 3600'"
+POD = f"[Pod]\nPodName=shop\n{INFRA}\n[Install]\nWantedBy=default.target\n"
 NETWORK = "[Network]\nNetworkName=back\n"
 
 
