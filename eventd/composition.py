@@ -30,8 +30,8 @@ from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.mount_points import HelperMountPoints
-from eventd.adapters.prober import ProberProcess
 from eventd.adapters.podman import PodmanImages
+from eventd.adapters.prober import ProberProcess
 from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.ssh_signatures import SshSignatures
@@ -61,6 +61,7 @@ from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
 from eventd.sources.devices import DevicesSource
 from eventd.sources.health import ContainerHealthSource
+from eventd.sources.kernel_errors import KernelErrorsSource
 from eventd.sources.logind import LogindSource
 from eventd.sources.manager_doctor import ManagerDoctor
 from eventd.sources.mounts import MountsSource
@@ -101,6 +102,7 @@ class Sources:
     accounts: AccountSource
     triggers: PathTriggers
     mounts: MountsSource
+    kernel_errors: KernelErrorsSource
     devices: DevicesSource
     files: WatchedFiles
     health: ContainerHealthSource
@@ -125,6 +127,7 @@ class Sources:
             ("user-managers", self.user_managers),
             ("logind", self.logind),
             ("mounts", self.mounts),
+            ("kernel-errors", self.kernel_errors),
             ("devices", self.devices),
             ("gate-files", self.files),
             ("container-health", self.health),
@@ -306,6 +309,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     probes = ProbesSource(dispatcher.emit, ProberProcess(_git_identity(settings)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
     volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
+    mounts = MountsSource(dispatcher.emit, changed=files.look_again)
+    kernel_errors = KernelErrorsSource(JournalFollow(), mounts.look)
+    volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     engine = Engine(
@@ -341,7 +347,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         owned_files,
         accounts_source,
         PathTriggers(inotify, dispatcher.emit),
-        MountsSource(dispatcher.emit, changed=files.look_again),
+        mounts,
+        kernel_errors,
         DevicesSource(dispatcher.emit),
         files,
         health,

@@ -42,6 +42,7 @@ class MountsSource:
         self._tables = tables
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
+        self._told = asyncio.Event()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once the table was read.
@@ -52,7 +53,7 @@ class MountsSource:
         if table.path != self._tables[0]:
             _log.warning("the mounts are read from %s: the sandbox's own are among them", table.path)
         loop = asyncio.get_running_loop()
-        told = asyncio.Event()
+        told = self._told = asyncio.Event()
         # Subscribe, then read.
         loop.add_reader(table.fileno(), told.set)
         wait = pauses()
@@ -77,6 +78,10 @@ class MountsSource:
         finally:
             loop.remove_reader(table.fileno())
             table.close()
+
+    def look(self) -> None:
+        """Read the table again: a file system's options can change without a signal (`sources.kernel_errors`)."""
+        self._told.set()
 
     def _tell(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
         known, self._known = self._known, mounts

@@ -103,6 +103,7 @@ class Site:
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=self._reconfigure,
             store=SimpleNamespace(damaged=None),
+            storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
         )
         return Daemon(composed, str(self.config), Ears())
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from eventd.core.actions import Action
 from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import Account, DeviceState, FactKey, FactKind, Facts, MountState
+from eventd.core.facts import Account, ActiveState, DeviceState, FactKey, FactKind, Facts, MountState
+from eventd.core.facts import unit as as_unit
 from eventd.core.ports import Store
 from eventd.core.report import Outcome
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
@@ -39,12 +40,17 @@ class VolumeKeeper:
         self._wall = wall
         self._facts = Facts()
         self._dirty: Callable[[str], None] = lambda _name: None
+        self._with_volumes: frozenset[str] = frozenset()
         self._folders: Mapping[str, str] = {}
         """Path of a folder on a volume -> its workload."""
         self._points: Mapping[str, str] = {}
         """Mount point -> volume."""
         self._told: dict[str, bool] = {}
         self._devices: dict[str, DeviceState] = {}
+        self.in_use: Callable[[bool], None] = lambda _any: None
+        """Told whether any volume is attached, each time that one comes or goes."""
+        self.suspect: Callable[[], None] = lambda: None
+        """Called when a unit of a workload with a volume failed: maybe because of its disk."""
 
     async def remember(self, store: Store) -> None:  # noqa: ARG002  the memory has it
         """Read what the last life left: the last good manifest is in it."""
@@ -73,6 +79,7 @@ class VolumeKeeper:
                 users.setdefault(use.volume, set()).add(name)
                 folders[f"{use.mount}/{name}"] = name
         self.users = {name: frozenset(workloads) for name, workloads in users.items()}
+        self._with_volumes = frozenset(folders.values())
         self._folders = folders
         self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
         for name in [name for name in self._told if name not in self.manifest.volumes]:
@@ -161,6 +168,10 @@ class VolumeKeeper:
                 self._dirty(PREFIX + name)
             case FactKind.FILE if key.name in self._folders:
                 self._dirty(self._folders[key.name])
+            case FactKind.UNIT if key.scope in self._with_volumes:
+                state = as_unit(self._facts.get(key))
+                if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
+                    self.suspect()
             case FactKind.STOPPED:
                 self._dirty(key.name)
             case _:
@@ -191,6 +202,7 @@ class VolumeKeeper:
             attributes={"attached": bool(usable)},
             facts=[(FactKey(FactKind.VOLUME, name), usable)],
         )
+        self.in_use(any(self._told.values()))
         for workload in sorted(self.users.get(name, ())):
             self._dirty(workload)
 
