@@ -61,7 +61,8 @@ def test_a_newer_image_is_seen_without_pulling_it_and_taken_when_asked(
     op: Operator, registry: Registry
 ) -> None:
     """--check pulls nothing; the update restarts what changed and nothing else, and says what it did."""
-    assert op.ctl("update", "--check")[0] == 0
+    code, said = op.ctl("update", "--check")
+    assert code == 0, said
     registry.push("one", "v2")
     code, said = op.ctl("update", "--check", "--json")
     assert code == 4, said
@@ -126,7 +127,7 @@ def test_killed_in_the_middle_of_an_update_it_ends_on_one_image(op: Operator, re
     )
     op.machine.kill_unit("eventd.service")
     op.until(
-        lambda s: not json.loads(op.ctl("images", "one", "--json")[1])["workloads"][0]["pending"],
+        lambda _s: not json.loads(op.ctl("images", "one", "--json")[1])["workloads"][0]["pending"],
         "the update to be over",
     )
     op.state("one", "converged")
