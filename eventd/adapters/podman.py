@@ -119,9 +119,7 @@ class PodmanImages:
         fails, and quotes the manifest (podman 5.4.2): its configuration's digest is the image's id.
         Raises TemporaryError(reason="registry-unreachable").
         """
-        done = await self._podman(
-            account, "manifest", "inspect", "--", f"docker://{reference}", timeout=timeout
-        )
+        done = await self._podman(account, "manifest", "inspect", "--", reference, timeout=timeout)
         text = done.stdout.decode("utf-8", "replace")
         if not done.ok:
             quoted = _BLOB.search(done.stderr.decode("utf-8", "replace"))
