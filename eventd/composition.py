@@ -47,8 +47,8 @@ from eventd.core.events import Emit, EventKind
 from eventd.core.layout import Layout
 from eventd.core.ports import Accounts, AccountSigns
 from eventd.core.verdicts import Policy
-from eventd.runtime.approvals import Rules as ApprovalRules
-from eventd.runtime.approvals import no_machine_id
+from eventd.runtime.approval_rules import Rules as ApprovalRules
+from eventd.runtime.approval_rules import no_machine_id
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts

@@ -16,11 +16,11 @@ def approvals(kept: Approvals, *, everything: bool) -> dict[str, Any]:
     """Return GET /v1/approvals: what is open, or everything, the newest first."""
     rows = sorted(kept.requests.rows.values(), key=lambda r: (r.created, r.id), reverse=True)
     shown = (*OPEN, State.REJECTED)
-    attempts = sorted(kept.attempts.rows.items(), reverse=True) if everything else []
+    attempts = kept.attempts.latest() if everything else []
     return {
         "namespace": NAMESPACE,
         "approvals": [request(row) for row in rows if everything or row.state in shown],
-        "refused": [_attempt(row) for _, row in attempts],
+        "refused": [_attempt(row) for row in attempts],
     }
 
 

@@ -33,7 +33,7 @@ def committed(tree: Tree) -> tuple[tuple[Signed, ...], tuple[Diagnostic, ...]]:
     """Return the pairs, sorted by path, and what is wrong in the folder (warnings: no workload is refused by it)."""
     pairs: list[Signed] = []
     findings: list[Diagnostic] = []
-    names = [path for path in sorted(tree.files) if path.startswith(f"{FOLDER}/")]
+    names = sorted(path for path in tree.files if path.startswith(f"{FOLDER}/"))
     taken: set[str] = set()
     for path in names:
         if not path.endswith(".json"):

@@ -12,28 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
 from eventd.core import approvals
-from eventd.core.approvals import OPEN, Attempt, Draft, Request, State
+from eventd.core.approvals import OPEN, Draft, Request, State
 from eventd.core.committed_approvals import Signed
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts
 from eventd.core.ports import Store
 from eventd.runtime import shelf
+from eventd.runtime.approval_rules import Rules
+from eventd.runtime.attempts import Attempts
 from eventd.runtime.shelf import Shelf
 
 log = logging.getLogger(__name__)
 KEPT = 200
 """Requests that are over and are still told of."""
-ATTEMPTS_KEPT = 200
 RETRY = 60.0
 """Seconds between attempts to write down that something has expired, while the disk is full."""
 CURABLE = frozenset(
@@ -46,48 +46,6 @@ PENDING = (State.REQUESTED, State.APPROVED, State.REJECTED)
 Row = tuple[Shelf[Any], str, Any]
 
 
-class Verify(Protocol):
-    """Checks a signature over a document against the allowed signers."""
-
-    async def __call__(self, document: bytes, signature: bytes) -> str:
-        """Return the principal that signed.
-
-        Raises PermanentError(reason="bad-signature" | "unknown-key" | "no-allowed-signers" | …), TemporaryError.
-        """
-        ...
-
-
-async def no_signatures(document: bytes, signature: bytes) -> str:
-    """Accept nothing: the verifier of a host without one."""
-    del document, signature
-    raise PermanentError(
-        "this host has no allowed signers", reason="no-allowed-signers", hint="see [approvals] in eventd.toml"
-    )
-
-
-async def no_machine_id(document: bytes, signature: bytes) -> str:
-    """Accept nothing: without an identity, what is signed for one host would count on others."""
-    del document, signature
-    raise PermanentError(
-        "this host has no machine id, so nothing can be signed for it alone",
-        reason="no-machine-id",
-        hint="systemd-machine-id-setup(1), then restart eventd",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the host says of approvals."""
-
-    host: str = "unknown"
-    """The machine id (machine-id(5))."""
-    hostname: str = ""
-    lifetime: float = approvals.LIFETIME
-    """Seconds."""
-    verify: Verify = no_signatures
-    nonce: Callable[[], str] = lambda: secrets.token_hex(16)
-
-
 @dataclass(slots=True)
 class Approvals:
     """See the module. One writer: the daemon's loop."""
@@ -95,10 +53,11 @@ class Approvals:
     store: Store
     facts: Facts
     emit: Emit
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     wall: Callable[[], float] = time.time
     requests: Shelf[Request] = field(init=False)
-    attempts: Shelf[Attempt] = field(init=False)
+    attempts: Attempts = field(init=False)
+    """Signatures that were refused."""
     _by_key: dict[str, str] = field(default_factory=dict)
     """Draft.key -> id of its latest request."""
     _seen: set[str] = field(default_factory=set)
@@ -109,7 +68,7 @@ class Approvals:
     def __post_init__(self) -> None:
         """Make the shelves."""
         self.requests = Shelf(self.store, "approval", Request)
-        self.attempts = Shelf(self.store, "approval-attempt", Attempt)
+        self.attempts = Attempts(self.store, self.emit, self.wall)
 
     async def load(self) -> None:
         """Read what the last life left, and set the facts."""
@@ -196,7 +155,7 @@ class Approvals:
         try:
             return await self._accept(document, signature, origin, name)
         except EventdError as error:
-            await self._record(name[: approvals.ID_LENGTH], error, origin)
+            await self.attempts.record(name[: approvals.ID_LENGTH], error, origin)
             raise
 
     async def _accept(self, document: bytes, signature: bytes, origin: str, digest: str) -> Request:
@@ -387,27 +346,6 @@ class Approvals:
         """Return rows that delete the oldest of what is over."""
         over = sorted((r.changed, r.id) for r in self.requests.rows.values() if r.state not in OPEN)
         return [(self.requests, each, None) for _, each in over[: max(0, len(over) - KEPT)]]
-
-    async def _record(self, name: str, error: EventdError, origin: str) -> None:
-        """Write down that a signature was refused, where it can be seen."""
-        log.warning("an approval (%s, from %s) is refused: %s", name, origin, error)
-        rows = sorted(self.attempts.rows.items())
-        if rows and (rows[-1][1].request, rows[-1][1].reason) == (name, error.reason):
-            again = replace(rows[-1][1], at=self.wall(), times=rows[-1][1].times + 1)
-            await self.attempts.put(rows[-1][0], again)
-        else:
-            number = int(rows[-1][0]) + 1 if rows else 1
-            new = Attempt(self.wall(), name, error.reason, error.message, origin)
-            old: list[Row] = [
-                (self.attempts, key, None) for key, _ in rows[: max(0, len(rows) - ATTEMPTS_KEPT)]
-            ]
-            await shelf.write([(self.attempts, f"{number:012d}", new), *old])
-        self.emit(
-            Origin.DAEMON,
-            EventKind.APPROVAL_REFUSED,
-            name,
-            attributes={"reason": error.reason, "origin": origin},
-        )
 
 
 def _expires(request: Request) -> bool:

@@ -27,8 +27,8 @@ from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
+from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.approvals import Rules as ApprovalRules
 from eventd.runtime.converge import Converger, View
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.fetch import Fetcher

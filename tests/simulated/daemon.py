@@ -18,7 +18,7 @@ from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
-from eventd.runtime.approvals import Rules as ApprovalRules
+from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.keeper import Keeper

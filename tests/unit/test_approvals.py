@@ -19,7 +19,9 @@ from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import NO_ATTRIBUTES, Attribute, EventKind, Origin
 from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts, FactValue
 from eventd.runtime import approvals as runtime
-from eventd.runtime.approvals import Approvals, Rules
+from eventd.runtime import attempts
+from eventd.runtime.approval_rules import Rules
+from eventd.runtime.approvals import Approvals
 
 NOW = 1_800_000_000.0
 DRAFT = Draft("deletion:web", (Planned("delete-account", "web", "deletes it"),), ("account web",), "it left")
@@ -229,7 +231,7 @@ async def test_every_refusal_is_recorded_and_the_request_stays_open(desk: Desk, 
     assert desk.verified == []
     for _ in range(3):
         assert await desk.refused(request.document, b"no") == "bad-signature"
-    rows = [desk.kept.attempts.rows[key] for key in sorted(desk.kept.attempts)]
+    rows = desk.kept.attempts.latest()[::-1]
     assert [(r.reason, r.times) for r in rows] == [
         ("other-host", 1),
         ("unknown-request", 1),
@@ -244,7 +246,7 @@ async def test_every_refusal_is_recorded_and_the_request_stays_open(desk: Desk, 
 async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither refusals nor requests that are over grow for ever; what is open is never dropped."""
     monkeypatch.setattr(runtime, "KEPT", 5)
-    monkeypatch.setattr(runtime, "ATTEMPTS_KEPT", 5)
+    monkeypatch.setattr(attempts, "KEPT", 5)
     open_ = await desk.kept.register(replace(DRAFT, subject="first"))
     for number in range(10):
         draft = replace(DRAFT, subject=f"deletion:{number}")
@@ -303,7 +305,7 @@ async def test_approvals_in_the_repository_are_taken_in_once_and_others_lie_ther
     ]
     await desk.kept.committed(pairs)
     await desk.kept.committed(pairs)
-    assert [row.times for row in desk.kept.attempts.rows.values()] == [1]
+    assert [row.times for row in desk.kept.attempts.latest()] == [1]
     good = Signed("approvals/good.json", request.document.encode(), GOOD)
     await desk.kept.committed([*pairs, good])
     found = desk.kept.find(request.id)

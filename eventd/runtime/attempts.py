@@ -1,0 +1,62 @@
+"""Signatures that were refused, kept so that somebody sees them: in the log, as events, in `eventctl approvals --all`.
+
+The same attempt again is counted, and only the latest are kept: who may hand in signatures cannot fill the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from eventd.core.approvals import Attempt
+from eventd.core.errors import EventdError
+from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.ports import Store
+from eventd.runtime import shelf
+from eventd.runtime.shelf import Shelf
+
+log = logging.getLogger(__name__)
+KEPT = 200
+
+
+class Attempts:
+    """The latest of them, by number."""
+
+    def __init__(self, store: Store, emit: Emit, wall: Callable[[], float]) -> None:
+        self._shelf = Shelf(store, "approval-attempt", Attempt)
+        self._emit = emit
+        self._wall = wall
+
+    async def load(self) -> None:
+        """Read what the last life left."""
+        await self._shelf.load()
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def latest(self) -> list[Attempt]:
+        """Return them, the latest first."""
+        return [self._shelf.rows[key] for key in sorted(self._shelf, reverse=True)]
+
+    async def record(self, request: str, error: EventdError, origin: str) -> None:
+        """Write down that a signature for `request` was refused."""
+        log.warning("an approval (%s, from %s) is refused: %s", request, origin, error)
+        rows = sorted(self._shelf.rows.items())
+        if rows and (rows[-1][1].request, rows[-1][1].reason) == (request, error.reason):
+            key, last = rows[-1]
+            await self._shelf.put(key, replace(last, at=self._wall(), origin=origin, times=last.times + 1))
+        else:
+            number = int(rows[-1][0]) + 1 if rows else 1
+            new = Attempt(self._wall(), request, error.reason, error.message, origin)
+            old: list[tuple[Shelf[Any], str, Any]] = [
+                (self._shelf, key, None) for key, _ in rows[: max(0, len(rows) - KEPT)]
+            ]
+            await shelf.write([(self._shelf, f"{number:012d}", new), *old])
+        self._emit(
+            Origin.DAEMON,
+            EventKind.APPROVAL_REFUSED,
+            request,
+            attributes={"reason": error.reason, "origin": origin},
+        )
