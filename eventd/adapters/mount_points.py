@@ -66,7 +66,7 @@ class HelperMountPoints:
 
 
 def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
-    if result.done and not said:
+    if result.result == "done" and not said:  # `skipped` would be an order that was gone before it was read
         return
     found: dict[str, str] = {}
     try:
