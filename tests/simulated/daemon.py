@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eventd.core.assemble import HostRules, assemble
@@ -34,6 +35,7 @@ from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
+from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.model.manager import Manager
 
 QUIET = 2000.0
@@ -188,6 +190,14 @@ class Story:
     def manager(self, name: str) -> Manager:
         """The model's manager of a user."""
         return self.world.model.managers[name]
+
+    def change_account(self, name: str, **fields: Any) -> None:
+        """Change an account behind the daemon's back, as root could."""
+        accounts = self.world.model.accounts
+        account = accounts.get(name)
+        assert isinstance(accounts, AccountTable)
+        assert account is not None
+        accounts.put(replace(account, **fields))
 
     def unit(self, name: str, unit: str = "") -> UnitState:
         """A unit as it really is; by default the workload's own container."""

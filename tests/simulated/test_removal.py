@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 
 import pytest
 
@@ -342,9 +341,7 @@ def test_a_changed_plan_is_not_what_was_signed() -> None:
         told.push(GONE)
         await told.quiet()
         (request,) = requests(told)
-        account = told.world.model.accounts.get("web")
-        assert account is not None
-        told.world.model.accounts.put(replace(account, home="/srv/web"))
+        told.change_account("web", home="/srv/web")
         await told.quiet()
         with pytest.raises(EventdError) as refused:
             await approve(told, request)

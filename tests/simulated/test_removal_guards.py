@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import anyio
 import pytest
@@ -68,16 +67,12 @@ async def adopted(told: Story) -> None:
 
 async def other_uid(told: Story) -> None:
     """Somebody deleted it and made another one."""
-    account = told.world.model.accounts.get("web")
-    assert account is not None
-    told.world.model.accounts.put(replace(account, uid=1042))
+    told.change_account("web", uid=1042)
 
 
 async def other_home(told: Story) -> None:
     """Its home was moved."""
-    account = told.world.model.accounts.get("web")
-    assert account is not None
-    told.world.model.accounts.put(replace(account, home="/"))
+    told.change_account("web", home="/")
 
 
 async def other_run(told: Story) -> None:
@@ -87,9 +82,7 @@ async def other_run(told: Story) -> None:
 
 async def login_shell(told: Story) -> None:
     """A person has been let in."""
-    account = told.world.model.accounts.get("web")
-    assert account is not None
-    told.world.model.accounts.put(replace(account, shell="/bin/bash"))
+    told.change_account("web", shell="/bin/bash")
 
 
 async def session(told: Story) -> None:

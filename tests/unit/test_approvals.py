@@ -75,7 +75,6 @@ class Desk:
         del origin, scope, attributes, facts
         self.events.append((kind, subject))
 
-    @property
     def fact(self) -> FactValue:
         """What the policy sees."""
         return self.facts.get(KEY)
@@ -153,19 +152,19 @@ def test_what_is_no_document_is_malformed(content: bytes) -> None:
 
 async def test_a_plan_is_asked_for_once_approved_spent_and_done(desk: Desk) -> None:
     """The fact follows: nobody asked, asked, approved until it is done."""
-    assert desk.fact is None
+    assert desk.fact() is None
     request = await desk.kept.register(DRAFT)
     assert await desk.kept.register(DRAFT) == request
-    assert desk.fact == ApprovalState(request.id)
+    assert desk.fact() == ApprovalState(request.id)
     await desk.kept.accept(request.document.encode(), GOOD, "test")
-    assert desk.fact == ApprovalState(request.id, approved=True)
+    assert desk.fact() == ApprovalState(request.id, approved=True)
     spent = await desk.kept.spend(DRAFT.key, 7, 9)
     assert (spent.state, spent.run, spent.step, spent.signer) == (State.SPENT, 7, 9, "alice")
     await desk.open()
-    assert desk.fact == ApprovalState(request.id, approved=True)
+    assert desk.fact() == ApprovalState(request.id, approved=True)
     await desk.kept.spend(DRAFT.key, 8, 12)
     await desk.kept.done(DRAFT.key)
-    assert desk.fact is None
+    assert desk.fact() is None
     assert await desk.refused(request.document) == "already-used"
     with pytest.raises(EventdError) as error:
         await desk.kept.spend(DRAFT.key, 9, 13)
@@ -183,7 +182,7 @@ async def test_what_is_not_approved_cannot_be_spent(desk: Desk) -> None:
     desk.now += 8 * 86400
     with pytest.raises(EventdError):
         await desk.kept.spend(DRAFT.key, 1, 1)
-    assert desk.fact is None
+    assert desk.fact() is None
 
 
 async def test_what_was_spent_and_never_begun_can_be_withdrawn_and_is_not_good_again(desk: Desk) -> None:
@@ -192,9 +191,9 @@ async def test_what_was_spent_and_never_begun_can_be_withdrawn_and_is_not_good_a
     await desk.kept.accept(request.document.encode(), GOOD, "test")
     await desk.kept.spend(DRAFT.key, 1, 1)
     await desk.kept.withdraw(DRAFT.subject, begun=True)
-    assert desk.fact == ApprovalState(request.id, approved=True)
+    assert desk.fact() == ApprovalState(request.id, approved=True)
     await desk.kept.withdraw(DRAFT.subject, begun=False)
-    assert desk.fact is None
+    assert desk.fact() is None
     with pytest.raises(EventdError):
         await desk.kept.spend(DRAFT.key, 2, 2)
 
@@ -239,7 +238,7 @@ async def test_every_refusal_is_recorded_and_the_request_stays_open(desk: Desk, 
         ("bad-signature", 3),
     ]
     assert desk.events.count((EventKind.APPROVAL_REFUSED, request.id)) == 3
-    assert desk.fact == ApprovalState(request.id)
+    assert desk.fact() == ApprovalState(request.id)
     await desk.kept.accept(request.document.encode(), GOOD, "test")
 
 
@@ -273,7 +272,7 @@ async def test_two_signatures_at_once_approve_once(desk: Desk) -> None:
     await desk.kept.reject(second.id, "root")
     with pytest.raises(EventdError):
         await accepting
-    assert desk.fact == ApprovalState(second.id, rejected=True)
+    assert desk.fact() == ApprovalState(second.id, rejected=True)
 
 
 def test_an_id_is_any_beginning_of_the_digest_that_is_long_enough() -> None:

@@ -146,7 +146,7 @@ async def test_an_allowed_signers_file_that_others_could_change_does_not_count(
     change: dict[str, Callable[[], object]] = {
         "group-writable": lambda: site.allowed.chmod(0o664),
         "folder-writable": lambda: tmp_path.chmod(0o777),
-        "folder": lambda: (site.allowed.unlink(), site.allowed.mkdir()),
+        "folder": lambda: site.allowed.rename(tmp_path / "x").with_name(site.allowed.name).mkdir(),
         "large": lambda: site.allowed.write_bytes(b"#" * ((1 << 20) + 1)),
         "missing": site.allowed.unlink,
         "link": lambda: (
