@@ -23,6 +23,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from eventd.adapters import login_defs
+from eventd.adapters.accounts import overlapping, parse_ranges
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
@@ -68,10 +69,14 @@ class SystemAccountRemoval:
         last = ""
         try:
             async with asyncio.timeout(timeout):
-                while found := await anyio.to_thread.run_sync(_kill_all, account, abandon_on_cancel=True):
+                while found := await anyio.to_thread.run_sync(_kill_all, account):
                     last = f"{found[0][1]} ({found[0][0]})"
-                    for pidfd in (each[2] for each in found):
-                        await _ended(pidfd)
+                    try:
+                        for _, _, pidfd in found:
+                            await _ended(pidfd)
+                    finally:
+                        for _, _, pidfd in found:
+                            os.close(pidfd)
         except TimeoutError:
             raise DeadlineError(
                 f"processes of {account.name} did not end within {timeout:g} s, such as {last}"
@@ -132,6 +137,8 @@ class SystemAccountRemoval:
         for other in pwd.getpwall():
             if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
                 return f"its home is also that of {other.pw_name}"
+        if shared := self._shared_ids(account):
+            return shared
         try:
             rows = (self._etc / "shadow").read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
@@ -140,6 +147,19 @@ class SystemAccountRemoval:
         if password[:1] not in ("!", "*"):
             return "it has a password, or none is asked for: a person logs in with it"
         return ""
+
+    def _shared_ids(self, account: Account) -> str:
+        """Return whose ids are among its subordinate ids: their processes must not be taken for its containers'."""
+        first, count = account.subuid or (0, 0)
+        for row in pwd.getpwall():
+            if first <= row.pw_uid < first + count:
+                return f"its subordinate ids have the uid of {row.pw_name} among them"
+        try:
+            ranges = parse_ranges((self._etc / "subuid").read_text("utf-8", "replace"))
+        except FileNotFoundError:
+            return ""
+        other = overlapping(ranges, account, (first, count))
+        return f"its subordinate ids overlap those of {other.owner}" if other is not None else ""
 
 
 class NoAccountRemoval:
@@ -224,7 +244,7 @@ def _field(pid: int, key: str) -> str:
 
 
 async def _ended(pidfd: int) -> None:
-    """Await the end of a process, and close its pidfd."""
+    """Await the end of a process."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     loop.add_reader(pidfd, over.set)
@@ -232,7 +252,6 @@ async def _ended(pidfd: int) -> None:
         await over.wait()
     finally:
         loop.remove_reader(pidfd)
-        os.close(pidfd)
 
 
 def _clear_spools(account: Account) -> None:

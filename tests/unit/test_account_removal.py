@@ -19,6 +19,7 @@ WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 def removal(tmp_path: Path) -> SystemAccountRemoval:
     """Over databases with one account of eventd's."""
     (tmp_path / "shadow").write_text("root:*:1::::::\nweb:!:1::::::\n")
+    (tmp_path / "subuid").write_text("web:100000:65536\ndb:250000:65536\n")
     return SystemAccountRemoval(asyncio.Lock(), etc=str(tmp_path))
 
 
@@ -31,6 +32,9 @@ def removal(tmp_path: Path) -> SystemAccountRemoval:
         ({"shell": "/bin/bash"}, "login shell"),
         ({"home": "/root"}, "also that of root"),
         ({"home": "/"}, "also that of"),
+        ({"subuid": (0, 65536)}, "the uid of root"),
+        ({"subuid": (100_000, 65536)}, ""),
+        ({"subuid": (200_000, 65536)}, "overlap those of db"),
     ],
 )
 async def test_an_account_that_is_a_systems_or_a_persons_is_refused(
