@@ -193,8 +193,12 @@ def rules_of(settings: Settings) -> HostRules:
         compose_provider=settings.compose.provider,
         default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
         options=WorkloadOptions(
-            deadline=defaults.deadline, grace=defaults.grace, on_failure=OnFailure(defaults.on_failure)
+            deadline=defaults.deadline,
+            grace=defaults.grace,
+            on_failure=OnFailure(defaults.on_failure),
+            update_schedule=settings.update.schedule or None,
         ),
+        update_spread=f"{settings.update.spread:g}s",
     )
 
 

@@ -47,7 +47,7 @@ PAUSE = 15.0
 again then, and must not reach its start limit."""
 TAKE_OVER = 2.0
 """Seconds that a daemon before this one may take to let go of the host after its service has ended."""
-LIVE = ("host", "defaults", "log_level")
+LIVE = ("host", "defaults", "update", "log_level")
 """Tables of the configuration that a reload applies; others need a restart."""
 
 

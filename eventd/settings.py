@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from eventd.core.calendar import calendar_problem
 from eventd.core.durations import parse_duration
 from eventd.core.errors import PermanentError
 from eventd.core.names import did_you_mean
@@ -121,6 +122,24 @@ class Compose(_Table):
     )
 
 
+def _calendar(text: str) -> str:
+    problem = calendar_problem(text) if text else ""
+    if problem:
+        raise ValueError(f'{problem}; write "Mon 04:00" or "daily"')
+    return text
+
+
+class Update(_Table):
+    """`[update]`: newer images, for workloads whose workload.toml says nothing of it."""
+
+    schedule: Annotated[str, AfterValidator(_calendar)] = Field(
+        default="", description="when, as in OnCalendar= of systemd.timer(5); empty: only when asked"
+    )
+    spread: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=86400)] = Field(
+        default=900.0, description="each workload begins at another moment within so long after that"
+    )
+
+
 class Api(_Table):
     """`[api]`: the sockets."""
 
@@ -178,6 +197,7 @@ class Settings(_Table):
     defaults: Defaults = Field(default_factory=Defaults)
     paths: Paths = Field(default_factory=Paths)
     compose: Compose = Field(default_factory=Compose)
+    update: Update = Field(default_factory=Update)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
     provenance: Provenance = Field(default_factory=Provenance)

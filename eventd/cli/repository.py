@@ -87,7 +87,9 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...]]:
             deadline=settings.defaults.deadline,
             grace=settings.defaults.grace,
             on_failure=OnFailure(settings.defaults.on_failure),
+            update_schedule=settings.update.schedule or None,
         ),
+        update_spread=f"{settings.update.spread:g}s",
     )
     return rules, settings.paths.generator, notes
 

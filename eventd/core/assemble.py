@@ -59,7 +59,7 @@ class HostRules:
     """Required by every workload that does not write `requires` itself."""
     options: WorkloadOptions = field(default_factory=WorkloadOptions)
     """Defaults."""
-    update_spread: str = "15min"
+    update_spread: str = "900s"
     """Updates begin up to so long after their time, each workload at another moment of it."""
 
 

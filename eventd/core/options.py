@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from eventd.core.compose_file import HOST_PATH
 from eventd.core.calendar import calendar_problem
+from eventd.core.compose_file import HOST_PATH
 from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
@@ -181,12 +181,6 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
         del values["compose_timeout"]
         found.append(table.error("bad-duration", "a stack cannot come up in no time", "timeout"))
     return values
-
-
-def _later(table: _Table, key: str, instead: str) -> Diagnostic:
-    """Return the warning for what can be written and is not carried out yet: nobody should rely on it."""
-    finding = table.error("not-yet", f"{key} = {table.data[key]!r} is not carried out by this version", key)
-    return replace(finding, severity=Severity.WARNING, hint=instead)
 
 
 def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:

@@ -51,7 +51,8 @@ def with_timer(
     content: Content, options: WorkloadOptions, host: HostRules
 ) -> tuple[Content, list[Diagnostic]]:
     """Return the content with its timer and service, if it is to be updated by itself."""
-    if not options.update_schedule or options.update_hold:
+    containers = content.stack or any(name.endswith(".container") for name in content.parts)
+    if not options.update_schedule or options.update_hold or not containers:
         return content, []
     found = [
         error(part.install.origin, "reserved-file", f"{part.name} is a unit that eventd writes", "rename it")
