@@ -350,6 +350,12 @@ def _refused(completed: Completed, name: str) -> EventdError:
     said = completed.text().rpartition("\n")[2]
     message = f"{completed.command} {name} failed ({completed.status}): {said}"
     match completed.status:
+        case 1 | 10 if "lock" in said and os.statvfs("/etc").f_flag & os.ST_RDONLY:
+            return TemporaryError(
+                f"{message}: /etc is read-only",
+                reason="read-only",
+                hint="remount the file system read-write; see `mount` and the kernel log",
+            )
         case 1 | 10 if "lock" in said:
             return TemporaryError(
                 message, reason="accounts-locked", hint="another program is changing the accounts"
