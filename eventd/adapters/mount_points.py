@@ -18,6 +18,7 @@ import anyio.to_thread
 from eventd.adapters.file_state import translate
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.ports import JobResult, Verb
+from eventd.core.storage_ports import Holder
 
 TIMEOUT = 30.0
 """Seconds. What takes that long is a disk that does not answer."""
@@ -48,11 +49,26 @@ class HelperMountPoints:
         order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
         await self._order(order, f"make {mount}/{name}")
 
-    async def _order(self, order: dict[str, object], what: str) -> None:
+    async def holders(
+        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
+    ) -> tuple[Holder, ...]:
+        """Find who keeps a file system in use; see the port."""
+        order = {"do": "holders", "nodes": list(nodes), "numbers": list(numbers), "mounts": mounts}
+        said = await self._order(order, "find out who uses it", "eventd-holders")
+        try:
+            rows = json.loads(said)["holders"]
+            return tuple(Holder(int(row["pid"]), str(row["command"]), str(row["how"])) for row in rows)
+        except (ValueError, KeyError, TypeError) as error:
+            raise TemporaryError(
+                "who uses it cannot be found out: the helper's answer is not understood",
+                reason="volume-helper-failed",
+            ) from error
+
+    async def _order(self, order: dict[str, object], what: str, unit: str = "eventd-volume") -> str:
         # The process id: a daemon that was killed may have left a unit of the same number running.
         instance = f"{os.getpid()}-{next(self._numbers)}"
         path, answer = f"{self._folder}/{instance}.json", f"{self._folder}/{instance}.out"
-        unit = f"eventd-volume@{instance}.service"
+        unit = f"{unit}@{instance}.service"
         try:
             await anyio.to_thread.run_sync(_write, path, json.dumps(order))
             result = await self._system.job(Verb.START, unit, timeout=TIMEOUT)
@@ -63,10 +79,11 @@ class HelperMountPoints:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, path, answer)
         _judge(what, unit, result, said)
+        return said
 
 
 def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
-    if result.result == "done" and not said:  # `skipped` would be an order that was gone before it was read
+    if result.result == "done":  # `skipped` would be an order that was gone before it was read
         return
     found: dict[str, str] = {}
     try:

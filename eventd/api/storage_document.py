@@ -13,8 +13,9 @@ from eventd.core.backup_content import places, total
 from eventd.core.facts import Account, DeviceState, FactKey, FactKind, MountState
 from eventd.core.rights import View
 from eventd.core.storage_manifest import Volume
-from eventd.core.storage_plan import carriers, mounted_on
+from eventd.core.storage_plan import PREFIX, carriers, mounted_on
 from eventd.core.storage_records import VolumeState
+from eventd.runtime.keeper import Stand
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.sizes import Sizes
@@ -52,6 +53,10 @@ def _concerns(keeper: VolumeKeeper, volume: Volume, view: View) -> bool:
 
 async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> dict[str, Any]:
     found, record = keeper.look(volume), keeper.record(volume.name)
+    stand = keeper.stand(PREFIX + volume.name)
+    now = reconciler.standings.get(PREFIX + volume.name)
+    if found.state is VolumeState.EJECTING and now is not None and now.reason:
+        stand = Stand(stand.outcome, now.reason, now.message, now.hint)
     mount = reconciler.dispatcher.facts.get(FactKey(FactKind.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours
     space = await _space(volume.path) if mounted else None
@@ -64,9 +69,9 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
         "wanted": volume.state.value,
         "state": found.state.value,
         "since": record.since if record is not None and record.state is found.state else None,
-        "reason": found.reason,
-        "message": found.message,
-        "hint": found.hint,
+        "reason": stand.reason,
+        "message": stand.message,
+        "hint": stand.hint,
         "device": found.node or (record.node if record is not None else ""),
         "filesystem": mount.fstype if isinstance(mount, MountState) and mounted else "",
         "options": mount.options if isinstance(mount, MountState) and mounted else "",
@@ -77,6 +82,7 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
         "schedulable": volume.schedulable,
         "backup": volume.backup.value,
         "migrated_to": volume.migrated_to or (record.migrated_to if record is not None else ""),
+        "decommissioned": (record.decommissioned or None) if record is not None else None,
         "ejected": record.ejected if record is not None else False,
         "added": record.added if record is not None else None,
         "last_seen": record.seen if record is not None and record.seen else None,

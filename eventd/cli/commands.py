@@ -238,8 +238,27 @@ def _state(parser: Any) -> None:
     )
 
 
+def _timeout(parser: Any) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+
+
 def _storage(parser: Any) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one volume, in full")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME | eject NAME | attach NAME | decommission NAME",
+        help="one volume, in full; or what is to be done with one",
+    )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait for what is done to be over: only ask for it"
+    )
+    _timeout(parser)
 
 
 def _retained(parser: Any) -> None:
@@ -553,8 +572,12 @@ COMMANDS = (
         "List the volumes of storage.toml with their state and free space, the file systems that are attached and\n"
         "in no storage.toml, and for each workload the places that a backup would contain, with sizes as far as\n"
         "measured (asking has them measured in the background). Exits with 1 if a volume is in a wrong state, and\n"
-        "with 4 if one that is used is not attached.",
-        "  eventctl storage\n  eventctl storage media    one volume, in full\n"
+        "with 4 if one that is used is not attached.\n"
+        "eject: stop what uses the volume, unmount it, and say when its disk may be removed; it stays so, also over a\n"
+        "reboot, until attach. decommission: the same for good, for a volume that nothing uses any more.",
+        "  eventctl storage\n  eventctl storage media           one volume, in full\n"
+        "  eventctl storage eject media     0: it is safe to remove the disk\n"
+        "  eventctl storage attach media    mounted again, and what was stopped is started\n"
         "  eventctl storage --json | jq .unknown\n",
         _storage,
     ),

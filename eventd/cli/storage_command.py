@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventd.cli import codes, show
+from eventd.cli import codes, show, storage_change
 from eventd.cli.text import ago, clean
 from eventd.client import Client, at
 from eventd.core.errors import PermanentError
@@ -18,18 +18,32 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; the exit code is that of the worst volume shown."""
+    """Ask and show; the exit code is that of the worst volume shown. Or do what the first word says with one."""
+    words: list[str] = arguments.words
+    if len(words) == 2 and words[0] in storage_change.VERBS:
+        return storage_change.run(words[0], words[1], arguments, terminal)
+    if len(words) > 1:
+        verbs = ", ".join(storage_change.VERBS)
+        raise PermanentError(
+            f"{' '.join(words)!r} is not understood",
+            reason="usage",
+            hint=f"eventctl storage, eventctl storage NAME, or one of {verbs} and the NAME of a volume",
+        )
+    return _show(words[0] if words else None, arguments, terminal)
+
+
+def _show(name: str | None, arguments: Any, terminal: Terminal) -> int:
     answer: Json = Client(arguments.socket).get(at("storage"))
     volumes = show.items(answer, "volumes")
-    if arguments.name is not None:
-        volumes = [each for each in volumes if each.get("name") == arguments.name]
+    if name is not None:
+        volumes = [each for each in volumes if each.get("name") == name]
         if not volumes:
             have = (
                 ", ".join(sorted(clean(each.get("name", "")) for each in show.items(answer, "volumes")))
                 or "none"
             )
             raise PermanentError(
-                f"there is no volume {arguments.name!r}", reason="no-such-volume", hint=f"there are: {have}"
+                f"there is no volume {name!r}", reason="no-such-volume", hint=f"there are: {have}"
             )
         users = {user for each in volumes for user in show.items(each, "users")}
         answer = {
@@ -40,7 +54,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         }
     if arguments.json:
         terminal.json(answer)
-    elif arguments.name is not None:
+    elif name is not None:
         _one(terminal, volumes[0])
         _backups(terminal, answer)
     else:
@@ -72,6 +86,9 @@ def _all(terminal: Terminal, answer: Json) -> None:
     for each in volumes:
         if each.get("reason") and each.get("state") != "disconnected":
             show.problem(terminal, each, lead=f"{clean(each.get('name', ''))}: ")
+    for each in volumes:
+        if not each.get("reason") and each.get("state") in ("ejected", "ejecting"):
+            terminal.line(f"{clean(each.get('name', ''))}: {clean(each.get('message', ''))}")
     unknown = [each for each in show.items(answer, "unknown") if not show.items(each, "mounted_at")]
     if unknown:
         terminal.line()

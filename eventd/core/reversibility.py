@@ -84,6 +84,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | storage.SealMountPoint()
             | storage.MountVolume()
             | storage.NoteVolume()
+            | storage.ReleaseVolume()
             | storage.MakeFolder()
         ):
             return BENIGN

@@ -59,6 +59,18 @@ class UnmountVolume(_OnVolume):
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseVolume(_OnVolume):
+    """See that the file system, which is not mounted here any more, is open nowhere: then the disk may be removed."""
+
+    workload: str
+    nodes: tuple[str, ...]
+    numbers: tuple[str, ...]
+    """`major:minor` of each."""
+    why: str
+    verb = "release-volume"
+
+
+@dataclass(frozen=True, slots=True)
 class NoteVolume(_OnVolume):
     """Remember how the volume is, since when."""
 
@@ -104,5 +116,15 @@ class StopForVolume:
         return " ".join(self.units)
 
 
-STORAGE_ACTIONS = (SealMountPoint, MountVolume, UnmountVolume, NoteVolume, MakeFolder, StopForVolume)
-StorageAction = SealMountPoint | MountVolume | UnmountVolume | NoteVolume | MakeFolder | StopForVolume
+STORAGE_ACTIONS = (
+    SealMountPoint,
+    MountVolume,
+    UnmountVolume,
+    ReleaseVolume,
+    NoteVolume,
+    MakeFolder,
+    StopForVolume,
+)
+StorageAction = (
+    SealMountPoint | MountVolume | UnmountVolume | ReleaseVolume | NoteVolume | MakeFolder | StopForVolume
+)

@@ -13,6 +13,7 @@ from eventd.core.facts import DeviceState, MountState
 from eventd.core.storage_actions import (
     MountVolume,
     NoteVolume,
+    ReleaseVolume,
     SealMountPoint,
     StorageAction,
     UnmountVolume,
@@ -39,11 +40,20 @@ class Look:
     number: str = ""
     ours: bool = True
     """What is mounted at its path is the volume; False: something else, which is nobody's business here."""
+    mounted: bool = False
+    nodes: tuple[str, ...] = ()
+    """While it is put away: every device of it."""
+    numbers: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
         """Whether workloads may use it."""
         return self.state is VolumeState.ATTACHED
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is unmounted when nothing runs on it any more."""
+        return self.state is VolumeState.EJECTING and self.mounted
 
 
 def mounted_on(mount: MountState, device: DeviceState) -> str | None:
@@ -76,12 +86,8 @@ def look(
     mine = carriers(volume, everything)
     if mount is not None:
         return _mounted(volume, mine, mount, record)
-    if volume.state is Wanted.DECOMMISSIONED:
-        return Look(VolumeState.DECOMMISSIONED)
-    if record is not None and record.ejected:
-        return Look(
-            VolumeState.EJECTED, message="it was ejected", hint=f"eventctl storage attach {volume.name}"
-        )
+    if put_away(volume, record):
+        return _away(volume, mine, record)
     if not mine:
         return _absent(volume, everything)
     if len(mine) > 1 or mine[0].ambiguous:
@@ -100,6 +106,29 @@ def look(
     return Look(VolumeState.FOUND, node=node, number=number)
 
 
+def put_away(volume: Volume, record: VolumeRecord | None) -> bool:
+    """Tell whether it is not to be mounted, though its disk may be there."""
+    if volume.state is Wanted.DECOMMISSIONED:
+        return True
+    return record is not None and (record.ejected or record.decommissioned > 0)
+
+
+def _away(volume: Volume, mine: tuple[DeviceState, ...], record: VolumeRecord | None) -> Look:
+    nodes = tuple(node for device in mine for node in device.nodes)
+    numbers = tuple(number for device in mine for number in device.numbers)
+    if nodes and record is not None and record.ejected and not record.released:
+        message = "it is unmounted; whether anything still has it open is not known yet"
+        return Look(VolumeState.EJECTING, message=message, node=nodes[0], nodes=nodes, numbers=numbers)
+    node = nodes[0] if nodes else ""
+    if volume.state is Wanted.DECOMMISSIONED or (record is not None and record.decommissioned):
+        return Look(VolumeState.DECOMMISSIONED, node=node)
+    where = f" ({node})" if node else ""
+    message = f"it is safe to remove {volume.name}{where}"
+    return Look(
+        VolumeState.EJECTED, message=message, hint=f"eventctl storage attach {volume.name}", node=node
+    )
+
+
 def _mounted(
     volume: Volume, mine: tuple[DeviceState, ...], mount: MountState, record: VolumeRecord | None
 ) -> Look:
@@ -114,6 +143,11 @@ def _mounted(
         return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
     options = mount.options.split(",")
     node, number = nodes[0], mount.device
+    if put_away(volume, record):
+        message = "it is unmounted as soon as nothing is left that runs on it"
+        return Look(
+            VolumeState.EJECTING, message=message, node=node, number=number, mounted=True, numbers=(number,)
+        )
     missing = [option for option in ALWAYS if option not in options]
     if missing:
         return Look(
@@ -128,8 +162,8 @@ def _mounted(
         return Look(
             VolumeState.DEGRADED,
             "read-only",
-            f"{volume.path} has become read-only, as the kernel does when a disk fails or a file system is damaged",
-            f"see `dmesg`; check the disk ({node}) with fsck while it is unmounted, then `eventctl sync`",
+            f"{volume.path} is read-only: the disk is write-protected, or its file system was found damaged",
+            f"see `dmesg`; check {node} with fsck while it is unmounted, then `eventctl sync` to try it afresh",
             node,
             number,
         )
@@ -183,10 +217,12 @@ def draft(
     uids: tuple[int, ...],
     now: float,
     asked: bool = False,
+    running: bool = False,
 ) -> tuple[StorageAction, ...]:
     """Return what would be done now, in order; the rest follows when that has been done.
 
     `sealed`: the mount point is known to be. `uids`: the users of the volume. `asked`: an operator asked for it.
+    `running`: units of its users do.
     """
     name = PREFIX + volume.name
     actions: list[StorageAction] = []
@@ -197,6 +233,8 @@ def draft(
         actions.append(NoteVolume(name, noted, why))
     if seen.state is VolumeState.LOST:
         actions.append(UnmountVolume(name, volume.path, lazy=True, why=seen.message))
+    elif seen.state is VolumeState.EJECTING and (seen.mounted or sealed):
+        actions += _put_away(volume, seen, running=running)
     elif seen.state is VolumeState.DEGRADED and asked:
         actions.append(UnmountVolume(name, volume.path, lazy=True, why="it is tried afresh"))
     elif not mounted and seen.ours and seen.reason != "unsafe-options" and not sealed:
@@ -204,6 +242,15 @@ def draft(
     elif seen.state is VolumeState.FOUND:
         actions.append(MountVolume(name, volume, uids, f"{seen.node} is attached"))
     return tuple(actions)
+
+
+def _put_away(volume: Volume, seen: Look, *, running: bool) -> list[StorageAction]:
+    name = PREFIX + volume.name
+    if not seen.mounted:
+        return [ReleaseVolume(name, seen.nodes, seen.numbers, "it is to be safe to remove")]
+    if running:
+        return []  # they are stopped by their own plans; the end of the last of them is the next event
+    return [UnmountVolume(name, volume.path, lazy=False, why="it is put away")]
 
 
 def note(volume: Volume, seen: Look, record: VolumeRecord | None, now: float) -> VolumeRecord:

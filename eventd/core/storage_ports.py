@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from eventd.core.ports import JobResult
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that keeps a file system in use."""
+
+    pid: int
+    command: str
+    """Its name (proc_pid_comm(5)), never its arguments: there may be secrets in them."""
+    how: str
+    """What keeps it: `cwd`, `open file`, `mapped file`, `root`, or `mount namespace`."""
+
+    def __str__(self) -> str:
+        """`bash (pid 12, cwd)`."""
+        return f"{self.command} (pid {self.pid}, {self.how})"
 
 
 class Mounts(Protocol):
@@ -49,5 +65,14 @@ class MountPoints(Protocol):
         """Make the folder `name` on what is mounted at `mount`, for a user; one of theirs is left as it is.
 
         Raises PermanentError(reason="folder-owner" | "not-mounted" | "unsafe-path" | …).
+        """
+        ...
+
+    async def holders(
+        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
+    ) -> tuple[Holder, ...]:
+        """Return who keeps the file system with one of these device numbers in use; a few of them, if many do.
+
+        `mounts`: whose mount namespace has it mounted, instead of who has a file of it open.
         """
         ...

@@ -27,6 +27,8 @@ class VolumeState(StrEnum):
     """The device is not there."""
     REFUSED = "refused"
     """Something is there that must not be used: see the reason."""
+    EJECTING = "ejecting"
+    """About to be put away: not used any more, unmounted as soon as nothing is left that runs on it."""
     EJECTED = "ejected"
     """Put away by an operator until they attach it again, or say so."""
     DECOMMISSIONED = "decommissioned"
@@ -55,6 +57,10 @@ class VolumeRecord:
     """Seconds since the epoch, when it was last attached."""
     ejected: bool = False
     """An operator has put it away."""
+    released: bool = False
+    """It was put away and unmounted, and no process had the file system open any more: it is safe to remove."""
+    decommissioned: float = 0.0
+    """Seconds since the epoch, when an operator took it out of service; 0: they did not."""
     migrated_to: str = ""
     """Where its data was moved by `eventctl storage migrate`."""
 

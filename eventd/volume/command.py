@@ -1,4 +1,4 @@
-"""The orders: seal a mount point, make a folder on a volume."""
+"""The orders: seal a mount point, make a folder on a volume, find out who keeps a file system in use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from eventd.volume import holders
 from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, safe, set_flags, walk
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
@@ -93,6 +94,14 @@ def _carry_out(order: dict[str, object]) -> None:
             _PATH.fullmatch(mount) and _NAME.fullmatch(name) and uid > 0 and gid > 0
         ):
             folder(mount, name, uid, gid)
+        case {
+            "do": "holders",
+            "nodes": list(nodes),
+            "numbers": list(numbers),
+            "mounts": bool(mounts),
+        } if all(isinstance(each, str) for each in (*nodes, *numbers)):
+            found = holders.mounters(nodes, numbers) if mounts else holders.users(numbers)
+            sys.stdout.write(json.dumps({"holders": found}) + "\n")
         case _:
             raise Refused("bad-order", "the order is not understood")
 

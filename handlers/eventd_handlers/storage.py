@@ -22,13 +22,14 @@ from eventd.core.storage_actions import (
     MakeFolder,
     MountVolume,
     NoteVolume,
+    ReleaseVolume,
     SealMountPoint,
     StopForVolume,
     UnmountVolume,
 )
 from eventd.core.storage_manifest import ALWAYS, Volume
 from eventd.core.storage_plan import carriers, mounted_on
-from eventd.core.storage_ports import MountPoints, Mounts
+from eventd.core.storage_ports import Holder, MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
@@ -57,6 +58,7 @@ class StorageHandlers:
             SealMountPoint: self.seal,
             MountVolume: self.mount,
             UnmountVolume: self.unmount,
+            ReleaseVolume: self.release,
             NoteVolume: self.note,
             MakeFolder: self.folder,
             StopForVolume: self.stop,
@@ -117,31 +119,78 @@ class StorageHandlers:
     async def _remember(
         self, volume: Volume, tx: Transaction, *, mounting: bool, mount: MountState | None = None
     ) -> None:
-        record = self.keeper.record(volume.name) or VolumeRecord(volume, added=tx.now())
-        if mount is not None:
-            record = replace(record, node=mount.source, number=mount.device)
-        await self.keeper.memory.note(volume.name, replace(record, mounting=mounting))
+        def how(record: VolumeRecord | None) -> VolumeRecord:
+            record = record or VolumeRecord(volume, added=tx.now())
+            if mount is not None:
+                record = replace(record, node=mount.source, number=mount.device)
+            return replace(record, mounting=mounting)
+
+        await self.keeper.memory.change(volume.name, how)
 
     async def unmount(self, action: Action, tx: Transaction) -> None:
         """Unmount, and wait until the kernel says so."""
         assert isinstance(action, UnmountVolume)
+        self.keeper.afresh[action.target] = tx.now()
         key = FactKey(FactKind.MOUNT, action.path)
         result = await self.mounts.unmount(action.path, lazy=action.lazy, timeout=MOUNT_TIMEOUT)
         gone = result.done and await waiting.until(
             tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
         )
-        if not gone:
+        if gone:
+            return
+        state = tx.facts.get(key)
+        numbers = (state.device,) if isinstance(state, MountState) else ()
+        holders = () if action.lazy else await self.points.holders((), numbers, mounts=False)
+        if holders:
+            pids = " ".join(str(each.pid) for each in holders)
             raise TemporaryError(
-                f"{action.path} was not unmounted: the job ended with {result.result}",
-                reason="unmount-failed",
-                hint=f"something uses it: fuser -vm {action.path}",
+                f"{action.path} is in use by {_some(holders)}, so it was not unmounted",
+                reason="in-use",
+                hint=f"end it (kill {pids}), or have it leave {action.path}; it is tried again",
                 wakes_on=frozenset({key}),
             )
+        raise TemporaryError(
+            f"{action.path} was not unmounted: the job ended with {result.result}",
+            reason="unmount-failed",
+            hint=f"something uses it: fuser -vm {action.path}",
+            wakes_on=frozenset({key}),
+        )
+
+    async def release(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
+        """Believe that nothing has the file system open any more, anywhere, only when the kernel says so."""
+        assert isinstance(action, ReleaseVolume)
+        holders = await self.points.holders(action.nodes, action.numbers, mounts=True)
+        if holders:
+            raise TemporaryError(
+                f"it is unmounted here, but still mounted for {_some(holders)}: it is not safe to remove yet",
+                reason="still-mounted",
+                hint=f"end it (kill {holders[0].pid}); it is looked at again",
+            )
+
+        def how(record: VolumeRecord | None) -> VolumeRecord:
+            assert record is not None, "only what an operator put away is released"
+            return replace(record, released=record.ejected)
+
+        await self.keeper.memory.change(action.target, how)
 
     async def note(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
         """Remember how a volume is."""
         assert isinstance(action, NoteVolume)
-        await self.keeper.memory.note(action.target, action.record)
+        new = action.record
+
+        def how(record: VolumeRecord | None) -> VolumeRecord:
+            # What operators and other steps write is theirs: the plan was made a moment ago.
+            if record is None:
+                return new
+            return replace(
+                new,
+                ejected=record.ejected,
+                released=record.released,
+                decommissioned=record.decommissioned,
+                migrated_to=record.migrated_to,
+            )
+
+        await self.keeper.memory.change(action.target, how)
 
     async def folder(self, action: Action, tx: Transaction) -> None:
         """Make the folder of a workload, and wait until it is seen."""
@@ -194,6 +243,11 @@ class StorageHandlers:
         assert isinstance(action, StartAgain)
         await units.start(action, tx)
         await self.keeper.memory.started(tx.workload, action.unit)
+
+
+def _some(holders: tuple[Holder, ...]) -> str:
+    shown = ", ".join(str(each) for each in holders[:3])
+    return shown + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
 
 
 def _wrong(volume: Volume, state: MountState, devices: Iterable[DeviceState]) -> str:

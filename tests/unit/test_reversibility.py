@@ -47,6 +47,7 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (storage.MountVolume("volume:media", ANY, (), ""), BENIGN),
     (storage.UnmountVolume("volume:media", "/srv", lazy=False, why=""), COMPENSATED),
     (storage.NoteVolume("volume:media", ANY, ""), BENIGN),
+    (storage.ReleaseVolume("volume:media", (), (), ""), BENIGN),
     (storage.MakeFolder("web", "media", "/srv", allowed=True, why=""), BENIGN),
     (storage.StopForVolume("web", (), "", 1), COMPENSATED),
 ]

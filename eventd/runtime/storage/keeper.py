@@ -13,7 +13,16 @@ from dataclasses import replace
 
 from eventd.core.actions import Action
 from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import Account, ActiveState, DeviceState, FactKey, FactKind, Facts, MountState
+from eventd.core.facts import (
+    Account,
+    ActiveState,
+    DeviceState,
+    FactKey,
+    FactKind,
+    Facts,
+    MountState,
+    UnitState,
+)
 from eventd.core.facts import unit as as_unit
 from eventd.core.ports import Store
 from eventd.core.report import Outcome
@@ -23,6 +32,9 @@ from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
+
+ONCE = 5.0
+"""Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
 
 
 class VolumeKeeper:
@@ -36,6 +48,8 @@ class VolumeKeeper:
         self.users: Mapping[str, frozenset[str]] = {}
         """Volume -> workloads that use it."""
         self.sealed: dict[str, str] = {}
+        self.afresh: dict[str, float] = {}
+        """Volume -> when it was last unmounted to be tried afresh, in seconds since the epoch."""
         self._emit = emit
         self._wall = wall
         self._facts = Facts()
@@ -43,6 +57,8 @@ class VolumeKeeper:
         self._with_volumes: frozenset[str] = frozenset()
         self._folders: Mapping[str, str] = {}
         """Path of a folder on a volume -> its workload."""
+        self._units: frozenset[tuple[str, str]] = frozenset()
+        """Workloads that use volumes, with each of their units."""
         self._points: Mapping[str, str] = {}
         """Mount point -> volume."""
         self._told: dict[str, bool] = {}
@@ -81,6 +97,9 @@ class VolumeKeeper:
         self.users = {name: frozenset(workloads) for name, workloads in users.items()}
         self._with_volumes = frozenset(folders.values())
         self._folders = folders
+        self._units = frozenset(
+            (name, unit.name) for name in self._with_volumes for unit in loaded.desired.workloads[name].units
+        )
         self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
         for name in [name for name in self._told if name not in self.manifest.volumes]:
             self._tell(name, usable=None)
@@ -108,7 +127,8 @@ class VolumeKeeper:
             sealed=self.sealed.get(volume.name) == volume.path,
             uids=self._uids(volume.name),
             now=self._wall(),
-            asked=asked,
+            asked=asked and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
+            running=bool(self.running(volume.name)),
         )
 
     def stand(self, name: str) -> Stand:
@@ -118,6 +138,9 @@ class VolumeKeeper:
             return Stand()
         seen = self.look(volume)
         outcome = Outcome.UNCHANGED
+        if seen.state is VolumeState.EJECTING and (running := self.running(volume.name)):
+            message = f"it is unmounted when {' and '.join(running)} has stopped"
+            return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
         if seen.state is VolumeState.DISCONNECTED:
             # A disk in a drawer that nobody waits for is in order.
             outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
@@ -143,13 +166,30 @@ class VolumeKeeper:
         """Return what is remembered of a volume."""
         return self.memory.volumes.get(name)
 
-    async def set_ejected(self, name: str, *, ejected: bool) -> None:
-        """Remember that an operator has put a volume away, or takes it back; what follows is planned from that."""
-        volume = self.manifest.volumes[name]
-        record = self.memory.volumes.get(name) or VolumeRecord(volume, added=self._wall())
-        await self.memory.note(name, replace(record, ejected=ejected))
+    async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
+        """Remember that an operator puts a volume away, or takes it back; what follows is planned from that."""
+        volume, now = self.manifest.volumes[name], self._wall()
+
+        def how(record: VolumeRecord | None) -> VolumeRecord:
+            record = record or VolumeRecord(volume, added=now)
+            when = (record.decommissioned or now) if decommissioned else 0.0
+            if away and record.ejected:
+                return replace(record, decommissioned=when or record.decommissioned)
+            return replace(record, ejected=away, released=False, decommissioned=when)
+
+        await self.memory.change(name, how)
         self._fold(name)
         self._dirty(PREFIX + name)
+
+    def running(self, name: str) -> tuple[str, ...]:
+        """Return the workloads that use a volume and of which something still runs."""
+        users = self.users.get(name, frozenset())
+        found = {
+            key.scope
+            for key, state in self._facts.items(FactKind.UNIT)
+            if key.scope in users and (key.scope, key.name) in self._units and _runs(as_unit(state))
+        }
+        return tuple(sorted(found))
 
     def _uids(self, name: str) -> tuple[int, ...]:
         found = (self._facts.get(FactKey(FactKind.ACCOUNT, user)) for user in self.users.get(name, ()))
@@ -170,12 +210,21 @@ class VolumeKeeper:
                 self._dirty(self._folders[key.name])
             case FactKind.UNIT if key.scope in self._with_volumes:
                 state = as_unit(self._facts.get(key))
+                if not _runs(state):
+                    self._stopped(key.scope)
                 if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
                     self.suspect()
             case FactKind.STOPPED:
                 self._dirty(key.name)
             case _:
                 pass
+
+    def _stopped(self, workload: str) -> None:
+        """Something of a workload has ended, which a volume that is put away may have waited for."""
+        for name, users in self.users.items():
+            volume = self.manifest.volumes.get(name)
+            if workload in users and volume is not None and self.look(volume).leaving:
+                self._dirty(PREFIX + name)
 
     def _note_device(self, key: FactKey) -> None:
         state = self._facts.get(key)
@@ -209,3 +258,9 @@ class VolumeKeeper:
 
 def _plain(subject: str) -> str:
     return subject.removeprefix(PREFIX)
+
+
+def _runs(state: UnitState | None) -> bool:
+    if state is None:
+        return False
+    return state.active not in (ActiveState.INACTIVE, ActiveState.FAILED) or state.auto_restarting

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+import anyio
 
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
@@ -20,6 +23,7 @@ class StorageMemory:
         self.stopped = Shelf(store, "stopped-units", StoppedUnits)
         """Workload -> what a lost volume stopped."""
         self._emit = emit
+        self._lock = anyio.Lock()
 
     async def load(self) -> None:
         """Read everything, and publish it."""
@@ -28,9 +32,15 @@ class StorageMemory:
         for workload in self.stopped:
             self._publish(workload)
 
-    async def note(self, name: str, record: VolumeRecord | None) -> None:
-        """Remember how a volume is."""
-        await self.volumes.put(name, record)
+    async def change(self, name: str, how: Callable[[VolumeRecord | None], VolumeRecord]) -> VolumeRecord:
+        """Remember something of a volume: `how` makes the new record of the one that there is.
+
+        One at a time: a step that notes what it saw must not take back what an operator says in the same moment.
+        """
+        async with self._lock:
+            record = how(self.volumes.get(name))
+            await self.volumes.put(name, record)
+            return record
 
     async def stop(self, workload: str, units: tuple[str, ...], why: str, now: float) -> None:
         """Remember that these units were running."""

@@ -14,6 +14,7 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FileState, MountState
 from eventd.core.ports import JobResult
+from eventd.core.storage_ports import Holder
 from eventd.sources.devices import DeviceTable
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
@@ -86,10 +87,16 @@ class SimDisks:
 
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
         """See `core.storage_ports.Mounts`."""
-        del lazy
+
+        def effect() -> bool:
+            if self._drives.users and not lazy:
+                return False
+            self._drives.unmount(where)
+            return True
+
         async with asyncio.timeout(timeout):
-            await self._life.change(f"unmount {where}", lambda: self._drives.unmount(where))
-        return JobResult(where, "done")
+            done = await self._life.change(f"unmount {where}", effect)
+        return JobResult(where, "done" if done else "failed")
 
     async def seal(self, path: str) -> None:
         """See `core.storage_ports.MountPoints`."""
@@ -106,3 +113,10 @@ class SimDisks:
 
         if not await self._life.change(f"folder {mount}/{name}", effect):
             raise TemporaryError("Input/output error", reason="file-error")
+
+    async def holders(
+        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
+    ) -> tuple[Holder, ...]:
+        """See `core.storage_ports.MountPoints`."""
+        del nodes, numbers
+        return await self._life.change("holders", lambda: () if mounts else tuple(self._drives.users))

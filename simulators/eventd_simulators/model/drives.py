@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from eventd.adapters.udev import Block
 from eventd.core.facts import FileKind, FileState, MountState
+from eventd.core.storage_ports import Holder
 
 Told = Callable[[str, Block], None]
 
@@ -30,6 +31,10 @@ class Drives:
     """Told of each event of udev."""
     kernel: list[Callable[[], None]] = field(default_factory=list)
     """Told that the table of mounts changed."""
+    write_protected: bool = False
+    """Every disk has its switch on: what is mounted is mounted read-only, as mount(8) does then."""
+    users: list[Holder] = field(default_factory=list)
+    """Processes, besides the workloads', that have files open on whatever is mounted."""
     spills: list[str] = field(default_factory=list)
     """What was made in a mount point with nothing mounted there: has to stay empty."""
 
@@ -58,7 +63,12 @@ class Drives:
         if not found or point in self.mounts:
             return False
         block = found[-1]
-        shown = ",".join(("rw", *(each for each in options if each not in ("rw", "nofail"))))
+        shown = ",".join(
+            (
+                "ro" if self.write_protected else "rw",
+                *(each for each in options if each not in ("rw", "nofail")),
+            )
+        )
         self.mounts[point] = MountState(point, block.node, block.fstype, shown, block.number)
         self._changed()
         return True
