@@ -23,6 +23,8 @@ from eventd.adapters.state import Database, StateStore
 from eventd.core.errors import PermanentError
 from eventd.core.records import LOSSES, StateLoss
 
+NUMBERS = 100_000
+"""After a loss, runs are counted from the next multiple of this above the last one that is known of."""
 _PARTS = ("-wal", "-shm", "")
 """The database last: a log that is left beside a new database would be replayed into it."""
 
@@ -53,8 +55,14 @@ def open_store(
             loss = StateLoss(at=wall(), why=f"{path} was empty or gone", kept="")
         if loss is not None:
             body = json.dumps(asdict(loss))
-            database.execute(
-                "INSERT OR REPLACE INTO documents VALUES (?,?,?)", LOSSES, f"{loss.at:017.6f}", body
+            # No number of a run is used twice: a record says which run made the account, and approvals rest on it.
+            last = max((mark.run for mark in marks.read().values()), default=0)
+            database.write_all(
+                [
+                    ("INSERT OR REPLACE INTO documents VALUES (?,?,?)", (LOSSES, f"{loss.at:017.6f}", body)),
+                    ("DELETE FROM sqlite_sequence WHERE name='runs'", ()),
+                    ("INSERT INTO sqlite_sequence VALUES ('runs', ?)", ((last // NUMBERS + 1) * NUMBERS,)),
+                ]
             )
             note.unlink(missing_ok=True)
     except OSError as error:

@@ -73,6 +73,7 @@ async def test_a_damaged_file_is_set_aside_and_said(tmp_path: Path, damage: Call
     assert await opened.marks() == {"web": WEB}
     assert loss["why"]
     assert loss["acknowledged"] is False
+    assert await opened.begin_run(1.0, "", "") == 100_001
     if damage not in (empty, gone):
         assert loss["kept"] == f"{path}.damaged-20010909T014640Z"
         assert Path(loss["kept"]).read_bytes() == before
