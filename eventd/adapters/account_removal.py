@@ -23,13 +23,17 @@ from pathlib import Path
 import anyio.to_thread
 
 from eventd.adapters import login_defs
+from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import overlapping, parse_ranges
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
+from eventd.core.adoption import Password
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.ports import Measured
 
+SIGNS_TIMEOUT = 10.0
+"""Seconds for looking into the home for keys, with the account's own rights."""
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with a file per user, by name: a later account of that name must not find one."""
 
@@ -40,6 +44,7 @@ class SystemAccountRemoval:
     def __init__(self, writing: asyncio.Lock, *, etc: str = "/etc", userdel: str = "userdel") -> None:
         self._writing = writing
         self._etc = Path(etc)
+        self._signs = SystemAccountSigns(etc=etc)
         self._userdel = userdel
 
     async def refusal(self, account: Account) -> str:
@@ -48,11 +53,19 @@ class SystemAccountRemoval:
         Raises TemporaryError(reason="nss-failed") where the databases cannot be read.
         """
         try:
-            return await anyio.to_thread.run_sync(self._refusal, account, abandon_on_cancel=True)
+            found = await anyio.to_thread.run_sync(self._refusal, account, abandon_on_cancel=True)
         except OSError as error:
             raise TemporaryError(
                 f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
             ) from error
+        if found:
+            return found
+        signs = await self._signs.look(account, timeout=SIGNS_TIMEOUT)
+        if signs.password is not Password.NONE:
+            return "it has a password, or none is asked for: a person logs in with it"
+        if signs.ssh_keys:
+            return f"a person can log in with the keys in {', '.join(signs.ssh_keys)}"
+        return f"whether a person uses it cannot be seen ({signs.unknown})" if signs.unknown else ""
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
         """Count what is in the home; see `home_removal.measure`."""
@@ -137,16 +150,7 @@ class SystemAccountRemoval:
         for other in pwd.getpwall():
             if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
                 return f"its home is also that of {other.pw_name}"
-        if shared := self._shared_ids(account):
-            return shared
-        try:
-            rows = (self._etc / "shadow").read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            return ""
-        password = next((row.split(":")[1] for row in rows if row.startswith(f"{account.name}:")), "!")
-        if password[:1] not in ("!", "*"):
-            return "it has a password, or none is asked for: a person logs in with it"
-        return ""
+        return self._shared_ids(account)
 
     def _shared_ids(self, account: Account) -> str:
         """Return whose ids are among its subordinate ids: their processes must not be taken for its containers'."""

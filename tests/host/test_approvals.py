@@ -215,6 +215,10 @@ def test_a_person_who_took_the_account_over_keeps_it(op: Operator) -> None:
     assert exists(op, "db")
     assert m.read("/home/db/data") == "precious\n"
     m.run(["usermod", "-p", "!", "db"])
+    m.run("mkdir ~/.ssh && touch ~/.ssh/authorized_keys", user="db")
+    op.ctl("sync", "--wait")
+    assert "authorized_keys" in op.state("deletion:db", "failed")["message"]
+    m.run("rm ~/.ssh/authorized_keys", user="db")
     op.ctl("sync", "--wait")
     op.until(lambda _s: not exists(op, "db"), "deleted")
 
