@@ -162,6 +162,9 @@ class Engine:
         for keeper in self.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
         await self.rebuild.workloads(await self.host.store.open_steps())
+        for record in self.ledger.records.workloads.values():
+            if record.retained:
+                await self.reconciler.orders.forget(record.name)  # a crash may have come between the two
         await self.recovery.begin()
         await self._read_accounts(())
         async with anyio.create_task_group() as group:
