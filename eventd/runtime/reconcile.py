@@ -505,7 +505,7 @@ class Reconciler:
                 name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on"
             )
         try:
-            return await self._converge(name, run, batch)
+            row = await self._converge(name, run, batch)
         except Exception as error:
             log.exception("bug: %s ended with %s", name, type(error).__name__)
             found = bug(error)
@@ -517,6 +517,8 @@ class Reconciler:
                 WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
             )
             return report
+        await self.going_back.remember(name, self._workload(name))
+        return row
 
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
         assert self.current is not None
@@ -598,7 +600,6 @@ class Reconciler:
             if updated.outcome is Outcome.FAILED and updated.reason in ASIDE:
                 return self._not_updated(name, workload, report, updated)
             report = updated
-        await self.going_back.remember(name, workload, report)
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:
             self.index.wake_on(name, report.wakes_on)

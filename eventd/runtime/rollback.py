@@ -157,13 +157,13 @@ class GoingBack:
             await self.ledger.change(order.workload, verified_digest="")
         await self.in_force(order)
 
-    async def remember(self, name: str, workload: Workload | None, report: WorkloadReport) -> None:
+    async def remember(self, name: str, workload: Workload | None) -> None:
         """Remember a content that was verified, to go back to; forget those of a workload that left."""
         record = self.ledger.records.workloads.get(name)
         try:
-            if workload is not None and report.outcome in (Outcome.OK, Outcome.UNCHANGED):
+            if workload is not None:
                 await self.orders.verified(workload, record)
-            elif workload is None and record is not None and record.retained:
+            elif record is not None and record.retained:
                 await self.orders.forget(name)
         except EventdError as error:
             # The next load looks at it again.
