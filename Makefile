@@ -48,6 +48,15 @@ test-host: setup ## the tests on a real Debian 13 under systemd-nspawn; needs ro
 	  echo '$(BIN)/python -m pytest -q tests/host'; $(BIN)/python -m pytest -q tests/host; \
 	else echo 'NOT TESTED on a real host: that needs root. sudo make test-host'; fi
 
+REPORT ?= build/matrix.md
+matrix: setup ## T01 to T12 of the test matrix on a real host, with a report (REPORT=build/matrix.md); needs root
+	rm -rf build/matrix
+	-EVENTD_REQUIRE_HOST=1 $(BIN)/python -m pytest -q tests/host/test_matrix.py
+	$(BIN)/python -m tests.host.evidence $(REPORT)
+
+storage-cycles: setup ## 200 fast attachments and detachments of a disk on a real host; needs root
+	EVENTD_STORAGE_CYCLES=200 $(BIN)/python -m pytest -q tests/host/test_storage.py
+
 bench: setup ## times on the real host beside their floor; needs root
 	$(BIN)/python -m benchmarks.run
 
@@ -63,4 +72,4 @@ clean: ## remove .venv, caches and what was built
 
 # Two of the test targets at once would write into each other's output.
 .NOTPARALLEL:
-.PHONY: help setup demo lint programs test test-here test-host bench host-shell docs clean
+.PHONY: help setup demo lint programs test test-here test-host matrix storage-cycles bench host-shell docs clean

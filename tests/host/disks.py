@@ -33,9 +33,9 @@ class Bay:
         self._machine = machine
         self._plugged: dict[Path, Path] = {}
 
-    def make(self, uuid: str, *, megabytes: int = 32, label: str = "") -> Disk:
-        """Make an empty ext4 disk."""
-        image = self._machine.scratch / f"{uuid}.img"
+    def make(self, uuid: str, *, megabytes: int = 32, label: str = "", folder: Path | None = None) -> Disk:
+        """Make an empty ext4 disk; `folder`: where its image is kept, if not with the host's other things."""
+        image = (folder or self._machine.scratch) / f"{uuid}.img"
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
         outer.checked(["mkfs.ext4", "-q", "-F", "-U", uuid, "-L", label, image], timeout=30)

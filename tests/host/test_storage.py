@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.host import outer
 from tests.host.disks import Bay
 from tests.host.machine import Machine
 from tests.host.operator import Operator, container, workload
@@ -89,8 +90,7 @@ def in_container(op: Operator, command: str) -> str:
 
 def storage(op: Operator, name: str = "media") -> dict[str, Any]:
     """Return what eventctl says of a volume."""
-    code, said = op.ctl("storage", name, "--json")
-    assert code == 0, said
+    said = op.ctl("storage", name, "--json")[1]
     (volume,) = json.loads(said)["volumes"]
     return dict(volume)
 
@@ -251,6 +251,66 @@ def test_eventctl_storage_shows_volumes_unknown_disks_and_what_a_backup_contains
     disks.bay.unplug(stray)
 
 
+FRAIL = "55555555-2222-3333-4444-555555555555"
+TWO = (
+    MANIFEST
+    + f"""
+[volume.frail]
+uuid = "{FRAIL}"
+path = "/srv/frail"
+options = ["errors=remount-ro"]
+"""
+)
+
+
+def test_a_mount_point_with_files_in_it_is_not_mounted_over(op: Operator, disks: Disks) -> None:
+    """A mount would hide them; it says so, and goes on when they have been moved."""
+    op.machine.write("/srv/frail/old", "mine")
+    disk = disks.bay.make(FRAIL)
+    disks.bay.plug(disk, at=3)
+    commit = op.commit({"storage.toml": TWO})
+    op.push()
+    op.settled(commit)
+    found = op.state("volume:frail", "failed")
+    assert found["reason"] == "mount-point-not-empty"
+    assert op.machine.read("/srv/frail/old") == "mine"
+    op.machine.run(["rm", "/srv/frail/old"])
+    op.ctl("sync", "--wait")
+    op.state("volume:frail", "converged")
+    assert is_mounted(op, "/srv/frail")
+    disks.bay.pull(disk)
+    op.until(lambda _s: not is_mounted(op, "/srv/frail"), "unmounted")
+
+
+def test_a_file_system_that_the_kernel_gave_up_is_found_out(op: Operator, disks: Disks) -> None:
+    """A disk whose writes fail aborts its journal; nothing signals that but what fails because of it."""
+    small = op.machine.scratch / "small"
+    small.mkdir()
+    outer.checked(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], timeout=10)
+    try:
+        disk = disks.bay.make(FRAIL, megabytes=48, folder=small)
+        disks.bay.plug(disk, at=3)
+        op.deploy({"workloads/frail/frail.container": app(path="/srv/frail/frail")})
+        op.state("frail", "converged")
+        other = op.invocation("other")
+        fill = "dd if=/dev/zero of=/data/f bs=1M count=20; sync; for i in $(seq 500); do mkdir /data/$i || break; done"
+        op.machine.run(["podman", "exec", "systemd-frail", "sh", "-c", fill], user="frail", check=False)
+        assert "emergency_ro" in op.machine.read("/proc/1/mountinfo") or "ro," in op.machine.read(
+            "/proc/1/mountinfo"
+        )
+        op.machine.run(["podman", "kill", "--signal=KILL", "systemd-frail"], user="frail")
+        found = op.state("volume:frail", "failed")
+        assert found["reason"] == "read-only"
+        op.state("frail", "held")
+        assert storage(op, "frail")["state"] == "degraded"
+        assert op.invocation("other") == other
+        disks.bay.pull(disk)
+        op.until(lambda _s: not is_mounted(op, "/srv/frail"), "unmounted")
+        op.deploy({"storage.toml": MANIFEST, "workloads/frail": None})
+    finally:
+        outer.checked(["umount", "-l", small], timeout=10)
+
+
 def test_a_broken_manifest_takes_no_disk_away(op: Operator) -> None:
     """Not even over a restart of the daemon: the last good manifest is remembered."""
     before = op.invocation("app")
@@ -320,7 +380,7 @@ def test_a_disk_that_is_there_at_boot_is_mounted_before_its_workload_starts(
     """A reboot with the disk attached converges by itself."""
     op.machine.reboot()
     op.until(
-        lambda s: {w["state"] for w in s["workloads"]} == {"converged"},
+        lambda s: {w["state"] for w in s["workloads"]} <= {"converged", "removed"},
         "converged after the boot",
         timeout=60,
     )
