@@ -39,6 +39,7 @@ from eventd.adapters.state import StateStore
 from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
+from eventd.adapters.volume_moves import UnitMoves
 from eventd.api.storage_document import Storage
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
@@ -74,6 +75,7 @@ from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
+from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
 from eventd_policies.deleting import deleting
 from eventd_policies.gates import gates
@@ -318,13 +320,15 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
+    moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
+    migration_handlers = MigrationHandlers(volumes, storage_handlers.mounts, moves)
     engine = Engine(
         host,
         dispatcher,
         Parts(
             layout=layout,
             owner_uid=os.geteuid(),
-            handlers={**HANDLERS, **storage_handlers.table()},
+            handlers={**HANDLERS, **storage_handlers.table(), **migration_handlers.table()},
             policies=policies_of(settings),
             assemble=assembled,
             concurrency=settings.host.concurrency,

@@ -42,19 +42,19 @@ class HelperMountPoints:
 
     async def seal(self, path: str) -> None:
         """Seal a mount point; see the port."""
-        await self._order({"do": "seal", "path": path}, f"seal {path}")
+        await self.order({"do": "seal", "path": path}, f"seal {path}")
 
     async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
         """Make a folder; see the port."""
         order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
-        await self._order(order, f"make {mount}/{name}")
+        await self.order(order, f"make {mount}/{name}")
 
     async def holders(
         self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
     ) -> tuple[Holder, ...]:
         """Find who keeps a file system in use; see the port."""
         order = {"do": "holders", "nodes": list(nodes), "numbers": list(numbers), "mounts": mounts}
-        said = await self._order(order, "find out who uses it", "eventd-holders")
+        said = await self.order(order, "find out who uses it", "eventd-holders")
         try:
             rows = json.loads(said)["holders"]
             return tuple(Holder(int(row["pid"]), str(row["command"]), str(row["how"])) for row in rows)
@@ -64,7 +64,8 @@ class HelperMountPoints:
                 reason="volume-helper-failed",
             ) from error
 
-    async def _order(self, order: dict[str, object], what: str, unit: str = "eventd-volume") -> str:
+    async def order(self, order: dict[str, object], what: str, unit: str = "eventd-volume") -> str:
+        """Have an order carried out, and return what was said; `what` is for errors."""
         # The process id: a daemon that was killed may have left a unit of the same number running.
         instance = f"{os.getpid()}-{next(self._numbers)}"
         path, answer = f"{self._folder}/{instance}.json", f"{self._folder}/{instance}.out"

@@ -54,6 +54,7 @@ def parse_row(line: bytes) -> Row | None:
         fstype=_text(more[0]),
         options=_options(_text(fields[5]), _text(more[2]) if len(more) > 2 else ""),
         device=_text(fields[2]),
+        root=_text(fields[3]),
     )
     return Row(int(fields[0]), int(fields[1]), state)
 

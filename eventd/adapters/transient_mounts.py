@@ -69,6 +69,7 @@ class TransientMounts:
         description: str,
         before: tuple[str, ...],
         timeout: float,
+        private: bool = False,
     ) -> JobResult:
         """Mount; see the port."""
         unit = unit_of_path(where, "mount")
@@ -82,6 +83,8 @@ class TransientMounts:
             # Forgotten when it ends, also badly: the next attempt makes it anew.
             ("CollectMode", "s", "inactive-or-failed"),
         ]
+        if private:
+            properties.append(("DirectoryMode", "u", 0o700))
         if before:
             properties.append(("Before", "as", list(before)))
         await self._system.reset_failed(unit)

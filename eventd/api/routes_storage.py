@@ -8,15 +8,17 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from eventd.api import answers
+from eventd.api import answers, routes_migration
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
-from eventd.api.storage_document import Storage, storage
+from eventd.api.storage_document import storage
+from eventd.api.volumes import kept, volume_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.rights import Request, View
 from eventd.core.storage_manifest import Volume, Wanted
 from eventd.core.storage_plan import PREFIX
+from eventd.core.storage_records import VolumeState
 from eventd.runtime.queue import Ticket
 
 
@@ -27,29 +29,6 @@ class Waiting(BaseModel):
     wait: bool = False
 
 
-def kept(api: Api) -> Storage:
-    """Return the parts of storage. Raises PermanentError(reason="no-storage")."""
-    if api.storage is None:
-        raise PermanentError("this daemon keeps no volumes", reason="no-storage")
-    return api.storage
-
-
-def volume_of(api: Api, request: web.Request, key: str = "volume") -> Volume:
-    """Return the volume of the path. Raises PermanentError(reason="no-such-volume")."""
-    return named(api, request.match_info[key])
-
-
-def named(api: Api, name: str) -> Volume:
-    """Return a volume. Raises PermanentError(reason="no-such-volume")."""
-    volumes = kept(api).keeper.manifest.volumes
-    if name not in volumes:
-        have = ", ".join(sorted(volumes)) or "none"
-        raise PermanentError(
-            f"there is no volume {name!r}", reason="no-such-volume", hint=f"there are: {have}"
-        )
-    return volumes[name]
-
-
 async def _storage(api: Api, _request: web.Request, view: View) -> web.Response:
     return answers.document(await storage(api.reconciler, kept(api), view))
 
@@ -57,6 +36,7 @@ async def _storage(api: Api, _request: web.Request, view: View) -> web.Response:
 async def _eject(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
     body = await answers.body(request, Waiting)
+    _at_rest(api, volume, "it is unmounted")
     await kept(api).keeper.set_away(volume.name, away=True)
     return await _run(api, request, view, volume, EventKind.EJECT, wait=body.wait)
 
@@ -91,8 +71,32 @@ async def _decommission(api: Api, request: web.Request, view: View) -> web.Strea
             reason="volume-in-use",
             hint="make another one the default in storage.toml",
         )
+    _at_rest(api, volume, "it is taken out of service")
     await keeper.set_away(volume.name, away=True, decommissioned=True)
     return await _run(api, request, view, volume, EventKind.DECOMMISSION, wait=body.wait)
+
+
+def _at_rest(api: Api, volume: Volume, before: str) -> None:
+    """Refuse what a migration is in the way of, and volumes that others are on."""
+    keeper = kept(api).keeper
+    for name, row in keeper.memory.migrations.rows.items():
+        if row.on and volume.name in (name, row.to):
+            raise PermanentError(
+                f"{name} is being moved to {row.to} ({row.phase})",
+                reason="migrating",
+                hint=f"wait for its end, or: eventctl storage migrate {name} --abort",
+            )
+    on = [
+        name
+        for name in keeper.on(volume.name)
+        if keeper.look(keeper.manifest.volumes[name]).state is not VolumeState.EJECTED
+    ]
+    if on:
+        raise PermanentError(
+            f"{' and '.join(on)} {'are' if len(on) > 1 else 'is'} on {volume.name}",
+            reason="volume-in-use",
+            hint=f"eventctl storage eject {on[0]}, before {before}",
+        )
 
 
 async def _run(
@@ -116,4 +120,5 @@ ROUTES = (
     Route("POST", "/v1/storage/{volume}/eject", Request.STORAGE_CHANGE, _eject),
     Route("POST", "/v1/storage/{volume}/attach", Request.STORAGE_CHANGE, _attach),
     Route("POST", "/v1/storage/{volume}/decommission", Request.STORAGE_CHANGE, _decommission),
+    *routes_migration.ROUTES,
 )

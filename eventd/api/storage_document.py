@@ -13,6 +13,7 @@ from eventd.core.backup_content import places, total
 from eventd.core.facts import Account, DeviceState, FactKey, FactKind, MountState
 from eventd.core.rights import View
 from eventd.core.storage_manifest import Volume
+from eventd.core.storage_migration import Migration
 from eventd.core.storage_plan import PREFIX, carriers, mounted_on
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.keeper import Stand
@@ -24,6 +25,25 @@ STATFS_TIMEOUT = 2.0
 """Seconds. A disk that does not tell how full it is within that time has other troubles."""
 FULL = 0.99
 """Share of a file system from which it counts as full."""
+
+
+def migration_document(row: Migration) -> dict[str, Any]:
+    """Return a migration as JSON."""
+    return {
+        "volume": row.volume,
+        "to": row.to,
+        "phase": row.phase.value,
+        "by": row.by,
+        "began": row.began,
+        "since": row.since,
+        "ended": row.ended or None,
+        "bytes": row.size,
+        "files": row.files,
+        "error": row.error,
+        "hint": row.hint,
+        "old_id": row.old_id,
+        "forgotten": row.forgotten or None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,9 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
         "migrated_to": volume.migrated_to or (record.migrated_to if record is not None else ""),
         "decommissioned": (record.decommissioned or None) if record is not None else None,
         "ejected": record.ejected if record is not None else False,
+        "migration": migration_document(row) if (row := keeper.memory.migrations.get(volume.name)) else None,
+        "manifest_migrated_to": volume.migrated_to,
+        "forgetting": volume.name in keeper.memory.forgetting,
         "added": record.added if record is not None else None,
         "last_seen": record.seen if record is not None and record.seen else None,
         "users": sorted(user for user in keeper.users.get(volume.name, ()) if view.sees(user)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventd.cli import codes, show, storage_change
+from eventd.cli import codes, show, storage_change, storage_migrate
 from eventd.cli.text import ago, clean
 from eventd.client import Client, at
 from eventd.core.errors import PermanentError
@@ -23,7 +23,9 @@ def run(arguments: Any, terminal: Terminal) -> int:
     if len(words) == 2 and words[0] in storage_change.VERBS:
         return storage_change.run(words[0], words[1], arguments, terminal)
     if len(words) > 1:
-        verbs = ", ".join(storage_change.VERBS)
+        if len(words) == 2 and words[0] in storage_migrate.VERBS:
+            return storage_migrate.run(words[0], words[1], arguments, terminal)
+        verbs = ", ".join((*storage_change.VERBS, *storage_migrate.VERBS))
         raise PermanentError(
             f"{' '.join(words)!r} is not understood",
             reason="usage",
@@ -89,6 +91,9 @@ def _all(terminal: Terminal, answer: Json) -> None:
     for each in volumes:
         if not each.get("reason") and each.get("state") in ("ejected", "ejecting"):
             terminal.line(f"{clean(each.get('name', ''))}: {clean(each.get('message', ''))}")
+    for each in volumes:
+        for line in storage_migrate.told(each):
+            terminal.line(line)
     unknown = [each for each in show.items(answer, "unknown") if not show.items(each, "mounted_at")]
     if unknown:
         terminal.line()

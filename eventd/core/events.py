@@ -112,6 +112,8 @@ class EventKind(StrEnum):
     """An operator takes a volume back."""
     DECOMMISSION = "decommission"
     """An operator takes a volume out of service."""
+    MIGRATE = "migrate"
+    """An operator has a volume moved to another disk, ends that, or wants the old data to be deleted."""
     SUSPENDED = "suspended"
     """An operator has a workload, or the host, left as it is. Attributes `by`, `why`."""
     RESUMED = "resumed"

@@ -213,6 +213,8 @@ class MountState:
     options: str
     device: str
     """`major:minor`."""
+    root: str = "/"
+    """Which folder of the file system: another than `/` for a bind mount."""
 
 
 @dataclass(frozen=True, slots=True)

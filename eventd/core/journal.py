@@ -351,6 +351,12 @@ ENDINGS: Mapping[str, Ending] = {
     storage_actions.MountVolume.verb: Ending(PLAN, BY_REPOSITORY, *_LEFT),
     storage_actions.UnmountVolume.verb: Ending(PLAN, "mounted again when the repository wants it", *_LEFT),
     storage_actions.ReleaseVolume.verb: Ending(PLAN, "nothing to undo: it only looks", *_LEFT),
+    storage_actions.MigrateVolume.verb: Ending(
+        PLAN, "eventctl storage migrate --abort, before the switch; the old data stays", *_LEFT
+    ),
+    storage_actions.ForgetData.verb: Ending(
+        "it goes on under the approval that it was begun with", "nothing: what is deleted is gone", *_LEFT
+    ),
     storage_actions.NoteVolume.verb: Ending(
         PLAN, "nothing to undo: what is noted is read from the disk", *_LEFT
     ),

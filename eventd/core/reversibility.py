@@ -95,6 +95,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.StopUnit()
             | actions.TagImages()
             | storage.UnmountVolume()
+            | storage.MigrateVolume()
             | storage.StopForVolume()
         ):
             # What was there comes from the repository and is written or started again by the next plan that wants it.
@@ -110,6 +111,18 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
                     (Planned(action.verb, path, "removes a file that eventd has no record of"),),
                     (f"file {path}",),
                     why,
+                ),
+            )
+        case storage.ForgetData():
+            origin = Provenance(None, run, bears_data=True)
+            does = f"deletes everything on the disk {action.id}, which was the volume {action.target}"
+            return _judged(
+                origin,
+                Draft(
+                    action.workload,
+                    (Planned(action.verb, action.target, does),),
+                    (f"disk {action.id} out of service since {action.since:.0f}",),
+                    action.why,
                 ),
             )
         case actions.DeleteAccount():

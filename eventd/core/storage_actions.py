@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.core.storage_manifest import Volume
+from eventd.core.storage_migration import Step
 from eventd.core.storage_records import VolumeRecord
 
 
@@ -43,6 +44,8 @@ class MountVolume(_OnVolume):
     uids: tuple[int, ...]
     """Users that use it: their managers stop before it is unmounted at shutdown."""
     why: str
+    source: str = ""
+    """The folder on another volume that is mounted (by a bind mount); empty: the volume's own device."""
     verb = "mount-volume"
 
 
@@ -116,6 +119,35 @@ class StopForVolume:
         return " ".join(self.units)
 
 
+@dataclass(frozen=True, slots=True)
+class MigrateVolume(_OnVolume):
+    """One step of moving what is on a volume to another disk."""
+
+    workload: str
+    to: str
+    step: Step
+    why: str
+    verb = "migrate-volume"
+
+    @property
+    def target(self) -> str:
+        """The volume, where to, and which step."""
+        return f"{self.workload.partition(':')[2]} to {self.to}: {self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetData(_OnVolume):
+    """Delete what is on the disk that a volume was before it was migrated, or before it was decommissioned."""
+
+    workload: str
+    id: str
+    """`uuid …` of the disk."""
+    since: float
+    """Seconds since the epoch, when the disk went out of service: the same disk, later, is another matter."""
+    why: str
+    verb = "forget-data"
+
+
 STORAGE_ACTIONS = (
     SealMountPoint,
     MountVolume,
@@ -124,7 +156,17 @@ STORAGE_ACTIONS = (
     NoteVolume,
     MakeFolder,
     StopForVolume,
+    MigrateVolume,
+    ForgetData,
 )
 StorageAction = (
-    SealMountPoint | MountVolume | UnmountVolume | ReleaseVolume | NoteVolume | MakeFolder | StopForVolume
+    SealMountPoint
+    | MountVolume
+    | UnmountVolume
+    | ReleaseVolume
+    | NoteVolume
+    | MakeFolder
+    | StopForVolume
+    | MigrateVolume
+    | ForgetData
 )

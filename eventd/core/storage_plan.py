@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from eventd.core.facts import DeviceState, MountState
 from eventd.core.storage_actions import (
+    MigrateVolume,
     MountVolume,
     NoteVolume,
     ReleaseVolume,
@@ -19,6 +20,7 @@ from eventd.core.storage_actions import (
     UnmountVolume,
 )
 from eventd.core.storage_manifest import ALWAYS, IdKind, Volume, Wanted
+from eventd.core.storage_migration import Migration, Phase, Step, folder_on
 from eventd.core.storage_records import VolumeRecord, VolumeState
 
 PREFIX = "volume:"
@@ -53,7 +55,76 @@ class Look:
     @property
     def leaving(self) -> bool:
         """Whether it is unmounted when nothing runs on it any more."""
-        return self.state is VolumeState.EJECTING and self.mounted
+        return self.state in (VolumeState.EJECTING, VolumeState.MIGRATING) and self.mounted
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a volume is that was migrated: a folder on another one."""
+
+    volume: Volume
+    """The volume, with the identity of the disk that it is on now."""
+    source: str
+    """The folder, below the other volume's mount point."""
+    folder: str
+    """Its name on that file system."""
+    there: bool
+    """The other volume is mounted."""
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A migration that is on, and what it needs next (None: it waits)."""
+
+    row: Migration
+    step: Step | None
+
+
+def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
+    """Return where a volume is that was migrated to another."""
+    same = replace(volume, id_kind=other.id_kind, id=other.id, fstypes=other.fstypes, label="")
+    folder = folder_on(volume.name)
+    return Place(same, f"{other.path}/{folder}", folder, there, other.name)
+
+
+def look_at(
+    place: Place, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
+) -> Look:
+    """Say how a volume is that is on another disk now."""
+    seen = look(place.volume, devices, mount, record)
+    if (
+        seen.state is VolumeState.ATTACHED
+        and mount is not None
+        and not mount.root.endswith("/" + place.folder)
+    ):
+        message = f"{mount.root} of {mount.source} is mounted at {mount.point}, and not {place.folder}"
+        hint = f"unmount {mount.point}; eventd does not touch what it did not mount"
+        return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+    if seen.state is VolumeState.FOUND and not place.there:
+        message = f"it is on {place.other}, which is not mounted"
+        return Look(VolumeState.DISCONNECTED, "not-attached", message, f"eventctl storage {place.other}")
+    return seen
+
+
+def moved(seen: Look, row: Migration) -> Look:
+    """Return how a volume is while what is on it is moved: nothing may use it."""
+    if seen.state is VolumeState.LOST or not seen.ours:
+        return seen
+    message = f"it is being moved to {row.to} ({row.phase})"
+    hint = f"eventctl storage migrate {row.volume} --abort"
+    if row.phase is Phase.UNDO:
+        message = f"moving it to {row.to} failed, and is taken back: {row.error}"
+    if row.phase in (Phase.UNDO, Phase.SWITCH):
+        hint = ""
+    return Look(
+        VolumeState.MIGRATING,
+        message=message,
+        hint=hint,
+        node=seen.node,
+        number=seen.number,
+        mounted=seen.mounted or seen.state in (VolumeState.ATTACHED, VolumeState.DEGRADED),
+    )
 
 
 def mounted_on(mount: MountState, device: DeviceState) -> str | None:
@@ -218,15 +289,21 @@ def draft(
     now: float,
     asked: bool = False,
     running: bool = False,
+    place: Place | None = None,
+    moving: Moving | None = None,
 ) -> tuple[StorageAction, ...]:
     """Return what would be done now, in order; the rest follows when that has been done.
 
     `sealed`: the mount point is known to be. `uids`: the users of the volume. `asked`: an operator asked for it.
-    `running`: units of its users do.
+    `running`: units of its users do. `place`: where it is if it is not on its own disk. `moving`: a migration that is on.
     """
     name = PREFIX + volume.name
     actions: list[StorageAction] = []
-    mounted = seen.state in (VolumeState.ATTACHED, VolumeState.DEGRADED, VolumeState.LOST)
+    mounted = seen.mounted or seen.state in (
+        VolumeState.ATTACHED,
+        VolumeState.DEGRADED,
+        VolumeState.LOST,
+    )
     noted = note(volume, seen, record, now)
     if record != noted:
         why = f"it is {seen.state}" + (f" ({seen.reason})" if seen.reason else "")
@@ -240,8 +317,21 @@ def draft(
     elif not mounted and seen.ours and seen.reason != "unsafe-options" and not sealed:
         actions.append(SealMountPoint(name, volume.path))
     elif seen.state is VolumeState.FOUND:
-        actions.append(MountVolume(name, volume, uids, f"{seen.node} is attached"))
+        on, source = (place.volume, place.source) if place is not None else (volume, "")
+        actions.append(MountVolume(name, on, uids, f"{seen.node} is attached", source))
+    elif moving is not None and seen.state in (VolumeState.ATTACHED, VolumeState.MIGRATING):
+        actions += _move(volume, seen, moving, running=running)
     return tuple(actions)
+
+
+def _move(volume: Volume, seen: Look, moving: Moving, *, running: bool) -> list[StorageAction]:
+    if moving.step is None:
+        return []
+    name, row = PREFIX + volume.name, moving.row
+    why = row.error if moving.step is Step.UNDO else f"{row.by} has it moved to {row.to}"
+    if seen.state is VolumeState.MIGRATING and seen.mounted and moving.step is not Step.UNDO:
+        return [] if running else [UnmountVolume(name, volume.path, lazy=False, why=why)]
+    return [MigrateVolume(name, row.to, moving.step, why)]
 
 
 def _put_away(volume: Volume, seen: Look, *, running: bool) -> list[StorageAction]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eventd.core.ports import JobResult
+from eventd.core.storage_migration import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,11 @@ class Mounts(Protocol):
         description: str,
         before: tuple[str, ...],
         timeout: float,
+        private: bool = False,
     ) -> JobResult:
         """Make and start the mount unit of `where`; return how its job ended.
+
+        `private`: only root gets to it (what is missing on the way to it is made 0700).
 
         `before`: units that are stopped before it is. Raises PermanentError(reason="unit-exists") if there is a unit of
         that name already, be it made for a line in fstab(5).
@@ -74,5 +78,35 @@ class MountPoints(Protocol):
         """Return who keeps the file system with one of these device numbers in use; a few of them, if many do.
 
         `mounts`: whose mount namespace has it mounted, instead of who has a file of it open.
+        """
+        ...
+
+
+class Moves(Protocol):
+    """Copying a whole file system to another, by units that go on without the daemon."""
+
+    async def prepare(self, source: str, target: str, name: str) -> tuple[int, int]:
+        """Make the place of the copy of volume `name` on what is mounted at `target`; return bytes and inodes in use.
+
+        Raises PermanentError(reason="no-space" | "target-exists" | "no-rsync" | "not-mounted" | "unsafe-path").
+        """
+        ...
+
+    async def start(self, job: Job, name: str, source: str, target: str) -> None:
+        """Start a job's unit; one that runs already is left to it. `source`, `target`: where both are mounted."""
+        ...
+
+    async def end(self, job: Job, name: str) -> str:
+        """Stop a job's unit if it is there, forget it, and return what it said."""
+        ...
+
+    async def settle(self, target: str, name: str) -> None:
+        """Give the copy its place for good. Idempotent."""
+        ...
+
+    async def delete(self, job: Job, name: str, path: str) -> None:
+        """Delete the unfinished copy on `path` (DISCARD), or everything that is on it (FORGET); idempotent.
+
+        Raises TemporaryError(reason="not-deleted"): what is left goes with the next attempt.
         """
         ...

@@ -29,6 +29,8 @@ class VolumeState(StrEnum):
     """Something is there that must not be used: see the reason."""
     EJECTING = "ejecting"
     """About to be put away: not used any more, unmounted as soon as nothing is left that runs on it."""
+    MIGRATING = "migrating"
+    """What is on it is being moved to another disk; nothing may use it meanwhile."""
     EJECTED = "ejected"
     """Put away by an operator until they attach it again, or say so."""
     DECOMMISSIONED = "decommissioned"
@@ -61,6 +63,8 @@ class VolumeRecord:
     """It was put away and unmounted, and no process had the file system open any more: it is safe to remove."""
     decommissioned: float = 0.0
     """Seconds since the epoch, when an operator took it out of service; 0: they did not."""
+    migrated_from: str = ""
+    """`uuid …` of the disk that its data was on before that."""
     migrated_to: str = ""
     """Where its data was moved by `eventctl storage migrate`."""
 

@@ -8,10 +8,11 @@ import re
 import sys
 from pathlib import Path
 
-from eventd.volume import holders
+from eventd.volume import emptying, holders, moving
 from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, safe, set_flags, walk
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
+_VOLUME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -75,6 +76,9 @@ def folder(mount: str, name: str, uid: int, gid: int) -> None:
 def main() -> int:
     """Carry out the order in the file that is named by the first argument."""
     try:
+        if len(sys.argv) == 6 and sys.argv[1] == "job":
+            sys.stdout.write(json.dumps(_work(*sys.argv[2:])) + "\n")
+            return 0
         order = json.loads(Path(sys.argv[1]).read_text())
         _carry_out(order)
     except Refused as found:
@@ -102,8 +106,36 @@ def _carry_out(order: dict[str, object]) -> None:
         } if all(isinstance(each, str) for each in (*nodes, *numbers)):
             found = holders.mounters(nodes, numbers) if mounts else holders.users(numbers)
             sys.stdout.write(json.dumps({"holders": found}) + "\n")
+        case {"do": "prepare", "source": str(source), "target": str(target), "name": str(name)} if _paths(
+            source, target, name
+        ):
+            sys.stdout.write(json.dumps(moving.prepare(source, target, name)) + "\n")
+        case {"do": "settle", "target": str(target), "name": str(name)} if _paths(target, target, name):
+            moving.settle(target, name)
         case _:
             raise Refused("bad-order", "the order is not understood")
+
+
+def _paths(source: str, target: str, name: str) -> bool:
+    return bool(_PATH.fullmatch(source) and _PATH.fullmatch(target) and _VOLUME.fullmatch(name))
+
+
+def _work(job: str, name: str, source: str, target: str) -> dict[str, object]:
+    """Carry out a job that takes its time, in a unit of its own."""
+    if not _paths(source, target, name):
+        raise Refused("bad-order", "the job is not understood")
+    copied = f"{target}/{moving.draft_of(name)}/data"
+    match job:
+        case "copy":
+            return moving.copy(source, copied)
+        case "verify":
+            return moving.verify(source, copied)
+        case "discard":
+            return emptying.discard(target, moving.draft_of(name))
+        case "forget":
+            return emptying.empty(target, moving.LEFT_OUT)
+        case _:
+            raise Refused("bad-order", f"there is no job {job}")
 
 
 def _say(reason: str, message: str, hint: str, *, temporary: bool = False) -> None:

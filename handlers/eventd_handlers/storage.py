@@ -28,6 +28,7 @@ from eventd.core.storage_actions import (
     UnmountVolume,
 )
 from eventd.core.storage_manifest import ALWAYS, Volume
+from eventd.core.storage_migration import Phase
 from eventd.core.storage_plan import carriers, mounted_on
 from eventd.core.storage_ports import Holder, MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord
@@ -36,6 +37,7 @@ from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
 from eventd_handlers import units
 from eventd_handlers.managers import CALL_TIMEOUT
+from eventd_handlers.migration import MigrationHandlers
 
 MOUNT_TIMEOUT = 60.0
 """Seconds for a mount: a journal of a large disk may have to be replayed."""
@@ -47,7 +49,10 @@ SEEN_TIMEOUT = 10.0
 class StorageHandlers:
     """The handlers of `eventd.core.storage_actions`, and of starting what they stopped."""
 
-    ACTIONS: ClassVar[tuple[type[Action], ...]] = (*STORAGE_ACTIONS, StartAgain)
+    ACTIONS: ClassVar[tuple[type[Action], ...]] = (
+        *(each for each in STORAGE_ACTIONS if each not in MigrationHandlers.ACTIONS),
+        StartAgain,
+    )
     keeper: VolumeKeeper
     mounts: Mounts
     points: MountPoints
@@ -77,10 +82,11 @@ class StorageHandlers:
         volume = action.volume
         # Before the mount, so that after a crash it is known for ours: also if the link leads elsewhere by then.
         await self._remember(volume, tx, mounting=True)
+        options = (*volume.mount_options, "bind") if action.source else volume.mount_options
         result = await self.mounts.mount(
-            volume.link,
+            action.source or volume.link,
             volume.path,
-            volume.mount_options,
+            options,
             description=f"Volume {volume.name} of eventd",
             before=tuple(manager_unit(uid) for uid in action.uids),
             timeout=MOUNT_TIMEOUT,
@@ -104,6 +110,9 @@ class StorageHandlers:
                 wakes_on=frozenset({key}),
             )
         wrong = _wrong(volume, state, self.keeper.devices())
+        folder = action.source.rpartition("/")[2]
+        if not wrong and folder and not state.root.endswith(f"/{folder}"):
+            wrong = f"is {state.root} of {state.source}, and not {folder}"  # a symlink in its place
         if wrong:
             await self.mounts.unmount(volume.path, lazy=True, timeout=MOUNT_TIMEOUT)
             if await waiting.until(tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT):
@@ -141,6 +150,11 @@ class StorageHandlers:
         state = tx.facts.get(key)
         numbers = (state.device,) if isinstance(state, MountState) else ()
         holders = () if action.lazy else await self.points.holders((), numbers, mounts=False)
+        moving = self.keeper.moving(action.target)
+        if holders and moving is not None and moving.row.phase is Phase.QUIESCE:
+            # Its users are stopped: they are not kept waiting for a process that nobody may ever end.
+            error = f"{action.path} is in use by {_some(holders)}"
+            await self.keeper.migrate(replace(moving.row, error=error).to_phase(Phase.UNDO, tx.now()))
         if holders:
             pids = " ".join(str(each.pid) for each in holders)
             raise TemporaryError(
@@ -188,6 +202,7 @@ class StorageHandlers:
                 released=record.released,
                 decommissioned=record.decommissioned,
                 migrated_to=record.migrated_to,
+                migrated_from=record.migrated_from,
             )
 
         await self.keeper.memory.change(action.target, how)

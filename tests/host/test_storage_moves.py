@@ -117,7 +117,8 @@ def test_attach_brings_back_just_what_was_stopped(op: Operator) -> None:
 
 def test_a_busy_mount_names_the_process_and_is_put_away_when_that_ends(op: Operator) -> None:
     """Nothing is torn from anybody: who keeps it is said, and it is not safe to remove until then."""
-    op.machine.run("cd /srv/media && systemd-run --unit=holder --working-directory=/srv/media sleep 600")
+    op.machine.run(["systemd-run", "--unit=holder", "sh", "-c", "cd /srv/media; exec sleep 600"])
+    op.until(lambda _s: "sleep" in op.machine.run("ps -e").stdout, "the holder")
     code, said = op.ctl("storage", "eject", "media")
     assert code == 1, said
     pid = op.machine.show("holder.service", "MainPID")["MainPID"]
@@ -132,3 +133,89 @@ def test_a_busy_mount_names_the_process_and_is_put_away_when_that_ends(op: Opera
     code, said = op.ctl("storage", "attach", "media")
     assert code == 0, said
     op.state("app", "converged")
+
+
+TREE = """
+set -e
+cd /srv/media
+mkdir -p shared/deep/er && chmod 2775 shared && chgrp audio shared
+dd if=/dev/urandom of=shared/deep/er/big bs=1M count=9 status=none
+truncate -s 3M shared/sparse && ln shared/deep/er/big shared/hard && ln -s ../../etc/passwd shared/link
+setfattr -n user.eventd -v yes shared/sparse && chown 12345:54321 shared/sparse
+touch -d '2001-02-03 04:05:06.789' 'shared/a name
+with a line' && mkfifo shared/fifo
+"""
+LISTING = (
+    "cd {0} && find . -path ./lost+found -prune -o -printf '%P %y %m %U %G %s %n %T@ %l\\n' | sort"
+    " && find . -type f -exec sha256sum {{}} + | sort && getfattr -dR -m - . 2>/dev/null | sort"
+)
+
+
+def listing(op: Operator, path: str = "/srv/media") -> str:
+    """Return everything about a tree: kinds, modes, owners, sizes, links, times, content, attributes."""
+    return op.machine.run(["sh", "-c", LISTING.format(path)]).stdout
+
+
+@pytest.fixture(scope="module")
+def big(op: Operator, bay: Bay) -> Disk:
+    """A larger disk for the other volume."""
+    found = bay.make(BIG, megabytes=64)
+    bay.plug(found, at=1)
+    op.state("volume:big", "converged")
+    return found
+
+
+def kill(op: Operator) -> None:
+    """Kill -9 the daemon; systemd starts it again."""
+    op.machine.run("systemctl kill --signal=KILL eventd.service; systemctl stop eventd.service")
+    op.machine.run("systemctl reset-failed eventd.service; systemctl start eventd.service")
+
+
+def phase(op: Operator) -> str:
+    """Return how far the migration is."""
+    row = volume(op)["migration"]
+    return row["phase"] if row else ""
+
+
+def test_a_migration_without_room_changes_nothing(op: Operator, big: Disk) -> None:
+    """The reason is said, and the container goes on."""
+    before = op.invocation("app")
+    op.machine.run(["fallocate", "-l", "50M", "/srv/big/full"])
+    op.machine.run(["sh", "-c", TREE])
+    code, said = op.ctl("storage", "migrate", "media", "--to", "big")
+    assert code == 1, said
+    assert "free on /srv/big" in said
+    assert op.invocation("app") == before
+    op.machine.run(["rm", "/srv/big/full"])
+
+
+def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
+    op: Operator, big: Disk, disk: Disk
+) -> None:
+    """Killed in the middle of the copy and after the switch; the path, the units and every byte stay."""
+    other = op.invocation("other")
+    code, said = op.ctl("storage", "migrate", "media", "--to", "big", "--no-wait")
+    assert code == 0, said
+    op.until(lambda _s: phase(op) not in ("prepare", "quiesce"), "copying")
+    kill(op)
+    op.until(lambda _s: phase(op) in ("switch", "done"), "switched", timeout=60)
+    kill(op)
+    op.state("app", "converged")
+    op.until(lambda _s: phase(op) == "done", "done")
+    found = volume(op)
+    assert found["state"] == "attached"
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip().endswith("[/volume.media]")
+    assert op.invocation("other") == other
+    assert not op.machine.run(["ls", "-A", "/run/eventd-migration/media"], check=False).stdout
+    op.ctl("storage", "eject", "media")
+    op.machine.run("mkdir -p /root/old && mount -o ro " + disk.link + " /root/old")
+    old, new = listing(op, "/root/old"), listing(op, "/srv/big/volume.media")
+    op.machine.run("umount /root/old")
+    assert "hard f" in old
+    # The container went on writing after the switch: only its log differs.
+    assert [line for line in old.splitlines() if "app" not in line] == [
+        line for line in new.splitlines() if "app" not in line
+    ]
+    assert op.ctl("storage", "attach", "media")[0] == 0
+    op.state("app", "converged")
+    assert 'migrated_to = "big"' in op.ctl("storage")[1]

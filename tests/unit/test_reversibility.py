@@ -48,6 +48,8 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (storage.UnmountVolume("volume:media", "/srv", lazy=False, why=""), COMPENSATED),
     (storage.NoteVolume("volume:media", ANY, ""), BENIGN),
     (storage.ReleaseVolume("volume:media", (), (), ""), BENIGN),
+    (storage.MigrateVolume("volume:media", "big", ANY, ""), COMPENSATED),
+    (storage.ForgetData("volume:media", "uuid 1", 1.0, ""), DESTRUCTIVE),
     (storage.MakeFolder("web", "media", "/srv", allowed=True, why=""), BENIGN),
     (storage.StopForVolume("web", (), "", 1), COMPENSATED),
 ]

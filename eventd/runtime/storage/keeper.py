@@ -16,6 +16,7 @@ from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import (
     Account,
     ActiveState,
+    ApprovalState,
     DeviceState,
     FactKey,
     FactKind,
@@ -25,9 +26,24 @@ from eventd.core.facts import (
 )
 from eventd.core.facts import unit as as_unit
 from eventd.core.ports import Store
+from eventd.core.records import Records
 from eventd.core.report import Outcome
+from eventd.core.reversibility import classify
+from eventd.core.storage_actions import ForgetData
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
-from eventd.core.storage_plan import PREFIX, Look, draft, look
+from eventd.core.storage_migration import Forgetting, Job, Migration, Phase, job_of, job_unit, next_step
+from eventd.core.storage_plan import (
+    PREFIX,
+    Look,
+    Moving,
+    Place,
+    draft,
+    look,
+    look_at,
+    moved,
+    place_of,
+    put_away,
+)
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
@@ -113,14 +129,18 @@ class VolumeKeeper:
     def digest(self, name: str) -> str:
         """Identify what is wanted of a volume, and how it is: a failure with one disk says nothing about the next."""
         volume = self.manifest.volumes.get(_plain(name))
-        return "" if volume is None else repr((volume, self.look(volume)))
+        return (
+            ""
+            if volume is None
+            else repr((volume, self.look(volume), self.memory.migrations.get(volume.name)))
+        )
 
     def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         """Return what would be done."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
             return ()
-        return draft(
+        actions: tuple[Action, ...] = draft(
             volume,
             self.look(volume),
             self.memory.volumes.get(volume.name),
@@ -129,7 +149,18 @@ class VolumeKeeper:
             now=self._wall(),
             asked=asked and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
             running=bool(self.running(volume.name)),
+            place=self.place(volume),
+            moving=self.moving(volume.name),
         )
+        wish = self.memory.forgetting.get(volume.name)
+        if not actions and wish is not None and not self._rejected(action := _forget(wish)):
+            actions = (action,)
+        return actions
+
+    def _rejected(self, action: ForgetData) -> bool:
+        draft_ = classify(action, Records(), 0).draft
+        state = self._facts.get(FactKey(FactKind.APPROVAL, draft_.key)) if draft_ is not None else None
+        return isinstance(state, ApprovalState) and state.rejected
 
     def stand(self, name: str) -> Stand:
         """Return where a volume stands."""
@@ -138,6 +169,8 @@ class VolumeKeeper:
             return Stand()
         seen = self.look(volume)
         outcome = Outcome.UNCHANGED
+        if seen.state is VolumeState.MIGRATING:
+            return Stand(Outcome.HELD, "migrating", seen.message, seen.hint)
         if seen.state is VolumeState.EJECTING and (running := self.running(volume.name)):
             message = f"it is unmounted when {' and '.join(running)} has stopped"
             return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
@@ -150,13 +183,74 @@ class VolumeKeeper:
 
     def look(self, volume: Volume) -> Look:
         """Say how a volume is now."""
-        mount = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
-        return look(
-            volume,
-            self.devices(),
-            mount if isinstance(mount, MountState) else None,
-            self.memory.volumes.get(volume.name),
+        found = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
+        mount = found if isinstance(found, MountState) else None
+        record, place = self.memory.volumes.get(volume.name), self.place(volume)
+        if place is not None:
+            seen = look_at(place, self.devices(), mount, record)
+        else:
+            seen = look(volume, self.devices(), mount, record)
+        row = self.memory.migrations.get(volume.name)
+        if row is not None and row.begun and not (record is not None and record.migrated_to == row.to):
+            return moved(seen, row)
+        return seen
+
+    def place(self, volume: Volume) -> Place | None:
+        """Return where a volume is that was migrated; None: on its own disk.
+
+        What was done on this host counts. What the manifest says does where nothing is known of the volume: else one
+        word there would have a disk unmounted that nothing was ever copied from.
+        """
+        other = self.manifest.volumes.get(self._moved_to(volume))
+        if other is None:
+            return None
+        there = not self._moved_to(other) and self.look(other).usable
+        return place_of(volume, other, there=there)
+
+    def _moved_to(self, volume: Volume) -> str:
+        record = self.memory.volumes.get(volume.name)
+        name = record.migrated_to if record is not None else ""
+        if not name and (record is None or not record.node):
+            name = volume.migrated_to
+        return name
+
+    def in_service(self, volume: Volume) -> bool:
+        """Tell whether the volume's own disk is, or will be, used."""
+        return self.place(volume) is None and not put_away(volume, self.memory.volumes.get(volume.name))
+
+    async def forget(self, row: Forgetting) -> None:
+        """Remember the wish to delete what is on an old disk; the plan then asks for a signature."""
+        await self.memory.forgetting.put(row.volume, row)
+        self._dirty(PREFIX + row.volume)
+
+    def on(self, name: str) -> tuple[str, ...]:
+        """Return the volumes that were migrated to one."""
+        volumes = self.manifest.volumes.values()
+        return tuple(each.name for each in volumes if (p := self.place(each)) is not None and p.other == name)
+
+    def moving(self, name: str) -> Moving | None:
+        """Return the migration of a volume that is on."""
+        row = self.memory.migrations.get(name)
+        if row is None or not row.on:
+            return None
+        record = self.memory.volumes.get(name)
+        switched = record is not None and record.migrated_to == row.to
+        job = {Phase.COPY: Job.COPY, Phase.VERIFY: Job.VERIFY}.get(row.phase)
+        unit = (
+            as_unit(self._facts.get(FactKey(FactKind.UNIT, job_unit(job, name)))) if job is not None else None
         )
+        return Moving(row, next_step(row, unit, switched=switched))
+
+    async def migrate(self, row: Migration) -> None:
+        """Remember that a migration begins, or is to be taken back; what follows is planned from that."""
+        await self.memory.migrate(row)
+        self._fold(row.volume)
+        self._dirty(PREFIX + row.volume)
+
+    def refold(self, name: str) -> None:
+        """See what a change of a migration means for who uses the volume."""
+        if name in self.manifest.volumes:
+            self._fold(name)
 
     def devices(self) -> list[DeviceState]:
         """Return every file system that is attached."""
@@ -204,10 +298,13 @@ class VolumeKeeper:
                     self._dirty(PREFIX + name)
             case FactKind.MOUNT if key.name in self._points:
                 name = self._points[key.name]
-                self._fold(name)
-                self._dirty(PREFIX + name)
+                for each in (name, *self.on(name)):
+                    self._fold(each)
+                    self._dirty(PREFIX + each)
             case FactKind.FILE if key.name in self._folders:
                 self._dirty(self._folders[key.name])
+            case FactKind.UNIT if not key.scope and (name := job_of(key.name)) in self.manifest.volumes:
+                self._dirty(PREFIX + name)
             case FactKind.UNIT if key.scope in self._with_volumes:
                 state = as_unit(self._facts.get(key))
                 if not _runs(state):
@@ -258,6 +355,11 @@ class VolumeKeeper:
 
 def _plain(subject: str) -> str:
     return subject.removeprefix(PREFIX)
+
+
+def _forget(wish: Forgetting) -> ForgetData:
+    why = f"{wish.by} wants what is on the old disk of {wish.volume} to be deleted"
+    return ForgetData(PREFIX + wish.volume, wish.id, wish.since, why)
 
 
 def _runs(state: UnitState | None) -> bool:

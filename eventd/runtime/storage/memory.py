@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
 from eventd.core.ports import Store
+from eventd.core.storage_migration import Forgetting, Migration
 from eventd.core.storage_records import StoppedUnits, VolumeRecord
-from eventd.runtime.shelf import Shelf
+from eventd.runtime.shelf import Shelf, write
 
 
 class StorageMemory:
@@ -22,6 +24,12 @@ class StorageMemory:
         """Volume -> record."""
         self.stopped = Shelf(store, "stopped-units", StoppedUnits)
         """Workload -> what a lost volume stopped."""
+        self.migrations = Shelf(store, "migration", Migration)
+        """Volume -> its last migration."""
+        self.forgetting = Shelf(store, "forget-data", Forgetting)
+        """Volume -> a wish to delete what is on its old disk."""
+        self.changed = anyio.Event()
+        """Set, and replaced, when a migration gets on."""
         self._emit = emit
         self._lock = anyio.Lock()
 
@@ -29,6 +37,8 @@ class StorageMemory:
         """Read everything, and publish it."""
         await self.volumes.load()
         await self.stopped.load()
+        await self.migrations.load()
+        await self.forgetting.load()
         for workload in self.stopped:
             self._publish(workload)
 
@@ -41,6 +51,19 @@ class StorageMemory:
             record = how(self.volumes.get(name))
             await self.volumes.put(name, record)
             return record
+
+    async def migrate(
+        self, row: Migration, how: Callable[[VolumeRecord], VolumeRecord] | None = None
+    ) -> None:
+        """Remember how far a migration is, and with it, at the switch, where the volume is from then on."""
+        async with self._lock:
+            rows: list[tuple[Shelf[Any], str, Any]] = [(self.migrations, row.volume, row)]
+            record = self.volumes.get(row.volume)
+            if how is not None and record is not None:
+                rows.append((self.volumes, row.volume, how(record)))
+            await write(rows)
+        self.changed.set()
+        self.changed = anyio.Event()
 
     async def stop(self, workload: str, units: tuple[str, ...], why: str, now: float) -> None:
         """Remember that these units were running."""

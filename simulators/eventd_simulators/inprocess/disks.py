@@ -78,9 +78,10 @@ class SimDisks:
         description: str,
         before: tuple[str, ...],
         timeout: float,
+        private: bool = False,
     ) -> JobResult:
         """See `core.storage_ports.Mounts`."""
-        del description, before
+        del description, before, private
         async with asyncio.timeout(timeout):
             done = await self._life.change(f"mount {where}", lambda: self._drives.mount(what, where, options))
         return JobResult(where, "done" if done else "failed")

@@ -1,0 +1,194 @@
+"""The routes that move what is on a volume to another disk, end that, and want the old data to be deleted.
+
+A migration outlives runs, the daemon and who asked for it: with `wait`, the answer is a line of JSON for each phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventd.api import answers
+from eventd.api.routes_orders import caller
+from eventd.api.routing import Api, Route
+from eventd.api.storage_document import migration_document
+from eventd.api.volumes import kept, named, volume_of
+from eventd.core.errors import PermanentError
+from eventd.core.events import EventKind, Origin
+from eventd.core.rights import Request, View
+from eventd.core.storage_manifest import Volume
+from eventd.core.storage_migration import Forgetting, Migration, Phase
+from eventd.core.storage_plan import PREFIX
+from eventd.core.storage_records import VolumeState
+from eventd.runtime.storage.keeper import VolumeKeeper
+
+
+class MigrateRequest(BaseModel):
+    """POST /v1/storage/{volume}/migrate."""
+
+    model_config = ConfigDict(extra="forbid")
+    to: str = Field(default="", max_length=64)
+    abort: bool = False
+    wait: bool = False
+
+
+class Nothing(BaseModel):
+    """POST /v1/storage/{volume}/forget-data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamResponse:
+    volume = volume_of(api, request)
+    body = await answers.body(request, MigrateRequest)
+    keeper = kept(api).keeper
+    now = api.reconciler.wall()
+    if body.abort:
+        row = _abort(keeper, volume, caller(request))
+    else:
+        other = named(api, body.to)
+        _check(keeper, volume, other)
+        old = keeper.memory.migrations.get(volume.name)
+        same = old is not None and old.on and old.to == other.name
+        row = (
+            old
+            if same and old is not None
+            else Migration(
+                volume.name,
+                other.name,
+                Phase.PREPARE,
+                caller(request),
+                now,
+                now,
+                old_id=f"{volume.id_kind} {volume.id}",
+            )
+        )
+    if row is not keeper.memory.migrations.get(volume.name):
+        await keeper.migrate(replace(row, since=now))
+    trigger = api.reconciler.dispatcher.emit(
+        Origin.REQUEST, EventKind.MIGRATE, volume.name, attributes={"to": row.to, "abort": body.abort}
+    )
+    api.reconciler.ask(PREFIX + volume.name, trigger)
+    if body.wait:
+        return await _follow(api, request, keeper, volume.name)
+    return answers.document({"queued": True, "migration": migration_document(row)}, status=202)
+
+
+def _abort(keeper: VolumeKeeper, volume: Volume, by: str) -> Migration:
+    row = keeper.memory.migrations.get(volume.name)
+    if row is None or not row.on:
+        raise PermanentError(f"{volume.name} is not being moved", reason="no-migration")
+    if row.phase is Phase.SWITCH:
+        raise PermanentError(
+            f"{volume.name} is on {row.to} already, as good as",
+            reason="switched",
+            hint="the old data is untouched",
+        )
+    if row.phase is Phase.UNDO:
+        return row
+    phase = Phase.FAILED if row.phase is Phase.PREPARE else Phase.UNDO
+    return replace(row, error=f"{by} ended it", hint="").to_phase(phase, row.since)
+
+
+def _check(keeper: VolumeKeeper, volume: Volume, other: Volume) -> None:
+    """Refuse what cannot be begun. Raises PermanentError."""
+    if volume.name == other.name:
+        raise PermanentError(f"{volume.name} is where it is", reason="same-volume")
+    for name, row in keeper.memory.migrations.rows.items():
+        if (
+            row.on
+            and {volume.name, other.name} & {name, row.to}
+            and (name, row.to) != (volume.name, other.name)
+        ):
+            raise PermanentError(
+                f"{name} is being moved to {row.to} ({row.phase})",
+                reason="migrating",
+                hint="wait for its end",
+            )
+    for each in (volume, other):
+        if (place := keeper.place(each)) is not None:
+            raise PermanentError(
+                f"{each.name} was moved to {place.other} already",
+                reason="already-migrated",
+                hint="give what is on that disk a volume of its own in storage.toml to move it again",
+            )
+        seen = keeper.look(each)
+        if seen.state not in (VolumeState.ATTACHED, VolumeState.MIGRATING):
+            raise PermanentError(
+                f"{each.name} is {seen.state}" + (f": {seen.message}" if seen.message else ""),
+                reason="not-attached",
+                hint=seen.hint,
+            )
+    if on := keeper.on(volume.name):
+        raise PermanentError(f"{' and '.join(on)} was moved to {volume.name}", reason="volume-in-use")
+    if other.read_only:
+        raise PermanentError(
+            f"{other.name} is read-only", reason="read-only", hint="remove ro from its options"
+        )
+
+
+async def _follow(api: Api, request: web.Request, keeper: VolumeKeeper, name: str) -> web.StreamResponse:
+    response = await answers.stream(request)
+    last: Migration | None = None
+    while True:
+        changed = keeper.memory.changed
+        row = keeper.memory.migrations.get(name)
+        if row is None:
+            break
+        if row != last and not await answers.line(
+            response, {"type": "migration", "migration": migration_document(row)}
+        ):
+            return response
+        last = row
+        if not row.on:
+            break
+        if not await api.or_end(changed.wait):
+            await answers.line(response, answers.stopping())
+            return response
+    await answers.line(
+        response, {"type": "done", "migration": migration_document(last) if last is not None else None}
+    )
+    return response
+
+
+async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
+    volume = volume_of(api, request)
+    await answers.body(request, Nothing)
+    keeper = kept(api).keeper
+    if keeper.in_service(volume):
+        raise PermanentError(
+            f"the disk of {volume.name} is in service",
+            reason="volume-in-use",
+            hint=f"eventctl storage migrate {volume.name} --to OTHER, or eventctl storage decommission {volume.name}",
+        )
+    migration, record = keeper.memory.migrations.get(volume.name), keeper.record(volume.name)
+    since = record.decommissioned if record is not None else 0.0
+    if migration is not None and keeper.place(volume) is not None:
+        if migration.phase is not Phase.DONE:
+            raise PermanentError(f"{volume.name} is still being moved", reason="migrating")
+        if migration.forgotten:
+            raise PermanentError(
+                f"what was on the old disk of {volume.name} is deleted", reason="deleted-already"
+            )
+        since = migration.ended
+    if not since:
+        raise PermanentError(
+            f"it is not known since when {volume.name} is out of service",
+            reason="not-out-of-service",
+            hint=f"eventctl storage decommission {volume.name}",
+        )
+    before = keeper.memory.forgetting.get(volume.name)
+    if before is None or before.since != since:
+        old = f"{volume.id_kind} {volume.id}"
+        await keeper.forget(Forgetting(volume.name, old, since, caller(request), api.reconciler.wall()))
+    trigger = api.reconciler.dispatcher.emit(Origin.REQUEST, EventKind.MIGRATE, volume.name)
+    api.reconciler.ask(PREFIX + volume.name, trigger)
+    return answers.document({"queued": True}, status=202)
+
+
+ROUTES = (
+    Route("POST", "/v1/storage/{volume}/migrate", Request.STORAGE_CHANGE, _migrate),
+    Route("POST", "/v1/storage/{volume}/forget-data", Request.STORAGE_CHANGE, _forget),
+)

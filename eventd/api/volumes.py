@@ -1,0 +1,33 @@
+"""What the routes about volumes have in common: finding the volume that a request is about."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from eventd.api.routing import Api
+from eventd.api.storage_document import Storage
+from eventd.core.errors import PermanentError
+from eventd.core.storage_manifest import Volume
+
+
+def kept(api: Api) -> Storage:
+    """Return the parts of storage. Raises PermanentError(reason="no-storage")."""
+    if api.storage is None:
+        raise PermanentError("this daemon keeps no volumes", reason="no-storage")
+    return api.storage
+
+
+def volume_of(api: Api, request: web.Request, key: str = "volume") -> Volume:
+    """Return the volume of the path. Raises PermanentError(reason="no-such-volume")."""
+    return named(api, request.match_info[key])
+
+
+def named(api: Api, name: str) -> Volume:
+    """Return a volume. Raises PermanentError(reason="no-such-volume")."""
+    volumes = kept(api).keeper.manifest.volumes
+    if name not in volumes:
+        have = ", ".join(sorted(volumes)) or "none"
+        raise PermanentError(
+            f"there is no volume {name!r}", reason="no-such-volume", hint=f"there are: {have}"
+        )
+    return volumes[name]

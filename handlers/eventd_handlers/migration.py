@@ -1,0 +1,220 @@
+"""Moving what is on a volume to another disk, step by step, and deleting what stays behind once that was signed for.
+
+Which step comes next is `eventd.core.storage_migration`'s; each is written down before or after what it does so that
+doing it again is harmless. The copy itself runs in a unit of its own, for as long as it takes: no step waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from eventd.core.actions import Action
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.facts import FactKey, FactKind, MountState
+from eventd.core.storage_actions import ForgetData, MigrateVolume
+from eventd.core.storage_manifest import Volume
+from eventd.core.storage_migration import Job, Migration, Phase, Step, message_of
+from eventd.core.storage_plan import carriers, mounted_on
+from eventd.core.storage_ports import Mounts, Moves
+from eventd.core.storage_records import VolumeRecord
+from eventd.runtime import waiting
+from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.transaction import Handler, Transaction
+
+PRIVATE = "/run/eventd-migration"
+"""Where a disk is mounted that nobody but root may get to (0700)."""
+MOUNT_TIMEOUT = 60.0
+SEEN_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationHandlers:
+    """The handlers of migrations."""
+
+    ACTIONS: ClassVar[tuple[type[Action], ...]] = (MigrateVolume, ForgetData)
+    keeper: VolumeKeeper
+    mounts: Mounts
+    moves: Moves
+
+    def table(self) -> Mapping[type[Action], Handler]:
+        """Return them by action."""
+        return {MigrateVolume: self.migrate, ForgetData: self.forget}
+
+    async def migrate(self, action: Action, tx: Transaction) -> None:
+        """Carry out one step."""
+        assert isinstance(action, MigrateVolume)
+        name = action.workload.partition(":")[2]
+        row, volume = self.keeper.memory.migrations.get(name), self.keeper.manifest.volumes.get(name)
+        if row is None or volume is None:
+            raise PermanentError(f"nothing is known of a migration of {name}", reason="no-migration")
+        match action.step:
+            case Step.PREPARE:
+                await self._prepare(row, volume, tx)
+            case Step.COPY:
+                await self._start(Job.COPY, Phase.COPY, row, volume, tx)
+            case Step.VERIFY:
+                await self._start(Job.VERIFY, Phase.VERIFY, row, volume, tx)
+                await self.moves.end(Job.COPY, name)
+            case Step.SWITCH:
+                await self._switch(row, volume, tx)
+            case Step.FINISH:
+                await self._to(row, Phase.DONE, tx)
+            case Step.UNDO:
+                await self._undo(row, tx)
+        self.keeper.refold(name)
+
+    async def _prepare(self, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """See that there is room, and make the place of the copy."""
+        try:
+            other = self._other(row)
+            for job in (Job.COPY, Job.VERIFY):
+                await self.moves.end(job, row.volume)
+            size, files = await self.moves.prepare(volume.path, other.path, row.volume)
+        except EventdError as error:
+            # Nothing has been done yet: this is its end.
+            await self._to(replace(row, error=error.message, hint=error.hint), Phase.FAILED, tx)
+            raise
+        await self._to(replace(row, size=size, files=files), Phase.QUIESCE, tx)
+
+    async def _start(self, job: Job, phase: Phase, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """Mount the old disk where only root gets to, read-only, and start a job between it and the other one."""
+        other = self._other(row)
+        source = await self._mount(volume, "ro", tx)
+        await self.moves.start(job, row.volume, source, other.path)
+        if row.phase is not phase:
+            await self._to(row, phase, tx)
+
+    async def _switch(self, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """Give the copy its place, and let the volume be there from now on."""
+        other = self._other(row)
+        if row.phase is not Phase.SWITCH:
+            row = await self._to(row, Phase.SWITCH, tx)
+        await self.moves.settle(other.path, row.volume)
+        await self._unmount(row.volume, tx)
+        old = f"{volume.id_kind} {volume.id}"
+
+        def how(record: VolumeRecord) -> VolumeRecord:
+            return replace(record, migrated_to=row.to, migrated_from=old, node="", number="")
+
+        await self.keeper.memory.migrate(replace(row, old_id=old), how)
+        await self.moves.end(Job.VERIFY, row.volume)
+
+    async def _undo(self, row: Migration, tx: Transaction) -> None:
+        """Forget the copy. The old disk has only been read."""
+        failed = [
+            message_of(said)
+            for job in (Job.COPY, Job.VERIFY)
+            if (said := await self.moves.end(job, row.volume))
+        ]
+        if row.phase is not Phase.UNDO:
+            messages = [message for message, _ in failed if message]
+            hints = [hint for message, hint in failed if message and hint]
+            error = messages[0] if messages else f"its job failed in the phase {row.phase}"
+            row = replace(row, error=error, hint=hints[0] if hints else "journalctl -u 'eventd-*'")
+            row = await self._to(row, Phase.UNDO, tx)
+        await self._unmount(row.volume, tx)
+        other = self.keeper.manifest.volumes.get(row.to)
+        if other is not None and self.keeper.look(other).usable:
+            await self.moves.delete(Job.DISCARD, row.volume, other.path)
+        await self._to(row, Phase.FAILED, tx)
+
+    async def forget(self, action: Action, tx: Transaction) -> None:
+        """Delete everything on a disk that is out of service."""
+        assert isinstance(action, ForgetData)
+        name = action.target
+        row, volume = self.keeper.memory.forgetting.get(name), self.keeper.manifest.volumes.get(name)
+        if row is None or volume is None or row.id != action.id or row.since != action.since:
+            raise PermanentError(
+                f"nothing is known of a wish to delete what was {name}", reason="not-asked-for"
+            )
+        if f"{volume.id_kind} {volume.id}" != row.id or self.keeper.in_service(volume):
+            raise PermanentError(
+                f"{name} is in service: what is on it is not deleted", reason="volume-in-use"
+            )
+        source = await self._mount(volume, "rw", tx)
+        await self.moves.delete(Job.FORGET, name, source)
+        await self._unmount(name, tx)
+        migration = self.keeper.memory.migrations.get(name)
+        rows: list[tuple[object, str, object]] = [(self.keeper.memory.forgetting, name, None)]
+        if migration is not None:
+            after = replace(migration, forgotten=tx.now())
+            rows.append((self.keeper.memory.migrations, name, after))
+        await tx.conclude(rows)  # type: ignore[arg-type]
+
+    def _other(self, row: Migration) -> Volume:
+        """Return where it goes. Raises TemporaryError(reason="not-attached")."""
+        other = self.keeper.manifest.volumes.get(row.to)
+        if other is not None and self.keeper.look(other).usable:
+            return other
+        raise TemporaryError(
+            f"the volume {row.to}, where {row.volume} is to go, is not attached",
+            reason="not-attached",
+            hint=f"attach it, or: eventctl storage migrate {row.volume} --abort",
+            wakes_on=frozenset({FactKey(FactKind.VOLUME, row.to)}),
+        )
+
+    async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
+        """Mount a volume's own disk where only root gets to; return where."""
+        where = f"{PRIVATE}/{volume.name}"
+        key = FactKey(FactKind.MOUNT, where)
+        devices = self.keeper.devices()
+        mine = carriers(volume, devices)
+        if len(mine) != 1 or mine[0].ambiguous:
+            raise TemporaryError(
+                f"the disk {volume.id_kind} {volume.id} is {'there more than once' if mine else 'not attached'}",
+                reason="not-attached",
+                wakes_on=frozenset(FactKey(FactKind.DEVICE, each.uuid) for each in mine),
+            )
+        for _, state in tx.facts.items(FactKind.MOUNT):
+            if isinstance(state, MountState) and state.point != where and mounted_on(state, mine[0]):
+                raise TemporaryError(
+                    f"{state.source} is mounted at {state.point}",
+                    reason="in-use",
+                    hint=f"umount {state.point}",
+                )
+        if key not in tx.facts:
+            options = [each for each in volume.mount_options if each not in ("ro", "rw", "nofail")]
+            result = await self.mounts.mount(
+                volume.link,
+                where,
+                (*options, mode, "noexec"),
+                description=f"Volume {volume.name} of eventd, being moved",
+                before=(),
+                timeout=MOUNT_TIMEOUT,
+                private=True,
+            )
+            if not result.done:
+                raise TemporaryError(
+                    f"{volume.link} was not mounted at {where}: the job ended with {result.result}",
+                    reason="mount-failed",
+                    hint=f"journalctl -b | grep {where}",
+                )
+        seen = await waiting.until(tx.facts, [key], lambda: key in tx.facts, timeout=SEEN_TIMEOUT)
+        state = tx.facts.get(key)
+        if not seen or not isinstance(state, MountState) or mounted_on(state, mine[0]) is None:
+            await self._unmount(volume.name, tx)
+            raise TemporaryError(f"what is mounted at {where} is not {volume.name}", reason="wrong-device")
+        return where
+
+    async def _unmount(self, name: str, tx: Transaction) -> None:
+        where = f"{PRIVATE}/{name}"
+        key = FactKey(FactKind.MOUNT, where)
+        if key not in tx.facts:
+            return
+        result = await self.mounts.unmount(where, lazy=False, timeout=MOUNT_TIMEOUT)
+        if not result.done or not await waiting.until(
+            tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
+        ):
+            raise TemporaryError(
+                f"{where} was not unmounted: {result.result}",
+                reason="unmount-failed",
+                hint=f"fuser -vm {where}",
+                wakes_on=frozenset({key}),
+            )
+
+    async def _to(self, row: Migration, phase: Phase, tx: Transaction) -> Migration:
+        after = row.to_phase(phase, tx.now())
+        await self.keeper.memory.migrate(after)
+        return after
