@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from eventd.core.compose_stack import StackHost, with_service
 from eventd.core.committed_approvals import committed
+from eventd.core.compose_stack import StackHost, with_service
 from eventd.core.content import OPTIONS_FILE, read
 from eventd.core.desired import (
     Desired,
