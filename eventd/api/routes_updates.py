@@ -55,6 +55,12 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
         names = [name]
     else:
         names = [w.name for w in _workloads(api, view) if images_of(w) and not w.options.update_hold]
+    if not names:
+        raise PermanentError(
+            "no workload has an image that may be updated",
+            reason="nothing-to-update",
+            hint="eventctl images says why not",
+        )
     who = caller(request)
     for name in names:
         await reconciler.updates.ask(name, who, retry=body.retry)

@@ -59,7 +59,7 @@ class Batch:
     """Workloads whose units have to be restarted, with those of the tickets that wait for it."""
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.everything or self.tickets)
+        return bool(self.names or self.everything)
 
     def asks(self, name: str) -> bool:
         """Tell whether an operator asked for a run over this workload."""
