@@ -16,6 +16,7 @@ from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.transaction import Handler, Transaction
 from eventd_handlers import HANDLERS
+from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.inprocess.disks import SimDisks
@@ -35,7 +36,7 @@ class DiskStory(Story):
         self.drives = Drives()
         self._bound: dict[type[Action], Handler] = {}
         self.keeper: VolumeKeeper
-        table = dict.fromkeys(StorageHandlers.ACTIONS, self._handle)
+        table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
         super().__init__(faults, keepers=self._make, handlers={**HANDLERS, **table})
 
     async def _handle(self, action: Action, tx: Transaction) -> None:
@@ -43,8 +44,12 @@ class DiskStory(Story):
 
     def _make(self) -> Sequence[Keeper]:
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
-        self.keeper = VolumeKeeper(StorageMemory(self.host.store, self.dispatcher.emit), self.dispatcher.emit)
-        self._bound = dict(StorageHandlers(self.keeper, disks, disks).table())
+        emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
+        self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall)
+        self._bound = {
+            **StorageHandlers(self.keeper, disks, disks).table(),
+            **MigrationHandlers(self.keeper, disks, disks).table(),
+        }
         disks.read()
         return (self.keeper,)
 
@@ -197,6 +202,32 @@ def test_a_read_only_file_system_stops_its_users_until_an_operator_syncs() -> No
         await told.quiet(100)
         assert told.standing("volume:media").reason == "read-only"
         assert not told.active
+        await told.sync()
+        await told.quiet(10)
+        told.assert_settled()
+
+    run(story())
+
+
+def test_a_disk_that_stays_read_only_is_tried_once_for_each_sync() -> None:
+    """A write-protected one mounts read-only again: no run goes round in circles over it."""
+
+    async def story() -> None:
+        told = DiskStory()
+        told.drives.write_protected = True
+        await told.start()
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        assert told.standing("volume:media").reason == "read-only"
+        assert not told.active
+        for _ in range(2):
+            before = told.host.life.calls.count("mount /srv/media")
+            await told.sync()
+            await told.quiet(10)
+            assert told.host.life.calls.count("mount /srv/media") == before + 1
+            assert told.standing("volume:media").reason == "read-only"
+        told.drives.write_protected = False
         await told.sync()
         await told.quiet(10)
         told.assert_settled()

@@ -165,7 +165,7 @@ def test_other_durable_ids_are_found_by_udevs_links(kind: IdKind, folder: str) -
 
 def test_what_is_ejected_or_decommissioned_is_not_mounted() -> None:
     """Though its disk is there."""
-    assert look(MEDIA, [DISK], None, replace(KNOWN, ejected=True)).state is VolumeState.EJECTED
+    assert look(MEDIA, [DISK], None, replace(KNOWN, ejected=True, released=True)).state is VolumeState.EJECTED
     gone = replace(MEDIA, state=Wanted.DECOMMISSIONED)
     assert look(gone, [DISK], None, KNOWN).state is VolumeState.DECOMMISSIONED
 
