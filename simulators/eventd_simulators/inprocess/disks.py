@@ -12,16 +12,25 @@ from collections.abc import Iterable
 from eventd.adapters.udev import Block
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FileState, MountState
+from eventd.core.facts import ActiveState, FactKey, FactKind, FileState, LoadState, MountState, UnitState
 from eventd.core.ports import JobResult
+from eventd.core.storage_migration import Job, job_unit
 from eventd.core.storage_ports import Holder
 from eventd.sources.devices import DeviceTable
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
 
+_SHOWN = {
+    "running": (ActiveState.ACTIVE, "running"),
+    "exited": (ActiveState.ACTIVE, "exited"),
+    "failed": (ActiveState.FAILED, "failed"),
+}
+COPYING = 5.0
+"""Seconds that a job takes."""
+
 
 class SimDisks:
-    """Both ports of storage, and the sources. `folders`: (mount point, name) whose FILE facts are kept."""
+    """All ports of storage, and the sources. `folders`: (mount point, name) whose FILE facts are kept."""
 
     def __init__(self, life: Life, drives: Drives, folders: Iterable[tuple[str, str]] = ()) -> None:
         self._life = life
@@ -31,6 +40,7 @@ class SimDisks:
         self._udev: dict[str, Channel] = {}
         self._kernel = Channel(life, self._tell_mounts)
         self._known: dict[str, MountState] = {}
+        self._units: dict[str, str] = {}
         self._files: dict[str, FileState | None] = {}
         drives.udev.append(self._told)
         drives.kernel.append(lambda: self._kernel.post(self._tell_mounts))
@@ -62,6 +72,12 @@ class SimDisks:
                 key = FactKey(FactKind.MOUNT, point)
                 self._life.emit(Origin.KERNEL, EventKind.MOUNT, point, facts=[(key, now.get(point))])
         self._known = now
+        for unit in self._units.keys() | self._drives.jobs.keys():
+            if self._units.get(unit) != (job := self._drives.jobs.get(unit)):
+                units = FactKey(FactKind.UNIT, unit)
+                shown = None if job is None else UnitState(unit, LoadState.LOADED, *_SHOWN[job])
+                self._life.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, unit, facts=[(units, shown)])
+        self._units = dict(self._drives.jobs)
         for point, name in self._folders:
             path, state = f"{point}/{name}", self._drives.folder(point, name)
             if self._files.get(path) != state:
@@ -121,3 +137,60 @@ class SimDisks:
         """See `core.storage_ports.MountPoints`."""
         del nodes, numbers
         return await self._life.change("holders", lambda: () if mounts else tuple(self._drives.users))
+
+    async def prepare(self, source: str, target: str, name: str) -> tuple[int, int]:
+        """See `core.storage_ports.Moves`."""
+
+        def effect() -> tuple[int, int]:
+            uuid = self._drives.on(target)
+            if not uuid or not self._drives.on(source):
+                raise PermanentError("nothing is mounted", reason="not-mounted")
+            if (uuid, name) in self._drives.copies:
+                raise PermanentError("it is there", reason="target-exists")
+            self._drives.drafts.setdefault((uuid, name), {})
+            return 1, 1
+
+        return await self._life.change(f"prepare {name}", effect)
+
+    async def start(self, job: Job, name: str, source: str, target: str) -> None:
+        """See `core.storage_ports.Moves`."""
+
+        def end() -> bool:
+            uuid, there = self._drives.on(target), self._drives.folders_at(source)
+            if not uuid or there is None:
+                return False
+            if job is Job.COPY:
+                self._drives.drafts[uuid, name] = dict(there)
+            return self._drives.drafts[uuid, name] == there
+
+        unit = job_unit(job, name)
+        await self._life.change(f"start {unit}", lambda: self._drives.begin(unit, COPYING, end))
+
+    async def end(self, job: Job, name: str) -> str:
+        """See `core.storage_ports.Moves`."""
+        was = await self._life.change(f"end {job} {name}", lambda: self._drives.end(job_unit(job, name)))
+        return '{"message": "it broke"}' if was == "failed" else ""
+
+    async def settle(self, target: str, name: str) -> None:
+        """See `core.storage_ports.Moves`."""
+
+        def effect() -> None:
+            uuid = self._drives.on(target)
+            if not uuid:
+                raise PermanentError("nothing is mounted", reason="not-mounted")
+            if (uuid, name) in self._drives.drafts:
+                self._drives.copies[uuid, name] = self._drives.drafts.pop((uuid, name))
+
+        await self._life.change(f"settle {name}", effect)
+
+    async def delete(self, job: Job, name: str, path: str) -> None:
+        """See `core.storage_ports.Moves`."""
+
+        def effect() -> None:
+            uuid = self._drives.on(path)
+            if uuid and job is Job.DISCARD:
+                self._drives.drafts.pop((uuid, name), None)
+            elif uuid:
+                self._drives.folders[uuid] = {}
+
+        await self._life.change(f"delete {job} {name}", effect)

@@ -6,6 +6,7 @@ behind, dead. Knows no daemon; `eventd_simulators.inprocess.disks` is how one se
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,14 @@ class Drives:
     """Told that the table of mounts changed."""
     write_protected: bool = False
     """Every disk has its switch on: what is mounted is mounted read-only, as mount(8) does then."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Unit of a job of a migration -> `running`, `exited` or `failed`."""
+    drafts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    """(UUID, volume) -> an unfinished copy on it."""
+    copies: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    """(UUID, volume) -> what was copied from it, in its place."""
+    broken: bool = False
+    """Copies fail."""
     users: list[Holder] = field(default_factory=list)
     """Processes, besides the workloads', that have files open on whatever is mounted."""
     spills: list[str] = field(default_factory=list)
@@ -59,6 +68,8 @@ class Drives:
 
     def mount(self, link: str, point: str, options: tuple[str, ...]) -> bool:
         """Mount what a link in /dev leads to; False if there is nothing, or something is mounted there."""
+        if "bind" in options:
+            return self._bind(link, point, options)
         found = [block for block in self.blocks.values() if link in block.links]
         if not found or point in self.mounts:
             return False
@@ -72,6 +83,25 @@ class Drives:
         self.mounts[point] = MountState(point, block.node, block.fstype, shown, block.number)
         self._changed()
         return True
+
+    def _bind(self, folder: str, point: str, options: tuple[str, ...]) -> bool:
+        top, _, name = folder.rpartition("/")
+        mount, uuid = self.mounts.get(top), self.on(top)
+        volume = name.removeprefix("volume.")
+        if mount is None or not uuid or point in self.mounts or (uuid, volume) not in self.copies:
+            return False
+        shown = ",".join(("rw", *(each for each in options if each not in ("rw", "nofail", "bind"))))
+        self.mounts[point] = replace(mount, point=point, options=shown, root=f"/{name}")
+        self._changed()
+        return True
+
+    def folders_at(self, point: str) -> dict[str, int] | None:
+        """Return what is at a mount point; None if nothing is mounted there, or it does not answer."""
+        mount, uuid = self.mounts.get(point), self.on(point)
+        if mount is None or not uuid:
+            return None
+        volume = mount.root.rpartition("/")[2].removeprefix("volume.")
+        return self.copies[uuid, volume] if volume else self.folders.setdefault(uuid, {})
 
     def unmount(self, point: str) -> None:
         """Take a mount away."""
@@ -98,13 +128,15 @@ class Drives:
             return True
         if not uuid:
             return False
-        self.folders.setdefault(uuid, {}).setdefault(name, uid)
+        there = self.folders_at(point)
+        assert there is not None
+        there.setdefault(name, uid)
         self._changed()
         return True
 
     def folder(self, point: str, name: str) -> FileState | None:
         """Return what stands at a path."""
-        uid = self.folders.get(self.on(point) or "", {}).get(name)
+        uid = (self.folders_at(point) or {}).get(name)
         return None if uid is None else FileState(FileKind.DIRECTORY, "", 0o700, uid, uid)
 
     def _tell(self, action: str, block: Block) -> None:
@@ -114,3 +146,24 @@ class Drives:
     def _changed(self) -> None:
         for told in list(self.kernel):
             told()
+
+    def begin(self, unit: str, seconds: float, end: Callable[[], bool]) -> None:
+        """Start a unit that ends by itself; `end` does its work and says whether it ended well."""
+        if unit in self.jobs:
+            return
+        self.jobs[unit] = "running"
+        self._changed()
+
+        def over() -> None:
+            if self.jobs.get(unit) == "running":
+                self.jobs[unit] = "exited" if end() and not self.broken else "failed"
+                self._changed()
+
+        asyncio.get_running_loop().call_later(seconds, over)
+
+    def end(self, unit: str) -> str:
+        """Stop a unit; return how it was."""
+        was = self.jobs.pop(unit, "")
+        if was:
+            self._changed()
+        return was
