@@ -103,6 +103,7 @@ class Site:
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=self._reconfigure,
             store=SimpleNamespace(damaged=None),
+            signs=None,
             storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
         )
         return Daemon(composed, str(self.config), Ears())
@@ -294,4 +295,4 @@ async def test_the_status_shows_no_token(host: Site, url: str, shown: str) -> No
     host.settings = host.settings.model_copy(
         update={"repository": host.settings.repository.model_copy(update={"url": url})}
     )
-    assert host.daemon()._server().identity.repository == shown
+    assert host.daemon()._server().api.identity.repository == shown

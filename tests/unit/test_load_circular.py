@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventd.core.desired import Desired
+from eventd.core.desired import Desired, Tree
 from eventd.core.errors import DisconnectedError
 from eventd.core.waits.units import Listener, LiveGraph
 from eventd.runtime.load import Loaded, Loader
@@ -45,7 +45,8 @@ class Live:
 async def load(files: dict[str, str], live: Live | None) -> Loaded:
     """Load these files on a host whose generator has no complaint."""
 
-    async def tree(_commit: str) -> None: ...
+    async def tree(commit: str) -> Tree:
+        return Tree(commit, {})
 
     async def dry_run(_files: Any) -> tuple[str, ...]:
         return ()
