@@ -169,3 +169,11 @@ def message_of(said: str) -> tuple[str, str]:
         return str(found.get("message", "")), str(found.get("hint", ""))
     except (ValueError, AttributeError):
         return "", ""
+
+
+def count_of(said: str) -> int:
+    """Return how many files a job compared; 0 if it did not say."""
+    try:
+        return int(json.loads(said).get("files", 0))
+    except (ValueError, AttributeError, TypeError):
+        return 0

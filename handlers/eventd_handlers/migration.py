@@ -15,7 +15,7 @@ from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import FactKey, FactKind, MountState
 from eventd.core.storage_actions import ForgetData, MigrateVolume
 from eventd.core.storage_manifest import Volume
-from eventd.core.storage_migration import Job, Migration, Phase, Step, message_of
+from eventd.core.storage_migration import Job, Migration, Phase, Step, count_of, message_of
 from eventd.core.storage_plan import carriers, mounted_on
 from eventd.core.storage_ports import Mounts, Moves
 from eventd.core.storage_records import VolumeRecord
@@ -60,6 +60,10 @@ class MigrationHandlers:
             case Step.SWITCH:
                 await self._switch(row, volume, tx)
             case Step.FINISH:
+                for job in (Job.COPY, Job.VERIFY):
+                    await self.moves.end(
+                        job, name
+                    )  # a crash between a phase and the end of the job before it
                 await self._to(row, Phase.DONE, tx)
             case Step.UNDO:
                 await self._undo(row, tx)
@@ -91,6 +95,8 @@ class MigrationHandlers:
         other = self._other(row)
         if row.phase is not Phase.SWITCH:
             row = await self._to(row, Phase.SWITCH, tx)
+        said = await self.moves.end(Job.VERIFY, row.volume)
+        row = replace(row, files=count_of(said) or row.files)
         await self.moves.settle(other.path, row.volume)
         await self._unmount(row.volume, tx)
         old = f"{volume.id_kind} {volume.id}"
@@ -99,7 +105,6 @@ class MigrationHandlers:
             return replace(record, migrated_to=row.to, migrated_from=old, node="", number="")
 
         await self.keeper.memory.migrate(replace(row, old_id=old), how)
-        await self.moves.end(Job.VERIFY, row.volume)
 
     async def _undo(self, row: Migration, tx: Transaction) -> None:
         """Forget the copy. The old disk has only been read."""

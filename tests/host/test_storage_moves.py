@@ -46,6 +46,9 @@ def disk(bay: Bay) -> Disk:
 def op(machine: Machine, bay: Bay, disk: Disk) -> Operator:
     """An operator whose eventd runs, with a container that writes to its volume all the time."""
     operator = Operator(machine)
+    machine.run("ssh-keygen -q -t ed25519 -N '' -f /root/alice")
+    namespaces = 'namespaces="approval@eventd"'
+    machine.write("/etc/eventd/allowed_signers", f"alice {namespaces} {machine.read('/root/alice.pub')}")
     operator.install()
     bay.plug(disk, at=0)
     writes = "while :; do date >> /data/log; sync /data/log; sleep 0.05; done"
@@ -146,7 +149,7 @@ touch -d '2001-02-03 04:05:06.789' 'shared/a name
 with a line' && mkfifo shared/fifo
 """
 LISTING = (
-    "cd {0} && find . -path ./lost+found -prune -o -printf '%P %y %m %U %G %s %n %T@ %l\\n' | sort"
+    "cd {0} && find . -mindepth 1 -path ./lost+found -prune -o -printf '%P %y %m %U %G %s %n %T@ %l\\n' | sort"
     " && find . -type f -exec sha256sum {{}} + | sort && getfattr -dR -m - . 2>/dev/null | sort"
 )
 
@@ -172,9 +175,10 @@ def kill(op: Operator) -> None:
 
 
 def phase(op: Operator) -> str:
-    """Return how far the migration is."""
-    row = volume(op)["migration"]
-    return row["phase"] if row else ""
+    """Return how far the migration is; empty: not known, as before the manifest is read after a start."""
+    found: dict[str, Any] = json.loads(op.ctl("storage", "--json")[1])
+    rows = [each["migration"] for each in found["volumes"] if each["name"] == "media" and each["migration"]]
+    return rows[0]["phase"] if rows else ""
 
 
 def test_a_migration_without_room_changes_nothing(op: Operator, big: Disk) -> None:
@@ -204,7 +208,9 @@ def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
     op.until(lambda _s: phase(op) == "done", "done")
     found = volume(op)
     assert found["state"] == "attached"
-    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip().endswith("[/volume.media]")
+    assert (
+        op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip().endswith("[/volume.media]")
+    )
     assert op.invocation("other") == other
     assert not op.machine.run(["ls", "-A", "/run/eventd-migration/media"], check=False).stdout
     op.ctl("storage", "eject", "media")
@@ -219,3 +225,48 @@ def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
     assert op.ctl("storage", "attach", "media")[0] == 0
     op.state("app", "converged")
     assert 'migrated_to = "big"' in op.ctl("storage")[1]
+
+
+def old_files(op: Operator, disk: Disk) -> list[str]:
+    """Return what is on the old disk."""
+    op.machine.run("mkdir -p /root/old && mount -o ro " + disk.link + " /root/old")
+    found = op.machine.run(["ls", "-A", "/root/old"]).stdout.split()
+    op.machine.run("umount /root/old")
+    return [name for name in found if name != "lost+found"]
+
+
+def approve(op: Operator) -> None:
+    """Sign what is asked for."""
+    (request,) = json.loads(op.ctl("approvals", "--json")[1])["approvals"]
+    assert "deletes everything on the disk" in json.dumps(request)
+    code, said = op.ctl("approve", request["id"], "--key", "/root/alice")
+    assert code == 0, said
+
+
+def test_the_old_data_is_deleted_only_once_that_is_signed(op: Operator, disk: Disk) -> None:
+    """Asked for, held, approved with a key, deleted once; the volume goes on meanwhile."""
+    invocation = op.invocation("app")
+    code, said = op.ctl("storage", "forget-data", "media")
+    assert code == 4, said
+    held = op.state("volume:media", "held")
+    assert held["reason"] == "needs-approval"
+    assert old_files(op, disk)
+    approve(op)
+    op.until(lambda _s: volume(op)["migration"]["forgotten"], "deleted")
+    assert old_files(op, disk) == []
+    assert op.invocation("app") == invocation
+    assert volume(op)["state"] == "attached"
+    code, said = op.ctl("storage", "forget-data", "media")
+    assert (code, "is deleted" in said) == (1, True)
+
+
+def test_a_reboot_finds_the_volume_on_its_new_disk_and_an_ejected_one_ejected(op: Operator) -> None:
+    """Both disks are plugged in."""
+    op.ctl("storage", "eject", "media")
+    op.machine.reboot()
+    op.state("app", "held")
+    assert volume(op)["state"] == "ejected"
+    assert op.ctl("storage", "attach", "media")[0] == 0
+    op.state("app", "converged")
+    source = op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip()
+    assert source.endswith("[/volume.media]")

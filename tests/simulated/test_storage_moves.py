@@ -8,11 +8,13 @@ import pytest
 
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
+from eventd.core.storage_migration import Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_ports import Holder
 from eventd.core.storage_records import VolumeState
 from eventd_simulators.virtual_time import run
-from tests.simulated.test_storage import UUID, DiskStory
+from tests.simulated.daemon import container
+from tests.simulated.test_storage import MANIFEST, UUID, DiskStory
 
 
 async def ready() -> DiskStory:
@@ -127,3 +129,188 @@ def test_an_eject_has_no_more_boundaries_than_are_tried() -> None:
 def test_an_eject_that_is_killed_anywhere_is_finished_or_was_never_begun(kill: int) -> None:
     """And attach brings back just what ran."""
     run(_ejected(kill))
+
+
+BIG = "22222222-2222-3333-4444-555555555555"
+TWO = MANIFEST + f'[volume.big]\nuuid = "{BIG}"\npath = "/srv/big"\n'
+
+
+async def both() -> DiskStory:
+    """Return a world with two volumes; the workload runs on the first."""
+    told = DiskStory()
+    await told.start()
+    told.push(
+        {**container("app", more="Volume=/srv/media/app:/data"), **container("other"), "storage.toml": TWO}
+    )
+    told.drives.plug("sdb1", UUID)
+    told.drives.plug("sdc1", BIG)
+    await told.quiet(10)
+    assert told.active
+    return told
+
+
+def begin(told: DiskStory) -> Migration:
+    """Return a migration that begins."""
+    now = asyncio.get_running_loop().time()
+    return Migration("media", "big", Phase.PREPARE, "root", now, now)
+
+
+def on(told: DiskStory) -> str:
+    """Return on which disk, and where there, the volume is; empty: nothing is mounted."""
+    mount = told.drives.mounts.get("/srv/media")
+    return f"{told.drives.on('/srv/media')}:{mount.root}" if mount is not None else ""
+
+
+def phase(told: DiskStory) -> Phase | None:
+    """Return how far the migration is."""
+    row = told.keeper.memory.migrations.get("media")
+    return row.phase if row is not None else None
+
+
+NEW, OLD = f"{BIG}:/volume.media", f"{UUID}:/"
+
+
+def assert_moved(told: DiskStory) -> None:
+    """The workload runs on the other disk, under the same path; the old one is untouched, and mounted nowhere."""
+    assert (phase(told), on(told), told.active) == (Phase.DONE, NEW, True)
+    assert told.drives.folders[UUID].keys() == {"app"}
+    assert told.drives.copies == {(BIG, "media"): told.drives.folders[UUID]}
+    assert set(told.drives.mounts) == {"/srv/media", "/srv/big"}
+    assert (told.drives.jobs, told.drives.drafts, told.drives.spills) == ({}, {}, [])
+    assert told.keeper.memory.stopped.get("app") is None
+
+
+def assert_back(told: DiskStory) -> None:
+    """Everything is as it was before."""
+    assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
+    assert set(told.drives.mounts) == {"/srv/media", "/srv/big"}
+    assert (told.drives.jobs, told.drives.drafts, told.drives.copies, told.drives.spills) == ({}, {}, {}, [])
+
+
+def test_a_migrated_volume_is_on_the_other_disk_and_follows_that_one() -> None:
+    """Its old disk may go; when the new one goes its users stop, and come back with it."""
+
+    async def story() -> None:
+        told = await both()
+        other = told.unit("other").invocation
+        await told.keeper.migrate(begin(told))
+        await told.quiet(30)
+        assert_moved(told)
+        told.drives.pull("sdb1")
+        await told.quiet(10)
+        assert_moved(told)
+        told.drives.pull("sdc1")
+        await told.quiet(10)
+        assert (on(told), told.active) == ("", False)
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        assert (on(told), told.active) == ("", False), "the old data must not come back"
+        told.drives.plug("sdd1", BIG)
+        await told.quiet(10)
+        assert_moved(told)
+        await told.kill()
+        await told.start()
+        await told.quiet(10)
+        assert_moved(told)
+        assert told.unit("other").invocation == other
+
+    run(story())
+
+
+def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it_was() -> None:
+    """And says why."""
+
+    async def story() -> None:
+        told = await both()
+        told.drives.broken = True
+        await told.keeper.migrate(begin(told))
+        await told.quiet(30)
+        assert_back(told)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        assert row.error == "it broke"
+        told.drives.broken = False
+        await told.keeper.migrate(begin(told))
+        await told.quiet(30)
+        assert_moved(told)
+
+    run(story())
+
+
+def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
+    """In the middle of the copy."""
+
+    async def story() -> None:
+        told = await both()
+        await told.keeper.migrate(begin(told))
+        await told.quiet(4)
+        assert phase(told) is Phase.COPY
+        assert (on(told), told.active) == ("", False)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        await told.keeper.migrate(row.to_phase(Phase.UNDO, 0.0))
+        await told.quiet(10)
+        assert_back(told)
+
+    run(story())
+
+
+def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() -> None:
+    """Its users run again on the old disk."""
+
+    async def story() -> None:
+        told = await both()
+        told.drives.users.append(Holder(42, "vi", "open file"))
+        await told.keeper.migrate(begin(told))
+        await told.quiet(20)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        assert "vi (pid 42, open file)" in row.error
+        assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
+
+    run(story())
+
+
+async def _migrated(kill: int, *, reboot: bool) -> int:
+    """Migrate, killed at a boundary; return how many boundaries there are."""
+    told = await both()
+    before = told.host.life.steps
+    if kill:
+        told.world.faults.crash_at = before + kill
+    asking = asyncio.ensure_future(told.keeper.migrate(begin(told)))
+    for _ in range(40):
+        await asyncio.sleep(1)
+        if told.host.life.dead:
+            break
+    count = told.host.life.steps - before
+    if told.host.life.dead:
+        await told.until_dead()
+        told.world.faults.crash_at = None
+        if reboot:
+            told.drives.mounts.clear()
+            told.drives.jobs.clear()
+        await told.start()
+        await told.quiet(90)
+        if phase(told) is None:
+            assert told.active  # killed before it was written down: nobody was told that it was
+            await told.keeper.migrate(begin(told))
+            await told.quiet(60)
+    assert_moved(told)
+    asking.cancel()
+    return count
+
+
+STEPS = 130
+"""Boundaries of a migration; a test sees that there are no more."""
+
+
+def test_a_migration_has_no_more_boundaries_than_are_tried() -> None:
+    """Else the next test would leave some out."""
+    assert 30 < run(_migrated(0, reboot=False)) <= STEPS
+
+
+@pytest.mark.parametrize("reboot", [False, True], ids=["kill", "reboot"])
+@pytest.mark.parametrize("kill", range(1, STEPS + 1))
+def test_a_migration_that_is_killed_anywhere_is_finished(kill: int, *, reboot: bool) -> None:
+    """With the mounts and the copy going on without the daemon, or gone with the host's power."""
+    run(_migrated(kill, reboot=reboot))
