@@ -17,6 +17,7 @@ import pytest
 from tests.host.evidence import Evidence, case
 from tests.host.machine import Machine
 from tests.host.operator import Operator, container, workload
+from tests.host.registry import Registry
 
 QUADLET, STACK = "app", "stack"
 KINDS = pytest.mark.parametrize("name", [QUADLET, STACK], ids=["quadlet", "compose"])
@@ -183,10 +184,11 @@ def test_T04_a_missing_env_file_is_named(op: Operator, name: str) -> None:
         text = app(more=f"EnvironmentFile={missing}\n") if name == QUADLET else stack(env_file=[missing])
         e.push(files(name, text), f"an env file that is not there, {missing}")
         found = e.state(name, "failed")
-        assert missing in " ".join((found["message"], *found["log"])), found
         e.run(f"systemctl --user restart {unit(name)}", user=name, status=-1)
         assert container_id(op, name) == ""
         e.collect(name, unit(name), containers=False)
+        said = " ".join((found["message"], *found["log"], *e.document["seen"][-1]["journal"]))
+        assert missing in said, found
         op.machine.write(missing, "A=1\n")
         e.note(f"{missing} is written")
         e.run("eventctl sync --wait")
@@ -308,6 +310,17 @@ def test_T08_a_user_manager_that_cannot_be_used_is_explicit(op: Operator, name: 
 
 
 @KINDS
+def test_T08_a_user_manager_that_was_killed_comes_back(op: Operator, name: str) -> None:
+    """With everything in it; podman's records, which say that the dead containers run, do not keep it from that."""
+    with case("T08", f"{KIND[name]}-killed", "user manager killed, with all its containers", op) as e:
+        before = container_id(op, name)
+        e.run(f"systemctl kill -s KILL user@{uid(op, name)}.service")
+        eventually(lambda: container_id(op, name) not in ("", before), "another container", 60)
+        e.state(name, "converged")
+        in_order(e, name)
+
+
+@KINDS
 @pytest.mark.parametrize("state", ["unhealthy", "killed", "left"])
 def test_T09_a_stale_container_is_cleaned_up(op: Operator, name: str, state: str) -> None:
     """One that is unhealthy, exited, or left by another unit is found before the start, and replaced."""
@@ -336,6 +349,74 @@ def test_T09_a_stale_container_is_cleaned_up(op: Operator, name: str, state: str
         assert container_id(op, name) not in ("", before)
         names = e.run("cd / && podman ps --all --format '{{.Names}}'", user=name).split()
         assert names == [box(name)]
+
+
+UPDATED = {"upq": "quadlet", "ups": "compose"}
+MARKED = 'trap "exit 0" TERM; echo version $V; touch /run/ok; while :; do sleep 1 & wait $!; done'
+WELL = "test $V != bad"
+
+
+def updated(name: str) -> dict[str, str | None]:
+    """Return a workload whose image is the registry's, and is healthy unless it is the bad one."""
+    image = f"127.0.0.1:5000/{name}:1"
+    if name == "upq":
+        text = app(MARKED, image=image).replace("test -e /run/ok", WELL).replace("Pull=never\n", "")
+        return {"workloads/upq/upq.container": text, "workloads/upq/workload.toml": OPTIONS}
+    check = {"test": ["CMD-SHELL", WELL.replace("$", "$$")], "interval": "1s", "retries": 2}
+    return {
+        "workloads/ups/compose.yaml": stack(MARKED, image=image, healthcheck=check),
+        "workloads/ups/workload.toml": OPTIONS,
+    }
+
+
+def version(e: Evidence, name: str) -> str:
+    """Return the marker of the image that runs, as its log has it."""
+    found = "systemd-upq" if name == "upq" else "ups-main-1"
+    return e.run(f"cd / && podman logs {found}", user=name).splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def registry(op: Operator) -> Registry:
+    """A registry on this host, and two workloads of its images."""
+    found = Registry(op.machine)
+    for name in UPDATED:
+        found.push(name, "v1")
+    status = op.deploy({**updated("upq"), **updated("ups")})
+    assert status["state"] == "converged", status
+    return found
+
+
+@pytest.mark.parametrize("name", UPDATED, ids=UPDATED.values())
+def test_T10_an_update_brings_the_new_image(op: Operator, registry: Registry, name: str) -> None:
+    """v1 to v2: another image runs, verified, and its log has the new marker."""
+    with case("T10", UPDATED[name], "controlled update, v1 to v2", op) as e:
+        assert version(e, name) == "version v1"
+        registry.push(name, "v2")
+        e.note(f"v2 is pushed to the registry as {name}:1")
+        e.run(f"eventctl update {name} --check", status=4)
+        e.run(f"eventctl update {name} --wait")
+        assert version(e, name) == "version v2"
+        e.run(f"eventctl update {name} --check")
+        e.run(f"eventctl images {name}")
+        assert e.collect(name, unit(name))["ActiveState"] == "active"
+        e.state(name, "converged")
+
+
+def test_T11_failed_updates_are_summed_up_and_fail(op: Operator, registry: Registry) -> None:
+    """One image is sick, one cannot be pulled: each is named, old containers run, and the whole fails."""
+    with case("T11", "both", "controlled update, negative cases", op) as e:
+        before = {name: version(e, name) for name in UPDATED}
+        registry.push("ups", "bad")
+        e.note("an image that is never healthy is pushed to the registry as ups:1")
+        e.run("rm -rf /var/lib/test-registry/docker/registry/v2/repositories/upq")
+        said = e.run("eventctl update --wait", status=1)
+        assert "pull-failed" in said
+        assert "update-rolled-back" in said
+        assert {name: version(e, name) for name in UPDATED} == before
+        for name in UPDATED:
+            e.run(f"eventctl update {name} --wait", status=1)
+            assert e.collect(name, unit(name))["ActiveState"] == "active"
+            e.state(name, "converged")
 
 
 def test_T12_after_all_kinds_of_faults_everything_is_reconciled(op: Operator) -> None:
