@@ -77,7 +77,7 @@ class EventKind(StrEnum):
     FILE_CHANGED = "file-changed"
     """A file in a folder of eventd was written, replaced or deleted."""
     FOREIGN = "foreign-files"
-    """Beside eventd's files, something stands where a workload's manager would load it. Attributes `files`, `problem`."""
+    """Something of others stands where a workload's manager would load it. Attributes `files`, `problem`."""
     PROVENANCE = "provenance"
     """What an audit finds wrong with a workload's units has changed. Attributes `findings`, `codes`, `message`."""
     ACCOUNT_CHANGED = "account-changed"

@@ -1,4 +1,4 @@
-"""`eventctl approvals`, `approve`, `reject`, `retained`, `remove`: what is signed is what the daemon gave and is shown."""
+"""`eventctl approvals`, `approve`, `reject`, `retained`, `remove`: what is signed is what was shown."""
 
 from __future__ import annotations
 
@@ -60,7 +60,12 @@ def test_what_waits_is_listed_with_how_to_approve_it(daemon: FakeDaemon) -> None
     """And the exit code says that something waits."""
     said = run(daemon, "approvals")
     assert said.code == 4
-    for part in ("account web uid 1001", "deletes /home/web", f"eventctl approve {ID} --key", "expires:   in"):
+    for part in (
+        "account web uid 1001",
+        "deletes /home/web",
+        f"eventctl approve {ID} --key",
+        "expires:   in",
+    ):
         assert part in said.out
     daemon.answers["GET /v1/approvals"] = Answer({"approvals": [], "refused": []})
     nothing = run(daemon, "approvals")

@@ -70,7 +70,8 @@ async def test_a_report_is_kept_as_it_is_shown(store: StateStore) -> None:
     assert (shown["id"], shown["commit"], shown["result"], shown["joined"]) == (run, "c1", "failed", 3)
     assert shown["workloads"][0]["result"] == "failed"
     assert shown["workloads"][0]["log"] == ["line"]
-    assert shown["triggers"] == [{"origin": "request", "kind": "sync", "subject": "eventctl", "scope": "", "sequence": 7}]
+    trigger = {"origin": "request", "kind": "sync", "subject": "eventctl", "scope": "", "sequence": 7}
+    assert shown["triggers"] == [trigger]
 
 
 async def test_what_a_crash_left_open_is_told_and_closed(store: StateStore, tmp_path: Path) -> None:
