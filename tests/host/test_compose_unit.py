@@ -85,7 +85,7 @@ class Stack:
 
     def until_failed(self) -> tuple[str, str]:
         """Wait, as a person would, for the unit to fail."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while self.show()["ActiveState"] != "failed":
             assert time.monotonic() < deadline, self.show()
             time.sleep(0.1)
@@ -232,7 +232,7 @@ def test_a_supervisor_that_hangs_is_ended_by_systemd(stack: Stack) -> None:
     stack.machine.run(["sed", "-i", shorter, unit])
     stack.user("systemctl --user daemon-reload")
     with stack.machine.start(["systemctl", "--user", "restart", "demo.service"], user="wl") as restart:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while "not healthy yet" not in stack.show()["StatusText"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -292,7 +292,7 @@ def test_restart_exits_1_at_once_though_systemd_tries_again(stack: Stack) -> Non
     stack.has({"web": {"healthcheck": SICK}}, service="Restart=on-failure\nRestartSec=2")
     assert stack.ctl("restart") == 1
     stack.has({"web": {"healthcheck": HEALTHY}}, service="Restart=on-failure\nRestartSec=2")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while stack.show()["ActiveState"] != "active":
         assert time.monotonic() < deadline, stack.show()
         time.sleep(0.1)
@@ -364,7 +364,7 @@ def test_a_stack_comes_back_after_a_reboot_and_a_power_cut(stack: Stack) -> None
         else:
             stack.machine.power_cut()
             stack.machine.boot()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while stack.show()["ActiveState"] != "active":
             assert time.monotonic() < deadline, stack.show()
             time.sleep(0.1)

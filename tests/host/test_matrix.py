@@ -424,7 +424,7 @@ def test_T12_after_all_kinds_of_faults_everything_is_reconciled(op: Operator) ->
     with case("T12", "both", "rollback and reconciliation after induced faults", op) as e:
         e.push({**files(QUADLET, app(SICK)), **files(STACK, stack(SICK))}, "both never healthy")
         for name in (QUADLET, STACK):
-            e.state(name, "failed", timeout=90)
+            e.state(name, "failed", timeout=300)
         e.run(f"rm {owned(op, QUADLET)}")
         e.run("systemctl kill -s KILL eventd.service")
         e.run(f"systemctl kill -s KILL user@{uid(op, STACK)}.service")
@@ -434,10 +434,10 @@ def test_T12_after_all_kinds_of_faults_everything_is_reconciled(op: Operator) ->
         )
         e.state(QUADLET, "failed", "unit-masked")
         e.deploy({**good(QUADLET), **good(STACK)}, "both are reverted")
-        e.state(STACK, "converged", timeout=90)
+        e.state(STACK, "converged", timeout=300)
         e.state(QUADLET, "failed", "unit-masked")
         e.run("rm ~/.config/systemd/user/app.service", user=QUADLET)
-        e.state(QUADLET, "converged", timeout=90)
+        e.state(QUADLET, "converged", timeout=300)
         e.run("eventctl sync --wait")
         assert json.loads(e.run("eventctl plan --json"))["workloads"] == []
         e.run("eventctl audit")
