@@ -60,7 +60,9 @@ def tell(terminal: Terminal, verb: str, volume: Json) -> None:
     where = f" ({device})" if device else ""
     match state:
         case "ejected":
-            terminal.line(f"it is safe to remove {name}{where}")
+            terminal.line(clean(volume.get("message", "")) or f"it is safe to remove {name}{where}")
+            if volume.get("migrated_to"):
+                terminal.line(f"  hint: {clean(volume.get('hint', ''))}")
             terminal.line(f"  it stays like this until: eventctl storage attach {name}")
         case "decommissioned":
             terminal.line(f"{name} is decommissioned: it is safe to remove{where}, and what is on it stays")

@@ -101,6 +101,11 @@ def look_at(
         message = f"{mount.root} of {mount.source} is mounted at {mount.point}, and not {place.folder}"
         hint = f"unmount {mount.point}; eventd does not touch what it did not mount"
         return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+    if seen.state in (VolumeState.EJECTING, VolumeState.EJECTED) and not seen.mounted:
+        # Whether the disk may go is the other volume's question: that one has it mounted.
+        message = f"{place.volume.name} is put away; its disk is that of {place.other}"
+        hint = f"eventctl storage eject {place.other}, to remove the disk"
+        return Look(VolumeState.EJECTED, message=message, hint=hint, node=seen.node)
     if seen.state is VolumeState.FOUND and not place.there:
         message = f"it is on {place.other}, which is not mounted"
         return Look(VolumeState.DISCONNECTED, "not-attached", message, f"eventctl storage {place.other}")
