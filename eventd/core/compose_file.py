@@ -33,6 +33,15 @@ HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
+class StackMount:
+    """One mount of a service whose source is a path of the host or a named volume."""
+
+    source: str
+    read_only: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class StackService:
     """One service of a stack."""
 
@@ -47,6 +56,8 @@ class StackService:
     """Absolute paths of the host that are mounted into the container."""
     volumes: tuple[str, ...] = ()
     """Named volumes that it mounts."""
+    mounts: tuple[StackMount, ...] = ()
+    """Both of them, as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +125,11 @@ class _Reader:
         if built:
             self._build(table["build"][1], path)
         env_files = tuple(self._env_files(table, path))
-        binds, volumes = self._mounts(table, path)
-        return StackService(name, _line(key), image, built, env_files, binds, volumes)
+        mounts = self._mounts(table, path)
+        sources = tuple(dict.fromkeys(mount.source for mount in mounts))
+        binds = tuple(source for source in sources if source.startswith("/"))
+        volumes = tuple(source for source in sources if not source.startswith("/"))
+        return StackService(name, _line(key), image, built, env_files, binds, volumes, mounts)
 
     def _build(self, node: yaml.Node, path: str) -> None:
         context = node
@@ -154,25 +168,26 @@ class _Reader:
             elif needed:
                 self.in_repository(place, place.value, f"{path}/env_file")
 
-    def _mounts(self, table: _Table, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        binds, volumes = list[str](), list[str]()
+    def _mounts(self, table: _Table, path: str) -> tuple[StackMount, ...]:
+        found = list[StackMount]()
         node = table["volumes"][1] if "volumes" in table else None
         for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
-            source, place = "", entry
+            source, place, read_only = "", entry, False
             if isinstance(entry, yaml.ScalarNode):
-                source = entry.value.partition(":")[0] if ":" in entry.value else ""
+                parts = entry.value.split(":")
+                source = parts[0] if len(parts) > 1 else ""
+                read_only = len(parts) > 2 and "ro" in parts[2].split(",")
             elif isinstance(entry, yaml.MappingNode):
                 rows = self.mapping(entry, f"{path}/volumes")
                 source, place = self.text(rows, "source"), rows.get("source", (entry, entry))[1]
+                read_only = self.text(rows, "read_only").lower() == "true"
             if not source or "$" in source or source.startswith("~"):
                 continue
-            if source.startswith("/"):
-                binds.append(source)
-            elif source.startswith("."):
+            if source.startswith("."):
                 self.in_repository(place, source, f"{path}/volumes")
             else:
-                volumes.append(source)
-        return tuple(dict.fromkeys(binds)), tuple(dict.fromkeys(volumes))
+                found.append(StackMount(source, read_only, _line(place)))
+        return tuple(found)
 
     def in_repository(self, node: yaml.Node, written: str, key: str) -> None:
         """A relative path names something of the repository: its folder on the host is root's."""

@@ -8,19 +8,21 @@ belongs there; what lies in its home, named volumes of podman included, is what 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventd.core.compose_file import parse_stack, stack_files
 from eventd.core.desired import FileRole, Located, VolumeUse
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import did_you_mean
 from eventd.core.quadlet import KINDS, split
+from eventd.core.storage_manifest import Wanted
+from eventd.core.unitfile import Line, LineKind
 
 if TYPE_CHECKING:
     from eventd.core.content import Content
     from eventd.core.storage_manifest import Manifest
-    from eventd.core.unitfile import Line
 
 _SYSTEM = ("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/run")  # noqa: S108  what binds name
 """Binds of these are of the system's own things: sockets, certificates, the time zone."""
@@ -70,6 +72,7 @@ def volumes_of(
         elif manifest.present and not bind.read_only:
             message = f"{bind.source} is on no volume of storage.toml, and not in the home"
             found.append(bind.line.warning("bind-outside-storage", message, f"put it on a volume, {advice}"))
+    found.extend(_out_of_service(name, content, paths, asked, binds, manifest))
     if paths:
         for bind in binds:
             if not bind.source.startswith("/"):
@@ -88,7 +91,32 @@ def volumes_of(
     return uses, found
 
 
+def _out_of_service(
+    name: str,
+    content: Content,
+    paths: Iterable[str],
+    asked: tuple[Located, ...],
+    binds: list[_Bind],
+    manifest: Manifest,
+) -> Iterator[Diagnostic]:
+    for each in sorted(paths):
+        volume = manifest.volumes[each]
+        if volume.state is not Wanted.DECOMMISSIONED or volume.migrated_to:
+            continue
+        message = (
+            f"{each} is decommissioned in storage.toml: {name} waits for a disk that is not mounted any more"
+        )
+        hint = f"move it to another volume, or: eventctl storage migrate {each} --to OTHER, before that"
+        places = [Located(text.text, text.file, text.line) for text in asked if text.text == each]
+        places += [Located("", b.line.file, b.line.number) for b in binds if manifest.at(b.source) is volume]
+        at = places[0] if places else Located("", content.origin, 0)
+        yield Diagnostic(
+            Severity.WARNING, at.file, at.line, "storage.volumes", message, hint, "decommissioned-volume"
+        )
+
+
 def _binds(content: Content) -> Iterator[_Bind]:
+    yield from _stack_binds(content)
     for part, unit in content.units(FileRole.QUADLET):
         extension = split(part.name)[1]
         if extension not in ("container", "pod"):
@@ -112,6 +140,18 @@ def _binds(content: Content) -> Iterator[_Bind]:
                 fields.get(key, "false") in ("", "true") for key in ("ro", "readonly") if key in fields
             )
             yield _Bind(_normal(source), read_only, line)
+
+
+def _stack_binds(content: Content) -> Iterator[_Bind]:
+    """Yield those of a compose stack; what is wrong with its files is said where they are checked."""
+    beside = frozenset(part.name for part in content.stack)
+    for name in stack_files(content.parts) if content.stack else ():
+        file = content.parts[name].install
+        for service in parse_stack(file.content, file.origin, beside)[0].services:
+            for mount in service.mounts:
+                where = f"services/{service.name}"
+                line = Line(LineKind.ENTRY, "", file.origin, mount.line, where, "volumes", mount.source)
+                yield _Bind(_normal(mount.source), mount.read_only, line)
 
 
 def _normal(source: str) -> str:

@@ -83,7 +83,10 @@ class Moving:
 
 def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
     """Return where a volume is that was migrated to another."""
-    same = replace(volume, id_kind=other.id_kind, id=other.id, fstypes=other.fstypes, label="")
+    # `decommissioned` is said of its own disk then.
+    same = replace(
+        volume, id_kind=other.id_kind, id=other.id, fstypes=other.fstypes, label="", state=Wanted.ATTACHED
+    )
     folder = folder_on(volume.name)
     return Place(same, f"{other.path}/{folder}", folder, there, other.name)
 

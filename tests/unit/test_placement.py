@@ -187,3 +187,51 @@ def test_a_backup_takes_the_home_without_images_and_volumes_as_they_say() -> Non
     assert (
         total(rows, {"/home/web": 1, "/srv/media/web": 2, "/srv/media/shared": 4, "/srv/scratch/web": 8}) == 7
     )
+
+
+STACK = """\
+services:
+  web:
+    image: localhost/web:1
+    volumes:
+      - /srv/media/web/data:/data
+      - /etc/localtime:/etc/localtime:ro
+      - cache:/cache
+      - type: bind
+        source: /opt/elsewhere
+        target: /else
+        read_only: true
+      - /opt/bulk:/bulk
+volumes:
+  cache:
+"""
+
+
+def test_a_compose_stacks_binds_are_uses_of_volumes_and_its_data_in_the_wrong_place_is_told() -> None:
+    """With the line of each mount; what is read only, or the system's own, is not its data."""
+    found = made({"compose.yaml": STACK})
+    (use,) = found.workloads["web"].volumes
+    assert (use.volume, use.paths) == ("media", ("/srv/media/web/data",))
+    said = [each for each in codes(found) if each[0] in ("bind-outside-storage", "named-volume-beside-bulk")]
+    assert sorted(said) == [
+        ("bind-outside-storage", "workloads/web/compose.yaml", 12),
+        ("named-volume-beside-bulk", "workloads/web/compose.yaml", 7),
+    ]
+
+
+def test_a_stack_without_a_volume_may_have_named_volumes() -> None:
+    """They are its home's, and a backup of the home is right to take them."""
+    text = STACK.replace("/srv/media/web/data", "/home/web/data").replace("/opt/bulk", "/home/web/bulk")
+    found = made({"compose.yaml": text})
+    assert found.workloads["web"].volumes == ()
+    assert "named-volume-beside-bulk" not in {code for code, _, _ in codes(found)}
+
+
+def test_a_workload_on_a_volume_that_is_out_of_service_is_told() -> None:
+    """It would wait for ever; one whose data was migrated goes on."""
+    gone = 'path = "/srv/media"\nstate = "decommissioned"'
+    storage = STORAGE.replace('path = "/srv/media"', gone).replace("default = true\n", "")
+    files = {"web.container": "[Container]\nImage=localhost/web:1\nVolume=/srv/media/web:/data\n"}
+    assert ("decommissioned-volume", "workloads/web/web.container", 3) in codes(made(files, storage))
+    moved = storage.replace(gone, gone + '\nmigrated_to = "scratch"')
+    assert "decommissioned-volume" not in {code for code, _, _ in codes(made(files, moved))}

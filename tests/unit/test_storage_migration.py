@@ -178,3 +178,9 @@ def test_what_jobs_say_is_read_and_rubbish_is_nothing() -> None:
         "",
         "",
     )
+
+
+def test_decommissioned_is_said_of_the_old_disk_of_a_migrated_volume() -> None:
+    """The volume itself goes on."""
+    place = place_of(replace(MEDIA, state=Wanted.DECOMMISSIONED), BIG, there=True)
+    assert look_at(place, [NEW], MOVED, GONE).usable
