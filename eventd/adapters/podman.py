@@ -29,6 +29,7 @@ T = TypeVar("T")
 _ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _BLOB = re.compile(r'parsing manifest blob ("(?:[^"\\]|\\.)*")')
 UNIT_LABEL = "PODMAN_SYSTEMD_UNIT"
+PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 
 
@@ -85,7 +86,9 @@ class PodmanImages:
         rows = []
         for each in _read(_CONTAINERS, done.stdout):
             labels = each.labels or {}
-            unit = labels.get(UNIT_LABEL, "")
+            # Containers of a compose provider have no unit label: the stack's unit is called as its project.
+            project = labels.get(PROJECT_LABEL, "")
+            unit = labels.get(UNIT_LABEL) or (f"{project}.service" if project else "")
             if unit:
                 rows.append(Running(unit, labels.get(SERVICE_LABEL, ""), each.image.removeprefix("sha256:")))
         return rows
