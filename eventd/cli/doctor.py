@@ -205,6 +205,13 @@ def ssh_keygen(it: Subject) -> Check:
     return _bad("ssh-keygen", "ssh-keygen is not installed", "apt install openssh-client")
 
 
+def rsync(it: Subject) -> Check:
+    """Moving a volume to another disk takes rsync; nothing else does, so a host may do without."""
+    if (path := it.probe.command("rsync")) is not None:
+        return _good("rsync", path)
+    return _good("rsync", "not installed; eventctl storage migrate needs it (apt install rsync)")
+
+
 def accounts(it: Subject) -> Check:
     """The account that runs git, and the group that may ask the daemon."""
     missing = []
@@ -271,6 +278,7 @@ CHECKS: tuple[_Check, ...] = (
     network,
     git,
     ssh_keygen,
+    rsync,
     signers,
     approvers,
     accounts,

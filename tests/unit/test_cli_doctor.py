@@ -286,7 +286,7 @@ def test_doctor_works_without_a_daemon_and_says_that_there_is_none(tmp_path: Pat
     assert result.code == 1
     assert result.out.startswith("BAD daemon ")
     assert "systemctl enable --now eventd" in result.out
-    assert result.out.endswith("1 problem, 21 fine\n")
+    assert result.out.endswith("1 problem, 22 fine\n")
 
 
 @pytest.mark.usefixtures("fine")
@@ -311,4 +311,4 @@ def test_all_fine_is_0(tmp_path: Path) -> None:
     path = short_path(tmp_path)
     with FakeDaemon(path, {"GET /v1/doctor": Answer({"checks": []})}):
         result = eventctl("doctor", "--socket", path)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "all 22 checks are fine")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "all 23 checks are fine")

@@ -1,0 +1,170 @@
+"""What `eventd-volume` does with trees: comparing two of them, deleting one, and finding out who has files open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eventd.volume import emptying, holders, moving
+from eventd.volume.places import Refused
+
+
+def make(root: Path) -> Path:
+    """Make a tree with some of everything."""
+    (root / "deep/er").mkdir(parents=True)
+    (root / "deep/er/file").write_bytes(b"x" * 100_000)
+    os.link(root / "deep/er/file", root / "hard")
+    (root / "link").symlink_to("../../nowhere")
+    (root / "a name\nwith a line").write_text("")
+    os.mkfifo(root / "fifo")
+    return root
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a tree and a faithful copy of it."""
+    old = make(tmp_path / "old")
+    subprocess.run(["cp", "--archive", old, tmp_path / "new"], check=True)
+    return old, tmp_path / "new"
+
+
+def test_a_faithful_copy_is_the_same(two: tuple[Path, Path]) -> None:
+    """It says how many were compared; lost+found is nobody's data."""
+    old, new = two
+    (old / "lost+found").mkdir()
+    os.utime(old, ns=(1, 1))
+    os.utime(new, ns=(1, 1))
+    assert moving.verify(str(old), str(new)) == {"files": 8}
+
+
+def _byte(new: Path) -> None:
+    times = (new / "hard").stat()
+    with (new / "hard").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"y")
+    os.utime(new / "hard", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _unlinked(new: Path) -> None:
+    shutil.copy2(new / "hard", new / "copy")
+    (new / "copy").replace(new / "hard")
+
+
+def _relinked(new: Path) -> None:
+    (new / "link").unlink()
+    (new / "link").symlink_to("../../elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_byte, "content"),
+        (_unlinked, "hard links"),
+        (_relinked, "link"),
+        (lambda new: (new / "hard").chmod(0o600), "mode"),
+        (
+            lambda new: os.chown(new / "fifo", 1234, 0) if os.geteuid() == 0 else pytest.skip("not root"),
+            "owner",
+        ),
+        (lambda new: os.utime(new / "deep", ns=(1, 1)), "time"),
+        (lambda new: (new / "fifo").unlink(), "missing"),
+        (lambda new: (new / "deep/more").write_text(""), "which the original has not"),
+    ],
+    ids=["content", "hard links", "symlink", "mode", "owner", "time", "missing", "more"],
+)
+def test_each_difference_is_found_and_named(
+    two: tuple[Path, Path], change: Callable[[Path], object], why: str
+) -> None:
+    """One byte is enough, though size and time are the same."""
+    old, new = two
+    change(new)
+    for path in (old, old / "deep", new, new / "deep"):
+        if why != "time":
+            os.utime(path, ns=(1, 1))
+    with pytest.raises(Refused) as found:
+        moving.verify(str(old), str(new))
+    assert found.value.reason == "not-the-same"
+    assert why in found.value.message
+
+
+def test_a_tree_is_deleted_without_following_anything(tmp_path: Path) -> None:
+    """Nor is its depth a matter."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    top = tmp_path / "disk/draft"
+    make(top)
+    (top / "deep/escape").symlink_to(outside)
+    os.link(outside / "precious", top / "deep/hard")
+    deep = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(2000):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    (tmp_path / "disk/other").write_text("stays")
+    emptying.discard(str(tmp_path / "disk"), "draft")
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["other"]
+    assert (outside / "precious").read_text() == "precious"
+    assert emptying.discard(str(tmp_path / "disk"), "draft") == {}
+
+
+def test_what_is_no_mount_is_never_emptied(tmp_path: Path) -> None:
+    """A disk that is gone must not have the folder beneath emptied."""
+    make(tmp_path / "folder")
+    with pytest.raises(Refused) as found:
+        emptying.empty(str(tmp_path / "folder"), "lost+found")
+    assert found.value.reason == "not-mounted"
+    assert (tmp_path / "folder/hard").exists()
+
+
+def _number(path: Path) -> str:
+    device = path.stat().st_dev
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
+@pytest.mark.parametrize("how", ["cwd", "open file"])
+def test_who_keeps_a_file_system_busy_is_found_by_what_it_has_open(how: str) -> None:
+    """By the device's number, with the process's own name and never its arguments."""
+    folder = Path("/dev/shm")
+    if _number(folder) == _number(Path("/")):
+        pytest.skip("/dev/shm is no file system of its own")
+    held = folder / f"eventd-test-{os.getpid()}"
+    held.write_text("")
+    script = "import sys; print('ready', flush=True); sys.stdin.read()"
+    with held.open() as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, "secret"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=folder if how == "cwd" else "/",
+            pass_fds=[file.fileno()] if how == "open file" else [],
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        rows = {row["pid"]: row for row in holders.users([_number(folder)])}
+        process.communicate()
+    held.unlink()
+    row = rows[process.pid]
+    assert row["how"] == how
+    assert "secret" not in str(row)
+
+
+def test_who_has_it_mounted_is_told_by_namespaces() -> None:
+    """The one that this test is in has its own root mounted; nobody has what does not exist."""
+    number = next(
+        line.split()[2]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if line.split()[4] == "/"
+    )
+    found = holders.mounters((), [number])
+    assert found
+    assert {row["how"] for row in found} == {"mount namespace"}
+    assert holders.mounters(["/dev/none"], ["999:999"]) == []
