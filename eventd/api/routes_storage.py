@@ -23,7 +23,7 @@ from eventd.runtime.queue import Ticket
 
 
 class Waiting(BaseModel):
-    """POST /v1/storage/{volume}/…"""
+    """POST /v1/storage/{volume}/eject and the like."""
 
     model_config = ConfigDict(extra="forbid")
     wait: bool = False

@@ -255,7 +255,9 @@ def _storage(parser: Any) -> None:
         metavar="NAME | VERB NAME",
         help="one volume, in full; or what is to be done with one: eject, attach, decommission, migrate, forget-data",
     )
-    parser.add_argument("--to", default="", metavar="OTHER", help="with migrate: the volume that it is moved to")
+    parser.add_argument(
+        "--to", default="", metavar="OTHER", help="with migrate: the volume that it is moved to"
+    )
     parser.add_argument(
         "--abort", action="store_true", help="with migrate: take it back; possible until the switch"
     )

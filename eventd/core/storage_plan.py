@@ -303,7 +303,7 @@ def draft(
     """Return what would be done now, in order; the rest follows when that has been done.
 
     `sealed`: the mount point is known to be. `uids`: the users of the volume. `asked`: an operator asked for it.
-    `running`: units of its users do. `place`: where it is if it is not on its own disk. `moving`: a migration that is on.
+    `running`: units of its users do. `place`: where it is if not on its own disk. `moving`: a migration that is on.
     """
     name = PREFIX + volume.name
     actions: list[StorageAction] = []

@@ -35,7 +35,7 @@ def mounters(nodes: Iterable[str], numbers: Iterable[str]) -> list[Found]:
     found: list[Found] = []
     for pid in _processes():
         with contextlib.suppress(OSError):
-            namespace = os.readlink(f"/proc/{pid}/ns/mnt")
+            namespace = os.readlink(f"/proc/{pid}/ns/mnt")  # noqa: PTH115
             if namespace in seen:
                 continue
             seen.add(namespace)
@@ -57,7 +57,7 @@ def _is_of(line: str, sources: set[str], numbers: set[str]) -> bool:
 
 def _processes() -> Iterator[int]:
     me = os.getpid()
-    for name in sorted(os.listdir("/proc"), key=lambda each: (len(each), each)):
+    for name in sorted(os.listdir("/proc"), key=lambda each: (len(each), each)):  # noqa: PTH208
         if name.isdigit() and int(name) != me:
             yield int(name)
 
@@ -68,7 +68,7 @@ def _uses(pid: int, numbers: set[str]) -> str:
         if _device(f"{folder}/{link}") in numbers:
             return how
     with contextlib.suppress(OSError):
-        for descriptor in os.listdir(f"{folder}/fd"):
+        for descriptor in os.listdir(f"{folder}/fd"):  # noqa: PTH208
             if _device(f"{folder}/fd/{descriptor}") in numbers:
                 return "open file"
     with contextlib.suppress(OSError), open(f"{folder}/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
@@ -81,7 +81,7 @@ def _uses(pid: int, numbers: set[str]) -> str:
 
 def _device(path: str) -> str:
     try:
-        device = os.stat(path).st_dev
+        device = os.stat(path).st_dev  # noqa: PTH116
     except OSError:
         return ""
     return f"{os.major(device)}:{os.minor(device)}"

@@ -70,8 +70,8 @@ def prepare(source: str, target: str, name: str) -> dict[str, object]:
 def copy(source: str, target: str) -> dict[str, object]:
     """Make `target` what `source` is, metadata and all; what was copied before is not copied again."""
     command = ["rsync", "-aHAXS", "--numeric-ids", "--one-file-system", "--delete"]
-    done = subprocess.run(  # noqa: S603  both are eventd's own paths
-        [*command, f"--exclude=/{LEFT_OUT}", "--", f"{source}/", f"{target}/"],  # noqa: S607
+    done = subprocess.run(
+        [*command, f"--exclude=/{LEFT_OUT}", "--", f"{source}/", f"{target}/"],
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -146,8 +146,8 @@ def _pairs(source: str, target: str) -> Iterator[tuple[str, os.stat_result, os.s
         yield folder, one, two
         if two is None or not stat.S_ISDIR(two.st_mode):
             continue
-        names = set(os.listdir(f"{source}/{folder}"))
-        others = set(os.listdir(f"{target}/{folder}"))
+        names = set(os.listdir(f"{source}/{folder}"))  # noqa: PTH208
+        others = set(os.listdir(f"{target}/{folder}"))  # noqa: PTH208
         if not folder:
             names.discard(LEFT_OUT)
         for name in sorted(others - names):
@@ -174,7 +174,7 @@ def _difference(
     if kind != stat.S_IFDIR and hard[0].of(one) != hard[1].of(two):
         return "hard links"
     if kind == stat.S_IFLNK:
-        return "" if os.readlink(a) == os.readlink(b) else "link"
+        return "" if os.readlink(a) == os.readlink(b) else "link"  # noqa: PTH115
     if one.st_mtime_ns != two.st_mtime_ns:
         return "time"
     if kind in (stat.S_IFBLK, stat.S_IFCHR) and one.st_rdev != two.st_rdev:
@@ -213,7 +213,7 @@ def _digest(path: str) -> bytes:
 
 def _flush(path: str) -> None:
     """Have everything of a file system written out (sync(1): syncfs(2))."""
-    subprocess.run(["sync", "--file-system", path], check=True, stdin=subprocess.DEVNULL)  # noqa: S603, S607
+    subprocess.run(["sync", "--file-system", path], check=True, stdin=subprocess.DEVNULL)
 
 
 def _exists(folder: int, name: str) -> bool:

@@ -181,7 +181,8 @@ def phase(op: Operator) -> str:
     return rows[0]["phase"] if rows else ""
 
 
-def test_a_migration_without_room_changes_nothing(op: Operator, big: Disk) -> None:
+@pytest.mark.usefixtures("big")
+def test_a_migration_without_room_changes_nothing(op: Operator) -> None:
     """The reason is said, and the container goes on."""
     before = op.invocation("app")
     op.machine.run(["fallocate", "-l", "50M", "/srv/big/full"])
@@ -193,8 +194,9 @@ def test_a_migration_without_room_changes_nothing(op: Operator, big: Disk) -> No
     op.machine.run(["rm", "/srv/big/full"])
 
 
+@pytest.mark.usefixtures("big")
 def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
-    op: Operator, big: Disk, disk: Disk
+    op: Operator, disk: Disk
 ) -> None:
     """Killed in the middle of the copy and after the switch; the path, the units and every byte stay."""
     other = op.invocation("other")

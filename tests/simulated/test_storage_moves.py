@@ -149,7 +149,7 @@ async def both() -> DiskStory:
     return told
 
 
-def begin(told: DiskStory) -> Migration:
+def begin() -> Migration:
     """Return a migration that begins."""
     now = asyncio.get_running_loop().time()
     return Migration("media", "big", Phase.PREPARE, "root", now, now)
@@ -193,7 +193,7 @@ def test_a_migrated_volume_is_on_the_other_disk_and_follows_that_one() -> None:
     async def story() -> None:
         told = await both()
         other = told.unit("other").invocation
-        await told.keeper.migrate(begin(told))
+        await told.keeper.migrate(begin())
         await told.quiet(30)
         assert_moved(told)
         told.drives.pull("sdb1")
@@ -223,14 +223,14 @@ def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it_was()
     async def story() -> None:
         told = await both()
         told.drives.broken = True
-        await told.keeper.migrate(begin(told))
+        await told.keeper.migrate(begin())
         await told.quiet(30)
         assert_back(told)
         row = told.keeper.memory.migrations.get("media")
         assert row is not None
         assert row.error == "it broke"
         told.drives.broken = False
-        await told.keeper.migrate(begin(told))
+        await told.keeper.migrate(begin())
         await told.quiet(30)
         assert_moved(told)
 
@@ -242,7 +242,7 @@ def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
 
     async def story() -> None:
         told = await both()
-        await told.keeper.migrate(begin(told))
+        await told.keeper.migrate(begin())
         await told.quiet(4)
         assert phase(told) is Phase.COPY
         assert (on(told), told.active) == ("", False)
@@ -261,7 +261,7 @@ def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() 
     async def story() -> None:
         told = await both()
         told.drives.users.append(Holder(42, "vi", "open file"))
-        await told.keeper.migrate(begin(told))
+        await told.keeper.migrate(begin())
         await told.quiet(20)
         row = told.keeper.memory.migrations.get("media")
         assert row is not None
@@ -277,7 +277,7 @@ async def _migrated(kill: int, *, reboot: bool) -> int:
     before = told.host.life.steps
     if kill:
         told.world.faults.crash_at = before + kill
-    asking = asyncio.ensure_future(told.keeper.migrate(begin(told)))
+    asking = asyncio.ensure_future(told.keeper.migrate(begin()))
     for _ in range(40):
         await asyncio.sleep(1)
         if told.host.life.dead:
@@ -293,7 +293,7 @@ async def _migrated(kill: int, *, reboot: bool) -> int:
         await told.quiet(90)
         if phase(told) is None:
             assert told.active  # killed before it was written down: nobody was told that it was
-            await told.keeper.migrate(begin(told))
+            await told.keeper.migrate(begin())
             await told.quiet(60)
     assert_moved(told)
     asking.cancel()
