@@ -195,6 +195,26 @@ def test_a_migration_without_room_changes_nothing(op: Operator) -> None:
 
 
 @pytest.mark.usefixtures("big")
+def test_a_copy_that_fails_is_taken_back_and_the_workload_runs_again_where_it_was(op: Operator) -> None:
+    """A device node is what a copy may not make. Nothing is left on the other disk, and the reason is shown."""
+    other = op.invocation("other")
+    op.machine.run(["mknod", "/srv/media/node", "b", "7", "0"])
+    code, said = op.ctl("storage", "migrate", "media", "--to", "big")
+    assert code == 1, said
+    assert "media stays on its old disk" in said
+    assert "mknod" in said
+    op.state("app", "converged")
+    op.state("volume:media", "converged")
+    assert op.invocation("other") == other
+    assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip().startswith("/dev/loop")
+    assert op.machine.run(["ls", "-A", "/srv/big"]).stdout.split() == ["lost+found"]
+    assert not op.machine.run(
+        "systemctl list-units --all --plain 'eventd-copy-*' | grep eventd-copy", check=False
+    ).stdout
+    op.machine.run(["rm", "/srv/media/node"])
+
+
+@pytest.mark.usefixtures("big")
 def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
     op: Operator, disk: Disk
 ) -> None:

@@ -153,7 +153,8 @@ class VolumeKeeper:
             moving=self.moving(volume.name),
         )
         wish = self.memory.forgetting.get(volume.name)
-        if not actions and wish is not None and not self._rejected(action := _forget(wish)):
+        wanted = wish is not None and not self.in_service(volume)
+        if not actions and wanted and wish is not None and not self._rejected(action := _forget(wish)):
             actions = (action,)
         return actions
 
@@ -272,6 +273,8 @@ class VolumeKeeper:
             return replace(record, ejected=away, released=False, decommissioned=when)
 
         await self.memory.change(name, how)
+        if not away and self.place(volume) is None:
+            await self.memory.forgetting.put(name, None)  # what is in use again is not to be deleted
         self._fold(name)
         self._dirty(PREFIX + name)
 
