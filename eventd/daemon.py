@@ -33,8 +33,8 @@ from eventd.composition import Composition, add_triggers, compose, make_folders,
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
+from eventd.core.orders import NETWORK
 from eventd.core.report import RunReport, RunResult
-from eventd.runtime.reconcile import NETWORK
 from eventd.runtime.supervise import known
 from eventd.settings import DEFAULT_PATH, Settings, load
 from eventd_policies.protected import why_protected

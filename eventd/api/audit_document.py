@@ -29,7 +29,7 @@ def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
 
 
 def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
-    workload = reconciler.effective(name)
+    workload = reconciler.in_force.workload(name)
     if workload is None:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
     seen = reconciler.converger.view.of(name, workload)

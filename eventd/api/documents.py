@@ -24,7 +24,8 @@ from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadStat
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.verdicts import Allow, Case, Hold
 from eventd.runtime.converge import draft, judge
-from eventd.runtime.reconcile import FETCH, REVISION, Reconciler
+from eventd.runtime.in_force import FETCH, REVISION
+from eventd.runtime.reconcile import Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -204,7 +205,7 @@ def names(reconciler: Reconciler) -> set[str]:
 def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     """Return GET /v1/status/{workload}."""
     desired = reconciler.desired
-    wanted, order = reconciler.effective(name), reconciler.orders.rollback_of(name)
+    wanted, order = reconciler.in_force.workload(name), reconciler.orders.rollback_of(name)
     record = reconciler.ledger.records.workloads.get(name)
     standing = standing_of(reconciler, name)
     account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
@@ -308,13 +309,17 @@ async def plan(
     for name in sorted({*(desired.workloads if desired else ()), *left}):
         if desired is None or name in desired.refused or not view.sees(name):
             continue
-        wanted = reconciler.effective(name) if desired is reconciler.desired else desired.workloads.get(name)
+        wanted = (
+            reconciler.in_force.workload(name)
+            if desired is reconciler.desired
+            else desired.workloads.get(name)
+        )
         seen = look.of(name, wanted)
         actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
         listed = []
         verdicts = []
         for action in actions:
-            facts, gates = reconciler.dispatcher.facts, reconciler.gates_of(name)
+            facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
             verdict = judge(
                 Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
                 reconciler.converger.policies,
@@ -375,7 +380,7 @@ async def _diff(path: str, action: PutFile) -> str:
 def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
     """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
     row = workload(reconciler, name)
-    wanted = reconciler.effective(name)
+    wanted = reconciler.in_force.workload(name)
     facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
     missing = [f for f in facts if not f["holds"]]
     match row["state"]:
@@ -416,7 +421,7 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
 
 
 def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
-    gates, facts = reconciler.gates_of(name), reconciler.dispatcher.facts
+    gates, facts = reconciler.in_force.gates_of(name), reconciler.dispatcher.facts
     rows: list[dict[str, Any]] = []
     for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
         rows += [

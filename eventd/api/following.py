@@ -14,8 +14,8 @@ from aiohttp import web
 from eventd.api import answers, documents, own
 from eventd.api.routing import Api
 from eventd.core.rights import View
+from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Ticket
-from eventd.runtime.reconcile import Progress
 
 PROGRESS_KEPT = 4096
 """Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""

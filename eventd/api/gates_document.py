@@ -34,9 +34,9 @@ async def gates(
     reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING
 ) -> dict[str, Any]:
     """Return the document. The graph is of everybody, and not for who sees one workload only."""
-    desired, circular = reconciler.desired, reconciler.circular
+    desired, circular = reconciler.desired, reconciler.in_force.circular
     if not view.everything:
-        mine = reconciler.gates.get(view.own)
+        mine = reconciler.in_force.gates.get(view.own)
         rows = list(_rows(reconciler, view.own, mine)) if mine is not None else []
         return {"gates": rows, "nodes": [], "edges": [], "cycles": [], "notes": []}
     if desired is None:
@@ -44,13 +44,17 @@ async def gates(
     whole = replace(desired, workloads={**desired.workloads, **circular})
     refused = read_gates(replace(desired, workloads=circular))[0]
     live, notes = LiveGraph(), list[str]()
-    if live_graph is not None and (reconciler.gates or refused):
+    if live_graph is not None and (reconciler.in_force.gates or refused):
         try:
             live = await live_graph(whole)
         except EventdError as error:
             notes.append(f"the units that this host runs are not known: {error}")
     # Rows first: of one moment, and facts belong to this thread.
-    rows = [row for name, each in sorted(reconciler.gates.items()) for row in _rows(reconciler, name, each)]
+    rows = [
+        row
+        for name, each in sorted(reconciler.in_force.gates.items())
+        for row in _rows(reconciler, name, each)
+    ]
     rows += [row for name, each in sorted(refused.items()) for row in _refused(name, each)]
     drawn = await anyio.to_thread.run_sync(_graph, whole, live)
     return {"gates": rows, **drawn, "notes": [*notes, *drawn["notes"]]}

@@ -13,7 +13,8 @@ from eventd import __version__
 from eventd.api import documents
 from eventd.core.approvals import OPEN
 from eventd.core.report import WorkloadState
-from eventd.runtime.reconcile import FETCH, Reconciler
+from eventd.runtime.in_force import FETCH
+from eventd.runtime.reconcile import Reconciler
 
 
 class Metrics(Collector):

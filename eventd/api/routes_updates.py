@@ -39,7 +39,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
     body = await answers.body(request, UpdateRequest)
     if "workload" in request.match_info:
         name = api.workload(request, view)
-        workload = reconciler.effective(name)
+        workload = reconciler.in_force.workload(name)
         if workload is None:
             raise PermanentError(
                 f"{name} is not in the repository, or refused",
@@ -84,7 +84,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     check = request.query.get("check") == "1"
     if "workload" in request.match_info:
-        workload = api.reconciler.effective(api.workload(request, view))
+        workload = api.reconciler.in_force.workload(api.workload(request, view))
         wanted = [workload] if workload is not None else []
     else:
         wanted = [each for each in _workloads(api, view) if images_of(each)]
@@ -101,7 +101,7 @@ async def _images(api: Api, request: web.Request, view: View) -> web.StreamRespo
 def _workloads(api: Api, view: View) -> list[Workload]:
     desired = api.reconciler.desired
     names = sorted(desired.workloads) if desired is not None else []
-    found = (api.reconciler.effective(name) for name in names if view.sees(name))
+    found = (api.reconciler.in_force.workload(name) for name in names if view.sees(name))
     return [each for each in found if each is not None]
 
 

@@ -26,7 +26,9 @@ from eventd.core.predicates import Predicate
 from eventd.core.report import Standing, WorkloadState
 from eventd.runtime.boot_story import ALWAYS, Course, Noted, Seen, roots, tell
 from eventd.runtime.boot_units import read_units
-from eventd.runtime.reconcile import REVISION, Progress, Reconciler
+from eventd.runtime.in_force import REVISION
+from eventd.runtime.progress import Progress
+from eventd.runtime.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 LONGEST = 1800.0
@@ -150,7 +152,7 @@ class BootLog:
             startup,
             units,
             self._facts,
-            reconciler.gates,
+            reconciler.in_force.gates,
             reconciler.standings,
             now=self._clock(),
             wall=self._wall(),
@@ -225,7 +227,7 @@ class BootLog:
                 self._open[name] = None
                 self._watch((FactKey(FactKind.WORKLOAD, name),), lambda _key, name=name: self._stand(name))  # type: ignore[misc]
                 self._take(f"manager:{name}", ManagerUp(f"manager:{name}", name))
-            gates = self._reconciler.gates.get(name)
+            gates = self._reconciler.in_force.gates.get(name)
             for part in (*parts(gates.requires), *parts(gates.expect)) if gates is not None else ():
                 self._take(part.text, part)
 

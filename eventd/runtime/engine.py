@@ -143,7 +143,7 @@ class Engine:
             host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
         )
         self.reconciler.recovery = self.reconciler.converger.steps.recovery = self.recovery
-        self.reconciler.ordered = self._ordered
+        self.reconciler.in_force.ordered = self._ordered
         self.reconciler.going_back.read = self.loader.load
         dispatcher.listen(self._on_event)
 
@@ -203,7 +203,7 @@ class Engine:
     async def _ordered(self) -> None:
         """Another revision is in force, whose gates may mention other facts."""
         if self.reconciler.desired is not None:
-            await self._need(self.reconciler.gates, self.reconciler.desired)
+            await self._need(self.reconciler.in_force.gates, self.reconciler.desired)
 
     async def _need(self, gates: Mapping[str, WorkloadGates], desired: Desired) -> None:
         """Have the facts kept that any gate mentions, those of revisions that are in force by an order too."""
@@ -257,7 +257,7 @@ class Engine:
             log.warning("the manager of %s cannot be reached yet: %s", name, error)
 
     def _known(self, name: str) -> bool:
-        return self.reconciler.known(name)
+        return self.reconciler.in_force.known(name)
 
     def _dirty(self, name: str) -> None:
         self.reconciler.dirty(name)

@@ -18,10 +18,12 @@ from eventd.core.desired import Desired
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FetchFailure
+from eventd.core.orders import NETWORK
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.host import Host
+from eventd.runtime.in_force import FETCH, REVISION
 from eventd.runtime.queue import Ticket
-from eventd.runtime.reconcile import FETCH, NETWORK, REVISION, Reconciler
+from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.supervise import bug
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -25,8 +25,8 @@ from eventd.core.diagnostics import errors
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
-from eventd.core.gates import OPEN, WorkloadGates
-from eventd.core.orders import Rollback
+from eventd.core.gates import OPEN
+from eventd.core.orders import NETWORK
 from eventd.core.plan import Context
 from eventd.core.predicates import Predicate, Probe, probes
 from eventd.core.provenance import Audit, Code, audit
@@ -47,11 +47,13 @@ from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.holds import Holds
 from eventd.runtime.host import Host
+from eventd.runtime.in_force import FETCH, REVISION, InForce, Load
 from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders
+from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.recover import Recovery
@@ -60,32 +62,13 @@ from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import Transaction, UnitFailedError
 from eventd.runtime.update import ASIDE, Updates
 
-REVISION = FactKey(FactKind.REVISION)
-FETCH = FactKey(FactKind.FETCH)
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
-NETWORK = FactKey(FactKind.UNIT, "network-online.target")
 _FOREIGN = frozenset(Code)
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
 """Seconds to wait for the end of the run that is on, for what is done between two runs."""
 LOCK_TIMEOUT = 600.0
 """Seconds to wait for another eventd process on this host to finish its run."""
-
-Load = Callable[[str], Awaitable[Loaded]]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step of live progress."""
-
-    run: int
-    workload: str
-    step: str
-    state: str
-    """begin, end or failed."""
-    message: str = ""
-    seconds: float = 0.0
-    """Since the step began."""
 
 
 @dataclass(slots=True)
@@ -112,6 +95,8 @@ class Reconciler:
     index: Index
     context: Context
     load: Load
+    take_in: Callable[[Loaded], Awaitable[None]] | None = None
+    """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
     concurrency: int = 8
     wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
@@ -122,15 +107,8 @@ class Reconciler:
     probe: Callable[[frozenset[Probe]], None] | None = None
     counters: Counters = field(default_factory=Counters)
     standings: dict[str, Standing] = field(default_factory=dict)
-    desired: Desired | None = None
-    gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
     keepers: dict[str, Keeper] = field(default_factory=dict)
     """By prefix: what converges beside the workloads."""
-    circular: Mapping[str, Workload] = field(default_factory=dict)
-    """Those of the refused that wait for themselves."""
-    asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Units of a workload that gates of any workload mention."""
-    load_error: EventdError | None = None
     run_error: EventdError | None = None
     """Why the last run could not be made, or not be written down; gone with the next that is."""
     current: RunReport | None = None
@@ -141,14 +119,11 @@ class Reconciler:
     """Called after each look at the host, for STATUS= and metrics."""
     troubles: dict[str, EventdError] = field(default_factory=dict)
     """Sources that are down."""
-    take_in: Callable[[Loaded], Awaitable[None]] | None = None
-    """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
     orders: Orders = field(init=False)
     """What is to be done otherwise than the repository says."""
+    in_force: InForce = field(init=False)
     going_back: GoingBack = field(init=False)
     updates: Updates = field(init=False)
-    ordered: Callable[[], Awaitable[None]] | None = None
-    """Called when an order begins, with gates whose facts may not be kept yet."""
     recovery: Recovery | None = None
     """What the last life left open."""
     rebuild: Rebuild | None = None
@@ -158,8 +133,6 @@ class Reconciler:
     _left: Batch | None = None
     """What that is."""
     _attempts: int = 0
-    _stale: bool = False
-    """The desired state is to be made anew, though its commit is the wanted one."""
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
     _expecting: dict[str, Predicate] = field(default_factory=dict)
@@ -173,6 +146,17 @@ class Reconciler:
     def __post_init__(self) -> None:
         """Make what is over the same store and events."""
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
+        self.in_force = InForce(
+            lambda: self.host,
+            self.dispatcher.facts,
+            self.ledger,
+            self.orders,
+            self.keepers,
+            self.load,
+            self.take_in,
+            self._afresh,
+            self._forget_gone,
+        )
         self.alarms = Alarms(self.dispatcher.emit)
         self.updates = Updates(lambda: self.host, self.ledger, self.converger, self.wall)
         self.going_back = GoingBack(
@@ -180,8 +164,8 @@ class Reconciler:
             self.ledger,
             self.converger,
             self.dispatcher.facts,
-            self._put_in_force,
-            self.gates_of,
+            self.in_force.roll_back,
+            self.in_force.gates_of,
             lambda: self.host.repository,
             self.updates.as_verified,
         )
@@ -191,13 +175,15 @@ class Reconciler:
         self.index.start()
         self.dispatcher.facts.watch((REVISION,), self._on_revision)
 
-    def known(self, name: str) -> bool:
-        """Tell whether `name` is a workload that is wanted here or recorded, or a keeper's subject."""
-        keeper = keeper_of(self.keepers, name)
-        if keeper is not None:
-            return name in keeper.names()
-        wanted = self.desired is not None and name in self.desired.workloads
-        return wanted or name in self.ledger.records.workloads
+    @property
+    def desired(self) -> Desired | None:
+        """What the repository says, at the commit in force."""
+        return self.in_force.desired
+
+    @property
+    def load_error(self) -> EventdError | None:
+        """Why the wanted commit is not in force."""
+        return self.in_force.error
 
     def dirty(self, name: str) -> None:
         """One of its facts changed."""
@@ -366,14 +352,14 @@ class Reconciler:
             for name in batch.asked_for:
                 self.failures.forget(name)
             before = self.load_error
-            await self._load_wanted()
+            await self.in_force.load()
             batch.record |= before is not None and self.load_error is None
             if self.desired is None and self.load_error is None and FETCH not in self.dispatcher.facts:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
                 self.queue.put_back(replace(batch, names=set(), everything=False))
                 return None
-            await self._end_orders()
-            names = self._names(batch)
+            await self.in_force.end_orders()
+            names = self.in_force.subjects(batch)
             todo = [name for name in names if self._has_work(name, batch)]
             if not todo and not batch.record:
                 self.counters.checks += 1
@@ -474,8 +460,8 @@ class Reconciler:
                 for ticket in tickets:
                     ticket.run = self.current.id if self.current is not None else None
                     ticket.started.set()
-            await self._end_orders()
-            known = self._names(Batch(names))
+            await self.in_force.end_orders()
+            known = self.in_force.subjects(Batch(names))
             late = [name for name in known if self._has_work(name, batch)]
             for name in known:
                 if name not in late:
@@ -510,14 +496,14 @@ class Reconciler:
             log.exception("bug: %s ended with %s", name, type(error).__name__)
             found = bug(error)
             report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
-            workload = self._workload(name)
+            workload = self.in_force.workload(name)
             digest = workload.digest if workload else ""
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.standings[name] = Standing(
                 WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
             )
             return report
-        await self.going_back.remember(name, self._workload(name))
+        await self.going_back.remember(name, self.in_force.workload(name))
         return row
 
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
@@ -531,7 +517,7 @@ class Reconciler:
 
     async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
         keeper = keeper_of(self.keepers, name)
-        workload = self._workload(name)
+        workload = self.in_force.workload(name)
         live = self.standings.setdefault(name, Standing(since=self.wall()))
         live.state = WorkloadState.APPLYING
 
@@ -563,7 +549,7 @@ class Reconciler:
             stopping=lambda: self.stopping,
             progress=progress,
             now=self.wall,
-            gates=self.gates_of(name),
+            gates=self.in_force.gates_of(name),
             restore=self.going_back.restore(name, workload),
             expecting=lambda predicate: self._expect(name, predicate),
         )
@@ -571,7 +557,7 @@ class Reconciler:
             return self._kept(
                 name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asks(name)))
             )
-        self._watch(name)
+        self.in_force.watch(name)
         restart = batch.restarts.pop(name, None) is not None
         if restart:
             self.failures.clear(name)
@@ -593,7 +579,7 @@ class Reconciler:
             )
         if workload is not None:
             report = await self.going_back.after(tx, workload, report, before)
-            workload = self._workload(name)
+            workload = self.in_force.workload(name)
         if workload is not None:
             await self.updates.note_verified(tx, workload, report)
             updated = await self.updates.after(tx, workload, report)
@@ -618,34 +604,16 @@ class Reconciler:
 
         What they kept from being done wakes by itself; who wants to wait for it asks for a run with the event.
         """
-        event = await self.orders.resume(name, by)
+        event = await self.in_force.resume(name, by)
         if name:
-            self._afresh(name)
             self.dirty(name)
         return event
-
-    async def _put_in_force(self, order: Rollback) -> None:
-        await self.orders.roll_back(order)
-        self._afresh(order.workload)
-        if self.ordered is not None:
-            await self.ordered()
-
-    async def _end_orders(self) -> None:
-        """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
-        if self.orders.rollbacks.rows:
-            for name in await self.orders.end_what_came_right(tuple(self.orders.rollbacks)):
-                self._afresh(name)
 
     def _afresh(self, name: str) -> None:
         """Another content is in force: what the one before failed on, or waited for, says nothing about it."""
         self.failures.clear(name)
         self.holds.clear(name)
         self.index.wake_on(name, ())
-        self._watch(name)
-
-    def gates_of(self, name: str) -> WorkloadGates:
-        """Return the gates of the revision that is in force."""
-        return self.orders.gates_of(name) or self.gates.get(name, OPEN)
 
     def _not_updated(
         self, name: str, workload: Workload, report: WorkloadReport, updated: WorkloadReport
@@ -708,7 +676,7 @@ class Reconciler:
         keeper = keeper_of(self.keepers, name)
         if keeper is not None:
             return self._stand_kept(name, keeper, report)
-        workload = self._workload(name)
+        workload = self.in_force.workload(name)
         self.alarms.look(name, self.audit(name).findings)
         refused = standing.refused(name, self.desired)
         now, row = refused or standing.after(
@@ -747,14 +715,6 @@ class Reconciler:
             self.index.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)
 
-    def _watch(self, name: str) -> None:
-        """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
-        workload = self._workload(name)
-        units = {u.name for u in workload.units} if workload else set()
-        units |= self.ledger.records.units.get(name, {}).keys() | self.asked_of.get(name, frozenset())
-        units |= self.orders.mentioned(name)
-        self.host.user_managers.watch(name, frozenset(units))
-
     def _is_verified(self, name: str, workload: Workload) -> bool:
         record = self.ledger.records.workloads.get(name)
         return record is not None and record.verified_digest == workload.digest
@@ -765,7 +725,7 @@ class Reconciler:
             return self._has_kept_work(name, keeper, batch)
         if self.desired is None or name in self.desired.refused:
             return False
-        workload = self._workload(name)
+        workload = self.in_force.workload(name)
         if workload is not None and name in batch.restarts:
             return True
         block = self._blocked(name, workload)
@@ -802,7 +762,7 @@ class Reconciler:
 
     def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
         seen = self.converger.view.of(name, workload)
-        facts, gates = self.dispatcher.facts, self.gates_of(name)
+        facts, gates = self.dispatcher.facts, self.in_force.gates_of(name)
         case = Case(action, workload, seen, self.ledger.records, facts, gates)
         return judge(case, self.converger.policies)
 
@@ -824,7 +784,7 @@ class Reconciler:
         """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
         if self.probe is None:
             return
-        waits = [self.gates_of(name).requires for name in self.holds]
+        waits = [self.in_force.gates_of(name).requires for name in self.holds]
         wanted = frozenset(
             each
             for predicate in (*waits, *self._expecting.values())
@@ -861,7 +821,7 @@ class Reconciler:
 
     def audit(self, name: str) -> Audit:
         """Hold the units of a workload against what they must be, from memory."""
-        workload = self._workload(name)
+        workload = self.in_force.workload(name)
         if workload is None:
             return Audit()
         seen = self.converger.view.of(name, workload)
@@ -872,7 +832,7 @@ class Reconciler:
         return isinstance(self._blocked(name, workload), BlockedError)
 
     def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
-        workload = self._workload(name)
+        workload = self.in_force.workload(name)
         seen = self.converger.view.of(name, workload)
         return draft(name, workload, seen, self.ledger.records, replace(self.context, asked=asked))
 
@@ -912,30 +872,6 @@ class Reconciler:
             for unit, state in seen.units.items()
         )
 
-    def effective(self, name: str) -> Workload | None:
-        """Return what is to be made of a workload now: the repository's content, unless an order says otherwise."""
-        return self._workload(name)
-
-    def _workload(self, name: str) -> Workload | None:
-        order = self.orders.rollback_of(name)
-        if order is not None:
-            return order.good.workload
-        return self.desired.workloads.get(name) if self.desired else None
-
-    def _names(self, batch: Batch) -> list[str]:
-        if self.desired is None:
-            return []
-        kept = {name for keeper in self.keepers.values() for name in keeper.names()}
-        if not batch.everything:
-            wanted = {*self.desired.workloads, *self.desired.refused, *kept}
-            if not self.desired.partial:
-                wanted |= self.ledger.records.workloads.keys()
-            return sorted(batch.names & wanted)
-        left = [n for n, r in self.ledger.records.workloads.items() if not r.retained]
-        if self.desired.partial:
-            left = []  # it may still be in the part that could not be read
-        return sorted({*self.desired.workloads, *self.desired.refused, *left, *kept})
-
     def _wakes(self, name: str) -> Sequence[FactKey]:
         return NETWORK, FactKey(FactKind.MANAGER, name)
 
@@ -954,37 +890,6 @@ class Reconciler:
         wrong = errors(self.desired.diagnostics) if self.desired else ()
         return str(wrong[0]) if wrong else ""
 
-    async def _load_wanted(self) -> None:
-        wanted = self.dispatcher.facts.get(REVISION)
-        known = self.desired is not None and self.desired.commit == wanted and not self._stale
-        if not isinstance(wanted, str) or known:
-            return
-        self._stale = False
-        try:
-            loaded = await self.load(wanted)
-            if self.take_in is not None:
-                await self.take_in(loaded)
-            self.desired, self.gates = loaded.desired, loaded.gates
-            self.circular = loaded.circular
-            self.asked_of = loaded.asked_of()
-            for name in await self.orders.desired_changed(loaded.desired, loaded.gates):
-                self._afresh(name)
-            if self.ordered is not None and self.orders.gates:
-                await self.ordered()
-            for name in self.asked_of:
-                self._watch(name)
-            for name, workload in loaded.desired.workloads.items():
-                await self.orders.verified(workload, self.ledger.records.workloads.get(name))
-            self.load_error = None
-            for keeper in self.keepers.values():
-                keeper.loaded(loaded)
-            self._forget_gone()
-        except EventdError as error:
-            self.load_error, self._stale = error, True
-        except Exception as error:
-            log.exception("bug: reading %s ended with %s", wanted, type(error).__name__)
-            self.load_error, self._stale = bug(error), True
-
     def _forget_gone(self) -> None:
         """Forget what was remembered of workloads that the new desired state does not have.
 
@@ -998,7 +903,9 @@ class Reconciler:
             return
         for name in [n for n in self.alarms.rows if n not in self.desired.workloads]:
             self.alarms.look(name, ())
-        for name in [n for n in self.standings if not self.known(n) and n not in self.desired.refused]:
+        for name in [
+            n for n in self.standings if not self.in_force.known(n) and n not in self.desired.refused
+        ]:
             del self.standings[name]
             self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
             self.failures.clear(name)
@@ -1012,7 +919,7 @@ class Reconciler:
 
     def reload_desired(self) -> None:
         """Forget the desired state, so that the next run makes it anew (transforms or rules changed)."""
-        self._stale = True
+        self.in_force.stale = True
 
     def _on_revision(self, _key: FactKey) -> None:
         self._interrupt.set()

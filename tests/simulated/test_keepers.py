@@ -168,7 +168,7 @@ def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -> None
         keeper = told.engine.reconciler.keepers["lamp:"]
         assert isinstance(keeper, Lamps)
         assert keeper.revisions[-1] == commit
-        assert told.engine.reconciler.known(LAMP)
-        assert not told.engine.reconciler.known("lamp:kitchen")
+        assert told.engine.reconciler.in_force.known(LAMP)
+        assert not told.engine.reconciler.in_force.known("lamp:kitchen")
 
     run(story())

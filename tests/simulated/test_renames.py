@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventd.core.report import WorkloadState
-from eventd.runtime.reconcile import Progress
+from eventd.runtime.progress import Progress
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import CONTAINER, Story

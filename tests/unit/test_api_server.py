@@ -30,8 +30,9 @@ from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, UnitState
 from eventd.core.report import WorkloadReport
 from eventd.core.verdicts import Deny, Hold
+from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
-from eventd.runtime.reconcile import Progress, Reconciler
+from eventd.runtime.reconcile import Reconciler
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 

@@ -1,0 +1,168 @@
+"""The desired state in force: the repository's at the wanted commit, but for what an order has in force instead.
+
+Owns which revision that is, its gates, which subjects there are, and whose facts have to be kept for it. It decides
+nothing about them, and remembers nothing of what became of them: who does is told which workloads have another content
+(`afresh`), and that some may be gone (`forget_gone`).
+
+    commit -> load -> take_in -> in force -> Outlook (what is left to do for each)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from eventd.core.desired import Desired, Workload
+from eventd.core.errors import EventdError
+from eventd.core.events import Event
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.gates import OPEN, WorkloadGates
+from eventd.core.orders import Rollback
+from eventd.runtime.host import Host
+from eventd.runtime.keeper import Keeper, keeper_of
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loaded
+from eventd.runtime.orders import Orders
+from eventd.runtime.queue import Batch
+from eventd.runtime.supervise import bug
+
+REVISION = FactKey(FactKind.REVISION)
+FETCH = FactKey(FactKind.FETCH)
+log = logging.getLogger(__name__)
+
+Load = Callable[[str], Awaitable[Loaded]]
+
+
+@dataclass(slots=True)
+class InForce:
+    """See the module."""
+
+    host: Callable[[], Host]
+    facts: Facts
+    ledger: Ledger
+    orders: Orders
+    keepers: Mapping[str, Keeper]
+    read: Load
+    take_in: Callable[[Loaded], Awaitable[None]] | None
+    """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
+    afresh: Callable[[str], None]
+    """Called with each workload that another content is in force for."""
+    forget_gone: Callable[[], None]
+    """Called after each load."""
+    ordered: Callable[[], Awaitable[None]] | None = None
+    """Called when an order begins, with gates whose facts may not be kept yet."""
+    desired: Desired | None = None
+    """The repository's."""
+    gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
+    """The repository's."""
+    circular: Mapping[str, Workload] = field(default_factory=dict)
+    """Those of the refused that wait for themselves."""
+    asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Units of a workload that gates of any workload mention."""
+    error: EventdError | None = None
+    """Why the wanted commit is not in force."""
+    stale: bool = False
+    """The desired state is to be made anew, though its commit is the wanted one."""
+
+    # What is in force
+
+    def workload(self, name: str) -> Workload | None:
+        """Return what is to be made of a workload now: the repository's content, unless an order says otherwise."""
+        order = self.orders.rollback_of(name)
+        if order is not None:
+            return order.good.workload
+        return self.desired.workloads.get(name) if self.desired else None
+
+    def gates_of(self, name: str) -> WorkloadGates:
+        """Return the gates of the revision that is in force."""
+        return self.orders.gates_of(name) or self.gates.get(name, OPEN)
+
+    def known(self, name: str) -> bool:
+        """Tell whether `name` is a workload that is wanted here or recorded, or a keeper's subject."""
+        keeper = keeper_of(self.keepers, name)
+        if keeper is not None:
+            return name in keeper.names()
+        wanted = self.desired is not None and name in self.desired.workloads
+        return wanted or name in self.ledger.records.workloads
+
+    def subjects(self, batch: Batch) -> list[str]:
+        """Return which subjects a batch is about, sorted."""
+        if self.desired is None:
+            return []
+        kept = {name for keeper in self.keepers.values() for name in keeper.names()}
+        if not batch.everything:
+            wanted = {*self.desired.workloads, *self.desired.refused, *kept}
+            if not self.desired.partial:
+                wanted |= self.ledger.records.workloads.keys()
+            return sorted(batch.names & wanted)
+        left = [n for n, r in self.ledger.records.workloads.items() if not r.retained]
+        if self.desired.partial:
+            left = []  # it may still be in the part that could not be read
+        return sorted({*self.desired.workloads, *self.desired.refused, *left, *kept})
+
+    def watch(self, name: str) -> None:
+        """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
+        workload = self.workload(name)
+        units = {u.name for u in workload.units} if workload else set()
+        units |= self.ledger.records.units.get(name, {}).keys() | self.asked_of.get(name, frozenset())
+        units |= self.orders.mentioned(name)
+        self.host().user_managers.watch(name, frozenset(units))
+
+    # What changes it
+
+    async def load(self) -> None:
+        """Bring the wanted commit into force, unless it is; what goes wrong is in `error`."""
+        wanted = self.facts.get(REVISION)
+        known = self.desired is not None and self.desired.commit == wanted and not self.stale
+        if not isinstance(wanted, str) or known:
+            return
+        self.stale = False
+        try:
+            loaded = await self.read(wanted)
+            if self.take_in is not None:
+                await self.take_in(loaded)
+            self.desired, self.gates = loaded.desired, loaded.gates
+            self.circular = loaded.circular
+            self.asked_of = loaded.asked_of()
+            for name in await self.orders.desired_changed(loaded.desired, loaded.gates):
+                self._afresh(name)
+            if self.ordered is not None and self.orders.gates:
+                await self.ordered()
+            for name in self.asked_of:
+                self.watch(name)
+            for name, workload in loaded.desired.workloads.items():
+                await self.orders.verified(workload, self.ledger.records.workloads.get(name))
+            self.error = None
+            for keeper in self.keepers.values():
+                keeper.loaded(loaded)
+            self.forget_gone()
+        except EventdError as error:
+            self.error, self.stale = error, True
+        except Exception as error:
+            log.exception("bug: reading %s ended with %s", wanted, type(error).__name__)
+            self.error, self.stale = bug(error), True
+
+    async def roll_back(self, order: Rollback) -> None:
+        """Put an order in force."""
+        await self.orders.roll_back(order)
+        self._afresh(order.workload)
+        if self.ordered is not None:
+            await self.ordered()
+
+    async def end_orders(self) -> None:
+        """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
+        if self.orders.rollbacks.rows:
+            for name in await self.orders.end_what_came_right(tuple(self.orders.rollbacks)):
+                self._afresh(name)
+
+    async def resume(self, name: str, by: str) -> Event:
+        """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
+        event = await self.orders.resume(name, by)
+        if name:
+            self._afresh(name)
+        return event
+
+    def _afresh(self, name: str) -> None:
+        self.afresh(name)
+        self.watch(name)
