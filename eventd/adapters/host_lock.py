@@ -169,13 +169,16 @@ class HostLock:
 
     def _open(self) -> int:
         try:
-            return os.open(self._path, _OPEN, 0o644)
+            fd = os.open(self._path, _OPEN, 0o600)
+            # flock(2) asks for no right to write: whoever can open the file could hold up every run.
+            os.fchmod(fd, 0o600)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOSPC):
                 raise TemporaryError(
                     f"cannot open {self._path}: {error.strerror}", reason="lock-unusable"
                 ) from error
             raise self._unusable(error) from error
+        return fd
 
     def _unusable(self, error: OSError) -> PermanentError:
         return PermanentError(f"cannot lock {self._path}: {error.strerror}", reason="lock-unusable")

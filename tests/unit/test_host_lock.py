@@ -166,3 +166,12 @@ async def test_a_lock_file_that_cannot_be_made(tmp_path: Path):
             await HostLock(str(tmp_path / name)).acquire(timeout=60)
         assert caught.value.reason == "lock-unusable"
     assert not (tmp_path / "victim").exists()
+
+
+async def test_nobody_else_can_open_the_file(tmp_path: Path):
+    """flock(2) takes no right to write: a file that others can open is a lock that they can hold. Also an older one."""
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(0o644)
+    async with HostLock(str(path)).hold(timeout=5):
+        assert path.stat().st_mode & 0o777 == 0o600
