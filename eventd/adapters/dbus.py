@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from eventd.adapters.dbus_errors import translate
+from eventd.adapters.dbus_frames import Frames
 from eventd.adapters.peer_socket import PeerSocket
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
 
@@ -129,6 +130,12 @@ class _Connection(MessageBus):
         if transport != "unix":
             raise InvalidAddressError(f"the transport {transport} is not supported")
         return self._open(options)
+
+    async def _authenticate(self) -> None:
+        """Both: messages come after this. dbus-next reads them past `recv`, with its own limit of 128 MiB."""
+        await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
+        for sock, _ in self._own:
+            sock.frames = Frames()
 
     def _setup_socket(self) -> None:
         """dbus-next: called by the constructor."""

@@ -27,6 +27,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from eventd.adapters.dbus_frames import Frames
 from eventd.core.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class PeerSocket(socket.socket):
     """
 
     uid: int | None
+    frames: Frames | None = None
+    """Set once the connection speaks in messages: `recv` then leaves out those that are too large."""
 
     def __init__(self, uid: int | None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -143,6 +146,15 @@ class PeerSocket(socket.socket):
             return super().send(data, flags)
         except BlockingIOError:
             return 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive as any socket does, without messages that are too large; a few bytes more than `size` may come."""
+        while True:
+            data = super().recv(size, flags)
+            if self.frames is None or not data:
+                return data
+            if kept := self.frames.feed(data):
+                return kept
 
     def listener_uid(self) -> int:
         """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""
