@@ -58,6 +58,8 @@ class StackService:
     """Named volumes that it mounts."""
     mounts: tuple[StackMount, ...] = ()
     """Both of them, as they are written."""
+    pull: str = ""
+    """`pull_policy`, as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ class _Reader:
         sources = tuple(dict.fromkeys(mount.source for mount in mounts))
         binds = tuple(source for source in sources if source.startswith("/"))
         volumes = tuple(source for source in sources if not source.startswith("/"))
-        return StackService(name, _line(key), image, built, env_files, binds, volumes, mounts)
+        pull = self.text(table, "pull_policy")
+        return StackService(name, _line(key), image, built, env_files, binds, volumes, mounts, pull)
 
     def _build(self, node: yaml.Node, path: str) -> None:
         context = node

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from eventd.core.compose_file import parse_stack
+from eventd.core.compose_file import StackService, parse_stack, stack_files
 from eventd.core.desired import FileRole, UnitRole, Workload
 from eventd.core.predicate_scope import quadlet_files
 
-COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+EACH_START = "each start"
 KEEP = "localhost/eventd-previous"
 """Repository of the tags that keep an image from being pruned while an update may have to go back to it."""
 
@@ -29,7 +29,11 @@ class ImageUse:
     """The Quadlet unit, or the service of a compose stack."""
     reference: str
     fixed: str = ""
-    """Why no update changes it: `pinned` (a digest), `local`, `never` (pulled), `built`, `variable`; empty: it does."""
+    """Why no update changes it, empty if one does.
+
+    `pinned` (a digest), `local`, `never` (pulled), `built`, `variable` (only podman knows its name), `each start` (what
+    pulls by itself whenever it starts could not be gone back from).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +69,42 @@ def updatable(uses: Iterable[ImageUse]) -> tuple[str, ...]:
 
 
 def running_of(use: ImageUse, running: Iterable[Running]) -> str:
-    """Return the id of the image that a container runs; empty if it does not run."""
-    for each in running:
-        if each.service == use.container or (not each.service and each.unit == use.unit):
-            return each.image
-    return ""
+    """Return the id of the image that a container runs; empty if it does not run.
+
+    Where a service has several containers, it is the first one's.
+    """
+    return next(_running(use, running), "")
 
 
 def to_restart(
     uses: Iterable[ImageUse], running: Iterable[Running], wanted: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the units whose container runs another image than its reference has (`wanted`: reference -> id)."""
+    """Return the units with a container of another image than its reference has (`wanted`: reference -> id)."""
     found = tuple(running)
     units = (
         use.unit
         for use in uses
-        if use.reference in wanted and running_of(use, found) not in ("", wanted[use.reference])
+        if use.reference in wanted and set(_running(use, found)) - {wanted[use.reference]}
     )
     return tuple(dict.fromkeys(units))
+
+
+def without_containers(
+    uses: Iterable[ImageUse], running: Iterable[Running], references: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the units with a container that does not run, of one of these references.
+
+    It failed with the image of before, or it is a service of a stack that ends, and has to be done again.
+    """
+    found, wanted = tuple(running), frozenset(references)
+    units = (use.unit for use in uses if use.reference in wanted and not running_of(use, found))
+    return tuple(dict.fromkeys(units))
+
+
+def _running(use: ImageUse, running: Iterable[Running]) -> Iterator[str]:
+    for each in running:
+        if each.unit == use.unit and (not each.service or each.service == use.container):
+            yield each.image
 
 
 def keep_tag(reference: str) -> str:
@@ -104,22 +126,60 @@ def _uses(workload: Workload) -> Iterator[ImageUse]:
         if file is None or unit.role is UnitRole.ONESHOT:
             continue
         reference = file.value("Container", "Image")
-        never = file.value("Container", "Pull").lower() == "never"
+        policy = file.value("Container", "Pull").lower()
         if reference.endswith(".image"):
             other = files.get(reference)
             reference = other.value("Image", "Image") if other is not None else ""
         if reference:
-            yield ImageUse(unit.name, unit.name, reference, _fixed(reference, never=never))
+            fixed = _fixed(reference, never=policy == "never")
+            if not fixed and policy in ("always", "newer"):
+                fixed = EACH_START
+            yield ImageUse(unit.name, unit.name, reference, fixed)
+    service_unit = f"{workload.name}.service"
+    for service in _services(workload).values():
+        if service.image:
+            fixed = _fixed_service(service)
+            yield ImageUse(service_unit, service.name, as_compose_has_it(service.image), fixed)
+
+
+def _services(workload: Workload) -> Mapping[str, StackService]:
+    """Return the services of a stack by name, its override file included."""
     stack = {file.name: file for file in workload.files if file.role is FileRole.STACK}
-    name = next((name for name in COMPOSE_FILES if name in stack), None)
-    if name is not None:
-        services = parse_stack(stack[name].content, stack[name].origin, frozenset(stack))[0].services
-        for service in services:
-            fixed = (
-                "built" if service.built else "variable" if "$" in service.image else _fixed(service.image)
+    found: dict[str, StackService] = {}
+    for name in stack_files(stack):
+        for each in parse_stack(stack[name].content, stack[name].origin, frozenset(stack))[0].services:
+            base = found.get(each.name, each)
+            found[each.name] = replace(
+                base,
+                image=each.image or base.image,
+                built=each.built or base.built,
+                pull=each.pull or base.pull,
             )
-            if service.image:
-                yield ImageUse(f"{workload.name}.service", service.name, service.image, fixed)
+    return found
+
+
+def as_compose_has_it(image: str) -> str:
+    """Return the full name of an image of a compose file, where `caddy` is one of Docker Hub's.
+
+    docker-compose asks podman's socket, which completes names as Docker does (containers.conf(5),
+    compat_api_enforce_docker_hub); podman's command line would look for another one.
+    """
+    if "$" in image:
+        return image
+    host, slash, _ = image.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
+def _fixed_service(service: StackService) -> str:
+    if service.built:
+        return "built"
+    if "$" in service.image:
+        return "variable"
+    if service.pull in ("always", "daily", "weekly") or service.pull.startswith("every_"):
+        return EACH_START
+    return _fixed(service.image, never=service.pull in ("never", "build"))
 
 
 def _fixed(reference: str, *, never: bool = False) -> str:

@@ -23,6 +23,9 @@ class Update:
     """Reference -> id of the image that ran, or stood there, before: what it goes back to."""
     applying: bool = False
     """`before` is known, and tags may have moved."""
+    again: str = ""
+    """Who has asked for another one since that began: the registry may have yet another image by now."""
+    again_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,24 @@ Never `podman auto-update`, and nothing is pruned: the image of before is kept b
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from eventd.core.actions import PullImages, TagImages
-from eventd.core.desired import OnFailure, Workload
+from eventd.core.desired import OnFailure, UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import Account
 from eventd.core.images import (
     Image,
     ImageUse,
+    Running,
     images_of,
     keep_tag,
     running_of,
     short_id,
     to_restart,
     updatable,
+    without_containers,
 )
 from eventd.core.observed import Observed
 from eventd.core.orders import KEPT
@@ -73,10 +75,12 @@ class Updates:
             await shelf.load()
 
     async def ask(self, name: str, by: str, *, retry: bool) -> None:
-        """Write down that an update is wanted; one that is on its way goes on as it is."""
+        """Write down that an update is wanted; one that is on its way goes on as it is, and another one follows."""
         known = self.rows.get(name)
         if known is None or not known.applying:
             await self.rows.put(name, Update(name, self.wall(), by, retry))
+        else:
+            await self.rows.put(name, replace(known, again=by, again_retry=retry))
 
     async def after(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> WorkloadReport:
         """Carry out the update that a workload is to have, if any; return what came of it.
@@ -120,7 +124,9 @@ class Updates:
             {**bad, **work.bad},
         )
         await self.results.put(row.workload, result)
-        await self.rows.put(row.workload, None)
+        now = self.rows.get(row.workload)
+        again = Update(row.workload, self.wall(), now.again, now.again_retry) if now and now.again else None
+        await self.rows.put(row.workload, again)
 
     async def note_verified(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> None:
         """Remember the images of a verified revision that a rollback may come back to."""
@@ -208,7 +214,8 @@ class _Work:
         now = {reference: image.id for reference, image in (await self._local(references, account)).items()}
         self.changed = {r: image for r, image in now.items() if image != self.row.before.get(r)}
         await self._refuse_bad(step, seen, account)
-        units = to_restart(uses, await self._images.running(account), now)
+        running = await self._images.running(account)
+        units = self._units(uses, running, now, self.changed)
         if not self.changed and not units:
             self.message = "up to date"
             return
@@ -237,6 +244,9 @@ class _Work:
                 before[use.reference] = image
         for reference, image in before.items():
             await self._images.tag(account, image, keep_tag(reference))
+        asked = self.updates.rows.get(self.workload.name)
+        if asked is not None and asked != self.row:  # since this one was taken up
+            self.row = replace(self.row, again=asked.by, again_retry=asked.retry)
         self.row = replace(self.row, before=before, applying=True)
         await self.updates.rows.put(self.workload.name, self.row)
 
@@ -273,6 +283,18 @@ class _Work:
         if moved:
             await step(TagImages(self.workload.name, moved, "the images of before"), seen)
 
+    def _units(
+        self,
+        uses: tuple[ImageUse, ...],
+        running: Sequence[Running],
+        wanted: Mapping[str, str],
+        changed: Iterable[str],
+    ) -> tuple[str, ...]:
+        """Return the units that run something else than `wanted`, or should run, do not, and have a changed image."""
+        always = {unit.name for unit in self.workload.units if unit.role is UnitRole.RUNNING}
+        idle = without_containers(uses, running, changed)
+        return (*to_restart(uses, running, wanted), *(unit for unit in idle if unit in always))
+
     async def _restart(self, step: Step, units: tuple[str, ...], why: str) -> None:
         """Restart units in their order, then see all of the workload up and healthy."""
         await restart_units(step, self.updates.converger, self.workload, units, why)
@@ -291,13 +313,8 @@ class _Work:
         try:
             await self._tag_back(step, view.of(self.workload.name, self.workload), account)
             running = await self._images.running(account)
-            units = {
-                use.unit
-                for use in uses
-                if use.reference in self.row.before
-                and running_of(use, running) != self.row.before[use.reference]
-            }
-            await self._restart(step, tuple(units), "back to the image of before")
+            units = self._units(uses, running, self.row.before, self.row.before)
+            await self._restart(step, units, "back to the image of before")
         except (HeldError, SupersededError):
             raise
         except EventdError as second:

@@ -5,6 +5,8 @@ An image of version `v2` says so: its container has `V=v2` in its environment. `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.host.machine import Machine
 
 ADDRESS = "127.0.0.1:5000"
@@ -45,10 +47,21 @@ class Registry:
 
     def push(self, name: str, version: str) -> str:
         """Push a version under the tag `1` of a name; return the reference."""
-        reference = f"{ADDRESS}/{name}:1"
-        self.machine.write("/tmp/push.sh", MAKE.format(version=version, reference=reference))
+        self.push_all({name: version})
+        return f"{ADDRESS}/{name}:1"
+
+    def push_all(self, versions: Mapping[str, str]) -> None:
+        """Push a version of each name under its tag `1`, in one session of the account that pushes."""
+        text = "".join(
+            MAKE.format(version=version, reference=f"{ADDRESS}/{name}:1")
+            for name, version in versions.items()
+        )
+        self.machine.write("/tmp/push.sh", text)
         self.machine.run("systemd-run --quiet --machine=pusher@.host --user --pipe --wait sh /tmp/push.sh")
-        return reference
+
+    def forget(self, name: str) -> None:
+        """Have the registry know nothing of a name."""
+        self.machine.run(["rm", "-rf", f"/var/lib/test-registry/docker/registry/v2/repositories/{name}"])
 
     def stop(self) -> None:
         """Nobody answers any more."""

@@ -4,7 +4,17 @@ import pytest
 
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, FileRole, Tree, TreeFile, UnitRole, Workload
-from eventd.core.images import ImageUse, Running, images_of, keep_tag, running_of, to_restart, updatable
+from eventd.core.images import (
+    ImageUse,
+    Running,
+    as_compose_has_it,
+    images_of,
+    keep_tag,
+    running_of,
+    to_restart,
+    updatable,
+    without_containers,
+)
 
 ID1, ID2 = "1" * 64, "2" * 64
 
@@ -29,6 +39,7 @@ def workload(**files: str) -> Workload:
         (f"docker.io/library/caddy@sha256:{ID1}", "", "pinned"),
         ("localhost/mine:1", "", "local"),
         ("docker.io/library/caddy:2", "Pull=never\n", "never"),
+        ("docker.io/library/caddy:2", "Pull=newer\n", "each start"),
     ],
 )
 def test_what_can_be_updated(image: str, more: str, fixed: str) -> None:
@@ -56,6 +67,65 @@ def test_services_of_a_stack_are_restarted_by_its_unit() -> None:
         ImageUse("w.service", "web", "quay.io/team/web:1"),
         ImageUse("w.service", "db", "quay.io/team/db:${TAG}", "variable"),
     }
+
+
+@pytest.mark.parametrize(
+    ("policy", "fixed"),
+    [
+        ("missing", ""),
+        ("never", "never"),
+        ("build", "never"),
+        ("always", "each start"),
+        ("every_12h", "each start"),
+    ],
+)
+def test_what_a_stack_pulls_by_itself_is_left_to_it(policy: str, fixed: str) -> None:
+    """A start that pulls would bring the bad image back after each rollback."""
+    found = workload(compose__yaml=f"services: {{web: {{image: quay.io/web, pull_policy: {policy}}}}}\n")
+    assert [use.fixed for use in images_of(found)] == [fixed]
+
+
+def test_an_override_file_has_the_last_word_on_an_image() -> None:
+    """As the provider is given both; what it does not name stays."""
+    files = {
+        "workloads/w/compose.yaml": "services: {web: {image: quay.io/web:1}, db: {image: quay.io/db:1}}\n",
+        "workloads/w/compose.override.yaml": "services: {web: {image: quay.io/web:2}}\n",
+    }
+    found = images_of(tree(files).workloads["w"])
+    assert {use.container: use.reference for use in found} == {"web": "quay.io/web:2", "db": "quay.io/db:1"}
+
+
+@pytest.mark.parametrize(
+    ("written", "full"),
+    [
+        ("caddy", "docker.io/library/caddy"),
+        ("caddy:2", "docker.io/library/caddy:2"),
+        ("team/app", "docker.io/team/app"),
+        ("localhost/mine:1", "localhost/mine:1"),
+        ("host:5000/mine", "host:5000/mine"),
+        ("quay.io/a/b@sha256:1", "quay.io/a/b@sha256:1"),
+        ("${IMAGE:-caddy}", "${IMAGE:-caddy}"),
+    ],
+)
+def test_short_names_of_a_stack_are_docker_hubs(written: str, full: str) -> None:
+    """The command line of podman would complete them in another way than its socket does."""
+    assert as_compose_has_it(written) == full
+
+
+def test_each_container_of_a_service_counts() -> None:
+    """One of three that runs another image is enough for a restart."""
+    use = ImageUse("s.service", "web", "r/web")
+    running = [Running("s.service", "web", image) for image in (ID1, ID1, ID2)]
+    assert to_restart((use,), running, {"r/web": ID1}) == ("s.service",)
+    assert to_restart((use,), running[:2], {"r/web": ID1}) == ()
+
+
+def test_a_service_that_has_ended_is_done_again_with_its_new_image() -> None:
+    """A migration, say; or a container that the old image could not keep up."""
+    uses = (ImageUse("s.service", "web", "r/web"), ImageUse("s.service", "migrate", "r/migrate"))
+    running = (Running("s.service", "web", ID1),)
+    assert without_containers(uses, running, ("r/migrate",)) == ("s.service",)
+    assert without_containers(uses, running, ("r/web",)) == ()
 
 
 def test_only_what_runs_another_image_is_restarted() -> None:

@@ -1,0 +1,89 @@
+"""Ten compose stacks are updated at once, two of them to no good: eight new, two as before, one summary of both."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.operator import Operator, workload
+from tests.host.registry import Registry
+
+STACKS = tuple(f"s{number}" for number in range(10))
+UNHEALTHY, GONE = "s3", "s7"
+RUNS = 'trap "exit 0" TERM; while :; do sleep 60 & wait $$!; done'
+
+
+def stack(name: str) -> dict[str, str | None]:
+    """A stack of one service; only the one that will be unhealthy is checked, each check being a process."""
+    service: dict[str, Any] = {
+        "image": f"127.0.0.1:5000/{name}:1",
+        "command": ["/bin/sh", "-c", RUNS],
+        "stop_grace_period": "1s",
+    }
+    if name == UNHEALTHY:
+        check = ["CMD-SHELL", "test $$V != bad"]
+        service["healthcheck"] = {"test": check, "interval": "1s", "retries": 1}
+    return {f"workloads/{name}/compose.yaml": json.dumps({"services": {"main": service}})}
+
+
+@pytest.fixture(scope="module")
+def registry(machine: Machine) -> Registry:
+    """The host's registry, with the first version of all."""
+    found = Registry(machine)
+    found.push_all(dict.fromkeys(STACKS, "v1"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def op(machine: Machine, registry: Registry) -> Operator:
+    """An operator with ten stacks that run the first version."""
+    del registry
+    operator = Operator(machine)
+    operator.install()
+    files: dict[str, str | None] = {}
+    for name in STACKS:
+        files |= stack(name)
+    status = operator.deploy(files)
+    assert status["state"] == "converged", json.dumps(status, indent=1)
+    return operator
+
+
+def images(op: Operator) -> dict[str, dict[str, Any]]:
+    """What `eventctl images --json` says of each stack's only image."""
+    rows = json.loads(op.ctl("images", "--json")[1])["workloads"]
+    return {row["name"]: row["images"][0] for row in rows}
+
+
+def version(op: Operator, name: str) -> str:
+    """Which version of its image the stack's container runs."""
+    argv = ["podman", "exec", f"{name}-main-1", "sh", "-c", "echo $V"]
+    return op.machine.run(argv, user=name, cwd="/").stdout.strip()
+
+
+def test_of_ten_stacks_eight_are_new_and_two_are_as_before(op: Operator, registry: Registry) -> None:
+    """One cannot be pulled, one is unhealthy: both run the digest of before, one summary names them, exit 1."""
+    before = images(op)
+    registry.push_all({name: "bad" if name == UNHEALTHY else "v2" for name in STACKS if name != GONE})
+    registry.forget(GONE)
+    invocation = op.invocation(GONE)
+    code, said = op.ctl("update", "--wait")
+    assert code == 1, said
+    after = images(op)
+    for name in STACKS:
+        same = after[name]["running"] == before[name]["running"]
+        assert same is (name in (UNHEALTHY, GONE)), said
+        assert after[name]["running"] == after[name]["id"], "the tag names what runs"
+        assert op.user_unit(name, f"{name}.service", "StatusText")["StatusText"] == "1 of 1 containers up"
+    assert [version(op, name) for name in ("s0", UNHEALTHY, GONE)] == ["v2", "v1", "v1"]
+    assert op.invocation(GONE) == invocation, "nothing is touched where the pull fails"
+    rows = {row["name"]: row for row in json.loads(op.ctl("runs", "--json")[1])["runs"][0]["workloads"]}
+    assert {name: row["reason"] for name, row in rows.items() if row["result"] != "ok"} == {
+        UNHEALTHY: "update-rolled-back",
+        GONE: "pull-failed",
+    }
+    assert before[UNHEALTHY]["running"][:12] in rows[UNHEALTHY]["message"]
+    status = op.status() or {}
+    assert {workload(status, name)["state"] for name in STACKS} == {"converged"}
