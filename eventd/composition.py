@@ -21,7 +21,7 @@ from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.disk_usage import measure
-from eventd.adapters.files import OwnedFiles
+from eventd.adapters.files import OwnedFiles, everybody, primary_group
 from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.git_command import Credentials
 from eventd.adapters.git_remote import Transport
@@ -264,6 +264,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     layout = layout_of(settings)
     is_root = os.geteuid() == 0
     owner = (0, 0) if is_root else None
+    group = primary_group if is_root and accounts is None else everybody
     repository = GitRepository(_git_options(settings))
     system = SystemSource(dispatcher.emit, address=settings.dbus.system)
     user_managers = UserManagersSource(
@@ -294,7 +295,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         logins=logind,
         system=system,
         user_managers=user_managers,
-        files=OwnedFiles(layout.roots, owner=owner),
+        files=OwnedFiles(layout.roots, owner=owner, group=group),
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),

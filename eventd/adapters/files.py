@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,25 +31,46 @@ from eventd.core.facts import FileState
 
 _T = TypeVar("_T")
 _FOLDER_MODE = 0o755
+_PRIVATE_MODE = 0o750
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRUNE_ENDS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY})
+
+
+def everybody(uid: int) -> None:
+    """Return no group: a user's folder may be read by all."""
+    del uid
+
+
+def primary_group(uid: int) -> int | None:
+    """Return the gid of a user's primary group, None if there is no such user. May ask a directory service."""
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return None
 
 
 class OwnedFiles:
     """The `Files` port on a real file system.
 
     `roots`: absolute folders; they may not exist yet. `owner`: uid and gid of what is written, None to leave
-    them to the process (a simulated host without root). `timeout`: seconds one call may take, fsync included.
+    them to the process (a simulated host without root). `group`: the gid that may look into the folder of a uid
+    directly below a root, None for everybody. `timeout`: seconds one call may take, fsync included.
     """
 
     def __init__(
-        self, roots: Iterable[str], *, owner: tuple[int, int] | None = (0, 0), timeout: float = 30.0
+        self,
+        roots: Iterable[str],
+        *,
+        owner: tuple[int, int] | None = (0, 0),
+        group: Callable[[int], int | None] = everybody,
+        timeout: float = 30.0,
     ) -> None:
         self._roots = tuple(os.path.normpath(root) for root in roots)
         for root in self._roots:
             if not root.startswith("/") or root == "/":
                 raise PermanentError(f"{root!r} cannot be an owned folder", reason="path-not-owned")
         self._owner = owner
+        self._group = group
         self._timeout = timeout
         # Temporary files of writes that are going on: a scan must not take them for what a crash left.
         self._writing: set[str] = set()
@@ -132,10 +154,23 @@ class OwnedFiles:
                 below = open_folder(part, fd)
                 os.close(fd)
                 fd = below
+                if made is not None and path == f"{root}/{part}" and part.isdecimal():
+                    self._seclude(fd, int(part))
         except BaseException:
             os.close(fd)
             raise
         return fd
+
+    def _seclude(self, folder: int, uid: int) -> None:
+        """Keep other users out of a user's folder: what a workload is given is no business of its neighbours."""
+        group = self._group(uid)
+        if group is None:
+            return
+        status = os.fstat(folder)
+        if (status.st_gid, status.st_mode & 0o7777) != (group, _PRIVATE_MODE):
+            os.fchown(folder, -1, group)
+            os.fchmod(folder, _PRIVATE_MODE)
+            os.fsync(folder)
 
     def _make_way(self, folder: str, made: list[str]) -> None:
         """Make `folder` and what is missing above it.

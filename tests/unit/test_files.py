@@ -47,6 +47,17 @@ async def test_put_writes_content_mode_and_missing_folders(files: OwnedFiles, ro
     assert os.listdir(path.parent) == ["10.conf"]
 
 
+async def test_a_users_folder_is_closed_to_other_users(root: Path):
+    """Its group alone may look into the folder of a uid, also into one of before; what is below keeps its modes."""
+    (root / "1001").mkdir(parents=True, mode=0o755)
+    (root / "1001").chmod(0o755)
+    files = OwnedFiles([str(root)], owner=OWNER, group={1001: OWNER[1], 1002: OWNER[1]}.get)
+    for path in ("1001/a", "1002/conf/b", "1003/c"):
+        await files.put(str(root / path), b"", mode=0o644)
+    modes = {name: (root / name).stat().st_mode & 0o7777 for name in ("1001", "1002", "1002/conf", "1003")}
+    assert modes == {"1001": 0o750, "1002": 0o750, "1002/conf": 0o755, "1003": 0o755}
+
+
 async def test_put_replaces_by_rename(files: OwnedFiles, root: Path):
     """A reader that has the old file open keeps the old content: the file is replaced, never rewritten."""
     path = root / "a"
