@@ -33,7 +33,7 @@ def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     if workload is None:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
     seen = reconciler.converger.view.of(name, workload)
-    found = reconciler.audit(name)
+    found = reconciler.outlook.audit(name)
     foreign = reconciler.dispatcher.facts.get(FactKey(FactKind.FOREIGN, name))
     return {
         "name": name,

@@ -138,7 +138,7 @@ def overall(reconciler: Reconciler) -> str:
 
 def standing_of(reconciler: Reconciler, name: str) -> Standing:
     """Return where a workload stands, also one that no run of this life has looked at yet."""
-    found = reconciler.standings.get(name)
+    found = reconciler.standings.rows.get(name)
     if found is not None:
         return found
     record = reconciler.ledger.records.workloads.get(name)
@@ -160,7 +160,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "branch": identity.branch,
         "repository": identity.repository,
         "state": overall(reconciler),
-        "since": max((s.since for s in reconciler.standings.values()), default=identity.started),
+        "since": max((s.since for s in reconciler.standings.rows.values()), default=identity.started),
         "daemon": identity.document(),
         "run": run(reconciler.current),
         "last_run": run(reconciler.last),
@@ -196,7 +196,7 @@ def _troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
 
 def names(reconciler: Reconciler) -> set[str]:
     """Return every workload that has something to be said about."""
-    found = set(reconciler.standings) | set(reconciler.ledger.records.workloads)
+    found = set(reconciler.standings.rows) | set(reconciler.ledger.records.workloads)
     if reconciler.desired is not None:
         found |= set(reconciler.desired.workloads) | set(reconciler.desired.refused)
     return found

@@ -74,7 +74,7 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
 
 def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
     facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
-    standing = reconciler.standings.get(name)
+    standing = reconciler.standings.rows.get(name)
     converged = standing is not None and standing.state is WorkloadState.CONVERGED
     for kind, predicate in _kinds(gates):
         # What has to be probed is asked only while it is waited for; of a workload that got past it, it held.

@@ -63,7 +63,7 @@ class Metrics(Collector):
             "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
         )
         for name in sorted(rows):
-            wrong.add_metric([name], float(len(r.alarms.rows.get(name, ()))))
+            wrong.add_metric([name], float(len(r.standings.alarms.rows.get(name, ()))))
         yield wrong
         suspended = GaugeMetricFamily(
             "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]

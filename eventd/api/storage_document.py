@@ -74,7 +74,7 @@ def _concerns(keeper: VolumeKeeper, volume: Volume, view: View) -> bool:
 async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> dict[str, Any]:
     found, record = keeper.look(volume), keeper.record(volume.name)
     stand = keeper.stand(PREFIX + volume.name)
-    now = reconciler.standings.get(PREFIX + volume.name)
+    now = reconciler.standings.rows.get(PREFIX + volume.name)
     if found.state is VolumeState.EJECTING and now is not None and now.reason:
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
     mount = reconciler.dispatcher.facts.get(FactKey(FactKind.MOUNT, volume.path))

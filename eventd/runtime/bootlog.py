@@ -153,7 +153,7 @@ class BootLog:
             units,
             self._facts,
             reconciler.in_force.gates,
-            reconciler.standings,
+            reconciler.standings.rows,
             now=self._clock(),
             wall=self._wall(),
         )
@@ -255,7 +255,7 @@ class BootLog:
     # Where a workload stands.
 
     def _standing(self, name: str) -> Standing | None:
-        return self._reconciler.standings.get(name)
+        return self._reconciler.standings.rows.get(name)
 
     def _state(self, name: str) -> WorkloadState:
         standing = self._standing(name)

@@ -128,7 +128,6 @@ class Engine:
                 look=parts.look,
             ),
             index=self.index,
-            context=context,
             load=self._load,
             concurrency=parts.concurrency,
             wall=parts.wall,

@@ -19,17 +19,14 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from eventd.core import backoff
-from eventd.core.actions import Action, PullImages
-from eventd.core.desired import Desired, UnitRole, Workload
+from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import errors
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, FetchFailure
-from eventd.core.gates import OPEN
+from eventd.core.facts import FactKey, FactKind, FetchFailure
 from eventd.core.orders import NETWORK
 from eventd.core.plan import Context
-from eventd.core.predicates import Predicate, Probe, probes
-from eventd.core.provenance import Audit, Code, audit
+from eventd.core.predicates import Probe
 from eventd.core.report import (
     Outcome,
     RunReport,
@@ -39,10 +36,8 @@ from eventd.core.report import (
     WorkloadState,
     overall,
 )
-from eventd.core.verdicts import Case, Hold, Verdict
-from eventd.runtime import standing
 from eventd.runtime.alarms import Alarms
-from eventd.runtime.converge import STARTING, UNSEEN, BlockedError, Converger, blocked, draft, judge, left
+from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.holds import Holds
@@ -53,17 +48,19 @@ from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders
+from eventd.runtime.outlook import Outlook
+from eventd.runtime.probing import Probing
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.recover import Recovery
 from eventd.runtime.rollback import GoingBack
+from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
-from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd.runtime.transaction import Transaction
 from eventd.runtime.update import ASIDE, Updates
 
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
-_FOREIGN = frozenset(Code)
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
 """Seconds to wait for the end of the run that is on, for what is done between two runs."""
@@ -93,7 +90,6 @@ class Reconciler:
     ledger: Ledger
     converger: Converger
     index: Index
-    context: Context
     load: Load
     take_in: Callable[[Loaded], Awaitable[None]] | None = None
     """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
@@ -103,10 +99,8 @@ class Reconciler:
     queue: Queue = field(default_factory=Queue)
     failures: Failures = field(default_factory=Failures)
     holds: Holds = field(default_factory=Holds)
-    alarms: Alarms = field(init=False)
     probe: Callable[[frozenset[Probe]], None] | None = None
     counters: Counters = field(default_factory=Counters)
-    standings: dict[str, Standing] = field(default_factory=dict)
     keepers: dict[str, Keeper] = field(default_factory=dict)
     """By prefix: what converges beside the workloads."""
     run_error: EventdError | None = None
@@ -122,6 +116,9 @@ class Reconciler:
     orders: Orders = field(init=False)
     """What is to be done otherwise than the repository says."""
     in_force: InForce = field(init=False)
+    outlook: Outlook = field(init=False)
+    standings: Standings = field(init=False)
+    probing: Probing = field(init=False)
     going_back: GoingBack = field(init=False)
     updates: Updates = field(init=False)
     recovery: Recovery | None = None
@@ -135,9 +132,6 @@ class Reconciler:
     _attempts: int = 0
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
-    _expecting: dict[str, Predicate] = field(default_factory=dict)
-    """What verifications wait for."""
-    _probed: frozenset[Probe] = frozenset()
     _unwritten: list[RunReport] = field(default_factory=list)
     """Runs that have ended, and whose reports could not be written."""
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
@@ -154,11 +148,34 @@ class Reconciler:
             self.keepers,
             self.load,
             self.take_in,
-            self._afresh,
-            self._forget_gone,
+            lambda name: self.standings.afresh(name),  # noqa: PLW0108 - they are made below
+            lambda: self.standings.forget_gone(),  # noqa: PLW0108
         )
-        self.alarms = Alarms(self.dispatcher.emit)
         self.updates = Updates(lambda: self.host, self.ledger, self.converger, self.wall)
+        rows: dict[str, Standing] = {}
+        facts = self.dispatcher.facts
+        self.outlook = Outlook(
+            self.in_force,
+            self.converger,
+            self.ledger,
+            facts,
+            self.failures,
+            self.holds,
+            self.updates,
+            rows,
+        )
+        self.standings = Standings(
+            rows,
+            self.in_force,
+            self.outlook,
+            self.failures,
+            self.holds,
+            Alarms(self.dispatcher.emit),
+            self.index,
+            self.dispatcher,
+            self.wall,
+        )
+        self.probing = Probing(self.probe, self.in_force, self.holds, facts)
         self.going_back = GoingBack(
             self.orders,
             self.ledger,
@@ -181,13 +198,18 @@ class Reconciler:
         return self.in_force.desired
 
     @property
+    def context(self) -> Context:
+        """What every plan is made under."""
+        return self.converger.context
+
+    @property
     def load_error(self) -> EventdError | None:
         """Why the wanted commit is not in force."""
         return self.in_force.error
 
     def dirty(self, name: str) -> None:
         """One of its facts changed."""
-        live = self.standings.get(name)
+        live = self.standings.rows.get(name)
         echo = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
         if not echo:
             self._note_contention()
@@ -334,9 +356,7 @@ class Reconciler:
 
     def forgotten(self, name: str) -> None:
         """Drop what this life knows of a workload whose records are gone, and look at it afresh."""
-        self.standings.pop(name, None)
-        self.failures.clear(name)
-        self.holds.clear(name)
+        self.standings.forget(name)
         self.dirty(name)
 
     async def run(self, batch: Batch) -> RunReport | None:
@@ -360,11 +380,11 @@ class Reconciler:
                 return None
             await self.in_force.end_orders()
             names = self.in_force.subjects(batch)
-            todo = [name for name in names if self._has_work(name, batch)]
+            todo = [name for name in names if self.outlook.has_work(name, batch)]
             if not todo and not batch.record:
                 self.counters.checks += 1
                 for name in names:
-                    self._stand(name, None)
+                    self.standings.stand(name, None)
                 self._tell()
                 return None
             await self.host.lock.acquire(timeout=LOCK_TIMEOUT)
@@ -408,7 +428,7 @@ class Reconciler:
             ticket.run = number
             ticket.started.set()
         self._tell()
-        reports = {name: self._stand(name, None) for name in names if name not in todo}
+        reports = {name: self.standings.stand(name, None) for name in names if name not in todo}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
         busy: set[str] = set()
@@ -430,7 +450,7 @@ class Reconciler:
                 late = await self._latecomers(busy, batch)
         report = self._close(batch, reports)
         if self.desired is not None:
-            self._forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
+            self.standings.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
         self._batch = None
         try:
             await self.host.store.end_run(report)
@@ -462,10 +482,10 @@ class Reconciler:
                     ticket.started.set()
             await self.in_force.end_orders()
             known = self.in_force.subjects(Batch(names))
-            late = [name for name in known if self._has_work(name, batch)]
+            late = [name for name in known if self.outlook.has_work(name, batch)]
             for name in known:
                 if name not in late:
-                    self._stand(name, None)
+                    self.standings.stand(name, None)
             if late:
                 if self.current is not None:
                     self.current = replace(self.current, triggers=(*self.current.triggers, *triggers))
@@ -499,7 +519,7 @@ class Reconciler:
             workload = self.in_force.workload(name)
             digest = workload.digest if workload else ""
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.standings[name] = Standing(
+            self.standings.rows[name] = Standing(
                 WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
             )
             return report
@@ -518,7 +538,7 @@ class Reconciler:
     async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
         keeper = keeper_of(self.keepers, name)
         workload = self.in_force.workload(name)
-        live = self.standings.setdefault(name, Standing(since=self.wall()))
+        live = self.standings.rows.setdefault(name, Standing(since=self.wall()))
         live.state = WorkloadState.APPLYING
 
         began = 0.0
@@ -543,15 +563,15 @@ class Reconciler:
             ledger=self.ledger,
             facts=self.dispatcher.facts,
             emit=self.dispatcher.emit,
-            layout=self.context.layout,
-            owner_uid=self.context.owner_uid,
+            layout=self.converger.context.layout,
+            owner_uid=self.converger.context.owner_uid,
             interrupt=self._interrupt,
             stopping=lambda: self.stopping,
             progress=progress,
             now=self.wall,
             gates=self.in_force.gates_of(name),
             restore=self.going_back.restore(name, workload),
-            expecting=lambda predicate: self._expect(name, predicate),
+            expecting=lambda predicate: self.probing.expect(name, predicate),
         )
         if keeper is not None:
             return self._kept(
@@ -561,7 +581,7 @@ class Reconciler:
         restart = batch.restarts.pop(name, None) is not None
         if restart:
             self.failures.clear(name)
-        if self._repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
+        if self.outlook.repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
             report = WorkloadReport(
                 name,
                 Outcome.FAILED,
@@ -574,7 +594,7 @@ class Reconciler:
                 tx,
                 workload,
                 asked=batch.asks(name) or restart,
-                wait=self._wait_verbs(name, workload),
+                wait=self.outlook.wait_verbs(name, workload),
                 restart=restart,
             )
         if workload is not None:
@@ -592,12 +612,14 @@ class Reconciler:
             # Only a gate has a deadline: what a person holds is held until they end it.
             timed = workload is not None and report.reason == "gate"
             patience = workload.options.deadline if workload is not None and timed else math.inf
-            return self._stand(name, self.holds.note(name, digest, report, anyio.current_time(), patience))
+            return self.standings.stand(
+                name, self.holds.note(name, digest, report, anyio.current_time(), patience)
+            )
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
-        return self._stand(name, report)
+        return self.standings.stand(name, report)
 
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host).
@@ -609,12 +631,6 @@ class Reconciler:
             self.dirty(name)
         return event
 
-    def _afresh(self, name: str) -> None:
-        """Another content is in force: what the one before failed on, or waited for, says nothing about it."""
-        self.failures.clear(name)
-        self.holds.clear(name)
-        self.index.wake_on(name, ())
-
     def _not_updated(
         self, name: str, workload: Workload, report: WorkloadReport, updated: WorkloadReport
     ) -> WorkloadReport:
@@ -622,7 +638,7 @@ class Reconciler:
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
-        self._stand(name, report)
+        self.standings.stand(name, report)
         return updated
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
@@ -637,240 +653,7 @@ class Reconciler:
         else:
             self.holds.clear(name)
         self.index.wake_on(name, report.wakes_on)
-        return self._stand_kept(name, keeper, report)
-
-    def _stand_kept(self, name: str, keeper: Keeper, report: WorkloadReport | None) -> WorkloadReport:
-        """Set where a keeper's subject stands; `report` is None where nothing could be done now."""
-        before = self.standings.get(name)
-        if report is None and keeper.plan(name, asked=False):
-            # It waits for a retry, or is held: what was said of it then is still so.
-            failure, held = self.failures.rows.get(name), self.holds.rows.get(name)
-            report = failure.report if failure is not None else held.report if held is not None else None
-        if report is None or report.outcome in standing.FINE:
-            found = keeper.stand(name)
-            fine = found.outcome in standing.FINE
-            outcome = report.outcome if report is not None and fine else found.outcome
-            report = replace(
-                report or WorkloadReport(name, outcome),
-                outcome=outcome,
-                reason=found.reason,
-                message=found.message,
-                hint=found.hint,
-            )
-            if fine:
-                self.failures.clear(name)
-        now, row = standing.after(report, None, self.dispatcher.facts)
-        if row.outcome in standing.FINE:
-            now = Standing(WorkloadState.CONVERGED, message=row.message)
-        now.since = self.wall()
-        if before is not None and before.state is now.state and before.reason == now.reason:
-            now.since = before.since
-        self.standings[name] = now
-        return row
-
-    def _stand(self, name: str, report: WorkloadReport | None) -> WorkloadReport:
-        """Set where a workload stands after a look at it; return what a run says of it.
-
-        `report` is None where there was nothing to do, or nothing that may be done yet.
-        """
-        keeper = keeper_of(self.keepers, name)
-        if keeper is not None:
-            return self._stand_kept(name, keeper, report)
-        workload = self.in_force.workload(name)
-        self.alarms.look(name, self.audit(name).findings)
-        refused = standing.refused(name, self.desired)
-        now, row = refused or standing.after(
-            report or self._unchanged(name, workload), workload, self.dispatcher.facts
-        )
-        order = self.orders.rollback_of(name)
-        if order is not None and refused is None:
-            now, row = standing.rolled_back(order, now, row)
-            if now.state is WorkloadState.ROLLED_BACK:
-                self.index.wake_on(name, self.orders.wakes(name))
-        before = self.standings.get(name)
-        now.since = self.wall()
-        if before is not None and before.state is now.state and before.reason == now.reason:
-            now.since = before.since
-        failure = self.failures.rows.get(name)
-        if failure is not None and failure.retry_at is not None and now.state is WorkloadState.FAILED:
-            now.retry_at = self.wall() + max(0.0, failure.retry_at - anyio.current_time())
-        self.standings[name] = now
-        self._publish(name, now.state, workload)
-        return row
-
-    def _unchanged(self, name: str, workload: Workload | None) -> WorkloadReport:
-        """Return the failure on record, as long as something is left to do for it; else forget it."""
-        digest = workload.digest if workload else ""
-        held = self.holds.rows.get(name)
-        if held is not None and held.digest == digest:
-            if self._held(name, workload) is not None:
-                return held.report
-            self.holds.clear(name)
-        failure = self.failures.rows.get(name)
-        if failure is not None and failure.digest == digest:
-            more = self._actions(name, asked=False) or self._blocked(name, workload)
-            if more or standing.down(workload, self.dispatcher.facts):
-                return failure.report
-            self.failures.clear(name)
-            self.index.wake_on(name, ())
-        return WorkloadReport(name, Outcome.UNCHANGED)
-
-    def _is_verified(self, name: str, workload: Workload) -> bool:
-        record = self.ledger.records.workloads.get(name)
-        return record is not None and record.verified_digest == workload.digest
-
-    def _has_work(self, name: str, batch: Batch) -> bool:
-        keeper = keeper_of(self.keepers, name)
-        if keeper is not None:
-            return self._has_kept_work(name, keeper, batch)
-        if self.desired is None or name in self.desired.refused:
-            return False
-        workload = self.in_force.workload(name)
-        if workload is not None and name in batch.restarts:
-            return True
-        block = self._blocked(name, workload)
-        actions = left(self._actions(name, asked=batch.asks(name)), self._wait_verbs(name, workload), block)
-        if actions:
-            hold = self._verdict(name, workload, actions[0])
-            digest = workload.digest if workload else ""
-            return not (
-                isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, anyio.current_time())
-            )
-        if workload is not None and name in self.updates.rows and block is None:
-            return self._may_update(name, workload)
-        before = self.standings.get(name)
-        return block is not None and (
-            before is None or (before.reason, before.message) != (block.reason, block.message)
-        )
-
-    def _may_update(self, name: str, workload: Workload) -> bool:
-        """Tell whether an update that is asked for, or was cut off, can go on."""
-        now = anyio.current_time()
-        if not self.failures.may_start(name, workload.digest, now):
-            return False
-        hold = self._verdict(name, workload, PullImages(name, (), 0.0, ""))
-        return not (isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now))
-
-    def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
-        actions = keeper.plan(name, asked=batch.asks(name))
-        if not actions or not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
-            return False
-        case = Case(actions[0], None, UNSEEN, self.ledger.records, self.dispatcher.facts, OPEN)
-        hold = judge(case, self.converger.policies)
-        now, digest = anyio.current_time(), keeper.digest(name)
-        return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now))
-
-    def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
-        seen = self.converger.view.of(name, workload)
-        facts, gates = self.dispatcher.facts, self.in_force.gates_of(name)
-        case = Case(action, workload, seen, self.ledger.records, facts, gates)
-        return judge(case, self.converger.policies)
-
-    def _held(self, name: str, workload: Workload | None) -> Hold | None:
-        """Return what holds the next action of a workload."""
-        actions = self._actions(name, asked=False)
-        verdict = self._verdict(name, workload, actions[0]) if actions else None
-        return verdict if isinstance(verdict, Hold) else None
-
-    def _expect(self, name: str, predicate: Predicate | None) -> None:
-        """A verification begins or ends to wait for something."""
-        if predicate is None:
-            self._expecting.pop(name, None)
-        else:
-            self._expecting[name] = predicate
-        self._probe()
-
-    def _probe(self) -> None:
-        """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
-        if self.probe is None:
-            return
-        waits = [self.in_force.gates_of(name).requires for name in self.holds]
-        wanted = frozenset(
-            each
-            for predicate in (*waits, *self._expecting.values())
-            if predicate is not None
-            for each in probes(predicate, self.dispatcher.facts)
-        )
-        if wanted != self._probed:
-            self._probed = wanted
-            self.probe(wanted)
-
-    def _publish(self, name: str, state: WorkloadState, workload: Workload | None) -> None:
-        """Set the WORKLOAD fact, which other workloads' gates may wait for."""
-        value = state.value
-        if state in (WorkloadState.CONVERGED, WorkloadState.ROLLED_BACK):
-            value = "healthy"
-        elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
-            value = "active"
-        key = FactKey(FactKind.WORKLOAD, name)
-        if self.dispatcher.facts.get(key) != value:
-            self.dispatcher.emit(
-                Origin.DAEMON,
-                EventKind.WORKLOAD_CHANGED,
-                name,
-                scope=name,
-                attributes={"state": value},
-                facts=[(key, value)],
-            )
-
-    def _blocked(self, name: str, workload: Workload | None) -> UnitFailedError | None:
-        if workload is None:
-            return None
-        seen = self.converger.view.of(name, workload)
-        return blocked(workload, seen, self.ledger.records, self.context)
-
-    def audit(self, name: str) -> Audit:
-        """Hold the units of a workload against what they must be, from memory."""
-        workload = self.in_force.workload(name)
-        if workload is None:
-            return Audit()
-        seen = self.converger.view.of(name, workload)
-        return audit(workload, seen, self.context.layout, self.context.allow)
-
-    def _is_foreign(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether the provenance of its units blocks a workload."""
-        return isinstance(self._blocked(name, workload), BlockedError)
-
-    def _actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
-        workload = self.in_force.workload(name)
-        seen = self.converger.view.of(name, workload)
-        return draft(name, workload, seen, self.ledger.records, replace(self.context, asked=asked))
-
-    def _wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
-        """Return which actions wait for a retry that is not due."""
-        failure = self.failures.rows.get(name)
-        if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
-            self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
-        digest = workload.digest if workload else ""
-        if self.failures.may_start(name, digest, anyio.current_time()):
-            return frozenset()
-        failure = self.failures.rows[name]
-        failed = failure.report.failing_verb
-        if (
-            failure.attempts == 1
-            and failed in STARTING
-            and standing.down(workload, self.dispatcher.facts) is None
-        ):
-            return (
-                frozenset()
-            )  # it came up by itself: see whether it holds; once, as a crash loop does that all the time
-        return STARTING | {failed}
-
-    def _repairs(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether this run starts again what was verified and went down by itself, well or not."""
-        if workload is None or not self._is_verified(name, workload):
-            return False
-        if self._is_foreign(name, workload):
-            return False
-        seen = self.converger.view.of(name, workload)
-        if seen.lost or seen.stopped:
-            return False  # it was stopped for its volume, and is started again because that is back
-        running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
-        return any(
-            state.active is ActiveState.FAILED
-            or (state.active is ActiveState.INACTIVE and not state.job and unit in running)
-            for unit, state in seen.units.items()
-        )
+        return self.standings.stand_kept(name, keeper, report)
 
     def _wakes(self, name: str) -> Sequence[FactKey]:
         return NETWORK, FactKey(FactKind.MANAGER, name)
@@ -890,31 +673,10 @@ class Reconciler:
         wrong = errors(self.desired.diagnostics) if self.desired else ()
         return str(wrong[0]) if wrong else ""
 
-    def _forget_gone(self) -> None:
-        """Forget what was remembered of workloads that the new desired state does not have.
-
-        One that is refused now is not planned, so nothing would ever end its hold.
-        """
-        assert self.desired is not None
-        for name in self.holds:
-            if name not in self.desired.workloads and keeper_of(self.keepers, name) is None:
-                self.holds.clear(name)
-        if self.desired.partial:
-            return
-        for name in [n for n in self.alarms.rows if n not in self.desired.workloads]:
-            self.alarms.look(name, ())
-        for name in [
-            n for n in self.standings if not self.in_force.known(n) and n not in self.desired.refused
-        ]:
-            del self.standings[name]
-            self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
-            self.failures.clear(name)
-            self.index.wake_on(name, ())
-
     def allow(self, paths: frozenset[str]) -> None:
         """Accept these foreign files from now on."""
-        if paths != self.context.allow:
-            self.context = self.converger.context = replace(self.context, allow=paths)
+        if paths != self.converger.context.allow:
+            self.converger.context = replace(self.converger.context, allow=paths)
             self.queue.touch_all(self.dispatcher.current, asked=False)
 
     def reload_desired(self) -> None:
@@ -941,7 +703,7 @@ class Reconciler:
             stop()
 
     def _tell(self) -> None:
-        self._probe()
+        self.probing.look()
         for listener in self.changed:
             try:
                 listener()

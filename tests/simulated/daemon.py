@@ -185,7 +185,7 @@ class Story:
 
     def standing(self, name: str) -> Standing:
         """Where a workload stands."""
-        return self.engine.reconciler.standings[name]
+        return self.engine.reconciler.standings.rows[name]
 
     def manager(self, name: str) -> Manager:
         """The model's manager of a user."""

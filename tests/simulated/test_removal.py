@@ -103,7 +103,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert not told.world.model.logind.is_lingering("web")
         assert not told.world.disk.records.workloads
         assert told.engine.ledger.removals.get("web") is None
-        assert not told.engine.reconciler.standings
+        assert not told.engine.reconciler.standings.rows
         (request,) = requests(told)
         assert request.state is State.DONE
         assert (request.signer, request.run > 1) == ("alice", True)

@@ -1,0 +1,164 @@
+"""The outlook: what is left to do for one subject now, what of it may be done, and what keeps the rest.
+
+Owns no memory and starts nothing: it is asked before a run (is there any work?), within one (what has to wait?) and
+after it (does the failure on record still count?), and answers from facts, records, and what has failed or is held.
+The one thing that it changes: a failure whose cause is gone, with nothing tried for it, is forgotten.
+
+    in force + facts + records -> draft, verdict -> Turns (does it), Standings (says it)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import anyio
+
+from eventd.core.actions import Action, PullImages
+from eventd.core.desired import UnitRole, Workload
+from eventd.core.facts import ActiveState, Facts
+from eventd.core.gates import OPEN
+from eventd.core.provenance import Audit, Code, audit
+from eventd.core.report import Standing
+from eventd.core.verdicts import Case, Hold, Verdict
+from eventd.runtime import standing
+from eventd.runtime.converge import STARTING, UNSEEN, BlockedError, Converger, blocked, draft, judge, left
+from eventd.runtime.failures import Failures
+from eventd.runtime.holds import Holds
+from eventd.runtime.in_force import InForce
+from eventd.runtime.keeper import Keeper, keeper_of
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.queue import Batch
+from eventd.runtime.transaction import UnitFailedError
+from eventd.runtime.update import Updates
+
+_FOREIGN = frozenset(Code)
+
+
+@dataclass(slots=True)
+class Outlook:
+    """See the module."""
+
+    in_force: InForce
+    converger: Converger
+    ledger: Ledger
+    facts: Facts
+    failures: Failures
+    holds: Holds
+    updates: Updates
+    standings: Mapping[str, Standing]
+    """What was said last: a block that is known is no news."""
+
+    def has_work(self, name: str, batch: Batch) -> bool:
+        """Tell whether a run over `batch` can do something for a subject, or has something new to say of it."""
+        keeper = keeper_of(self.in_force.keepers, name)
+        if keeper is not None:
+            return self._has_kept_work(name, keeper, batch)
+        if self.in_force.desired is None or name in self.in_force.desired.refused:
+            return False
+        workload = self.in_force.workload(name)
+        if workload is not None and name in batch.restarts:
+            return True
+        block = self.blocked(name, workload)
+        actions = left(self.actions(name, asked=batch.asks(name)), self.wait_verbs(name, workload), block)
+        if actions:
+            hold = self._verdict(name, workload, actions[0])
+            digest = workload.digest if workload else ""
+            return not (
+                isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, anyio.current_time())
+            )
+        if workload is not None and name in self.updates.rows and block is None:
+            return self._may_update(name, workload)
+        before = self.standings.get(name)
+        return block is not None and (
+            before is None or (before.reason, before.message) != (block.reason, block.message)
+        )
+
+    def _may_update(self, name: str, workload: Workload) -> bool:
+        """Tell whether an update that is asked for, or was cut off, can go on."""
+        now = anyio.current_time()
+        if not self.failures.may_start(name, workload.digest, now):
+            return False
+        hold = self._verdict(name, workload, PullImages(name, (), 0.0, ""))
+        return not (isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now))
+
+    def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
+        actions = keeper.plan(name, asked=batch.asks(name))
+        if not actions or not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
+            return False
+        case = Case(actions[0], None, UNSEEN, self.ledger.records, self.facts, OPEN)
+        hold = judge(case, self.converger.policies)
+        now, digest = anyio.current_time(), keeper.digest(name)
+        return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now))
+
+    def actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+        """Return what would be done for a workload, if nothing had to wait."""
+        workload = self.in_force.workload(name)
+        seen = self.converger.view.of(name, workload)
+        return draft(name, workload, seen, self.ledger.records, replace(self.converger.context, asked=asked))
+
+    def wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
+        """Return which actions wait for a retry that is not due."""
+        failure = self.failures.rows.get(name)
+        if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
+            self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
+        digest = workload.digest if workload else ""
+        if self.failures.may_start(name, digest, anyio.current_time()):
+            return frozenset()
+        failure = self.failures.rows[name]
+        failed = failure.report.failing_verb
+        if failure.attempts == 1 and failed in STARTING and standing.down(workload, self.facts) is None:
+            # It came up by itself: see whether it holds; once, as a crash loop does that all the time.
+            return frozenset()
+        return STARTING | {failed}
+
+    def blocked(self, name: str, workload: Workload | None) -> UnitFailedError | None:
+        """Return why a workload must not be converged by any action now."""
+        if workload is None:
+            return None
+        seen = self.converger.view.of(name, workload)
+        return blocked(workload, seen, self.ledger.records, self.converger.context)
+
+    def _is_foreign(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether the provenance of its units blocks a workload."""
+        return isinstance(self.blocked(name, workload), BlockedError)
+
+    def _verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
+        seen = self.converger.view.of(name, workload)
+        facts, gates = self.facts, self.in_force.gates_of(name)
+        case = Case(action, workload, seen, self.ledger.records, facts, gates)
+        return judge(case, self.converger.policies)
+
+    def held(self, name: str, workload: Workload | None) -> Hold | None:
+        """Return what holds the next action of a workload."""
+        actions = self.actions(name, asked=False)
+        verdict = self._verdict(name, workload, actions[0]) if actions else None
+        return verdict if isinstance(verdict, Hold) else None
+
+    def audit(self, name: str) -> Audit:
+        """Hold the units of a workload against what they must be, from memory."""
+        workload = self.in_force.workload(name)
+        if workload is None:
+            return Audit()
+        seen = self.converger.view.of(name, workload)
+        return audit(workload, seen, self.converger.context.layout, self.converger.context.allow)
+
+    def repairs(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether this run starts again what was verified and went down by itself, well or not."""
+        if workload is None or not self._is_verified(name, workload):
+            return False
+        if self._is_foreign(name, workload):
+            return False
+        seen = self.converger.view.of(name, workload)
+        if seen.lost or seen.stopped:
+            return False  # it was stopped for its volume, and is started again because that is back
+        running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
+        return any(
+            state.active is ActiveState.FAILED
+            or (state.active is ActiveState.INACTIVE and not state.job and unit in running)
+            for unit, state in seen.units.items()
+        )
+
+    def _is_verified(self, name: str, workload: Workload) -> bool:
+        record = self.ledger.records.workloads.get(name)
+        return record is not None and record.verified_digest == workload.digest

@@ -1,0 +1,51 @@
+"""Probing: which questions have to be asked of the world over and over, because no event tells their answer.
+
+Owns what is asked now: what held workloads and verifications wait for, and nothing else, only while it decides. It
+asks nothing itself; the probes' source is told each time that changes, and answers with facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from eventd.core.facts import Facts
+from eventd.core.predicates import Predicate, Probe, probes
+from eventd.runtime.holds import Holds
+from eventd.runtime.in_force import InForce
+
+
+@dataclass(slots=True)
+class Probing:
+    """See the module."""
+
+    probe: Callable[[frozenset[Probe]], None] | None
+    in_force: InForce
+    holds: Holds
+    facts: Facts
+    _expecting: dict[str, Predicate] = field(default_factory=dict)
+    """What verifications wait for."""
+    _probed: frozenset[Probe] = frozenset()
+
+    def expect(self, name: str, predicate: Predicate | None) -> None:
+        """A verification begins or ends to wait for something."""
+        if predicate is None:
+            self._expecting.pop(name, None)
+        else:
+            self._expecting[name] = predicate
+        self.look()
+
+    def look(self) -> None:
+        """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
+        if self.probe is None:
+            return
+        waits = [self.in_force.gates_of(name).requires for name in self.holds]
+        wanted = frozenset(
+            each
+            for predicate in (*waits, *self._expecting.values())
+            if predicate is not None
+            for each in probes(predicate, self.facts)
+        )
+        if wanted != self._probed:
+            self._probed = wanted
+            self.probe(wanted)
