@@ -164,7 +164,8 @@ def big(op: Operator, bay: Bay) -> Disk:
     """A larger disk for the other volume."""
     found = bay.make(BIG, megabytes=64)
     bay.plug(found, at=1)
-    op.state("volume:big", "converged")
+    # An unused disk that is away is in order, too.
+    op.until(lambda _s: volume(op, "big")["state"] == "attached", "attached")
     return found
 
 
