@@ -26,7 +26,7 @@ ANSWER = 30.0
 """Seconds for a command that only looks."""
 OUTPUT = 8 * 1024 * 1024
 T = TypeVar("T")
-_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
+_ID = re.compile(r"^(sha256:)?[0-9a-f]{64}$")
 _BLOB = re.compile(r'parsing manifest blob ("(?:[^"\\]|\\.)*")')
 UNIT_LABEL = "PODMAN_SYSTEMD_UNIT"
 PROJECT_LABEL = "com.docker.compose.project"
@@ -73,7 +73,13 @@ class PodmanImages:
                 if "image not known" in done.text() or "no such image" in done.text().lower():
                     continue
                 raise _failed(done, f"cannot look at the image {reference}")
-            (image, *_) = _read(_IMAGES, done.stdout)
+            images = _read(_IMAGES, done.stdout)
+            if len(images) != 1:
+                raise PermanentError(
+                    f"podman's answer cannot be read: {len(images)} images for one reference",
+                    reason="podman-not-understood",
+                )
+            image = images[0]
             digests = dict.fromkeys(image.digests or ())
             found[reference] = Image(image.id.removeprefix("sha256:"), tuple(digests))
         return found

@@ -1,0 +1,52 @@
+"""What a workload's podman says is its user's, and may be anything: it is refused, and never a bug."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from eventd.adapters.podman import PodmanImages
+from eventd.adapters.process import Completed
+from eventd.core.errors import PermanentError
+from eventd.core.facts import Account
+
+WEB = Account("web", 1001, 1001, "/home/web")
+ID = "a" * 64
+
+
+class Saying(PodmanImages):
+    """A podman that says this."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    async def _podman(self, account: Account, *arguments: str, timeout: float = 30) -> Completed:
+        del account, arguments, timeout
+        return Completed("podman", 0, self.said.encode(), b"")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "[]",
+        "{}",
+        "nonsense",
+        json.dumps([{"Id": ID}, {"Id": ID}]),
+        json.dumps([{"Id": f"--help {ID}"}]),
+        json.dumps([{"Id": f"{ID}\n--root=/"}]),
+    ],
+)
+async def test_an_answer_that_is_none_is_an_error_and_no_image(said: str) -> None:
+    """No image, several, and an id that is more than an id."""
+    with pytest.raises(PermanentError) as caught:
+        await Saying(said).inspect(WEB, ["docker.io/library/x:1"])
+    assert caught.value.reason == "podman-not-understood"
+
+
+async def test_an_image_is_its_id() -> None:
+    """With and without the algorithm before it."""
+    for name in (ID, f"sha256:{ID}"):
+        found = await Saying(json.dumps([{"Id": name}])).inspect(WEB, ["x"])
+        assert found["x"].id == ID
