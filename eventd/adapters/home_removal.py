@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import heapq
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from eventd.core.errors import DeadlineError, PermanentError
 from eventd.core.ports import Measured
@@ -30,6 +32,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PREFIX = ".eventd-deleted-"
 MOUNTINFO = "/proc/self/mountinfo"
 TOP_NAMES = 50
+MOST_NAMED = 100_000
+"""Names that are looked at for these."""
+BATCH = 5_000
+"""Names of one folder that are in memory at once: a folder may have millions, and this is the daemon's memory."""
 MOST_OPEN = 500
 """Folders whose turn is to come, each an open file, while a home is measured."""
 
@@ -95,9 +101,8 @@ def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
     while stack:
         at: int = stack.pop()
         try:
-            names = os.listdir(at)
-            top = top or tuple(sorted(names)[:TOP_NAMES])
-            for name in names:
+            top = top or tuple(heapq.nsmallest(TOP_NAMES, islice(_names(at), MOST_NAMED)))
+            for name in _names(at):
                 if stop() or len(stack) > MOST_OPEN:
                     complete = False
                     break
@@ -170,7 +175,7 @@ def _sweep(top: int, stop: Callable[[], bool], home: Home) -> None:
     """Empty the folder `top`: its folders' files are unlinked, and their folders moved up into it."""
     number = 0
     mount = _mount_of(top)
-    while names := os.listdir(top):
+    while names := tuple(islice(_names(top), BATCH)):
         for name in names:
             if stop():
                 raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
@@ -189,7 +194,7 @@ def _sweep(top: int, stop: Callable[[], bool], home: Home) -> None:
 
 def _hoist(inner: int, top: int, number: int, stop: Callable[[], bool], home: Home) -> int:
     """Unlink the files of `inner`, move its folders to `top`; return the last number that was used for a name."""
-    while names := os.listdir(inner):
+    while names := tuple(islice(_names(inner), BATCH)):
         for name in names:
             if stop():
                 raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
@@ -207,6 +212,13 @@ def _hoist(inner: int, top: int, number: int, stop: Callable[[], bool], home: Ho
                     raise
                 break
     return number
+
+
+def _names(folder: int) -> Iterator[str]:
+    """Yield the names in an open folder, from its beginning, one by one."""
+    with os.scandir(folder) as rows:
+        for row in rows:
+            yield row.name
 
 
 def _is_folder(name: str, at: int) -> bool:

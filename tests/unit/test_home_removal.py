@@ -159,3 +159,19 @@ def test_a_home_is_measured_without_following_anything(base: Path) -> None:
     assert 100_000 <= found.bytes < 200_000
     assert not measure(web, str(base), after(1)).complete
     assert not measure(Home(f"{base}/nobody", 1), str(base), never).complete
+
+
+def test_a_folder_with_more_names_than_are_kept_in_memory_goes(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home's owner chooses how many files it has, and not how much memory the daemon needs."""
+    monkeypatch.setattr(home_removal, "BATCH", 7)
+    web = home(base)
+    for number in range(50):
+        (base / "web" / f"d{number % 3}" / f"{number}").mkdir(parents=True)
+        (base / "web" / f"d{number % 3}" / f"f{number}").touch()
+        (base / "web" / f"f{number:02}").touch()
+    counted = measure(web, str(base), never)
+    assert (counted.files, counted.complete, counted.top[:4]) == (100, True, ("d0", "d1", "d2", "f00"))
+    discard(web, str(base), never)
+    assert rest(base) == ["neighbour"]
