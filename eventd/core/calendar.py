@@ -24,6 +24,8 @@ LIMITS = (23, 59, 59)
 def calendar_problem(text: str) -> str:
     """Return what is wrong with an expression, empty if nothing is."""
     words = text.split()
+    if not text.isprintable():  # a line break would be one in the timer's file
+        return f"{text!r} is not one line"
     if words and _ZONE.fullmatch(words[-1]) and len(words) > 1:
         words.pop()
     if len(words) == 1 and words[0].lower() in WORDS:

@@ -37,8 +37,22 @@ KEYS = (
 )
 """Keys of `[volume.NAME]`."""
 _FORBIDDEN_OPTIONS = frozenset(
-    {"suid", "dev", "defaults", "bind", "rbind", "remount", "move", "user", "users"}
+    {
+        "suid",
+        "dev",
+        "defaults",
+        "bind",
+        "rbind",
+        "remount",
+        "move",
+        "user",
+        "users",
+        "loop",
+        "helper",
+        "uhelper",
+    }
 )
+"""Also all of `x-`: mount(8) would change owner and mode of the file system's top, or mount a part of it."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,62}")
 _BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]{0,200}")
@@ -54,7 +68,9 @@ _SYSTEM = tuple(
             "etc",
             "home",
             "lib",
+            "lib32",
             "lib64",
+            "libx32",
             "proc",
             "root",
             "run",
@@ -63,7 +79,15 @@ _SYSTEM = tuple(
             "tmp",
             "usr",
         ),
-        *("var/cache", "var/lib/eventd", "var/lib/systemd", "var/log", "var/run", "var/tmp"),
+        *(
+            "var/cache",
+            "var/lib/dbus",
+            "var/lib/dpkg",
+            "var/lib/eventd",
+            "var/lib/eventd-git",
+            "var/lib/polkit-1",
+        ),
+        *("var/lib/sudo", "var/lib/systemd", "var/log", "var/mail", "var/run", "var/spool", "var/tmp"),
     )
 )
 
@@ -132,7 +156,8 @@ def _volume(name: str, table: Table, found: list[Diagnostic]) -> tuple[Volume | 
     if (options := texts(table, "options", found)) is not None:
         values["options"] = tuple(each.text for each in options)
         for index, each in enumerate(options):
-            if each.text.partition("=")[0] in _FORBIDDEN_OPTIONS or not _OPTION.fullmatch(each.text):
+            key = each.text.partition("=")[0].lower()
+            if key in _FORBIDDEN_OPTIONS or key.startswith("x-") or not _OPTION.fullmatch(each.text):
                 hint = "nosuid and nodev are always set; one option for each element of the list"
                 found.append(
                     Diagnostic(

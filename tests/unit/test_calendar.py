@@ -26,6 +26,7 @@ BAD = [
     "Foo 04:00",
     "4 o'clock",
     "Mon 04:00\nExecStart=/bin/sh",
+    "Mon\n04:00",
     "%n",
     "04:00 04:00",
 ]
