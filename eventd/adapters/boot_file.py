@@ -1,7 +1,7 @@
 """The story of the boot on the disk, so that it outlives the daemon that wrote it down, and not the boot.
 
-Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by everybody: names and times are in it,
-no secrets. Another boot's file is none. The record itself is `eventd.core.boot`.
+Owns one JSON file in the daemon's runtime folder (a tmpfs), root's alone: who may know of which workload is the
+socket's to say. Another boot's file is none. The record itself is `eventd.core.boot`.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class BootFile:
         new = Path(f"{self.path}.new")
         try:
             # Nothing is synced: what a crash of the host could lose is gone with it anyway.
+            new.touch(mode=0o600)
+            new.chmod(0o600)
             new.write_bytes(RECORD.dump_json(record))
-            new.chmod(0o644)
             os.replace(new, self.path)  # noqa: PTH105 - a path that may be a str
         except OSError as error:
             raise TemporaryError(f"cannot keep the boot's story in {self.path}: {error.strerror}") from error

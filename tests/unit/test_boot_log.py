@@ -248,7 +248,7 @@ async def test_a_record_survives_the_daemon_and_not_the_boot(tmp_path: Path) -> 
     assert await file.load() is None
     await file.save(told)
     assert await file.load() == told
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o600
     assert await BootFile(str(path), "another").load() is None
     path.write_text('{"boot_id": "b"}')
     assert await file.load() is None
