@@ -9,22 +9,20 @@ what a step does is the handlers' business, what may be done the policies'.
 from __future__ import annotations
 
 import logging
-import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
 
 from eventd.core import backoff
-from eventd.core.desired import Desired, Workload
+from eventd.core.desired import Desired
 from eventd.core.diagnostics import errors
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FetchFailure
-from eventd.core.orders import NETWORK
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.report import (
@@ -39,12 +37,12 @@ from eventd.core.report import (
 from eventd.runtime.alarms import Alarms
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.failures import Failures
 from eventd.runtime.holds import Holds
 from eventd.runtime.host import Host
 from eventd.runtime.in_force import FETCH, REVISION, InForce, Load
 from eventd.runtime.index import Index
-from eventd.runtime.keeper import Keeper, keeper_of
+from eventd.runtime.keeper import Keeper
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders
@@ -57,8 +55,8 @@ from eventd.runtime.recover import Recovery
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
-from eventd.runtime.transaction import Transaction
-from eventd.runtime.update import ASIDE, Updates
+from eventd.runtime.turn import Turns
+from eventd.runtime.update import Updates
 
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 log = logging.getLogger(__name__)
@@ -121,6 +119,7 @@ class Reconciler:
     probing: Probing = field(init=False)
     going_back: GoingBack = field(init=False)
     updates: Updates = field(init=False)
+    turns: Turns = field(init=False)
     recovery: Recovery | None = None
     """What the last life left open."""
     rebuild: Rebuild | None = None
@@ -185,6 +184,25 @@ class Reconciler:
             self.in_force.gates_of,
             lambda: self.host.repository,
             self.updates.as_verified,
+        )
+        self.turns = Turns(
+            host=lambda: self.host,
+            dispatcher=self.dispatcher,
+            ledger=self.ledger,
+            converger=self.converger,
+            in_force=self.in_force,
+            outlook=self.outlook,
+            going_back=self.going_back,
+            updates=self.updates,
+            failures=self.failures,
+            holds=self.holds,
+            index=self.index,
+            standings=self.standings,
+            probing=self.probing,
+            wall=self.wall,
+            jitter=self.jitter,
+            stopping=lambda: self.stopping,
+            tell=self._tell_step,
         )
 
     def start(self) -> None:
@@ -436,7 +454,7 @@ class Reconciler:
         async def one(name: str) -> None:
             try:
                 async with limiter:
-                    reports[name] = await self._converge_safely(name, number, batch)
+                    reports[name] = await self.turns.take(name, number, batch, self._interrupt)
             finally:
                 busy.discard(name)
                 self.queue.nudge()
@@ -504,28 +522,6 @@ class Reconciler:
         for name in (*self.failures.take_due(now), *self.holds.due(now)):
             self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
 
-    async def _converge_safely(self, name: str, run: int, batch: Batch) -> WorkloadReport:
-        """Converge one workload; a bug fails that workload, and no other."""
-        if self.stopping:
-            return WorkloadReport(
-                name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on"
-            )
-        try:
-            row = await self._converge(name, run, batch)
-        except Exception as error:
-            log.exception("bug: %s ended with %s", name, type(error).__name__)
-            found = bug(error)
-            report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
-            workload = self.in_force.workload(name)
-            digest = workload.digest if workload else ""
-            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.standings.rows[name] = Standing(
-                WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
-            )
-            return report
-        await self.going_back.remember(name, self.in_force.workload(name))
-        return row
-
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
         assert self.current is not None
         error = self.general_error() if batch.everything else ""
@@ -534,92 +530,6 @@ class Reconciler:
         self.counters.runs_failed += result is RunResult.FAILED
         self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
         return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
-
-    async def _converge(self, name: str, run: int, batch: Batch) -> WorkloadReport:
-        keeper = keeper_of(self.keepers, name)
-        workload = self.in_force.workload(name)
-        live = self.standings.rows.setdefault(name, Standing(since=self.wall()))
-        live.state = WorkloadState.APPLYING
-
-        began = 0.0
-
-        def progress(step: str, state: str, message: str) -> None:
-            nonlocal began
-            now = anyio.current_time()
-            began = now if state == "begin" else began
-            live.step = step if state == "begin" else ""
-            if step.startswith("verify"):
-                live.state = WorkloadState.VERIFYING
-            for listener in self.listeners:
-                listener(Progress(run, name, step, state, message, now - began))
-
-        before = self.going_back.running(name, workload)
-        order = self.orders.rollback_of(name)
-        tx = Transaction(
-            run=run,
-            workload=name,
-            commit=order.good.commit if order else self.desired.commit if self.desired else "",
-            host=self.host,
-            ledger=self.ledger,
-            facts=self.dispatcher.facts,
-            emit=self.dispatcher.emit,
-            layout=self.converger.context.layout,
-            owner_uid=self.converger.context.owner_uid,
-            interrupt=self._interrupt,
-            stopping=lambda: self.stopping,
-            progress=progress,
-            now=self.wall,
-            gates=self.in_force.gates_of(name),
-            restore=self.going_back.restore(name, workload),
-            expecting=lambda predicate: self.probing.expect(name, predicate),
-        )
-        if keeper is not None:
-            return self._kept(
-                name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asks(name)))
-            )
-        self.in_force.watch(name)
-        restart = batch.restarts.pop(name, None) is not None
-        if restart:
-            self.failures.clear(name)
-        if self.outlook.repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
-            report = WorkloadReport(
-                name,
-                Outcome.FAILED,
-                "crash-looping",
-                f"its units failed again and again after they had come up ({HEALS} repairs in {FORGET:g} s)",
-                "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
-            )
-        else:
-            report = await self.converger.converge(
-                tx,
-                workload,
-                asked=batch.asks(name) or restart,
-                wait=self.outlook.wait_verbs(name, workload),
-                restart=restart,
-            )
-        if workload is not None:
-            report = await self.going_back.after(tx, workload, report, before)
-            workload = self.in_force.workload(name)
-        if workload is not None:
-            await self.updates.note_verified(tx, workload, report)
-            updated = await self.updates.after(tx, workload, report)
-            if updated.outcome is Outcome.FAILED and updated.reason in ASIDE:
-                return self._not_updated(name, workload, report, updated)
-            report = updated
-        digest = workload.digest if workload else ""
-        if report.outcome is Outcome.HELD:
-            self.index.wake_on(name, report.wakes_on)
-            # Only a gate has a deadline: what a person holds is held until they end it.
-            timed = workload is not None and report.reason == "gate"
-            patience = workload.options.deadline if workload is not None and timed else math.inf
-            return self.standings.stand(
-                name, self.holds.note(name, digest, report, anyio.current_time(), patience)
-            )
-        self.holds.clear(name)
-        if report.outcome is Outcome.FAILED:
-            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.index.wake_on(name, (*self._wakes(name), *report.wakes_on))
-        return self.standings.stand(name, report)
 
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host).
@@ -630,33 +540,6 @@ class Reconciler:
         if name:
             self.dirty(name)
         return event
-
-    def _not_updated(
-        self, name: str, workload: Workload, report: WorkloadReport, updated: WorkloadReport
-    ) -> WorkloadReport:
-        """Return what a run says of an update that failed; the workload stands as it did without it."""
-        self.holds.clear(name)
-        if report.outcome is Outcome.FAILED:
-            self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
-        self.standings.stand(name, report)
-        return updated
-
-    def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
-        """Take in the report of a keeper's subject: what failed is tried again as a workload is."""
-        if report.outcome is Outcome.FAILED:
-            self.failures.note(name, keeper.digest(name), report, anyio.current_time(), self.jitter())
-        else:
-            self.failures.clear(name)
-        held = report.outcome is Outcome.HELD
-        if held:
-            self.holds.note(name, keeper.digest(name), report, anyio.current_time(), math.inf)
-        else:
-            self.holds.clear(name)
-        self.index.wake_on(name, report.wakes_on)
-        return self.standings.stand_kept(name, keeper, report)
-
-    def _wakes(self, name: str) -> Sequence[FactKey]:
-        return NETWORK, FactKey(FactKind.MANAGER, name)
 
     def _forbidden(self) -> bool:
         """No run may begin: the daemon drains, or the host goes down."""
@@ -701,6 +584,10 @@ class Reconciler:
                 changed = anyio.Event()
         finally:
             stop()
+
+    def _tell_step(self, progress: Progress) -> None:
+        for listener in self.listeners:
+            listener(progress)
 
     def _tell(self) -> None:
         self.probing.look()

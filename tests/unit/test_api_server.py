@@ -32,7 +32,7 @@ from eventd.core.report import WorkloadReport
 from eventd.core.verdicts import Deny, Hold
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
-from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.turn import Turns
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 
@@ -280,16 +280,16 @@ async def test_a_reader_that_lags_does_not_fail_the_run(
 ) -> None:
     """More steps than are kept, at once: some are left out, nothing is raised in the run, the end comes."""
     reconciler = running.story.engine.reconciler
-    real, seen = Reconciler._converge_safely, []
+    real, seen = Turns.take, []
 
-    async def busy(self: Reconciler, name: str, run: int, batch: Batch) -> WorkloadReport:
+    async def busy(self: Turns, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
         for number in range(PROGRESS_KEPT + 1000):
             for listener in reconciler.listeners:
                 listener(Progress(run, name, f"step {number}", "end"))
                 seen.append(number)
-        return await real(self, name, run, batch)
+        return await real(self, name, run, batch, interrupt)
 
-    monkeypatch.setattr(Reconciler, "_converge_safely", busy)
+    monkeypatch.setattr(Turns, "take", busy)
     running.story.world.remote.push(web(more="Environment=A=4"))
 
     def follow() -> list[dict[str, Any]]:

@@ -1,0 +1,197 @@
+"""A turn: what one subject gets in one run, from the transaction to what is remembered of its outcome.
+
+Owns the order in which a workload is converged, taken back, and updated, and the bookkeeping after it: failures and
+when they are tried again, holds and their deadlines, the facts that wake it. It does not choose who gets a turn, nor
+when (the reconciler does); what is done is the converger's, and where the subject stands then the standings'.
+
+    run -> Turns -> Converger, GoingBack, Updates -> WorkloadReport -> Failures, Holds, Index, Standings -> run
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from eventd.core.desired import Workload
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.orders import NETWORK
+from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.runtime.converge import Converger
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.holds import Holds
+from eventd.runtime.host import Host
+from eventd.runtime.in_force import InForce
+from eventd.runtime.index import Index
+from eventd.runtime.keeper import Keeper, keeper_of
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.outlook import Outlook
+from eventd.runtime.probing import Probing
+from eventd.runtime.progress import Progress
+from eventd.runtime.queue import Batch
+from eventd.runtime.rollback import GoingBack
+from eventd.runtime.standings import Standings
+from eventd.runtime.supervise import bug
+from eventd.runtime.transaction import Transaction
+from eventd.runtime.update import ASIDE, Updates
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Turns:
+    """See the module."""
+
+    host: Callable[[], Host]
+    dispatcher: Dispatcher
+    ledger: Ledger
+    converger: Converger
+    in_force: InForce
+    outlook: Outlook
+    going_back: GoingBack
+    updates: Updates
+    failures: Failures
+    holds: Holds
+    index: Index
+    standings: Standings
+    probing: Probing
+    wall: Callable[[], float]
+    jitter: Callable[[], float]
+    stopping: Callable[[], bool]
+    """The daemon drains: no turn begins, and no further step of one that is on."""
+    tell: Callable[[Progress], None]
+
+    async def take(self, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
+        """Converge one subject; a bug fails that one, and no other. `interrupt` cuts short what only waits."""
+        if self.stopping():
+            return WorkloadReport(
+                name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on"
+            )
+        try:
+            row = await self._converge(name, run, batch, interrupt)
+        except Exception as error:
+            log.exception("bug: %s ended with %s", name, type(error).__name__)
+            found = bug(error)
+            report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
+            workload = self.in_force.workload(name)
+            digest = workload.digest if workload else ""
+            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
+            self.standings.rows[name] = Standing(
+                WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
+            )
+            return report
+        await self.going_back.remember(name, self.in_force.workload(name))
+        return row
+
+    async def _converge(self, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
+        keeper = keeper_of(self.in_force.keepers, name)
+        workload = self.in_force.workload(name)
+        live = self.standings.rows.setdefault(name, Standing(since=self.wall()))
+        live.state = WorkloadState.APPLYING
+
+        began = 0.0
+
+        def progress(step: str, state: str, message: str) -> None:
+            nonlocal began
+            now = anyio.current_time()
+            began = now if state == "begin" else began
+            live.step = step if state == "begin" else ""
+            if step.startswith("verify"):
+                live.state = WorkloadState.VERIFYING
+            self.tell(Progress(run, name, step, state, message, now - began))
+
+        before = self.going_back.running(name, workload)
+        order, desired = self.in_force.orders.rollback_of(name), self.in_force.desired
+        tx = Transaction(
+            run=run,
+            workload=name,
+            commit=order.good.commit if order else desired.commit if desired else "",
+            host=self.host(),
+            ledger=self.ledger,
+            facts=self.dispatcher.facts,
+            emit=self.dispatcher.emit,
+            layout=self.converger.context.layout,
+            owner_uid=self.converger.context.owner_uid,
+            interrupt=interrupt,
+            stopping=self.stopping,
+            progress=progress,
+            now=self.wall,
+            gates=self.in_force.gates_of(name),
+            restore=self.going_back.restore(name, workload),
+            expecting=lambda predicate: self.probing.expect(name, predicate),
+        )
+        if keeper is not None:
+            return self._kept(
+                name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asks(name)))
+            )
+        self.in_force.watch(name)
+        restart = batch.restarts.pop(name, None) is not None
+        if restart:
+            self.failures.clear(name)
+        if self.outlook.repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
+            report = WorkloadReport(
+                name,
+                Outcome.FAILED,
+                "crash-looping",
+                f"its units failed again and again after they had come up ({HEALS} repairs in {FORGET:g} s)",
+                "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
+            )
+        else:
+            report = await self.converger.converge(
+                tx,
+                workload,
+                asked=batch.asks(name) or restart,
+                wait=self.outlook.wait_verbs(name, workload),
+                restart=restart,
+            )
+        if workload is not None:
+            report = await self.going_back.after(tx, workload, report, before)
+            workload = self.in_force.workload(name)
+        if workload is not None:
+            await self.updates.note_verified(tx, workload, report)
+            updated = await self.updates.after(tx, workload, report)
+            if updated.outcome is Outcome.FAILED and updated.reason in ASIDE:
+                return self._not_updated(name, workload, report, updated)
+            report = updated
+        digest = workload.digest if workload else ""
+        if report.outcome is Outcome.HELD:
+            self.index.wake_on(name, report.wakes_on)
+            # Only a gate has a deadline: what a person holds is held until they end it.
+            timed = workload is not None and report.reason == "gate"
+            patience = workload.options.deadline if workload is not None and timed else math.inf
+            return self.standings.stand(
+                name, self.holds.note(name, digest, report, anyio.current_time(), patience)
+            )
+        self.holds.clear(name)
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
+            self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))
+        return self.standings.stand(name, report)
+
+    def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
+        """Take in the report of a keeper's subject: what failed is tried again as a workload is."""
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, keeper.digest(name), report, anyio.current_time(), self.jitter())
+        else:
+            self.failures.clear(name)
+        held = report.outcome is Outcome.HELD
+        if held:
+            self.holds.note(name, keeper.digest(name), report, anyio.current_time(), math.inf)
+        else:
+            self.holds.clear(name)
+        self.index.wake_on(name, report.wakes_on)
+        return self.standings.stand_kept(name, keeper, report)
+
+    def _not_updated(
+        self, name: str, workload: Workload, report: WorkloadReport, updated: WorkloadReport
+    ) -> WorkloadReport:
+        """Return what a run says of an update that failed; the workload stands as it did without it."""
+        self.holds.clear(name)
+        if report.outcome is Outcome.FAILED:
+            self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
+        self.standings.stand(name, report)
+        return updated
