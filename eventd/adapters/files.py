@@ -14,10 +14,12 @@ the next run's. The one call that cannot be taken back is a rename already hande
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -190,7 +192,11 @@ class OwnedFiles:
         try:
             os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
         except FileExistsError:
-            return
+            if not stat.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode):
+                return
+            # Somebody put a link in the place of a folder of ours: the link goes, what it leads to is left alone.
+            os.unlink(name, dir_fd=parent)
+            os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
         fd = open_folder(name, parent)
         try:
             os.fchmod(fd, _FOLDER_MODE)  # whatever the umask is
@@ -222,7 +228,7 @@ class OwnedFiles:
                 if abandoned.is_set():
                     _unlink(temporary, folder)
                     return
-                os.rename(temporary, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+                _replace(temporary, parts[-1], folder)
             except OSError:
                 _unlink(temporary, folder)
                 raise
@@ -300,6 +306,16 @@ class OwnedFiles:
                 finally:
                     os.close(parent)
         return found.files
+
+
+def _replace(temporary: str, name: str, folder: int) -> None:
+    """Rename over what stands there. An empty folder goes, since nothing of anybody's is in it; a full one stays."""
+    try:
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except IsADirectoryError:
+        with contextlib.suppress(OSError):
+            os.rmdir(name, dir_fd=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _unlink(name: str, folder: int) -> None:

@@ -93,19 +93,20 @@ async def test_refuses_paths_outside_the_roots(files: OwnedFiles, root: Path, pa
 
 
 async def test_no_symlink_below_a_root_is_followed(files: OwnedFiles, root: Path, tmp_path: Path):
-    """A folder that is a symlink refuses put and remove, and hides what is behind it from read and scan."""
+    """A folder that is a symlink refuses remove, hides what is behind it, and is replaced by a folder by put."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a").write_text("mine")
     root.mkdir()
     (root / "1001").symlink_to(outside)
-    for call in (files.put(str(root / "1001/b"), b"", mode=0o644), files.remove(str(root / "1001/a"))):
-        with pytest.raises(PermanentError) as caught:
-            await call
-        assert caught.value.reason == "not-a-folder"
-    assert os.listdir(outside) == ["a"]
+    with pytest.raises(PermanentError) as caught:
+        await files.remove(str(root / "1001/a"))
+    assert caught.value.reason == "not-a-folder"
     assert await files.read(str(root / "1001/a")) is None
     assert await files.scan(str(root / "1001")) == {}
+    await files.put(str(root / "1001/b"), b"", mode=0o644)
+    assert os.listdir(root / "1001") == ["b"]
+    assert os.listdir(outside) == ["a"]
 
 
 async def test_remove_prunes_empty_parents_up_to_the_root(files: OwnedFiles, root: Path):
@@ -229,13 +230,16 @@ async def test_a_full_disk_is_temporary_and_leaves_nothing(files: OwnedFiles, ro
         subprocess.run(["umount", root], check=True)
 
 
-async def test_a_folder_in_the_way_is_refused(files: OwnedFiles, root: Path):
-    """A folder at the path of a file is not replaced, and no temporary file is left beside it."""
-    (root / "a").mkdir(parents=True)
+async def test_a_folder_in_the_way_is_refused_unless_it_is_empty(files: OwnedFiles, root: Path):
+    """What somebody put into it stays, and no temporary file is left beside it."""
+    (root / "a/inside").mkdir(parents=True)
     with pytest.raises(PermanentError) as caught:
         await files.put(str(root / "a"), b"", mode=0o644)
     assert caught.value.reason == "is-a-folder"
     assert os.listdir(root) == ["a"]
+    (root / "a/inside").rmdir()
+    await files.put(str(root / "a"), b"x", mode=0o644)
+    assert (root / "a").read_bytes() == b"x"
 
 
 async def test_a_write_given_up_does_not_land_later(root: Path, monkeypatch: pytest.MonkeyPatch):
