@@ -68,7 +68,7 @@ async def _looking(found: Table, size: int) -> None:
     row = f"{size} workloads"
     for _ in range(TIMES):
         began = time.perf_counter()
-        if await reconciler.run(Batch(everything=True)) is not None:
+        if await reconciler.runs.run(Batch(everything=True)) is not None:
             raise RuntimeError("there was something to do")
         found.add(row, "look at everything", time.perf_counter() - began)
     looked = asyncio.Event()
@@ -79,10 +79,10 @@ async def _looking(found: Table, size: int) -> None:
         state = story.dispatcher.facts.get(key)
         assert isinstance(state, UnitState)
         fresh: list[tuple[FactKey, Any]] = [(key, replace(state, main_pid=10**6 + number))]
-        checks, began = reconciler.counters.checks, time.perf_counter()
+        checks, began = reconciler.runs.counters.checks, time.perf_counter()
         story.dispatcher.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh)
         await looked.wait()
         found.add(row, "one fact to an empty plan", time.perf_counter() - began)
-        if reconciler.counters.checks != checks + 1:
+        if reconciler.runs.counters.checks != checks + 1:
             raise RuntimeError("the changed fact led to something else than one look")
     await story.kill()

@@ -173,7 +173,7 @@ class Composition:
         rules, policies = rules_of(settings), policies_of(settings)  # all or nothing
         self.rules[0] = rules
         self.engine.reconciler.converger.policies = policies
-        self.engine.reconciler.concurrency = settings.host.concurrency
+        self.engine.reconciler.runs.concurrency = settings.host.concurrency
         self.engine.reconciler.allow(settings.provenance.allow)
 
 

@@ -123,7 +123,7 @@ class Daemon:
             self.notifier.stopping("draining")
             self.notifier.extend_timeout(DRAIN + 5)
             server.end_streams()
-            await self.parts.engine.reconciler.drain(DRAIN)
+            await self.parts.engine.reconciler.runs.drain(DRAIN)
             group.cancel_scope.cancel()
         log.info("stopped")
 

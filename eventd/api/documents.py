@@ -111,7 +111,7 @@ def diagnostic(each: Diagnostic) -> dict[str, Any]:
 
 def overall(reconciler: Reconciler) -> str:
     """Return the host's state in a word."""
-    if reconciler.stopping:
+    if reconciler.runs.stopping:
         return "stopping"
     if reconciler.desired is None:
         failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
@@ -151,7 +151,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
     failure = reconciler.dispatcher.facts.get(FETCH)
     desired = reconciler.desired
     error = reconciler.load_error
-    counters = reconciler.counters
+    counters = reconciler.runs.counters
     return {
         "version": __version__,
         "host": identity.host,
@@ -190,7 +190,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
 
 def _troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
     """Return what keeps runs from being made, or changes from being seen."""
-    run = [("run", reconciler.run_error)] if reconciler.run_error is not None else []
+    run = [("run", reconciler.runs.error)] if reconciler.runs.error is not None else []
     return [*run, *reconciler.troubles.items()]
 
 

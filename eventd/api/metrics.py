@@ -36,7 +36,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
         r = self._reconciler
-        c = r.counters
+        c = r.runs.counters
         yield InfoMetricFamily("eventd", "The daemon", value={"version": __version__})
         for name, text, value in (
             ("eventd_runs", "Runs of the reconciler", c.runs),

@@ -12,7 +12,7 @@ HINT = "see `eventctl state`; `eventctl state --acknowledge` once you know what 
 
 def recovery(reconciler: Reconciler) -> dict[str, Any] | None:
     """Return what this start found open and what was done with it; None if there was nothing."""
-    found = reconciler.recovery
+    found = reconciler.runs.recovery
     if found is None or not (found.found or found.runs):
         return None
     return {

@@ -20,7 +20,7 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
     Raises PermanentError(reason="no-such-workload" | "deletion-begun"), DeadlineError(reason="busy").
     """
     ledger, store = reconciler.ledger, reconciler.host.store
-    async with reconciler.alone():
+    async with reconciler.runs.alone():
         if name not in ledger.records.workloads and name not in ledger.grants:
             raise PermanentError(
                 f"eventd has no account {name}",

@@ -141,7 +141,7 @@ class Engine:
         self.rebuild = self.reconciler.rebuild = Rebuild(
             host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
         )
-        self.reconciler.recovery = self.reconciler.converger.steps.recovery = self.recovery
+        self.reconciler.runs.recovery = self.reconciler.converger.steps.recovery = self.recovery
         self.reconciler.in_force.ordered = self._ordered
         self.reconciler.going_back.read = self.loader.load
         dispatcher.listen(self._on_event)

@@ -1,9 +1,10 @@
-"""The reconciler: single-flight runs over what is dirty, until nothing is.
+"""The reconciler: runs over what is dirty, until nothing is. Who asks for one, when it begins, when it is tried again.
 
-Owns the order of runs, the desired state in force, and where each workload stands. It sees ports, facts and plans;
-what a step does is the handlers' business, what may be done the policies'.
+Owns the queue's way in (facts that changed, requests), the waiting between runs, and how the runtime's parts know each
+other. What a run is, is `runs`'s to say, what a subject gets in it `turn`'s; what a step does is the handlers'
+business, what may be done the policies'.
 
-    trigger -> Queue -> run (async lock, then file lock) -> Converger per workload -> RunReport
+    trigger -> Queue -> Runs (async lock, then file lock) -> Turns per subject -> RunReport
 """
 
 from __future__ import annotations
@@ -11,28 +12,23 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import InitVar, dataclass, field, replace
 
 import anyio
 
 from eventd.core import backoff
 from eventd.core.desired import Desired
 from eventd.core.diagnostics import errors
-from eventd.core.errors import DeadlineError, EventdError, PermanentError
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FetchFailure
+from eventd.core.errors import EventdError, PermanentError
+from eventd.core.events import Event
+from eventd.core.facts import FactKey, FetchFailure
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.report import (
-    Outcome,
     RunReport,
-    RunResult,
     Standing,
-    WorkloadReport,
     WorkloadState,
-    overall,
 )
 from eventd.runtime.alarms import Alarms
 from eventd.runtime.converge import Converger
@@ -51,32 +47,14 @@ from eventd.runtime.probing import Probing
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.rebuild import Rebuild
-from eventd.runtime.recover import Recovery
 from eventd.runtime.rollback import GoingBack
+from eventd.runtime.runs import Runs
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
 from eventd.runtime.turn import Turns
 from eventd.runtime.update import Updates
 
-SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 log = logging.getLogger(__name__)
-ALONE_TIMEOUT = 60.0
-"""Seconds to wait for the end of the run that is on, for what is done between two runs."""
-LOCK_TIMEOUT = 600.0
-"""Seconds to wait for another eventd process on this host to finish its run."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """Totals since the daemon started."""
-
-    runs: int = 0
-    runs_failed: int = 0
-    contended: int = 0
-    """Triggers that came while a run was on, and got the following one."""
-    checks: int = 0
-    """Looks at dirty workloads that found nothing to do."""
-    workload_failures: int = 0
 
 
 @dataclass(slots=True)
@@ -91,21 +69,15 @@ class Reconciler:
     load: Load
     take_in: Callable[[Loaded], Awaitable[None]] | None = None
     """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
-    concurrency: int = 8
+    concurrency: InitVar[int] = 8
     wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     queue: Queue = field(default_factory=Queue)
     failures: Failures = field(default_factory=Failures)
     holds: Holds = field(default_factory=Holds)
     probe: Callable[[frozenset[Probe]], None] | None = None
-    counters: Counters = field(default_factory=Counters)
     keepers: dict[str, Keeper] = field(default_factory=dict)
     """By prefix: what converges beside the workloads."""
-    run_error: EventdError | None = None
-    """Why the last run could not be made, or not be written down; gone with the next that is."""
-    current: RunReport | None = None
-    last: RunReport | None = None
-    stopping: bool = False
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
     changed: list[Callable[[], None]] = field(default_factory=list)
     """Called after each look at the host, for STATUS= and metrics."""
@@ -120,8 +92,7 @@ class Reconciler:
     going_back: GoingBack = field(init=False)
     updates: Updates = field(init=False)
     turns: Turns = field(init=False)
-    recovery: Recovery | None = None
-    """What the last life left open."""
+    runs: Runs = field(init=False)
     rebuild: Rebuild | None = None
     """What was lost with a state file."""
     _again: float | None = None
@@ -129,14 +100,8 @@ class Reconciler:
     _left: Batch | None = None
     """What that is."""
     _attempts: int = 0
-    _batch: Batch | None = None
-    """What the current run has to answer, as long as it can be joined."""
-    _unwritten: list[RunReport] = field(default_factory=list)
-    """Runs that have ended, and whose reports could not be written."""
-    _interrupt: anyio.Event = field(default_factory=anyio.Event)
-    _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, concurrency: int) -> None:
         """Make what is over the same store and events."""
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
         self.in_force = InForce(
@@ -201,8 +166,25 @@ class Reconciler:
             probing=self.probing,
             wall=self.wall,
             jitter=self.jitter,
-            stopping=lambda: self.stopping,
+            stopping=lambda: self.runs.stopping,
             tell=self._tell_step,
+        )
+        self.runs = Runs(
+            host=lambda: self.host,
+            dispatcher=self.dispatcher,
+            converger=self.converger,
+            queue=self.queue,
+            in_force=self.in_force,
+            outlook=self.outlook,
+            standings=self.standings,
+            turns=self.turns,
+            failures=self.failures,
+            holds=self.holds,
+            wall=self.wall,
+            concurrency=concurrency,
+            wrong=self.general_error,
+            try_again=self._try_again,
+            tell=self._tell,
         )
 
     def start(self) -> None:
@@ -225,6 +207,16 @@ class Reconciler:
         """Why the wanted commit is not in force."""
         return self.in_force.error
 
+    @property
+    def current(self) -> RunReport | None:
+        """The run that is on."""
+        return self.runs.current
+
+    @property
+    def last(self) -> RunReport | None:
+        """The run before."""
+        return self.runs.last
+
     def dirty(self, name: str) -> None:
         """One of its facts changed."""
         live = self.standings.rows.get(name)
@@ -244,20 +236,7 @@ class Reconciler:
         A request joins a run that another request of the same kind has begun, at the wanted commit: what changed on
         the host since it began has made its workload dirty anyway.
         """
-        current, batch = self.current, self._batch
-        if (
-            asked
-            and ticket is not None
-            and batch is not None
-            and batch.asked
-            and current is not None
-            and self.dispatcher.facts.get(REVISION) == current.commit
-            and not self.queue.pending
-        ):
-            self.current = replace(current, joined=current.joined + 1)
-            batch.tickets.append(ticket)
-            ticket.run = current.id
-            ticket.started.set()
+        if asked and ticket is not None and self.runs.join(ticket):
             return
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
@@ -286,10 +265,10 @@ class Reconciler:
             times = (self.failures.next_retry(), self.holds.next_deadline(), self._again)
             due = [at for at in times if at is not None]
             await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
-            if self._forbidden():
-                await self._until_allowed()
+            if self.runs.forbidden():
+                await self.runs.until_allowed()
             now = anyio.current_time()
-            self._touch_due()
+            self.runs.touch_due()
             if self._again is not None and self._again <= now:
                 self._again = None
                 self.queue.put_back(self._left or Batch(everything=True))
@@ -304,29 +283,18 @@ class Reconciler:
         No exception may leave this loop: a bug in one place must not take down what still works elsewhere.
         """
         try:
-            await self.run(batch)
+            await self.runs.run(batch)
         except EventdError as error:
             log.error("a run could not be made: %s", error)  # noqa: TRY400 - reported, not a bug
-            self._failed(batch, error)
+            self.runs.failed(batch, error)
         except Exception as error:
             log.exception("bug: a run ended with %s", type(error).__name__)
-            self._failed(batch, bug(error))
+            self.runs.failed(batch, bug(error))
         else:
             if self.load_error is None:
                 self._attempts = 0
             elif not isinstance(self.load_error, PermanentError):
                 self._try_again(Batch(everything=True))
-
-    def _failed(self, batch: Batch, error: EventdError) -> None:
-        self.run_error = error
-        self.counters.runs_failed += 1
-        now, commit = self.wall(), self.desired.commit if self.desired else ""
-        current = self.current or RunReport(0, now, commit, tuple(batch.triggers))
-        report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
-        self.current, self.last, self._batch = None, report, None
-        self._answer(batch, report)
-        self._try_again(replace(batch, tickets=[], restarts={}, asked=False, asked_for=set()))
-        self._tell()
 
     def _try_again(self, batch: Batch) -> None:
         self._attempts += 1
@@ -336,200 +304,10 @@ class Reconciler:
         self._left = batch
         self._again = anyio.current_time() + backoff.delay(self._attempts, self.jitter())
 
-    @staticmethod
-    def _answer(batch: Batch, report: RunReport) -> None:
-        for ticket in batch.tickets:
-            ticket.run, ticket.report = report.id, report
-            ticket.started.set()
-            ticket.done.set()
-
-    async def drain(self, grace: float) -> None:
-        """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
-        self.stopping = True
-        self._interrupt.set()
-        with anyio.move_on_after(grace):
-            await self._lock.acquire()
-            self._lock.release()
-
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Be between two runs, of this process and of others. Raises DeadlineError(reason="busy")."""
-        try:
-            with anyio.fail_after(ALONE_TIMEOUT):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise DeadlineError(
-                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s",
-                reason="busy",
-                hint="eventctl status",
-            ) from None
-        try:
-            await self.host.lock.acquire(timeout=ALONE_TIMEOUT)
-            try:
-                yield
-            finally:
-                self.host.lock.release()
-        finally:
-            self._lock.release()
-
     def forgotten(self, name: str) -> None:
         """Drop what this life knows of a workload whose records are gone, and look at it afresh."""
         self.standings.forget(name)
         self.dirty(name)
-
-    async def run(self, batch: Batch) -> RunReport | None:
-        """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
-        async with self._lock:
-            if self._forbidden():
-                self.queue.put_back(batch)
-                return None
-            await self._catch_up()
-            self._interrupt = anyio.Event()
-            if batch.asked:
-                self.failures.forget_all()
-            for name in batch.asked_for:
-                self.failures.forget(name)
-            before = self.load_error
-            await self.in_force.load()
-            batch.record |= before is not None and self.load_error is None
-            if self.desired is None and self.load_error is None and FETCH not in self.dispatcher.facts:
-                # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
-                self.queue.put_back(replace(batch, names=set(), everything=False))
-                return None
-            await self.in_force.end_orders()
-            names = self.in_force.subjects(batch)
-            todo = [name for name in names if self.outlook.has_work(name, batch)]
-            if not todo and not batch.record:
-                self.counters.checks += 1
-                for name in names:
-                    self.standings.stand(name, None)
-                self._tell()
-                return None
-            await self.host.lock.acquire(timeout=LOCK_TIMEOUT)
-            try:
-                if self._forbidden():
-                    self.queue.put_back(batch)
-                    return None
-                return await self._locked_run(batch, names, todo)
-            finally:
-                self.host.lock.release()
-
-    def _behind(self) -> bool:
-        """Tell whether there is something that could not be written, or not be settled."""
-        unsettled = self.recovery is not None and not self.recovery.done
-        return unsettled or bool(self._unwritten or self.converger.steps.unwritten)
-
-    async def _catch_up(self) -> None:
-        """Write and settle what could not be when it should have been. Raises what writing raises."""
-        if not self._behind():
-            return
-        await self.converger.steps.write(self.host.store)
-        while self._unwritten:
-            await self.host.store.end_run(self._unwritten[0])
-            del self._unwritten[0]
-        if self.recovery is not None:
-            await self.recovery.finish()
-        self.run_error = None
-
-    async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
-        commit = self.desired.commit if self.desired else ""
-        started = self.wall()
-        triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
-        text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
-        number = await self.host.store.begin_run(started, commit, text)
-        self.run_error = None
-        joined = max(0, len(batch.tickets) - 1)
-        self.current = RunReport(number, started, commit, triggers, joined=joined)
-        self._batch = batch
-        self.counters.runs += 1
-        for ticket in batch.tickets:
-            ticket.run = number
-            ticket.started.set()
-        self._tell()
-        reports = {name: self.standings.stand(name, None) for name in names if name not in todo}
-        limiter = anyio.CapacityLimiter(self.concurrency)
-
-        busy: set[str] = set()
-
-        async def one(name: str) -> None:
-            try:
-                async with limiter:
-                    reports[name] = await self.turns.take(name, number, batch, self._interrupt)
-            finally:
-                busy.discard(name)
-                self.queue.nudge()
-
-        async with anyio.create_task_group() as group:
-            late = todo
-            while late or busy:
-                for name in late:
-                    busy.add(name)
-                    group.start_soon(one, name)
-                late = await self._latecomers(busy, batch)
-        report = self._close(batch, reports)
-        if self.desired is not None:
-            self.standings.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
-        self._batch = None
-        try:
-            await self.host.store.end_run(report)
-        except EventdError as error:
-            # What was done is done, and who waits for it is told; it is written before anything else is done.
-            log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
-            self.run_error = error
-            self._unwritten.append(report)
-        if self._behind():
-            self._try_again(Batch(everything=True))
-        self.current, self.last = None, report
-        self._answer(batch, report)
-        self._tell()
-        return report
-
-    async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
-        """Return which workloads became dirty while the run is on and may join it; waits until something happens.
-
-        One workload that takes long (a slow user manager, a health check) must not keep an event of another from
-        being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
-        """
-        if not self._interrupt.is_set() and not self._forbidden():
-            names, triggers = self.queue.take_names(busy)
-            for name, tickets in self.queue.take_restarts(names).items():
-                batch.restarts[name] = tickets
-                batch.tickets += tickets
-                for ticket in tickets:
-                    ticket.run = self.current.id if self.current is not None else None
-                    ticket.started.set()
-            await self.in_force.end_orders()
-            known = self.in_force.subjects(Batch(names))
-            late = [name for name in known if self.outlook.has_work(name, batch)]
-            for name in known:
-                if name not in late:
-                    self.standings.stand(name, None)
-            if late:
-                if self.current is not None:
-                    self.current = replace(self.current, triggers=(*self.current.triggers, *triggers))
-                return late
-            self._tell()
-        if busy:
-            times = [at for at in (self.failures.next_retry(), self.holds.next_deadline()) if at is not None]
-            pause = max(0.05, min(times) - anyio.current_time()) if times else None
-            await self.queue.nudged(None if self._interrupt.is_set() else pause)
-            self._touch_due()
-        return []
-
-    def _touch_due(self) -> None:
-        """Make dirty whose retry or deadline is due."""
-        now = anyio.current_time()
-        for name in (*self.failures.take_due(now), *self.holds.due(now)):
-            self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
-
-    def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
-        assert self.current is not None
-        error = self.general_error() if batch.everything else ""
-        rows = tuple(reports[name] for name in sorted(reports))
-        result = overall([row.outcome for row in rows], error=bool(error))
-        self.counters.runs_failed += result is RunResult.FAILED
-        self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
-        return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
 
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host).
@@ -541,13 +319,9 @@ class Reconciler:
             self.dirty(name)
         return event
 
-    def _forbidden(self) -> bool:
-        """No run may begin: the daemon drains, or the host goes down."""
-        return self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True
-
     def general_error(self) -> str:
         """Return what is wrong with everything, not with one workload; empty if nothing is."""
-        for error in (self.load_error, self.run_error, *self.troubles.values()):
+        for error in (self.load_error, self.runs.error, *self.troubles.values()):
             if error is not None:
                 return str(error)
         failure = self.dispatcher.facts.get(FETCH)
@@ -567,23 +341,12 @@ class Reconciler:
         self.in_force.stale = True
 
     def _on_revision(self, _key: FactKey) -> None:
-        self._interrupt.set()
+        self.runs.interrupt()
         self.request(self.dispatcher.current, asked=False)
 
     def _note_contention(self) -> None:
         if self.current is not None:
-            self.counters.contended += 1
-
-    async def _until_allowed(self) -> None:
-        """A shutdown has been announced (or the daemon drains): nothing new begins until it is called off."""
-        changed = anyio.Event()
-        stop = self.dispatcher.facts.watch((SHUTDOWN,), lambda _key: changed.set())
-        try:
-            while self._forbidden():
-                await changed.wait()
-                changed = anyio.Event()
-        finally:
-            stop()
+            self.runs.counters.contended += 1
 
     def _tell_step(self, progress: Progress) -> None:
         for listener in self.listeners:

@@ -124,7 +124,7 @@ def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
         assert told.standing("web").state is WorkloadState.HELD
         await asyncio.sleep(3600)
         assert told.standing("web").reason == "gate-timeout"
-        assert told.engine.reconciler.counters.runs_failed == 1
+        assert told.engine.reconciler.runs.counters.runs_failed == 1
         tell(told, PATHS[0], there=True)
         await asyncio.sleep(LONG)
         assert told.standing("web").state is WorkloadState.CONVERGED

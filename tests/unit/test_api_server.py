@@ -186,11 +186,11 @@ def post(body: bytes, target: str = "/v1/sync", length: int | None = None) -> by
 )
 async def test_a_malformed_body_is_refused(running: Running, body: bytes) -> None:
     """400, and no run."""
-    runs = running.story.engine.reconciler.counters.runs
+    runs = running.story.engine.reconciler.runs.counters.runs
     answer = await running.ask(lambda: raw(running.path, post(body)))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["reason"] == "bad-request"
-    assert running.story.engine.reconciler.counters.runs == runs
+    assert running.story.engine.reconciler.runs.counters.runs == runs
 
 
 async def test_a_large_body_is_refused(running: Running) -> None:
@@ -327,7 +327,7 @@ async def test_events_follow_and_end_with_the_daemon(running: Running) -> None:
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True
-    running.server.api.reconciler.stopping = True
+    running.server.api.reconciler.runs.stopping = True
     lines: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     first = anyio.Event()
@@ -398,7 +398,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
     """A hold with what it waits for, a denial with why."""
     running.story.manager("web").stop("web.service")
     reconciler = running.story.engine.reconciler
-    reconciler.stopping = True
+    reconciler.runs.stopping = True
     hold = Hold("gate", "it waits", waits_for=("unit:x.target",))
     reconciler.converger.policies = (lambda _case: hold,)
     key = FactKey(FactKind.UNIT, "web.service", "web")

@@ -171,7 +171,7 @@ async def test_runs_of_two_tasks_are_one_after_the_other() -> None:
     await story.quiet(60)
     reconciler = story.engine.reconciler
     batches = [Batch(everything=True, record=True) for _ in range(5)]
-    await asyncio.gather(*(reconciler.run(batch) for batch in batches))
+    await asyncio.gather(*(reconciler.runs.run(batch) for batch in batches))
     assert story.world.disk.most_open == 1
     assert len(story.world.disk.runs) >= 5
 

@@ -274,14 +274,14 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
     story = Story()
     story.world.model.behaviours.set("web", "web.service", start=60.0)
     await story.start()
-    story.engine.reconciler.concurrency = 1
+    story.engine.reconciler.runs.concurrency = 1
     story.push({**container("aaa", "unhealthy", more="Notify=healthy\nHealthCmd=true"), **container("web")})
     await asyncio.sleep(5)
     assert story.engine.reconciler.current is not None
     before = story.dispatcher.sequence
     loop = asyncio.get_running_loop()
     at = loop.time()
-    await story.engine.reconciler.drain(20.0)
+    await story.engine.reconciler.runs.drain(20.0)
     assert loop.time() - at < 5.0
     assert story.engine.reconciler.current is None
     assert story.world.model.accounts.get("web") is None, "a workload that had not begun is left"

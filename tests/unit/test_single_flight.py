@@ -10,12 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """
 import asyncio, dataclasses, sys, time
 from eventd.adapters.host_lock import HostLock
-from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.runs import Runs
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 
 lock, log = sys.argv[1:]
-real = Reconciler._locked_run
+real = Runs._locked_run
 
 async def noted(self, *arguments):
     with open(log, "a", buffering=1) as file:
@@ -26,7 +26,7 @@ async def noted(self, *arguments):
         finally:
             file.write("end\\n")
 
-Reconciler._locked_run = noted
+Runs._locked_run = noted
 
 async def main():
     story = Story(Faults(latency=(0.0, 0.0)))
