@@ -1,0 +1,148 @@
+"""Drift of what eventd owns heals at once, whatever was done to whichever file, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.operator import Operator, container
+
+COMPOSE = json.dumps(
+    {
+        "services": {
+            "main": {
+                "image": "localhost/busybox:1",
+                "pull_policy": "never",
+                "command": ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $$!; done"],
+                "stop_grace_period": "1s",
+            }
+        }
+    }
+)
+OWNED = {
+    "quadlet": "/etc/containers/systemd/users/{web}/web.container",
+    "own drop-in": "/etc/containers/systemd/users/{web}/web.container.d/50-eventd.conf",
+    "data": "/etc/containers/systemd/users/{web}/config/app.conf",
+    "companion": "/etc/eventd/units/{web}/tick.timer",
+    "stack": "/etc/eventd/stacks/{shop}/compose.yaml",
+}
+DRIFTS = {
+    "edited": "echo '# edited' >> {0}",
+    "deleted": "rm {0}",
+    "a link": "mv {0} /root/away && ln -s /root/away {0}",
+    "a folder": "rm {0} && mkdir {0}",
+    "a full folder": "rm {0} && mkdir {0} && touch {0}/inside",
+    "its mode": "chmod 0666 {0}",
+    "its owner": "chown {1} {0}",
+    "its folder deleted": "rm -r $(dirname {0})",
+    "its folder moved": "mv $(dirname {0}) /root/moved.$$",
+    "its folder a link": "mv $(dirname {0}) /root/linked.$$ && ln -s /root/linked.$$ $(dirname {0})",
+}
+
+
+@pytest.fixture(scope="module")
+def op(machine: Machine) -> Operator:
+    """A workload with every kind of Quadlet neighbour, and a stack."""
+    operator = Operator(machine)
+    operator.install()
+    status = operator.deploy(
+        {
+            "workloads/web/web.container": container(more="Volume=./config:/config:ro\n"),
+            "workloads/web/config/app.conf": "a = 1\n",
+            "workloads/web/tick.timer": "[Timer]\nOnCalendar=yearly\n",
+            "workloads/web/tick.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+            "workloads/shop/compose.yaml": COMPOSE,
+        }
+    )
+    assert status["state"] == "converged", json.dumps(status, indent=1)
+    return operator
+
+
+def tree(op: Operator) -> str:
+    """Everything in eventd's folders: kind, mode, owner, content."""
+    roots = "/etc/containers/systemd/users /etc/eventd/units /etc/eventd/stacks"
+    return op.machine.run(
+        f"find {roots} -printf '%p %y %m %U %G\\n' | sort; find {roots} -type f -exec sha256sum {{}} + | sort"
+    ).stdout
+
+
+def healed(op: Operator, before: str) -> None:
+    deadline = time.monotonic() + 30
+    while (now := tree(op)) != before:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
+    for name in ("web", "shop"):
+        op.state(name, "converged")
+
+
+def path_of(op: Operator, kind: str) -> str:
+    ids = {name: op.machine.run(["id", "-u", name]).stdout.strip() for name in ("web", "shop")}
+    return OWNED[kind].format(**ids)
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("kind", OWNED)
+def test_drift_heals_at_once_and_nothing_stops(op: Operator, kind: str, drift: str) -> None:
+    """By the event alone: no push, no sync, no restart."""
+    if drift == "a full folder" and kind != "quadlet":
+        pytest.skip("one kind is enough")
+    before = tree(op)
+    running = op.invocation("web"), op.invocation("shop")
+    op.machine.run(DRIFTS[drift].format(path_of(op, kind), "nobody"))
+    if drift == "a full folder":
+        # What is in it is not eventd's, so it is not deleted: said, and over when it is gone.
+        found = op.state("web", "failed")
+        assert path_of(op, kind) in found["message"]
+        assert op.machine.exists(f"{path_of(op, kind)}/inside")
+        op.machine.run(["rm", f"{path_of(op, kind)}/inside"])
+    healed(op, before)
+    assert (op.invocation("web"), op.invocation("shop")) == running
+
+
+def test_lingering_that_was_switched_off_is_switched_on_again(op: Operator) -> None:
+    """By hand and by logind; the user's manager goes on or comes back."""
+    for command in ("loginctl disable-linger web", "rm /var/lib/systemd/linger/web"):
+        op.machine.run(command)
+        op.until(lambda _s: op.machine.exists("/var/lib/systemd/linger/web"), "lingering again")
+        op.state("web", "converged")
+
+
+def test_a_file_that_cannot_be_healed_is_named(op: Operator) -> None:
+    """Immutable (chattr(1)): the workload fails with that, and heals when the attribute is gone."""
+    path = path_of(op, "quadlet")
+    before = tree(op)
+    op.machine.run(f"echo '# edited' >> {path}")
+    op.machine.run(f"cp {path} /root/edited", check=False)
+    healed(op, before)
+    set_it = op.machine.run(f"echo '# edited' >> {path} && chattr +i {path}", check=False)
+    if set_it.returncode != 0:
+        healed(op, before)
+        pytest.skip(f"no immutable files here: {set_it.stderr.strip()}")
+    try:
+        found = op.state("web", "failed")
+        assert path in found["message"]
+    finally:
+        op.machine.run(["chattr", "-i", path])
+    op.machine.run(["touch", path])
+    healed(op, before)
+
+
+def test_what_others_put_beside_it_stays(op: Operator) -> None:
+    """A file of somebody else's in eventd's folders, or in the home, is not overwritten and not removed."""
+    uid = op.machine.run(["id", "-u", "web"]).stdout.strip()
+    others = [
+        f"/etc/containers/systemd/users/{uid}/note.txt",
+        "/home/web/.config/mine.conf",
+        f"/etc/eventd/stacks/{uid}/x",
+    ]
+    for path in others:
+        op.machine.write(path, "somebody else's\n")
+    op.machine.run(f"rm {path_of(op, 'quadlet')}")
+    op.until(lambda _s: op.machine.exists(path_of(op, "quadlet")), "healed")
+    op.state("web", "converged")
+    assert op.ctl("sync", "--wait")[0] == 0
+    for path in others:
+        assert op.machine.read(path) == "somebody else's\n"
