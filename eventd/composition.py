@@ -6,24 +6,20 @@ The simulated host on the wire uses this too, with other accounts, so that the r
 from __future__ import annotations
 
 import os
-import pwd
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from eventd.adapters import login_defs
 from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.disk_usage import measure
 from eventd.adapters.files import OwnedFiles, everybody, primary_group
-from eventd.adapters.git import GitOptions, GitRepository
-from eventd.adapters.git_command import Credentials
+from eventd.adapters.git import GitRepository
 from eventd.adapters.git_remote import Transport
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
@@ -32,24 +28,27 @@ from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.mount_points import HelperMountPoints
 from eventd.adapters.podman import PodmanImages
 from eventd.adapters.prober import ProberProcess
-from eventd.adapters.process import Identity
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
-from eventd.adapters.ssh_signatures import SshSignatures
 from eventd.adapters.state import StateStore
 from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
 from eventd.adapters.volume_moves import UnitMoves
 from eventd.api.storage_document import Storage
+from eventd.configured import (
+    approval_rules,
+    git_identity,
+    git_options,
+    layout_of,
+    make_folders,
+    policies_of,
+    rules_of,
+)
 from eventd.core.assemble import Cache, HostRules, assemble
-from eventd.core.desired import Desired, Located, OnFailure, Tree, WorkloadOptions
-from eventd.core.errors import EventdError, PermanentError
+from eventd.core.desired import Desired, Tree
+from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind
-from eventd.core.layout import Layout
 from eventd.core.ports import Accounts, AccountSigns
-from eventd.core.verdicts import Policy
-from eventd.runtime.approval_rules import Rules as ApprovalRules
-from eventd.runtime.approval_rules import no_machine_id
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -77,19 +76,6 @@ from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
-from eventd_policies.deleting import deleting
-from eventd_policies.gates import gates
-from eventd_policies.ownership import Ownership
-from eventd_policies.placement import placement
-from eventd_policies.protected import Rules, protected
-from eventd_policies.renames import renames
-from eventd_policies.reversibility import reversibility
-from eventd_policies.suspended import suspended
-
-MACHINE_ID = 32
-"""Characters of machine-id(5)."""
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-"""Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
 
 
 @dataclass(slots=True)
@@ -177,80 +163,6 @@ class Composition:
         self.engine.reconciler.allow(settings.provenance.allow)
 
 
-def layout_of(settings: Settings) -> Layout:
-    """Return where files stand under these settings."""
-    return Layout(settings.paths.quadlets, settings.paths.units, settings.paths.stacks)
-
-
-def rules_of(settings: Settings) -> HostRules:
-    """Return the host's rules for assembling the desired state; reads the transforms folder."""
-    defaults = settings.defaults
-    return HostRules(
-        hostname=settings.host.name,
-        transforms=_transforms(Path(settings.paths.transforms)),
-        transformless=settings.host.transformless,
-        protected=settings.host.protected,
-        transforms_folder=settings.paths.transforms,
-        stacks_folder=settings.paths.stacks,
-        compose_provider=settings.compose.provider,
-        default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
-        options=WorkloadOptions(
-            deadline=defaults.deadline,
-            grace=defaults.grace,
-            on_failure=OnFailure(defaults.on_failure),
-            update_schedule=settings.update.schedule or None,
-        ),
-        update_spread=f"{settings.update.spread:g}s",
-    )
-
-
-def _transforms(folder: Path) -> Mapping[str, bytes]:
-    """Return `<folder>/<name>.container` by file name."""
-    try:
-        if not folder.is_dir():
-            return {}
-        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.container")) if path.is_file()}
-    except OSError as error:
-        raise PermanentError(
-            f"cannot read the transform {error.filename}: {error.strerror}", reason="bad-configuration"
-        ) from error
-
-
-def protection_of(settings: Settings) -> Rules:
-    """Return which accounts are never touched."""
-    root = os.geteuid() == 0
-    return Rules(
-        settings.host.protected,
-        uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
-        uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
-    )
-
-
-def policies_of(settings: Settings) -> tuple[Policy, ...]:
-    """Return the policies in the order in which they are asked."""
-    return (
-        suspended,
-        renames,
-        deleting,
-        protected(protection_of(settings)),
-        Ownership(layout_of(settings)),
-        placement,
-        gates,
-        reversibility,
-    )
-
-
-def make_folders(settings: Settings) -> None:
-    """Make the folders of the state and the locks. Raises PermanentError(reason="bad-configuration")."""
-    for path, mode in ((settings.paths.state, 0o700), (settings.paths.runtime, 0o755)):
-        try:
-            Path(path).mkdir(parents=True, exist_ok=True, mode=mode)
-        except OSError as error:
-            raise PermanentError(
-                f"cannot make {path}: {error.strerror}", reason="bad-configuration", hint="see [paths]"
-            ) from error
-
-
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
     """Build everything; opens the state file, connects to nothing.
 
@@ -265,7 +177,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     is_root = os.geteuid() == 0
     owner = (0, 0) if is_root else None
     group = primary_group if is_root and accounts is None else everybody
-    repository = GitRepository(_git_options(settings))
+    repository = GitRepository(git_options(settings))
     system = SystemSource(dispatcher.emit, address=settings.dbus.system)
     user_managers = UserManagersSource(
         dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
@@ -299,7 +211,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
-        generator=HostQuadletGenerator(generator=paths.generator, identity=_git_identity(settings)),
+        generator=HostQuadletGenerator(generator=paths.generator, identity=git_identity(settings)),
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(),
@@ -313,7 +225,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     rules = [rules_of(settings)]
     files = WatchedFiles(inotify, dispatcher.emit, owned=layout.roots)
     health = ContainerHealthSource(dispatcher.emit, JournalFollow())
-    probes = ProbesSource(dispatcher.emit, ProberProcess(_git_identity(settings)))
+    probes = ProbesSource(dispatcher.emit, ProberProcess(git_identity(settings)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
     volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
     mounts = MountsSource(dispatcher.emit, changed=files.look_again)
@@ -334,7 +246,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             assemble=assembled,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
-            approvals=_approval_rules(settings),
+            approvals=approval_rules(settings),
             track=accounts_source.known,
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
@@ -380,64 +292,3 @@ async def add_triggers(
     if repository.remote.transport is Transport.FILE:
         for path in branch_paths(repository.remote.path, settings.repository.branch):
             await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)
-
-
-def _git_identity(settings: Settings) -> Identity | None:
-    """Return the unprivileged account for what parses foreign bytes; None where eventd itself is no root."""
-    if not settings.git_account or os.geteuid() != 0:
-        return None
-    try:
-        row = pwd.getpwnam(settings.git_account)
-    except KeyError:
-        raise PermanentError(
-            f"there is no account {settings.git_account}",
-            reason="no-git-account",
-            hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
-        ) from None
-    groups = os.getgrouplist(row.pw_name, row.pw_gid)
-    return Identity(row.pw_uid, row.pw_gid, tuple(groups))
-
-
-def _approval_rules(settings: Settings) -> ApprovalRules:
-    """Return who may approve what on this host."""
-    wanted, machine = settings.approvals, _machine_id()
-    verify = SshSignatures(
-        wanted.allowed_signers,
-        revoked=wanted.revoked_keys,
-        account=_git_identity(settings),
-        runtime=settings.paths.runtime,
-        owner=os.geteuid(),
-    )
-    return ApprovalRules(
-        host=machine or "unknown",
-        hostname=settings.host.name,
-        lifetime=wanted.lifetime,
-        verify=verify if machine else no_machine_id,
-    )
-
-
-def _machine_id() -> str:
-    """Return machine-id(5), or an empty text: a container need not have one."""
-    try:
-        found = Path("/etc/machine-id").read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return found if len(found) == MACHINE_ID else ""
-
-
-def _git_options(settings: Settings) -> GitOptions:
-    wanted = settings.repository
-    return GitOptions(
-        path=settings.paths.git,
-        url=wanted.url,
-        branch=wanted.branch,
-        account=_git_identity(settings),
-        runtime=settings.paths.runtime,
-        credentials=Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY")),
-        require_signed=wanted.require_signed,
-        allowed_signers=wanted.allowed_signers if wanted.require_signed else None,
-        refuse_rewrites=wanted.refuse_rewrites,
-        fetch_timeout=wanted.timeout,
-        allow_http=wanted.allow_http,
-        environment={name: os.environ[name] for name in PROXIES if name in os.environ},
-    )

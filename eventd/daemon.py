@@ -29,7 +29,8 @@ from eventd.adapters.state_file import condemn
 from eventd.api import documents, recovery_document
 from eventd.api.routing import Api
 from eventd.api.server import Server
-from eventd.composition import Composition, add_triggers, compose, make_folders, protection_of
+from eventd.composition import Composition, add_triggers, compose
+from eventd.configured import make_folders, protection_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit

@@ -17,7 +17,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import TaskGroup
 
-from eventd import composition
+from eventd import configured
 from eventd.adapters.git_remote import parse_remote
 from eventd.adapters.sdnotify import Notifier
 from eventd.client import Client, at
@@ -109,7 +109,7 @@ class Site:
         return Daemon(composed, str(self.config), Ears())
 
     def _reconfigure(self, settings: Settings) -> None:
-        composition.rules_of(settings)
+        configured.rules_of(settings)
         self.reconfigured.append(settings)
 
 

@@ -1,0 +1,175 @@
+"""What the settings mean: eventd.toml in the terms of the core, the policies and the adapters.
+
+Owns the translation, and the look at this host that it takes (accounts, machine-id, the transforms folder). It must
+start nothing and connect to nothing: what it returns goes to the composition root, at the start and at each reload.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from eventd.adapters import login_defs
+from eventd.adapters.git import GitOptions
+from eventd.adapters.git_command import Credentials
+from eventd.adapters.process import Identity
+from eventd.adapters.ssh_signatures import SshSignatures
+from eventd.core.assemble import HostRules
+from eventd.core.desired import Located, OnFailure, WorkloadOptions
+from eventd.core.errors import PermanentError
+from eventd.core.layout import Layout
+from eventd.core.verdicts import Policy
+from eventd.runtime.approval_rules import Rules as ApprovalRules
+from eventd.runtime.approval_rules import no_machine_id
+from eventd.settings import Settings
+from eventd_policies.deleting import deleting
+from eventd_policies.gates import gates
+from eventd_policies.ownership import Ownership
+from eventd_policies.placement import placement
+from eventd_policies.protected import Rules, protected
+from eventd_policies.renames import renames
+from eventd_policies.reversibility import reversibility
+from eventd_policies.suspended import suspended
+
+MACHINE_ID = 32
+"""Characters of machine-id(5)."""
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+"""Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
+
+
+def layout_of(settings: Settings) -> Layout:
+    """Return where files stand under these settings."""
+    return Layout(settings.paths.quadlets, settings.paths.units, settings.paths.stacks)
+
+
+def rules_of(settings: Settings) -> HostRules:
+    """Return the host's rules for assembling the desired state; reads the transforms folder."""
+    defaults = settings.defaults
+    return HostRules(
+        hostname=settings.host.name,
+        transforms=_transforms(Path(settings.paths.transforms)),
+        transformless=settings.host.transformless,
+        protected=settings.host.protected,
+        transforms_folder=settings.paths.transforms,
+        stacks_folder=settings.paths.stacks,
+        compose_provider=settings.compose.provider,
+        default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
+        options=WorkloadOptions(
+            deadline=defaults.deadline,
+            grace=defaults.grace,
+            on_failure=OnFailure(defaults.on_failure),
+            update_schedule=settings.update.schedule or None,
+        ),
+        update_spread=f"{settings.update.spread:g}s",
+    )
+
+
+def _transforms(folder: Path) -> Mapping[str, bytes]:
+    """Return `<folder>/<name>.container` by file name."""
+    try:
+        if not folder.is_dir():
+            return {}
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.container")) if path.is_file()}
+    except OSError as error:
+        raise PermanentError(
+            f"cannot read the transform {error.filename}: {error.strerror}", reason="bad-configuration"
+        ) from error
+
+
+def protection_of(settings: Settings) -> Rules:
+    """Return which accounts are never touched."""
+    root = os.geteuid() == 0
+    return Rules(
+        settings.host.protected,
+        uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
+        uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
+    )
+
+
+def policies_of(settings: Settings) -> tuple[Policy, ...]:
+    """Return the policies in the order in which they are asked."""
+    return (
+        suspended,
+        renames,
+        deleting,
+        protected(protection_of(settings)),
+        Ownership(layout_of(settings)),
+        placement,
+        gates,
+        reversibility,
+    )
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders of the state and the locks. Raises PermanentError(reason="bad-configuration")."""
+    for path, mode in ((settings.paths.state, 0o700), (settings.paths.runtime, 0o755)):
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as error:
+            raise PermanentError(
+                f"cannot make {path}: {error.strerror}", reason="bad-configuration", hint="see [paths]"
+            ) from error
+
+
+def git_identity(settings: Settings) -> Identity | None:
+    """Return the unprivileged account for what parses foreign bytes; None where eventd itself is no root."""
+    if not settings.git_account or os.geteuid() != 0:
+        return None
+    try:
+        row = pwd.getpwnam(settings.git_account)
+    except KeyError:
+        raise PermanentError(
+            f"there is no account {settings.git_account}",
+            reason="no-git-account",
+            hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
+        ) from None
+    groups = os.getgrouplist(row.pw_name, row.pw_gid)
+    return Identity(row.pw_uid, row.pw_gid, tuple(groups))
+
+
+def approval_rules(settings: Settings) -> ApprovalRules:
+    """Return who may approve what on this host."""
+    wanted, machine = settings.approvals, _machine_id()
+    verify = SshSignatures(
+        wanted.allowed_signers,
+        revoked=wanted.revoked_keys,
+        account=git_identity(settings),
+        runtime=settings.paths.runtime,
+        owner=os.geteuid(),
+    )
+    return ApprovalRules(
+        host=machine or "unknown",
+        hostname=settings.host.name,
+        lifetime=wanted.lifetime,
+        verify=verify if machine else no_machine_id,
+    )
+
+
+def _machine_id() -> str:
+    """Return machine-id(5), or an empty text: a container need not have one."""
+    try:
+        found = Path("/etc/machine-id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found if len(found) == MACHINE_ID else ""
+
+
+def git_options(settings: Settings) -> GitOptions:
+    """Return how the repository is fetched; reads the service's credentials."""
+    wanted = settings.repository
+    return GitOptions(
+        path=settings.paths.git,
+        url=wanted.url,
+        branch=wanted.branch,
+        account=git_identity(settings),
+        runtime=settings.paths.runtime,
+        credentials=Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY")),
+        require_signed=wanted.require_signed,
+        allowed_signers=wanted.allowed_signers if wanted.require_signed else None,
+        refuse_rewrites=wanted.refuse_rewrites,
+        fetch_timeout=wanted.timeout,
+        allow_http=wanted.allow_http,
+        environment={name: os.environ[name] for name in PROXIES if name in os.environ},
+    )
