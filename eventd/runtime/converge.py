@@ -303,7 +303,7 @@ class Converger:
             log = await _manager_lines(tx, error.unit)
             return self._report(tx, Outcome.FAILED, error, done, began, verb=verb, log=tuple(log))
         except UnitFailedError as error:
-            log = await _last_lines(tx, error.unit)
+            log = error.log or await last_lines(tx, error.unit)
             return self._report(
                 tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(log)
             )
@@ -414,7 +414,7 @@ async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
         return (f"(the journal cannot be read: {error.message})",)
 
 
-async def _last_lines(tx: Transaction, unit: str) -> Sequence[str]:
+async def last_lines(tx: Transaction, unit: str) -> Sequence[str]:
     """Return the journal's last lines of a unit; without them a failure is reported all the same."""
     try:
         return await tx.host.unit_log.tail(tx.account, unit, lines=LOG_LINES)

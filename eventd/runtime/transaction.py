@@ -41,9 +41,13 @@ class UnitFailedError(EventdError):
 
     reason = "unit-failed"
 
-    def __init__(self, message: str, *, unit: str, reason: str, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, unit: str, reason: str, hint: str = "", log: Sequence[str] = ()
+    ) -> None:
         super().__init__(message, reason=reason, hint=hint)
         self.unit = unit
+        self.log = tuple(log)
+        """What the unit said when it failed; empty: its last lines are what it said."""
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from eventd.core.orders import KEPT
 from eventd.core.ports import Images
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.updates import Update, UpdateResult, UsedImage, UsedImages
-from eventd.runtime.converge import Converger, HeldError
+from eventd.runtime.converge import Converger, HeldError, last_lines
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
@@ -309,6 +309,8 @@ class _Work:
         )
         self.bad, self.changed = dict(self.changed), {}
         unit = getattr(error, "unit", "")
+        # Now, and not at the end: by then the unit has said how well it does with the image of before.
+        said = await last_lines(self.tx, unit) if unit else ()
         view = self.updates.converger.view
         try:
             await self._tag_back(step, view.of(self.workload.name, self.workload), account)
@@ -329,4 +331,5 @@ class _Work:
             unit=unit,
             reason="update-rolled-back",
             hint="a fixed image is taken by the next update; this one is not taken again by itself",
+            log=said,
         ) from error

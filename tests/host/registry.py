@@ -40,9 +40,14 @@ class Registry:
             f'[[registry]]\nlocation = "{ADDRESS}"\ninsecure = true\n',
         )
         machine.run("useradd -m pusher && loginctl enable-linger pusher")
-        machine.run(
-            "systemd-run --quiet --unit=test-registry docker-registry serve /etc/test-registry.yml"
-            f" && timeout 20 sh -c 'until curl -sf http://{ADDRESS}/v2/ >/dev/null; do sleep 0.1; done'"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after a reboot; one that runs goes on."""
+        self.machine.run(
+            "systemctl is-active --quiet test-registry ||"
+            " systemd-run --quiet --unit=test-registry docker-registry serve /etc/test-registry.yml;"
+            f" timeout 20 sh -c 'until curl -sf http://{ADDRESS}/v2/ >/dev/null; do sleep 0.1; done'"
         )
 
     def push(self, name: str, version: str) -> str:

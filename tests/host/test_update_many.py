@@ -51,6 +51,12 @@ def op(machine: Machine, registry: Registry) -> Operator:
     return operator
 
 
+def digest(op: Operator, name: str) -> str:
+    """The reference of the image that a stack runs, by its digest."""
+    (row,) = json.loads(op.ctl("images", name, "--json")[1])["workloads"]
+    return str(row["images"][0]["digests"][0])
+
+
 def images(op: Operator) -> dict[str, dict[str, Any]]:
     """What `eventctl images --json` says of each stack's only image."""
     rows = json.loads(op.ctl("images", "--json")[1])["workloads"]
@@ -87,3 +93,20 @@ def test_of_ten_stacks_eight_are_new_and_two_are_as_before(op: Operator, registr
     assert before[UNHEALTHY]["running"][:12] in rows[UNHEALTHY]["message"]
     status = op.status() or {}
     assert {workload(status, name)["state"] for name in STACKS} == {"converged"}
+
+
+def test_a_pinned_stack_and_a_held_one_stay(op: Operator, registry: Registry) -> None:
+    """A digest is what it is; a hold says so to whoever asks; `eventctl update` of all leaves both alone."""
+    pinned = json.loads(str(stack("s0")["workloads/s0/compose.yaml"]))
+    pinned["services"]["main"]["image"] = digest(op, "s0")
+    hold = "[update]\nhold = true\n"
+    op.deploy({"workloads/s0/compose.yaml": json.dumps(pinned), "workloads/s1/workload.toml": hold})
+    registry.push_all(dict.fromkeys(("s0", "s1", "s2"), "v3"))
+    before = op.invocation("s0"), op.invocation("s1")
+    assert [op.ctl("update", name, "--wait")[0] for name in ("s0", "s2")] == [0, 0]
+    code, said = op.ctl("update", "s1", "--wait")
+    assert code == 2, said
+    assert "held" in said
+    assert [version(op, name) for name in ("s0", "s1", "s2")] == ["v2", "v2", "v3"]
+    assert (op.invocation("s0"), op.invocation("s1")) == before
+    assert images(op)["s0"]["fixed"] == "pinned"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.host.machine import Machine
+from tests.host.machine import HostError, Machine
 from tests.host.operator import Operator, container, workload
 from tests.host.registry import Registry
 
@@ -22,23 +22,39 @@ def app(name: str, options: str = OPTIONS) -> dict[str, str | None]:
     return {f"workloads/{name}/{name}.container": text, f"workloads/{name}/workload.toml": options}
 
 
+def stack(name: str, options: str = "") -> dict[str, str | None]:
+    """A compose stack of an image of the registry, with the same check."""
+    service = {
+        "image": f"127.0.0.1:5000/{name}:1",
+        "command": ["/bin/sh", "-c", 'trap "exit 0" TERM; while :; do sleep 60 & wait $$!; done'],
+        "stop_grace_period": "1s",
+        "healthcheck": {"test": ["CMD-SHELL", "test $$V != bad"], "interval": "1s", "retries": 1},
+    }
+    text = json.dumps({"services": {"main": service}})
+    return {f"workloads/{name}/compose.yaml": text, f"workloads/{name}/workload.toml": options}
+
+
 @pytest.fixture(scope="module")
 def registry(machine: Machine) -> Registry:
-    """The host's registry, with the first version of three images."""
+    """The host's registry, with the first version of four images."""
     found = Registry(machine)
-    for name in ("one", "two", "three"):
-        found.push(name, "v1")
+    found.push_all(dict.fromkeys(("one", "two", "three", "stack"), "v1"))
     return found
 
 
 @pytest.fixture(scope="module")
 def op(machine: Machine, registry: Registry) -> Operator:
-    """An operator with three workloads of these images."""
+    """An operator with four workloads of these images."""
     del registry
     operator = Operator(machine)
     operator.install()
     status = operator.deploy(
-        {**app("one"), **app("two"), **app("three", OPTIONS + '[update]\nschedule = "Mon 04:00"\n')}
+        {
+            **app("one"),
+            **app("two"),
+            **app("three", OPTIONS + '[update]\nschedule = "Mon 04:00"\n'),
+            **stack("stack", '[update]\nschedule = "Sun *-*-1..7 03:30"\n'),
+        }
     )
     assert status["state"] == "converged", json.dumps(status, indent=1)
     return operator
@@ -46,9 +62,14 @@ def op(machine: Machine, registry: Registry) -> Operator:
 
 def version(op: Operator, name: str) -> str:
     """Which version of its image a container runs."""
-    return op.machine.run(
-        ["podman", "exec", f"systemd-{name}", "sh", "-c", "echo $V"], user=name
-    ).stdout.strip()
+    container = "stack-main-1" if name == "stack" else f"systemd-{name}"
+    argv = ["podman", "exec", container, "sh", "-c", "echo $V"]
+    return op.machine.run(argv, user=name, cwd="/").stdout.strip()
+
+
+def images(op: Operator) -> dict[str, dict[str, Any]]:
+    """What `eventctl images --json` says of each workload."""
+    return {row["name"]: row for row in json.loads(op.ctl("images", "--json")[1])["workloads"]}
 
 
 def report(said: str) -> dict[str, Any]:
@@ -67,7 +88,7 @@ def test_a_newer_image_is_seen_without_pulling_it_and_taken_when_asked(
     code, said = op.ctl("update", "--check", "--json")
     assert code == 4, said
     newer = {row["name"]: row["images"][0]["newer"] for row in json.loads(said)["workloads"]}
-    assert newer == {"one": True, "two": False, "three": False}
+    assert newer == {"one": True, "two": False, "three": False, "stack": False}
     assert version(op, "one") == "v1"
     before = op.invocation("two")
     code, said = op.ctl("update", "--wait")
@@ -107,15 +128,34 @@ def test_an_unhealthy_image_goes_back_and_the_others_go_on(op: Operator, registr
     assert version(op, "one") == "v3"
 
 
-def test_the_timer_of_a_workload_has_it_updated(op: Operator, registry: Registry) -> None:
+@pytest.mark.parametrize(
+    ("name", "written", "calendar"),
+    [
+        ("three", "Mon 04:00", "Mon *-*-* 04:00:00"),
+        ("stack", "Sun *-*-1..7 03:30", "Sun *-*-01..07 03:30:00"),
+    ],
+    ids=["quadlet", "compose"],
+)
+def test_the_timer_of_a_workload_has_it_updated(
+    op: Operator, registry: Registry, name: str, written: str, calendar: str
+) -> None:
     """A unit of eventd's own in the workload's manager, root-owned; its service asks for the update as the workload."""
-    registry.push("three", "v2")
-    shown = op.user_unit("three", "eventd-update.timer", "ActiveState", "TimersCalendar", "FragmentPath")
+    registry.push(name, "v2")
+    shown = op.user_unit(name, "eventd-update.timer", "ActiveState", "TimersCalendar", "FragmentPath")
     assert shown["ActiveState"] == "active"
-    assert "Mon *-*-* 04:00:00" in shown["TimersCalendar"]
-    op.machine.run(["systemctl", "--user", "start", "eventd-update.service"], user="three")
-    assert version(op, "three") == "v2"
-    assert op.user_unit("three", "eventd-update.service", "Result")["Result"] == "success"
+    assert calendar in shown["TimersCalendar"]
+    assert "Next elapse" in op.machine.run(["systemd-analyze", "calendar", written]).stdout
+    uid = op.machine.run(["id", "-u", name]).stdout.strip()
+    written_by = op.machine.stat(f"/etc/eventd/units/{uid}/eventd-update.timer")
+    assert written_by is not None
+    assert written_by["uid"] == 0
+    op.machine.run(["systemctl", "--user", "start", "eventd-update.service"], user=name)
+    assert version(op, name) == "v2"
+    assert op.user_unit(name, "eventd-update.service", "Result")["Result"] == "success"
+    registry.push(name, "bad")
+    with pytest.raises(HostError):
+        op.machine.run(["systemctl", "--user", "start", "eventd-update.service"], user=name)
+    assert version(op, name) == "v2"
 
 
 def test_killed_in_the_middle_of_an_update_it_ends_on_one_image(op: Operator, registry: Registry) -> None:
@@ -132,3 +172,36 @@ def test_killed_in_the_middle_of_an_update_it_ends_on_one_image(op: Operator, re
     )
     op.state("one", "converged")
     assert version(op, "one") == "v3"
+
+
+@pytest.mark.parametrize("how", ["reboot", "cut"])
+def test_a_reboot_in_the_middle_of_an_update_ends_on_one_image(
+    op: Operator, registry: Registry, how: str
+) -> None:
+    """Cut off while a stack and a container restart: on the new image, or on that of before, as it is recorded."""
+    registry.start()
+    registry.push_all({"one": how, "two": "bad", "stack": how})
+    before, good = images(op), version(op, "two")
+    op.machine.run("eventctl update >/dev/null")
+    op.until(
+        lambda s: all(
+            str(workload(s, each)["step"]).startswith(("restart-unit", "verify")) for each in ("two", "stack")
+        ),
+        "restarting with the new images",
+    )
+    if how == "reboot":
+        op.machine.reboot(wait=False)
+    else:
+        op.machine.power_cut()
+        op.machine.boot(wait=False)
+    op.until(lambda _: not any(row["pending"] for row in images(op).values()), "no update on its way")
+    op.until(lambda s: s["state"] == "converged", "converged")
+    after = images(op)
+    for name, row in after.items():
+        (image,), (old,) = row["images"], before[name]["images"]
+        assert image["running"] == image["id"], f"{name} runs what its reference names"
+        if name in ("one", "two", "stack"):
+            same = image["running"] == old["running"]
+            assert same is not bool(row["last_update"]["ok"]), row
+    assert (version(op, "one"), version(op, "two"), version(op, "stack")) == (how, good, how)
+    assert "interrupted" in op.ctl("runs")[1]
