@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from eventd.core.actions import Action, PullImages, TagImages
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.runtime.transaction import Transaction
+from eventd.runtime.transaction import SupersededError, Transaction
 
 
 async def pull(action: Action, tx: Transaction) -> None:
-    """Pull every image, going on past failures. Raises TemporaryError("pull-failed") naming all of them."""
+    """Pull every image, going on past failures. Raises TemporaryError("pull-failed") naming all of them.
+
+    A registry that does not answer, which may be one of the workload's own making, must not keep a newer revision from
+    the rest of the host.
+    """
     assert isinstance(action, PullImages)
     failures: list[EventdError] = []
     for reference in action.references:
+        pulling = partial(tx.host.images.pull, tx.user(), reference, timeout=action.timeout)
         try:
-            await tx.host.images.pull(tx.user(), reference, timeout=action.timeout)
+            await tx.unless_superseded(pulling)
+        except SupersededError:
+            raise
         except EventdError as error:
             failures.append(error)
     if failures:

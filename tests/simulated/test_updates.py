@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from eventd.core.facts import ActiveState
+from eventd.core.facts import Account, ActiveState
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
 from eventd.runtime.queue import Ticket
 from eventd_simulators.faults import Faults
+from eventd_simulators.inprocess.images import SimImages
 from eventd_simulators.model.behaviours import Behaviour
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import CONTAINER, Story
@@ -140,6 +141,35 @@ async def test_failures_are_named_together_and_the_others_go_on() -> None:
         same = await runs(story, name) == before[name]
         assert same == (name in ("w3", "w7")), name
         assert story.unit(name).active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_registry_that_does_not_answer_keeps_no_newer_revision_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pull is given up for the revision, which another workload gets at once; the update is made after it."""
+    story = await started("a", "b")
+    newer = story.world.registry.push("registry.example/a:1", "second")
+    answers = asyncio.Event()
+    pull = SimImages.pull
+
+    async def stuck(self: SimImages, account: Account, reference: str, *, timeout: float) -> None:
+        async with asyncio.timeout(timeout):
+            await answers.wait()
+        await pull(self, account, reference, timeout=timeout)
+
+    monkeypatch.setattr(SimImages, "pull", stuck)
+    await story.engine.reconciler.updates.ask("a", "root", retry=False)
+    story.engine.reconciler.ask_all(("a",), None, Ticket())
+    await asyncio.sleep(5)
+    before = story.unit("b").invocation
+    story.push(app("a") | app("b", "Environment=NEW=1\n"))
+    await asyncio.sleep(30)
+    assert story.unit("b").invocation != before
+    answers.set()
+    await story.quiet(100)
+    assert await runs(story, "a") == newer
+    assert story.standing("a").state is WorkloadState.CONVERGED
 
 
 @virtual()
