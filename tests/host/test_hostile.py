@@ -1,0 +1,161 @@
+"""On a real host: what a workload, and a stranger without one, can do to the daemon and to their neighbours."""
+
+import json
+import time
+
+import pytest
+
+from tests.host.machine import Machine
+from tests.host.operator import Operator, container
+
+SECRET = "hunter2"
+STACK = f"""\
+services:
+  app:
+    image: localhost/busybox:1
+    pull_policy: never
+    command: [sleep, infinity]
+    stop_grace_period: 1s
+    environment:
+      PASSWORD: {SECRET}
+"""
+LOCK = """\
+import fcntl, sys, time
+for path in sys.argv[1:]:
+    try:
+        fcntl.flock(open(path), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        print(type(error).__name__, flush=True)
+"""
+BOMB = """\
+import os, socket, struct, sys, time
+def padded(data, size):
+    return data + bytes(-len(data) % size)
+def field(code, kind, text):
+    head = bytes([code, 1]) + kind.encode() + b"\\0"
+    if kind == "g":
+        return head + bytes([len(text)]) + text.encode() + b"\\0"
+    return padded(head, 4) + struct.pack("<I", len(text)) + text.encode() + b"\\0"
+def message(kind, serial, fields, body=b""):
+    known = b""
+    for each in fields:
+        known = padded(known, 8) + field(*each)
+    head = struct.pack("<BBBBIII", 108, kind, 0, 1, len(body), serial, len(known))
+    return padded(head + known, 8) + body
+path, name, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+bus, busses = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(20)
+sock.connect(path)
+sock.sendall(b"\\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\\r\\n")
+sock.recv(1000)
+sock.sendall(b"BEGIN\\r\\n")
+def ask(serial, member):
+    sock.sendall(message(1, serial, [(1, "o", busses), (6, "s", bus), (2, "s", bus), (3, "s", member)]))
+ask(1, "Hello")
+time.sleep(0.2)
+sock.recv(10000)
+body = struct.pack("<I", size) + b"\\xff\\x7f\\1\\0" * (size // 4)
+signal = [(1, "o", "/x"), (2, "s", "a.b"), (3, "s", "C"), (6, "s", name), (8, "g", "a")]
+head = padded(b"".join(padded(field(*each), 8) for each in signal[:-1]), 8) + bytes([8, 1]) + b"g\\0\\2au\\0"
+sock.sendall(padded(struct.pack("<BBBBIII", 108, 4, 0, 1, len(body), 2, len(head)) + head, 8) + body)
+ask(3, "GetId")  # answered only when all before it has been taken in
+assert sock.recv(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def op(machine: Machine) -> Operator:
+    """A workload that is hostile, two that have secrets, and a stranger."""
+    operator = Operator(machine)
+    operator.install()
+    machine.run("useradd -m stranger")
+    machine.write("/usr/local/lib/lock.py", LOCK)
+    machine.write("/usr/local/lib/bomb.py", BOMB)
+    status = operator.deploy(
+        {
+            "workloads/evil/evil.container": container(),
+            "workloads/quad/quad.container": container(more=f"Environment=PASSWORD={SECRET}\n"),
+            "workloads/quad/extra.service": f"[Service]\nEnvironment=A={SECRET}\nExecStart=/bin/true\n",
+            "workloads/stack/compose.yaml": STACK,
+            "workloads/stack/app.env": f"PASSWORD={SECRET}\n",
+        }
+    )
+    assert status["state"] == "converged", json.dumps(status)
+    return operator
+
+
+def memory(op: Operator) -> int:
+    """Return the most that the daemon has had, in KiB."""
+    pid = op.machine.show("eventd.service", "MainPID")["MainPID"]
+    line = next(each for each in op.machine.read(f"/proc/{pid}/status").splitlines() if "VmHWM" in each)
+    return int(line.split()[1])
+
+
+def connections(op: Operator, *, user: str | None = None) -> list[str]:
+    """Return the daemon's names on the system's bus, or on a user's."""
+    argv = ["busctl", *(["--user"] if user else []), "list", "--unique", "--no-legend", "--no-pager"]
+    rows = [line.split() for line in op.machine.run(argv, user=user).stdout.splitlines()]
+    return [row[0] for row in rows if row[2] == "eventd"]
+
+
+@pytest.mark.parametrize("user", ["evil", "stranger"])
+def test_nobody_reads_what_a_workload_was_given(op: Operator, user: str) -> None:
+    """Compose files, what lies beside them, Quadlet files and companions may have passwords in them."""
+    folders = "/etc/eventd /etc/containers /run/eventd"
+    seen = op.machine.run(f"grep -rls {SECRET} {folders} || true", user=user).stdout
+    assert seen == ""
+    assert len(op.machine.run(f"grep -rls {SECRET} {folders}").stdout.splitlines()) == 4
+    own = op.machine.run(f"grep -rls {SECRET} {folders} || true", user="stack").stdout.splitlines()
+    assert {path.rpartition("/")[2] for path in own} == {"compose.yaml", "app.env"}
+
+
+@pytest.mark.parametrize("user", ["evil", "stranger"])
+def test_nobody_holds_the_lock_of_the_runs(op: Operator, user: str) -> None:
+    """A lock that a stranger can open is a lock that keeps every change from this host."""
+    paths = ["/run/eventd/lock", "/run/eventd/instance"]
+    tried = op.machine.run(["python3", "/usr/local/lib/lock.py", *paths], user=user).stdout
+    assert tried.split() == ["PermissionError"] * 2
+
+
+def test_a_huge_message_costs_the_daemon_nothing(op: Operator) -> None:
+    """60 MB of numbers, on the workload's own bus and on the system's: dropped, and the connections live."""
+    before, mine, system = memory(op), connections(op, user="evil"), connections(op)
+    assert (len(mine), len(system) > 0) == (1, True)
+    uid = op.machine.run(["id", "-u", "evil"]).stdout.strip()
+    bomb = ["python3", "/usr/local/lib/bomb.py"]
+    op.machine.run([*bomb, f"/run/user/{uid}/bus", mine[0], "60000000"], user="evil")
+    for name in system:
+        op.machine.run([*bomb, "/run/dbus/system_bus_socket", name, "30000000"], user="stranger")
+    op.machine.run(["systemctl", "--user", "stop", "evil.service"], user="evil")  # still listened to
+    op.until(
+        lambda _: op.user_unit("evil", "evil.service", "ActiveState")["ActiveState"] == "active", "healed"
+    )
+    assert (connections(op, user="evil"), connections(op)) == (mine, system)
+    assert memory(op) - before < 30_000
+
+
+def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
+    """It takes connections and never answers; a push for a neighbour is there at once all the same."""
+    image = "registry.test/busybox:1"
+    op.machine.run(["podman", "tag", "localhost/busybox:1", image], user="evil")
+    text = '[[registry]]\\nprefix="registry.test"\\nlocation="127.0.0.1:5001"\\ninsecure=true\\n'
+    op.machine.run(
+        f"mkdir -p ~/.config/containers; printf '{text}' >~/.config/containers/registries.conf", user="evil"
+    )
+    mine = container(image=image).replace("Pull=never", "Pull=missing")
+    assert op.deploy({"workloads/evil/evil.container": mine})["state"] == "converged"
+    tarpit = "import socket, time; s = socket.create_server(('127.0.0.1', 5001)); print(1, flush=True); time.sleep(300)"
+    with op.machine.start(["python3", "-c", tarpit], user="evil"):
+        op.machine.run(["eventctl", "update", "evil"], user="evil")
+        pulling = "pgrep -u evil -f 'podman pull'"
+        end = time.monotonic() + 30
+        while op.machine.run(pulling, check=False).returncode:
+            assert time.monotonic() < end, op.ctl("status")[1]
+        op.commit({"workloads/quad/quad.container": container(note="new")})
+        op.push()
+        began = time.monotonic()
+        uid = op.machine.run(["id", "-u", "quad"]).stdout.strip()
+        path = f"/etc/containers/systemd/users/{uid}/quad.container"
+        op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour", 30)
+        assert time.monotonic() - began < 20
