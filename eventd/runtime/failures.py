@@ -90,6 +90,11 @@ class Failures:
         pause = WAKE_PAUSE if failure.attempts >= MANY else 0.0
         failure.retry_at = min(failure.retry_at, failure.at + pause) if now < failure.at + pause else 0.0
 
+    def is_of_another(self, name: str, digest: str) -> bool:
+        """Tell whether the failure on record is of another content."""
+        failure = self.rows.get(name)
+        return failure is not None and failure.digest != digest
+
     def clear(self, name: str) -> None:
         """Forget: it is up."""
         self.rows.pop(name, None)

@@ -171,6 +171,7 @@ class Recovery:
                 case journal.OwnAccount(account):
                     if account.name not in self.ledger.records.workloads:
                         await self.ledger.created(account.name, account.uid, step.run)
+                    await self.ledger.made([account.home], account.uid, step.run)
                     await self.host.accounts.complete(account, timeout=COMPLETE_TIMEOUT)
                 case journal.SetFile(path, record):
                     await self.ledger.file(step.workload, path, record)

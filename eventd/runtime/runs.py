@@ -259,7 +259,12 @@ class Runs:
             await self.host().store.end_run(self._unwritten[0])
             del self._unwritten[0]
         if self.recovery is not None:
+            open_ = {step.workload for step in self.recovery.pending}
             await self.recovery.finish()
+            for name in open_ - {step.workload for step in self.recovery.pending}:
+                # What was refused for the want of a record is not any more.
+                self.failures.forget(name)
+                self.queue.touch(name, None)
         self.error = None
 
     @staticmethod

@@ -23,6 +23,7 @@ async def create(action: Action, tx: Transaction) -> None:
         made = await tx.host.accounts.lookup(action.workload)
         if made is not None and error.reason != "account-exists":
             await tx.ledger.created(action.workload, made.uid, tx.run)
+            await tx.ledger.made([made.home], made.uid, tx.run)
             await _known(made, tx)
             await tx.host.accounts.complete(made, timeout=TIMEOUT)
         raise

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from eventd.api.documents import names, standing_of
 from eventd_simulators.faults import Faults
 from eventd_simulators.model.service import Service
 from eventd_simulators.virtual_time import run
@@ -77,6 +78,7 @@ SCENARIOS = (
 def state(story: Story) -> dict[str, Any]:
     """Return everything that a person could see of the end: run numbers and times are not in it."""
     model, disk = story.world.model, story.world.disk
+    reconciler = story.engine.reconciler
     units = {}
     for name, manager in model.managers.items():
         for unit in manager.units.values():
@@ -101,7 +103,7 @@ def state(story: Story) -> dict[str, Any]:
         "file records": {w: {p: r.digest for p, r in rows.items()} for w, rows in disk.records.files.items()},
         "documents": {key: _timeless(json.loads(text)) for key, text in disk.documents.items()},
         "open": (list(disk.steps.values()), list(disk.open_runs)),
-        "standings": {n: s.state for n, s in story.engine.reconciler.standings.rows.items()},
+        "standings": {n: standing_of(reconciler, n).state for n in names(reconciler)},
     }
 
 
