@@ -23,8 +23,8 @@ from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.verdicts import Allow, Case, Hold
-from eventd.runtime.converge import draft, judge
 from eventd.runtime.in_force import FETCH, REVISION
+from eventd.runtime.judging import draft, judge
 from eventd.runtime.reconcile import Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"

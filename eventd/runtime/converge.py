@@ -24,16 +24,17 @@ from eventd.core.actions import (
 )
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Facts, ManagerState
+from eventd.core.facts import Account, ActiveState
 from eventd.core.manager_trouble import ManagerUnavailableError
-from eventd.core.observed import Observed, observe
-from eventd.core.plan import Context, gave_up, plan, plan_removal
+from eventd.core.observed import Observed
+from eventd.core.plan import Context, plan
 from eventd.core.provenance import audit
-from eventd.core.records import Records, UnitRecord
+from eventd.core.records import UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.storage_actions import StopForVolume
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
 from eventd.runtime.approvals import Approvals
+from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
 
@@ -44,24 +45,10 @@ RELOADS = 2
 """Reloads per transaction: one that did not help will not help a third time."""
 KEEPER_STEPS = 24
 """Actions for one subject of a keeper in one run."""
-UNSEEN = Observed(
-    None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()
-)
-"""What is seen of a user where there is none."""
 LOG_LINES = 20
-STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
-"""What waits while a start is in its backoff, or systemd gave up."""
-TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
-"""What is not done to units of foreign provenance: a reload would load what must not be."""
-
-
 IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
 """What takes a user's manager."""
 _Step = Callable[[Action, Observed], Awaitable[None]]
-
-
-class BlockedError(UnitFailedError):
-    """A unit's provenance is not what it must be; nothing of this workload is started or changed until it is."""
 
 
 class HeldError(EventdError):
@@ -72,87 +59,6 @@ class HeldError(EventdError):
     def __init__(self, hold: Hold) -> None:
         super().__init__(hold.message, reason=hold.reason, hint=hold.hint)
         self.hold = hold
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How to see a workload: the facts, and which of them concern it."""
-
-    facts: Facts
-    memory: Callable[[], Records]
-    paths_of: Callable[[int], Sequence[str]]
-
-    @property
-    def records(self) -> Records:
-        """What is remembered now (loading replaces it)."""
-        return self.memory()
-
-    def of(self, name: str, workload: Workload | None) -> Observed:
-        """Observe one workload: its wanted units and those it was last known to have."""
-        account = self.facts.get(FactKey(FactKind.ACCOUNT, name))
-        uid = getattr(account, "uid", None)
-        units = dict.fromkeys(u.name for u in workload.units) if workload else {}
-        units |= dict.fromkeys(self.records.units.get(name, {}))
-        paths = self.paths_of(uid) if uid is not None else ()
-        return observe(self.facts, name, units, paths, workload.volumes if workload else ())
-
-
-def draft(
-    name: str, workload: Workload | None, seen: Observed, records: Records, context: Context
-) -> tuple[Action, ...]:
-    """Plan a workload, or its removal if the repository does not have it."""
-    if workload is not None:
-        return plan(workload, seen, records, context)
-    record = records.workloads.get(name)
-    return plan_removal(record, seen, records) if record is not None else ()
-
-
-def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
-    """Return the first verdict that is not Allow; else the Allow that names an approval, if one does."""
-    allowed = Allow()
-    for policy in policies:
-        verdict = policy(case)
-        if not isinstance(verdict, Allow):
-            return verdict
-        allowed = verdict if verdict.approval else allowed
-    return allowed
-
-
-def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
-    """Return why a workload must not be converged by any action: its units' provenance, or systemd gave up."""
-    found = audit(workload, seen, context.layout, context.allow).findings
-    if found:
-        more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
-        return BlockedError(
-            f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix
-        )
-    for unit in workload.units:
-        state = seen.units.get(unit.name)
-        if state is None:
-            continue
-        record = records.unit(workload.name, unit.name)
-        renewed = record is not None and record.digest != unit.digest
-        if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
-            return UnitFailedError(
-                f"{unit.name} crashed until systemd's start limit and is not started again",
-                unit=unit.name,
-                reason="start-limit-hit",
-                hint="fix it and push, or `eventctl sync` to try once more",
-            )
-    return None
-
-
-def left(
-    actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None
-) -> tuple[Action, ...]:
-    """Return the actions that may be carried out now, before those that wait or that `stop` forbids."""
-    match stop:
-        case None:
-            return until(actions, wait)
-        case BlockedError():
-            return until(actions, wait | TOUCHING)
-        case _:
-            return until(actions, wait | STARTING)
 
 
 @dataclass(slots=True)
@@ -420,11 +326,3 @@ async def last_lines(tx: Transaction, unit: str) -> Sequence[str]:
         return await tx.host.unit_log.tail(tx.account, unit, lines=LOG_LINES)
     except EventdError as error:
         return (f"(the journal cannot be read: {error.message})",)
-
-
-def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:
-    """Return the actions before the first whose verb has to wait: what comes after it stands on it."""
-    for number, action in enumerate(actions):
-        if action.verb in wait:
-            return actions[:number]
-    return actions

@@ -29,11 +29,12 @@ from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.converge import Converger, View
+from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
+from eventd.runtime.judging import View
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded, Loader, ReadLive

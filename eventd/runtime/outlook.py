@@ -22,10 +22,11 @@ from eventd.core.provenance import Audit, Code, audit
 from eventd.core.report import Standing
 from eventd.core.verdicts import Case, Hold, Verdict
 from eventd.runtime import standing
-from eventd.runtime.converge import STARTING, UNSEEN, BlockedError, Converger, blocked, draft, judge, left
+from eventd.runtime.converge import Converger
 from eventd.runtime.failures import Failures
 from eventd.runtime.holds import Holds
 from eventd.runtime.in_force import InForce
+from eventd.runtime.judging import STARTING, UNSEEN, BlockedError, blocked, draft, judge, left
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.queue import Batch

@@ -14,7 +14,7 @@ from eventd.core.plan import Context
 from eventd.core.provenance import Audit, Code, audit
 from eventd.core.provenance_places import Names, Rank, drop_in_folders, names_of, user_places
 from eventd.core.records import Records
-from eventd.runtime.converge import BlockedError, blocked
+from eventd.runtime.judging import BlockedError, blocked
 
 LAYOUT = Layout()
 ACCOUNT = Account("web", 1001, 1001, "/home/web")

@@ -14,7 +14,7 @@ from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts
 from eventd.core.records import FileRecord, Records
 from eventd.core.reversibility import Provenance, Reversibility, classify, destruction
 from eventd.core.verdicts import ALLOW, Allow, Case, Hold
-from eventd.runtime.converge import UNSEEN
+from eventd.runtime.judging import UNSEEN
 from eventd_policies.reversibility import reversibility
 
 BENIGN, COMPENSATED, DESTRUCTIVE = Reversibility

@@ -1,0 +1,131 @@
+"""Judging: what a workload looks like now, what would be done for it, and how much of that may be done.
+
+Owns the order in which the pure parts (observe, plan, audit, policies) are asked; it does nothing, and remembers
+nothing. The converger carries out what is left; the outlook only wants to know whether anything is.
+
+    facts, records -> View -> draft -> blocked, left, judge -> Converger, Outlook
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eventd.core.actions import (
+    Action,
+    Reload,
+    RestartUnit,
+    StartUnit,
+    StopUnit,
+    Verify,
+)
+from eventd.core.desired import UnitRole, Workload
+from eventd.core.facts import FactKey, FactKind, Facts, ManagerState
+from eventd.core.observed import Observed, observe
+from eventd.core.plan import Context, gave_up, plan, plan_removal
+from eventd.core.provenance import audit
+from eventd.core.records import Records
+from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.runtime.transaction import UnitFailedError
+
+UNSEEN = Observed(
+    None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()
+)
+"""What is seen of a user where there is none."""
+STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
+"""What waits while a start is in its backoff, or systemd gave up."""
+TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
+"""What is not done to units of foreign provenance: a reload would load what must not be."""
+
+
+class BlockedError(UnitFailedError):
+    """A unit's provenance is not what it must be; nothing of this workload is started or changed until it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How to see a workload: the facts, and which of them concern it."""
+
+    facts: Facts
+    memory: Callable[[], Records]
+    paths_of: Callable[[int], Sequence[str]]
+
+    @property
+    def records(self) -> Records:
+        """What is remembered now (loading replaces it)."""
+        return self.memory()
+
+    def of(self, name: str, workload: Workload | None) -> Observed:
+        """Observe one workload: its wanted units and those it was last known to have."""
+        account = self.facts.get(FactKey(FactKind.ACCOUNT, name))
+        uid = getattr(account, "uid", None)
+        units = dict.fromkeys(u.name for u in workload.units) if workload else {}
+        units |= dict.fromkeys(self.records.units.get(name, {}))
+        paths = self.paths_of(uid) if uid is not None else ()
+        return observe(self.facts, name, units, paths, workload.volumes if workload else ())
+
+
+def draft(
+    name: str, workload: Workload | None, seen: Observed, records: Records, context: Context
+) -> tuple[Action, ...]:
+    """Plan a workload, or its removal if the repository does not have it."""
+    if workload is not None:
+        return plan(workload, seen, records, context)
+    record = records.workloads.get(name)
+    return plan_removal(record, seen, records) if record is not None else ()
+
+
+def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
+    """Return the first verdict that is not Allow; else the Allow that names an approval, if one does."""
+    allowed = Allow()
+    for policy in policies:
+        verdict = policy(case)
+        if not isinstance(verdict, Allow):
+            return verdict
+        allowed = verdict if verdict.approval else allowed
+    return allowed
+
+
+def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
+    """Return why a workload must not be converged by any action: its units' provenance, or systemd gave up."""
+    found = audit(workload, seen, context.layout, context.allow).findings
+    if found:
+        more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
+        return BlockedError(
+            f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix
+        )
+    for unit in workload.units:
+        state = seen.units.get(unit.name)
+        if state is None:
+            continue
+        record = records.unit(workload.name, unit.name)
+        renewed = record is not None and record.digest != unit.digest
+        if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
+            return UnitFailedError(
+                f"{unit.name} crashed until systemd's start limit and is not started again",
+                unit=unit.name,
+                reason="start-limit-hit",
+                hint="fix it and push, or `eventctl sync` to try once more",
+            )
+    return None
+
+
+def left(
+    actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None
+) -> tuple[Action, ...]:
+    """Return the actions that may be carried out now, before those that wait or that `stop` forbids."""
+    match stop:
+        case None:
+            return until(actions, wait)
+        case BlockedError():
+            return until(actions, wait | TOUCHING)
+        case _:
+            return until(actions, wait | STARTING)
+
+
+def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:
+    """Return the actions before the first whose verb has to wait: what comes after it stands on it."""
+    for number, action in enumerate(actions):
+        if action.verb in wait:
+            return actions[:number]
+    return actions
