@@ -244,3 +244,22 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
     assert total > 8
     for step in range(1, total + 1):
         run(main(step))
+
+
+@virtual()
+async def test_an_update_that_is_asked_for_while_one_is_on_its_way_is_made_after_it() -> None:
+    """In a run of its own, whose result is its own: it does not call well what the first one went back from."""
+    story = await started("a")
+    story.world.registry.push("registry.example/a:1", "bad", BROKEN)
+    rows = story.engine.reconciler.updates.rows
+    first = asyncio.ensure_future(update(story, "a"))
+    await asyncio.sleep(0.5)
+    row = rows.get("a")
+    assert row is not None
+    assert row.applying
+    following, report = await asyncio.gather(update(story, "a"), first)
+    assert [each.workloads[0].reason for each in (report, following)] == [
+        "update-rolled-back",
+        "known-bad-image",
+    ]
+    assert not rows.rows
