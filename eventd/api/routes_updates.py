@@ -16,7 +16,7 @@ from eventd.core.desired import Workload
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind
-from eventd.core.images import images_of, running_of
+from eventd.core.images import VARIABLE, images_of, running_of
 from eventd.core.rights import Request, View
 from eventd.runtime.queue import Ticket
 
@@ -135,7 +135,9 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
         return row
     try:
         running = await port.running(account)
-        local = await port.inspect(account, tuple(dict.fromkeys(use.reference for use in uses)))
+        local = await port.inspect(
+            account, tuple(dict.fromkeys(use.reference for use in uses if use.fixed != VARIABLE))
+        )
     except EventdError as error:
         row["error"] = error.message
         return row

@@ -14,6 +14,7 @@ from eventd.core.compose_file import StackService, parse_stack, stack_files
 from eventd.core.desired import FileRole, UnitRole, Workload
 from eventd.core.predicate_scope import quadlet_files
 
+VARIABLE = "variable"
 EACH_START = "each start"
 KEEP = "localhost/eventd-previous"
 """Repository of the tags that keep an image from being pruned while an update may have to go back to it."""
@@ -66,6 +67,11 @@ def images_of(workload: Workload) -> tuple[ImageUse, ...]:
 def updatable(uses: Iterable[ImageUse]) -> tuple[str, ...]:
     """Return the references that can be pulled anew, each once."""
     return tuple(dict.fromkeys(use.reference for use in uses if not use.fixed))
+
+
+def restorable(uses: Iterable[ImageUse]) -> list[ImageUse]:
+    """Return those whose reference can be let name another image again: not a digest, and no name that is unknown."""
+    return [use for use in uses if use.fixed not in ("pinned", VARIABLE)]
 
 
 def running_of(use: ImageUse, running: Iterable[Running]) -> str:
@@ -176,7 +182,7 @@ def _fixed_service(service: StackService) -> str:
     if service.built:
         return "built"
     if "$" in service.image:
-        return "variable"
+        return VARIABLE
     if service.pull in ("always", "daily", "weekly") or service.pull.startswith("every_"):
         return EACH_START
     return _fixed(service.image, never=service.pull in ("never", "build"))
@@ -190,5 +196,5 @@ def _fixed(reference: str, *, never: bool = False) -> str:
     if reference.startswith("localhost/"):
         return "local"
     if "%" in reference:
-        return "variable"
+        return VARIABLE
     return "never" if never else ""

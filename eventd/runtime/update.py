@@ -21,6 +21,7 @@ from eventd.core.images import (
     Running,
     images_of,
     keep_tag,
+    restorable,
     running_of,
     short_id,
     to_restart,
@@ -132,7 +133,7 @@ class Updates:
         """Remember the images of a verified revision that a rollback may come back to."""
         if report.outcome is not Outcome.OK or workload.options.on_failure is not OnFailure.ROLLBACK:
             return
-        uses = [use for use in images_of(workload) if use.fixed != "pinned"]
+        uses = restorable(images_of(workload))
         record = self.ledger.records.workloads.get(workload.name)
         if not uses or tx.account is None or record is None or record.verified_digest != workload.digest:
             return
@@ -229,7 +230,7 @@ class _Work:
             f"{r}: {short_id(self.row.before.get(r, ''))} -> {short_id(image)}"
             for r, image in self.changed.items()
         )
-        await self.updates.remember(account, self.workload, [use for use in uses if use.fixed != "pinned"])
+        await self.updates.remember(account, self.workload, restorable(uses))
 
     @property
     def _images(self) -> Images:

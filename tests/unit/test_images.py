@@ -10,6 +10,7 @@ from eventd.core.images import (
     as_compose_has_it,
     images_of,
     keep_tag,
+    restorable,
     running_of,
     to_restart,
     updatable,
@@ -67,6 +68,17 @@ def test_services_of_a_stack_are_restarted_by_its_unit() -> None:
         ImageUse("w.service", "web", "quay.io/team/web:1"),
         ImageUse("w.service", "db", "quay.io/team/db:${TAG}", "variable"),
     }
+
+
+def test_what_has_no_certain_name_is_not_remembered_by_it() -> None:
+    """Podman would refuse to look such a name up, and with it all the others."""
+    uses = (
+        ImageUse("w.service", "a", "r/a"),
+        ImageUse("w.service", "b", "r/b:${TAG}", "variable"),
+        ImageUse("w.service", "c", "r/c@sha256:1", "pinned"),
+        ImageUse("w.service", "d", "localhost/d", "local"),
+    )
+    assert [use.container for use in restorable(uses)] == ["a", "d"]
 
 
 @pytest.mark.parametrize(
