@@ -59,7 +59,9 @@ def digest(op: Operator, name: str) -> str:
 
 def images(op: Operator) -> dict[str, dict[str, Any]]:
     """What `eventctl images --json` says of each stack's only image."""
-    rows = json.loads(op.ctl("images", "--json")[1])["workloads"]
+    code, said = op.ctl("images", "--json")
+    assert code == 0, said
+    rows = json.loads(said)["workloads"]
     return {row["name"]: row["images"][0] for row in rows}
 
 
@@ -106,18 +108,27 @@ def test_of_ten_stacks_eight_are_new_and_two_are_as_before(op: Operator, registr
     assert {workload(status, name)["state"] for name in STACKS} == {"converged"}
 
 
-def test_a_pinned_stack_and_a_held_one_stay(op: Operator, registry: Registry) -> None:
-    """A digest is what it is; a hold says so to whoever asks; `eventctl update` of all leaves both alone."""
+def test_stacks_that_are_pinned_or_held_or_named_by_a_variable_stay(op: Operator, registry: Registry) -> None:
+    """A digest is what it is, a hold says so to whoever asks, and what a variable stands for only podman knows."""
     pinned = json.loads(str(stack("s0")["workloads/s0/compose.yaml"]))
     pinned["services"]["main"]["image"] = digest(op, "s0")
     hold = "[update]\nhold = true\n"
-    op.deploy({"workloads/s0/compose.yaml": json.dumps(pinned), "workloads/s1/workload.toml": hold})
-    registry.push_all(dict.fromkeys(("s0", "s1", "s2"), "v3"))
-    before = op.invocation("s0"), op.invocation("s1")
-    assert [op.ctl("update", name, "--wait")[0] for name in ("s0", "s2")] == [0, 0]
+    variable = str(stack("s9")["workloads/s9/compose.yaml"]).replace("/s9:1", "/s9:${TAG:-1}")
+    op.deploy(
+        {
+            "workloads/s0/compose.yaml": json.dumps(pinned),
+            "workloads/s1/workload.toml": hold,
+            "workloads/s9/compose.yaml": variable,
+        }
+    )
+    registry.push_all(dict.fromkeys(("s0", "s1", "s2", "s9"), "v3"))
+    before = [op.invocation(name) for name in ("s0", "s1", "s9")]
+    assert [op.ctl("update", name, "--wait")[0] for name in ("s0", "s2", "s9")] == [0, 0, 0]
     code, said = op.ctl("update", "s1", "--wait")
     assert code == 1, said
     assert "held" in said
     assert [version(op, name) for name in ("s0", "s1", "s2")] == ["v2", "v2", "v3"]
-    assert (op.invocation("s0"), op.invocation("s1")) == before
-    assert images(op)["s0"]["fixed"] == "pinned"
+    assert [op.invocation(name) for name in ("s0", "s1", "s9")] == before
+    found = images(op)
+    assert (found["s0"]["fixed"], found["s9"]["fixed"]) == ("pinned", "variable")
+    assert found["s9"]["running"]
