@@ -28,6 +28,8 @@ OVERRIDES = (
 )
 
 
+MOST = 256 * 1024
+"""Bytes of a compose file: 1 MiB takes a minute to read."""
 HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
 """An absolute path that needs no quoting in ExecStart= (systemd.service(5))."""
 
@@ -79,6 +81,8 @@ def parse_stack(content: bytes, file: str, beside: frozenset[str]) -> tuple[Stac
 
     What is wrong is in the findings; the stack has what could be read.
     """
+    if len(content) > MOST:
+        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it has more than {MOST >> 10} KiB"),)
     try:
         root = yaml.compose(content.decode("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:

@@ -18,6 +18,11 @@ from eventd.core.toml_lines import Path, locate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MOST = 256 * 1024
+"""Bytes of a document."""
+_DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){16}""")
+"""What may be a key of so many parts that its prefixes alone would fill the memory: 64 KiB of `a.a.a` took 4 GB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -44,8 +49,12 @@ class Table:
 
 def load_table(content: bytes, file: str) -> Table | Diagnostic:
     """Parse a document, or return why it cannot be."""
+    if len(content) > MOST:
+        return _refused(file, 0, f"it has more than {MOST >> 10} KiB")
     try:
         text = content.decode().replace("\r\n", "\n")
+        if (deep := _DEEP.search(text)) is not None:
+            return _refused(file, text.count("\n", 0, deep.start()) + 1, "a key has more than 16 parts")
         return Table(file, tomllib.loads(text), locate(text))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -54,7 +63,13 @@ def load_table(content: bytes, file: str) -> Table | Diagnostic:
         place = re.search(r"\s*\(at line (\d+), column \d+\)$", str(error))
         message = str(error)[: place.start()] if place else str(error).removesuffix(" (at end of document)")
         line = int(place[1]) if place else content.count(b"\n") + 1
-        return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {message}", "", "bad-toml")
+        return _refused(file, line, message)
+    except RecursionError:
+        return _refused(file, 0, "it is nested too deeply")
+
+
+def _refused(file: str, line: int, why: str) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {why}", "", "bad-toml")
 
 
 def unknown(table: Table, known: tuple[str, ...]) -> list[Diagnostic]:
