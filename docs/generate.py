@@ -267,10 +267,10 @@ not exist, in lists, runs, events, plans and errors. What its own gates wait for
 """
 LIMITS_OF = """\
 
-Who is several has the rights of each. A workload's uid counts as the workload as long as its record and the account
-that is there agree on name and uid, also once it has left the repository. Root of its containers is the workload; the other
-users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or got it after logging in:
-log in again.
+Who is several has the rights of each. A workload's uid counts as the workload as long as its record and the
+account that is there agree on name and uid, also once it has left the repository. Root of its containers is the
+workload; the other users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or
+got it after logging in: log in again.
 
 ## Limits
 

@@ -73,18 +73,18 @@ class Turns:
             )
         try:
             row = await self._converge(name, run, batch, interrupt)
+            await self.going_back.remember(name, self.in_force.workload(name))
         except Exception as error:
             log.exception("bug: %s ended with %s", name, type(error).__name__)
             found = bug(error)
             report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
-            workload = self.in_force.workload(name)
-            digest = workload.digest if workload else ""
+            workload, keeper = self.in_force.workload(name), keeper_of(self.in_force.keepers, name)
+            digest = keeper.digest(name) if keeper is not None else workload.digest if workload else ""
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.standings.rows[name] = Standing(
                 WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
             )
             return report
-        await self.going_back.remember(name, self.in_force.workload(name))
         return row
 
     async def _converge(self, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
@@ -171,7 +171,9 @@ class Turns:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))
         elif self.failures.is_of_another(name, digest):
-            self.failures.clear(name)  # what failed then is not what came up now: it may come back, and be tried
+            self.failures.clear(
+                name
+            )  # what failed then is not what came up now: it may come back, and be tried
         return self.standings.stand(name, report)
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:

@@ -31,7 +31,7 @@ from eventd.core.storage_manifest import ALWAYS, Volume
 from eventd.core.storage_migration import Phase
 from eventd.core.storage_plan import carriers, mounted_on
 from eventd.core.storage_ports import Holder, MountPoints, Mounts
-from eventd.core.storage_records import VolumeRecord
+from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
@@ -139,7 +139,9 @@ class StorageHandlers:
     async def unmount(self, action: Action, tx: Transaction) -> None:
         """Unmount, and wait until the kernel says so."""
         assert isinstance(action, UnmountVolume)
-        self.keeper.afresh[action.target] = tx.now()
+        volume = self.keeper.manifest.volumes.get(action.target)
+        if volume is not None and self.keeper.look(volume).state is VolumeState.DEGRADED:
+            self.keeper.afresh[action.target] = tx.now()
         key = FactKey(FactKind.MOUNT, action.path)
         result = await self.mounts.unmount(action.path, lazy=action.lazy, timeout=MOUNT_TIMEOUT)
         gone = result.done and await waiting.until(

@@ -83,12 +83,13 @@ def path_of(op: Operator, kind: str) -> str:
     return OWNED[kind].format(**ids)
 
 
-@pytest.mark.parametrize("drift", DRIFTS)
-@pytest.mark.parametrize("kind", OWNED)
+@pytest.mark.parametrize(
+    ("kind", "drift"),
+    # The folder is emptied by the same code whatever kind of file is wanted in it.
+    [(k, d) for k in OWNED for d in DRIFTS if d != "a full folder" or k == "quadlet"],
+)
 def test_drift_heals_at_once_and_nothing_stops(op: Operator, kind: str, drift: str) -> None:
     """By the event alone: no push, no sync, no restart."""
-    if drift == "a full folder" and kind != "quadlet":
-        pytest.skip("one kind is enough")
     before = tree(op)
     running = op.invocation("web"), op.invocation("shop")
     op.machine.run(DRIFTS[drift].format(path_of(op, kind), "nobody"))
@@ -120,7 +121,7 @@ def test_a_file_that_cannot_be_healed_is_named(op: Operator) -> None:
     set_it = op.machine.run(f"echo '# edited' >> {path} && chattr +i {path}", check=False)
     if set_it.returncode != 0:
         healed(op, before)
-        pytest.skip(f"no immutable files here: {set_it.stderr.strip()}")
+        pytest.fail(f"no immutable files here: {set_it.stderr.strip()}")
     try:
         found = op.state("web", "failed")
         assert path in found["message"]

@@ -203,8 +203,6 @@ def test_T04_a_missing_env_file_is_named(op: Operator, name: str) -> None:
 )
 def test_T05_drift_of_an_owned_file_is_healed_without_a_rebuild(op: Operator, name: str, drift: str) -> None:
     """At once, by the event; the container never stops."""
-    if drift.startswith("chmod") and name == STACK:
-        pytest.skip("one kind is enough for the mode")
     with case(
         "T05", f"{KIND[name]}-{drift.split(maxsplit=1)[0]}", "drift of a managed unit file is auto-healed", op
     ) as e:

@@ -205,6 +205,7 @@ async def test_marks_are_made_for_records_that_have_none() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_database_whose_writes_fail_now_and_then_agrees_with_the_host(seed: int) -> None:
     """A full disk, an fsync that fails: once that is over, the host is as wanted and the records are true."""
+
     async def main() -> None:
         story = Story()
         story.world.faults.store_failures = 0.15
