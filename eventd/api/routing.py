@@ -23,7 +23,6 @@ from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
 from eventd.core.errors import PermanentError
 from eventd.core.ports import AccountSigns
-from eventd.core.ports import AccountSigns
 from eventd.core.rights import Request, View
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.load import ReadLive
@@ -41,10 +40,6 @@ class Api:
     allow_rewrite: Callable[[str], None]
     boot: Callable[[], Awaitable[BootRecord]]
     live_graph: ReadLive | None = None
-    signs: AccountSigns | None = None
-    """What tells that a person uses an account; None: the accounts are not this system's."""
-    protected: Callable[[str, int], str] = lambda _name, _uid: ""
-    """Why an account (name, uid) is never touched; empty: it may be."""
     signs: AccountSigns | None = None
     """What tells that a person uses an account; None: the accounts are not this system's."""
     protected: Callable[[str, int], str] = lambda _name, _uid: ""
