@@ -77,7 +77,7 @@ def host() -> MadeUp:
             "/usr/bin/newgidmap": SETUID,
             "/etc/subuid": FILE,
             "/etc/subgid": FILE,
-            SOCKET: replace(FILE, mode=0o660, group="eventd"),
+            SOCKET: replace(FILE, mode=0o666),
         },
         texts={
             CONFIG: '[repository]\nurl = "/srv/x"\n',
@@ -184,12 +184,8 @@ def without_name(name: str) -> MadeUp:
         (drop("ssh-keygen"), "ssh-keygen", "openssh-client"),
         (without_name("eventd-git"), "accounts", "the account eventd-git"),
         (without_name("eventd"), "accounts", "the group eventd"),
-        (
-            with_place(SOCKET, replace(FILE, mode=0o666, group="eventd")),
-            "socket",
-            "everybody",
-        ),
-        (with_place(SOCKET, replace(FILE, mode=0o660)), "socket", "the group eventd"),
+        (with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")), "socket", "it is not root's"),
+        (with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")), "socket", "not everybody can ask"),
     ],
 )
 def test_what_is_missing_is_found_alone_and_has_a_remedy(probe: MadeUp, name: str, told: str) -> None:
@@ -198,6 +194,13 @@ def test_what_is_missing_is_found_alone_and_has_a_remedy(probe: MadeUp, name: st
     assert [each[0] for each in found] == [name]
     assert told in " ".join(found[0])
     assert found[0][2], "no hint"
+
+
+def test_a_socket_that_is_open_to_everybody_is_right() -> None:
+    """Root's, mode 0666: who asks is told by the kernel, and that is said, as an operator may wonder."""
+    (found,) = [each for each in doctor.examine(host(), CONFIG) if each.name == "socket"]
+    assert (found.ok, found.hint) == (True, "")
+    assert "root:root 0666: everybody may connect; the daemon looks at who asks" in found.message
 
 
 def test_capabilities_do_instead_of_setuid() -> None:
