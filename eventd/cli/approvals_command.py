@@ -122,10 +122,12 @@ def _colour(state: str) -> str:
     return {"requested": "yellow", "approved": "green", "done": "green", "spent": "cyan"}.get(state, "dim")
 
 
-def confirmed(terminal: Terminal, question: str) -> bool:
-    """Ask a person, if there is one; a script has said what it wants by its arguments."""
-    if not sys.stdin.isatty():
-        return True
+def confirmed(arguments: Any, terminal: Terminal, question: str) -> bool:
+    """Ask a person who saw what it is about; where there is none, the answer is no: a script says --yes."""
+    if arguments.json or not (sys.stdin.isatty() and terminal.live):
+        terminal.say("eventctl: nobody can be asked here")
+        terminal.say("hint: --yes")
+        return False
     terminal.err.write(f"{question} [y/N] ")
     terminal.err.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -40,7 +40,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         if not arguments.json:
             approvals_command.one(terminal, row)
             terminal.out.flush()
-        if not arguments.yes and not approvals_command.confirmed(terminal, "sign this?"):
+        if not arguments.yes and not approvals_command.confirmed(arguments, terminal, "sign this?"):
             terminal.say("not signed")
             return codes.NOT_CONVERGED
         body["signature"] = sign(

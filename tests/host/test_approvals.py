@@ -101,9 +101,9 @@ def test_a_deletion_is_held_until_it_is_signed_and_forgeries_are_refused_and_rec
     assert op.ctl("approvals")[0] == 4
     assert op.ctl("status", "deletion:web")[0] == 4
     assert m.run(["id", "-u", "web"]).stdout.strip() in request["resources"][0]
-    assert op.ctl("approve", identity, "--key", "/root/mallory")[0] == 1
+    assert op.ctl("approve", identity, "--key", "/root/mallory", "--yes")[0] == 1
     m.write(REVOKED, m.read("/root/carol.pub"))
-    assert op.ctl("approve", identity, "--key", "/root/carol")[0] == 1
+    assert op.ctl("approve", identity, "--key", "/root/carol", "--yes")[0] == 1
     m.write("/root/doc.json", document)
     m.run(["ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", "/root/alice", "/root/doc.json"])
     assert op.ctl("approve", identity, "--signature", "/root/doc.json.sig")[0] == 1
@@ -208,7 +208,7 @@ def test_a_person_who_took_the_account_over_keeps_it(op: Operator) -> None:
     assert op.ctl("remove", "db", "--data", "delete")[0] == 0
     identity = requested(op)["id"]
     m.run("echo db:secret | chpasswd")
-    assert op.ctl("approve", identity, "--key", "/root/alice")[0] == 0
+    assert op.ctl("approve", identity, "--key", "/root/alice", "--yes")[0] == 0
     found = op.state("deletion:db", "failed")
     assert found["reason"] == "protected"
     assert "password" in found["message"]
@@ -254,6 +254,6 @@ def test_a_renamed_workload_is_held_until_it_is_told_and_then_keeps_its_data(op:
     assert "first" not in op.ctl("retained")[1]
     gone(op, "second")
     assert op.ctl("remove", "second", "--data", "delete")[0] == 0
-    assert op.ctl("approve", requested(op)["id"], "--key", "/root/alice")[0] == 0
+    assert op.ctl("approve", requested(op)["id"], "--key", "/root/alice", "--yes")[0] == 0
     op.until(lambda _s: not exists(op, "second"), "deleted")
     assert m.run("ls -A /home").stdout == ""

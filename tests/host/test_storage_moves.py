@@ -262,7 +262,7 @@ def approve(op: Operator) -> None:
     """Sign what is asked for."""
     (request,) = json.loads(op.ctl("approvals", "--json")[1])["approvals"]
     assert "deletes everything on the disk" in json.dumps(request)
-    code, said = op.ctl("approve", request["id"], "--key", "/root/alice")
+    code, said = op.ctl("approve", request["id"], "--key", "/root/alice", "--yes")
     assert code == 0, said
 
 

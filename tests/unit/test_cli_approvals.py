@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Iterator
@@ -114,7 +115,7 @@ def test_a_request_is_shown_signed_and_handed_in(daemon: FakeDaemon, tmp_path: P
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     (tmp_path / "allowed").write_text(f"me {key.with_suffix('.pub').read_text()}")
-    done = run(daemon, "approve", ID, "--key", str(key))
+    done = run(daemon, "approve", ID, "--key", str(key), "--yes")
     assert done.code == 0
     assert "account web uid 1001" in done.out
     (tmp_path / "sig").write_text(daemon.requests[-1].body["signature"])
@@ -138,8 +139,40 @@ def test_what_cannot_be_signed_is_not_handed_in(daemon: FakeDaemon, tmp_path: Pa
         [],
         ["--key", "a", "--signature", "b"],
     ):
-        assert run(daemon, "approve", ID, *arguments).code == 1
+        assert run(daemon, "approve", ID, "--yes", *arguments).code == 1
     assert not [r for r in daemon.requests if r.method == "POST"]
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_where_nobody_can_be_asked_nothing_is_signed(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    """A script without --yes, by mistake or by `</dev/null`: it is told what to write, and the key stays unused."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    said = run(daemon, "approve", ID, "--key", str(key), *more)
+    assert said.code == 1
+    assert "nobody can be asked here\nhint: --yes\nnot signed\n" in said.err
+    assert not [r for r in daemon.requests if r.method == "POST"]
+
+
+@pytest.mark.parametrize(("answer", "signed"), [("y\n", True), ("\n", False), ("", False)])
+def test_a_person_is_asked_and_no_answer_is_a_no(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, signed: bool
+) -> None:
+    """At a terminal: after the request was shown, and only a yes signs."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    monkeypatch.setattr("sys.stdin", _Keyboard(answer))
+    said = eventctl("--socket", daemon.path, "approve", ID, "--key", str(key), tty=True)
+    assert ("sign this? [y/N]" in said.err, "account web uid 1001" in said.out) == (True, True)
+    assert (said.code == 0, bool([r for r in daemon.requests if r.method == "POST"])) == (signed, signed)
+
+
+class _Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_refusal_of_the_daemon_is_said_with_what_to_do(daemon: FakeDaemon, tmp_path: Path) -> None:
