@@ -158,7 +158,9 @@ class SshSignatures:
             raise PermanentError(
                 f"cannot read {path}: {error.strerror}",
                 reason=missing,
-                hint="see allowed_signers and revoked_keys of [approvals] in eventd.toml",
+                hint=f'write a line `NAME namespaces="{self.namespace}" KEY` into {path}, KEY as in a .pub file'
+                if missing == "no-allowed-signers" and isinstance(error, FileNotFoundError)
+                else "see allowed_signers and revoked_keys of [approvals] in eventd.toml",
             ) from error
         try:
             status = os.fstat(descriptor)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from eventd.core.approvals import NAMESPACE
 from eventd.core.errors import EventdError
 
 if TYPE_CHECKING:
@@ -253,7 +254,9 @@ def approvers(it: Subject) -> Check:
     """The keys that may approve what destroys: not needed before there is something to approve, but never anybody's."""
     place = it.probe.place(it.approvers)
     if place is None:
-        return _good("approvals", f"{it.approvers} is not there: nothing that destroys data can be approved")
+        why = f"{it.approvers} is not there: nothing that destroys data can be approved"
+        hint = f'write a line `NAME namespaces="{NAMESPACE}" KEY` into it, KEY as in ~/.ssh/id_ed25519.pub'
+        return Check("approvals", ok=True, message=why, hint=hint)
     if place.folder or place.owner != "root" or place.mode & 0o022:
         why = f"{it.approvers} does not belong to root alone, so it does not count"
         return _bad("approvals", why, f"chown root:root {it.approvers}; chmod 644 {it.approvers}")

@@ -26,6 +26,8 @@ from eventd.core.toml_table import unknown as _unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventd.core.toml_lines import Path
+
 OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("transform", "requires", "manual", "renamed_from"),
     "health": ("expect", "deadline", "grace", "on_failure"),
@@ -81,7 +83,7 @@ def parse_host(content: bytes, file: str) -> tuple[HostFile, tuple[Diagnostic, .
     table = _load(content, file)
     if isinstance(table, Diagnostic):
         return HostFile(), (table,)
-    found = _unknown(table, HOST_KEYS)
+    found = _unknown(table, HOST_KEYS, _elsewhere(("workload", "NAME")))
     workloads = _texts(table, "workloads", found) if "workloads" in table.data else None
     exclude = _texts(table, "exclude", found) or ()
     if workloads is not None and exclude:
@@ -100,7 +102,8 @@ def parse_host(content: bytes, file: str) -> tuple[HostFile, tuple[Diagnostic, .
 
 
 def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
-    found = _unknown(table, (*OPTION_KEYS[""], *filter(None, OPTION_KEYS)))
+    known = (*OPTION_KEYS[""], *filter(None, OPTION_KEYS))
+    found = _unknown(table, known, _elsewhere(table.path))
     values: dict[str, Any] = {}
     transform, manual, explicit = base.transform, base.manual, base.explicit_requires
     if (text := _text(table, "transform", found)) is not None:
@@ -186,5 +189,15 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
 def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
     section = _subtable(table, key, found)
     if section is not None:
-        found.extend(_unknown(section, OPTION_KEYS[key]))
+        found.extend(_unknown(section, OPTION_KEYS[key], _elsewhere(table.path)))
     return section
+
+
+def _elsewhere(root: Path) -> dict[str, str]:
+    """Return for each key where it belongs, in the words of a hint; `root`: the table that has all others in it."""
+    above = f"into [{'.'.join(map(str, root))}]" if root else "above the first [table]"
+    return {
+        key: f"{key} belongs " + (f"into [{'.'.join(map(str, (*root, section)))}]" if section else above)
+        for section, keys in OPTION_KEYS.items()
+        for key in keys
+    }

@@ -72,10 +72,18 @@ def _refused(file: str, line: int, why: str) -> Diagnostic:
     return Diagnostic(Severity.ERROR, file, line, "", f"not TOML: {why}", "", "bad-toml")
 
 
-def unknown(table: Table, known: tuple[str, ...]) -> list[Diagnostic]:
-    """Return an error for each key that is none of `known`."""
+def unknown(
+    table: Table, known: tuple[str, ...], elsewhere: Mapping[str, str] | None = None
+) -> list[Diagnostic]:
+    """Return an error for each key that is none of `known`; `elsewhere`: hints for keys that are right in another table."""
+    hints = elsewhere or {}
     return [
-        table.error("unknown-option", f"{key} is not an option here", key, hint=did_you_mean(key, known))
+        table.error(
+            "unknown-option",
+            f"{key} is not an option here",
+            key,
+            hint=hints.get(key) or did_you_mean(key, known),
+        )
         for key in table.data
         if key not in known
     ]

@@ -203,6 +203,13 @@ def test_a_socket_that_is_open_to_everybody_is_right() -> None:
     assert "root:root 0666: everybody may connect; the daemon looks at who asks" in found.message
 
 
+def test_a_host_without_approvers_is_fine_and_told_what_to_write() -> None:
+    """It is no problem before there is something to approve."""
+    (found,) = [each for each in doctor.examine(host(), CONFIG) if each.name == "approvals"]
+    assert found.ok
+    assert 'NAME namespaces="approval@eventd" KEY' in found.hint
+
+
 def test_capabilities_do_instead_of_setuid() -> None:
     """Distributions that give newuidmap file capabilities are fine."""
     probe = with_place("/usr/bin/newuidmap", PROGRAM)

@@ -90,6 +90,34 @@ def test_each_mistake_has_its_place(text: bytes, code: str, line: int, key: str)
     assert options.values == WorkloadOptions()
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (b"[health]\nrequires = []", "requires belongs above the first [table]"),
+        (b"data = 'delete'", "data belongs into [remove]"),
+        (b"[remove]\ndeadline = 9", "deadline belongs into [health]"),
+        (b"[health]\nexpcet = []", "did you mean expect?"),
+    ],
+)
+def test_a_key_of_another_table_is_sent_there(text: bytes, hint: str) -> None:
+    """What is right elsewhere is no typing mistake: the hint names its place."""
+    assert [each.hint for each in parse_options(text, "f", Options())[1]] == [hint]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (b"requires = []", "requires belongs into [workload.NAME]"),
+        (b"[workload.web.health]\nrequires = []", "requires belongs into [workload.web]"),
+        (b"[workload.web]\ngrace = 1", "grace belongs into [workload.web.health]"),
+        (b"worklods = []", "did you mean workloads?"),
+    ],
+)
+def test_in_a_hosts_file_a_key_is_sent_to_its_workload(text: bytes, hint: str) -> None:
+    """There every table has the workload's name in it."""
+    assert [each.hint for each in parse_host(text, "h")[1]] == [hint]
+
+
 def test_a_host_chooses_workloads() -> None:
     """`workloads` names those that run, `exclude` those that do not; without either all run."""
     listed, _ = parse_host(b'workloads = ["a"]', "h")

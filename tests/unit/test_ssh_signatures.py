@@ -136,6 +136,15 @@ async def test_what_is_no_signature_is_refused(site: Site, signature: bytes) -> 
     assert await reason(site, signature) in ("bad-signature", "unknown-key")
 
 
+async def test_where_nobody_may_sign_yet_it_is_said_what_to_write(site: Site) -> None:
+    """The line and the file, not the name of a manual."""
+    signature = site.sign()
+    site.allowed.unlink()
+    with pytest.raises(EventdError) as caught:
+        await site.verify()(DOCUMENT, signature)
+    assert f'`NAME namespaces="approval@eventd" KEY` into {site.allowed}' in caught.value.hint
+
+
 @pytest.mark.parametrize("how", ["group-writable", "link", "folder", "missing", "folder-writable", "large"])
 async def test_an_allowed_signers_file_that_others_could_change_does_not_count(
     site: Site, how: str, tmp_path: Path
