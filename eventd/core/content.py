@@ -14,6 +14,7 @@ from eventd.core.compose_file import stack_files
 from eventd.core.desired import FileRole, InstallFile
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import unit_is_valid
+from eventd.core.near_misses import NEAR_MISS, OPTIONS_FILE, STORAGE_FILE, near_file, near_unit
 from eventd.core.quadlet import KINDS, service_name, split
 from eventd.core.survey import Candidate, error, warning
 from eventd.core.transforms import apply
@@ -22,7 +23,6 @@ from eventd.core.unitfile import UnitFile, merged, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-OPTIONS_FILE = "workload.toml"
 OWN_DROP_IN = "50-eventd.conf"
 COMPANIONS: Mapping[str, str] = {
     "service": "Service",
@@ -113,6 +113,7 @@ def read(candidate: Candidate, transforms: Mapping[str, UnitFile]) -> tuple[Cont
             continue
         file = candidate.files[name]
         role, folder = _place(name)
+        found.extend(_near_misses(name, file.path, role))
         if stack and role is FileRole.DATA:
             role = FileRole.STACK
         else:
@@ -168,6 +169,24 @@ def _place_problems(name: str, path: str, role: FileRole, folder: str) -> Iterat
     elif base == OPTIONS_FILE and "/" in name:
         message = f"{OPTIONS_FILE} in a subfolder is read by nobody"
         yield warning(path, "ignored-file", message, "move it up into the workload's folder")
+
+
+def _near_misses(name: str, path: str, role: FileRole) -> Iterator[Diagnostic]:
+    """Yield a warning about a file that is installed as it is, where its name says that it was meant to be read."""
+    if role is not FileRole.DATA:
+        return
+    folder, _, base = name.rpartition("/")
+    message = "it is installed as a file that eventd does not read"
+    if name == STORAGE_FILE:
+        hint = f"{STORAGE_FILE} belongs at the top of the repository; see [storage] of {OPTIONS_FILE}"
+        yield warning(path, NEAR_MISS, message, hint)
+    elif not folder and near_file(base, OPTIONS_FILE):
+        yield warning(path, NEAR_MISS, message, f"did you mean {OPTIONS_FILE}?")
+    elif not folder and (meant := near_unit(base, (*KINDS, *COMPANIONS))):
+        yield warning(path, NEAR_MISS, message, f"did you mean {meant}?")
+    elif folder.endswith(".d") and "/" not in folder and base.endswith(".conf"):
+        if meant := near_unit(folder.removesuffix(".d"), (*KINDS, *COMPANIONS)):
+            yield warning(path, NEAR_MISS, message, f"did you mean {meant}.d/{base}?")
 
 
 def _clashes(content: Content) -> Iterator[Diagnostic]:

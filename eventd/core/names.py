@@ -74,10 +74,10 @@ def unit_is_valid(name: str) -> bool:
     return len(name) <= _MAX_UNIT and bool(_UNIT.fullmatch(name))
 
 
-def nearest(wrong: str, right: Iterable[str]) -> str | None:
-    """Return the most similar of the right spellings, whatever its case, or None if none is close."""
+def nearest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the most similar of the right spellings, whatever its case, or None if none is close (1: the same)."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(right)}
-    found = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 

@@ -14,6 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.near_misses import (
+    NEAR_MISS,
+    NO_WORKLOADS,
+    STORAGE_FILE,
+    near_file,
+    near_folder,
+    near_hosts,
+)
 from eventd.core.quadlet import KINDS, split
 
 if TYPE_CHECKING:
@@ -76,6 +84,7 @@ def survey(tree: Tree) -> Survey:
         surveyor.file(path, tree.files[path])
     for path in sorted(tree.refused):
         surveyor.refused(path, tree.refused[path])
+    surveyor.missing(tree)
     candidates = sorted(surveyor.candidates.values(), key=lambda each: (each.name, each.origin))
     return Survey(
         tuple(candidates),
@@ -147,6 +156,29 @@ class _Surveyor:
                 self.diagnostics.append(warning(path, "unreadable-folder", message, hint))
             case _:
                 pass
+
+    def missing(self, tree: Tree) -> None:
+        """Tell what seems to have been meant, after all paths were sorted; nothing is removed where it is in doubt."""
+        if not any(each.origin.startswith(f"{WORKLOADS}/") for each in self.candidates.values()):
+            if near := near_folder((*tree.files, *tree.refused), WORKLOADS):
+                self.partial = True
+                message = f"there is no {WORKLOADS}/, so every workload of it would be removed from the hosts"
+                hint = f"did you mean {WORKLOADS}/? nothing is removed while there is {near}/"
+                self.diagnostics.append(error(near, NO_WORKLOADS, message, hint))
+            elif not self.candidates and not self.partial:
+                message = "there is no workload in this repository, so every workload would be removed from the hosts"
+                hint = f"a workload is a folder: {WORKLOADS}/NAME/NAME.container"
+                self.diagnostics.append(warning(WORKLOADS, NO_WORKLOADS, message, hint))
+        elif near := near_folder(tree.files, WORKLOADS):
+            message = f"what is in {near}/ is read by nobody"
+            self.diagnostics.append(warning(near, NEAR_MISS, message, f"did you mean {WORKLOADS}/?"))
+        if path := near_hosts(tree.files):
+            hint = f"did you mean {HOSTS}/{path.partition('/')[2]}?"
+            self.diagnostics.append(warning(path, NEAR_MISS, "it is read by nobody", hint))
+        for path in sorted(tree.files):
+            if "/" not in path and near_file(path, STORAGE_FILE):
+                finding = warning(path, NEAR_MISS, "it is read by nobody", f"did you mean {STORAGE_FILE}?")
+                self.diagnostics.append(finding)
 
     def _say(self, parts: list[str], finding: Diagnostic) -> None:
         """Add a finding to the workload that the path belongs to, or else to the repository."""

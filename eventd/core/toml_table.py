@@ -75,7 +75,7 @@ def _refused(file: str, line: int, why: str) -> Diagnostic:
 def unknown(
     table: Table, known: tuple[str, ...], elsewhere: Mapping[str, str] | None = None
 ) -> list[Diagnostic]:
-    """Return an error for each key that is none of `known`; `elsewhere`: hints for keys that are right in another table."""
+    """Return an error for each key that is none of `known`; `elsewhere`: hints for keys of other tables."""
     hints = elsewhere or {}
     return [
         table.error(

@@ -248,6 +248,73 @@ def test_where_workloads_may_have_been_nothing_may_be_removed(path: str) -> None
     assert [d.file for d in result.diagnostics] == [path]
 
 
+@pytest.mark.parametrize("folder", ["workload", "worklaods", "Workloads", "worklods"])
+@pytest.mark.parametrize("more", [{}, {"db.container": OK}])
+def test_a_folder_that_is_nearly_workloads_removes_nothing(folder: str, more: dict[str, str]) -> None:
+    """A push of `mv workloads workload` would stop everything; beside workloads of the other layout too."""
+    result = desired({f"{folder}/web/web.container": OK, **more})
+    assert [(d.code, d.severity, d.file) for d in result.diagnostics] == [
+        ("no-workloads", Severity.ERROR, folder)
+    ]
+    assert "did you mean workloads/?" in result.diagnostics[0].hint
+    assert result.partial
+
+
+def test_a_folder_that_is_nearly_workloads_beside_it_is_a_warning() -> None:
+    """What is in workloads/ is meant, and what left it is removed as ever."""
+    result = desired({"workloads/web/web.container": OK, "workload/db/db.container": OK})
+    assert [(d.code, d.severity, d.file) for d in result.diagnostics] == [
+        ("near-miss", Severity.WARNING, "workload")
+    ]
+    assert (list(result.workloads), result.partial) == (["web"], False)
+
+
+@pytest.mark.parametrize("files", [{}, {"README": "", "work/deep/x": "", "docs/a/b.md": ""}])
+def test_a_repository_without_workloads_is_a_warning(files: dict[str, str]) -> None:
+    """It may be meant, so it counts; but that it takes everything off the hosts is said."""
+    result = desired(files)
+    assert [(d.code, d.severity) for d in result.diagnostics] == [("no-workloads", Severity.WARNING)]
+    assert not result.partial
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("workloads/web/workload.tml", "workload.toml"),
+        ("workloads/web/Workload.toml", "workload.toml"),
+        ("workloads/web/site.contaner", "site.container"),
+        ("workloads/web/backup.Timer", "backup.timer"),
+        ("workloads/web/site.contaner.d/10.conf", "site.container.d/10.conf"),
+        ("workloads/web/storage.toml", "at the top of the repository"),
+        ("storage.tml", "storage.toml"),
+        ("host/alpha.toml", "hosts/alpha.toml"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_told(path: str, meant: str) -> None:
+    """As a warning: the file is not read, which nobody would notice."""
+    result = desired({"workloads/web/web.container": OK, path: ""})
+    assert [(d.code, d.severity, d.file) for d in result.diagnostics] == [
+        ("near-miss", Severity.WARNING, path)
+    ]
+    assert meant in result.diagnostics[0].hint
+    assert list(result.workloads) == ["web"]
+
+
+def test_names_that_are_their_own_are_no_near_misses() -> None:
+    """Backups, patches, pages: files of a workload may be called what they like."""
+    names = (
+        "workload.toml.bak",
+        "fix.patch",
+        "conf/workload.tml",
+        "site.conf",
+        "a.pods",
+        "x.d/a.conf",
+        "config.toml",
+    )
+    files = {f"workloads/web/{name}": "" for name in names} | {"posts/a.toml": "", "work/a/b": ""}
+    assert desired({"workloads/web/web.container": OK, **files}).diagnostics == ()
+
+
 def test_a_refused_transform_refuses_who_uses_it() -> None:
     """As if it were not there, but saying why."""
     result = desired(
