@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from eventd.core.committed_approvals import committed
 from eventd.core.compose_stack import StackHost, with_service
-from eventd.core.content import OPTIONS_FILE, read
+from eventd.core.content import read
 from eventd.core.desired import (
     Desired,
     Located,
@@ -23,6 +23,7 @@ from eventd.core.desired import (
 )
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
+from eventd.core.near_misses import OPTIONS_FILE
 from eventd.core.options import HostFile, Options, parse_host, parse_options
 from eventd.core.own_drop_ins import own_drop_ins
 from eventd.core.placement import volumes_of
