@@ -115,6 +115,57 @@ def look_at(
     return seen
 
 
+def settled(record: VolumeRecord, volume: Volume, place: Place) -> VolumeRecord:
+    """Return the record of a volume that is mounted from its folder: from now on it is there, whoever said so first.
+
+    Not before: a word in storage.toml that no folder stands for must be possible to take back.
+    """
+    if record.migrated_to:
+        return record
+    return replace(record, migrated_to=place.other, migrated_from=f"{volume.id_kind} {volume.id}")
+
+
+def claimed(
+    volume: Volume, record: VolumeRecord | None, row: Migration | None, mount: MountState | None
+) -> str:
+    """Return the volume that this one was moved to, empty if it is on its own disk.
+
+    What was done on this host counts. What the manifest says does as well, unless it is known to be wrong here: the
+    own disk is mounted (one word there must not have it unmounted), is put away from there, or was not moved after all.
+    """
+    if record is not None and record.migrated_to:
+        return record.migrated_to
+    name = volume.migrated_to
+    if row is not None and (row.on or (row.to == name and row.phase is Phase.FAILED)):
+        return ""
+    if record is not None and record.node:
+        if record.ejected or record.decommissioned:
+            return ""
+        if mount is not None and not mount.root.endswith("/" + folder_on(volume.name)):
+            return ""
+    return name
+
+
+def unmoved(seen: Look, volume: Volume) -> Look:
+    """Return how a volume is that is on its own disk, though the manifest says that it was moved."""
+    if seen.state is not VolumeState.ATTACHED or seen.reason:
+        return seen
+    message = f"storage.toml says that it was moved to {volume.migrated_to}, and it is on its own disk ({seen.node})"
+    hint = f"take migrated_to out of storage.toml; eventctl storage migrate {volume.name} --to {volume.migrated_to}"
+    return replace(seen, reason="not-moved", message=message, hint=hint)
+
+
+def nowhere(other: str, mount: MountState | None) -> Look:
+    """Return how a volume is that was moved to one that is not in the manifest: not on its old disk again."""
+    return Look(
+        VolumeState.REFUSED,
+        "moved-elsewhere",
+        f"it was moved to {other}, which storage.toml does not have for this host",
+        f"write [volume.{other}] into storage.toml again",
+        ours=mount is None,
+    )
+
+
 def moved(seen: Look, row: Migration) -> Look:
     """Return how a volume is while what is on it is moved: nothing may use it."""
     if seen.state is VolumeState.LOST or not seen.ours:
@@ -312,7 +363,7 @@ def draft(
         VolumeState.DEGRADED,
         VolumeState.LOST,
     )
-    noted = note(volume, seen, record, now)
+    noted = note(volume, seen, record, now, place)
     if record != noted:
         why = f"it is {seen.state}" + (f" ({seen.reason})" if seen.reason else "")
         actions.append(NoteVolume(name, noted, why))
@@ -351,7 +402,9 @@ def _put_away(volume: Volume, seen: Look, *, running: bool) -> list[StorageActio
     return [UnmountVolume(name, volume.path, lazy=False, why="it is put away")]
 
 
-def note(volume: Volume, seen: Look, record: VolumeRecord | None, now: float) -> VolumeRecord:
+def note(
+    volume: Volume, seen: Look, record: VolumeRecord | None, now: float, place: Place | None = None
+) -> VolumeRecord:
     """Return what has to be remembered: the record itself where nothing changed."""
     base = record or VolumeRecord(volume, since=now, added=now)
     noted = replace(base, volume=volume)
@@ -361,6 +414,8 @@ def note(volume: Volume, seen: Look, record: VolumeRecord | None, now: float) ->
         noted = replace(noted, state=seen.state, reason=seen.reason, since=now)
     if seen.state is VolumeState.ATTACHED and (seen.node, seen.number) != (base.node, base.number):
         noted = replace(noted, node=seen.node, number=seen.number)
+    if seen.state is VolumeState.ATTACHED and place is not None:
+        noted = settled(noted, volume, place)
     if seen.state in (VolumeState.DISCONNECTED, VolumeState.EJECTED, VolumeState.DECOMMISSIONED):
         noted = replace(noted, mounting=False)
     if noted.state is not base.state and VolumeState.ATTACHED in (noted.state, base.state):

@@ -29,7 +29,7 @@ from eventd.core.storage_actions import (
 )
 from eventd.core.storage_manifest import ALWAYS, Volume
 from eventd.core.storage_migration import Phase
-from eventd.core.storage_plan import carriers, mounted_on
+from eventd.core.storage_plan import carriers, mounted_on, settled
 from eventd.core.storage_ports import Holder, MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime import waiting
@@ -94,6 +94,8 @@ class StorageHandlers:
         key = FactKey(FactKind.MOUNT, volume.path)
         if not result.done:
             await self._remember(volume, tx, mounting=False)
+            if action.source:
+                raise _not_there(action, result.result, key)
             raise TemporaryError(
                 f"{volume.link} was not mounted at {volume.path}: the job ended with {result.result}",
                 reason="mount-failed",
@@ -132,6 +134,9 @@ class StorageHandlers:
             record = record or VolumeRecord(volume, added=tx.now())
             if mount is not None:
                 record = replace(record, node=mount.source, number=mount.device)
+                declared = self.keeper.manifest.volumes.get(volume.name)
+                if declared is not None and (place := self.keeper.place(declared)) is not None:
+                    record = settled(record, declared, place)
             return replace(record, mounting=mounting)
 
         await self.keeper.memory.change(volume.name, how)
@@ -203,8 +208,8 @@ class StorageHandlers:
                 ejected=record.ejected,
                 released=record.released,
                 decommissioned=record.decommissioned,
-                migrated_to=record.migrated_to,
-                migrated_from=record.migrated_from,
+                migrated_to=record.migrated_to or new.migrated_to,
+                migrated_from=record.migrated_from or new.migrated_from,
             )
 
         await self.keeper.memory.change(action.target, how)
@@ -260,6 +265,18 @@ class StorageHandlers:
         assert isinstance(action, StartAgain)
         await units.start(action, tx)
         await self.keeper.memory.started(tx.workload, action.unit)
+
+
+def _not_there(action: MountVolume, result: str, key: FactKey) -> TemporaryError:
+    """Return the failure to mount a volume from a folder: its old disk is not taken instead."""
+    volume = action.volume
+    return TemporaryError(
+        f"{volume.name} was moved to {action.source}, which cannot be mounted at {volume.path} (the job ended with"
+        f" {result}): is there such a folder?",
+        reason="no-folder",
+        hint=f"ls -d {action.source}; if it was never moved, take migrated_to of {volume.name} out of storage.toml",
+        wakes_on=frozenset({key}),
+    )
 
 
 def _some(holders: tuple[Holder, ...]) -> str:

@@ -317,3 +317,120 @@ KILLS = [(kill, False) for kill in range(1, STEPS + 1)] + [(kill, True) for kill
 def test_a_migration_that_is_killed_anywhere_is_finished(kill: int, *, reboot: bool) -> None:
     """With the mounts and the copy going on without the daemon, or gone with the host's power."""
     run(_migrated(kill, reboot=reboot))
+
+
+async def lost(told: DiskStory) -> None:
+    """Kill the daemon, and start it after a reboot with nothing remembered of volumes."""
+    await told.kill()
+    told.world.disk.documents.clear()
+    told.drives.mounts.clear()
+    await told.start()
+
+
+def say_moved(told: DiskStory, manifest: str = TWO) -> None:
+    """Push a manifest that says that the volume was migrated."""
+    said = manifest.replace("[volume.media]\n", '[volume.media]\nmigrated_to = "big"\n')
+    files = container("app", more="Volume=/srv/media/app:/data") | container("other")
+    told.push({**files, "storage.toml": said})
+
+
+def test_a_lost_database_never_brings_the_old_disk_back() -> None:
+    """Not at once, not after the first attach from the folder, a restart, an eject and an attach."""
+
+    async def story() -> None:
+        told = await both()
+        await told.keeper.migrate(begin())
+        await told.quiet(30)
+        say_moved(told)
+        await told.quiet(10)
+        await lost(told)
+        await told.quiet(30)
+        assert (on(told), told.active) == (NEW, True)
+        for _ in range(2):
+            await told.kill()
+            told.drives.mounts.clear()
+            await told.start()
+            await told.quiet(30)
+            assert (on(told), told.active) == (NEW, True)
+        await told.keeper.set_away("media", away=True)
+        await told.quiet(10)
+        assert on(told) == ""
+        await told.keeper.set_away("media", away=False)
+        await told.quiet(10)
+        assert (on(told), told.active) == (NEW, True)
+        told.drives.pull("sdc1")
+        await told.quiet(10)
+        await told.kill()
+        await told.start()
+        await told.quiet(10)
+        assert (on(told), told.active) == ("", False)
+        assert told.drives.folders[UUID].keys() == {"app"}
+
+    run(story())
+
+
+def test_a_volume_whose_other_left_the_manifest_is_refused() -> None:
+    """What was done on this host is known: the old disk is not mounted."""
+
+    async def story() -> None:
+        told = await both()
+        await told.keeper.migrate(begin())
+        await told.quiet(30)
+        told.push({**container("app", more="Volume=/srv/media/app:/data"), "storage.toml": MANIFEST})
+        await told.quiet(10)
+        assert (on(told), told.active) == (NEW, False)
+        await told.kill()
+        told.drives.mounts.clear()
+        await told.start()
+        await told.quiet(30)
+        assert (on(told), told.active) == ("", False)
+        assert told.standing("volume:media").reason == "moved-elsewhere"
+
+    run(story())
+
+
+def test_a_word_in_the_manifest_unmounts_nothing_and_mounts_no_old_disk_after_a_reboot() -> None:
+    """Nothing was copied, and there is no folder: both are said."""
+
+    async def story() -> None:
+        told = await both()
+        say_moved(told)
+        await told.quiet(10)
+        assert (on(told), told.active) == (OLD, True)
+        assert told.standing("volume:media").reason == "not-moved"
+        await told.kill()
+        told.drives.mounts.clear()
+        await told.start()
+        await told.quiet(30)
+        assert (on(told), told.active) == ("", False)
+        assert told.standing("volume:media").reason == "no-folder"
+        told.push(
+            {
+                **container("app", more="Volume=/srv/media/app:/data"),
+                **container("other"),
+                "storage.toml": TWO,
+            }
+        )
+        await told.quiet(10)
+        assert (on(told), told.active) == (OLD, True)
+
+    run(story())
+
+
+def test_a_migration_that_was_written_down_too_early_and_fails_stays_on_its_disk() -> None:
+    """It is known that nothing was moved; the next attempt moves it."""
+
+    async def story() -> None:
+        told = await both()
+        say_moved(told)
+        await told.quiet(10)
+        told.drives.broken = True
+        await told.keeper.migrate(begin())
+        await told.quiet(30)
+        assert_back(told)
+        told.drives.broken = False
+        await told.keeper.migrate(begin())
+        await told.quiet(30)
+        assert_moved(told)
+
+    run(story())

@@ -37,12 +37,15 @@ from eventd.core.storage_plan import (
     Look,
     Moving,
     Place,
+    claimed,
     draft,
     look,
     look_at,
     moved,
+    nowhere,
     place_of,
     put_away,
+    unmoved,
 )
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime.keeper import Stand
@@ -178,6 +181,8 @@ class VolumeKeeper:
         if seen.state is VolumeState.DISCONNECTED:
             # A disk in a drawer that nobody waits for is in order.
             outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
+        elif seen.reason == "not-moved":
+            outcome = Outcome.HELD
         elif seen.state in (VolumeState.REFUSED, VolumeState.DEGRADED) or seen.reason:
             outcome = Outcome.FAILED
         return Stand(outcome, seen.reason, seen.message, seen.hint)
@@ -189,19 +194,18 @@ class VolumeKeeper:
         record, place = self.memory.volumes.get(volume.name), self.place(volume)
         if place is not None:
             seen = look_at(place, self.devices(), mount, record)
+        elif other := self._moved_to(volume):
+            seen = nowhere(other, mount)
         else:
             seen = look(volume, self.devices(), mount, record)
+            seen = unmoved(seen, volume) if volume.migrated_to else seen
         row = self.memory.migrations.get(volume.name)
         if row is not None and row.begun and not (record is not None and record.migrated_to == row.to):
             return moved(seen, row)
         return seen
 
     def place(self, volume: Volume) -> Place | None:
-        """Return where a volume is that was migrated; None: on its own disk.
-
-        What was done on this host counts. What the manifest says does where nothing is known of the volume: else one
-        word there would have a disk unmounted that nothing was ever copied from.
-        """
+        """Return where a volume is that was migrated; None: on its own disk (or nowhere, see `look`)."""
         other = self.manifest.volumes.get(self._moved_to(volume))
         if other is None:
             return None
@@ -209,11 +213,13 @@ class VolumeKeeper:
         return place_of(volume, other, there=there)
 
     def _moved_to(self, volume: Volume) -> str:
-        record = self.memory.volumes.get(volume.name)
-        name = record.migrated_to if record is not None else ""
-        if not name and (record is None or not record.node):
-            name = volume.migrated_to
-        return name
+        mount = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
+        return claimed(
+            volume,
+            self.memory.volumes.get(volume.name),
+            self.memory.migrations.get(volume.name),
+            mount if isinstance(mount, MountState) else None,
+        )
 
     def in_service(self, volume: Volume) -> bool:
         """Tell whether the volume's own disk is, or will be, used."""
