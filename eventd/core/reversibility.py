@@ -17,7 +17,7 @@ from typing import assert_never
 from eventd.core import actions
 from eventd.core import storage_actions as storage
 from eventd.core.actions import Action
-from eventd.core.approvals import Draft, Planned
+from eventd.core.approvals import Draft, Planned, stamp
 from eventd.core.records import Records
 
 
@@ -121,7 +121,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
                 Draft(
                     action.workload,
                     (Planned(action.verb, action.target, does),),
-                    (f"disk {action.id} out of service since {action.since:.0f}",),
+                    (f"disk {action.id} out of service since {stamp(action.since)}",),
                     action.why,
                 ),
             )

@@ -116,6 +116,13 @@ def test_what_is_to_be_signed_names_the_resource_and_is_asked_for_once() -> None
     assert held(DELETE, ApprovalState("abc123", rejected=True)).reason == "rejected"
 
 
+def test_what_is_signed_to_delete_an_old_disk_says_since_when_in_words() -> None:
+    """A person signs it: a date, and no count of seconds."""
+    draft = classify(storage.ForgetData("volume:media", "uuid 1", 1795247740.4, ""), OURS, 9).draft
+    assert draft is not None
+    assert draft.resources == ("disk uuid 1 out of service since 2026-11-21T07:55:40Z",)
+
+
 def test_an_approved_action_names_the_approval_that_it_uses_up() -> None:
     """And an approval of another account is none."""
     allowed = held(DELETE, ApprovalState("abc123", approved=True))
