@@ -84,5 +84,7 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
     terminal.say(f"eventctl: {clean_lines(error.message)}")
     if error.hint:
         terminal.say(f"hint: {clean(error.hint)}")
+    if error.reason == "usage" and not isinstance(error, DaemonError):
+        return codes.USAGE
     forbidden = isinstance(error, DaemonError) and error.status == FORBIDDEN
     return codes.NO_DAEMON if forbidden or isinstance(error, NoDaemonError) else codes.NOT_CONVERGED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventd.cli import codes, show, storage_change, storage_migrate
 from eventd.cli.text import ago, clean
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 _WRONG = frozenset({"refused", "degraded", "lost"})
+_AWAY = frozenset({"disconnected", "ejecting", "ejected"})
+_WORST = (codes.AS_WANTED, codes.HELD, codes.NOT_CONVERGED)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -22,16 +24,22 @@ def run(arguments: Any, terminal: Terminal) -> int:
     words: list[str] = arguments.words
     if len(words) == 2 and words[0] in storage_change.VERBS:
         return storage_change.run(words[0], words[1], arguments, terminal)
+    lone = len(words) == 1 and words[0] in (*storage_change.VERBS, *storage_migrate.VERBS)
+    if lone:
+        _misused(f"{words[0]} needs the NAME of a volume", f"eventctl storage {words[0]} NAME")
     if len(words) > 1:
         if len(words) == 2 and words[0] in storage_migrate.VERBS:
             return storage_migrate.run(words[0], words[1], arguments, terminal)
         verbs = ", ".join((*storage_change.VERBS, *storage_migrate.VERBS))
-        raise PermanentError(
+        _misused(
             f"{' '.join(words)!r} is not understood",
-            reason="usage",
-            hint=f"eventctl storage, eventctl storage NAME, or one of {verbs} and the NAME of a volume",
+            f"eventctl storage, eventctl storage NAME, or one of {verbs} and the NAME of a volume",
         )
     return _show(words[0] if words else None, arguments, terminal)
+
+
+def _misused(message: str, hint: str) -> NoReturn:
+    raise PermanentError(message, reason="usage", hint=hint)
 
 
 def _show(name: str | None, arguments: Any, terminal: Terminal) -> int:
@@ -61,10 +69,17 @@ def _show(name: str | None, arguments: Any, terminal: Terminal) -> int:
         _backups(terminal, answer)
     else:
         _all(terminal, answer)
-    if any(each.get("state") in _WRONG or each.get("reason") == "duplicate-id" for each in volumes):
+    return max((_code(each) for each in volumes), key=_WORST.index, default=codes.AS_WANTED)
+
+
+def _code(volume: Json) -> int:
+    """Return the code for one volume: wrong, waited for, or in order."""
+    state, reason, used = volume.get("state"), volume.get("reason"), bool(show.items(volume, "users"))
+    if state in _WRONG or reason == "duplicate-id" or (state == "ejecting" and reason):
         return codes.NOT_CONVERGED
-    waiting = any(each.get("state") == "disconnected" and show.items(each, "users") for each in volumes)
-    return codes.HELD if waiting else codes.AS_WANTED
+    if reason == "not-moved" or (used and state in _AWAY):
+        return codes.HELD
+    return codes.AS_WANTED
 
 
 def _all(terminal: Terminal, answer: Json) -> None:

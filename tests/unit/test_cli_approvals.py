@@ -133,13 +133,13 @@ def test_a_request_is_shown_signed_and_handed_in(daemon: FakeDaemon, tmp_path: P
 def test_what_cannot_be_signed_is_not_handed_in(daemon: FakeDaemon, tmp_path: Path) -> None:
     """No such key, a file that is none, both ways at once, neither."""
     (tmp_path / "no-key").write_text("no key\n")
-    for arguments in (
-        ["--key", "/nowhere"],
-        ["--key", f"{tmp_path}/no-key"],
-        [],
-        ["--key", "a", "--signature", "b"],
+    for arguments, code in (
+        (["--key", "/nowhere"], 1),
+        (["--key", f"{tmp_path}/no-key"], 1),
+        ([], 2),
+        (["--key", "a", "--signature", "b"], 2),
     ):
-        assert run(daemon, "approve", ID, "--yes", *arguments).code == 1
+        assert run(daemon, "approve", ID, "--yes", *arguments).code == code
     assert not [r for r in daemon.requests if r.method == "POST"]
 
 
