@@ -42,10 +42,14 @@ class _Path:
         self.way: dict[tuple[str, str], Subscription] = {}
         self.last = ("/", "")
         self.state: FileState | None = None
+        self.stale = False
+        """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
 
     def passes(self, point: str) -> bool:
         """Tell whether the way to it leads over a folder, or into it."""
         below = point.rstrip("/") + "/"
+        if not self.way or f"{self.path}/".startswith(below):
+            return True  # without a way it is being looked at just now, and nobody knows what was seen
         return any(f"{folder}/{name}/".replace("//", "/").startswith(below) for folder, name in self.way)
 
 
@@ -113,6 +117,9 @@ class WatchedFiles:
     async def _look(self, entry: _Path) -> None:
         """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
         for _ in range(_LOOKS):
+            if entry.stale:
+                entry.stale = False
+                self._leave(entry)
             found = Presence(None, tuple(entry.way))
             with anyio.move_on_after(TIMEOUT) as scope:
                 try:
@@ -121,6 +128,8 @@ class WatchedFiles:
                     _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             if scope.cancelled_caught:
                 _log.warning("%s: no answer within %g s, as from a dead file server", entry.path, TIMEOUT)
+            if entry.stale:
+                continue  # something was mounted on the way while it was looked at
             entry.state = found.state
             if not self._cover(entry, found.way):
                 return
@@ -153,6 +162,7 @@ class WatchedFiles:
 
     def _mark(self, entry: _Path, *, anew: bool = False) -> None:
         if anew:
+            entry.stale = True
             self._leave(entry)
         self._dirty.add(entry.path)
         self._wake.set()
