@@ -291,6 +291,32 @@ async def test_a_mount_has_what_is_below_it_looked_at_again(
     assert emit.seen == []
 
 
+async def test_what_is_mounted_while_a_path_is_looked_at_makes_that_look_void(
+    source: WatchedFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the look saw, and subscribed to, may lie below the mount: the folder made there later was never seen."""
+    inside = tmp_path / "disk" / "file"
+    (tmp_path / "disk").mkdir()
+    real, loop, looks = find, asyncio.get_running_loop(), 0
+
+    def mounted_meanwhile(path: str) -> object:
+        nonlocal looks
+        looks += 1
+        seen = real(path)
+        if looks == 1:
+
+            async def tell() -> None:
+                source.look_again([f"{tmp_path}/disk"])
+
+            asyncio.run_coroutine_threadsafe(tell(), loop).result(60)
+        return seen
+
+    monkeypatch.setattr(watched_files, "find", mounted_meanwhile)
+    await source.want([str(inside)])
+    # The void one, one that subscribes, and one that sees what came in between.
+    assert looks >= 3
+
+
 async def test_after_an_overflow_everything_is_looked_at(
     inotify: Inotify, source: WatchedFiles, emit: Recorder, tmp_path: Path
 ) -> None:
