@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes
+from eventd.cli.asking import somebody
 from eventd.cli.follow import watch
 from eventd.cli.text import clean
 from eventd.client import Client, at
@@ -36,9 +36,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
     """Ask, where there is somebody to ask."""
-    if arguments.json or not (sys.stdin.isatty() and terminal.live):
-        terminal.say("eventctl: nobody can be asked here")
-        terminal.say("hint: --yes")
+    if not somebody(arguments, terminal):
         return False
     said = input(f"Hand the account {clean(found['name'])} over to eventd? [y/N] ")
     return said.strip().lower() in ("y", "yes")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
+from eventd.cli.asking import somebody
 from eventd.cli.text import ago, clean, duration
 from eventd.client import Client, at
 from eventd.core.errors import PermanentError
@@ -124,9 +125,7 @@ def _colour(state: str) -> str:
 
 def confirmed(arguments: Any, terminal: Terminal, question: str) -> bool:
     """Ask a person who saw what it is about; where there is none, the answer is no: a script says --yes."""
-    if arguments.json or not (sys.stdin.isatty() and terminal.live):
-        terminal.say("eventctl: nobody can be asked here")
-        terminal.say("hint: --yes")
+    if not somebody(arguments, terminal):
         return False
     terminal.err.write(f"{question} [y/N] ")
     terminal.err.flush()
