@@ -171,9 +171,8 @@ class Turns:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
             self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))
         elif self.failures.is_of_another(name, digest):
-            self.failures.clear(
-                name
-            )  # what failed then is not what came up now: it may come back, and be tried
+            # What failed then is not what came up now: it may come back, and be tried.
+            self.failures.clear(name)
         return self.standings.stand(name, report)
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:

@@ -163,7 +163,6 @@ class WatchedFiles:
     def _mark(self, entry: _Path, *, anew: bool = False) -> None:
         if anew:
             entry.stale = True
-            self._leave(entry)
         self._dirty.add(entry.path)
         self._wake.set()
 
