@@ -28,7 +28,9 @@ from eventd.core.errors import EventdError, PermanentError, TemporaryError
 NAMES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
 """Entries that come and go: enough for a folder that is only on the way to what is wanted."""
 SELF = Mask.DELETE_SELF | Mask.MOVE_SELF
-CONTENT = NAMES | SELF | Mask.CLOSE_WRITE | Mask.MODIFY | Mask.ATTRIB
+ATTRIBUTES = Mask.ATTRIB
+"""Owner, group and mode of entries: a folder is made first, and given to its owner then."""
+CONTENT = NAMES | SELF | ATTRIBUTES | Mask.CLOSE_WRITE | Mask.MODIFY
 """And what is in them. `MODIFY` since truncate(2) tells nothing else; the kernel merges repeated ones."""
 
 # As numbers: the operators of enum.Flag take microseconds each, and this is done for every event.

@@ -21,7 +21,7 @@ import anyio.to_thread
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from eventd.adapters.inotify import NAMES, SELF, Change, Inotify, Subscription
+from eventd.adapters.inotify import ATTRIBUTES, NAMES, SELF, Change, Inotify, Subscription
 from eventd.adapters.path_presence import Presence, find
 from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind, Origin
@@ -144,7 +144,9 @@ class WatchedFiles:
         for step in way:
             if step not in entry.way:
                 told = self._told(entry, step)
-                subscription = self._inotify.subscribe(step[0], NAMES | SELF, told, follow=False)
+                # What is found at the end has an owner and a mode; what is passed on the way does not count.
+                mask = NAMES | SELF | ATTRIBUTES if step == entry.last else NAMES | SELF
+                subscription = self._inotify.subscribe(step[0], mask, told, follow=False)
                 if subscription is not None:  # else it is gone by now, which the folder above it tells
                     entry.way[step] = subscription
                     new = True

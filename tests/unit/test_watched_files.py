@@ -162,6 +162,28 @@ async def test_coming_and_going_are_events(source: WatchedFiles, emit: Recorder,
     await emit.until(lambda: not there(emit, path))
 
 
+async def test_an_owner_or_a_mode_that_changes_is_an_event(
+    source: WatchedFiles, emit: Recorder, tmp_path: Path
+) -> None:
+    """A folder is made first and given to its owner then, and may have been looked at in between."""
+    path = tmp_path / "way" / "folder"
+    await source.want([str(path)])
+    path.mkdir(parents=True, mode=0o700)
+    await emit.until(lambda: there(emit, path))
+
+    def mode() -> int:
+        state = emit.fact(FactKind.FILE, path)
+        assert isinstance(state, FileState)
+        return state.mode
+
+    for wanted in (0o711, 0o700):
+        path.chmod(wanted)
+        await emit.until(lambda wanted=wanted: mode() == wanted)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+        await emit.until(lambda: getattr(emit.fact(FactKind.FILE, path), "uid", 0) == 65534)
+
+
 async def test_a_way_that_does_not_exist_yet_is_watched(
     source: WatchedFiles, emit: Recorder, tmp_path: Path
 ) -> None:
