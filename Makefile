@@ -45,7 +45,7 @@ test-here: setup programs ## the tests that need no root
 
 test-host: setup ## the tests on a real Debian 13 under systemd-nspawn; needs root
 	@if [ "$$(id -u)" = 0 ] || [ -n "$$CI$$EVENTD_REQUIRE_HOST" ]; then \
-	  echo '$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/host'; $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/host; \
+	  echo '$(BIN)/python -m pytest -q --tb=short -n $(JOBS) --dist loadfile tests/host'; $(BIN)/python -m pytest -q --tb=short -n $(JOBS) --dist loadfile tests/host; \
 	else echo 'NOT TESTED on a real host: that needs root. sudo make test-host'; fi
 
 REPORT ?= build/matrix.md

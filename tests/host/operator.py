@@ -111,7 +111,7 @@ class Operator:
             if status is not None and right(status):
                 return status
             if time.monotonic() > deadline:
-                raise AssertionError(f"not {what} within {timeout} s: {json.dumps(status, indent=1)}")
+                raise AssertionError(f"not {what} within {timeout} s: {json.dumps(status)}")
             time.sleep(0.05)
 
     def state(self, name: str, wanted: str, timeout: float = 240) -> dict[str, Any]:

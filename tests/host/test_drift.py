@@ -29,17 +29,20 @@ OWNED = {
     "companion": "/etc/eventd/units/{web}/tick.timer",
     "stack": "/etc/eventd/stacks/{shop}/compose.yaml",
 }
+# What takes another's place does so in one step, as rename(2) does: eventd would put its own file in between.
 DRIFTS = {
     "edited": "echo '# edited' >> {0}",
     "deleted": "rm {0}",
-    "a link": "mv {0} /root/away && ln -s /root/away {0}",
-    "a folder": "rm {0} && mkdir {0}",
-    "a full folder": "rm {0} && mkdir {0} && touch {0}/inside",
+    "a link": "ln -s /root/away.$$ /root/away.$$ && mv -T --exchange /root/away.$$ {0}",
+    "a folder": "mkdir /root/folder.$$ && mv -T --exchange /root/folder.$$ {0}",
+    "a full folder": "mkdir /root/full.$$ && touch /root/full.$$/inside && mv -T --exchange /root/full.$$ {0}",
     "its mode": "chmod 0666 {0}",
     "its owner": "chown {1} {0}",
-    "its folder deleted": "rm -r $(dirname {0})",
+    # eventd may write into it again before rm(1) has come to the folder itself.
+    "its folder deleted": "rm -r $(dirname {0}) || true",
     "its folder moved": "mv $(dirname {0}) /root/moved.$$",
-    "its folder a link": "mv $(dirname {0}) /root/linked.$$ && ln -s /root/linked.$$ $(dirname {0})",
+    "its folder a link": "ln -s /root/linked.$$ /root/linked.$$"
+    " && mv -T --exchange /root/linked.$$ $(dirname {0})",
 }
 
 
@@ -57,7 +60,7 @@ def op(machine: Machine) -> Operator:
             "workloads/shop/compose.yaml": COMPOSE,
         }
     )
-    assert status["state"] == "converged", json.dumps(status, indent=1)
+    assert status["state"] == "converged", json.dumps(status)
     return operator
 
 

@@ -47,7 +47,7 @@ def op(machine: Machine, registry: Registry) -> Operator:
     for name in STACKS:
         files |= stack(name)
     status = operator.deploy(files)
-    assert status["state"] == "converged", json.dumps(status, indent=1)
+    assert status["state"] == "converged", json.dumps(status)
     return operator
 
 

@@ -13,7 +13,10 @@ from tests.host.registry import Registry
 HEALTH = (
     "HealthCmd=test $V != bad\nHealthInterval=1s\nHealthRetries=1\nHealthOnFailure=none\nNotify=healthy\n"
 )
-OPTIONS = '[health]\ndeadline = "8s"\n'
+OPTIONS = '[health]\ndeadline = "20s"\n'
+# The stack's check does not come to an end while there is /srv/gate/shut on the host.
+SHUT = "/srv/gate/shut"
+GATED = "while test -e /gate/shut; do sleep 0.1; done; test $$V != bad"
 
 
 def app(name: str, options: str = OPTIONS) -> dict[str, str | None]:
@@ -28,7 +31,8 @@ def stack(name: str, options: str = "") -> dict[str, str | None]:
         "image": f"127.0.0.1:5000/{name}:1",
         "command": ["/bin/sh", "-c", 'trap "exit 0" TERM; while :; do sleep 60 & wait $$!; done'],
         "stop_grace_period": "1s",
-        "healthcheck": {"test": ["CMD-SHELL", "test $$V != bad"], "interval": "1s", "retries": 1},
+        "volumes": ["/srv/gate:/gate:ro"],
+        "healthcheck": {"test": ["CMD-SHELL", GATED], "interval": "1s", "retries": 1, "timeout": "600s"},
     }
     text = json.dumps({"services": {"main": service}})
     return {f"workloads/{name}/compose.yaml": text, f"workloads/{name}/workload.toml": options}
@@ -48,6 +52,7 @@ def op(machine: Machine, registry: Registry) -> Operator:
     del registry
     operator = Operator(machine)
     operator.install()
+    machine.run(["mkdir", "-m", "0755", "/srv/gate"])
     status = operator.deploy(
         {
             **app("one"),
@@ -56,7 +61,7 @@ def op(machine: Machine, registry: Registry) -> Operator:
             **stack("stack", '[update]\nschedule = "Sun *-*-1..7 03:30"\n'),
         }
     )
-    assert status["state"] == "converged", json.dumps(status, indent=1)
+    assert status["state"] == "converged", json.dumps(status)
     return operator
 
 
@@ -182,6 +187,7 @@ def test_a_reboot_in_the_middle_of_an_update_ends_on_one_image(
     registry.start()
     registry.push_all({"one": how, "two": "bad", "stack": how})
     before, good = images(op), version(op, "two")
+    op.machine.write(SHUT, "")
     op.machine.run("eventctl update >/dev/null")
     op.until(
         lambda s: all(
@@ -194,6 +200,7 @@ def test_a_reboot_in_the_middle_of_an_update_ends_on_one_image(
     else:
         op.machine.power_cut()
         op.machine.boot(wait=False)
+    op.machine.run(["rm", SHUT])
     op.until(lambda _: not any(row["pending"] for row in images(op).values()), "no update on its way")
     op.until(lambda s: s["state"] == "converged", "converged")
     after = images(op)
