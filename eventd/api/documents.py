@@ -227,7 +227,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "units": units(reconciler, name, wanted),
         "log": list(standing.log),
         "failing_unit": standing.failing_unit,
-        "retry_at": standing.retry_at,
+        "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) else None,
         "waits_for": list(standing.waits_for),
         "diagnostics": [diagnostic(d) for d in refused],
         "suspended": suspension(reconciler.orders.suspension_of(name)),

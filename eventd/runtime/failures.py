@@ -113,6 +113,11 @@ class Failures:
         self.heals.pop(name, None)
         self.loops.pop(name, None)
 
+    def is_waiting(self, name: str) -> bool:
+        """Tell whether time will bring a retry; what has had it waits for events alone."""
+        failure = self.rows.get(name)
+        return failure is not None and bool(failure.retry_at)
+
     def next_retry(self) -> float | None:
         """Return the loop time of the earliest retry."""
         return min((f.retry_at for f in self.rows.values() if f.retry_at), default=None)

@@ -4,7 +4,9 @@ Owns what is looked for, when it is looked at, and the subscriptions that tell w
 - the system's folders by the daemon's inotify, once for all workloads;
 - the folders of a user by a path unit in that user's own manager (`eventd.adapters.path_unit` says why), as long as
   that manager can be used. A unit that was triggered is looked after when it waits again, since it saw nothing
-  meanwhile. A user whose folders change all the time is left alone for a while, with that as the fact's `problem`.
+  meanwhile; so are all after a reload, in which systemd drops what its path units have not yet been told
+  (`systemctl revert` removes files and reloads at once). A user whose folders change all the time is left alone
+  for a while, with that as the fact's `problem`.
 
 A file that appears there raises no signal of systemd, and `NeedDaemonReload` is computed only when it is read: so the
 units are read afresh after each change. Decides nothing: `eventd.core.provenance` does.
@@ -174,6 +176,9 @@ class ProvenanceSource:
                 self._mark(key.scope)
         elif key.kind is FactKind.UNIT and key.scope in self._users:
             self._loaded(self._users[key.scope], key)
+        elif key.kind is FactKind.RELOADING and key.scope in self._users:
+            if self._facts.get(key) is not True:
+                self._mark(key.scope)
         elif key.kind in (FactKind.MANAGER, FactKind.ACCOUNT) and key.name in self._users:
             if key.kind is FactKind.MANAGER and self._facts.get(key) is ManagerState.DOWN:
                 self._users[key.name].watch = ""

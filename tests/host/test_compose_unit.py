@@ -44,6 +44,11 @@ class Stack:
         machine.run(["systemctl", "start", f"user@{self.uid}.service"])
         self.folder = f"/etc/eventd/compose/{self.uid}"
         self.env = f"{self.folder}/app.env"
+        # Before any podman: its service reads this at its start, and lives as long as somebody asks it.
+        machine.write(
+            "/etc/containers/registries.conf.d/test.conf",
+            '[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n',
+        )
 
     def has(self, services: dict[str, dict[str, Any]], options: str = "", service: str = "") -> None:
         """Write the compose file (JSON is YAML) and the unit."""
@@ -390,10 +395,6 @@ def test_an_update_is_pulled_applied_and_taken_back(stack: Stack) -> None:
     """`pull`, `digests`, reload, and `restore`: what changed is made anew, and comes back with its old image."""
     m = stack.machine
     m.write("/etc/test-registry.yml", REGISTRY)
-    m.write(
-        "/etc/containers/registries.conf.d/test.conf",
-        '[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n',
-    )
     m.run(["systemd-run", "--quiet", "--unit=registry", "docker-registry", "serve", "/etc/test-registry.yml"])
     m.run("curl --silent --retry 50 --retry-delay 1 --retry-connrefused http://127.0.0.1:5000/v2/")
     push(m, "1")

@@ -1,0 +1,79 @@
+"""Scope: eventd.sources.provenance, on a real folder; the user's manager is not there. On a real host: tests/host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from eventd.adapters.inotify import Inotify
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind, Foreign
+from eventd.core.provenance_places import Names
+from eventd.sources.provenance import ProvenanceSource
+from eventd.sources.user_managers import UserManagersSource
+from tests.unit.recorder import Recorder
+
+NAMES = Names(units=frozenset({"web.service"}), drop_ins=frozenset({"web.service.d"}))
+RELOADING = FactKey(FactKind.RELOADING, "", "web")
+
+
+@pytest.fixture
+def emit(tmp_path: Path) -> Recorder:
+    """With the account `web`, whose home is the test's folder."""
+    recorder = Recorder()
+    account = Account("web", os.geteuid(), os.getegid(), str(tmp_path))
+    recorder.facts.set(FactKey(FactKind.ACCOUNT, "web"), account)
+    return recorder
+
+
+@pytest.fixture
+def refreshed() -> asyncio.Event:
+    """Set when the units are read afresh."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def source(emit: Recorder, tmp_path: Path, refreshed: asyncio.Event) -> AsyncIterator[ProvenanceSource]:
+    """Running, for a user without a manager: nothing tells of changes in the home."""
+    inotify = Inotify()
+
+    async def refresh(_name: str) -> None:
+        refreshed.set()
+
+    managers = cast("UserManagersSource", SimpleNamespace(manager=lambda _name: None, refresh=refresh))
+    made = ProvenanceSource(emit, emit.facts, managers, inotify, str(tmp_path / "quadlets"))
+    tasks = [asyncio.create_task(run()) for run in (inotify.run, made.run)]
+    yield made
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    inotify.close()
+
+
+def paths(emit: Recorder) -> tuple[str, ...]:
+    found = emit.fact(FactKind.FOREIGN, "web")
+    return found.paths if isinstance(found, Foreign) else ()
+
+
+async def test_after_a_reload_the_folders_are_looked_at(
+    source: ProvenanceSource, emit: Recorder, refreshed: asyncio.Event, tmp_path: Path
+) -> None:
+    """What its path units have not been told by then, systemd has dropped: inotify is set up anew in a reload."""
+    stray = tmp_path / ".config/systemd/user/web.service.d/x.conf"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    await source.want({"web": NAMES})
+    source.touched(os.geteuid())
+    await refreshed.wait()  # no look is on its way any more
+    assert paths(emit) == (str(stray),)
+    stray.unlink()
+    for reloading in (True, False):
+        kind = EventKind.RELOADING if reloading else EventKind.RELOADED
+        emit(Origin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
+    await emit.until(lambda: paths(emit) == ())
