@@ -6,10 +6,17 @@ fact's later arrival wakes it all the same. A new content begins a new hold, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from eventd.core.desired import Workload
 from eventd.core.report import Outcome, WorkloadReport
+
+
+def patience_of(workload: Workload | None, reason: str) -> float:
+    """Return for how many seconds a hold is in order. Only a gate's ends: what a person holds, that person ends."""
+    return workload.options.deadline if workload is not None and reason == "gate" else math.inf
 
 
 @dataclass(slots=True)
@@ -17,6 +24,8 @@ class Held:
     """One workload that waits."""
 
     digest: str
+    reason: str
+    """Why it is held; the report has another once its deadline has passed."""
     report: WorkloadReport
     since: float
     """Loop time, as `deadline`."""
@@ -41,7 +50,7 @@ class Holds:
         """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds."""
         last = self.rows.get(name)
         since = last.since if last is not None and last.digest == digest else now
-        held = Held(digest, report, since, since + patience)
+        held = Held(digest, report.reason, report, since, since + patience)
         if now >= held.deadline:
             held.overdue = True
             held.report = replace(
@@ -58,11 +67,15 @@ class Holds:
         """Forget: it waits no longer."""
         self.rows.pop(name, None)
 
-    def same(self, name: str, digest: str, waits_for: tuple[str, ...], now: float) -> bool:
+    def same(
+        self, name: str, digest: str, waits_for: tuple[str, ...], now: float, workload: Workload | None
+    ) -> bool:
         """Tell whether this hold of this content has been reported, and nothing about it is news."""
         held = self.rows.get(name)
         if held is None or held.digest != digest or held.report.waits_for != waits_for:
             return False
+        if workload is not None and held.deadline != held.since + patience_of(workload, held.reason):
+            return False  # a new revision gives it more time, or less
         return held.overdue or now < held.deadline
 
     def next_deadline(self) -> float | None:

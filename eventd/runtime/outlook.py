@@ -64,9 +64,9 @@ class Outlook:
         actions = left(self.actions(name, asked=batch.asks(name)), self.wait_verbs(name, workload), block)
         if actions:
             hold = self._verdict(name, workload, actions[0])
-            digest = workload.digest if workload else ""
+            digest, now = workload.digest if workload else "", anyio.current_time()
             return not (
-                isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, anyio.current_time())
+                isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now, workload)
             )
         if workload is not None and name in self.updates.rows and block is None:
             return self._may_update(name, workload)
@@ -81,7 +81,9 @@ class Outlook:
         if not self.failures.may_start(name, workload.digest, now):
             return False
         hold = self._verdict(name, workload, PullImages(name, (), 0.0, ""))
-        return not (isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now))
+        return not (
+            isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now, workload)
+        )
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
         actions = keeper.plan(name, asked=batch.asks(name))
@@ -90,7 +92,7 @@ class Outlook:
         case = Case(actions[0], None, UNSEEN, self.ledger.records, self.facts, OPEN)
         hold = judge(case, self.converger.policies)
         now, digest = anyio.current_time(), keeper.digest(name)
-        return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now))
+        return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now, None))
 
     def actions(self, name: str, *, asked: bool) -> tuple[Action, ...]:
         """Return what would be done for a workload, if nothing had to wait."""

@@ -292,7 +292,8 @@ class Reconciler:
             self.runs.failed(batch, bug(error))
         else:
             if self.load_error is None:
-                self._attempts = 0
+                if self._again is None:  # else something is left, and the pauses grow
+                    self._attempts = 0
             elif not isinstance(self.load_error, PermanentError):
                 self._try_again(Batch(everything=True))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from eventd.core.errors import DeadlineError, EventdError
+from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
@@ -284,7 +284,16 @@ class Runs:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be between two runs, of this process and of others. Raises DeadlineError(reason="busy")."""
+        """Be between two runs, of this process and of others.
+
+        Raises DeadlineError(reason="busy"), TemporaryError(reason="stopping").
+        """
+        if self.forbidden():
+            raise TemporaryError(
+                "the daemon stops, or the host goes down, and nothing new is begun",
+                reason="stopping",
+                hint="ask again when it is back",
+            )
         try:
             with anyio.fail_after(ALONE_TIMEOUT):
                 await self._lock.acquire()

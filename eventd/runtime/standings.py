@@ -101,6 +101,16 @@ class Standings:
         self.rows[name] = now
         return row
 
+    def broken(self, name: str, report: WorkloadReport) -> None:
+        """Set where a subject stands that a bug failed: as far as that can be said without looking at it."""
+        retry = self.failures.rows[name].retry_at
+        self.rows[name] = Standing(
+            WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint,
+            retry_at=None if retry is None else self.wall() + retry - anyio.current_time(),
+        )  # fmt: skip
+        if keeper_of(self.in_force.keepers, name) is None:
+            self._publish(name, WorkloadState.FAILED, self.in_force.workload(name))
+
     def _unchanged(self, name: str, workload: Workload | None) -> WorkloadReport:
         """Return the failure on record, as long as something is left to do for it; else forget it."""
         digest = workload.digest if workload else ""
@@ -145,8 +155,8 @@ class Standings:
     def forget(self, name: str) -> None:
         """Drop what this life knows of a workload whose records are gone."""
         self.rows.pop(name, None)
-        self.failures.clear(name)
-        self.holds.clear(name)
+        self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
+        self.afresh(name)
 
     def forget_gone(self) -> None:
         """Forget what was remembered of workloads that the new desired state does not have.

@@ -23,7 +23,7 @@ from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
-from eventd.runtime.holds import Holds
+from eventd.runtime.holds import Holds, patience_of
 from eventd.runtime.host import Host
 from eventd.runtime.in_force import InForce
 from eventd.runtime.index import Index
@@ -81,9 +81,7 @@ class Turns:
             workload, keeper = self.in_force.workload(name), keeper_of(self.in_force.keepers, name)
             digest = keeper.digest(name) if keeper is not None else workload.digest if workload else ""
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.standings.rows[name] = Standing(
-                WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint
-            )
+            self.standings.broken(name, report)
             return report
         return row
 
@@ -160,16 +158,14 @@ class Turns:
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:
             self.index.wake_on(name, report.wakes_on)
-            # Only a gate has a deadline: what a person holds is held until they end it.
-            timed = workload is not None and report.reason == "gate"
-            patience = workload.options.deadline if workload is not None and timed else math.inf
+            patience = patience_of(workload, report.reason)
             return self.standings.stand(
                 name, self.holds.note(name, digest, report, anyio.current_time(), patience)
             )
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())
-            self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))
+            self._wake_on(name, report)
         elif self.failures.is_of_another(name, digest):
             # What failed then is not what came up now: it may come back, and be tried.
             self.failures.clear(name)
@@ -196,5 +192,10 @@ class Turns:
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
+            self._wake_on(name, report)
         self.standings.stand(name, report)
         return updated
+
+    def _wake_on(self, name: str, report: WorkloadReport) -> None:
+        """Have a workload that failed tried again as soon as what it failed on, or may have, changes."""
+        self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))

@@ -130,3 +130,25 @@ def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
         assert told.standing("web").state is WorkloadState.CONVERGED
 
     run(story())
+
+
+def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
+    """Less than it has waited: it is late at once. More: it is in order again. Its wait began when it began."""
+
+    async def story() -> None:
+        told = Story()
+        await told.start()
+        gate = {"web": f"file:{PATHS[0]}"}
+        told.push(gated(gate, deadline="10m"))
+        await asyncio.sleep(60)
+        assert told.standing("web").reason == "gate"
+        told.push(gated(gate, deadline="30s"))
+        await asyncio.sleep(LONG)
+        assert told.standing("web").reason == "gate-timeout"
+        told.push(gated(gate, deadline="3m"))
+        await asyncio.sleep(LONG)
+        assert told.standing("web").reason == "gate"
+        await asyncio.sleep(180)
+        assert told.standing("web").reason == "gate-timeout"
+
+    run(story())

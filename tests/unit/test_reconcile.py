@@ -13,7 +13,7 @@ from eventd.api import documents
 from eventd.core.actions import PutFile
 from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState
+from eventd.core.facts import ActiveState, FactKey, FactKind
 from eventd.core.report import RunResult, WorkloadState
 from eventd.runtime.queue import Ticket
 from eventd_policies.gates import gates
@@ -92,6 +92,9 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert story.standing("bad").state is WorkloadState.FAILED
     assert story.standing("bad").reason == "bug"
     assert "ZeroDivisionError" in story.standing("bad").message
+    assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is not None
+    facts = story.dispatcher.facts
+    assert facts.get(FactKey(FactKind.WORKLOAD, "bad")) != facts.get(FactKey(FactKind.WORKLOAD, "good"))
     assert not story.world.disk.steps, "the step of the bug is closed"
     story.engine.reconciler.converger.handlers = handlers
     await story.quiet()
@@ -290,6 +293,9 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
     await story.quiet(60)
     assert len(story.world.disk.runs) == runs
     assert before
+    with pytest.raises(TemporaryError, match="stops"):
+        async with story.engine.reconciler.runs.alone():
+            pass
 
 
 @virtual()
