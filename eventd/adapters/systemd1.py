@@ -90,6 +90,8 @@ def _moment(properties: Properties, name: str) -> float | None:
     return value / 1e6 if value else None
 
 
+_SAID = 300
+"""Characters that are kept of a status text: a service may send any."""
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     # org.freedesktop.systemd1.Unit
     "LoadState": ("load", _load),
@@ -108,9 +110,10 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "NRestarts": ("restarts", int),
     "MainPID": ("main_pid", int),
     "ExecMainStatus": ("exec_status", int),
+    "StatusText": ("said", lambda value: " ".join(str(value).split())[:_SAID]),
 }
-FIELDS = frozenset(_FIELDS)
-"""The properties that a `UnitState` is made of."""
+FIELDS = frozenset(_FIELDS) - {"StatusText"}
+"""The properties whose change is one of a `UnitState`."""
 
 
 def fold(state: UnitState, properties: Properties) -> UnitState:

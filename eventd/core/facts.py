@@ -7,7 +7,7 @@ of them. A fact that was never read is *unknown* (absent), which is not the same
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -105,6 +105,13 @@ class UnitState:
     """`StateChangeTimestampMonotonic`, microseconds of CLOCK_MONOTONIC."""
     exec_status: int = 0
     """`ExecMainStatus`: exit status or signal of the last main process."""
+    said: str = field(default="", compare=False)
+    """`StatusText` (sd_notify(3)), on one line and cut short. What a service says of itself is no change of state."""
+
+    @property
+    def quoted(self) -> str:
+        """What it said, as the end of a sentence about its failure; empty if it said nothing."""
+        return f"; it said: {self.said}" if self.said else ""
 
     @property
     def up(self) -> bool:

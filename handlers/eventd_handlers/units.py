@@ -89,7 +89,7 @@ async def _started(
             if other is not None and key.name != action.unit and other.active is ActiveState.FAILED:
                 raise UnitFailedError(
                     f"{action.unit} did not start: {key.name}, which it requires, failed"
-                    f" (result {other.result}, status {other.exec_status})",
+                    f" (result {other.result}, status {other.exec_status}){other.quoted}",
                     unit=key.name,
                     reason="dependency-failed",
                     hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
@@ -97,7 +97,7 @@ async def _started(
     state = await manager.read_unit(action.unit)
     raise UnitFailedError(
         f"{action.unit} did not start: its job ended with {result.result}"
-        f" (result {state.result}, status {state.exec_status})",
+        f" (result {state.result}, status {state.exec_status}){state.quoted}",
         unit=action.unit,
         reason="start-failed",
         hint=f"journalctl _SYSTEMD_USER_UNIT={action.unit} _UID={tx.user().uid}",

@@ -123,7 +123,11 @@ def _dead(unit: str, state: UnitState | None) -> _Bad | None:
             unit, "crash-looping", f"{unit} exited ({state.result}) and waits for its automatic restart"
         )
     if state.active is ActiveState.FAILED:
-        return _Bad(unit, "unit-failed", f"{unit} failed ({state.result}, status {state.exec_status})")
+        return _Bad(
+            unit,
+            "unit-failed",
+            f"{unit} failed ({state.result}, status {state.exec_status}){state.quoted}",
+        )
     if state.active is ActiveState.INACTIVE and not state.job:
         return _Bad(unit, "unit-stopped", f"{unit} is stopped")
     return None

@@ -189,6 +189,7 @@ def test_T04_a_missing_env_file_is_named(op: Operator, name: str) -> None:
         e.collect(name, unit(name), containers=False)
         said = " ".join((found["message"], *found["log"], *e.document["seen"][-1]["journal"]))
         assert missing in said, found
+        assert name == QUADLET or f"it said: env-file: cannot read {missing}" in found["message"], found
         op.machine.write(missing, "A=1\n")
         e.note(f"{missing} is written")
         e.run("eventctl sync --wait")

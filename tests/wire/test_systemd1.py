@@ -169,6 +169,21 @@ async def test_a_unit_is_read_from_both_of_its_interfaces(systemd: SystemdManage
     )
 
 
+async def test_what_a_service_says_of_itself_is_kept_short_and_is_no_change(
+    systemd: SystemdManager, manager: FakeManager
+):
+    """`StatusText` is on one line, and two states that differ in it alone are the same."""
+    manager.unit(UNIT, StatusText="pull failed:\n  no such image\n" + "x" * 5000)
+    state = await systemd.read_unit(UNIT)
+    assert state.said.startswith("pull failed: no such image x")
+    assert len(state.said) == 300
+    assert state.quoted == f"; it said: {state.said}"
+    assert state == await systemd.read_unit(UNIT)
+    manager.units[UNIT]["StatusText"] = ""
+    assert state == (now := await systemd.read_unit(UNIT))
+    assert now.quoted == ""
+
+
 async def test_a_unit_that_is_not_there_is_a_value(systemd: SystemdManager):
     """`not-found` is a load state, not an error."""
     assert await systemd.read_unit("nope.service") == UnitState("nope.service")

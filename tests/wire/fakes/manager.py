@@ -25,9 +25,10 @@ _SIGNATURES = {
     "NRestarts": "u",
     "MainPID": "u",
     "ExecMainStatus": "i",
+    "StatusText": "s",
     "Id": "s",
 }
-_OF_TYPE = frozenset({"Result", "NRestarts", "MainPID", "ExecMainStatus"})
+_OF_TYPE = frozenset({"Result", "NRestarts", "MainPID", "ExecMainStatus", "StatusText"})
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
