@@ -48,8 +48,10 @@ PAUSE = 15.0
 again then, and must not reach its start limit."""
 TAKE_OVER = 2.0
 """Seconds that a daemon before this one may take to let go of the host after its service has ended."""
-LIVE = ("host", "defaults", "update", "log_level")
+LIVE = ("host", "defaults", "update", "provenance", "log_level")
 """Tables of the configuration that a reload applies; others need a restart."""
+CONFIGURATION = "configuration"
+"""The trouble that a changed configuration file is refused, and the one before is in force."""
 
 
 LEVELS = {
@@ -201,6 +203,7 @@ class Daemon:
                 self._apply(load(self.config))
             except EventdError as error:
                 log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
+                self.parts.engine.reconciler.troubles[CONFIGURATION] = error
             self.notifier.ready()
 
     def _apply(self, wanted: Settings) -> None:
@@ -209,6 +212,7 @@ class Daemon:
             if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
         self.parts.reconfigure(wanted)
+        self.parts.engine.reconciler.troubles.pop(CONFIGURATION, None)
         self.settings = wanted
         logging.getLogger().setLevel(wanted.log_level.upper())
         reconciler = self.parts.engine.reconciler

@@ -87,6 +87,8 @@ def _headline(terminal: Terminal, status: Json) -> None:
         show.recovery(terminal, status["recovery"])
     if status.get("load_error"):
         show.problem(terminal, status["load_error"], lead="cannot use the repository: ", style="red")
+    for each in show.items(status, "troubles"):
+        show.problem(terminal, each, lead=f"{clean(each.get('name', ''))}: ", style="red")
     if status.get("run"):
         terminal.line(f"now: {show.run_line(terminal, status['run'])}")
     if status.get("last_run"):

@@ -209,6 +209,19 @@ def test_who_asked_is_named_before_the_echo_of_the_work(path: str) -> None:
     assert "request sync eventctl, inotify file-changed /0 and 4 more\n" in result.out
 
 
+def test_what_is_wrong_with_the_daemon_itself_is_shown(path: str) -> None:
+    """A source that is down, or a configuration that was refused: with its name, its reason, and what to do."""
+    trouble = {
+        "name": "configuration",
+        "reason": "bad-configuration",
+        "message": "eventd.toml:3: [hots] is no table",
+        "hint": "did you mean [host]?",
+    }
+    result = ask(path, "GET /v1/status", status("degraded", troubles=[trouble]), "status")
+    assert "configuration: bad-configuration: eventd.toml:3: [hots] is no table" in result.out
+    assert "did you mean [host]?" in result.out
+
+
 def test_a_commit_that_cannot_be_used_is_told(path: str) -> None:
     """A repository that cannot be read as a whole is a problem of the host, not of a workload."""
     error_ = {"reason": "bad-object", "message": "the tree cannot be read", "hint": "push again"}

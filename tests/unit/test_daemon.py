@@ -185,16 +185,23 @@ async def test_a_second_daemon_leaves_the_first_alone(host: Site) -> None:
 async def test_a_broken_configuration_changes_nothing_at_a_reload(
     host: Site, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one in force stays in force, and the log says what is wrong."""
-    daemon = host.daemon()
+    """The one in force stays in force, and the log and the status say what is wrong until it is mended."""
+    daemon, good = host.daemon(), host.config.read_text()
     async with living(daemon) as client:
         host.config.write_text(broken)
         reloaded = reload_of(daemon)
         os.kill(os.getpid(), signal.SIGHUP)
         await reloaded.wait()
-        assert (await ask(client, "status"))["host"] == "first"
+        status = await ask(client, "status")
+        assert status["host"] == "first"
+        assert [trouble["name"] for trouble in status["troubles"]] == ["configuration"]
         assert host.reconfigured == []
         assert daemon.settings is host.settings
+        host.config.write_text(good)
+        reloaded = reload_of(daemon)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await reloaded.wait()
+        assert (await ask(client, "status"))["troubles"] == []
     assert "the configuration is not reloaded" in caplog.text
 
 
