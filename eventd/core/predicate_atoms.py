@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from eventd.core.facts import DeviceState, FactKey, FactKind, Facts, LoadState, ManagerState, UnitState
+from eventd.core.facts import (
+    ActiveState,
+    DeviceState,
+    FactKey,
+    FactKind,
+    Facts,
+    LoadState,
+    ManagerState,
+    UnitState,
+)
 
 UNIT_STATES = ("active", "inactive", "failed", "activating", "deactivating")
 """What may follow `unit:NAME=`. `active` is met while it reloads, too."""
@@ -105,6 +114,13 @@ class UnitIs(_Leaf):
         if not isinstance(unit, UnitState):
             return None
         return unit.up if self.state == "active" else unit.active == self.state
+
+    def is_left_alone(self, facts: Facts) -> bool:
+        """Tell whether nothing on this host is about to make it so: it could be started, and no job is queued."""
+        unit = facts.get(self.key)
+        if not isinstance(unit, UnitState) or self.state != "active":
+            return False
+        return unit.load is LoadState.LOADED and unit.active is ActiveState.INACTIVE and not unit.job
 
     def sentence(self, facts: Facts) -> str:
         """Say how things are."""

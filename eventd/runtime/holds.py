@@ -14,6 +14,9 @@ from eventd.core.desired import Workload
 from eventd.core.report import Outcome, WorkloadReport
 
 
+LATE = "it starts as soon as that changes; raise [health] deadline if this takes longer"
+
+
 def patience_of(workload: Workload | None, reason: str) -> float:
     """Return for how many seconds a hold is in order. Only a gate's ends: what a person holds, that person ends."""
     return workload.options.deadline if workload is not None and reason == "gate" else math.inf
@@ -58,7 +61,7 @@ class Holds:
                 outcome=Outcome.FAILED,
                 reason="gate-timeout",
                 message=f"{report.message}, after {patience:g} s",
-                hint="it starts as soon as that changes; raise [health] deadline if this takes longer",
+                hint=f"{report.hint}; {LATE}" if report.hint else LATE,
             )
         self.rows[name] = held
         return held.report

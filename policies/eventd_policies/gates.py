@@ -6,8 +6,12 @@ opens. A hold names what is missing, and the facts whose change is a reason to l
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from eventd.core.actions import PullImages, RestartUnit, StartUnit
-from eventd.core.predicates import missing
+from eventd.core.facts import Facts
+from eventd.core.predicate_atoms import UnitIs
+from eventd.core.predicates import Missing, missing
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
 
 
@@ -23,4 +27,16 @@ def gates(case: Case) -> Verdict:
         "; ".join(part.sentence for part in parts),
         wakes_on=case.gates.requires.keys(),
         waits_for=tuple(part.text for part in parts),
+        hint="; ".join(_starting(parts, case.facts)),
     )
+
+
+def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:
+    """Yield how to start what nothing on this host starts: a target that no enabled unit wants, say."""
+    for atom in (atom for part in parts for atom in part.atoms):
+        if isinstance(atom, UnitIs) and not atom.workload and atom.is_left_alone(facts):
+            name = atom.name
+            yield (
+                f"nothing starts {name}: systemctl start {name}, and for each boot"
+                f" systemctl add-wants multi-user.target {name}"
+            )
