@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from eventd.core.desired import Workload
 from eventd.core.report import Outcome, WorkloadReport
 
-
 LATE = "it starts as soon as that changes; raise [health] deadline if this takes longer"
 
 

@@ -7,10 +7,10 @@ import pytest
 from eventd.core.actions import StartUnit
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, LoadState, UnitState
 from eventd.core.gates import WorkloadGates
-from eventd.core.observed import Observed
 from eventd.core.predicate_atoms import UnitIs
 from eventd.core.records import Records
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.runtime.judging import UNSEEN
 from eventd_policies.gates import gates
 
 TARGET = "network-online.target"
@@ -23,7 +23,7 @@ def asked(state: UnitState | None, wanted: str = "active", workload: str = "") -
     facts.set(FactKey(FactKind.UNIT, TARGET, workload), state)
     requires = UnitIs(f"unit:{TARGET}", TARGET, wanted, workload)
     action = StartUnit("web", "web.service", digest="", why="", timeout=1.0)
-    return gates(Case(action, None, Observed(), Records(), facts, WorkloadGates(requires=requires)))
+    return gates(Case(action, None, UNSEEN, Records(), facts, WorkloadGates(requires=requires)))
 
 
 def test_what_holds_is_let_through() -> None:
