@@ -61,7 +61,7 @@ class Api:
         name = request.match_info["workload"]
         known = {each for each in documents.names(self.reconciler) if view.sees(each)}
         if name not in known:
-            have = ", ".join(sorted(known)) or "none"
+            have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
             raise PermanentError(
                 f"there is no workload {name!r}", reason="no-such-workload", hint=f"there are: {have}"
             )

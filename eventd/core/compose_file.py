@@ -30,6 +30,7 @@ OVERRIDES = (
 
 MOST = 256 * 1024
 """Bytes of a compose file: 1 MiB takes a minute to read."""
+SMALLER = "put what is big into files beside it, and have them mounted"
 HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
 """An absolute path that needs no quoting in ExecStart= (systemd.service(5))."""
 
@@ -82,16 +83,18 @@ def parse_stack(content: bytes, file: str, beside: frozenset[str]) -> tuple[Stac
     What is wrong is in the findings; the stack has what could be read.
     """
     if len(content) > MOST:
-        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it has more than {MOST >> 10} KiB"),)
+        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it has more than {MOST >> 10} KiB", SMALLER),)
     try:
         root = yaml.compose(content.decode("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        return Stack(), (_finding(file, 0, "", "bad-yaml", "it is not UTF-8"),)
+        return Stack(), (_finding(file, 0, "", "bad-yaml", "it is not UTF-8", "save it as UTF-8"),)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 0
-        return Stack(), (_finding(file, line, "", "bad-yaml", error.problem or "it is not YAML"),)
+        message = error.problem or "it is not YAML"
+        return Stack(), (_finding(file, line, "", "bad-yaml", message, _how_to_mend(error)),)
     except (yaml.YAMLError, RecursionError) as error:
-        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it is not YAML: {type(error).__name__}"),)
+        message = f"it is not YAML: {type(error).__name__}"
+        return Stack(), (_finding(file, 0, "", "bad-yaml", message, "nest it less deeply"),)
     reader = _Reader(file, beside)
     return reader.stack(root), tuple(reader.found)
 
@@ -251,6 +254,14 @@ _MERGES = 8
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def _how_to_mend(error: yaml.MarkedYAMLError) -> str:
+    """Return what to look at: the cause is often where the construct begins, and not where it breaks."""
+    if "'\\t'" in (error.problem or ""):
+        return "indent with spaces: YAML does not take tabs"
+    begun = f", from line {error.context_mark.line + 1} on" if error.context_mark is not None else ""
+    return f"{error.context}{begun}" if error.context else "see the line before it as well"
 
 
 def _finding(file: str, line: int, key: str, code: str, message: str, hint: str = "") -> Diagnostic:

@@ -87,6 +87,22 @@ def test_each_mistake_is_found_with_its_line(text: str, code: str, line: int) ->
     assert found[0].file == "workloads/shop/compose.yaml"
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("services:\n  web:\n  \tb: c\n", "indent with spaces"),
+        ("services: {}\na: 'x\n", "from line 2 on"),
+        ("a: 1\n b: 2\n", "the line before it"),
+        ("[" * 100_000, "less deeply"),
+    ],
+    ids=["tab", "quote", "indent", "depth"],
+)
+def test_what_is_no_yaml_says_where_to_look(text: str, hint: str) -> None:
+    """Where it breaks is often not where the mistake is."""
+    _, found = read(text)
+    assert hint in found[0].hint
+
+
 def test_a_near_miss_is_answered_with_the_right_spelling() -> None:
     """`comand` is `command`."""
     _, found = read("services:\n  web:\n    image: a\n    comand: x\n")
