@@ -137,8 +137,8 @@ class BootLog:
     async def record(self) -> BootRecord:
         """Return the story as far as it goes."""
         await self._find()
-        if self._kept is not None:
-            return self._kept
+        if (ended := self._ended()) is not None:
+            return ended
         startup: Startup | None = None
         units: dict[str, UnitTimes] = {}
         try:
@@ -146,6 +146,8 @@ class BootLog:
             units = await read_units(self._times, self._facts, roots(self._seen, startup, self._facts))
         except EventdError as error:
             log.info("the boot is told without systemd's own times: %s", error)
+        if (ended := self._ended()) is not None:
+            return ended  # it was kept meanwhile, and what was seen is forgotten
         reconciler = self._reconciler
         return tell(
             self._seen,
@@ -157,6 +159,9 @@ class BootLog:
             now=self._clock(),
             wall=self._wall(),
         )
+
+    def _ended(self) -> BootRecord | None:
+        return self._kept
 
     async def _keep(self, record: BootRecord) -> None:
         try:

@@ -121,7 +121,9 @@ def test_a_file_that_cannot_be_healed_is_named(op: Operator) -> None:
     op.machine.run(f"echo '# edited' >> {path}")
     op.machine.run(f"cp {path} /root/edited", check=False)
     healed(op, before)
+    op.machine.kill_unit("eventd.service", "STOP")  # else it may put its own file there before chattr(1)
     set_it = op.machine.run(f"echo '# edited' >> {path} && chattr +i {path}", check=False)
+    op.machine.kill_unit("eventd.service", "CONT")
     if set_it.returncode != 0:
         healed(op, before)
         pytest.fail(f"no immutable files here: {set_it.stderr.strip()}")

@@ -140,6 +140,32 @@ async def test_after_the_end_nothing_of_it_is_registered() -> None:
 
 
 @virtual()
+async def test_who_asks_as_it_ends_is_told_what_is_kept() -> None:
+    """Systemd is still being asked for one answer when the story is kept for good, and what was seen is forgotten."""
+
+    class Slow(Times):
+        slow = asyncio.Event()
+        asked = asyncio.Event()
+
+        async def startup(self) -> Startup:
+            if asyncio.current_task() is asking:
+                self.asked.set()
+                await self.slow.wait()
+            return await super().startup()
+
+    asking: asyncio.Task[BootRecord] | None = None
+    story, times = Logged(), Slow(STARTUP, **UNITS)
+    await story.boot(times)
+    asking = asyncio.create_task(story.log.record())
+    await times.asked.wait()
+    story.push(container("web"))
+    await story.quiet(50)
+    assert story.running.done()
+    times.slow.set()
+    assert await asking == await story.log.record()
+
+
+@virtual()
 async def test_the_story_of_this_boot_is_not_told_anew() -> None:
     """A daemon that is restarted finds it, and listens to nothing."""
     kept = record(workload("web", *start("web", 5, 6), converged=7))
