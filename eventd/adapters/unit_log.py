@@ -21,6 +21,10 @@ from eventd.core.facts import Account
 _LINE_LIMIT = 500
 """Characters of a line that are kept."""
 _MOST_LINES = 200
+_EVENT = "PODMAN_EVENT"
+"""The field of podman's own events (podman-events(1)), which say what podman did, not what went wrong."""
+_SHARE = 3
+"""Lines that are read for one that is wanted: podman logs about two events per start and end of a container."""
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -47,8 +51,8 @@ class Journal:
             "--quiet",
             "--no-pager",
             "--output=json",
-            "--output-fields=MESSAGE",
-            f"--lines={max(1, min(lines, _MOST_LINES))}",
+            f"--output-fields=MESSAGE,{_EVENT}",
+            f"--lines={max(1, min(lines * _SHARE, _MOST_LINES))}",
             *matches(account, unit, invocation),
         ]
         try:
@@ -57,7 +61,7 @@ class Journal:
         except EventdError as error:
             _log.warning("no journal lines of %s: %s", unit, error, extra={"reason": error.reason})
             return ()
-        return [text for line in completed.stdout.splitlines() if (text := message(line))]
+        return [text for line in completed.stdout.splitlines() if (text := message(line))][-lines:]
 
 
 def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
@@ -77,7 +81,7 @@ def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
 
 
 def message(line: bytes) -> str:
-    """Return the printable text of one entry of `--output=json`; empty if it has none.
+    """Return the printable text of one entry of `--output=json`; empty if it has none, or is podman's event.
 
     MESSAGE is a string, a list of byte values where it is not UTF-8, a list of such if the entry has
     several, or null where it is too large.
@@ -86,7 +90,7 @@ def message(line: bytes) -> str:
         entry = json.loads(line)
     except ValueError:
         return ""
-    value = entry.get("MESSAGE") if isinstance(entry, dict) else None
+    value = entry.get("MESSAGE") if isinstance(entry, dict) and _EVENT not in entry else None
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         value = value[0]
     match value:

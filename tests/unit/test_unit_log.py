@@ -52,10 +52,11 @@ def test_a_system_unit_is_matched_with_what_pid_1_says():
         ({"MESSAGE": "\x1b[31mred\x07 tab\tend\n"}, "[31mred  tab end"),
         ({"MESSAGE": "x" * 600}, "x" * 499 + "…"),
         ({"MESSAGE": [1000]}, ""),
+        ({"MESSAGE": "… container create 0a1b2c (image=localhost/x:1)", "PODMAN_EVENT": "create"}, ""),
     ],
 )
 def test_every_form_of_a_message_becomes_one_printable_line(entry: object, text: str):
-    """Strings, bytes, several values, none, control characters, too long ones."""
+    """Strings, bytes, several values, none, control characters, too long ones, podman's own."""
     assert message(json.dumps(entry).encode()) == text
 
 
@@ -72,6 +73,15 @@ async def test_the_lines_come_in_order_and_bounded(tmp_path: Path):
     arguments = (tmp_path / "arguments").read_text()
     assert "--lines=200" in arguments
     assert "--no-pager" in arguments
+
+
+async def test_podmans_events_take_no_place_of_what_the_unit_said(tmp_path: Path):
+    """More is read than is wanted, and what is not podman's is kept, as many of the last lines as were asked for."""
+    event = """'{"MESSAGE":"create","PODMAN_EVENT":"create"}'"""
+    says = f"""for n in 1 2 3; do echo "{{\\"MESSAGE\\":\\"$n\\"}}"; echo {event}; done"""
+    command = script(tmp_path, f'echo "$@" > {tmp_path}/arguments; {says}')
+    assert list(await Journal(command=command).tail(WEB, "web.service", lines=2)) == ["2", "3"]
+    assert "--lines=6" in (tmp_path / "arguments").read_text()
 
 
 @pytest.mark.parametrize("body", ["echo denied >&2; exit 1", "sleep 10"])
