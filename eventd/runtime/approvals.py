@@ -77,7 +77,7 @@ class Approvals:
         self._by_key = {r.key: r.id for r in sorted(self.requests.rows.values(), key=lambda r: r.created)}
         await self.expire()
         for key in self._by_key:
-            self._tell(key)
+            self.facts.set(*self._fact(key))
 
     async def serve(self) -> None:
         """Let what is open expire in time, for ever. A clock that jumps is noticed at the next use at the latest."""
@@ -122,7 +122,7 @@ class Approvals:
             await self._expire()
             known = self.of(draft.key)
             if known is not None and known.state in (*OPEN, State.REJECTED):
-                self._tell(draft.key)
+                self.facts.set(*self._fact(draft.key))
                 return known
             now = self.wall()
             rules = self.rules
@@ -317,17 +317,17 @@ class Approvals:
             self._by_key[request.key] = request.id
         self._changed.set()
         self._changed = anyio.Event()
-        self._tell(request.key)
         self.emit(
             Origin.DAEMON,
             EventKind.APPROVAL_CHANGED,
             request.id,
             scope=request.subject,
             attributes={"state": request.state.value, "signer": request.signer},
+            facts=[self._fact(request.key)],
         )
 
-    def _tell(self, key: str) -> None:
-        """Set the fact of a draft, which wakes what is held for it."""
+    def _fact(self, key: str) -> tuple[FactKey, ApprovalState | None]:
+        """Return the fact of a draft, which wakes what is held for it."""
         request = self.of(key)
         value: ApprovalState | None = None
         if request is not None:
@@ -340,7 +340,7 @@ class Approvals:
                     value = ApprovalState(request.id, rejected=True)
                 case State.DONE | State.EXPIRED | State.WITHDRAWN:
                     value = None
-        self.facts.set(FactKey(FactKind.APPROVAL, key), value)
+        return FactKey(FactKind.APPROVAL, key), value
 
     def _surplus(self) -> list[Row]:
         """Return rows that delete the oldest of what is over."""

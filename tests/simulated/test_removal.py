@@ -10,6 +10,7 @@ import pytest
 from eventd.core.approvals import Request, State
 from eventd.core.desired import RemoveData
 from eventd.core.errors import EventdError
+from eventd.core.events import EventKind
 from eventd.core.report import RunResult, WorkloadState
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run
@@ -98,6 +99,11 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert requests(told) == [request]
         await approve(told, request)
         await told.quiet()
+        last = told.engine.reconciler.last
+        assert last is not None
+        assert EventKind.APPROVAL_CHANGED in {each.kind for each in last.triggers}, (
+            "a run says why it was made"
+        )
         assert deletions(told) == ["discard-home web", "userdel web"]
         assert told.world.model.accounts.get("web") is None
         assert not told.world.model.logind.is_lingering("web")

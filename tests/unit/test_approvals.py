@@ -72,7 +72,9 @@ class Desk:
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
         facts: Iterable[tuple[FactKey, FactValue]] = (),
     ) -> None:
-        del origin, scope, attributes, facts
+        del origin, scope, attributes
+        for key, value in facts:
+            self.facts.set(key, value)
         self.events.append((kind, subject))
 
     def fact(self) -> FactValue:
