@@ -13,7 +13,8 @@ from tests.host.registry import Registry
 HEALTH = (
     "HealthCmd=test $V != bad\nHealthInterval=1s\nHealthRetries=1\nHealthOnFailure=none\nNotify=healthy\n"
 )
-OPTIONS = '[health]\ndeadline = "20s"\n'
+# Good versions come up within it on any machine; of a bad Quadlet container it is the end.
+OPTIONS = '[health]\ndeadline = "45s"\n'
 # The stack's check does not come to an end while there is /srv/gate/shut on the host.
 SHUT = "/srv/gate/shut"
 GATED = "while test -e /gate/shut; do sleep 0.1; done; test $$V != bad"
@@ -77,6 +78,15 @@ def images(op: Operator) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(op.ctl("images", "--json")[1])["workloads"]}
 
 
+def pending(op: Operator, *names: str) -> bool:
+    """Whether one of them is still to be updated; a daemon that starts may not know them yet, or not answer."""
+    code, said = op.ctl("images", "--json")
+    if code != 0:
+        return True
+    rows = {row["name"]: row for row in json.loads(said)["workloads"]}
+    return any(name not in rows or rows[name]["pending"] for name in names)
+
+
 def report(said: str) -> dict[str, Any]:
     """The report of a run that --wait --json followed."""
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
@@ -121,8 +131,7 @@ def test_an_unhealthy_image_goes_back_and_the_others_go_on(op: Operator, registr
     assert rows["three"]["reason"] == "pull-failed", said
     assert rows["two"]["result"] == "ok", said
     assert (version(op, "one"), version(op, "two"), version(op, "three")) == ("v2", "v2", "v1")
-    status = op.status() or {}
-    assert workload(status, "one")["state"] == "converged"
+    op.state("one", "converged")
     before = op.invocation("one")
     code, said = op.ctl("update", "one", "--wait")
     assert code == 1
@@ -171,10 +180,7 @@ def test_killed_in_the_middle_of_an_update_it_ends_on_one_image(op: Operator, re
         lambda s: str(workload(s, "one")["step"]).startswith("restart-unit"), "restarting with the new image"
     )
     op.machine.kill_unit("eventd.service")
-    op.until(
-        lambda _s: not json.loads(op.ctl("images", "one", "--json")[1])["workloads"][0]["pending"],
-        "the update to be over",
-    )
+    op.until(lambda _s: not pending(op, "one"), "the update to be over")
     op.state("one", "converged")
     assert version(op, "one") == "v3"
 
@@ -189,9 +195,14 @@ def test_a_reboot_in_the_middle_of_an_update_ends_on_one_image(
     before, good = images(op), version(op, "two")
     op.machine.write(SHUT, "")
     op.machine.run("eventctl update >/dev/null")
+    # The registry is gone after the cut: what had not been pulled by then would stay on its old image.
     op.until(
-        lambda s: all(
-            str(workload(s, each)["step"]).startswith(("restart-unit", "verify")) for each in ("two", "stack")
+        lambda s: (
+            all(
+                str(workload(s, each)["step"]).startswith(("restart-unit", "verify"))
+                for each in ("two", "stack")
+            )
+            and images(op)["one"]["images"][0]["id"] != before["one"]["images"][0]["id"]
         ),
         "restarting with the new images",
     )
@@ -201,7 +212,7 @@ def test_a_reboot_in_the_middle_of_an_update_ends_on_one_image(
         op.machine.power_cut()
         op.machine.boot(wait=False)
     op.machine.run(["rm", SHUT])
-    op.until(lambda _: not any(row["pending"] for row in images(op).values()), "no update on its way")
+    op.until(lambda _s: not pending(op, *before), "no update on its way")
     op.until(lambda s: s["state"] == "converged", "converged")
     after = images(op)
     for name, row in after.items():
