@@ -36,7 +36,7 @@ class Evidence:
             "test": number, "kind": kind, "title": title, "verdict": "FAIL", "why": "", "steps": [], "seen": []
         }  # fmt: skip
 
-    def run(self, command: str, *, user: str = "", status: int | None = 0, timeout: float = 120) -> str:
+    def run(self, command: str, *, user: str = "", status: int | None = 0, timeout: float = 300) -> str:
         """Run a command and write it down; `status`: what it has to exit with (None: whatever, -1: not 0)."""
         done = self.machine.run(command, user=user or None, check=False, timeout=timeout)
         said = (done.stdout + done.stderr).strip()
@@ -64,7 +64,7 @@ class Evidence:
         """Push, and wait until the run over it has ended; return the status."""
         return self.op.settled(self.push(files, what))
 
-    def state(self, name: str, wanted: str, reason: str = "", timeout: float = 60) -> dict[str, Any]:
+    def state(self, name: str, wanted: str, reason: str = "", timeout: float = 240) -> dict[str, Any]:
         """Wait for a workload's state (and reason), as `eventctl status` has it."""
         found: dict[str, Any] = {}
 
@@ -107,7 +107,7 @@ class Evidence:
                 "state": each["State"],
                 "health": self.machine.run(
                     ["podman", "inspect", "--format", _HEALTH, each["Id"]],
-                    user=user, cwd="/",
+                    user=user, cwd="/", check=False,  # one that fails to start may be gone again
                 ).stdout.strip(),
                 "unit": _owner(each.get("Labels") or {}),
             }

@@ -73,7 +73,7 @@ def tree(op: Operator) -> str:
 
 
 def healed(op: Operator, before: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while (now := tree(op)) != before:
         assert time.monotonic() < deadline, now
         time.sleep(0.05)

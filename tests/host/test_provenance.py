@@ -191,11 +191,12 @@ def test_what_a_generator_wrote_is_restored_by_a_reload(op: Operator) -> None:
     for spoil in (
         f"echo Nice=4 >> {RUN}/generator/web-app.service",
         f"rm {RUN}/generator/web-app.service",
-        f"rm -r {RUN}/generator.early",
-        put(f"{RUN}/generator.early/web-app.service.d/x.conf", DROP_IN),
+        f"rm -r {RUN}/generator.early || true",  # a reload may write into it again before rm(1) is through
+        put("$XDG_RUNTIME_DIR/spoil/x.conf", DROP_IN)
+        + f" && mv -T $XDG_RUNTIME_DIR/spoil {RUN}/generator.early/web-app.service.d",
     ):
         op.machine.run(spoil, user="web-app")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             whole = op.machine.run(
                 f"test -s {RUN}/generator.early/tick.timer && ! test -e {RUN}/generator.early/web-app.service.d"
@@ -245,6 +246,7 @@ def test_the_alarm_is_told_once(op: Operator) -> None:
     op.machine.run(put(path, DROP_IN), user="db")
     op.state("db", "failed")
     op.ctl("sync", "--wait")
+    op.machine.run(["journalctl", "--sync"])
     lines = op.machine.run(
         ["journalctl", "-u", "eventd.service", "-p", "err", "-o", "cat", "--no-pager"]
     ).stdout.splitlines()
