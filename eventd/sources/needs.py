@@ -32,11 +32,12 @@ class Needs:
     _stop: Callable[[], None] = field(default=lambda: None)
 
     async def need(self, keys: frozenset[FactKey]) -> None:
-        """Have exactly these facts kept current (besides what is kept anyway)."""
+        """Have exactly these facts kept current (besides what is kept anyway). Raises as `WatchedFiles.want`.
+
+        Called by turns side by side: what is awaited comes last, so that nothing is half done in between.
+        """
         self._stop()
         self._keys = keys
-        self.system.watch(frozenset(k.name for k in keys if k.kind is FactKind.UNIT and not k.scope))
-        await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
         users = {FactKey(FactKind.ACCOUNT, k.scope) for k in keys if k.kind is FactKind.CONTAINER}
         ends = (
             self.facts.watch(users, self._accounts_changed),
@@ -48,7 +49,9 @@ class Needs:
                 end()
 
         self._stop = stop
+        self.system.watch(frozenset(k.name for k in keys if k.kind is FactKind.UNIT and not k.scope))
         self._accounts_changed()
+        await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
 
     def probe(self, wanted: frozenset[Probe]) -> None:
         """Have exactly these asked, for as long as somebody waits for the answer."""
