@@ -224,9 +224,9 @@ class _Lingering:
         self._known: frozenset[str] = frozenset()
         self._scanning = asyncio.Lock()
         self._dirty = asyncio.Event()
+        inotify.on_gap(self._dirty.set)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        self._inotify.on_gap(self._dirty.set)
         try:
             while True:
                 self._dirty.clear()
@@ -239,6 +239,7 @@ class _Lingering:
             for subscription in (self._watched, self._on_the_way):
                 if subscription is not None:
                     self._inotify.cancel(subscription)
+            self._watched = self._on_the_way = None
 
     async def scan(self) -> None:
         """List the folder and emit what differs; one at a time, so that the last listing is the newest."""

@@ -214,3 +214,23 @@ async def test_it_waits_for_a_logind_that_cannot_be_started(bus_daemon: BusDaemo
         assert recorder.facts.get(SHUTDOWN) is False
     await task
     await logind.stop()
+
+
+async def test_started_again_lingering_is_followed_on(
+    bus_daemon: BusDaemon, logind: FakeLogind, linger: Path
+):
+    """What ended it ended its subscriptions; the next run has its own."""
+    recorder, inotify = Recorder(), Inotify()
+    linger.mkdir()
+    task = asyncio.create_task(inotify.run())
+    source = LogindSource(recorder, inotify, address=bus_daemon.address, linger_folder=str(linger))
+    try:
+        async with running(source.run):
+            pass
+        async with running(source.run):
+            (linger / "web").touch()
+            await recorder.until(lambda: recorder.facts.get(LINGER) is True, timeout=10)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        inotify.close()
