@@ -76,10 +76,17 @@ class ProbesSource:
                 asked.poked.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Ask until cancelled; `started` at once, since nothing is known before it is asked."""
+        """Ask until cancelled; `started` at once, since nothing is known before it is asked.
+
+        Started again after an error, it asks anew what was asked.
+        """
         try:
             async with anyio.create_task_group() as group:
                 task_status.started()
+                # Of a run before this one: its tasks are gone, what was answered is still the fact.
+                for name, before in self._asked.items():
+                    self._asked[name] = asked = _Asked(before.probe, before.value)
+                    group.start_soon(self._keep_asking, asked)
                 while True:
                     self._changed = anyio.Event()
                     await self._apply(group)
@@ -146,9 +153,9 @@ class ProbesSource:
 class _Asked:
     """One probe that is being asked."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, value: bool | None = None) -> None:  # noqa: FBT001  the fact
         self.probe = probe
         self.scope = anyio.CancelScope()
         self.poked = anyio.Event()
-        self.value: bool | None = None
+        self.value = value
         """The fact."""

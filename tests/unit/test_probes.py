@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import pytest
 
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
@@ -285,3 +286,28 @@ async def test_many_do_not_ask_in_step() -> None:
         await asyncio.sleep(1)
         group.cancel_scope.cancel()
     assert 0.4 <= prober.times()[1] < 0.41
+
+
+@virtual()
+async def test_started_again_it_goes_on_asking() -> None:
+    """What ended it ended whoever asked; what is wanted is asked anew, and its fact is not left as it was for ever."""
+    prober, emit = FakeProber(), Recorder()
+    prober.answers = {DB.text: GOOD, WEB.text: REFUSED}
+    source = ProbesSource(emit, prober, jitter=lambda: 0.0)
+    source.want(wanted(DB, WEB))
+
+    async def until_a_bug() -> None:
+        async with anyio.create_task_group() as group:
+            await group.start(source.run)
+            await emit.until(lambda: emit.facts.get(WEB.key) is False)
+            prober.answers[WEB.text] = ValueError("a bug")
+
+    with pytest.raises(ExceptionGroup):
+        await until_a_bug()
+    assert emit.facts.get(DB.key) is True
+    prober.answers = {DB.text: REFUSED, WEB.text: Answer(Outcome.ANSWERED, 200)}
+    async with anyio.create_task_group() as group:
+        await group.start(source.run)
+        await emit.until(lambda: emit.facts.get(DB.key) is False)
+        await emit.until(lambda: emit.facts.get(WEB.key) is True)
+        group.cancel_scope.cancel()
