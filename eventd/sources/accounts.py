@@ -36,23 +36,23 @@ class AccountSource:
     async def known(self, names: Iterable[str]) -> None:
         """Keep the facts of exactly these accounts: read the new ones, forget the others.
 
-        Raises TemporaryError(reason="nss-failed"); what was read until then is kept.
+        Raises TemporaryError(reason="nss-failed"); what was read until then is kept, and told.
         """
         wanted = set(names)
         async with self._reading:
             self._subscribe()
-            gone = self._known.keys() - wanted
+            gone = sorted(self._known.keys() - wanted)
             for name in gone:
                 del self._known[name]
-            added = sorted(wanted - self._known.keys())
-            for name in added:
-                self._known[name] = await self._accounts.lookup(name)
-            if gone or added:
-                facts = [
-                    (FactKey(FactKind.ACCOUNT, name), self._known.get(name))
-                    for name in (*sorted(gone), *added)
-                ]
-                self._emit(Origin.INOTIFY, EventKind.READ, "accounts", facts=facts)
+            read = []
+            try:
+                for name in sorted(wanted - self._known.keys()):
+                    self._known[name] = await self._accounts.lookup(name)
+                    read.append(name)
+            finally:
+                if gone or read:
+                    facts = [(FactKey(FactKind.ACCOUNT, n), self._known.get(n)) for n in (*gone, *read)]
+                    self._emit(Origin.INOTIFY, EventKind.READ, "accounts", facts=facts)
 
     async def refresh(self, name: str) -> Account | None:
         """Read one known account afresh, for instance after creating it, without waiting for inotify."""

@@ -13,6 +13,7 @@ import os
 import pwd
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -318,3 +319,28 @@ async def test_refresh_reads_without_waiting_for_a_signal(source: tuple[AccountS
     await host.accounts().create("web", timeout=60)
     await accounts.refresh("web")
     assert isinstance(recorder.fact(FactKind.ACCOUNT, "web"), Account)
+
+
+async def test_what_was_read_before_an_error_is_told(host: Host):
+    """One account that cannot be looked up must not leave another one, or one that is gone, without its fact."""
+    replace(host.etc / "passwd", f"db:x:1501:1501::{host.home}:/bin/sh\nold:x:1502:1502::/:/bin/sh\n")
+    recorder, inotify, real = Recorder(), Inotify(), host.accounts()
+    broken = True
+
+    class Failing:
+        """NSS that has no answer about `web` for a while."""
+
+        async def lookup(self, name: str) -> Account | None:
+            if broken and name == "web":
+                raise TemporaryError("no answer", reason="nss-failed")
+            return await real.lookup(name)
+
+    source = AccountSource(inotify, recorder, cast("SystemAccounts", Failing()), etc=str(host.etc))
+    await source.known(["old"])
+    with pytest.raises(TemporaryError):
+        await source.known(["db", "web"])
+    broken = False
+    await source.known(["db", "web"])
+    assert isinstance(recorder.fact(FactKind.ACCOUNT, "db"), Account)
+    assert recorder.fact(FactKind.ACCOUNT, "old") is None
+    inotify.close()
