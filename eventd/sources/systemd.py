@@ -50,13 +50,16 @@ class SystemSource:
         self._table = UnitTable(emit, Origin.SYSTEMD, "", everything=True)
         self._table.watch(watch)
         self._feed: ManagerFeed | None = None
+        """Set while the facts are current."""
+        self._session_feed: ManagerFeed | None = None
+        """Set while there is a connection."""
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once everything was read for the first time."""
         started = False
 
         async def session(bus: Bus, ready: Callable[[], None]) -> None:
-            feed = ManagerFeed(bus, self._table)
+            feed = self._session_feed = ManagerFeed(bus, self._table)
 
             def complete() -> None:
                 nonlocal started
@@ -72,16 +75,14 @@ class SystemSource:
             try:
                 await feed.run(complete, gone)
             finally:
-                self._feed = None
+                self._feed = self._session_feed = None
 
         await keep(self._connect, session, self._lost)
 
     def watch(self, units: frozenset[str]) -> None:
         """Set the units whose full `UnitState` is kept; others have load, active, sub and job only."""
-        if self._feed is not None:
-            self._feed.watch(units)
-        else:
-            self._table.watch(units)
+        # A connection may be in the middle of its reads, with no manager to be used yet.
+        (self._session_feed or self._table).watch(units)
 
     async def refresh(self) -> None:
         """Read the watched units afresh."""

@@ -135,12 +135,8 @@ class UserManagersSource:
 
     def _apply(self, user: str) -> None:
         link = self._links.get(user)
-        if link is None:
-            return
-        if link.feed is not None:
-            link.feed.watch(self._units(user))
-        else:
-            link.table.watch(self._units(user))
+        if link is not None:
+            link.watch(self._units(user))
 
     async def refresh(self, user: str) -> None:
         """Read all watched units of a connected user afresh."""
@@ -187,6 +183,8 @@ class _Link:
         self.table = UnitTable(emit, Origin.USER_MANAGER, account.name, everything=False)
         self.feed: ManagerFeed | None = None
         """Set while its facts are current."""
+        self._session_feed: ManagerFeed | None = None
+        """Set while there is a connection."""
         self._facts = facts
         self._inotify = inotify
         self._address = address
@@ -249,6 +247,10 @@ class _Link:
         finally:
             self._waiting.discard(waiting)
 
+    def watch(self, units: frozenset[str]) -> None:
+        """Set the units that are kept in full. A connection may be in the middle of its reads by now."""
+        (self._session_feed or self.table).watch(units)
+
     async def suspect(self) -> None:
         """Connect anew."""
         if self.feed is not None:
@@ -289,7 +291,7 @@ class _Link:
         return await Bus.connect(self._address, uid=self._uid, timeout=CONNECT_TIMEOUT)
 
     async def _session(self, bus: Bus) -> None:
-        feed = ManagerFeed(bus, self.table)
+        feed = self._session_feed = ManagerFeed(bus, self.table)
 
         def ready() -> None:
             self.feed = feed
@@ -305,7 +307,7 @@ class _Link:
         try:
             await feed.run(ready, gone)
         finally:
-            self.feed = None
+            self.feed = self._session_feed = None
 
     def _judge(self) -> None:
         """Say how the manager is after an attempt that failed, or without one."""

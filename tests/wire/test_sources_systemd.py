@@ -386,3 +386,30 @@ async def test_properties_of_an_unlisted_unit_have_it_listed(bus_daemon: BusDaem
         manager.unit(DB, ActiveState="active", SubState="running")
         manager.changed(DB, UNIT_INTERFACE, {"ActiveState": "active"})
         await recorder.until(lambda: recorder.unit(DB) is not None and recorder.unit(DB).sub == "running")
+
+
+async def test_a_unit_that_is_watched_while_the_others_are_read_is_read_too(
+    bus_daemon: BusDaemon, manager: FakeManager
+):
+    """After a lost connection a new revision may come in the middle of the reads: its units are kept in full."""
+    manager.unit(WEB, ActiveState="active")
+    manager.unit(DB, ActiveState="active", MainPID=43)
+    recorder = Recorder()
+    async with _source(bus_daemon, recorder) as source:
+        manager.held["GetAll"] = []
+        asked = manager.count("GetAll")
+        manager.say("Reloading", "b", [False])
+        await manager.until_called("GetAll", asked + 1)
+        source.watch(frozenset({WEB, DB}))
+        manager.release("GetAll")
+        await recorder.until(lambda: recorder.unit(DB).main_pid == 43, timeout=10)
+        await manager.stop()
+        await recorder.until_event(EventKind.GAP)
+        manager.unit("c.service", ActiveState="active", MainPID=44)
+        manager.held["GetAll"] = []
+        asked = manager.count("GetAll")
+        await manager.start(bus_daemon.address)
+        await manager.until_called("GetAll", asked + 1)
+        source.watch(frozenset({WEB, "c.service"}))
+        manager.release("GetAll")
+        await recorder.until(lambda: recorder.unit("c.service").main_pid == 44, timeout=10)

@@ -289,3 +289,16 @@ async def test_a_user_managers_reload_is_a_fact_of_its_scope(host: Host):
     await host.stop_bus()
     await host.until(ManagerState.UNREACHABLE)
     assert key not in host.recorder.facts
+
+
+async def test_a_unit_that_is_watched_while_the_others_are_read_is_read_too(host: Host):
+    """The first plan may come in the middle of the connection's first reads; nothing changes about the unit later."""
+    host.manager.unit("b.service", ActiveState="active")
+    host.manager.held["GetAll"] = []
+    await host.start()
+    connecting = asyncio.create_task(host.source.connect(WEB, timeout=60))
+    await host.manager.until_called("GetAll")
+    host.source.watch("web", frozenset({UNIT, "b.service"}))
+    host.manager.release("GetAll")
+    await connecting
+    await host.recorder.until(lambda: host.recorder.unit("b.service", "web") is not None, timeout=10)
