@@ -206,19 +206,26 @@ class ProvenanceSource:
             if not self._system_dirty:
                 return
             self._system_dirty = False
-            found = self._system
-            for _ in range(_LOOKS):
-                for watch in self._watches.values():
-                    watch.arm()
-                found = await anyio.to_thread.run_sync(look, self._places, EVERYTHING, None, _SYSTEM_MOST)
-                new = False
-                for folder, watch in self._watches.items():
-                    new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
-                if not new:
-                    break
-            if found.problem:
-                _log.warning("the unit folders of the system cannot be looked at: %s", found.problem)
-            self._system = found
+            try:
+                self._system = await self._look_at_system()
+            except BaseException:
+                self._system_changed("")  # what told of the change will not tell again
+                raise
+
+    async def _look_at_system(self) -> Found:
+        found = self._system
+        for _ in range(_LOOKS):
+            for watch in self._watches.values():
+                watch.arm()
+            found = await anyio.to_thread.run_sync(look, self._places, EVERYTHING, None, _SYSTEM_MOST)
+            new = False
+            for folder, watch in self._watches.items():
+                new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
+            if not new:
+                break
+        if found.problem:
+            _log.warning("the unit folders of the system cannot be looked at: %s", found.problem)
+        return found
 
     def _concerns(self, user: _User) -> dict[str, tuple[int, ...]]:
         """Return the files of the system's folders that concern one workload."""

@@ -7,19 +7,23 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from eventd.adapters.foreign_files import Found
 from eventd.adapters.inotify import Inotify
+from eventd.core.errors import TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind, Foreign
-from eventd.core.provenance_places import Names
+from eventd.core.provenance_places import Names, Place, system_places
+from eventd.sources import provenance
 from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.user_managers import UserManagersSource
 from tests.unit.recorder import Recorder
 
 NAMES = Names(units=frozenset({"web.service"}), drop_ins=frozenset({"web.service.d"}))
+RUN = "provenance"
 RELOADING = FactKey(FactKind.RELOADING, "", "web")
 
 
@@ -48,7 +52,7 @@ async def source(emit: Recorder, tmp_path: Path, refreshed: asyncio.Event) -> As
 
     managers = cast("UserManagersSource", SimpleNamespace(manager=lambda _name: None, refresh=refresh))
     made = ProvenanceSource(emit, emit.facts, managers, inotify, str(tmp_path / "quadlets"))
-    tasks = [asyncio.create_task(run()) for run in (inotify.run, made.run)]
+    tasks = [asyncio.create_task(inotify.run()), asyncio.create_task(made.run(), name=RUN)]
     yield made
     for task in tasks:
         task.cancel()
@@ -77,3 +81,29 @@ async def test_after_a_reload_the_folders_are_looked_at(
         kind = EventKind.RELOADING if reloading else EventKind.RELOADED
         emit(Origin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
     await emit.until(lambda: paths(emit) == ())
+
+
+async def test_a_change_of_the_systems_folders_outlives_a_look_that_failed(
+    source: ProvenanceSource, emit: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started again it looks there again: what told of the change will not tell a second time."""
+    stray = tmp_path / "quadlets/web.container.d/x.conf"
+    stray.parent.mkdir(parents=True)
+    await source.want({"web": Names(quadlet_drop_ins=frozenset({"web.container.d"}))})
+    real, loop, tried = provenance.look, asyncio.get_running_loop(), asyncio.Event()
+
+    def failing(places: tuple[Place, ...], *rest: Any) -> Found:
+        if places == system_places(str(tmp_path / "quadlets")):
+            loop.call_soon_threadsafe(tried.set)
+            raise TemporaryError("no watches left", reason="inotify-exhausted")
+        return real(places, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provenance, "look", failing)
+        stray.touch()
+        await tried.wait()
+        await asyncio.wait({task for task in asyncio.all_tasks() if task.get_name() == RUN})
+    again = asyncio.create_task(source.run())
+    await emit.until(lambda: paths(emit) == (str(stray),), seconds=10)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
