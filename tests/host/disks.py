@@ -53,7 +53,7 @@ class Bay:
             raise HostError(
                 f"no free loop device: this host has {len(self._machine.loops)} (Machine(loops=…))"
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while True:
             try:
                 outer.checked(["losetup", free[0], disk.image], timeout=30)

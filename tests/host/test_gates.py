@@ -203,7 +203,7 @@ def test_a_revision_counts_when_its_url_answers_and_fails_when_it_does_not(op: O
             "workloads/page/page.container": HTTPD.format(port=8091, more=""),
             "workloads/page/workload.toml": expect.format(8091, "busybox", "20min"),
             "workloads/gone/gone.container": HTTPD.format(port=8092, more=""),
-            "workloads/gone/workload.toml": expect.format(8092, "nothing-here", "15s"),
+            "workloads/gone/workload.toml": expect.format(8092, "nothing-here", "45s"),
         }
     )
     assert workload(status, "page")["state"] == "converged", status

@@ -88,6 +88,17 @@ def in_container(op: Operator, command: str) -> str:
     return done.stdout if done.returncode == 0 else f"failed: {done.stderr}"
 
 
+def failed(op: Operator, name: str, reason: str) -> dict[str, Any]:
+    """Wait until it is failed for this reason; return its part of the status."""
+    status = op.until(
+        lambda s: any(
+            (w["name"], w["state"], w["reason"]) == (name, "failed", reason) for w in s["workloads"]
+        ),
+        f"{name} failed: {reason}",
+    )
+    return workload(status, name)
+
+
 def storage(op: Operator, name: str = "media") -> dict[str, Any]:
     """Return what eventctl says of a volume."""
     said = op.ctl("storage", name, "--json")[1]
@@ -145,8 +156,7 @@ def test_a_copy_of_a_mounted_disk_is_reported_and_changes_nothing(op: Operator, 
     before = op.invocation("app")
     copy = disks.bay.copy(disks.media)
     disks.bay.plug(copy, at=2)
-    found = op.state("volume:media", "failed")
-    assert found["reason"] == "duplicate-id"
+    failed(op, "volume:media", "duplicate-id")
     assert op.invocation("app") == before
     disks.bay.unplug(copy)
     op.state("volume:media", "converged")
@@ -168,8 +178,7 @@ def test_two_disks_with_one_id_are_both_left_alone(op: Operator, disks: Disks) -
     disks.bay.plug(copy, at=3)
     disks.plug(at=0)
     op.machine.run("udevadm settle; systemctl start eventd.service")
-    found = op.state("volume:media", "failed")
-    assert found["reason"] == "duplicate-id"
+    failed(op, "volume:media", "duplicate-id")
     assert not is_mounted(op)
     op.state("app", "held")
     disks.bay.unplug(copy)
@@ -186,8 +195,7 @@ def test_a_disk_of_the_right_label_and_another_id_is_refused_with_the_reason(
     op.until(lambda _s: not is_mounted(op), "unmounted")
     fake = disks.bay.make("99999999-2222-3333-4444-555555555555", label="MEDIA")
     disks.bay.plug(fake, at=2)
-    found = op.state("volume:media", "failed")
-    assert found["reason"] == "wrong-disk"
+    found = failed(op, "volume:media", "wrong-disk")
     assert "99999999-2222-3333-4444-555555555555" in found["message"]
     assert not is_mounted(op)
     disks.bay.unplug(fake)
@@ -198,8 +206,7 @@ def test_a_disk_of_the_right_label_and_another_id_is_refused_with_the_reason(
 def test_a_disk_that_turns_read_only_is_a_fault_that_stops_what_writes_to_it(op: Operator) -> None:
     """As the kernel does when it finds errors. An operator who has seen to it says so with a sync."""
     op.machine.run(["mount", "-o", "remount,ro", "/srv/media"])
-    found = op.state("volume:media", "failed")
-    assert found["reason"] == "read-only"
+    failed(op, "volume:media", "read-only")
     op.state("app", "held")
     code, said = op.ctl("sync", "--wait")
     assert code == 0, said
@@ -271,8 +278,7 @@ def test_a_mount_point_with_files_in_it_is_not_mounted_over(op: Operator, disks:
     commit = op.commit({"storage.toml": TWO})
     op.push()
     op.settled(commit)
-    found = op.state("volume:frail", "failed")
-    assert found["reason"] == "mount-point-not-empty"
+    failed(op, "volume:frail", "mount-point-not-empty")
     assert op.machine.read("/srv/frail/old") == "mine"
     op.machine.run(["rm", "/srv/frail/old"])
     op.ctl("sync", "--wait")
@@ -299,8 +305,7 @@ def test_a_file_system_that_the_kernel_gave_up_is_found_out(op: Operator, disks:
             "/proc/1/mountinfo"
         )
         op.machine.run(["podman", "kill", "--signal=KILL", "systemd-frail"], user="frail")
-        found = op.state("volume:frail", "failed")
-        assert found["reason"] == "read-only"
+        failed(op, "volume:frail", "read-only")
         op.state("frail", "held")
         assert storage(op, "frail")["state"] == "degraded"
         assert op.invocation("other") == other
@@ -349,7 +354,7 @@ def footprint(op: Operator) -> dict[str, int]:
     return dict(zip(names, numbers, strict=True))
 
 
-@pytest.mark.timeout(600, method="signal", func_only=True)
+@pytest.mark.timeout(1800, method="signal", func_only=True)
 def test_attaching_and_detaching_over_and_over_ends_converged_and_leaks_nothing(
     op: Operator, disks: Disks
 ) -> None:
@@ -360,20 +365,23 @@ def test_attaching_and_detaching_over_and_over_ends_converged_and_leaks_nothing(
         disks.bay.pull(disks.media)
         disks.plug(at=(disks.at + 1) % 4)
         if turn % 8 == 7:
-            op.state("app", "converged", timeout=60)  # not only storms: also attachments that get all the way
-    op.state("volume:media", "converged", timeout=60)
-    op.state("app", "converged", timeout=60)
+            op.state("app", "converged")  # not only storms: also attachments that get all the way
+    op.state("volume:media", "converged")
+    op.state("app", "converged")
     assert in_container(op, "cat /data/file") == "again\n"
     assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == disks.node
-    op.until(lambda _s: footprint(op)["units"] <= before["units"], "units collected")
-    after = footprint(op)
-    memory, was = after.pop("memory"), before.pop("memory")
-    assert after == before
+    was = before.pop("memory")
+    # Some of it goes a moment later (units are collected, a child's pipes closed); what has leaked does not.
+    op.until(
+        lambda _s: all(now <= before.get(name, now) for name, now in footprint(op).items()),
+        f"at most {before} again",
+    )
+    memory = footprint(op)["memory"]
     assert memory < was + 8 * 1024, f"{was} KiB before, {memory} KiB after {CYCLES} cycles"
     assert op.invocation("other") == invocation
 
 
-@pytest.mark.timeout(180, method="signal", func_only=True)
+@pytest.mark.timeout(900, method="signal", func_only=True)
 def test_a_disk_that_is_there_at_boot_is_mounted_before_its_workload_starts(
     op: Operator, disks: Disks
 ) -> None:
@@ -382,7 +390,6 @@ def test_a_disk_that_is_there_at_boot_is_mounted_before_its_workload_starts(
     op.until(
         lambda s: {w["state"] for w in s["workloads"]} <= {"converged", "removed"},
         "converged after the boot",
-        timeout=60,
     )
     assert in_container(op, "cat /data/file") == "again\n"
     assert op.machine.run(["findmnt", "-no", "SOURCE", "/srv/media"]).stdout.strip() == disks.node
