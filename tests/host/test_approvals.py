@@ -140,8 +140,7 @@ def test_approved_it_happens_once_and_nothing_else_goes_with_it(op: Operator) ->
         assert not m.exists(path)
     assert m.run(["pgrep", "-u", uid], check=False).returncode == 1
     assert m.exists("/etc/passwd")
-    status = op.until(lambda s: s["run"] is None, "at rest")
-    assert status["state"] == "converged"
+    op.until(lambda s: s["run"] is None and s["state"] == "converged", "at rest, and converged")
     assert "web" not in op.ctl("retained")[1]
 
 

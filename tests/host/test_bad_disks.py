@@ -65,7 +65,6 @@ def applied(op: Operator, name: str, note: str) -> None:
             and s["state"] == "converged"
         ),
         f"{name} converged",
-        90,
     )
     uid = op.machine.run(["id", "-u", name]).stdout.strip()
     assert op.machine.read(f"{UNITS}/{uid}/{name}.service") == UNIT.format(note)

@@ -251,8 +251,7 @@ def test_killed_in_the_middle_of_a_run_it_converges_after_its_restart(op: Operat
     time.sleep(pause)
     op.machine.run(["systemctl", "reset-failed", "eventd.service"])  # its own start limit is not tested here
     op.machine.kill_unit("eventd.service")
-    status = op.settled(commit)
-    assert status["state"] == "converged", status
+    op.until(lambda s: s["commit"] == commit and s["state"] == "converged", f"converged at {commit}")
     assert op.user_unit(name, f"{name}.service", "ActiveState")["ActiveState"] == "active"
     code, said = op.ctl("plan", "--json")
     assert (code, json.loads(said)["workloads"]) == (0, [])
@@ -285,10 +284,10 @@ def test_a_boot_converges_with_no_push_and_no_timer(fresh_machine: MakeMachine) 
     commit = (op.status() or {})["commit"]
     op.machine.run(["mv", REMOTE, f"{REMOTE}.away"])
     op.machine.reboot()
-    status = op.until(
+    op.until(
         lambda s: s["commit"] == commit and {w["state"] for w in s["workloads"]} == {"converged"}, "converged"
     )
-    assert status["fetch_failure"] is not None
+    op.until(lambda s: s["fetch_failure"] is not None, "the fetch has failed")
     for name in ("web", "late"):
         assert op.user_unit(name, f"{name}.service", "ActiveState")["ActiveState"] == "active"
     timers = op.machine.run(["systemctl", "list-timers", "--all", "--no-legend"]).stdout
