@@ -30,7 +30,7 @@ from eventd.api import documents, recovery_document
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.composition import Composition, add_triggers, compose
-from eventd.configured import make_folders, protection_of
+from eventd.configured import make_folders, protection_of, rules_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
@@ -110,6 +110,8 @@ class Daemon:
                 await add_triggers(
                     self.parts.sources.triggers, self.settings, self.config, self.parts.repository
                 )
+                if self._is_another():
+                    self._reload.set()  # what the triggers found is what they take for known
                 await self.parts.engine.start()
                 api = self.settings.api
                 await server.listen(stack, api.socket, api.group, webhook=False)
@@ -193,6 +195,14 @@ class Daemon:
         if event.kind is EventKind.CONFIG_CHANGED:
             self._reload.set()
         log.debug("%s %s %s", event.origin, event.kind, event.subject)
+
+    def _is_another(self) -> bool:
+        """Tell whether the configuration changed while nobody watched it: since it was read for this start."""
+        try:
+            wanted = load(self.config)
+            return wanted != self.settings or rules_of(wanted) != self.parts.rules[0]
+        except EventdError:
+            return True
 
     async def _reloads(self) -> None:
         while True:

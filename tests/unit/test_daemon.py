@@ -94,6 +94,7 @@ class Site:
         parts = Parts(Layout(), 0, HANDLERS, (protected(Rules()),), _assemble)
         composed: Any = SimpleNamespace(
             settings=self.settings,
+            rules=[configured.rules_of(self.settings)],
             dispatcher=dispatcher,
             engine=Engine(host.ports, dispatcher, parts),
             sources=Sources(host, first_read),
@@ -303,3 +304,37 @@ async def test_the_status_shows_no_token(host: Site, url: str, shown: str) -> No
         update={"repository": host.settings.repository.model_copy(update={"url": url})}
     )
     assert host.daemon()._server().api.identity.repository == shown
+
+
+@pytest.mark.parametrize("changed", ["configuration", "transform", "broken"])
+async def test_a_configuration_that_changes_before_it_is_watched_is_applied(
+    host: Site, tmp_path: Path, changed: str
+) -> None:
+    """The first reads take a while, and what the watch finds first is what it takes for known."""
+
+    async def edit() -> None:
+        if changed == "transform":
+            (tmp_path / "transforms").mkdir()
+            (tmp_path / "transforms/a.container").write_text("[Container]\n")
+        else:
+            more = '[defaults]\ngrace = "3s"\n' if changed == "configuration" else "[broken"
+            host.config.write_text(host.config.read_text() + more)
+
+    daemon = host.daemon(edit)
+    reloaded = reload_of(daemon)
+    path = daemon.settings.api.socket
+    async with asyncio.timeout(20), anyio.create_task_group() as group:
+        group.start_soon(daemon.run)
+        await reloaded.wait()
+        reloaded = reload_of(daemon)
+        await reloaded.wait()
+        status = await ask(Client(path, timeout=60), "status")
+        assert [trouble["name"] for trouble in status["troubles"]] == ["configuration"] * (
+            changed == "broken"
+        )
+        daemon.stop()
+    assert [each.defaults.grace for each in host.reconfigured] == {
+        "configuration": [3.0],
+        "transform": [host.settings.defaults.grace],
+        "broken": [],
+    }[changed]
