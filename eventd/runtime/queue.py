@@ -161,10 +161,13 @@ class Queue:
         if batch:
             self._more.set()
 
+    def listen(self) -> None:
+        """Have each touch or nudge from now on end `nudged`: before what has come is looked at, and not after it."""
+        self._more = anyio.Event()
+
     async def nudged(self, timeout: float | None) -> None:
-        """Return at the next touch or nudge from now on, or after `timeout` seconds."""
+        """Return at the first touch or nudge since `listen`, or after `timeout` seconds."""
         with anyio.move_on_after(timeout):
-            self._more = anyio.Event()
             await self._more.wait()
 
     def nudge(self) -> None:

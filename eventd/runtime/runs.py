@@ -192,8 +192,12 @@ class Runs:
         One workload that takes long (a slow user manager, a health check) must not keep an event of another from
         being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
         """
+        self.queue.listen()
         if not self._interrupt.is_set() and not self.forbidden():
             names, triggers = self.queue.take_names(busy)
+            batch.names |= (
+                names  # tried again with all the rest, should this run end with an error of its own
+            )
             for name, tickets in self.queue.take_restarts(names).items():
                 batch.restarts[name] = tickets
                 batch.tickets += tickets

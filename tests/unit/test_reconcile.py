@@ -354,3 +354,69 @@ async def test_a_removed_account_does_not_keep_its_workload_from_leaving() -> No
     story.push(container("db"))
     await story.quiet(600)
     assert story.standing("web").state is WorkloadState.REMOVED
+
+
+async def with_a_slow_run(*names: str) -> Story:
+    """A host on which a run over the workload `slow` alone waits for its start, for 30 seconds."""
+    story = await started("slow", *names)
+    story.world.model.behaviours.set("slow", "slow.service", start=30.0)
+    story.manager("slow").stop("slow.service")
+    await story.quiet(5)
+    assert story.engine.reconciler.current is not None
+    return story
+
+
+@virtual()
+async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
+    """What becomes dirty while a run is on is taken from the queue: if that run cannot go on, it is tried again too."""
+    story = await with_a_slow_run("web")
+    runs, failed = story.engine.reconciler.runs, 0
+    real = runs.in_force
+
+    class Failing:
+        """Cannot write once, when the last that is heard of `web` for now has been taken from the queue."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        async def end_orders(self) -> None:
+            nonlocal failed
+            if not failed and story.unit("web").active is ActiveState.INACTIVE:
+                failed += 1
+                raise full()
+            await real.end_orders()
+
+    runs.in_force = Failing()  # type: ignore[assignment]
+    story.manager("web").stop("web.service")
+    await story.quiet(200)
+    assert failed
+    await story.assert_converged()
+
+
+@virtual()
+async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() -> None:
+    """Rollbacks whose cause is gone are ended first, which is written to the disk: that takes a moment."""
+    story = await with_a_slow_run("a", "b")
+    runs = story.engine.reconciler.runs
+    real = runs.in_force
+
+    class Slow:
+        """Takes a second to write that."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        async def end_orders(self) -> None:
+            await asyncio.sleep(1)
+            await real.end_orders()
+
+    runs.in_force = Slow()  # type: ignore[assignment]
+    story.world.model.behaviours.set("a", "a.service", start=8.0)
+    story.manager("a").stop("a.service")
+    await story.quiet(1.5)  # a's turn has begun, and what joins with it is looked at
+    story.manager("b").stop("b.service")
+    await story.quiet(6)
+    assert runs.current is not None
+    assert story.unit("b").active is ActiveState.ACTIVE
+    await story.quiet(100)
+    await story.assert_converged()
