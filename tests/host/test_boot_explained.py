@@ -108,7 +108,7 @@ def test_a_boot_is_explained(op: Operator) -> None:
     assert picture.tag.endswith("svg")
 
     op.machine.run(["systemctl", "restart", "eventd.service"])
-    assert boot(op) == document
+    op.until(lambda _s: boot(op) == document, "told as before")
     op.machine.run(["systemctl", "stop", "eventd.service"])
     op.machine.run(["systemctl", "start", "eventd.service"])
     op.until(lambda _s: boot(op)["state"] == "converged", "converged after a start by hand")

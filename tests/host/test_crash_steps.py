@@ -101,12 +101,19 @@ class Rounds:
                 status["commit"] == commit
                 and status["run"] is None
                 and status["state"] == "converged"
-                and (fuse == "0" or not m.exists(crashing.ARM) or time.monotonic() - started > 10)
+                and (fuse == "0" or not m.exists(crashing.ARM) or time.monotonic() - started > 30)
             ),
             f"converged after a kill at {fuse}",
         )
         names = [name, *([before] if old else [])]
-        found = json.loads(m.run(["/opt/eventd/bin/python", "-c", LOOK, *names]).stdout)
+        found: dict[str, Any] = {}
+
+        def nothing_open() -> bool:
+            # A trigger that came a moment later may have begun one more run.
+            found.update(json.loads(m.run(["/opt/eventd/bin/python", "-c", LOOK, *names]).stdout))
+            return found["open"] == [0, 0]
+
+        self.op.until(lambda _s: nothing_open(), "nothing left open")
         active = self.op.user_unit(name, f"{name}.service", "ActiveState", "NeedDaemonReload", "Description")
         passed = m.read(crashing.PASSED).splitlines() if m.exists(crashing.PASSED) else []
         m.run(["rm", "-f", crashing.ARM])

@@ -26,7 +26,7 @@ def op(machine: Machine) -> Operator:
     machine.write("/tmp/Containerfile", STAND_IN)
     for image in sorted(images):
         build = f"podman --root {STORE} build -q --network=none -t {image} -f /tmp/Containerfile /tmp"
-        machine.run(build, timeout=60)
+        machine.run(build)
     machine.run(["chmod", "-R", "a+rX", STORE])
     operator = Operator(machine)
     operator.install()

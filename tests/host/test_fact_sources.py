@@ -343,7 +343,7 @@ def test_the_prober_has_no_rights(facts: Facts, httpd: int) -> None:
     print(f"prober: {status['VmRSS']} resident, {rollup.split('Pss:')[1].split('kB')[0].strip()} kB its own")  # noqa: T201
     facts.want(probes=[])
     facts.is_(f"probe:tcp:127.0.0.1:{httpd}", None)
-    m.run(["timeout", "5", "sh", "-c", f"while [ -e /proc/{pid} ]; do sleep 0.05; done"])
+    m.run(["timeout", "120", "sh", "-c", f"while [ -e /proc/{pid} ]; do sleep 0.05; done"])
     assert facts.children() == []
 
 
@@ -378,7 +378,7 @@ def test_health_is_heard_as_podman_says_it(facts: Facts) -> None:
     )
     late = told["at"] - int(logged["__REALTIME_TIMESTAMP"]) / 1e6
     print(f"journal entry to fact: {late * 1000:.1f} ms")  # noqa: T201  for the report
-    assert late < 1
+    assert late < 10
     (line,) = facts.children()
     assert line.startswith("journalctl ")
     pid = m.run(["pgrep", "-xf", line.replace("+", "."), "-n"]).stdout.strip()
@@ -397,7 +397,7 @@ def test_what_was_said_before_anybody_asked_is_read_back(facts: Facts) -> None:
     m.run(["systemctl", "--user", "start", "old.service"], user="old")
     m.run(["podman", "exec", "old", "touch", "/ok"], user="old")
     m.run(
-        "timeout 10 sh -c 'until podman inspect old --format {{.State.Health.Status}} | grep -qx healthy;"
+        "timeout 120 sh -c 'until podman inspect old --format {{.State.Health.Status}} | grep -qx healthy;"
         " do sleep 0.1; done'",
         user="old",
     )
@@ -481,7 +481,7 @@ def test_after_a_power_cut_nothing_is_healthy_from_before(fresh_machine: Callabl
             async with anyio.create_task_group() as group:
                 await group.start(source.run)
                 source.want({{FactKey(FactKind.CONTAINER, "app", "cut"): {uid}}})
-                await asyncio.wait_for(read.wait(), 10)
+                await asyncio.wait_for(read.wait(), 120)
                 group.cancel_scope.cancel()
             return seen
         """

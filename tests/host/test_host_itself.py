@@ -127,7 +127,7 @@ def test_a_rootless_quadlet_of_a_new_user_runs(machine: Machine) -> None:
     invocation = machine.show("app.service", "InvocationID", user="web")
     machine.kill_unit("app.service", user="web")
     with machine.start(["podman", "wait", "app"], user="web") as process:
-        process.wait(20)
+        process.wait(120)
     machine.run(["systemctl", "--user", "restart", "app.service"], user="web")
     assert machine.show("app.service", "InvocationID", user="web") != invocation
     assert "container start" in machine.journal(user_unit="app.service")
@@ -212,7 +212,7 @@ def test_a_power_cut_keeps_what_was_synced(fresh_machine: MakeMachine) -> None:
     with machine.start(["sleep", "infinity"]) as process:
         machine.power_cut()
         with pytest.raises(CommandError, match="went away"):
-            process.wait(10)
+            process.wait(60)
     with pytest.raises(HostError):
         machine.run(["true"])
     machine.boot()
@@ -278,7 +278,7 @@ def _crash(host_layers: list[Path], *, holder_too: bool) -> tuple[Path, Path]:
             if holder_too:
                 signal.pidfd_send_signal(holder, signal.SIGKILL)
             process.kill()
-            assert select.select([holder], [], [], 20)[0], "the holder outlived its test run"
+            assert select.select([holder], [], [], 120)[0], "the holder outlived its test run"
         finally:
             os.close(holder)
     return Path(state), Path(loop)

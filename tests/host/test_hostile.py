@@ -45,7 +45,7 @@ def message(kind, serial, fields, body=b""):
 path, name, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 bus, busses = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 sock = socket.socket(socket.AF_UNIX)
-sock.settimeout(20)
+sock.settimeout(120)
 sock.connect(path)
 sock.sendall(b"\\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\\r\\n")
 sock.recv(1000)
@@ -146,10 +146,11 @@ def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
     mine = container(image=image).replace("Pull=never", "Pull=missing")
     assert op.deploy({"workloads/evil/evil.container": mine})["state"] == "converged"
     tarpit = "import socket, time; s = socket.create_server(('127.0.0.1', 5001)); print(1, flush=True); time.sleep(300)"
-    with op.machine.start(["python3", "-c", tarpit], user="evil"):
+    with op.machine.start(["python3", "-c", tarpit], user="evil") as listening:
+        listening.read_until("1")
         op.machine.run(["eventctl", "update", "evil"], user="evil")
         pulling = "pgrep -u evil -f 'podman pull'"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 240
         while op.machine.run(pulling, check=False).returncode:
             assert time.monotonic() < end, op.ctl("status")[1]
         op.commit({"workloads/quad/quad.container": container(note="new")})
@@ -157,5 +158,5 @@ def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
         began = time.monotonic()
         uid = op.machine.run(["id", "-u", "quad"]).stdout.strip()
         path = f"/etc/containers/systemd/users/{uid}/quad.container"
-        op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour", 30)
-        assert time.monotonic() - began < 20
+        op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour", 60)
+        assert time.monotonic() - began < 40

@@ -6,6 +6,7 @@ What takes the network (apt, pip) is not run: the layers under the host did the 
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,9 @@ def _deliver(machine: Machine) -> None:
     """
     accepted, refused = machine.run(script).stdout.split()
     assert (accepted[0], refused[0]) == ("2", "4"), machine.journal("eventd-webhook.service")
-    assert "webhook" in machine.run(["eventctl", "events"]).stdout
+    deadline = time.monotonic() + 240
+    while "webhook" not in machine.run(["eventctl", "events"]).stdout:
+        assert time.monotonic() < deadline, machine.journal("eventd-webhook.service")
+        time.sleep(0.1)
     user = machine.show("eventd-webhook.service", "User", "DynamicUser")
     assert user == {"User": "eventd-listener", "DynamicUser": "yes"}
