@@ -47,7 +47,7 @@ class Registry:
         self.machine.run(
             "systemctl is-active --quiet test-registry ||"
             " systemd-run --quiet --unit=test-registry docker-registry serve /etc/test-registry.yml;"
-            f" timeout 20 sh -c 'until curl -sf http://{ADDRESS}/v2/ >/dev/null; do sleep 0.1; done'"
+            f" timeout 120 sh -c 'until curl -sf http://{ADDRESS}/v2/ >/dev/null; do sleep 0.1; done'"
         )
 
     def push(self, name: str, version: str) -> str:
