@@ -171,8 +171,8 @@ class Orders:
             if order is None or self._exhausted(order):
                 continue
             if came_right(order, self._wanted_expect(name), self.dispatcher.facts):
-                self._tries[name, order.bad] = self._tries.get((name, order.bad), 0) + 1
                 await self.rollbacks.put(name, None)
+                self._tries[name, order.bad] = self._tries.get((name, order.bad), 0) + 1
                 self.gates.pop(name, None)
                 ended.append(name)
         return ended

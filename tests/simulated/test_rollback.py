@@ -6,7 +6,7 @@ import pytest
 
 from eventd.api import documents
 from eventd.core.desired import FileRole
-from eventd.core.errors import PermanentError
+from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, MountState
 from eventd.core.report import Outcome, RunResult, WorkloadState
@@ -432,3 +432,27 @@ async def test_a_start_that_never_ends_is_taken_back() -> None:
     assert story.standing("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web").active is ActiveState.ACTIVE
     assert "web:1" in image_of(story)
+
+
+@virtual()
+async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
+    """What could not be written down has not been tried: once it can be, the revision gets its chance."""
+    story = await started(web())
+    story.push(web("second", options='expect = ["mount:/srv/data"]\n'))
+    await story.quiet(100)
+    orders = story.engine.reconciler.orders
+    real = orders.rollbacks._store
+
+    class Full:
+        """Takes nothing."""
+
+        async def put_documents(self, _rows: object) -> None:
+            raise TemporaryError("cannot write the state: disk full", reason="disk-full")
+
+    orders.rollbacks._store = Full()  # type: ignore[assignment]
+    story.dispatcher.emit(Origin.KERNEL, EventKind.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))])
+    await story.quiet()
+    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    orders.rollbacks._store = real
+    await story.quiet()
+    assert story.standing("web").state is WorkloadState.CONVERGED
