@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import anyio
+
 from eventd.core.actions import PullImages, TagImages
 from eventd.core.desired import OnFailure, UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError
@@ -62,6 +64,8 @@ class Updates:
     rows: Shelf[Update] = field(init=False)
     results: Shelf[UpdateResult] = field(init=False)
     used: Shelf[UsedImages] = field(init=False)
+    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held from reading a row until another is written over it: one may be asked for while another one ends."""
 
     def __post_init__(self) -> None:
         """Name the shelves."""
@@ -77,11 +81,12 @@ class Updates:
 
     async def ask(self, name: str, by: str, *, retry: bool) -> None:
         """Write down that an update is wanted; one that is on its way goes on as it is, and another one follows."""
-        known = self.rows.get(name)
-        if known is None or not known.applying:
-            await self.rows.put(name, Update(name, self.wall(), by, retry))
-        else:
-            await self.rows.put(name, replace(known, again=by, again_retry=retry))
+        async with self.asking:
+            known = self.rows.get(name)
+            if known is None or not known.applying:
+                await self.rows.put(name, Update(name, self.wall(), by, retry))
+            else:
+                await self.rows.put(name, replace(known, again=by, again_retry=retry))
 
     async def after(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> WorkloadReport:
         """Carry out the update that a workload is to have, if any; return what came of it.
@@ -125,9 +130,12 @@ class Updates:
             {**bad, **work.bad},
         )
         await self.results.put(row.workload, result)
-        now = self.rows.get(row.workload)
-        again = Update(row.workload, self.wall(), now.again, now.again_retry) if now and now.again else None
-        await self.rows.put(row.workload, again)
+        async with self.asking:
+            now = self.rows.get(row.workload)
+            again = (
+                Update(row.workload, self.wall(), now.again, now.again_retry) if now and now.again else None
+            )
+            await self.rows.put(row.workload, again)
 
     async def note_verified(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> None:
         """Remember the images of a verified revision that a rollback may come back to."""
@@ -245,11 +253,12 @@ class _Work:
                 before[use.reference] = image
         for reference, image in before.items():
             await self._images.tag(account, image, keep_tag(reference))
-        asked = self.updates.rows.get(self.workload.name)
-        if asked is not None and asked != self.row:  # since this one was taken up
-            self.row = replace(self.row, again=asked.by, again_retry=asked.retry)
-        self.row = replace(self.row, before=before, applying=True)
-        await self.updates.rows.put(self.workload.name, self.row)
+        async with self.updates.asking:
+            asked = self.updates.rows.get(self.workload.name)
+            if asked is not None and asked != self.row:  # since this one was taken up
+                self.row = replace(self.row, again=asked.by, again_retry=asked.retry)
+            self.row = replace(self.row, before=before, applying=True)
+            await self.updates.rows.put(self.workload.name, self.row)
 
     async def _local(self, references: tuple[str, ...], account: Account) -> Mapping[str, Image]:
         return await self._images.inspect(account, references)

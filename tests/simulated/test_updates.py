@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -263,3 +264,35 @@ async def test_an_update_that_is_asked_for_while_one_is_on_its_way_is_made_after
         "known-bad-image",
     ]
     assert not rows.rows
+
+
+@virtual()
+async def test_an_update_that_is_asked_for_as_another_ends_is_made() -> None:
+    """The wish is on its way to a slow disk while the one that is on writes that it is done: it is not overwritten."""
+    story = await started("a")
+    updates = story.engine.reconciler.updates
+    real, turn = story.host.store, asyncio.Lock()
+
+    class SlowDisk:
+        """One write after the other; that of the second wish takes long."""
+
+        async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
+            async with turn:
+                if '"again":"root"' in (rows[0][2] or ""):
+                    await asyncio.sleep(60)
+                await real.put_documents(rows)
+
+    story.world.registry.push("registry.example/a:1", "bad", BROKEN)
+    first = asyncio.ensure_future(update(story, "a"))
+    await asyncio.sleep(0.5)
+    updates.rows._store = SlowDisk()  # type: ignore[assignment]
+    row = updates.rows.get("a")
+    assert row is not None
+    assert row.applying
+    second = asyncio.ensure_future(update(story, "a"))
+    await asyncio.sleep(0)
+    newer = story.world.registry.push("registry.example/a:1", "second")
+    following, report = await asyncio.gather(second, first)
+    assert [each.workloads[0].reason for each in (report, following)] == ["update-rolled-back", ""]
+    assert await runs(story, "a") == newer
+    assert not updates.rows.rows
