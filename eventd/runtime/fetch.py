@@ -47,6 +47,8 @@ class Fetcher:
     _asked: list[tuple[Event, Ticket]] = field(default_factory=list)
     _causes: list[Event] = field(default_factory=list)
     """The pushes that the next fetch answers."""
+    _network: bool = False
+    """The network changed since the last fetch began."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def request(self, cause: Event | None = None) -> None:
@@ -97,6 +99,7 @@ class Fetcher:
     async def _fetch(self) -> float | None:
         """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""
         causes, self._causes = self._causes, []
+        self._network = False
         try:
             fetched = await self.host.repository.fetch()
         except Exception as raised:
@@ -117,6 +120,8 @@ class Fetcher:
             )
             if not isinstance(before, FetchFailure) or before.reason != error.reason:
                 self.reconciler.request(event, asked=False)
+            if self._network:
+                self.request()  # it may have failed for the want of what is there now
             if isinstance(error, TemporaryError):
                 return error.delay or backoff.delay(self.attempts, self.jitter())
             return backoff.delay(self.attempts, self.jitter()) if error is not raised else None
@@ -140,5 +145,6 @@ class Fetcher:
         return None
 
     def _network_changed(self, _key: FactKey) -> None:
+        self._network = True
         if FactKey(FactKind.FETCH) in self.dispatcher.facts:
             self.request()

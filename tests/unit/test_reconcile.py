@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from eventd.api import documents
 from eventd.core.actions import PutFile
 from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind
+from eventd.core.facts import ActiveState, FactKey, FactKind, LoadState, UnitState
+from eventd.core.orders import NETWORK
+from eventd.core.ports import Fetched
 from eventd.core.report import RunResult, WorkloadState
 from eventd.runtime.queue import Ticket
 from eventd_policies.gates import gates
@@ -420,3 +423,29 @@ async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() ->
     assert story.unit("b").active is ActiveState.ACTIVE
     await story.quiet(100)
     await story.assert_converged()
+
+
+@virtual()
+async def test_the_network_that_comes_while_a_fetch_fails_has_it_tried_at_once() -> None:
+    """That fetch was begun without it: its failure is not what there is to wait for."""
+    story = await started("web")
+    fetcher = story.engine.fetcher
+    fetcher.attempts = 20
+    begun: list[float] = []
+
+    class Offline:
+        """Fails after a while, as a name that nobody resolves does."""
+
+        async def fetch(self) -> Fetched:
+            begun.append(anyio.current_time())
+            await asyncio.sleep(10)
+            raise TemporaryError("cannot resolve forge.example", reason="remote-unreachable")
+
+    fetcher.host = replace(fetcher.host, repository=Offline())  # type: ignore[arg-type]
+    fetcher.request()
+    await story.quiet(5)
+    online = UnitState(NETWORK.name, LoadState.LOADED, ActiveState.ACTIVE, "active")
+    assert story.dispatcher.facts.get(NETWORK) != online
+    story.dispatcher.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, NETWORK.name, facts=[(NETWORK, online)])
+    await story.quiet(6)
+    assert [round(at - begun[0]) for at in begun] == [0, 10]
