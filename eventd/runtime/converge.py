@@ -36,7 +36,7 @@ from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
 from eventd.runtime.steps import Steps
-from eventd.runtime.transaction import Handler, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import ENDING, Handler, SupersededError, Transaction, UnitFailedError
 
 HORIZONS = (CreateAccount, AdoptAccount, StartManager, Reload, StopForVolume)
 ROUNDS = 6
@@ -197,7 +197,14 @@ class Converger:
             done += 1
 
         try:
-            await work(step)
+            try:
+                await work(step)
+            except (SupersededError, HeldError):
+                raise
+            except EventdError as error:
+                if tx.is_ending:
+                    raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+                raise
         except SupersededError as error:
             return self._report(tx, Outcome.SUPERSEDED, error, done, began)
         except HeldError as error:
@@ -239,7 +246,7 @@ class Converger:
             case Allow():
                 approval = verdict.approval
         if tx.stopping():
-            raise SupersededError("the daemon stops; the next one goes on", reason="stopping")
+            raise SupersededError(ENDING, reason="stopping")
         step = await self.steps.begin(action, tx, seen, self.view.records, self.context.layout)
         title = f"{action.verb} {action.target}".strip()
         tx.progress(title, "begin", action.why)

@@ -18,7 +18,6 @@ import anyio
 
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
@@ -30,9 +29,9 @@ from eventd.runtime.outlook import Outlook
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
 from eventd.runtime.standings import Standings
+from eventd.runtime.transaction import SHUTDOWN
 from eventd.runtime.turn import Turns
 
-SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
 """Seconds to wait for the end of the run that is on, for what is done between two runs."""
@@ -179,6 +178,9 @@ class Runs:
             log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
             self.error = error
             self._unwritten.append(report)
+        for row in report.workloads:
+            if row.outcome is Outcome.SUPERSEDED and row.reason == "stopping":
+                self.queue.touch(row.name, None)  # a shutdown may be called off
         if self._behind():
             self.try_again(Batch(everything=True))
         self.current, self.last = None, report

@@ -28,6 +28,8 @@ from eventd.runtime.ledger import Ledger
 from eventd.runtime.shelf import Shelf
 
 T = TypeVar("T")
+SHUTDOWN = FactKey(FactKind.SHUTDOWN)
+ENDING = "the daemon stops; the next one goes on"
 
 
 class SupersededError(EventdError):
@@ -121,8 +123,15 @@ class Transaction:
         if failure:
             raise failure[0]
         if not result:
+            if self.is_ending:
+                raise SupersededError(ENDING, reason="stopping")
             raise SupersededError("a newer revision came in while this one was waiting")
         return result[0]
+
+    @property
+    def is_ending(self) -> bool:
+        """The daemon drains, or the host goes down, and the users' managers with it: what fails now says nothing."""
+        return self.stopping() or self.facts.get(SHUTDOWN) is True
 
 
 class Handler(Protocol):

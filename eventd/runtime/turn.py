@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -36,8 +36,8 @@ from eventd.runtime.queue import Batch
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
-from eventd.runtime.transaction import Transaction
-from eventd.runtime.update import ASIDE, Updates
+from eventd.runtime.transaction import ENDING, Transaction
+from eventd.runtime.update import ASIDE, GONE_BACK, Updates
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,7 @@ class Turns:
     async def take(self, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
         """Converge one subject; a bug fails that one, and no other. `interrupt` cuts short what only waits."""
         if self.stopping():
-            return WorkloadReport(
-                name, Outcome.SUPERSEDED, "stopping", "the daemon stops; the next one goes on"
-            )
+            return WorkloadReport(name, Outcome.SUPERSEDED, "stopping", ENDING)
         try:
             row = await self._converge(name, run, batch, interrupt)
             await self.going_back.remember(name, self.in_force.workload(name))
@@ -190,6 +188,8 @@ class Turns:
     ) -> WorkloadReport:
         """Return what a run says of an update that failed; the workload stands as it did without it."""
         self.holds.clear(name)
+        if updated.reason == GONE_BACK:
+            report = replace(report, outcome=Outcome.OK)  # what failed before it is up now, and verified
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, workload.digest, report, anyio.current_time(), self.jitter())
             self._wake_on(name, report)

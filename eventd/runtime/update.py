@@ -15,8 +15,8 @@ import anyio
 
 from eventd.core.actions import PullImages, TagImages
 from eventd.core.desired import OnFailure, UnitRole, Workload
-from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import Account
+from eventd.core.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.core.facts import Account, FactKey, FactKind, ManagerState
 from eventd.core.images import (
     Image,
     ImageUse,
@@ -30,6 +30,7 @@ from eventd.core.images import (
     updatable,
     without_containers,
 )
+from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed
 from eventd.core.orders import KEPT
 from eventd.core.ports import Images
@@ -40,12 +41,14 @@ from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.shelf import Shelf
-from eventd.runtime.transaction import SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import ENDING, SupersededError, Transaction, UnitFailedError
 
 log = logging.getLogger(__name__)
 PULL_TIMEOUT = 600.0
 """Seconds for one image."""
-ASIDE = frozenset({"pull-failed", "known-bad-image", "image-gone", "update-rolled-back", "podman-failed"})
+GONE_BACK = "update-rolled-back"
+"""The reason of an update that was taken back: what was before is up, and verified."""
+ASIDE = frozenset({"pull-failed", "known-bad-image", "image-gone", GONE_BACK, "podman-failed"})
 """How an update can fail and leave the workload as it was before."""
 
 
@@ -101,7 +104,7 @@ class Updates:
         # What a restart of this run has restarted is not left out below.
         work.tx = replace(tx, invocations={}, reloads=0)
         done = await self.converger.carry_out(work.tx, workload, work.run)
-        if done.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
+        if done.outcome in (Outcome.HELD, Outcome.SUPERSEDED) or work.cut_off:
             return done
         try:
             await self._end(row, work, done)
@@ -195,6 +198,8 @@ class _Work:
         self.changed: Mapping[str, str] = {}
         self.bad: dict[str, str] = {}
         self.message = ""
+        self.cut_off = False
+        """It could not be gone on with, for the want of the user's manager: it is when that is back."""
 
     async def run(self, step: Step) -> None:
         """Pull, compare, restart, verify; or go back."""
@@ -217,7 +222,8 @@ class _Work:
                 )
             except (HeldError, SupersededError):
                 raise
-            except EventdError:
+            except EventdError as error:
+                await self._stop_if_cut_off(error)
                 await self._tag_back(step, seen, account)
                 raise
         now = {reference: image.id for reference, image in (await self._local(references, account)).items()}
@@ -233,12 +239,30 @@ class _Work:
         except (HeldError, SupersededError):
             raise
         except EventdError as error:
+            await self._stop_if_cut_off(error)
             await self._go_back(step, uses, account, error)
         self.message = "; ".join(
             f"{r}: {short_id(self.row.before.get(r, ''))} -> {short_id(image)}"
             for r, image in self.changed.items()
         )
         await self.updates.remember(account, self.workload, restorable(uses))
+
+    async def _stop_if_cut_off(self, error: EventdError) -> None:
+        """Raise the error again if it says nothing of the image: the host goes down, or the user's manager is gone.
+
+        The update stays as it was written down, and is gone on with: to go back now would fail as well.
+        """
+        if self.tx.is_ending:
+            raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+        name, gone = self.workload.name, isinstance(error, DisconnectedError | ManagerUnavailableError)
+        if not gone:
+            try:
+                await self.updates.host().user_managers.refresh(name)
+            except TemporaryError:
+                gone = True
+        if gone or self.tx.facts.get(FactKey(FactKind.MANAGER, name)) is not ManagerState.UP:
+            self.cut_off = True
+            raise error
 
     @property
     def _images(self) -> Images:
@@ -330,6 +354,7 @@ class _Work:
         except (HeldError, SupersededError):
             raise
         except EventdError as second:
+            await self._stop_if_cut_off(second)
             raise UpdateFailedError(
                 f"{failed}: {error.message}; going back failed as well: {second.message}",
                 unit=unit or getattr(second, "unit", ""),
@@ -339,7 +364,7 @@ class _Work:
         raise UpdateFailedError(
             f"{failed}: {error.message}; rolled back, and what was before is up and verified",
             unit=unit,
-            reason="update-rolled-back",
+            reason=GONE_BACK,
             hint="a fixed image is taken by the next update; this one is not taken again by itself",
             log=said,
         ) from error

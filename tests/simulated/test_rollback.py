@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from eventd.api import documents
@@ -432,6 +434,30 @@ async def test_a_start_that_never_ends_is_taken_back() -> None:
     assert story.standing("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web").active is ActiveState.ACTIVE
     assert "web:1" in image_of(story)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@virtual()
+async def test_a_start_that_is_called_off_is_no_fault_of_the_revision(announced: bool) -> None:
+    """The host goes down, or the user's manager alone, while a good revision starts: it is not taken back for that."""
+    story = await started(web())
+    story.world.model.behaviours.set("web", "web.service", start=10.0)
+    story.push(web(more="Environment=A=1"))
+    await asyncio.sleep(5)
+    assert story.standing("web").step.startswith("restart-unit")
+    if announced:
+        story.world.model.logind.prepare_for_shutdown(active=True)
+    account = story.world.model.accounts.get("web")
+    assert account is not None
+    story.world.model.system.stop(f"user@{account.uid}.service")
+    await story.quiet(20)
+    assert story.engine.reconciler.orders.rollback_of("web") is None
+    if announced:
+        story.world.model.logind.prepare_for_shutdown(active=False)
+    await story.quiet(300)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.engine.reconciler.orders.rollback_of("web") is None
+    assert story.unit("web").active is ActiveState.ACTIVE
 
 
 @virtual()

@@ -247,6 +247,49 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
         run(main(step))
 
 
+def stop_manager(story: Story, name: str) -> None:
+    """The user's manager goes, with all that it runs."""
+    account = story.world.model.accounts.get(name)
+    assert account is not None
+    story.world.model.system.stop(f"user@{account.uid}.service")
+
+
+@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("how", ["shutdown", "called-off", "manager"])
+@virtual()
+async def test_an_update_goes_on_when_the_manager_that_went_is_back(good: bool, how: str) -> None:
+    """At a shutdown the users' managers go first. What fails then says nothing of the image, and ends nothing."""
+    story = await started("a")
+    first, before = await runs(story, "a"), story.unit("a").invocation
+    slow = Behaviour(start=20.0, start_status=0 if good else 1)
+    newer = story.world.registry.push("registry.example/a:1", "second", slow)
+    asking = asyncio.ensure_future(update(story, "a"))
+    await asyncio.sleep(5)
+    assert story.standing("a").step.startswith("restart-unit")
+    if how != "manager":
+        story.world.model.logind.prepare_for_shutdown(active=True)
+    stop_manager(story, "a")
+    report = await asking
+    (row,) = report.workloads
+    assert row.outcome is (Outcome.FAILED if how == "manager" else Outcome.SUPERSEDED), row
+    update_row = story.engine.reconciler.updates.rows.get("a")
+    assert update_row is not None
+    assert update_row.applying
+    assert story.engine.reconciler.updates.results.get("a") is None
+    if how == "shutdown":
+        await story.kill()
+        story.world.model.power_off()
+        story.world.model.boot()
+        await story.start()
+    elif how == "called-off":
+        story.world.model.logind.prepare_for_shutdown(active=False)
+    await story.quiet(600)
+    assert not story.engine.reconciler.updates.rows.rows
+    assert story.standing("a").state is WorkloadState.CONVERGED, story.standing("a")
+    assert await runs(story, "a") == (newer if good else first)
+    assert story.unit("a").invocation != before
+
+
 @virtual()
 async def test_an_update_that_is_asked_for_while_one_is_on_its_way_is_made_after_it() -> None:
     """In a run of its own, whose result is its own: it does not call well what the first one went back from."""
