@@ -339,3 +339,26 @@ async def test_an_update_that_is_asked_for_as_another_ends_is_made() -> None:
     assert [each.workloads[0].reason for each in (report, following)] == ["update-rolled-back", ""]
     assert await runs(story, "a") == newer
     assert not updates.rows.rows
+
+
+@virtual()
+async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_before() -> None:
+    """After the cut the workload itself fails first, on the bad image: once that is gone back from, nothing has failed."""
+    story = await started("a")
+    first = await runs(story, "a")
+    story.world.registry.push("registry.example/a:1", "bad", Behaviour(start=20.0, start_status=1))
+    asking = asyncio.ensure_future(update(story, "a"))
+    await asyncio.sleep(5)
+    assert story.standing("a").step.startswith("restart-unit")
+    await story.kill()
+    asking.cancel()
+    story.world.model.power_off()
+    story.world.model.boot()
+    await story.start()
+    await story.quiet(300)
+    assert await runs(story, "a") == first
+    assert story.standing("a").state is WorkloadState.CONVERGED
+    result = story.engine.reconciler.updates.results.get("a")
+    assert result is not None
+    assert (result.ok, result.reason) == (False, "update-rolled-back")
+    assert "a" not in story.engine.reconciler.failures.rows
