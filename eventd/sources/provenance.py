@@ -15,9 +15,11 @@ units are read afresh after each change. Decides nothing: `eventd.core.provenanc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -39,6 +41,7 @@ from eventd.core.provenance_places import (
     system_places,
     user_places,
 )
+from eventd.sources import late
 
 if TYPE_CHECKING:
     from eventd.adapters.inotify import Inotify
@@ -265,10 +268,10 @@ class ProvenanceSource:
 
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
-        with anyio.move_on_after(TIMEOUT):
-            return await anyio.to_thread.run_sync(
-                look, places, of(user.names), account, abandon_on_cancel=True, limiter=self._limit
-            )
+        work = partial(look, places, of(user.names), account)
+        again = partial(self._mark, user.name)
+        with contextlib.suppress(TimeoutError):
+            return await late.look(work, timeout=TIMEOUT, late=again, limiter=self._limit)
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:

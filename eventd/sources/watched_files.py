@@ -15,9 +15,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 
-import anyio
-import anyio.to_thread
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
@@ -26,6 +25,7 @@ from eventd.adapters.path_presence import Presence, find
 from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FileState
+from eventd.sources import late
 
 _LOOKS = 16
 """How often one path is looked at in a row while the way to it keeps changing."""
@@ -121,12 +121,13 @@ class WatchedFiles:
                 entry.stale = False
                 self._leave(entry)
             found = Presence(None, tuple(entry.way))
-            with anyio.move_on_after(TIMEOUT) as scope:
-                try:
-                    found = await anyio.to_thread.run_sync(find, entry.path, abandon_on_cancel=True)
-                except EventdError as error:
-                    _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
-            if scope.cancelled_caught:
+            try:
+                found = await late.look(
+                    partial(find, entry.path), timeout=TIMEOUT, late=partial(self._mark, entry)
+                )
+            except EventdError as error:
+                _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
+            except TimeoutError:
                 _log.warning("%s: no answer within %g s, as from a dead file server", entry.path, TIMEOUT)
             if entry.stale:
                 continue  # something was mounted on the way while it was looked at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,3 +108,38 @@ async def test_a_change_of_the_systems_folders_outlives_a_look_that_failed(
     await emit.until(lambda: paths(emit) == (str(stray),), seconds=10)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)
+
+
+async def test_a_home_that_hangs_is_looked_at_when_its_server_answers(
+    source: ProvenanceSource, emit: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the fact says that it is not known; and nothing but that answer tells that it is over."""
+    stray = tmp_path / ".config/systemd/user/web.service.d/x.conf"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    real, loop, answers, looks = (
+        provenance.look,
+        asyncio.get_running_loop(),
+        threading.Event(),
+        asyncio.Queue[None](),
+    )
+
+    def hang(places: tuple[Place, ...], *rest: Any) -> Found:
+        if places != system_places(str(tmp_path / "quadlets")):
+            loop.call_soon_threadsafe(looks.put_nowait, None)
+            answers.wait(60)
+        return real(places, *rest)
+
+    monkeypatch.setattr(provenance, "look", hang)
+    monkeypatch.setattr(provenance, "TIMEOUT", 0.05)
+    await source.want({"web": NAMES})
+    for _ in range(2):  # by `want`, and once more to begin to watch
+        await looks.get()
+    async with source._users["web"].looking:
+        pass
+    found = emit.fact(FactKind.FOREIGN, "web")
+    assert isinstance(found, Foreign)
+    assert "no answer" in found.problem
+    monkeypatch.setattr(provenance, "TIMEOUT", 60.0)
+    answers.set()
+    await emit.until(lambda: paths(emit) == (str(stray),), seconds=10)
