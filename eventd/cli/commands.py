@@ -303,6 +303,13 @@ def _update(parser: Any) -> None:
     parser.add_argument(
         "--retry", action="store_true", help="take an image, too, that the last update went back from"
     )
+    parser.add_argument(
+        "--when-up",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for the daemon to be up, as after a boot (default: not at all)",
+    )
     _waits(parser)
 
 

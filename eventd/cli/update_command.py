@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 def run(arguments: Any, terminal: Terminal) -> int:
     """Ask for it; with --wait the exit code is the run's, with --check it says whether there is anything newer."""
+    if arguments.when_up > 0:
+        from eventd.cli.comeback import await_daemon  # noqa: PLC0415 - loads inotify, which is seldom needed
+
+        await_daemon(arguments.socket, arguments.when_up)
     name, client = arguments.workload, Client(arguments.socket)
     if arguments.check:
         path = at("images", name) if name else at("images")

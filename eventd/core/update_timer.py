@@ -42,7 +42,8 @@ Description=Update of the images of {name}
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/eventctl update {name} --wait --timeout 3600
+# After a boot this may be due before the daemon is up.
+ExecStart=/usr/bin/eventctl update {name} --wait --timeout 3600 --when-up 600
 TimeoutStartSec=2h
 """
 

@@ -343,7 +343,7 @@ async def test_an_update_that_is_asked_for_as_another_ends_is_made() -> None:
 
 @virtual()
 async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_before() -> None:
-    """After the cut the workload itself fails first, on the bad image: once that is gone back from, nothing has failed."""
+    """After the cut the workload itself fails first, on the bad image; once that is gone back from, nothing has."""
     story = await started("a")
     first = await runs(story, "a")
     story.world.registry.push("registry.example/a:1", "bad", Behaviour(start=20.0, start_status=1))

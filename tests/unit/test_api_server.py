@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from eventd.api import answers, documents
+from eventd.api import answers, documents, routes_updates
 from eventd.api.following import PROGRESS_KEPT
 from eventd.api.routing import Api
 from eventd.api.server import Server
@@ -104,6 +104,33 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         await server.listen(stack, webhook, "no-such-group", webhook=True)
         yield Running(story, server, path, webhook)
     await story.kill()
+
+
+async def test_what_there_is_to_update_is_told_once_it_is_known(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon listens before it has read the repository: neither `nothing` is the answer then, nor a failure."""
+    in_force = running.story.engine.reconciler.in_force
+    desired, in_force.desired = in_force.desired, None
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await running.get("images"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await running.get("status")  # on a later connection, so the question before it has arrived
+        assert answers == []
+        in_force.desired = desired
+        for listener in running.story.engine.reconciler.changed:
+            listener()
+    assert [each["name"] for each in answers[0]["workloads"]] == ["web"]
+
+    in_force.desired = None
+    monkeypatch.setattr(routes_updates, "LOAD_TIMEOUT", 0.05)
+    error = await running.refused(lambda: running.client.post(at("update"), {"wait": False}))
+    assert error.reason == "starting"
+    in_force.desired = desired
 
 
 async def test_status_says_what_is(running: Running) -> None:

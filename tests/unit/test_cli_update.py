@@ -1,0 +1,38 @@
+"""Scope: `eventctl update`: that it can wait for a daemon which is not up yet, as the timer's service does at boot."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from eventd.cli import codes
+from eventd.core.update_timer import SERVICE
+from tests.unit.cli_runner import Result, eventctl
+from tests.unit.fake_daemon import Answer, FakeDaemon, short_path
+
+QUEUED = {"POST /v1/update/web": Answer({"queued": True, "workloads": ["web"]}, 202)}
+
+
+def test_it_waits_for_a_daemon_that_is_not_up_yet(tmp_path: Path) -> None:
+    """What was due while the host was off is made up for at its boot, when the daemon may not listen yet."""
+    path, results = short_path(tmp_path), list[Result]()
+    asking = threading.Thread(
+        target=lambda: results.append(eventctl("update", "web", "--when-up", "60", "--socket", path))
+    )
+    asking.start()
+    with FakeDaemon(path, QUEUED):
+        asking.join(60)
+    assert [each.code for each in results] == [codes.AS_WANTED]
+    assert results[0].out == "queued: web; `eventctl images` shows what comes of it\n"
+
+
+def test_a_daemon_that_stays_away_is_said_so(tmp_path: Path) -> None:
+    """The wait has a deadline, and without the option there is none."""
+    path = short_path(tmp_path)
+    for options in ([], ["--when-up", "0.2"]):
+        assert eventctl("update", "web", *options, "--socket", path).code == codes.NO_DAEMON
+
+
+def test_the_timers_service_waits() -> None:
+    """Its timer is persistent, and elapses as soon as the user's manager is up."""
+    assert "--when-up 600" in SERVICE
