@@ -195,18 +195,16 @@ class Runs:
         being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
         """
         self.queue.listen()
-        if not self._interrupt.is_set() and not self.forbidden():
+        if self._is_open() and await self._may_join() and self._is_open():
             names, triggers = self.queue.take_names(busy)
-            batch.names |= (
-                names  # tried again with all the rest, should this run end with an error of its own
-            )
+            # Tried again with all the rest, should this run end with an error of its own.
+            batch.names |= names
             for name, tickets in self.queue.take_restarts(names).items():
                 batch.restarts[name] = tickets
                 batch.tickets += tickets
                 for ticket in tickets:
                     ticket.run = self.current.id if self.current is not None else None
                     ticket.started.set()
-            await self.in_force.end_orders()
             known = self.in_force.subjects(Batch(names))
             late = [name for name in known if self.outlook.has_work(name, batch)]
             for name in known:
@@ -223,6 +221,18 @@ class Runs:
             await self.queue.nudged(None if self._interrupt.is_set() else pause)
             self.touch_due()
         return []
+
+    def _is_open(self) -> bool:
+        return not self._interrupt.is_set() and not self.forbidden()
+
+    async def _may_join(self) -> bool:
+        """End the orders that are over. If that cannot be written down, who came late waits for the next run."""
+        try:
+            await self.in_force.end_orders()
+        except EventdError as error:
+            log.warning("nothing joins the run that is on: %s", error)
+            return False
+        return True
 
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
         assert self.current is not None

@@ -89,8 +89,7 @@ class MountsSource:
         if first:
             facts = [(FactKey(FactKind.MOUNT, point), mounts.get(point)) for point in turned]
             self._emit(Origin.KERNEL, EventKind.READ, "mounts", facts=facts)
-            return
-        for point in turned:
+        for point in () if first else turned:
             state = mounts.get(point)
             self._emit(
                 Origin.KERNEL,

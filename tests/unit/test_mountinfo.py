@@ -222,7 +222,23 @@ async def test_mounts_are_read_first_and_then_told(namespace: Namespace) -> None
         namespace.run(f"umount '{after}'")
         await emit.until(lambda: emit.fact(FactKind.MOUNT, after) is None)
         assert emit.fact(FactKind.MOUNT, before) is not None
-    assert told == [[str(after)]] * 3
+    assert str(before) in told[0]
+    assert told[1:] == [[str(after)]] * 3
+
+
+@needs_namespace
+async def test_what_was_mounted_while_it_was_down_is_told_on_its_return(namespace: Namespace) -> None:
+    """The facts as well as the points: who looks at paths there has looked at what is hidden now."""
+    point = namespace.folder / "point"
+    point.mkdir()
+    emit, told = Recorder(), list[list[str]]()
+    source = MountsSource(emit, tables=(namespace.table,), changed=lambda points: told.append(list(points)))
+    async with running(source):
+        told.clear()
+    namespace.mount(point)
+    async with running(source):
+        assert emit.fact(FactKind.MOUNT, point) is not None
+        assert told == [[str(point)]]
 
 
 @needs_namespace

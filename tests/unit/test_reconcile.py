@@ -371,7 +371,7 @@ async def with_a_slow_run(*names: str) -> Story:
 
 @virtual()
 async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
-    """What becomes dirty while a run is on is taken from the queue: if that run cannot go on, it is tried again too."""
+    """What becomes dirty while a run is on, as the disk is full, is dealt with after it; what is on goes on."""
     story = await with_a_slow_run("web")
     runs, failed = story.engine.reconciler.runs, 0
     real = runs.in_force
@@ -393,6 +393,8 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
     story.manager("web").stop("web.service")
     await story.quiet(200)
     assert failed
+    assert story.engine.reconciler.runs.counters.runs_failed == 0
+    assert not story.world.disk.steps
     await story.assert_converged()
 
 
