@@ -78,6 +78,8 @@ class _User:
     """Loop time before which it is not watched again."""
     problem: str = ""
     """Why it is not watched."""
+    slow: bool = False
+    """A look that was given up has ended since, and none has been in time after it."""
     triggered: bool = False
     """It saw something: the units are to be read afresh."""
     told: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -269,10 +271,18 @@ class ProvenanceSource:
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
         work = partial(look, places, of(user.names), account)
-        again = partial(self._mark, user.name)
+        again = partial(self._look_once_more, user)
         with contextlib.suppress(TimeoutError):
-            return await late.look(work, timeout=TIMEOUT, late=again, limiter=self._limit)
+            found = await late.look(work, timeout=TIMEOUT, late=again, limiter=self._limit)
+            user.slow = False
+            return found
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
+
+    def _look_once_more(self, user: _User) -> None:
+        """The server answers again. Once: a home that is only slow would be looked at all the time."""
+        if not user.slow:
+            user.slow = True
+            self._mark(user.name)
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:
         """Have the folders watched; return whether that has only begun, so that they are looked at once more."""

@@ -44,6 +44,8 @@ class _Path:
         self.state: FileState | None = None
         self.stale = False
         """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
+        self.slow = False
+        """A look that was given up has ended since, and none has been in time after it."""
 
     def passes(self, point: str) -> bool:
         """Tell whether the way to it leads over a folder, or into it."""
@@ -122,9 +124,9 @@ class WatchedFiles:
                 self._leave(entry)
             found = Presence(None, tuple(entry.way))
             try:
-                found = await late.look(
-                    partial(find, entry.path), timeout=TIMEOUT, late=partial(self._mark, entry)
-                )
+                again = partial(self._look_once_more, entry)
+                found = await late.look(partial(find, entry.path), timeout=TIMEOUT, late=again)
+                entry.slow = False
             except EventdError as error:
                 _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             except TimeoutError:
@@ -168,6 +170,12 @@ class WatchedFiles:
             entry.stale = True
         self._dirty.add(entry.path)
         self._wake.set()
+
+    def _look_once_more(self, entry: _Path) -> None:
+        """The server answers again. Once: one that is only slow would be looked at all the time."""
+        if not entry.slow:
+            entry.slow = True
+            self._mark(entry)
 
     def _leave(self, entry: _Path) -> None:
         for subscription in entry.way.values():

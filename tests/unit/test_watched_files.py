@@ -370,12 +370,42 @@ async def test_a_path_that_hangs_does_not_hold_up_the_others(
 
     pipe = os.pipe()
     monkeypatch.setattr(watched_files, "find", hang)
-    monkeypatch.setattr(watched_files, "TIMEOUT", 0.05)
+    monkeypatch.setattr(watched_files, "TIMEOUT", 3.0)
     await source.want([str(dead), str(alive)])
     assert there(emit, alive)
     assert not there(emit, dead)
     dead.touch()  # by somebody else on that server: nothing tells of it here
     os.write(pipe[1], b"x" * 8)
-    await emit.until(lambda: there(emit, dead), seconds=10)
+    await emit.until(lambda: there(emit, dead))
+    for descriptor in pipe:
+        os.close(descriptor)
+
+
+async def test_a_path_that_is_slow_is_looked_at_once_more_and_not_all_the_time(
+    source: WatchedFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look ends, and each too late: the second one is the last that this leads to."""
+    slow, ended, loop = tmp_path / "slow", asyncio.Queue[int](), asyncio.get_running_loop()
+
+    def dawdle(path: str) -> object:
+        try:
+            os.read(pipe[0], 1)
+            return find(path)
+        finally:
+            loop.call_soon_threadsafe(ended.put_nowait, 1)
+
+    pipe = os.pipe()
+    monkeypatch.setattr(watched_files, "find", dawdle)
+    monkeypatch.setattr(watched_files, "TIMEOUT", 0.01)
+    await source.want([str(slow)])
+    for _ in range(2):
+        await asyncio.sleep(
+            0.1
+        )  # no readiness: a look that is not given up yet is in time, and no test of this
+        os.write(pipe[1], b"x")
+        await ended.get()
+    await asyncio.sleep(0.1)
+    assert ended.empty()
+    assert not source._dirty
     for descriptor in pipe:
         os.close(descriptor)
