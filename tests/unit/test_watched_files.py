@@ -394,18 +394,17 @@ async def test_a_path_that_is_slow_is_looked_at_once_more_and_not_all_the_time(
         finally:
             loop.call_soon_threadsafe(ended.put_nowait, 1)
 
-    pipe = os.pipe()
+    pipe, given_up = os.pipe(), asyncio.Queue[int]()
     monkeypatch.setattr(watched_files, "find", dawdle)
     monkeypatch.setattr(watched_files, "TIMEOUT", 0.01)
+    monkeypatch.setattr(watched_files._log, "warning", lambda *_args: given_up.put_nowait(1))
     await source.want([str(slow)])
     for _ in range(2):
-        await asyncio.sleep(
-            0.1
-        )  # no readiness: a look that is not given up yet is in time, and no test of this
+        await given_up.get()
         os.write(pipe[1], b"x")
         await ended.get()
-    await asyncio.sleep(0.1)
-    assert ended.empty()
+    await asyncio.sleep(0.1)  # no readiness: the time in which a third look would begin
     assert not source._dirty
+    assert given_up.empty()
     for descriptor in pipe:
         os.close(descriptor)
