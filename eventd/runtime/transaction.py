@@ -29,6 +29,8 @@ from eventd.runtime.shelf import Shelf
 
 T = TypeVar("T")
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
+CALLED_OFF = "start-called-off"
+"""The reason of a start whose job somebody ended: no fault of the unit's."""
 ENDING = "the daemon stops; the next one goes on"
 
 

@@ -41,7 +41,7 @@ from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.shelf import Shelf
-from eventd.runtime.transaction import ENDING, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import CALLED_OFF, ENDING, SupersededError, Transaction, UnitFailedError
 
 log = logging.getLogger(__name__)
 PULL_TIMEOUT = 600.0
@@ -199,7 +199,7 @@ class _Work:
         self.bad: dict[str, str] = {}
         self.message = ""
         self.cut_off = False
-        """It could not be gone on with, for the want of the user's manager: it is when that is back."""
+        """It could not be gone on with, through no fault of the image: it is later."""
 
     async def run(self, step: Step) -> None:
         """Pull, compare, restart, verify; or go back."""
@@ -248,13 +248,15 @@ class _Work:
         await self.updates.remember(account, self.workload, restorable(uses))
 
     async def _stop_if_cut_off(self, error: EventdError) -> None:
-        """Raise the error again if it says nothing of the image: the host goes down, or the user's manager is gone.
+        """Raise the error again if it says nothing of the image.
 
-        The update stays as it was written down, and is gone on with: to go back now would fail as well.
+        The host goes down, the user's manager is gone, or somebody called the start off. The update stays as it was
+        written down, and is gone on with: to go back now would fail as well.
         """
         if self.tx.is_ending:
             raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
         name, gone = self.workload.name, isinstance(error, DisconnectedError | ManagerUnavailableError)
+        gone |= error.reason == CALLED_OFF
         if not gone:
             try:
                 await self.updates.host().user_managers.refresh(name)

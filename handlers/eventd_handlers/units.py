@@ -8,10 +8,10 @@ from eventd.core.facts import ActiveState, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import UnitRecord
-from eventd.runtime.transaction import SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
 from eventd_handlers.managers import CALL_TIMEOUT
 
-CALLED_OFF = frozenset({"canceled", "collected"})
+ENDED = frozenset({"canceled", "collected"})
 """Results of a job that somebody else ended (org.freedesktop.systemd1, JobRemoved)."""
 UNKNOWN = ""
 """The digest of what a unit runs if nobody can tell: no content has it."""
@@ -96,12 +96,12 @@ async def _started(
                     reason="dependency-failed",
                     hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
                 )
-    if result.result in CALLED_OFF:
+    if result.result in ENDED:
         # Not the unit's fault, so no reason to go back: somebody stopped it, or its manager went.
         raise UnitFailedError(
             f"the start of {action.unit} was called off: its job ended with {result.result}",
             unit=action.unit,
-            reason="start-called-off",
+            reason=CALLED_OFF,
             hint="it is tried again; eventctl suspend keeps eventd from starting what is to stay off",
         )
     state = await manager.read_unit(action.unit)

@@ -255,10 +255,10 @@ def stop_manager(story: Story, name: str) -> None:
 
 
 @pytest.mark.parametrize("good", [True, False])
-@pytest.mark.parametrize("how", ["shutdown", "called-off", "manager"])
+@pytest.mark.parametrize("how", ["shutdown", "called-off", "manager", "unit"])
 @virtual()
-async def test_an_update_goes_on_when_the_manager_that_went_is_back(good: bool, how: str) -> None:
-    """At a shutdown the users' managers go first. What fails then says nothing of the image, and ends nothing."""
+async def test_an_update_goes_on_after_what_says_nothing_of_the_image(good: bool, how: str) -> None:
+    """At a shutdown the users' managers go first; a manager may go alone, and a person may stop the unit."""
     story = await started("a")
     first, before = await runs(story, "a"), story.unit("a").invocation
     slow = Behaviour(start=20.0, start_status=0 if good else 1)
@@ -266,12 +266,16 @@ async def test_an_update_goes_on_when_the_manager_that_went_is_back(good: bool, 
     asking = asyncio.ensure_future(update(story, "a"))
     await asyncio.sleep(5)
     assert story.standing("a").step.startswith("restart-unit")
-    if how != "manager":
+    announced = how in ("shutdown", "called-off")
+    if announced:
         story.world.model.logind.prepare_for_shutdown(active=True)
-    stop_manager(story, "a")
+    if how == "unit":
+        story.manager("a").stop("a.service")
+    else:
+        stop_manager(story, "a")
     report = await asking
     (row,) = report.workloads
-    assert row.outcome is (Outcome.FAILED if how == "manager" else Outcome.SUPERSEDED), row
+    assert row.outcome is (Outcome.SUPERSEDED if announced else Outcome.FAILED), row
     update_row = story.engine.reconciler.updates.rows.get("a")
     assert update_row is not None
     assert update_row.applying
