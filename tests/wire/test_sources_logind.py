@@ -229,7 +229,7 @@ async def test_started_again_lingering_is_followed_on(
             pass
         async with running(source.run):
             (linger / "web").touch()
-            await recorder.until(lambda: recorder.facts.get(LINGER) is True, timeout=10)
+            await recorder.until(lambda: recorder.facts.get(LINGER) is True)
     finally:
         task.cancel()
         await asyncio.wait({task})
