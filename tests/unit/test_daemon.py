@@ -323,7 +323,7 @@ async def test_a_configuration_that_changes_before_it_is_watched_is_applied(
     daemon = host.daemon(edit)
     reloaded = reload_of(daemon)
     path = daemon.settings.api.socket
-    async with asyncio.timeout(20), anyio.create_task_group() as group:
+    async with asyncio.timeout(60), anyio.create_task_group() as group:
         group.start_soon(daemon.run)
         await reloaded.wait()
         reloaded = reload_of(daemon)

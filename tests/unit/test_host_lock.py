@@ -173,5 +173,5 @@ async def test_nobody_else_can_open_the_file(tmp_path: Path):
     path = tmp_path / "lock"
     path.touch()
     path.chmod(0o644)
-    async with HostLock(str(path)).hold(timeout=5):
+    async with HostLock(str(path)).hold(timeout=60):
         assert path.stat().st_mode & 0o777 == 0o600

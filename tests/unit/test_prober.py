@@ -12,8 +12,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,10 +87,12 @@ def tcp(port: int, *, host: str = "127.0.0.1", timeout: float = 60) -> Question:
     return Question(1, ProbeKind.TCP, host, port, "", timeout)
 
 
-def closed_port() -> int:
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on; kept, so that no other test's server gets it meanwhile."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        yield int(taken.getsockname()[1])
 
 
 # What is asked.
@@ -100,18 +102,20 @@ async def test_a_port_that_accepts_is_an_answer_and_one_that_does_not_is_refused
     """TCP: connected is enough, nothing is sent."""
     async with server(silent) as port:
         assert await ask(tcp(port)) == Answer(Outcome.ANSWERED)
-    assert await ask(tcp(closed_port())) == Answer(Outcome.REFUSED)
+    with closed_port() as port:
+        assert await ask(tcp(port)) == Answer(Outcome.REFUSED)
 
 
 async def test_a_name_with_several_addresses_is_refused_if_all_are() -> None:
     """The error of several attempts says why, as one attempt's would."""
-    assert (await ask(tcp(closed_port(), host="localhost"))).outcome is Outcome.REFUSED
+    with closed_port() as port:
+        assert (await ask(tcp(port, host="localhost"))).outcome is Outcome.REFUSED
 
 
 async def test_names_are_resolved_as_the_host_does() -> None:
     """DNS: /etc/hosts and everything else that getaddrinfo(3) asks; an address resolves to itself."""
     for name in ("localhost", "127.0.0.1"):
-        assert await ask(Question(1, ProbeKind.DNS, name, 0, "", 2)) == Answer(Outcome.ANSWERED)
+        assert await ask(Question(1, ProbeKind.DNS, name, 0, "", 60)) == Answer(Outcome.ANSWERED)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ async def test_no_such_name_is_not_the_same_as_nobody_to_ask(
         raise socket.gaierror(code, "made up")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    assert await ask(Question(1, ProbeKind.DNS, "example.invalid", 0, "", 2)) == Answer(outcome)
+    assert await ask(Question(1, ProbeKind.DNS, "example.invalid", 0, "", 60)) == Answer(outcome)
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 404, 503])

@@ -206,17 +206,23 @@ def test_a_container_that_ends_while_it_settles_fails_the_start(fake: FakePodman
 def test_the_deadline_names_what_was_not_up(fake: FakePodman, start: Any):
     """Nothing was broken, so the status is another one."""
     fake.up("exit 0", then=[fake.running("web", health="starting", started=time.time())])
-    service = start("--deadline", "2")
-    assert service.end() == 75
-    assert "deadline: not up within 2 s: demo-web-1 is not healthy yet" in service.log
+    for seconds in (2, 8, 32):  # a machine may be so slow that `compose up` has not ended in time
+        service = start("--deadline", f"{seconds}")
+        assert service.end() == 75
+        if "compose up did not end" not in service.log:
+            break
+    assert f"deadline: not up within {seconds} s: demo-web-1 is not healthy yet" in service.log
 
 
 def test_a_provider_that_hangs_is_killed_at_the_deadline(fake: FakePodman, start: Any):
     """With what it started."""
     fake.up("sleep 1000 & echo $! >pid; echo Pulling >&2; wait")
-    service = start("--deadline", "2")
-    assert service.end() == 75
-    assert "compose up did not end within 2 s; it last said: Pulling" in service.log
+    for seconds in (2, 8, 32):  # a machine may be so slow that the provider did not get to run in time
+        service = start("--deadline", f"{seconds}")
+        assert service.end() == 75
+        if "Pulling" in service.log:
+            break
+    assert f"compose up did not end within {seconds} s; it last said: Pulling" in service.log
     assert ended(int((fake.folder / "pid").read_text()))
 
 
@@ -413,7 +419,7 @@ def test_a_follower_that_ends_is_started_again(fake: FakePodman, start: Any):
     service = start("--deadline", "1000")
     assert service.end() == 71
     assert "podman: journalctl cannot follow podman's events" in service.log
-    assert len(fake.calls("journalctl")) == 3
+    assert len(fake.calls("journalctl")) >= 3  # one that took more than a second to end does not count
 
 
 def test_a_podman_that_fails_is_told(fake: FakePodman, start: Any):
