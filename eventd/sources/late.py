@@ -21,12 +21,16 @@ T = TypeVar("T")
 async def look(
     work: Callable[[], T], *, timeout: float, late: Callable[[], None], limiter: CapacityLimiter | None = None
 ) -> T:
-    """Return `work()`, done in a worker thread; raises what it raises.
+    """Return `work()`, done in a worker thread; raises what it raises. `limiter`: whose turn has to be waited for.
 
-    Raises TimeoutError after `timeout` seconds, and then calls `late()`, on the loop's thread, once `work` is over.
+    Raises TimeoutError `timeout` seconds after that turn has come, and then calls `late()`, on the loop's thread, once
+    `work` is over, or at once if it never began.
     """
+    if limiter is not None:
+        async with limiter:  # who has a turn gives it up in time
+            return await look(work, timeout=timeout, late=late)
     loop = asyncio.get_running_loop()
-    given_up = over = False
+    given_up = over = begun = False
 
     def ended() -> None:
         nonlocal over
@@ -35,6 +39,8 @@ async def look(
             late()
 
     def worker() -> T:
+        nonlocal begun
+        begun = True
         try:
             return work()
         finally:
@@ -42,8 +48,9 @@ async def look(
                 loop.call_soon_threadsafe(ended)
 
     with anyio.move_on_after(timeout):
-        return await anyio.to_thread.run_sync(worker, abandon_on_cancel=True, limiter=limiter)
+        # A limiter of its own, so that it begins at once: other threads are others' business.
+        return await anyio.to_thread.run_sync(worker, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     given_up = True
-    if over:  # in the very turn of the deadline
+    if over or not begun:  # in the very turn of the deadline; or the loop was busy for so long
         late()
     raise TimeoutError
