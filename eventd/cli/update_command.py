@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def run(arguments: Any, terminal: Terminal) -> int:
     """Ask for it; with --wait the exit code is the run's, with --check it says whether there is anything newer."""
+    name, client = arguments.workload, Client(arguments.socket)
     if arguments.when_up > 0:
         from eventd.cli.comeback import await_daemon  # noqa: PLC0415 - loads inotify, which is seldom needed
 
-        await_daemon(arguments.socket, arguments.when_up)
-    name, client = arguments.workload, Client(arguments.socket)
+        await_daemon(client.path, arguments.when_up)
     if arguments.check:
         path = at("images", name) if name else at("images")
         asking = Client(arguments.socket, timeout=arguments.timeout)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from eventd.cli import codes
 from eventd.core.update_timer import SERVICE
 from tests.unit.cli_runner import Result, eventctl
@@ -13,12 +15,11 @@ from tests.unit.fake_daemon import Answer, FakeDaemon, short_path
 QUEUED = {"POST /v1/update/web": Answer({"queued": True, "workloads": ["web"]}, 202)}
 
 
-def test_it_waits_for_a_daemon_that_is_not_up_yet(tmp_path: Path) -> None:
+def test_it_waits_for_a_daemon_that_is_not_up_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was due while the host was off is made up for at its boot, when the daemon may not listen yet."""
     path, results = short_path(tmp_path), list[Result]()
-    asking = threading.Thread(
-        target=lambda: results.append(eventctl("update", "web", "--when-up", "60", "--socket", path))
-    )
+    monkeypatch.setenv("EVENTD_SOCKET", path)  # the timer's service names no socket
+    asking = threading.Thread(target=lambda: results.append(eventctl("update", "web", "--when-up", "60")))
     asking.start()
     with FakeDaemon(path, QUEUED):
         asking.join(60)
