@@ -13,8 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+
+from eventd_simulators.demo.stage import Stage
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("interruptible")]
 DEMO = [sys.executable, "-m", "eventd_simulators.demo"]
@@ -109,6 +113,25 @@ def test_interrupted_it_cleans_up(place: Path, number: signal.Signals) -> None:
     assert "interrupted" in rest
     assert "Traceback" not in rest
     assert_nothing_left(place)
+
+
+def test_an_interrupt_while_git_starts_ends_git_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when the process exists and nobody holds it yet: it is ended before the interrupt goes on."""
+    started: list[subprocess.Popen[str]] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    there = SimpleNamespace(work=tmp_path, environment=dict(os.environ))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Stage.git(cast("Stage", there), "-c", "alias.wait=!sleep 1000", "wait")
+    assert [each.returncode for each in started] == [-signal.SIGKILL]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_killed_it_takes_its_processes_with_it(place: Path) -> None:

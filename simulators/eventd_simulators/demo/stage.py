@@ -17,8 +17,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,31 @@ _TELLING = frozenset(
 
 _PASSING = ("", "dead", "stop-sigterm", "stop-post")
 """States of units that say nothing by themselves."""
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Hold interrupts until the function that is yielded is called, which raises KeyboardInterrupt if one came.
+
+    An interrupt in the middle of starting a process would leave that process to nobody.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+
+    def let_go() -> None:
+        while before:
+            signal.signal(*before.popitem())
+        if came:
+            raise KeyboardInterrupt
+
+    try:
+        yield let_go
+    finally:
+        while before:
+            signal.signal(*before.popitem())
 
 
 class Stage:
@@ -170,17 +195,21 @@ class Stage:
 
     def git(self, *arguments: str) -> str:
         """Run git in the operator's clone; returns what it said on both outputs."""
-        with subprocess.Popen(
-            ["git", *arguments],
-            cwd=self.work,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        with (
+            _interrupts_held() as let_go,
+            subprocess.Popen(
+                ["git", *arguments],
+                cwd=self.work,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            ) as process,
+        ):
             try:
+                let_go()
                 said, _ = process.communicate(timeout=READY)
             except BaseException:
                 # A push has children, and they a hook: interrupted, none of them outlives us. They all hold the
