@@ -14,7 +14,7 @@ HEALTH = (
     "HealthCmd=test $V != bad\nHealthInterval=1s\nHealthRetries=1\nHealthOnFailure=none\nNotify=healthy\n"
 )
 # Good versions come up within it on any machine; of a bad Quadlet container it is the end.
-OPTIONS = '[health]\ndeadline = "45s"\n'
+OPTIONS = '[health]\ndeadline = "30s"\n'
 # The stack's check does not come to an end while there is /srv/gate/shut on the host.
 SHUT = "/srv/gate/shut"
 GATED = "while test -e /gate/shut; do sleep 0.1; done; test $$V != bad"
