@@ -244,11 +244,22 @@ def test_the_generator_is_quick(machine: Machine, web: dict[str, Any]) -> None:
     assert took < 0.5
 
 
+def until(machine: Machine, command: str, user: str | None = None) -> None:
+    """Run a command until it succeeds."""
+    machine.run(["timeout", "120", "sh", "-c", f"until {command}; do sleep 0.1; done"], user=user)
+
+
 def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any]) -> None:
     """The lines of its processes and of its manager, of this invocation, and of this user alone."""
-    machine.write(f"/etc/eventd/units/{web['uid']}/fails.service", COMPANION)
+    # It ends once journald has its line: that looks up whose a line is by the process, which has to be there still.
+    ends = "echo word from the companion; until test -e /run/eventd-test-end; do sleep 0.05; done; exit 3"
+    text = COMPANION.replace("echo word from the companion; exit 3", ends)
+    machine.write(f"/etc/eventd/units/{web['uid']}/fails.service", text)
     machine.run(["systemctl", "--user", "daemon-reload"], user="web")
-    machine.run(["systemctl", "--user", "start", "fails.service"], user="web", check=False)
+    machine.run(["systemctl", "--user", "start", "--no-block", "fails.service"], user="web")
+    until(machine, "journalctl --quiet _SYSTEMD_USER_UNIT=fails.service | grep -q companion$")
+    machine.write("/run/eventd-test-end", "")
+    until(machine, "systemctl --user --quiet is-failed fails.service", user="web")
     machine.run(["journalctl", "--sync"])
     invocation = machine.show("fails.service", "InvocationID", user="web")["InvocationID"]
     lines, other = python(
