@@ -202,8 +202,7 @@ class Converger:
             except (SupersededError, HeldError):
                 raise
             except EventdError as error:
-                if tx.is_ending:
-                    raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+                tx.excuse(error)
                 raise
         except SupersededError as error:
             return self._report(tx, Outcome.SUPERSEDED, error, done, began)

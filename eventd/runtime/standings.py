@@ -65,9 +65,8 @@ class Standings:
         now.since = self.wall()
         if before is not None and before.state is now.state and before.reason == now.reason:
             now.since = before.since
-        failure = self.failures.rows.get(name)
-        if failure is not None and failure.retry_at is not None and now.state is WorkloadState.FAILED:
-            now.retry_at = self.wall() + max(0.0, failure.retry_at - anyio.current_time())
+        if now.state is WorkloadState.FAILED:
+            now.retry_at = self._retry_at(name)
         self.rows[name] = now
         self._publish(name, now.state, workload)
         return row
@@ -103,13 +102,19 @@ class Standings:
 
     def broken(self, name: str, report: WorkloadReport) -> None:
         """Set where a subject stands that a bug failed: as far as that can be said without looking at it."""
-        retry = self.failures.rows[name].retry_at
         self.rows[name] = Standing(
             WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint,
-            retry_at=None if retry is None else self.wall() + retry - anyio.current_time(),
+            retry_at=self._retry_at(name),
         )  # fmt: skip
         if keeper_of(self.in_force.keepers, name) is None:
             self._publish(name, WorkloadState.FAILED, self.in_force.workload(name))
+
+    def _retry_at(self, name: str) -> float | None:
+        """Return when the failure on record is tried again, in seconds since the epoch."""
+        failure = self.failures.rows.get(name)
+        if failure is None or failure.retry_at is None:
+            return None
+        return self.wall() + max(0.0, failure.retry_at - anyio.current_time())
 
     def _unchanged(self, name: str, workload: Workload | None) -> WorkloadReport:
         """Return the failure on record, as long as something is left to do for it; else forget it."""

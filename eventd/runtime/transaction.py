@@ -135,6 +135,11 @@ class Transaction:
         """The daemon drains, or the host goes down, and the users' managers with it: what fails now says nothing."""
         return self.stopping() or self.facts.get(SHUTDOWN) is True
 
+    def excuse(self, error: EventdError) -> None:
+        """Raise SupersededError in the place of an error that says nothing, as all is ending; else return."""
+        if self.is_ending:
+            raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+
 
 class Handler(Protocol):
     """Carries out one kind of action. Raises EventdError; returning means done."""

@@ -41,7 +41,7 @@ from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.shelf import Shelf
-from eventd.runtime.transaction import CALLED_OFF, ENDING, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
 
 log = logging.getLogger(__name__)
 PULL_TIMEOUT = 600.0
@@ -253,8 +253,7 @@ class _Work:
         The host goes down, the user's manager is gone, or somebody called the start off. The update stays as it was
         written down, and is gone on with: to go back now would fail as well.
         """
-        if self.tx.is_ending:
-            raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+        self.tx.excuse(error)
         name, gone = self.workload.name, isinstance(error, DisconnectedError | ManagerUnavailableError)
         gone |= error.reason == CALLED_OFF
         if not gone:
