@@ -65,11 +65,13 @@ def op(machine: Machine) -> Operator:
 
 
 def tree(op: Operator) -> str:
-    """Everything in eventd's folders: kind, mode, owner, content."""
+    """Everything in eventd's folders: kind, mode, owner, content; and what went away while it was read."""
     roots = "/etc/containers/systemd/users /etc/eventd/units /etc/eventd/stacks"
-    return op.machine.run(
-        f"find {roots} -printf '%p %y %m %U %G\\n' | sort; find {roots} -type f -exec sha256sum {{}} + | sort"
-    ).stdout
+    done = op.machine.run(
+        f"find {roots} -printf '%p %y %m %U %G\\n' | sort; find {roots} -type f -exec sha256sum {{}} + | sort",
+        check=False,  # eventd may be at work there: a file of before its rename(2) is found, and gone when read
+    )
+    return done.stdout + done.stderr
 
 
 def healed(op: Operator, before: str) -> None:
