@@ -36,7 +36,7 @@ from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
 from eventd.runtime.steps import Steps
-from eventd.runtime.transaction import ENDING, Handler, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import EndingError, Handler, SupersededError, Transaction, UnitFailedError
 
 HORIZONS = (CreateAccount, AdoptAccount, StartManager, Reload, StopForVolume)
 ROUNDS = 6
@@ -245,7 +245,7 @@ class Converger:
             case Allow():
                 approval = verdict.approval
         if tx.stopping():
-            raise SupersededError(ENDING, reason="stopping")
+            raise EndingError
         step = await self.steps.begin(action, tx, seen, self.view.records, self.context.layout)
         title = f"{action.verb} {action.target}".strip()
         tx.progress(title, "begin", action.why)

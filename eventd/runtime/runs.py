@@ -29,7 +29,7 @@ from eventd.runtime.outlook import Outlook
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
 from eventd.runtime.standings import Standings
-from eventd.runtime.transaction import SHUTDOWN
+from eventd.runtime.transaction import SHUTDOWN, EndingError
 from eventd.runtime.turn import Turns
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Runs:
             self.error = error
             self._unwritten.append(report)
         for row in report.workloads:
-            if row.outcome is Outcome.SUPERSEDED and row.reason == "stopping":
+            if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
                 self.queue.touch(row.name, None)  # a shutdown may be called off
         if self._behind():
             self.try_again(Batch(everything=True))
@@ -307,7 +307,7 @@ class Runs:
         if self.forbidden():
             raise TemporaryError(
                 "the daemon stops, or the host goes down, and nothing new is begun",
-                reason="stopping",
+                reason=EndingError.reason,
                 hint="ask again when it is back",
             )
         try:

@@ -31,13 +31,22 @@ T = TypeVar("T")
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 CALLED_OFF = "start-called-off"
 """The reason of a start whose job somebody ended: no fault of the unit's."""
-ENDING = "the daemon stops; the next one goes on"
 
 
 class SupersededError(EventdError):
     """A newer revision arrived while this one was only waiting; the next run decides afresh."""
 
     reason = "superseded"
+
+
+class EndingError(SupersededError):
+    """The daemon stops, or the host goes down: the next daemon goes on. `error`: what failed meanwhile, if anything."""
+
+    reason = "stopping"
+
+    def __init__(self, error: EventdError | None = None) -> None:
+        said = "the daemon stops; the next one goes on"
+        super().__init__(f"{said} ({error.message})" if error else said)
 
 
 class UnitFailedError(EventdError):
@@ -126,7 +135,7 @@ class Transaction:
             raise failure[0]
         if not result:
             if self.is_ending:
-                raise SupersededError(ENDING, reason="stopping")
+                raise EndingError
             raise SupersededError("a newer revision came in while this one was waiting")
         return result[0]
 
@@ -136,9 +145,9 @@ class Transaction:
         return self.stopping() or self.facts.get(SHUTDOWN) is True
 
     def excuse(self, error: EventdError) -> None:
-        """Raise SupersededError in the place of an error that says nothing, as all is ending; else return."""
+        """Raise EndingError in the place of an error that says nothing, as all is ending; else return."""
         if self.is_ending:
-            raise SupersededError(f"{ENDING} ({error.message})", reason="stopping") from error
+            raise EndingError(error) from error
 
 
 class Handler(Protocol):

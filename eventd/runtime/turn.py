@@ -36,7 +36,7 @@ from eventd.runtime.queue import Batch
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
-from eventd.runtime.transaction import ENDING, Transaction
+from eventd.runtime.transaction import EndingError, Transaction
 from eventd.runtime.update import ASIDE, GONE_BACK, Updates
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ class Turns:
     async def take(self, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
         """Converge one subject; a bug fails that one, and no other. `interrupt` cuts short what only waits."""
         if self.stopping():
-            return WorkloadReport(name, Outcome.SUPERSEDED, "stopping", ENDING)
+            ending = EndingError()
+            return WorkloadReport(name, Outcome.SUPERSEDED, ending.reason, ending.message)
         try:
             row = await self._converge(name, run, batch, interrupt)
             await self.going_back.remember(name, self.in_force.workload(name))
