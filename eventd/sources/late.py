@@ -54,3 +54,27 @@ async def look(
     if over or not begun:  # in the very turn of the deadline; or the loop was busy for so long
         late()
     raise TimeoutError
+
+
+class Patience:
+    """Looks at one place, again and again; `again` is called when it answers after all, to look once more.
+
+    Once, until a look is in time: a place that is only slow would be looked at all the time.
+    """
+
+    def __init__(self, again: Callable[[], None]) -> None:
+        self._again = again
+        self._spent = False
+
+    async def look(
+        self, work: Callable[[], T], *, timeout: float, limiter: CapacityLimiter | None = None
+    ) -> T:
+        """See `look`, above."""
+        answer = await look(work, timeout=timeout, late=self._answered, limiter=limiter)
+        self._spent = False
+        return answer
+
+    def _answered(self) -> None:
+        if not self._spent:
+            self._spent = True
+            self._again()

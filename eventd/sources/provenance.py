@@ -69,6 +69,7 @@ class _User:
 
     name: str
     names: Names
+    patience: late.Patience
     found: Found | None = None
     watch: str = ""
     """The path unit that watches, once it does."""
@@ -78,8 +79,6 @@ class _User:
     """Loop time before which it is not watched again."""
     problem: str = ""
     """Why it is not watched."""
-    slow: bool = False
-    """A look that was given up has ended since, and none has been in time after it."""
     triggered: bool = False
     """It saw something: the units are to be read afresh."""
     told: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -121,7 +120,9 @@ class ProvenanceSource:
         for name, names in wanted.items():
             user = self._users.get(name)
             if user is None or user.names != names:
-                self._users[name] = user = user or _User(name, names)
+                self._users[name] = user = user or _User(
+                    name, names, late.Patience(partial(self._mark, name))
+                )
                 user.names = names
                 fresh.append(user)
         async with anyio.create_task_group() as group:
@@ -271,18 +272,9 @@ class ProvenanceSource:
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
         work = partial(look, places, of(user.names), account)
-        again = partial(self._look_once_more, user)
         with contextlib.suppress(TimeoutError):
-            found = await late.look(work, timeout=TIMEOUT, late=again, limiter=self._limit)
-            user.slow = False
-            return found
+            return await user.patience.look(work, timeout=TIMEOUT, limiter=self._limit)
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
-
-    def _look_once_more(self, user: _User) -> None:
-        """The server answers again. Once: a home that is only slow would be looked at all the time."""
-        if not user.slow:
-            user.slow = True
-            self._mark(user.name)
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:
         """Have the folders watched; return whether that has only begun, so that they are looked at once more."""

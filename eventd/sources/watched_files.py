@@ -37,15 +37,14 @@ _log = logging.getLogger(__name__)
 class _Path:
     """One wanted path."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, again: Callable[[_Path], None]) -> None:
         self.path = path
+        self.patience = late.Patience(partial(again, self))
         self.way: dict[tuple[str, str], Subscription] = {}
         self.last = ("/", "")
         self.state: FileState | None = None
         self.stale = False
         """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
-        self.slow = False
-        """A look that was given up has ended since, and none has been in time after it."""
 
     def passes(self, point: str) -> bool:
         """Tell whether the way to it leads over a folder, or into it."""
@@ -79,7 +78,7 @@ class WatchedFiles:
             for path in self._paths.keys() - wanted:
                 self._drop(path)
             for path in sorted(wanted - self._paths.keys()):
-                self._paths[path] = entry = _Path(path)
+                self._paths[path] = entry = _Path(path, self._mark)
                 try:
                     await self._look(entry)
                 except BaseException:
@@ -124,9 +123,7 @@ class WatchedFiles:
                 self._leave(entry)
             found = Presence(None, tuple(entry.way))
             try:
-                again = partial(self._look_once_more, entry)
-                found = await late.look(partial(find, entry.path), timeout=TIMEOUT, late=again)
-                entry.slow = False
+                found = await entry.patience.look(partial(find, entry.path), timeout=TIMEOUT)
             except EventdError as error:
                 _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             except TimeoutError:
@@ -170,12 +167,6 @@ class WatchedFiles:
             entry.stale = True
         self._dirty.add(entry.path)
         self._wake.set()
-
-    def _look_once_more(self, entry: _Path) -> None:
-        """The server answers again. Once: one that is only slow would be looked at all the time."""
-        if not entry.slow:
-            entry.slow = True
-            self._mark(entry)
 
     def _leave(self, entry: _Path) -> None:
         for subscription in entry.way.values():
