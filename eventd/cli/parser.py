@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventd.cli.codes import EPILOG, USAGE
-from eventd.cli.commands import COMMANDS
+from eventd.cli.commands import COMMANDS, GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +95,7 @@ def build(program: str = "eventctl") -> argparse.ArgumentParser:
     """Return the parser; `parse_args` gives a namespace with `command`, or exits with USAGE."""
     parser = _Parser(
         prog=program,
+        usage=f"{program} [OPTION ...] COMMAND ...",
         description=_DESCRIPTION,
         epilog=_COMMON + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -102,8 +103,12 @@ def build(program: str = "eventctl") -> argparse.ArgumentParser:
     )
     _globals(parser, top=True)
     parser.add_argument("--version", action=_Version)
+    for title, group in GROUPS:
+        rows = [f"{command.name:<9}  {command.summary}" for command in group]
+        parser.add_argument_group(title, "\n".join(rows))
+    # argparse would list the commands itself, without headings.
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+        dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog=program, parser_class=_Parser
     )
     for command in COMMANDS:
         each = commands.add_parser(

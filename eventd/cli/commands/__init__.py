@@ -1,0 +1,21 @@
+"""What the commands are called, what they take, and what their help says. Declarations: they import nothing.
+
+A new command is an entry in one of these modules, and a module `eventd/cli/NAME_command.py` with
+`run(arguments, terminal) -> int`. Next: `parser.build`.
+"""
+
+from __future__ import annotations
+
+from eventd.cli.commands.acting import ACTING
+from eventd.cli.commands.checking import CHECKING
+from eventd.cli.commands.data import DATA
+from eventd.cli.commands.looking import LOOKING
+
+GROUPS = (
+    ("see how things are", LOOKING),
+    ("bring something about", ACTING),
+    ("volumes, data, and what takes a signature", DATA),
+    ("check a repository, or this host", CHECKING),
+)
+"""Heading in the help -> commands, in their order."""
+COMMANDS = tuple(command for _, commands in GROUPS for command in commands)

@@ -1,0 +1,76 @@
+"""What a command is to the parser, and the options and types that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Command:
+    """One command: `module` has `run`, `arguments` adds its options."""
+
+    def __init__(
+        self, name: str, summary: str, description: str, examples: str, arguments: Callable[[Any], None]
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.description = description
+        self.examples = examples
+        self.arguments = arguments
+        self.module = f"eventd.cli.{name}_command"
+
+
+def seconds(text: str) -> float:
+    """Return a duration in seconds; raises ValueError."""
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def sequence(text: str) -> int:
+    """Return an event's number; raises ValueError."""
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def positive(text: str) -> int:
+    """Return how many; raises ValueError."""
+    value = int(text)
+    if not 0 < value <= 100:
+        raise ValueError(text)
+    return value
+
+
+# What argparse calls a value of the wrong type: "invalid SECONDS value".
+seconds.__name__ = "SECONDS (more than 0, up to 86400)"
+sequence.__name__ = "sequence number"
+positive.__name__ = "number (1 to 100)"
+
+
+def no_options(parser: Any) -> None:
+    """Add nothing."""
+    del parser
+
+
+def patience(parser: Any, when: str = "") -> None:
+    """Add `--timeout`; `when`: what it takes for it to count."""
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help=f"{when}how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+    )
+
+
+def waits(parser: Any) -> None:
+    """Add `--wait`, for a command that leads to a run."""
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the run, show its progress, exit by its result"
+    )
+    patience(parser, "with --wait: ")
