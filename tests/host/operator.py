@@ -123,12 +123,17 @@ class Operator:
         )
         return workload(status, name)
 
+    def told(self) -> dict[str, Any]:
+        """Return the status as it is now, or as soon as the daemon answers."""
+        return self.until(lambda _status: True, "answering")
+
     def status(self) -> dict[str, Any] | None:
         """Return GET /v1/status by curl, None while nobody listens."""
         done = self.machine.run(
             [
                 "curl",
                 "-sS",
+                "--fail",  # a daemon that starts or ends may answer that it does
                 "--max-time",
                 "10",
                 "--unix-socket",

@@ -183,9 +183,7 @@ def test_what_is_given_back_stays_and_is_left_alone(op: Operator) -> None:
     assert code == 0, said
     assert op.state("web", "failed")["reason"] == "account-exists"
     op.deploy({"workloads/web": None})
-    status = op.status()
-    assert status is not None
-    assert "web" not in {row["name"] for row in status["workloads"]}
+    assert "web" not in {row["name"] for row in op.told()["workloads"]}
     assert op.invocation("web") == before
     assert op.machine.exists(f"/etc/containers/systemd/users/{uid}/web.container")
     runs = json.loads(op.machine.run(["eventctl", "runs", "--json"]).stdout)["runs"]

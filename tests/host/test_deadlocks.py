@@ -83,7 +83,7 @@ def test_two_workloads_that_wait_for_each_other_are_refused_and_the_third_conver
         assert (diagnostic["file"], diagnostic["line"]) == (f"workloads/{name}/workload.toml", 1)
         assert f"eventd starts nothing of workload {name} before workload {other} is" in diagnostic["message"]
         assert diagnostic["hint"]
-    status = op.status() or {}
+    status = op.told()
     assert workload(status, "c")["state"] == "converged"
     assert {row["name"]: row["state"] for row in status["workloads"]}["a"] == "refused"
     code, said = op.ctl("sync", "--wait")
