@@ -53,9 +53,9 @@ class Host:
         events = self.dispatcher.since(since)
         return sum(e.kind is kind and scope in (None, e.scope) for e in events)
 
-    def read_by(self, origin, since):
-        events = self.dispatcher.since(since)
-        return any((e.origin, e.kind, e.subject[:4]) == (origin, EventKind.READ, "org.") for e in events)
+    def read_by(self, origin, since, scope=""):
+        read = (origin, EventKind.READ, "org.", scope)
+        return any((e.origin, e.kind, e.subject[:4], e.scope) == read for e in self.dispatcher.since(since))
 
     async def until(self, condition, timeout=120):
         with anyio.fail_after(timeout):
@@ -236,10 +236,10 @@ def test_all_is_read_again_after(machine: Machine, what: str, *, user: bool) -> 
         f"""
         async def main(host):
             manager = await host.user()
-            scope = "web" if {user} else ""
+            scope, origin = ("web", "user-manager") if {user} else ("", "systemd")
             mark = host.dispatcher.sequence
             assert await sh("systemctl {"--user " if user else ""}{what}", user={user}) == 0
-            await host.until(lambda: host.count(EventKind.READ, scope, mark))
+            await host.until(lambda: host.read_by(origin, mark, scope))
             await anyio.sleep(0.2)
             detached = host.unit("user@1500.service", "") is None or host.unit() is None
             manager = await host.users.connect(WEB, timeout=120) if {user} else host.system
@@ -329,6 +329,7 @@ def test_a_restart_of_the_systems_bus_is_survived(machine: Machine) -> None:
             await host.until(lambda: host.read_by("systemd", mark))
             result = await host.system.job(Verb.START, "network-online.target", timeout=120)
             await host.system.job(Verb.STOP, "network-online.target", timeout=120)
+            mark = host.dispatcher.sequence
             await sh("systemctl restart systemd-logind")
             await host.until(lambda: host.read_by("logind", mark))
             await host.logind.set_linger(WEB, True, timeout=120)
