@@ -260,7 +260,8 @@ def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any
     until(machine, "journalctl --quiet _SYSTEMD_USER_UNIT=fails.service | grep -q companion$")
     machine.write("/run/eventd-test-end", "")
     until(machine, "systemctl --user --quiet is-failed fails.service", user="web")
-    machine.run(["journalctl", "--sync"])
+    # The manager's word of it goes another way.
+    until(machine, f"journalctl --quiet _UID={web['uid']} USER_UNIT=fails.service | grep -q status=3")
     invocation = machine.show("fails.service", "InvocationID", user="web")["InvocationID"]
     lines, other = python(
         machine,
