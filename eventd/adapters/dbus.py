@@ -1,9 +1,8 @@
 """A connection to a D-Bus bus: calls with deadlines, and signals in the order in which they came.
 
-The only module that imports a D-Bus library: dbus-fast, or with EVENTD_DBUS=dbus_next its ancestor dbus-next.
-It uses what both have: messages in and out. Proxies, introspection and the libraries' own bookkeeping of
-replies stay unused, because a cancelled call leaves its reply handler behind in both, and dbus-next never
-ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
+Of the library (`dbus_library`) it uses messages in and out. Proxies, introspection and the libraries' own
+bookkeeping of replies stay unused, because a cancelled call leaves its reply handler behind in both of them, and
+dbus-next never ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
 
 Facts on which everything above relies:
 
@@ -27,41 +26,20 @@ import logging
 import os
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from eventd.adapters.dbus_errors import translate
-from eventd.adapters.dbus_frames import Frames
-from eventd.adapters.peer_socket import PeerSocket
-from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
-
-if TYPE_CHECKING:
-    import socket
-
-LIBRARY = os.environ.get("EVENTD_DBUS", "dbus_fast")
-if TYPE_CHECKING or LIBRARY == "dbus_fast":
-    from dbus_fast import Message, MessageType, Variant
-    from dbus_fast.aio import MessageBus
-    from dbus_fast.auth import AuthExternal
-    from dbus_fast.errors import AuthError, InvalidAddressError
-    from dbus_fast.unpack import unpack_variants as unwrap
-elif LIBRARY == "dbus_next":
-    from dbus_next import Message, MessageType, Variant
-    from dbus_next.aio import MessageBus
-    from dbus_next.auth import AuthExternal
-    from dbus_next.errors import AuthError, InvalidAddressError
-
-    def unwrap(data: Any) -> Any:
-        """Take the values out of their variants, at every level."""
-        match data:
-            case Variant():
-                return unwrap(data.value)
-            case dict():
-                return {key: unwrap(value) for key, value in data.items()}
-            case list():
-                return [unwrap(value) for value in data]
-        return data
-else:
-    raise ImportError(f"EVENTD_DBUS={LIBRARY}: known are dbus_fast and dbus_next")
+from eventd.adapters.dbus_library import (
+    LIBRARY,
+    AuthError,
+    Connection,
+    InvalidAddressError,
+    Message,
+    MessageType,
+    Variant,
+    unwrap,
+)
+from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError
 
 DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
@@ -93,85 +71,10 @@ class _Pending(NamedTuple):
     apply: Apply | None
 
 
-class _External(AuthExternal):
-    """AUTH EXTERNAL (D-Bus specification) in the name of the uid that the socket was connected as."""
-
-    def __init__(self, uid: int) -> None:
-        super().__init__()
-        self._as_uid = uid
-
-    def _authentication_start(self, negotiate_unix_fd: bool = False) -> str:  # noqa: FBT001, FBT002
-        self.negotiate_unix_fd = negotiate_unix_fd
-        return f"AUTH EXTERNAL {str(self._as_uid).encode().hex()}"
-
-
-class _Connection(MessageBus):
-    """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
-
-    def __init__(self, address: str, uid: int | None) -> None:
-        self._as_uid = uid  # first, since dbus-next connects in its constructor
-        self._own: list[tuple[PeerSocket, Any]] = []
-        super().__init__(bus_address=address, auth=_External(os.geteuid() if uid is None else uid))
-
-    def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
-        if "path" in options:
-            address = options["path"]
-        elif "abstract" in options:
-            address = "\0" + options["abstract"]
-        else:
-            raise InvalidAddressError("only unix:path= and unix:abstract= are known")
-        sock = PeerSocket(self._as_uid)
-        stream = sock.makefile("rwb")
-        self._own.append((sock, stream))
-        return sock, stream, address
-
-    def _create_socket_for_transport(self, transport: str, options: dict[str, str]) -> Any:  # type: ignore[override]
-        """dbus-fast: called by connect(), which then connects it."""
-        if transport != "unix":
-            raise InvalidAddressError(f"the transport {transport} is not supported")
-        return self._open(options)
-
-    async def _authenticate(self) -> None:
-        """Both: messages come after this. dbus-next reads them past `recv`, with its own limit of 128 MiB."""
-        await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
-        for sock, _ in self._own:
-            sock.frames = Frames()
-
-    def _setup_socket(self) -> None:
-        """dbus-next: called by the constructor."""
-        error: Exception = InvalidAddressError("no usable address")
-        for transport, options in self._bus_address:
-            sock, stream, address = self._create_socket_for_transport(transport, options)
-            try:
-                sock.connect(address)
-            except (OSError, EventdError) as failed:
-                error = failed
-                self.dispose()
-                continue
-            self._sock, self._stream, self._fd = sock, stream, sock.fileno()
-            return
-        raise error
-
-    def dispose(self) -> None:
-        """Close what an attempt to connect has left open; for a connection that never came to be."""
-        loop = asyncio.get_running_loop()
-        for sock, stream in self._own:
-            if sock.fileno() >= 0:
-                loop.remove_reader(sock)
-                loop.remove_writer(sock)
-            try:
-                stream.close()
-            except OSError:
-                pass  # dbus-next's unsent bytes: there is nobody to send them to
-            finally:
-                sock.close()
-        self._own.clear()
-
-
 class Bus:
     """One connection, from `connect` until it is lost or closed. Use from the loop's thread."""
 
-    def __init__(self, connection: _Connection, address: str) -> None:
+    def __init__(self, connection: Connection, address: str) -> None:
         self._connection = connection
         self._address = address
         self._pending: dict[int, _Pending] = {}
@@ -191,10 +94,10 @@ class Bus:
         Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
         PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
         """
-        connection: _Connection | None = None
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(timeout):
-                connection = _Connection.__new__(_Connection)
+                connection = Connection.__new__(Connection)
                 connection.__init__(address, uid)  # type: ignore[misc]
                 await connection.connect()
         except BaseException as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -10,21 +9,16 @@ from typing import Any
 
 from eventd import __version__
 from eventd.api.recovery_document import losses, recovery
-from eventd.core.actions import PutFile
 from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
 from eventd.core.events import Event
-from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, ManagerState, UnitState
+from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, UnitState
 from eventd.core.facts import unit as as_unit
 from eventd.core.orders import Rollback, Suspension
-from eventd.core.predicates import atoms
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
-from eventd.core.rights import EVERYTHING, View
-from eventd.core.verdicts import Allow, Case, Hold
 from eventd.runtime.in_force import FETCH, REVISION
-from eventd.runtime.judging import draft, judge
 from eventd.runtime.reconcile import Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -294,162 +288,3 @@ def _since(state: UnitState) -> float | None:
     if not state.since:
         return None
     return round(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6, 3)
-
-
-async def plan(
-    reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING
-) -> dict[str, Any]:
-    """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
-    desired = desired or reconciler.desired
-    rows = []
-    look = reconciler.converger.view
-    left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
-    if desired is None or desired.partial:
-        left = []  # as in a run: it may still be in the part that could not be read
-    for name in sorted({*(desired.workloads if desired else ()), *left}):
-        if desired is None or name in desired.refused or not view.sees(name):
-            continue
-        wanted = (
-            reconciler.in_force.workload(name)
-            if desired is reconciler.desired
-            else desired.workloads.get(name)
-        )
-        seen = look.of(name, wanted)
-        actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
-        listed = []
-        verdicts = []
-        for action in actions:
-            facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
-            verdict = judge(
-                Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
-                reconciler.converger.policies,
-            )
-            if not isinstance(verdict, Allow):
-                verdicts.append(
-                    {
-                        "verdict": "hold" if isinstance(verdict, Hold) else "deny",
-                        "action": action.verb,
-                        "reason": verdict.reason,
-                        "message": verdict.message,
-                        "waits_for": list(verdict.waits_for) if isinstance(verdict, Hold) else [],
-                    }
-                )
-            diff = ""
-            if isinstance(action, PutFile):
-                uid = seen.account.uid if seen.account else None
-                path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
-                diff = await _diff(path, action)
-            listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
-        if listed:
-            rows.append({"name": name, "actions": listed, "verdicts": verdicts})
-    return {
-        "commit": desired.commit if desired else "",
-        "workloads": rows,
-        "refused": [
-            {"name": name, "diagnostics": [diagnostic(d) for d in found]}
-            for name, found in sorted(desired.refused.items() if desired else ())
-            if view.everything
-        ],
-        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired and view.everything else [],
-    }
-
-
-async def _diff(path: str, action: PutFile) -> str:
-    """Return a unified diff of what stands there and what would; root-owned folders, so reading follows no trap."""
-    before = ""
-    if path:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            pass  # not there, or a symlink: the diff is against nothing
-        else:
-            with os.fdopen(descriptor, "rb") as file:
-                before = file.read(1 << 20).decode("utf-8", "replace")
-    if action.file.role.value == "data":
-        return ""  # configuration files of a workload may hold what is nobody else's business
-    after = action.file.content.decode("utf-8", "replace")
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True),
-        after.splitlines(keepends=True),
-        path or "/dev/null",
-        action.file.origin,
-    )
-    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
-
-
-def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
-    """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
-    row = workload(reconciler, name)
-    wanted = reconciler.in_force.workload(name)
-    facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
-    missing = [f for f in facts if not f["holds"]]
-    match row["state"]:
-        case "converged":
-            sentence = (
-                f"{name} is converged: every unit is up, loaded from eventd's files, at {row['commit'][:12]}"
-            )
-        case "removed":
-            sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
-        case "held":
-            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
-            rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
-            others = "" if rest else "; everything else it needs is ready"
-            sentence = f"{name} waits since {since}: {row['message']}{others}"
-        case "rolled-back":
-            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
-            until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
-            sentence = (
-                f"{name} is rolled back since {since}: {row['message']}. It stays so until its files in the"
-                f" repository change{until}"
-            )
-        case "failed" | "refused":
-            sentence = f"{name} {row['state']}: {row['message']}"
-        case state:
-            first = missing[0] if missing else None
-            detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
-            sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
-    stopped = reconciler.orders.suspension_of(name)
-    if stopped is not None and row["reason"] != "suspended":
-        sentence += f". {stopped.sentence}: nothing of it is touched"
-    return {
-        "workload": name,
-        "state": row["state"],
-        "sentence": sentence,
-        "hint": row["hint"],
-        "facts": facts,
-    }
-
-
-def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
-    gates, facts = reconciler.in_force.gates_of(name), reconciler.dispatcher.facts
-    rows: list[dict[str, Any]] = []
-    for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
-        rows += [
-            {"fact": a.text, "value": a.sentence(facts), "wanted": what, "holds": a.holds(facts)}
-            for a in (atoms(predicate) if predicate is not None else ())
-        ]
-    return rows
-
-
-def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
-    facts = reconciler.dispatcher.facts
-    account = facts.get(FactKey(FactKind.ACCOUNT, name))
-    manager = facts.get(FactKey(FactKind.MANAGER, name))
-    rows = [
-        _fact(f"account {name}", "exists" if isinstance(account, Account) else "missing", "exists"),
-        _fact("linger", "yes" if facts.get(FactKey(FactKind.LINGER, name)) is True else "no", "yes"),
-        _fact("manager", manager.value if isinstance(manager, ManagerState) else "down", "up"),
-    ]
-    for each in wanted.units if wanted else ():
-        state = as_unit(facts.get(FactKey(FactKind.UNIT, each.name, name)))
-        value = f"{state.active} ({state.sub})" if state else "unknown"
-        if each.role.value == "running":
-            rows.append({**_fact(each.name, value, "active"), "holds": state is not None and state.up})
-        else:
-            loaded = state.load.value if state else "unknown"
-            rows.append(_fact(each.name, loaded, "loaded"))
-    return rows
-
-
-def _fact(name: str, value: str, wanted: str) -> dict[str, Any]:
-    return {"fact": name, "value": value, "wanted": wanted, "holds": value == wanted}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from eventd.api import answers, documents, own
+from eventd.api import answers, own, plan_document, why_document
 from eventd.api.boot_document import boot
 from eventd.api.gates_document import gates
 from eventd.api.routing import Api, Route
@@ -21,7 +21,7 @@ async def _status_one(api: Api, request: web.Request, view: View) -> web.Respons
 
 
 async def _why(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(documents.why(api.reconciler, api.workload(request, view)))
+    return answers.document(why_document.why(api.reconciler, api.workload(request, view)))
 
 
 async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:
@@ -30,7 +30,7 @@ async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:
 
 async def _plan(api: Api, request: web.Request, view: View) -> web.Response:
     fetched = await api.fetcher.preview() if "1" in request.query.getall("fetch", ()) else None
-    return answers.document(await documents.plan(api.reconciler, fetched, view))
+    return answers.document(await plan_document.plan(api.reconciler, fetched, view))
 
 
 async def _boot(api: Api, _request: web.Request, _view: View) -> web.Response:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventd.api import documents
+from eventd.api import documents, why_document
 from eventd.core.desired import FileRole
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
@@ -65,7 +65,7 @@ async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
     assert (row.outcome, row.reason) == (Outcome.FAILED, "rolled-back")
     assert row.failing_unit == "web.service"
     assert documents.overall(story.engine.reconciler) == "degraded"
-    sentence = documents.why(story.engine.reconciler, "web")["sentence"]
+    sentence = why_document.why(story.engine.reconciler, "web")["sentence"]
     assert bad[:12] in sentence
     before, calls = story.unit("web").invocation, len(story.host.life.calls)
     await story.quiet(2000)

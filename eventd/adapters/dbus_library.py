@@ -1,0 +1,131 @@
+"""The D-Bus library, and its connection on a socket of ours: dbus-fast, or with EVENTD_DBUS=dbus_next its ancestor.
+
+The only module that imports either, and what is needed of both: messages in and out, and `unwrap`. What they differ
+in stays in here. `dbus.Bus` is the connection that everybody else uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from eventd.adapters.dbus_frames import Frames
+from eventd.adapters.peer_socket import PeerSocket
+from eventd.core.errors import EventdError
+
+if TYPE_CHECKING:
+    import socket
+
+LIBRARY = os.environ.get("EVENTD_DBUS", "dbus_fast")
+if TYPE_CHECKING or LIBRARY == "dbus_fast":
+    from dbus_fast import Message, MessageType, Variant
+    from dbus_fast.aio import MessageBus
+    from dbus_fast.auth import AuthExternal
+    from dbus_fast.errors import AuthError, InvalidAddressError
+    from dbus_fast.unpack import unpack_variants as unwrap
+elif LIBRARY == "dbus_next":
+    from dbus_next import Message, MessageType, Variant
+    from dbus_next.aio import MessageBus
+    from dbus_next.auth import AuthExternal
+    from dbus_next.errors import AuthError, InvalidAddressError
+
+    def unwrap(data: Any) -> Any:
+        """Take the values out of their variants, at every level."""
+        match data:
+            case Variant():
+                return unwrap(data.value)
+            case dict():
+                return {key: unwrap(value) for key, value in data.items()}
+            case list():
+                return [unwrap(value) for value in data]
+        return data
+else:
+    raise ImportError(f"EVENTD_DBUS={LIBRARY}: known are dbus_fast and dbus_next")
+
+
+class _External(AuthExternal):
+    """AUTH EXTERNAL (D-Bus specification) in the name of the uid that the socket was connected as."""
+
+    def __init__(self, uid: int) -> None:
+        super().__init__()
+        self._as_uid = uid
+
+    def _authentication_start(self, negotiate_unix_fd: bool = False) -> str:  # noqa: FBT001, FBT002
+        self.negotiate_unix_fd = negotiate_unix_fd
+        return f"AUTH EXTERNAL {str(self._as_uid).encode().hex()}"
+
+
+class Connection(MessageBus):
+    """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
+
+    def __init__(self, address: str, uid: int | None) -> None:
+        self._as_uid = uid  # first, since dbus-next connects in its constructor
+        self._own: list[tuple[PeerSocket, Any]] = []
+        super().__init__(bus_address=address, auth=_External(os.geteuid() if uid is None else uid))
+
+    def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
+        if "path" in options:
+            address = options["path"]
+        elif "abstract" in options:
+            address = "\0" + options["abstract"]
+        else:
+            raise InvalidAddressError("only unix:path= and unix:abstract= are known")
+        sock = PeerSocket(self._as_uid)
+        stream = sock.makefile("rwb")
+        self._own.append((sock, stream))
+        return sock, stream, address
+
+    def _create_socket_for_transport(self, transport: str, options: dict[str, str]) -> Any:  # type: ignore[override]
+        """dbus-fast: called by connect(), which then connects it."""
+        if transport != "unix":
+            raise InvalidAddressError(f"the transport {transport} is not supported")
+        return self._open(options)
+
+    async def _authenticate(self) -> None:
+        """Both: messages come after this. dbus-next reads them past `recv`, with its own limit of 128 MiB."""
+        await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
+        for sock, _ in self._own:
+            sock.frames = Frames()
+
+    def _setup_socket(self) -> None:
+        """dbus-next: called by the constructor."""
+        error: Exception = InvalidAddressError("no usable address")
+        for transport, options in self._bus_address:
+            sock, stream, address = self._create_socket_for_transport(transport, options)
+            try:
+                sock.connect(address)
+            except (OSError, EventdError) as failed:
+                error = failed
+                self.dispose()
+                continue
+            self._sock, self._stream, self._fd = sock, stream, sock.fileno()
+            return
+        raise error
+
+    def dispose(self) -> None:
+        """Close what an attempt to connect has left open; for a connection that never came to be."""
+        loop = asyncio.get_running_loop()
+        for sock, stream in self._own:
+            if sock.fileno() >= 0:
+                loop.remove_reader(sock)
+                loop.remove_writer(sock)
+            try:
+                stream.close()
+            except OSError:
+                pass  # dbus-next's unsent bytes: there is nobody to send them to
+            finally:
+                sock.close()
+        self._own.clear()
+
+
+__all__ = [
+    "LIBRARY",
+    "AuthError",
+    "Connection",
+    "InvalidAddressError",
+    "Message",
+    "MessageType",
+    "Variant",
+    "unwrap",
+]

@@ -1,0 +1,96 @@
+"""The document of a plan: what a run would do now, how files would change, and what a policy says against it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Any
+
+from eventd.api.documents import diagnostic
+from eventd.core.actions import PutFile
+from eventd.core.desired import Desired
+from eventd.core.rights import EVERYTHING, View
+from eventd.core.verdicts import Allow, Case, Hold
+from eventd.runtime.judging import draft, judge
+from eventd.runtime.reconcile import Reconciler
+
+
+async def plan(
+    reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING
+) -> dict[str, Any]:
+    """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
+    desired = desired or reconciler.desired
+    rows = []
+    look = reconciler.converger.view
+    left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
+    if desired is None or desired.partial:
+        left = []  # as in a run: it may still be in the part that could not be read
+    for name in sorted({*(desired.workloads if desired else ()), *left}):
+        if desired is None or name in desired.refused or not view.sees(name):
+            continue
+        wanted = (
+            reconciler.in_force.workload(name)
+            if desired is reconciler.desired
+            else desired.workloads.get(name)
+        )
+        seen = look.of(name, wanted)
+        actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
+        listed = []
+        verdicts = []
+        for action in actions:
+            facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
+            verdict = judge(
+                Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
+                reconciler.converger.policies,
+            )
+            if not isinstance(verdict, Allow):
+                verdicts.append(
+                    {
+                        "verdict": "hold" if isinstance(verdict, Hold) else "deny",
+                        "action": action.verb,
+                        "reason": verdict.reason,
+                        "message": verdict.message,
+                        "waits_for": list(verdict.waits_for) if isinstance(verdict, Hold) else [],
+                    }
+                )
+            diff = ""
+            if isinstance(action, PutFile):
+                uid = seen.account.uid if seen.account else None
+                path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
+                diff = await _diff(path, action)
+            listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
+        if listed:
+            rows.append({"name": name, "actions": listed, "verdicts": verdicts})
+    return {
+        "commit": desired.commit if desired else "",
+        "workloads": rows,
+        "refused": [
+            {"name": name, "diagnostics": [diagnostic(d) for d in found]}
+            for name, found in sorted(desired.refused.items() if desired else ())
+            if view.everything
+        ],
+        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired and view.everything else [],
+    }
+
+
+async def _diff(path: str, action: PutFile) -> str:
+    """Return a unified diff of what stands there and what would; root-owned folders, so reading follows no trap."""
+    before = ""
+    if path:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            pass  # not there, or a symlink: the diff is against nothing
+        else:
+            with os.fdopen(descriptor, "rb") as file:
+                before = file.read(1 << 20).decode("utf-8", "replace")
+    if action.file.role.value == "data":
+        return ""  # configuration files of a workload may hold what is nobody else's business
+    after = action.file.content.decode("utf-8", "replace")
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        path or "/dev/null",
+        action.file.origin,
+    )
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)

@@ -1,0 +1,91 @@
+"""The document that answers why a workload is in the state it is in: a sentence, and the facts behind it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from eventd.api.documents import workload
+from eventd.core.desired import Workload
+from eventd.core.facts import Account, FactKey, FactKind, ManagerState
+from eventd.core.facts import unit as as_unit
+from eventd.core.predicates import atoms
+from eventd.runtime.reconcile import Reconciler
+
+
+def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
+    """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
+    row = workload(reconciler, name)
+    wanted = reconciler.in_force.workload(name)
+    facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
+    missing = [f for f in facts if not f["holds"]]
+    match row["state"]:
+        case "converged":
+            sentence = (
+                f"{name} is converged: every unit is up, loaded from eventd's files, at {row['commit'][:12]}"
+            )
+        case "removed":
+            sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
+        case "held":
+            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
+            rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
+            others = "" if rest else "; everything else it needs is ready"
+            sentence = f"{name} waits since {since}: {row['message']}{others}"
+        case "rolled-back":
+            since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
+            until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
+            sentence = (
+                f"{name} is rolled back since {since}: {row['message']}. It stays so until its files in the"
+                f" repository change{until}"
+            )
+        case "failed" | "refused":
+            sentence = f"{name} {row['state']}: {row['message']}"
+        case state:
+            first = missing[0] if missing else None
+            detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
+            sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
+    stopped = reconciler.orders.suspension_of(name)
+    if stopped is not None and row["reason"] != "suspended":
+        sentence += f". {stopped.sentence}: nothing of it is touched"
+    return {
+        "workload": name,
+        "state": row["state"],
+        "sentence": sentence,
+        "hint": row["hint"],
+        "facts": facts,
+    }
+
+
+def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
+    gates, facts = reconciler.in_force.gates_of(name), reconciler.dispatcher.facts
+    rows: list[dict[str, Any]] = []
+    for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
+        rows += [
+            {"fact": a.text, "value": a.sentence(facts), "wanted": what, "holds": a.holds(facts)}
+            for a in (atoms(predicate) if predicate is not None else ())
+        ]
+    return rows
+
+
+def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+    facts = reconciler.dispatcher.facts
+    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    manager = facts.get(FactKey(FactKind.MANAGER, name))
+    rows = [
+        _fact(f"account {name}", "exists" if isinstance(account, Account) else "missing", "exists"),
+        _fact("linger", "yes" if facts.get(FactKey(FactKind.LINGER, name)) is True else "no", "yes"),
+        _fact("manager", manager.value if isinstance(manager, ManagerState) else "down", "up"),
+    ]
+    for each in wanted.units if wanted else ():
+        state = as_unit(facts.get(FactKey(FactKind.UNIT, each.name, name)))
+        value = f"{state.active} ({state.sub})" if state else "unknown"
+        if each.role.value == "running":
+            rows.append({**_fact(each.name, value, "active"), "holds": state is not None and state.up})
+        else:
+            loaded = state.load.value if state else "unknown"
+            rows.append(_fact(each.name, loaded, "loaded"))
+    return rows
+
+
+def _fact(name: str, value: str, wanted: str) -> dict[str, Any]:
+    return {"fact": name, "value": value, "wanted": wanted, "holds": value == wanted}
