@@ -74,6 +74,12 @@ def tree(op: Operator) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def whole(op: Operator) -> str:
+    """The tree as it is once all is done, which nobody writes into then: each test leaves it like that."""
+    return tree(op)
+
+
 def healed(op: Operator, before: str) -> None:
     deadline = time.monotonic() + 240
     while (now := tree(op)) != before:
@@ -93,9 +99,8 @@ def path_of(op: Operator, kind: str) -> str:
     # The folder is emptied by the same code whatever kind of file is wanted in it.
     [(k, d) for k in OWNED for d in DRIFTS if d != "a full folder" or k == "quadlet"],
 )
-def test_drift_heals_at_once_and_nothing_stops(op: Operator, kind: str, drift: str) -> None:
+def test_drift_heals_at_once_and_nothing_stops(op: Operator, whole: str, kind: str, drift: str) -> None:
     """By the event alone: no push, no sync, no restart."""
-    before = tree(op)
     running = op.invocation("web"), op.invocation("shop")
     op.machine.run(DRIFTS[drift].format(path_of(op, kind), "nobody"))
     if drift == "a full folder":
@@ -104,7 +109,7 @@ def test_drift_heals_at_once_and_nothing_stops(op: Operator, kind: str, drift: s
         assert path_of(op, kind) in found["message"]
         assert op.machine.exists(f"{path_of(op, kind)}/inside")
         op.machine.run(["rm", f"{path_of(op, kind)}/inside"])
-    healed(op, before)
+    healed(op, whole)
     assert (op.invocation("web"), op.invocation("shop")) == running
 
 
@@ -116,18 +121,17 @@ def test_lingering_that_was_switched_off_is_switched_on_again(op: Operator) -> N
         op.state("web", "converged")
 
 
-def test_a_file_that_cannot_be_healed_is_named(op: Operator) -> None:
+def test_a_file_that_cannot_be_healed_is_named(op: Operator, whole: str) -> None:
     """Immutable (chattr(1)): the workload fails with that, and heals when the attribute is gone."""
     path = path_of(op, "quadlet")
-    before = tree(op)
     op.machine.run(f"echo '# edited' >> {path}")
     op.machine.run(f"cp {path} /root/edited", check=False)
-    healed(op, before)
+    healed(op, whole)
     op.machine.kill_unit("eventd.service", "STOP")  # else it may put its own file there before chattr(1)
     set_it = op.machine.run(f"echo '# edited' >> {path} && chattr +i {path}", check=False)
     op.machine.kill_unit("eventd.service", "CONT")
     if set_it.returncode != 0:
-        healed(op, before)
+        healed(op, whole)
         pytest.fail(f"no immutable files here: {set_it.stderr.strip()}")
     try:
         found = op.state("web", "failed")
@@ -135,7 +139,7 @@ def test_a_file_that_cannot_be_healed_is_named(op: Operator) -> None:
     finally:
         op.machine.run(["chattr", "-i", path])
     op.machine.run(["touch", path])
-    healed(op, before)
+    healed(op, whole)
 
 
 def test_what_others_put_beside_it_stays(op: Operator) -> None:
