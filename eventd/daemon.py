@@ -24,7 +24,7 @@ from eventd.adapters.git_command import Credentials
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
-from eventd.adapters.state import DAMAGED
+from eventd.adapters.state_database import DAMAGED
 from eventd.adapters.state_file import condemn
 from eventd.api import documents, recovery_document
 from eventd.api.routing import Api

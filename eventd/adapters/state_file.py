@@ -19,7 +19,8 @@ from pathlib import Path
 
 from eventd.adapters.file_state import translate
 from eventd.adapters.marks import Marks
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import Database
 from eventd.core.errors import PermanentError
 from eventd.core.records import LOSSES, StateLoss
 

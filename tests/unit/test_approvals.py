@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import Database
 from eventd.core import approvals
 from eventd.core.approvals import Draft, Planned, Request, State
 from eventd.core.committed_approvals import Signed, committed

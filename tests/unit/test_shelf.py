@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import Database
 from eventd.core.errors import PermanentError
 from eventd.runtime.shelf import Shelf, write
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.state import VERSION, Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import VERSION, Database
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
@@ -201,7 +202,8 @@ def in_a_small_place(tmp_path: Path, code: str) -> str:
 
 IMPORTS = """
 import asyncio, os, subprocess, sys
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import Database
 from eventd.core.errors import EventdError
 from eventd.core.records import FileRecord
 path = sys.argv[1] + "/state.db"

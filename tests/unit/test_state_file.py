@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from eventd.adapters.marks import Marks
-from eventd.adapters.state import Database, StateStore
+from eventd.adapters.state import StateStore
+from eventd.adapters.state_database import Database
 from eventd.adapters.state_file import condemn, open_store
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.records import LOSSES, Ownership, WorkloadRecord
