@@ -12,9 +12,10 @@ import anyio.to_thread
 from eventd.core.backup_content import places, total
 from eventd.core.facts import Account, DeviceState, FactKey, FactKind, MountState
 from eventd.core.rights import View
+from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Migration
-from eventd.core.storage_plan import PREFIX, carriers, mounted_on
+from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.keeper import Stand
 from eventd.runtime.reconcile import Reconciler

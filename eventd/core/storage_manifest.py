@@ -1,6 +1,6 @@
 """The volumes that an operator declares, as values: what each is meant to be. `eventd.core.storage_file` reads them.
 
-Pure. What a volume is like on a host just now is `eventd.core.storage_plan`'s.
+Pure. What a volume is like on a host just now is `eventd.core.storage_look`'s.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from eventd.core.actions import Action
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import FactKey, FactKind, MountState
 from eventd.core.storage_actions import ForgetData, MigrateVolume
+from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Job, Migration, Phase, Step, count_of, message_of
-from eventd.core.storage_plan import carriers, mounted_on
 from eventd.core.storage_ports import Mounts, Moves
 from eventd.core.storage_records import VolumeRecord
 from eventd.runtime import waiting

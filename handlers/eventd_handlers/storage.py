@@ -27,9 +27,10 @@ from eventd.core.storage_actions import (
     StopForVolume,
     UnmountVolume,
 )
+from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import ALWAYS, Volume
 from eventd.core.storage_migration import Phase
-from eventd.core.storage_plan import carriers, mounted_on, settled
+from eventd.core.storage_moved import settled
 from eventd.core.storage_ports import Holder, MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime import waiting

@@ -14,9 +14,11 @@ from eventd.core.storage_actions import (
     StorageAction,
     UnmountVolume,
 )
+from eventd.core.storage_look import Look, look
 from eventd.core.storage_manifest import IdKind, Volume, Wanted
 from eventd.core.storage_migration import Migration, Phase, Step, count_of, job_of, message_of, next_step
-from eventd.core.storage_plan import Look, Moving, draft, look, look_at, moved, place_of
+from eventd.core.storage_moved import look_at, moved, place_of
+from eventd.core.storage_plan import Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
 
 MEDIA = Volume("media", IdKind.UUID, "1111", "/srv/media")

@@ -30,23 +30,11 @@ from eventd.core.records import Records
 from eventd.core.report import Outcome
 from eventd.core.reversibility import classify
 from eventd.core.storage_actions import ForgetData
+from eventd.core.storage_look import Look, look, put_away
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
 from eventd.core.storage_migration import Forgetting, Job, Migration, Phase, job_of, job_unit, next_step
-from eventd.core.storage_plan import (
-    PREFIX,
-    Look,
-    Moving,
-    Place,
-    claimed,
-    draft,
-    look,
-    look_at,
-    moved,
-    nowhere,
-    place_of,
-    put_away,
-    unmoved,
-)
+from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
+from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
