@@ -17,6 +17,7 @@ from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import CONTAINER, Story
 
 BROKEN = Behaviour(start_status=1)
+HANGS = Behaviour(start=3600.0)
 Files = dict[str, str | bytes]
 
 
@@ -122,6 +123,23 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     report = await update(story, "a")
     assert report.result is RunResult.OK
     assert await runs(story, "a") == newer
+
+
+@virtual()
+async def test_an_image_that_never_comes_up_is_gone_back_from_at_the_deadline() -> None:
+    """Its start goes on for ever, as with `Notify=healthy` and a check that never passes: the restart ends that."""
+    files = {**app("a"), "workloads/a/workload.toml": '[health]\ndeadline = "40s"\n'}
+    story = await started("a", files=files)
+    first, began = await runs(story, "a"), asyncio.get_running_loop().time()
+    story.world.registry.push("registry.example/a:1", "bad", HANGS)
+    report = await update(story, "a")
+    assert 40 <= asyncio.get_running_loop().time() - began < 60
+    (row,) = report.workloads
+    assert (row.outcome, row.reason) == (Outcome.FAILED, "update-rolled-back")
+    assert "did not come up within 40 s" in row.message
+    assert await runs(story, "a") == first
+    assert story.unit("a").active is ActiveState.ACTIVE
+    assert story.standing("a").state is WorkloadState.CONVERGED
 
 
 @virtual()
