@@ -41,7 +41,7 @@ def test_a_push_becomes_a_running_container_of_its_own_user(op: Operator) -> Non
 def test_a_signed_webhook_brings_a_push_and_a_forged_one_does_not(op: Operator) -> None:
     """The listener checks the signature as nobody in particular, and hands on nothing but a hint."""
     m = op.machine
-    m.write("/etc/eventd/webhook.toml", HOOK)
+    m.write("/etc/eventd/webhook.toml", f"daemon_timeout = 60\n{HOOK}")
     m.write("/etc/credstore/eventd-webhook.forge", SECRET, mode=0o600)
     m.run(["systemctl", "enable", "--now", "eventd-webhook.socket"])
     body = json.dumps(
@@ -96,8 +96,9 @@ def test_a_deleted_file_is_restored_without_a_restart(op: Operator) -> None:
 def test_a_file_in_the_home_that_shadows_the_unit_is_reported_and_not_touched(op: Operator) -> None:
     """Root does not reach into a home; it says what is wrong and what to do, and sees when it is done."""
     path = "/home/web/.config/systemd/user/web.service"
-    op.machine.run(["mkdir", "-p", "/home/web/.config/systemd/user"], user="web")
-    op.machine.write(path, "[Service]\nExecStart=/bin/sleep 1000\n", owner="web")
+    op.machine.write("/home/web/new", "[Service]\nExecStart=/bin/sleep 1000\n", owner="web")
+    # It comes whole: an empty file would be a mask.
+    op.machine.run(f"mkdir -p $(dirname {path}) && mv /home/web/new {path}", user="web")
     op.machine.run(["systemctl", "--user", "daemon-reload"], user="web")
     found = op.state("web", "failed")
     assert found["reason"] == "shadowed"
@@ -237,6 +238,7 @@ def test_facts_are_read_again_after_systemd_and_the_users_bus_restart(op: Operat
     op.until(lambda _s: op.invocation("web") not in (before, ""), "healed after the re-exec")
     op.machine.run(["systemctl", "--user", "restart", "dbus.service"], user="web", check=False)
     op.state("web", "converged")
+    op.until(lambda _s: op.invocation("web") != "", "to be asked, over the bus or beside it")
     before = op.invocation("web")
     op.machine.run(["systemctl", "--user", "stop", "web.service"], user="web", check=False)
     op.until(lambda _s: op.invocation("web") not in (before, ""), "healed after the bus's restart")
