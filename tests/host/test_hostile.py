@@ -28,7 +28,7 @@ for path in sys.argv[1:]:
         print(type(error).__name__, flush=True)
 """
 BOMB = """\
-import os, socket, struct, sys, time
+import os, re, socket, struct, sys
 def padded(data, size):
     return data + bytes(-len(data) % size)
 def field(code, kind, text):
@@ -53,14 +53,16 @@ sock.sendall(b"BEGIN\\r\\n")
 def ask(serial, member):
     sock.sendall(message(1, serial, [(1, "o", busses), (6, "s", bus), (2, "s", bus), (3, "s", member)]))
 ask(1, "Hello")
-time.sleep(0.2)
-sock.recv(10000)
 body = struct.pack("<I", size) + b"\\xff\\x7f\\1\\0" * (size // 4)
 signal = [(1, "o", "/x"), (2, "s", "a.b"), (3, "s", "C"), (6, "s", name), (8, "g", "a")]
 head = padded(b"".join(padded(field(*each), 8) for each in signal[:-1]), 8) + bytes([8, 1]) + b"g\\0\\2au\\0"
 sock.sendall(padded(struct.pack("<BBBBIII", 108, 4, 0, 1, len(body), 2, len(head)) + head, 8) + body)
 ask(3, "GetId")  # answered only when all before it has been taken in
-assert sock.recv(1)
+said = b""
+while not re.search(rb"[0-9a-f]{32}", said):
+    more = sock.recv(10000)
+    assert more, said
+    said += more
 """
 
 
@@ -105,7 +107,7 @@ def test_nobody_reads_what_a_workload_was_given(op: Operator, user: str) -> None
     folders = "/etc/eventd /etc/containers /run/eventd"
     seen = op.machine.run(f"grep -rls {SECRET} {folders} || true", user=user).stdout
     assert seen == ""
-    assert len(op.machine.run(f"grep -rls {SECRET} {folders}").stdout.splitlines()) == 4
+    assert len(op.machine.run(f"grep -rls {SECRET} {folders} || true").stdout.splitlines()) == 4
     own = op.machine.run(f"grep -rls {SECRET} {folders} || true", user="stack").stdout.splitlines()
     assert {path.rpartition("/")[2] for path in own} == {"compose.yaml", "app.env"}
 
@@ -158,5 +160,5 @@ def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
         began = time.monotonic()
         uid = op.machine.run(["id", "-u", "quad"]).stdout.strip()
         path = f"/etc/containers/systemd/users/{uid}/quad.container"
-        op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour", 60)
-        assert time.monotonic() - began < 40
+        op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour")
+        assert time.monotonic() - began < 60
