@@ -83,7 +83,7 @@ class Machine:
         }
         self._holder = self._start_holder(config, layers)
         try:
-            ready = self._await_event("ready", time.monotonic() + 30)
+            ready = self._await_event("ready", time.monotonic() + 120)
         except BaseException:
             self.close()
             raise
@@ -154,7 +154,7 @@ class Machine:
         """
         self._forget()
         self._tell("kill")
-        self._await_event("off", time.monotonic() + 30)
+        self._await_event("off", time.monotonic() + 120)
 
     def close(self) -> None:
         """Cut the power and remove everything. Does nothing the second time."""
