@@ -169,7 +169,7 @@ class Operator:
         self.machine.write("/tmp/hook.json", body)
         return self.machine.run(
             [
-                *("curl", "-sS", "-o", "/tmp/hook.out", "-w", "%{http_code}", "--max-time", "20"),
+                *("curl", "-sS", "-o", "/tmp/hook.out", "-w", "%{http_code}", "--max-time", "120"),
                 *("-H", "Content-Type: application/json", "-H", "X-Gitea-Event: push"),
                 *("-H", f"X-Gitea-Delivery: {delivery}", "-H", f"X-Gitea-Signature: {signature}"),
                 *("--data-binary", "@/tmp/hook.json", "http://127.0.0.1:8787/hooks/forge"),
