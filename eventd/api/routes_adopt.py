@@ -21,8 +21,8 @@ from eventd.core.rights import Request, View
 from eventd.runtime.disown import disown
 from eventd.runtime.queue import Ticket
 
-LOOK_TIMEOUT = 5.0
-"""Seconds for a look into a home."""
+LOOK_TIMEOUT = 15.0
+"""Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
 
 
 class AdoptRequest(BaseModel):
