@@ -62,7 +62,10 @@ class Fuse:
 
     def blow(self) -> None:
         """Die, once."""
-        os.unlink(ARM)
+        try:
+            os.unlink(ARM)
+        except FileNotFoundError:  # disarmed since the look: the round is over
+            return
         os.kill(os.getpid(), signal.SIGKILL)
 
 
