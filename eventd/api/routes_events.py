@@ -18,6 +18,9 @@ async def _events(api: Api, request: web.Request, view: View) -> web.StreamRespo
     follow = request.query.get("follow") == "1"
     if last > dispatcher.sequence:
         last = 0  # numbers of an earlier life of the daemon
+    if latest := answers.number(request, "last", 0):
+        seen = [event.sequence for event in dispatcher.since(last) if own.sees(event, view)]
+        last = seen[-latest] - 1 if len(seen) > latest else last
     response = await answers.stream(request, follows=follow)
     reading = True
     while reading:

@@ -1,4 +1,4 @@
-"""`eventctl events [--follow] [--since N]`: what the daemon saw, also across its restarts.
+"""`eventctl events [--follow] [--since N] [--limit N]`: what the daemon saw, also across its restarts.
 
 Sequence numbers are counted from 1 in each life of the daemon, so after a reconnection `--since` means
 something only if the daemon is still the same one. `Follower` therefore opens the stream first and asks
@@ -34,24 +34,24 @@ def run(arguments: Any, terminal: Terminal) -> int:
     client = Client(arguments.socket)
     show = terminal.ndjson if arguments.json else _Show(terminal)
     if not arguments.follow:
-        with client.stream(
-            "GET", at("events"), query={"since": arguments.since}, idle=client.timeout
-        ) as stream:
+        query = _query(arguments.since, arguments.limit)
+        with client.stream("GET", at("events"), query=query, idle=client.timeout) as stream:
             for event in stream:
                 show(event)
         return codes.AS_WANTED
-    for event in Follower(client, terminal, arguments.since).events():
+    for event in Follower(client, terminal, arguments.since, arguments.limit).events():
         show(event)
     return codes.AS_WANTED
 
 
 class Follower:
-    """Events without an end."""
+    """Events without an end. `latest`: how many of those in memory to begin with, 0 for all."""
 
-    def __init__(self, client: Client, terminal: Terminal, since: int) -> None:
+    def __init__(self, client: Client, terminal: Terminal, since: int, latest: int = 0) -> None:
         self._client = client
         self._terminal = terminal
         self._since = since
+        self._latest = latest
         self._life: object = None
 
     def events(self) -> Generator[Json, None, None]:
@@ -88,17 +88,23 @@ class Follower:
                 self._terminal.say("eventctl: connected again")
             self._life = life
             for event in stream:
+                self._latest = 0  # what came since the last connection is not left out
                 self._since = max(self._since, int(event.get("sequence", 0)))
                 yield event
         finally:
             stream.close()
 
     def _open(self) -> Stream:
-        return self._client.stream("GET", at("events"), query={"since": self._since, "follow": 1}, idle=IDLE)
+        query = _query(self._since, self._latest) | {"follow": 1}
+        return self._client.stream("GET", at("events"), query=query, idle=IDLE)
 
     def _identity(self) -> object:
         daemon: Json = self._client.get(at("status")).get("daemon") or {}
         return daemon.get("boot_id"), daemon.get("pid"), daemon.get("started")
+
+
+def _query(since: int, latest: int) -> dict[str, int]:
+    return {"since": since} | ({"last": latest} if latest else {})
 
 
 class _Show:

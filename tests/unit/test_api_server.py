@@ -356,6 +356,19 @@ async def test_events_follow_and_end_with_the_daemon(running: Running) -> None:
     assert [e["sequence"] for e in got] == list(range(1, len(got) + 1))
 
 
+async def test_the_latest_events_alone(running: Running) -> None:
+    """Of those after `since`; more than there are is all of them."""
+
+    def events(query: dict[str, int]) -> list[int]:
+        with running.client.stream("GET", at("events"), query=query, idle=60) as stream:
+            return [each["sequence"] for each in stream]
+
+    everything = await running.ask(lambda: events({}))
+    assert await running.ask(lambda: events({"last": 2})) == everything[-2:]
+    assert await running.ask(lambda: events({"last": 4096})) == everything
+    assert await running.ask(lambda: events({"since": everything[-2], "last": 3})) == everything[-1:]
+
+
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True

@@ -58,14 +58,21 @@ def test_events_as_json_are_the_daemons_lines(path: str) -> None:
     assert [json.loads(line) for line in result.out.splitlines()] == [event(1), event(2)]
 
 
+def test_only_the_latest_are_asked_for(path: str) -> None:
+    """`-n`, which the daemon counts: it knows which of them this caller may see."""
+    with FakeDaemon(path, {"GET /v1/events": Answer(lines=[event(9)])}) as daemon:
+        result = eventctl("events", "-n", "1", "--json", "--socket", path)
+    assert (result.code, daemon.requests[0].query) == (0, {"since": "0", "last": "1"})
+
+
 def test_following_nobody_is_exit_3(path: str) -> None:
     """If there is no daemon at first, --follow does not wait for one."""
     assert eventctl("events", "--follow", "--socket", path).code == 3
 
 
-def follower(path: str, since: int = 0) -> tuple[Follower, io.StringIO]:
+def follower(path: str, since: int = 0, latest: int = 0) -> tuple[Follower, io.StringIO]:
     err = io.StringIO()
-    return Follower(Client(path), Terminal(out=io.StringIO(), err=err), since), err
+    return Follower(Client(path), Terminal(out=io.StringIO(), err=err), since, latest), err
 
 
 def daemon(path: str, pid: int, lines: list[Any]) -> FakeDaemon:
@@ -93,6 +100,20 @@ def test_following_goes_on_where_it_was_when_only_the_connection_was_lost(path: 
         events.close()
     assert asked(fake) == ["0", "2"]
     assert "connected again" in err.getvalue()
+
+
+def test_only_the_first_answer_is_cut_to_the_latest(path: str) -> None:
+    """What came while the connection was lost is news, however much it is."""
+    follow, _ = follower(path, latest=1)
+    events = follow.events()
+    answers: dict[str, Any] = {
+        "GET /v1/events": [Answer(lines=[event(7)], cut=True), Answer(lines=[event(8)], stay=True)],
+        "GET /v1/status": Answer(life(1)),
+    }
+    with FakeDaemon(path, answers) as fake:
+        assert [next(events)["sequence"] for _ in range(2)] == [7, 8]
+        events.close()
+    assert [each.query.get("last") for each in fake.requests if each.path == "/v1/events"] == ["1", None]
 
 
 def test_another_life_of_the_daemon_is_followed_from_its_first_event(path: str) -> None:

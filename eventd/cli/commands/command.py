@@ -38,18 +38,22 @@ def sequence(text: str) -> int:
     return value
 
 
-def positive(text: str) -> int:
-    """Return how many; raises ValueError."""
-    value = int(text)
-    if not 0 < value <= 100:
-        raise ValueError(text)
-    return value
+def up_to(most: int) -> Callable[[str], int]:
+    """Return the type of a count from 1 to `most`."""
+
+    def count(text: str) -> int:
+        value = int(text)
+        if not 0 < value <= most:
+            raise ValueError(text)
+        return value
+
+    count.__name__ = f"number (1 to {most})"
+    return count
 
 
 # What argparse calls a value of the wrong type: "invalid SECONDS value".
 seconds.__name__ = "SECONDS (more than 0, up to 86400)"
 sequence.__name__ = "sequence number"
-positive.__name__ = "number (1 to 100)"
 
 
 def no_options(parser: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, no_options, positive, sequence
+from eventd.cli.commands.command import Command, no_options, sequence, up_to
 
 
 def _status(parser: Any) -> None:
@@ -18,7 +18,7 @@ def _why(parser: Any) -> None:
 def _runs(parser: Any) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="one run, in full")
     parser.add_argument(
-        "-n", "--limit", type=positive, default=20, metavar="N", help="how many (default: %(default)s)"
+        "-n", "--limit", type=up_to(100), default=20, metavar="N", help="how many (default: %(default)s)"
     )
 
 
@@ -28,6 +28,9 @@ def _events(parser: Any) -> None:
     )
     parser.add_argument(
         "--since", type=sequence, default=0, metavar="N", help="only those after sequence number N"
+    )
+    parser.add_argument(
+        "-n", "--limit", type=up_to(4096), default=0, metavar="N", help="only the latest N of those in memory"
     )
 
 
@@ -96,7 +99,7 @@ LOOKING = (
         "Show the latest events, oldest first. Events say where the daemon looked again; what it then did\n"
         "is in `eventctl runs`.",
         "  eventctl events                 those in memory\n"
-        "  eventctl events --follow        and those to come\n"
+        "  eventctl events -n 20 --follow  the latest, and those to come\n"
         "  eventctl events --since 1200 --json | jq -r '[.kind, .subject] | @tsv'\n",
         _events,
     ),
