@@ -63,9 +63,13 @@ def op(fresh_machine: MakeMachine) -> Iterator[Operator]:
         "web", "converged"
     )  # what needs no network does not wait for it, however slow the machine is
     m.write(CONNECTED, "")
-    operator.until(
-        lambda s: s["commit"] == commit and {w["state"] for w in s["workloads"]} == {"converged"}, "converged"
-    )
+
+    def at_rest(status: dict[str, Any]) -> bool:
+        states = {each["state"] for each in status["workloads"]}
+        # The boot is over with the run in which the last one has come up.
+        return status["run"] is None and status["commit"] == commit and states == {"converged"}
+
+    operator.until(at_rest, "converged")
     m.wait_running()
     return operator
 
