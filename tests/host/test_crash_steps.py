@@ -79,6 +79,12 @@ class Rounds:
         """Return how often systemd has started the daemon again."""
         return int(self.op.machine.show("eventd.service", "NRestarts")["NRestarts"])
 
+    def look(self, names: list[str]) -> dict[str, Any]:
+        """Return what there is of workloads, and what is open: what went wrong, where eventd was at work meanwhile."""
+        done = self.op.machine.run(["/opt/eventd/bin/python", "-c", LOOK, *names], check=False)
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"open": done.stderr}
+        return found
+
     def play(self, fuse: str = "0") -> tuple[dict[str, Any], list[str]]:
         """Return the end of a round, with names taken out, and the boundaries that were passed."""
         m, self.number = self.op.machine, self.number + 1
@@ -106,14 +112,11 @@ class Rounds:
             f"converged after a kill at {fuse}",
         )
         names = [name, *([before] if old else [])]
-        found: dict[str, Any] = {}
-
-        def nothing_open() -> bool:
-            # A trigger that came a moment later may have begun one more run.
-            found.update(json.loads(m.run(["/opt/eventd/bin/python", "-c", LOOK, *names]).stdout))
-            return found["open"] == [0, 0]
-
-        self.op.until(lambda _s: nothing_open(), "nothing left open")
+        # A trigger that came a moment later may have begun one more run.
+        deadline = time.monotonic() + 240
+        while (found := self.look(names))["open"] != [0, 0]:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
         active = self.op.user_unit(name, f"{name}.service", "ActiveState", "NeedDaemonReload", "Description")
         passed = m.read(crashing.PASSED).splitlines() if m.exists(crashing.PASSED) else []
         m.run(["rm", "-f", crashing.ARM])
