@@ -64,8 +64,10 @@ class Evidence:
         """Push, and wait until the run over it has ended; return the status."""
         return self.op.settled(self.push(files, what))
 
-    def state(self, name: str, wanted: str, reason: str = "", timeout: float = 240) -> dict[str, Any]:
-        """Wait for a workload's state (and reason), as `eventctl status` has it."""
+    def state(
+        self, name: str, wanted: str, reason: str = "", timeout: float = 240, *, said: str = ""
+    ) -> dict[str, Any]:
+        """Wait for a workload's state (and reason, and what its message says), as `eventctl status` has it."""
         found: dict[str, Any] = {}
 
         def right(status: dict[str, Any]) -> bool:
@@ -74,12 +76,13 @@ class Evidence:
                     each["name"] == name
                     and each["state"] == wanted
                     and (not reason or each["reason"] == reason)
+                    and said in each["message"]
                 ):
                     found.update(each)
                     return True
             return False
 
-        self.op.until(right, f"{name} {wanted} {reason}", timeout)
+        self.op.until(right, f"{name} {wanted} {reason} {said}", timeout)
         self.note(f"eventctl status: {name} is {wanted} {found['reason']} {found['message']}".rstrip())
         return found
 
@@ -96,8 +99,7 @@ class Evidence:
             f" + _UID={uid} USER_UNIT={unit}"
         ).stdout
         assert journal.strip(), f"no journal of {unit}"
-        ps = self.machine.run("cd / && podman ps --all --no-trunc --format json", user=user).stdout
-        listed = json.loads(ps)
+        listed = self._listed(user)
         assert listed or not containers, f"{user} has no container"
         inspected = [
             {
@@ -123,6 +125,17 @@ class Evidence:
             }
         )
         return properties
+
+    def _listed(self, user: str) -> list[dict[str, Any]]:
+        """Return what podman lists; once more where a container went away under it."""
+        argv = ["podman", "ps", "--all", "--no-trunc", "--format", "json"]
+        deadline = time.monotonic() + 60
+        while True:
+            done = self.machine.run(argv, user=user, cwd="/", check=False)
+            if done.returncode == 0:
+                found: list[dict[str, Any]] = json.loads(done.stdout)
+                return found
+            assert time.monotonic() < deadline, done.stderr
 
 
 def _owner(labels: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -189,9 +190,17 @@ def test_T04_a_missing_env_file_is_named(op: Operator, name: str) -> None:
         found = e.state(name, "failed")
         e.run(f"systemctl --user restart {unit(name)}", user=name, status=-1)
         assert container_id(op, name) == ""
+
+        journal = f"journalctl -q -o cat _UID={uid(op, name)} _SYSTEMD_USER_UNIT={unit(name)}"
+
+        def named(status: dict[str, Any]) -> bool:
+            now = workload(status, name)
+            said = op.machine.run(journal, check=False).stdout
+            return missing in " ".join((now["message"], *now["log"], said))
+
+        # Of a process that ended as it spoke, journald may no longer know whose words these are: it is tried again.
+        op.until(named, f"failed for {missing}")
         e.collect(name, unit(name), containers=False)
-        said = " ".join((found["message"], *found["log"], *e.document["seen"][-1]["journal"]))
-        assert missing in said, found
         assert name == QUADLET or f"it said: env-file: cannot read {missing}" in found["message"], found
         op.machine.write(missing, "A=1\n")
         e.note(f"{missing} is written")
@@ -234,8 +243,7 @@ def test_T06_a_stray_drop_in_is_detected(op: Operator, name: str, where: str) ->
     with case("T06", f"{KIND[name]}-{where}", "stale drop-in detection", op) as e:
         before = container_id(op, name)
         e.run(f"mkdir -p {folder}/{unit(name)}.d && printf '[Service]\\nNice=5\\n' > {path}", user=user)
-        found = e.state(name, "failed", "stray-drop-in")
-        assert path in found["message"]
+        e.state(name, "failed", "stray-drop-in", said=path)
         assert path in e.run(f"eventctl audit {name}", status=1)
         e.run("eventctl sync --wait", status=1)
         assert op.machine.exists(path)
@@ -301,8 +309,8 @@ def test_T08_a_user_manager_that_cannot_be_used_is_explicit(op: Operator, name: 
         before = container_id(op, other)
         e.run(break_it.format(number))
         e.push(good(name, note=f"while {cause}"), "a change")
-        found = e.state(name, "failed", "user-manager-unavailable")
-        assert f"({cause})" in found["message"]
+        # A call that was under way when it broke may have failed for its own reason first.
+        found = e.state(name, "failed", "user-manager-unavailable", said=f"({cause})")
         assert found["hint"]
         e.run(f"eventctl why {name}", status=1)
         e.state(other, "converged")
@@ -446,4 +454,4 @@ def test_T12_after_all_kinds_of_faults_everything_is_reconciled(op: Operator) ->
         e.run("eventctl audit")
         for name in (QUADLET, STACK):
             in_order(e, name)
-            assert workload(op.status() or {}, name)["state"] == "converged"
+            e.state(name, "converged")
