@@ -21,7 +21,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
     found: Json = client.get(path)
     against = [each for each in found["obstacles"] if not (each.get("by_login") and arguments.with_login)]
     if not arguments.json:
-        _show(found, terminal)
+        _show(found, terminal, refused=any(not each.get("by_login") for each in against))
     elif against or not arguments.yes:
         terminal.json(found)
     for each in against:
@@ -42,11 +42,14 @@ def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
     return said.strip().lower() in ("y", "yes")
 
 
-def _show(found: Json, terminal: Terminal) -> None:
+def _show(found: Json, terminal: Terminal, *, refused: bool) -> None:
+    """Say which account that is, and what it would mean, if it can be done."""
     terminal.line(
         f"{clean(found['name'])}: uid {clean(found['uid'])}, home {clean(found['home'])}, shell {clean(found['shell'])}"
     )
     terminal.line("")
+    if refused:
+        return
     for each in found["means"]:
         terminal.line(f"- {clean(each)}")
     terminal.line("")

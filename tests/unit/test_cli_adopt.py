@@ -87,11 +87,13 @@ def test_what_speaks_against_it_ends_it_unless_it_is_meant(path: str) -> None:
     result, posted = adopt(path, found, "--yes")
     assert (result.code, posted) == (1, [])
     assert "media has a password" in result.err
+    assert "it is never deleted" in result.out
     result, posted = adopt(path, found, "--yes", "--with-login")
     assert (result.code, posted) == (0, [{"with_login": True, "wait": True}])
     protected = {"reason": "protected", "message": "it is root", "hint": "", "by_login": False}
     result, posted = adopt(path, {**found, "obstacles": [protected, PASSWORD]}, "--yes", "--with-login")
     assert (result.code, posted) == (1, [])
+    assert "it is never deleted" not in result.out  # what it would mean is not the question
 
 
 def test_json_is_one_document(path: str) -> None:
