@@ -261,7 +261,7 @@ class Client:
 
     def _late(self) -> NoDaemonError:
         return NoDaemonError(
-            f"the daemon at {self.path} did not answer within {self.timeout:.0f} s",
+            f"the daemon at {self.path} did not answer within {self.timeout:g} s",
             reason="no-answer",
             hint="journalctl -u eventd -n 50",
         )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def run(arguments: Any, terminal: Terminal) -> int:
     """Ask and show; 0 unless a user's podman could not be asked."""
     name = arguments.workload
-    document: Json = Client(arguments.socket).get(at("images", name) if name else at("images"))
+    client = Client(arguments.socket, timeout=arguments.timeout)
+    document: Json = client.get(at("images", name) if name else at("images"))
     if arguments.json:
         terminal.json(document)
     else:

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 def run(arguments: Any, terminal: Terminal) -> int:
     """Ask for it; with --wait the exit code is the run's, with --check it says whether there is anything newer."""
-    name, client = arguments.workload, Client(arguments.socket)
+    name, client = arguments.workload, Client(arguments.socket, timeout=arguments.timeout)
     if arguments.when_up > 0:
         from eventd.cli.comeback import await_daemon  # noqa: PLC0415 - loads inotify, which is seldom needed
 
         await_daemon(client.path, arguments.when_up)
     if arguments.check:
         path = at("images", name) if name else at("images")
-        asking = Client(arguments.socket, timeout=arguments.timeout)
-        document: Json = asking.get(path, {"check": 1})
+        document: Json = client.get(path, {"check": 1})
         if arguments.json:
             terminal.json(document)
         else:

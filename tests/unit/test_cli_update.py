@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,22 @@ def test_a_daemon_that_stays_away_is_said_so(tmp_path: Path) -> None:
 def test_the_timers_service_waits() -> None:
     """Its timer is persistent, and elapses as soon as the user's manager is up."""
     assert "--when-up 600" in SERVICE
+
+
+@pytest.mark.parametrize(
+    "argv", [("images",), ("update", "--check"), ("update", "--wait"), ("update", "web")]
+)
+def test_how_long_the_daemon_may_be_silent_is_the_callers_to_say(
+    tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    """It asks the podman of every user, and after a start it waits for its first commit: longer than other answers."""
+    path = short_path(tmp_path)
+    silent = Answer(silent=True)
+    answers: dict[Any, Any] = {
+        "GET /v1/images": silent,
+        "POST /v1/update": silent,
+        "POST /v1/update/web": silent,
+    }
+    with FakeDaemon(path, answers):
+        result = eventctl(*argv, "--timeout", "0.125", "--socket", path)
+    assert (result.code, "did not answer within 0.125 s" in result.err) == (3, True), result.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, patience, seconds, waits
+from eventd.cli.commands.command import Command, patience, seconds, wait, waits
 
 
 def _sync(parser: Any) -> None:
@@ -39,7 +39,8 @@ def _update(parser: Any) -> None:
         metavar="SECONDS",
         help="wait so long for the daemon to be up, as after a boot (default: not at all)",
     )
-    waits(parser)
+    wait(parser)
+    patience(parser)
 
 
 def _rollback(parser: Any) -> None:

@@ -61,20 +61,25 @@ def no_options(parser: Any) -> None:
     del parser
 
 
-def patience(parser: Any, when: str = "") -> None:
-    """Add `--timeout`; `when`: what it takes for it to count."""
+def patience(parser: Any, when: str = "", *, default: float = 900.0) -> None:
+    """Add `--timeout`; `when`: what it takes for it to count, `default`: seconds."""
     parser.add_argument(
         "--timeout",
         type=seconds,
-        default=900.0,
+        default=default,
         metavar="SECONDS",
         help=f"{when}how long the daemon may be silent before eventctl gives up (default: %(default)g)",
     )
 
 
-def waits(parser: Any) -> None:
+def wait(parser: Any) -> None:
     """Add `--wait`, for a command that leads to a run."""
     parser.add_argument(
         "--wait", action="store_true", help="wait for the run, show its progress, exit by its result"
     )
+
+
+def waits(parser: Any) -> None:
+    """Add `--wait`, and the `--timeout` that goes with it."""
+    wait(parser)
     patience(parser, "with --wait: ")

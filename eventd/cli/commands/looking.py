@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, no_options, sequence, up_to
+from eventd.cli.commands.command import Command, no_options, patience, sequence, up_to
 
 
 def _status(parser: Any) -> None:
@@ -64,6 +64,7 @@ def _audit(parser: Any) -> None:
 
 def _images(parser: Any) -> None:
     parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
+    patience(parser, default=120.0)  # it asks the podman of every user
 
 
 LOOKING = (
