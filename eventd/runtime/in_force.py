@@ -74,6 +74,11 @@ class InForce:
             return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
 
+    def commit_of(self, name: str) -> str:
+        """Return the commit of the revision that is in force; empty before the first one."""
+        order = self.orders.rollback_of(name)
+        return order.good.commit if order else self.desired.commit if self.desired else ""
+
     def gates_of(self, name: str) -> WorkloadGates:
         """Return the gates of the revision that is in force."""
         return self.orders.gates_of(name) or self.gates.get(name, OPEN)

@@ -102,11 +102,10 @@ class Turns:
             self.tell(Progress(run, name, step, state, message, now - began))
 
         before = self.going_back.running(name, workload)
-        order, desired = self.in_force.orders.rollback_of(name), self.in_force.desired
         tx = Transaction(
             run=run,
             workload=name,
-            commit=order.good.commit if order else desired.commit if desired else "",
+            commit=self.in_force.commit_of(name),
             host=self.host(),
             ledger=self.ledger,
             facts=self.dispatcher.facts,
@@ -148,6 +147,8 @@ class Turns:
         if workload is not None:
             report = await self.going_back.after(tx, workload, report, before)
             workload = self.in_force.workload(name)
+            # After a rollback what follows is verified by the gates of the revision that is in force since.
+            tx = replace(tx, commit=self.in_force.commit_of(name), gates=self.in_force.gates_of(name))
         if workload is not None:
             await self.updates.note_verified(tx, workload, report)
             updated = await self.updates.after(tx, workload, report)

@@ -223,6 +223,24 @@ async def test_a_rollback_takes_back_the_image_that_came_with_the_change() -> No
     assert first != bad
 
 
+@virtual()
+async def test_an_update_right_after_a_rollback_is_verified_by_what_is_in_force_then() -> None:
+    """Asked for while the bad change is waited for: its expectations went with it, and say nothing of the new image."""
+    story = await started("a")
+    await update(story, "a")  # its content and image are verified
+    options = '[health]\non_failure = "rollback"\ndeadline = "20s"\nexpect = ["file:/never"]\n'
+    story.push({**app("a", "Environment=A=2\n"), "workloads/a/workload.toml": options})
+    await story.quiet(5)
+    assert story.standing("a").state is WorkloadState.VERIFYING
+    newer = story.world.registry.push("registry.example/a:1", "second")
+    await update(story, "a")
+    assert story.standing("a").state is WorkloadState.ROLLED_BACK
+    result = story.engine.reconciler.updates.results.get("a")
+    assert result is not None
+    assert result.ok, result.message
+    assert await runs(story, "a") == newer
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> None:
     """Kill -9 at each step, then a new life: the new image, verified; or the old one where the new is bad."""
