@@ -365,7 +365,7 @@ class GitRepository:
             raise PermanentError(
                 f"the branch {self.branch} was rewritten: {incoming} does not descend from {current}",
                 reason="rewritten",
-                hint=f"if that is intended, allow the commit {incoming}",
+                hint=f"if that is intended: eventctl sync --allow-rewrite {incoming}",
             )
         done.require(reason="repository-damaged")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from eventd.core.desired import Tree, TreeFile
 from eventd.core.errors import PermanentError
@@ -27,9 +26,10 @@ def read_local_tree(folder: str | os.PathLike[str]) -> Tree:
     root = os.path.realpath(folder)
     files: dict[str, TreeFile] = {}
     refused: dict[str, str] = {}
-    if not Path(root).is_dir():
-        raise PermanentError(f"{os.fspath(folder)} is not a directory", reason="unreadable")
     try:
+        # Path.is_dir() says no, or raises, where the way there is closed: it depends on the version of Python.
+        if os.access(os.path.dirname(root), os.X_OK) and not os.path.isdir(root):  # noqa: PTH112, PTH120
+            raise PermanentError(f"{os.fspath(folder)} is not a directory", reason="unreadable")
         _walk(root, "", files, refused)
     except OSError as error:
         raise PermanentError(

@@ -204,6 +204,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     standing = standing_of(reconciler, name)
     account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
     refused = desired.refused.get(name, ()) if desired else ()
+    suspended = reconciler.orders.suspension_of(name)
     return {
         "name": name,
         "state": standing.state.value,
@@ -221,10 +222,10 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "units": units(reconciler, name, wanted),
         "log": list(standing.log),
         "failing_unit": standing.failing_unit,
-        "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) else None,
+        "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) and suspended is None else None,
         "waits_for": list(standing.waits_for),
         "diagnostics": [diagnostic(d) for d in refused],
-        "suspended": suspension(reconciler.orders.suspension_of(name)),
+        "suspended": suspension(suspended),
         "rollback": rollback(order),
     }
 

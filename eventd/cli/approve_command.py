@@ -50,9 +50,9 @@ def run(arguments: Any, terminal: Terminal) -> int:
     if arguments.json:
         terminal.json(done)
     else:
-        identity, subject = clean(done.get("id", "")), clean(done.get("subject", ""))
+        identity = clean(done.get("id", ""))
         terminal.line(f"{identity} is approved by {clean(done.get('signer', ''))}")
-        terminal.line(f"it is carried out now: eventctl status {subject}; eventctl approvals {identity}")
+        terminal.line(f"it is carried out now; eventctl approvals {identity} says how it went")
     return codes.AS_WANTED
 
 

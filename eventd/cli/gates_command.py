@@ -62,7 +62,8 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
         _notes(terminal, answer)
         summary = f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"
         cycles = len(show.items(answer, "cycles"))
-        terminal.line(f"{summary}; {cycles} circular" if cycles else f"{summary}; none is circular")
+        none = "none is circular" + (", as far as they could be read" if mistakes else "")
+        terminal.line(f"{summary}; {cycles} circular" if cycles else f"{summary}; {none}")
     if mistakes:
         return codes.USAGE
     return codes.NOT_CONVERGED if show.items(answer, "cycles") else codes.AS_WANTED

@@ -113,7 +113,7 @@ class HostProbe:
                 stdin=subprocess.DEVNULL,
                 timeout=_TIMEOUT,
                 check=True,
-                env={"PATH": _SEARCH, "LC_ALL": "C.UTF-8", "HOME": "/"},
+                env={"PATH": _SEARCH, "LC_ALL": "C.UTF-8", "HOME": _home()},
             )
         except (OSError, subprocess.SubprocessError):
             return None
@@ -148,3 +148,8 @@ def _name(number: int, *, user: bool) -> str:
         return pwd.getpwuid(number).pw_name if user else grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def _home() -> str:
+    """Return a home for the commands: podman wants its own. Root's may be closed to the daemon."""
+    return os.path.expanduser("~") if os.geteuid() else "/"  # noqa: PTH111

@@ -61,7 +61,7 @@ def diagnostics(terminal: Terminal, values: Iterable[Json], indent: str = "") ->
 def hint(terminal: Terminal, text: object, indent: str) -> None:
     """Write what to do, if anything is known."""
     if text:
-        terminal.paragraph(f"{indent}hint: {clean(text)}", "", style="cyan")
+        terminal.paragraph(f"hint: {clean(text)}", indent, style="cyan")
 
 
 def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = "", style: str = "") -> None:

@@ -72,7 +72,8 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
     account, signs, found = candidate.account, candidate.signs, []
     name = account.name
     if candidate.protected:
-        found.append(Obstacle("protected", candidate.protected, "give the workload another name"))
+        # Whatever else there is: to see to that would not help.
+        return (Obstacle("protected", candidate.protected, "give the workload another name"),)
     if candidate.recorded:
         found.append(
             Obstacle("already-ours", f"the account {name} is eventd's already", f"eventctl status {name}")

@@ -78,7 +78,8 @@ def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[St
         row,
         outcome=Outcome.FAILED if order.automatic else outcome,
         reason="rolled-back",
-        message=order.sentence,
+        # What was done with it all the same, as an update, is the run's to say.
+        message=f"{order.sentence}; {row.message}" if row.message else order.sentence,
         hint=hint,
         log=order.log,
         failing_unit=order.unit,
@@ -87,7 +88,7 @@ def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[St
         WorkloadState.ROLLED_BACK,
         0.0,
         row.reason,
-        row.message,
+        order.sentence,
         row.hint,
         row.log,
         order.failed_on,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from eventd.core.facts import Account, ActiveState
+from eventd.core.images import short_id
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
 from eventd.runtime.queue import Ticket
 from eventd_simulators.faults import Faults
@@ -239,6 +240,11 @@ async def test_an_update_right_after_a_rollback_is_verified_by_what_is_in_force_
     assert result is not None
     assert result.ok, result.message
     assert await runs(story, "a") == newer
+    third = story.world.registry.push("registry.example/a:1", "third")
+    (row,) = (await update(story, "a")).workloads
+    assert row.reason == "rolled-back"
+    assert row.message.endswith(f"-> {short_id(third)}"), "what the run did is told beside where it stands"
+    assert "->" not in story.standing("a").message
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -35,7 +35,7 @@ ANNA = Account("anna", 1000, 1000, "/home/anna", "/bin/bash", (100000, 65536), (
         (Candidate(ANNA, Signs(unknown="no answer")), ["home-unknown"]),
         (
             Candidate(ANNA, Signs(Password.USABLE, ("k",)), protected="p"),
-            ["protected", "has-password", "has-ssh-keys"],
+            ["protected"],
         ),
     ],
 )

@@ -281,6 +281,7 @@ def test_lines_fit_a_narrow_terminal(path: str, monkeypatch: pytest.MonkeyPatch)
     said = [line for line in result.out.splitlines() if "image" in line]
     assert said
     assert all(len(line) <= 40 for line in said)
+    assert "  hint: check the image name" in said, "it shows whose hint it is"
 
 
 def test_an_empty_or_older_answer_is_no_traceback(path: str) -> None:

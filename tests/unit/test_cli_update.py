@@ -57,3 +57,16 @@ def test_how_long_the_daemon_may_be_silent_is_the_callers_to_say(
     with FakeDaemon(path, answers):
         result = eventctl(*argv, "--timeout", "0.125", "--socket", path)
     assert (result.code, "did not answer within 0.125 s" in result.err) == (3, True), result.err
+
+
+@pytest.mark.parametrize(
+    "argv", [("rollback", "web", "--to", "HEAD~1"), ("sync", "--allow-rewrite", "1a2b3c4d5e")]
+)
+def test_what_is_no_commit_is_a_mistake_of_usage(
+    capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]
+) -> None:
+    """Said before anybody is asked: what else git understands, the daemon does not resolve."""
+    with pytest.raises(SystemExit) as ended:
+        eventctl(*argv)
+    assert ended.value.code == codes.USAGE
+    assert "commit id (`git rev-parse`" in capsys.readouterr().err

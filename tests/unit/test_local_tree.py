@@ -56,6 +56,19 @@ def test_the_folder_itself_may_be_a_symlink(tmp_path: Path) -> None:
     assert list(read_local_tree(tmp_path / "link").files) == ["a"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account")
+def test_a_folder_behind_a_closed_one_is_an_error_that_says_so(tmp_path: Path) -> None:
+    """Whoever may not look knows nothing of what is there."""
+    (tmp_path / "closed/repository").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    os.setresuid(65534, 65534, 0)
+    try:
+        with pytest.raises(PermanentError, match=r"cannot read .*: Permission denied"):
+            read_local_tree(tmp_path / "closed/repository")
+    finally:
+        os.setresuid(0, 0, 0)
+
+
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
     """It is not an empty repository."""
     with pytest.raises(PermanentError, match="is not a directory") as caught:

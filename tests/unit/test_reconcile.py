@@ -96,6 +96,9 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert story.standing("bad").reason == "bug"
     assert "ZeroDivisionError" in story.standing("bad").message
     assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is not None
+    await story.engine.reconciler.orders.suspend("bad", "root", "")
+    assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is None, "nothing of it is tried"
+    await story.engine.reconciler.resume("bad", "root")
     facts = story.dispatcher.facts
     assert facts.get(FactKey(FactKind.WORKLOAD, "bad")) != facts.get(FactKey(FactKind.WORKLOAD, "good"))
     assert not story.world.disk.steps, "the step of the bug is closed"

@@ -93,6 +93,7 @@ def test_a_mistake_in_waits_toml_is_2(tmp_path: Path, text: str, said: str) -> N
     result = eventctl("gates", "--units", str(tmp_path))
     assert result.code == 2
     assert said in result.out
+    assert "; none is circular, as far as they could be read" in result.out
 
 
 def test_a_terminal_is_safe_from_what_units_say(tmp_path: Path) -> None:

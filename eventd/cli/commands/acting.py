@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, patience, seconds, wait, waits
+from eventd.cli.commands.command import Command, commit, full_commit, patience, seconds, wait, waits
 
 
 def _sync(parser: Any) -> None:
@@ -14,6 +14,7 @@ def _sync(parser: Any) -> None:
     )
     parser.add_argument(
         "--allow-rewrite",
+        type=full_commit,
         metavar="COMMIT",
         help="accept that the branch was rewritten (force-pushed), if it now points to exactly COMMIT",
     )
@@ -47,6 +48,7 @@ def _rollback(parser: Any) -> None:
     parser.add_argument("workload", metavar="WORKLOAD", help="the workload that goes back")
     parser.add_argument(
         "--to",
+        type=commit,
         metavar="COMMIT",
         help="a commit of the branch (default: the last verified content before the present one)",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def sequence(text: str) -> int:
     return value
 
 
+def commit(text: str) -> str:
+    """Return a commit's id, perhaps shortened; raises ValueError. The daemon resolves no other name of one."""
+    if not re.fullmatch(r"[0-9a-f]{7,64}", text):
+        raise ValueError(text)
+    return text
+
+
+def full_commit(text: str) -> str:
+    """Return a commit's whole id (SHA-1 or SHA-256); raises ValueError."""
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text):
+        raise ValueError(text)
+    return text
+
+
 def up_to(most: int) -> Callable[[str], int]:
     """Return the type of a count from 1 to `most`."""
 
@@ -54,6 +69,8 @@ def up_to(most: int) -> Callable[[str], int]:
 # What argparse calls a value of the wrong type: "invalid SECONDS value".
 seconds.__name__ = "SECONDS (more than 0, up to 86400)"
 sequence.__name__ = "sequence number"
+commit.__name__ = "commit id (`git rev-parse`, 7 digits or more)"
+full_commit.__name__ = "whole commit id (`git rev-parse`)"
 
 
 def no_options(parser: Any) -> None:
