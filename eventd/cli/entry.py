@@ -43,6 +43,11 @@ def _main(argv: Sequence[str] | None) -> int:
             known.print_help(sys.stderr)
             return codes.USAGE
     except SystemExit as exit_:  # argparse ends --help, --version and mistakes this way
+        if isinstance(exit_, parser.MistakeError) and "--json" in arguments:
+            import json  # noqa: PLC0415
+
+            report = {"reason": "usage", "message": exit_.message, "hint": exit_.hint}
+            print(json.dumps({"error": report}, indent=2))
         sys.stdout.flush()
         return exit_.code if isinstance(exit_.code, int) else codes.USAGE
 

@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventd.cli.codes import EPILOG, USAGE
@@ -52,6 +53,15 @@ class _Version(argparse.Action):
         parser.exit(0)
 
 
+class MistakeError(SystemExit):
+    """The end of a command line with a mistake in it, which has been said on stderr."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(USAGE)
+        self.message = message
+        self.hint = hint
+
+
 class _Parser(argparse.ArgumentParser):
     """Suggests the nearest command for a mistyped one (argparse does so from Python 3.14 on)."""
 
@@ -65,7 +75,9 @@ class _Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong, [command.name for command in COMMANDS], 1)
             if near:
                 message += f"; did you mean {near[0]!r}?"
-        self.exit(USAGE, f"{self.prog}: {message}\ntry `{self.prog} --help`\n")
+        hint = f"{self.prog} --help"
+        self._print_message(f"{self.prog}: {message}\ntry `{hint}`\n", sys.stderr)
+        raise MistakeError(message, hint)
 
 
 def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:

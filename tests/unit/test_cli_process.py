@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -77,6 +78,14 @@ def test_a_mistake_on_the_command_line_is_2(argv: tuple[str, ...], said: str) ->
     done = process(*argv)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_a_program_is_told_of_its_mistake_as_of_any_other_error() -> None:
+    """With --json, an object on stdout besides the sentence on stderr."""
+    done = process("--json", "stauts")
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["reason"], error["hint"]) == (2, "usage", "eventctl --help")
+    assert error["message"] in done.stderr
 
 
 def test_version_is_that_of_the_package() -> None:
