@@ -71,13 +71,26 @@ class Bay:
 
         The kernel keeps a mounted loop device until it is unmounted, so what is read and written until then works.
         """
-        device = self._plugged[disk.image]
-        self.unplug(disk)
+        device = self._detach(disk)
         self._machine.write(f"/sys/class/block/{device.name}/uevent", "remove")
 
     def unplug(self, disk: Disk) -> None:
-        """Detach a disk. One that is mounted in the host stays attached until it is unmounted (loop(4))."""
-        outer.checked(["losetup", "--detach", self._plugged.pop(disk.image)], timeout=30)
+        """Detach a disk that is not mounted, and return when it is.
+
+        The kernel keeps a loop device for as long as anybody has it open (loop(4)), as udevd has while it looks for a
+        UUID: what it tells after that is still of a disk that is there.
+        """
+        bound = Path("/sys/class/block") / self._detach(disk).name / "loop"
+        deadline = time.monotonic() + 120
+        while bound.exists():
+            if time.monotonic() > deadline:
+                raise HostError(f"{bound.parent} is detached, and somebody has it open for minutes")
+            time.sleep(0.01)
+
+    def _detach(self, disk: Disk) -> Path:
+        device = self._plugged.pop(disk.image)
+        outer.checked(["losetup", "--detach", device], timeout=30)
+        return device
 
     def copy(self, disk: Disk) -> Disk:
         """Make a copy of a disk, UUID and all."""
