@@ -22,6 +22,7 @@ from eventd.adapters.git_command import Credentials, GitCommand
 from eventd.adapters.git_folder import make_folder
 from eventd.adapters.git_remote import Transport, check_branch, mask, parse_remote, translate
 from eventd.adapters.git_tree import Listing, TreeLimits, parse_batch, parse_listing
+from eventd.core import object_ids
 from eventd.core.desired import Tree, TreeFile
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.ports import Fetched
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 INCOMING = "refs/eventd/incoming"
 CURRENT = "refs/eventd/current"
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
+_OBJECT_ID = re.compile(object_ids.WHOLE)
+_ABBREVIATED = re.compile(object_ids.ABBREVIATED)
 # A killed git leaves these behind, and every later one fails on them. No other git of ours runs meanwhile.
 _STALE_LOCKS = (
     "HEAD.lock",

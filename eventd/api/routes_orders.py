@@ -11,12 +11,13 @@ from eventd.api import answers, documents
 from eventd.api.door import visit_of
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
+from eventd.core import object_ids
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.rights import Request, View
 from eventd.runtime.queue import Ticket
 
-COMMIT = r"^[0-9a-f]{7,64}$"
+COMMIT = f"^{object_ids.ABBREVIATED}$"
 TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventd.api import answers
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
+from eventd.core import object_ids
 from eventd.core.events import EventKind, Origin
 from eventd.core.rights import Request, View
 from eventd.runtime.queue import Ticket
@@ -19,7 +20,7 @@ class SyncRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     wait: bool = False
     fetch: bool = True
-    allow_rewrite: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    allow_rewrite: str | None = Field(default=None, pattern=f"^{object_ids.WHOLE}$")
 
 
 class Pushed(BaseModel):

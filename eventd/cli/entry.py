@@ -46,8 +46,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if isinstance(exit_, parser.MistakeError) and "--json" in arguments:
             import json  # noqa: PLC0415
 
-            report = {"reason": "usage", "message": exit_.message, "hint": exit_.hint}
-            print(json.dumps({"error": report}, indent=2))
+            print(json.dumps(_report(exit_), indent=2))
         sys.stdout.flush()
         return exit_.code if isinstance(exit_.code, int) else codes.USAGE
 
@@ -83,7 +82,7 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
     from eventd.client import DaemonError, NoDaemonError  # noqa: PLC0415
 
     if arguments.json:
-        report = {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}
+        report = _report(error)
         streams = getattr(arguments, "follow", False) or getattr(arguments, "wait", False)
         (terminal.ndjson if streams else terminal.json)(report)
     terminal.say(f"eventctl: {clean_lines(error.message)}")
@@ -93,3 +92,8 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
         return codes.USAGE
     forbidden = isinstance(error, DaemonError) and error.status == FORBIDDEN
     return codes.NO_DAEMON if forbidden or isinstance(error, NoDaemonError) else codes.NOT_CONVERGED
+
+
+def _report(error: EventdError | parser.MistakeError) -> dict[str, dict[str, str]]:
+    """Return the object that stands for an error in JSON."""
+    return {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}

@@ -56,6 +56,8 @@ class _Version(argparse.Action):
 class MistakeError(SystemExit):
     """The end of a command line with a mistake in it, which has been said on stderr."""
 
+    reason = "usage"
+
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(USAGE)
         self.message = message

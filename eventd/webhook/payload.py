@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from eventd.core import object_ids
 from eventd.webhook.settings import Forge
 
 _PUSH_EVENTS = {
@@ -47,7 +48,7 @@ class MalformedError(Exception):
 
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-_ObjectId = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
+_ObjectId = Annotated[str, StringConstraints(pattern=f"^{object_ids.WHOLE}$")]
 
 
 class _Model(BaseModel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from eventd.core import object_ids
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,14 +43,14 @@ def sequence(text: str) -> int:
 
 def commit(text: str) -> str:
     """Return a commit's id, perhaps shortened; raises ValueError. The daemon resolves no other name of one."""
-    if not re.fullmatch(r"[0-9a-f]{7,64}", text):
+    if not re.fullmatch(object_ids.ABBREVIATED, text):
         raise ValueError(text)
     return text
 
 
 def full_commit(text: str) -> str:
     """Return a commit's whole id (SHA-1 or SHA-256); raises ValueError."""
-    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text):
+    if not re.fullmatch(object_ids.WHOLE, text):
         raise ValueError(text)
     return text
 
