@@ -1,4 +1,4 @@
-"""What the commands are called, what they take, and what their help says. Declarations: they import nothing that takes time.
+"""What the commands are called and take, and what their help says. Declarations: they import nothing that takes time.
 
 A new command is an entry in one of these modules, and a module `eventd/cli/NAME_command.py` with
 `run(arguments, terminal) -> int`. Next: `parser.build`.
