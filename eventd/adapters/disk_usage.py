@@ -29,9 +29,14 @@ class Usage:
 
 async def measure(account: Account, path: str, left_out: Sequence[str]) -> Usage | None:
     """Return what is below a folder, None if it is not there. Raises DeadlineError, PermanentError."""
-    argv = ["/usr/bin/nice", "-n", "19", "/usr/bin/du", "--summarize", "--one-file-system", "--block-size=1"]
+    argv = ["/usr/bin/du", "--summarize", "--one-file-system", "--block-size=1"]
     argv += [*(f"--exclude={each}" for each in left_out), "--", path]
-    done = await process.run(argv, timeout=TIMEOUT, identity=Identity(account.uid, account.gid))
+    done = await process.run(
+        argv,
+        under=("/usr/bin/nice", "-n", "19"),
+        timeout=TIMEOUT,
+        identity=Identity(account.uid, account.gid),
+    )
     first = done.stdout.split(b"\t", 1)[0]
     if not first.isdigit():
         return None

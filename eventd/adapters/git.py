@@ -24,7 +24,7 @@ from eventd.adapters.git_remote import Transport, check_branch, mask, parse_remo
 from eventd.adapters.git_tree import Listing, TreeLimits, parse_batch, parse_listing
 from eventd.core import object_ids
 from eventd.core.desired import Tree, TreeFile
-from eventd.core.errors import EventdError, PermanentError
+from eventd.core.errors import DeadlineError, EventdError, PermanentError
 from eventd.core.ports import Fetched
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class GitRepository:
             )
         self._options = options
         self._lock = asyncio.Lock()
+        """Held while the repository on the disk is read or its refs are judged: for what takes milliseconds."""
+        self._fetching = asyncio.Lock()
+        """Held for a whole fetch. What is here already is read meanwhile: a remote that hangs holds up no boot."""
         self._ready = False
         self._allowed_rewrites: set[str] = set()
         self._tree: Tree | None = None
@@ -104,20 +107,26 @@ class GitRepository:
         "branch-missing" | "malformed-objects" | "repository-too-large" | "unsigned" | "rewritten" | …). After
         any of them the current commit is what it was.
         """
-        async with self._lock:
-            git = self._git()
-            await self._make_repository(git)
+        async with self._fetching:
+            async with self._lock:
+                git = self._git()
+                await self._make_repository(git)
             await self._fetch_incoming(git)
-            incoming, current, descends = await self._heads(git)
-            if self._options.require_signed:
-                await self._verify_signature(git, incoming)
-            if current and not descends and self._options.refuse_rewrites:
-                await self._verify_ancestry(git, current, incoming)
-            if incoming != current:
-                await self._accept(git, current, incoming)
-            self._allowed_rewrites.discard(incoming)
-            self._known = incoming
-            return Fetched(incoming, current)
+            async with self._lock:
+                return await self._judge(git)
+
+    async def _judge(self, git: GitCommand) -> Fetched:
+        """Accept what was fetched, or say why not."""
+        incoming, current, descends = await self._heads(git)
+        if self._options.require_signed:
+            await self._verify_signature(git, incoming)
+        if current and not descends and self._options.refuse_rewrites:
+            await self._verify_ancestry(git, current, incoming)
+        if incoming != current:
+            await self._accept(git, current, incoming)
+        self._allowed_rewrites.discard(incoming)
+        self._known = incoming
+        return Fetched(incoming, current)
 
     async def current(self) -> str:
         """Return the last commit that passed, without the network; empty if none.
@@ -204,7 +213,7 @@ class GitRepository:
 
     async def tidy(self) -> None:
         """Pack what has gathered, if there is much. Call it after a run; takes up to `fetch_timeout`."""
-        async with self._lock:
+        async with self._fetching, self._lock:
             git = self._git()
             await self._make_repository(git)
             done = await git.run(
@@ -248,7 +257,8 @@ class GitRepository:
     async def _fetch_incoming(self, git: GitCommand) -> None:
         for attempt in (1, 2):
             with git.private_files() as private:
-                done = await git.run(
+                done = await self._ask_remote(
+                    git,
                     "fetch",
                     "--quiet",
                     "--force",
@@ -259,8 +269,6 @@ class GitRepository:
                     "--",
                     self.remote.url,
                     f"+refs/heads/{self.branch}:{INCOMING}",
-                    timeout=self._options.fetch_timeout,
-                    config=git.authentication(private),
                     private=private,
                 )
                 if done.ok:
@@ -275,19 +283,27 @@ class GitRepository:
                 continue
             raise self._failed(said)
 
+    async def _ask_remote(self, git: GitCommand, *arguments: str, private: Path) -> process.Completed:
+        """Run a git command that talks to the remote. Raises DeadlineError(reason="remote-timeout")."""
+        timeout = self._options.fetch_timeout
+        try:
+            return await git.run(
+                *arguments, timeout=timeout, config=git.authentication(private), private=private
+            )
+        except DeadlineError as error:
+            raise DeadlineError(
+                f"cannot fetch from {mask(self._options.url, self._options.credentials.secrets)}:"
+                f" git {arguments[0]} was not done within {timeout:g} s",
+                reason="remote-timeout",
+                hint="the remote does not answer, or too slowly: check it and the network;"
+                " [repository] timeout in eventd.toml sets the limit",
+            ) from error
+
     def _failed(self, said: str) -> EventdError:
         return translate(said, self._options.url, self._options.credentials.secrets)
 
     async def _branch_missing(self, git: GitCommand, private: Path) -> EventdError:
-        done = await git.run(
-            "ls-remote",
-            "--heads",
-            "--",
-            self.remote.url,
-            timeout=self._options.fetch_timeout,
-            config=git.authentication(private),
-            private=private,
-        )
+        done = await self._ask_remote(git, "ls-remote", "--heads", "--", self.remote.url, private=private)
         if not done.ok:
             return self._failed(done.text())
         rows = done.stdout.decode("utf-8", "replace").splitlines()

@@ -15,7 +15,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -127,18 +127,17 @@ class GitCommand:
     ) -> process.Completed:
         """Run `git ARGUMENTS` and return how it ended. Raises what `process.run` raises."""
         options = [f"{key}={value}" for key, value in {**_HARDENING, **(config or {})}.items()]
-        done = await process.run(
+        return await process.run(
             [
-                "prlimit",  # of util-linux; sets limits between fork and exec without Python code there
-                f"--fsize={self.size_limit}",
-                "--core=0",
-                "--",
                 "git",
                 "--no-pager",
                 f"--git-dir={self.path}",
                 *(part for option in options for part in ("-c", option)),
                 *arguments,
             ],
+            # Of util-linux; sets limits between fork and exec without Python code there.
+            under=("prlimit", f"--fsize={self.size_limit}", "--core=0", "--"),
+            called=f"git {arguments[0]}",
             timeout=timeout,
             identity=self.account,
             environment=self._environment(private),
@@ -146,11 +145,6 @@ class GitCommand:
             stdin=stdin,
             output_limit=output_limit,
         )
-        if done.status in (126, 127) and done.stderr.startswith(b"prlimit:"):
-            raise PermanentError(
-                "the command git is not installed", reason="command-missing", hint="install git"
-            )
-        return replace(done, command=f"git {arguments[0]}")
 
     def _environment(self, private: Path | None) -> dict[str, str]:
         return {

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from eventd.adapters.process import Completed, Identity, run
-from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.images import Image, Running
 from eventd.core.own_drop_ins import PAUSE_UNIT
@@ -101,7 +101,11 @@ class PodmanImages:
 
     async def pull(self, account: Account, reference: str, *, timeout: float) -> None:
         """Pull; the tag of the user's store is moved to what the registry has. Raises TemporaryError("pull-failed")."""
-        done = await self._podman(account, "pull", "--quiet", "--", reference, timeout=timeout)
+        try:
+            done = await self._podman(account, "pull", "--quiet", "--", reference, timeout=timeout)
+        except DeadlineError as error:
+            message = f"cannot pull {reference}: podman was not done within {timeout:g} s"
+            raise TemporaryError(message, reason="pull-failed") from error
         if not done.ok:
             raise _failed(done, f"cannot pull {reference}", reason="pull-failed")
 
@@ -128,7 +132,11 @@ class PodmanImages:
         fails, and quotes the manifest (podman 5.4.2): its configuration's digest is the image's id.
         Raises TemporaryError(reason="registry-unreachable").
         """
-        done = await self._podman(account, "manifest", "inspect", "--", reference, timeout=timeout)
+        try:
+            done = await self._podman(account, "manifest", "inspect", "--", reference, timeout=timeout)
+        except DeadlineError as error:
+            message = f"cannot ask for {reference}: the registry did not answer within {timeout:g} s"
+            raise TemporaryError(message, reason="registry-unreachable") from error
         text = done.stdout.decode("utf-8", "replace")
         if not done.ok:
             quoted = _BLOB.search(done.stderr.decode("utf-8", "replace"))
@@ -153,17 +161,19 @@ class PodmanImages:
 
     async def _podman(self, account: Account, *arguments: str, timeout: float = ANSWER) -> Completed:
         identity = Identity(account.uid, account.gid, tuple(os.getgrouplist(account.name, account.gid)))
-        argv = [
+        under = [
             "systemd-run",
             *("--user", "--pipe", "--wait", "--collect", "--quiet"),
             # Podman's first command of a boot leaves a process behind that all others need.
             *("--property", f"Wants={PAUSE_UNIT}", "--property", f"After={PAUSE_UNIT}"),
             # If we are killed or give up, the service does not go on for long.
             *("--property", f"RuntimeMaxSec={timeout:g}"),
-            *("--", "podman", *arguments),
+            "--",
         ]
         return await run(
-            argv,
+            ["podman", *arguments],
+            under=under,
+            called=f"podman {arguments[0]}",
             timeout=timeout + 5,
             identity=identity,
             environment={"XDG_RUNTIME_DIR": f"/run/user/{account.uid}"},

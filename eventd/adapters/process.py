@@ -32,6 +32,21 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OUTPUT_LIMIT = 16 * 1024 * 1024
 ERROR_OUTPUT_LIMIT = 64 * 1024
 _REAP_SECONDS = 5.0
+_WRAPPERS = frozenset(
+    {
+        "ionice",
+        "nice",
+        "nsenter",
+        "prlimit",
+        "setpriv",
+        "setsid",
+        "stdbuf",
+        "systemd-run",
+        "timeout",
+        "unshare",
+    }
+)
+"""Programs that run another one: what a message names is the other one, so these belong into `under`."""
 _TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 
@@ -49,7 +64,7 @@ class Completed:
     """What a command that ended by itself left behind."""
 
     command: str
-    """Its name, without arguments."""
+    """What it is called in messages: its name, without arguments that could be secret."""
     status: int
     """Exit status; the negative number of the signal that ended it."""
     stdout: bytes
@@ -83,6 +98,8 @@ async def run(
     argv: Sequence[str],
     *,
     timeout: float,
+    under: Sequence[str] = (),
+    called: str = "",
     identity: Identity | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: str = "/",
@@ -94,12 +111,15 @@ async def run(
     The environment is PATH, LC_ALL and `environment`, nothing else. `timeout` is in seconds, `output_limit`
     in bytes of standard output. Whatever is left of the command's process group when it ends is killed.
 
+    `under`: a program with its options that `argv` is handed to (`nice -n 19`), which no message names. `called`: what
+    messages call the command; by default the name of its program.
+
     Raises DeadlineError when it has not ended in time, PermanentError(reason="command-missing" |
     "output-limit" | "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). On each
     of them, and on cancellation, the whole process group has been killed.
     """
-    name = PurePath(argv[0]).name
-    process = _spawn(argv, name, identity, environment or {}, cwd, stdin)
+    name = called or PurePath(argv[0]).name
+    process = _spawn(argv, under, name, identity, environment or {}, cwd, stdin)
     child = _Child(process, output_limit)
     try:
         async with asyncio.timeout(timeout):
@@ -123,6 +143,7 @@ async def run(
 
 def _spawn(
     argv: Sequence[str],
+    under: Sequence[str],
     name: str,
     identity: Identity | None,
     environment: Mapping[str, str],
@@ -136,7 +157,7 @@ def _spawn(
         if stdin:
             _write_all(source, stdin)
             os.lseek(source, 0, os.SEEK_SET)
-        return spawn(argv, name, identity, environment, cwd=cwd, stdin=source)
+        return spawn(argv, name, identity, environment, under=under, cwd=cwd, stdin=source)
     finally:
         os.close(source)
 
@@ -147,6 +168,7 @@ def spawn(
     identity: Identity | None,
     environment: Mapping[str, str],
     *,
+    under: Sequence[str] = (),
     cwd: str = "/",
     stdin: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
@@ -154,7 +176,12 @@ def spawn(
 
     `run` is for what ends by itself, `eventd.adapters.line_process` for what goes on. Raises as `run` does.
     """
-    words = list(argv)
+    if PurePath(argv[0]).name in _WRAPPERS:
+        raise ValueError(f"{argv[0]} runs another program, which is the one to be named: pass it as `under`")
+    # Looked for here, since a command that its wrapper cannot find would be an exit status among others.
+    if under and shutil.which(argv[0], path=SEARCH_PATH) is None:
+        raise _missing(argv[0])
+    words = [*under, *argv]
     if identity is not None:
         if os.geteuid() == 0:
             words = _as(identity, words)

@@ -15,7 +15,7 @@ import anyio
 
 from eventd.core import backoff
 from eventd.core.desired import Desired
-from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FetchFailure
 from eventd.core.orders import NETWORK
@@ -49,6 +49,8 @@ class Fetcher:
     """The pushes that the next fetch answers."""
     _network: bool = False
     """The network changed since the last fetch began."""
+    _hung: bool = False
+    """The last fetch ended at its deadline."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def request(self, cause: Event | None = None) -> None:
@@ -88,18 +90,20 @@ class Fetcher:
             retry = await self._fetch()
             if self._asked:
                 # Somebody asked while that fetch was on, perhaps after a push that it missed. Fetch once more, and
-                # let everybody have the same run.
+                # let everybody have the same run; but not of a remote that let the whole time pass: nobody waits for
+                # one deadline after the other.
                 self._wanted = False
                 more, self._asked = self._asked, []
                 asked += more
-                retry = await self._fetch()
+                if not self._hung:
+                    retry = await self._fetch()
             for trigger, ticket in asked:
                 self.reconciler.request(trigger, asked=True, ticket=ticket)
 
     async def _fetch(self) -> float | None:
         """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""
         causes, self._causes = self._causes, []
-        self._network = False
+        self._network = self._hung = False
         try:
             fetched = await self.host.repository.fetch()
         except Exception as raised:
@@ -108,6 +112,7 @@ class Fetcher:
                 log.exception("bug: a fetch ended with %s", type(raised).__name__)
             self._causes = (causes + self._causes)[-CAUSES_KEPT:]  # still unanswered
             self.attempts += 1
+            self._hung = isinstance(error, DeadlineError)
             before = self.dispatcher.facts.get(FETCH)
             since = before.since if isinstance(before, FetchFailure) else self.wall()
             failure = FetchFailure(error.reason, error.message, error.hint, since)

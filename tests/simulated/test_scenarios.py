@@ -190,3 +190,22 @@ async def test_no_run_starts_while_the_host_goes_down() -> None:
     story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(60)
     assert story.unit("web").active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_remote_that_hangs_costs_a_sync_one_deadline() -> None:
+    """Who asks while a fetch hangs hears when that one gives up, and not after another one."""
+    story = Story()
+    story.world.remote.push(container("web"))
+    await story.start()
+    await story.quiet(60)
+    story.world.remote.hangs = 120.0
+    loop = asyncio.get_running_loop()
+    story.host.pushed()
+    await story.quiet(20)
+    asked = loop.time()
+    report = await story.sync()
+    assert report is not None
+    assert "git fetch" in report.error
+    assert loop.time() - asked < 120.0, "in virtual time"
+    await story.kill()

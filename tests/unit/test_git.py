@@ -273,8 +273,31 @@ async def test_a_fetch_ends_at_its_deadline(folder: Path, remote: Remote) -> Non
     (remote.path / "HEAD").unlink()
     os.mkfifo(remote.path / "HEAD")  # upload-pack hangs in its open()
     hanging = remote.open(folder, fetch_timeout=0.3)
-    with pytest.raises(DeadlineError):
+    with pytest.raises(DeadlineError) as error:
         await hanging.fetch()
+    said = error.value.message
+    assert said.startswith(f"cannot fetch from {remote.path.as_uri()}: git fetch was not done within 0.3 s")
+    assert "prlimit" not in said
+    assert error.value.reason == "remote-timeout"
+
+
+async def test_what_is_here_is_read_while_a_remote_hangs(folder: Path, remote: Remote) -> None:
+    """A boot converges to the last commit it knows although the fetch waits for a remote that does not answer."""
+    commit = remote.commit({"a": b"1"})
+    await remote.open(folder).fetch()
+    (remote.path / "HEAD").unlink()
+    os.mkfifo(remote.path / "HEAD")
+    repository = remote.open(folder, fetch_timeout=300)
+    fetching = asyncio.create_task(repository.fetch())
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)  # it has begun, and stands before all that comes now
+            assert await repository.current() == commit
+            assert (await repository.tree(commit)).files["a"].content == b"1"
+        assert not fetching.done()
+    finally:
+        fetching.cancel()
+        await asyncio.wait([fetching])
 
 
 async def test_methods_at_once_queue(folder: Path, remote: Remote) -> None:

@@ -206,3 +206,23 @@ async def test_an_id_that_means_unchanged_runs_nothing(number: int) -> None:
         with pytest.raises(PermanentError) as caught:
             await process.run(["true"], timeout=60, identity=identity)
         assert caught.value.reason == "not-permitted"
+
+
+async def test_a_message_names_what_a_wrapper_runs() -> None:
+    """Whatever a command is wrapped into, its deadline and its absence are told of the command itself."""
+    with pytest.raises(DeadlineError, match=r"^sleep did not end"):
+        await process.run(["sleep", "60"], under=["nice", "-n", "19"], timeout=0.1)
+    with pytest.raises(DeadlineError, match=r"^git fetch did not end"):
+        await process.run(
+            ["sleep", "60"], under=["prlimit", "--core=0", "--"], called="git fetch", timeout=0.1
+        )
+    with pytest.raises(PermanentError, match="eventd-no-such-command is not installed") as caught:
+        await process.run(["eventd-no-such-command"], under=["nice", "-n", "19"], timeout=60)
+    assert caught.value.reason == "command-missing"
+
+
+async def test_a_wrapper_is_never_the_command() -> None:
+    """Who forgets to say what a wrapper runs finds out at the first call, not in a report from a user."""
+    for wrapper in ("prlimit", "/usr/bin/nice", "systemd-run", "setpriv"):
+        with pytest.raises(ValueError, match="pass it as `under`"):
+            await process.run([wrapper, "true"], timeout=60)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.ports import Fetched
 from eventd_simulators.model import quadlet
 
@@ -40,6 +41,9 @@ class SimRepository:
     async def fetch(self) -> Fetched:
         """See the port."""
         faults = self._life.faults
+        if self._remote.hangs:
+            await asyncio.sleep(self._remote.hangs)
+            raise DeadlineError("cannot fetch: git fetch was not done in time", reason="remote-timeout")
         if self._remote.down or faults.hits(faults.fetch_failures):
             await self._life.look(lambda: None)
             raise TemporaryError("cannot fetch: the remote cannot be reached", reason="remote-unreachable")
