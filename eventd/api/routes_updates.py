@@ -83,7 +83,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
             )
         if workload.options.update_hold:
             raise PermanentError(
-                f"the images of {name} are held: [update] hold in its workload.toml",
+                f"the images of {name} are held: {workload.options.place.key('update.hold')}",
                 reason="update-held",
                 hint="take that out to update it",
             )

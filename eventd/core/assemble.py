@@ -25,6 +25,7 @@ from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
 from eventd.core.near_misses import OPTIONS_FILE
 from eventd.core.options import HostFile, Options, parse_host, parse_options
+from eventd.core.options_place import OptionsPlace
 from eventd.core.own_drop_ins import own_drop_ins
 from eventd.core.placement import volumes_of
 from eventd.core.storage_file import read_manifest
@@ -231,7 +232,7 @@ class _Assembly:
             findings.extend(problems_of_stack)
         content, problems_of_timer = with_timer(content, options.values, self.host)
         findings.extend(problems_of_timer)
-        findings.extend(check(content, gated=gated, manual=options.manual))
+        findings.extend(check(content, gated=gated, manual=options.manual, place=options.values.place))
         findings = list(dict.fromkeys(findings))
         if any(finding.severity is Severity.ERROR for finding in findings):
             return None, findings
@@ -253,7 +254,15 @@ class _Assembly:
         findings.extend(problems)
         if not options.explicit_requires and self.host.default_requires:
             options = replace(options, values=replace(options.values, requires=self.host.default_requires))
-        return options, findings
+        return replace(options, values=replace(options.values, place=self._place(candidate))), findings
+
+    def _place(self, candidate: Candidate) -> OptionsPlace:
+        """Return where the options of a workload are written."""
+        file, prefix = f"{HOSTS}/{self.host.hostname}.toml", f"workload.{candidate.name}"
+        if candidate.legacy:
+            return OptionsPlace(file, prefix)
+        own = f"{candidate.origin}/{OPTIONS_FILE}"
+        return OptionsPlace(own, "", file, prefix, self.host_file.sets(candidate.name))
 
 
 def _waiting_for(volumes: tuple[VolumeUse, ...], candidate: Candidate, options: Options) -> Options:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventd.core.companions import COMPANIONS
 from eventd.core.compose_file import stack_files
 from eventd.core.desired import FileRole, InstallFile
 from eventd.core.diagnostics import Diagnostic, Severity
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 OWN_DROP_IN = "50-eventd.conf"
-COMPANIONS: Mapping[str, str] = {
-    "service": "Service",
-    "timer": "Timer",
-    "socket": "Socket",
-    "path": "Path",
-    "target": "",
-    "slice": "Slice",
-}
-"""Extension -> the section of its own, empty if it needs none."""
 _UNSUPPORTED = frozenset({"mount", "automount", "swap", "device", "scope", "artifact"})
 _NOT_INSTALLED = frozenset({OPTIONS_FILE, ".gitignore", ".gitattributes", ".gitkeep", ".editorconfig"})
 

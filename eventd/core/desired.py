@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from eventd.core.diagnostics import Diagnostic
+from eventd.core.options_place import OptionsPlace
 from eventd.core.storage_manifest import NOTHING, Manifest
 
 
@@ -147,6 +148,8 @@ class WorkloadOptions:
     """Units that eventd must not start by itself."""
     volumes: tuple[Located, ...] = ()
     """Volumes that it uses besides those that its bind mounts lie on."""
+    place: OptionsPlace = field(default=OptionsPlace(), compare=False)
+    """Where they are written, for messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,16 @@ class HostFile:
         table = self.overrides.get(name)
         return _read_options(table, options) if table else (options, ())
 
+    def sets(self, name: str) -> frozenset[str]:
+        """Return the options that this file sets for a workload: `requires`, `health.deadline`."""
+        table = self.overrides.get(name)
+        data = table.data if table else {}
+        return frozenset(
+            f"{key}.{inner}" if isinstance(value, dict) else key
+            for key, value in data.items()
+            for inner in (value if isinstance(value, dict) else ("",))
+        )
+
 
 def parse_options(content: bytes, file: str, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
     """Read a `workload.toml` over `base`. What is wrong leaves the value of `base`."""

@@ -23,6 +23,7 @@ from eventd.core.near_misses import (
     near_hosts,
 )
 from eventd.core.quadlet import KINDS, split
+from eventd.core.strays import STRAY, strays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +105,8 @@ class _Surveyor:
         self.transformless: set[str] = set()
         self.diagnostics: list[Diagnostic] = []
         self.partial = False
+        self.unplaced: list[str] = []
+        """Paths that are nobody's."""
 
     def file(self, path: str, file: TreeFile) -> None:
         parts = path.split("/")
@@ -115,7 +118,7 @@ class _Surveyor:
                 self._workload(name).files["/".join(rest)] = file
             case ["workloads", name] if split(name)[1] in KINDS:
                 hint = f"move it to workloads/{split(name)[0]}/{name}"
-                self.diagnostics.append(error(path, "stray-file", "a workload is a directory", hint))
+                self.diagnostics.append(error(path, STRAY, "a workload is a directory", hint))
             case ["transforms", name]:
                 self.transforms[name] = file
             case [folder, ".transformless"]:
@@ -124,10 +127,8 @@ class _Surveyor:
                 self._legacy("", name).files[name] = file
             case [folder, name] if name.endswith(".container") and _may_hold(folder):
                 self._legacy(folder, name).files[name] = file
-            case [name] | [_, name] if split(name)[1] in KINDS and (len(parts) == 1 or _may_hold(parts[0])):
-                message = "it is not in a workload, and quadlet-deploy's layout has .container files only"
-                hint = f"move it to workloads/NAME/{name}"
-                self.diagnostics.append(warning(path, "ignored-file", message, hint))
+            case [top, *_] if top not in _OURS:
+                self.unplaced.append(path)
             case _:
                 pass
 
@@ -175,10 +176,18 @@ class _Surveyor:
         if path := near_hosts(tree.files):
             hint = f"did you mean {HOSTS}/{path.partition('/')[2]}?"
             self.diagnostics.append(warning(path, NEAR_MISS, "it is read by nobody", hint))
+        found = [each for each in strays(self.unplaced, tree.files) if not self._told(each.file)]
+        # What is nobody's may have been a workload until the commit before: it is not taken off the host meanwhile.
+        self.partial |= bool(found)
+        self.diagnostics.extend(found)
         for path in sorted(tree.files):
             if "/" not in path and near_file(path, STORAGE_FILE):
                 finding = warning(path, NEAR_MISS, "it is read by nobody", f"did you mean {STORAGE_FILE}?")
                 self.diagnostics.append(finding)
+
+    def _told(self, path: str) -> bool:
+        """Tell whether the folder that a path is in has a finding as a whole already."""
+        return any(each.file == path.partition("/")[0] for each in self.diagnostics)
 
     def _say(self, parts: list[str], finding: Diagnostic) -> None:
         """Add a finding to the workload that the path belongs to, or else to the repository."""

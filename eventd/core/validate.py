@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventd.core.content import COMPANIONS, OWN_DROP_IN, Content, Part
+from eventd.core.companions import COMPANIONS
+from eventd.core.content import OWN_DROP_IN, Content, Part
 from eventd.core.desired import FileRole, Located
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import did_you_mean
+from eventd.core.options_place import ANYWHERE, OptionsPlace
 from eventd.core.quadlet import (
     DEPENDENCIES,
     KINDS,
@@ -50,7 +52,9 @@ _SYSTEM_TARGETS = frozenset(
 _SYSTEM_WANTED = frozenset({"multi-user.target", "graphical.target", "network-online.target"})
 
 
-def check(content: Content, *, gated: bool, manual: Iterable[Located] = ()) -> list[Diagnostic]:
+def check(
+    content: Content, *, gated: bool, manual: Iterable[Located] = (), place: OptionsPlace = ANYWHERE
+) -> list[Diagnostic]:
     """Return everything wrong with the content. `gated`: eventd's drop-in resets [Install]."""
     found: list[Diagnostic] = []
     for part, unit in content.units(FileRole.QUADLET):
@@ -61,14 +65,14 @@ def check(content: Content, *, gated: bool, manual: Iterable[Located] = ()) -> l
         found.extend(_references(content, part, unit))
         found.extend(_paths(content, part, unit))
         found.extend(_glued(unit))
-        found.extend(_service(unit))
+        found.extend(_service(unit, place))
         if kind.extension in ("container", "kube"):
             found.extend(_service_type(unit))
         if gated:
             found.extend(_late_install(content, part))
     for part, unit in content.units(FileRole.COMPANION):
         found.extend(_companion(part, unit))
-        found.extend(_service(unit))
+        found.extend(_service(unit, place))
     found.extend(_container_names(content))
     found.extend(_unit_names(content))
     found.extend(_triggers(content))
@@ -188,7 +192,7 @@ def _glued(unit: UnitFile) -> Iterator[Diagnostic]:
             yield line.warning("glued-continuation", message, "put a space before the backslash")
 
 
-def _service(unit: UnitFile) -> Iterator[Diagnostic]:
+def _service(unit: UnitFile, place: OptionsPlace) -> Iterator[Diagnostic]:
     for line in unit.entries("Service"):
         if line.key in _ROOT_ONLY and line.value and unit.truth("Service", line.key) is not False:
             yield line.error(
@@ -198,7 +202,7 @@ def _service(unit: UnitFile) -> Iterator[Diagnostic]:
         for word, line in unit.words("Unit", key):
             if word in _SYSTEM_TARGETS:
                 message = f"a user's manager does not see the system's {word}"
-                hint = f'write requires = ["unit:{word}"] in workload.toml'
+                hint = f'write requires = ["unit:{word}"]: {place.key("requires")}'
                 yield line.warning("system-target", message, hint)
     for word, line in unit.words("Install", "WantedBy"):
         if word in _SYSTEM_WANTED:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from eventd.core.desired import Workload
+from eventd.core.options_place import ANYWHERE, OptionsPlace
 from eventd.core.report import Outcome, WorkloadReport
 
-LATE = "it starts as soon as that changes; raise [health] deadline if this takes longer"
+LATE = "it starts as soon as that changes; if that may take longer, raise {}"
 
 
 def patience_of(workload: Workload | None, reason: str) -> float:
@@ -47,9 +48,16 @@ class Holds:
         return iter(tuple(self.rows))
 
     def note(
-        self, name: str, digest: str, report: WorkloadReport, now: float, patience: float
+        self,
+        name: str,
+        digest: str,
+        report: WorkloadReport,
+        now: float,
+        patience: float,
+        place: OptionsPlace | None = None,
     ) -> WorkloadReport:
         """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds."""
+        late = LATE.format((place or ANYWHERE).key("health.deadline"))
         last = self.rows.get(name)
         since = last.since if last is not None and last.digest == digest else now
         held = Held(digest, report.reason, report, since, since + patience)
@@ -60,7 +68,7 @@ class Holds:
                 outcome=Outcome.FAILED,
                 reason="gate-timeout",
                 message=f"{report.message}, after {patience:g} s",
-                hint=f"{report.hint}; {LATE}" if report.hint else LATE,
+                hint=f"{report.hint}; {late}" if report.hint else late,
             )
         self.rows[name] = held
         return held.report

@@ -21,6 +21,7 @@ from eventd.core.facts import unit as as_unit
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.journal import is_down
 from eventd.core.layout import Layout, manager_unit
+from eventd.core.options_place import OptionsPlace
 from eventd.core.predicates import Predicate
 from eventd.runtime import shelf
 from eventd.runtime.host import Host
@@ -81,6 +82,8 @@ class Transaction:
     stopping: Callable[[], bool] = field(default=lambda: False)
     """The daemon drains: the step that is on is ended, and no other begun."""
     gates: WorkloadGates = OPEN
+    place: OptionsPlace = field(default_factory=OptionsPlace)
+    """Where the workload's options are written, for hints."""
     expecting: Callable[[Predicate | None], None] = field(default=lambda _predicate: None)
     """Told what the verification waits for (None: no longer), so that it is probed if need be."""
     account: Account | None = None

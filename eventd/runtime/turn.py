@@ -18,6 +18,7 @@ import anyio
 
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, FactKind
+from eventd.core.options_place import ANYWHERE
 from eventd.core.orders import NETWORK
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.runtime.converge import Converger
@@ -117,6 +118,7 @@ class Turns:
             progress=progress,
             now=self.wall,
             gates=self.in_force.gates_of(name),
+            place=workload.options.place if workload is not None else ANYWHERE,
             restore=self.going_back.restore(name, workload),
             expecting=lambda predicate: self.probing.expect(name, predicate),
         )
@@ -158,10 +160,8 @@ class Turns:
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:
             self.index.wake_on(name, report.wakes_on)
-            patience = patience_of(workload, report.reason)
-            return self.standings.stand(
-                name, self.holds.note(name, digest, report, anyio.current_time(), patience)
-            )
+            now, patience = anyio.current_time(), patience_of(workload, report.reason)
+            return self.standings.stand(name, self.holds.note(name, digest, report, now, patience, tx.place))
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())

@@ -72,7 +72,7 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
             f"{action.unit} did not come up within {action.timeout:g} s: its start has not ended",
             unit=action.unit,
             reason="not-up-in-time",
-            hint="raise [health] deadline in workload.toml if it needs longer",
+            hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
         ) from error
     await _started(action, tx, manager, result)
 

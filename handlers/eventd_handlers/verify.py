@@ -49,7 +49,7 @@ async def verify(action: Action, tx: Transaction) -> None:
             f"{', '.join(missing)} did not come up within {action.deadline:g} s",
             unit=missing[0],
             reason="not-up-in-time",
-            hint="raise [health] deadline in workload.toml if it needs longer",
+            hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
         )
     first = states()
 
@@ -111,7 +111,7 @@ async def _expect(action: Verify, expect: Predicate, tx: Transaction) -> None:
             f"not healthy within {action.deadline:g} s: {'; '.join(part.sentence for part in parts)}",
             unit=action.units[0] if action.units else "",
             reason="not-healthy-in-time",
-            hint="see [health] in workload.toml",
+            hint=f"see {tx.place.key('health.expect')}",
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from eventd.core.actions import RenameAccount
 from eventd.core.facts import FactKey, FactKind, RenameState
+from eventd.core.options_place import ANYWHERE
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
 
 
@@ -18,8 +19,9 @@ def renames(case: Case) -> Verdict:
     if isinstance(case.action, RenameAccount) or not isinstance(state, RenameState):
         return ALLOW
     old = " or ".join(state.old)
+    place = case.workload.options.place if case.workload is not None else ANYWHERE
     if state.problem:
-        message, hint = state.problem, "correct renamed_from in its workload.toml"
+        message, hint = state.problem, f"correct {place.key('renamed_from')}"
     elif state.told:
         message, hint = f"it takes over the account of {old} first, which has to be stopped for that", ""
     else:
@@ -27,8 +29,8 @@ def renames(case: Case) -> Verdict:
             f"it has the content that {old} had, which left the repository: is it the same under a new name?"
         )
         hint = (
-            f'write renamed_from = "{state.old[0]}" into workloads/{name}/workload.toml to take over its account'
-            ' and data, or renamed_from = "" to start anew'
+            f'write renamed_from = "{state.old[0]}" to take over its account and data, or renamed_from = "" to'
+            f" start anew: {place.key('renamed_from')}"
         )
     return Hold(
         "renamed", message, wakes_on=frozenset({fact}), waits_for=(f"renamed_from {old}", message), hint=hint

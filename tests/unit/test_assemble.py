@@ -131,11 +131,10 @@ def test_both_layouts_stand_side_by_side() -> None:
 
 
 def test_other_folders_are_ignored() -> None:
-    """Without .container files directly in them, or hidden, they are none of eventd's business."""
+    """Without anything that looks like a unit or a stack in them, or hidden, they are none of eventd's business."""
     result = desired(
         {
             "docs/x.md": "",
-            "docs/deep/x.container": OK,
             ".github/x.container": OK,
             "README": "",
             "a.container": OK,
@@ -333,11 +332,11 @@ def test_paths_that_no_file_may_have_refuse_the_workload(path: str) -> None:
 
 
 def test_stray_quadlet_files_are_told() -> None:
-    """A file where a folder is meant is an error; one that quadlet-deploy would not read, a warning."""
+    """A file where a folder is meant is an error, and so is one that quadlet-deploy would not read."""
     result = desired({"workloads/a.container": OK, "data.volume": "", "b.container": OK})
-    assert {(d.code, d.file) for d in result.diagnostics} == {
-        ("stray-file", "workloads/a.container"),
-        ("ignored-file", "data.volume"),
+    assert {(d.code, d.severity, d.file) for d in result.diagnostics} == {
+        ("stray-file", Severity.ERROR, "workloads/a.container"),
+        ("stray-file", Severity.ERROR, "data.volume"),
     }
     assert list(result.workloads) == ["b"]
 
