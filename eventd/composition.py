@@ -20,7 +20,6 @@ from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.disk_usage import measure
 from eventd.adapters.files import OwnedFiles, everybody, primary_group
 from eventd.adapters.git import GitRepository
-from eventd.adapters.git_remote import Transport
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
@@ -67,7 +66,7 @@ from eventd.sources.manager_doctor import ManagerDoctor
 from eventd.sources.mounts import MountsSource
 from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
-from eventd.sources.path_triggers import PathTriggers, branch_paths
+from eventd.sources.path_triggers import PathTriggers
 from eventd.sources.probes import ProbesSource
 from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.systemd import SystemSource
@@ -289,6 +288,5 @@ async def add_triggers(
     """Watch the configuration, the transforms, and the branch of a repository on this host."""
     await triggers.add(config, EventKind.CONFIG_CHANGED)
     await triggers.add(settings.paths.transforms, EventKind.CONFIG_CHANGED)
-    if repository.remote.transport is Transport.FILE:
-        for path in branch_paths(repository.remote.path, settings.repository.branch):
-            await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)
+    for path in repository.watch_paths():
+        await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)

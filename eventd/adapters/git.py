@@ -25,6 +25,7 @@ from eventd.adapters.git_tree import Listing, TreeLimits, parse_batch, parse_lis
 from eventd.core import object_ids
 from eventd.core.desired import Tree, TreeFile
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
+from eventd.core.facts import BRANCH_MISSING
 from eventd.core.ports import Fetched
 
 if TYPE_CHECKING:
@@ -198,17 +199,18 @@ class GitRepository:
         )
 
     def watch_paths(self) -> tuple[str, ...]:
-        """Return the files of a local remote that a push replaces (by rename), for inotify; else none.
+        """Return what a push to a local remote changes, for inotify; empty for another remote.
 
-        The loose ref, the packed refs, and the table list of the reftable format; a source watches their
-        folders, which need not exist yet (`refs/heads/feature/` for `feature/x`).
+        The folder of loose refs, the packed refs, and the table list of the reftable format
+        (gitrepository-layout(5)); none of them need exist yet. All branches, not just ours: where ours is missing, a
+        push to another one is what the error about it has to name.
         """
         if self.remote.transport is not Transport.FILE:
             return ()
         folder = Path(self.remote.path)
         if (folder / ".git").is_dir():
             folder /= ".git"
-        names = (f"refs/heads/{self.branch}", "packed-refs", "reftable/tables.list")
+        names = ("refs/heads", "packed-refs", "reftable/tables.list")
         return tuple(str(folder / name) for name in names)
 
     async def tidy(self) -> None:
@@ -311,8 +313,10 @@ class GitRepository:
         listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
         return PermanentError(
             f"{mask(self._options.url)} has no branch {self.branch}",
-            reason="branch-missing",
-            hint=f"its branches: {listed}" if names else "it is empty: push a commit",
+            reason=BRANCH_MISSING,
+            hint=f"its branches: {listed}; push {self.branch}, or set branch in [repository] of eventd.toml"
+            if names
+            else f"it has no branch at all: push a commit to {self.branch}",
         )
 
     async def _refs(self, git: GitCommand, *, contains: str = "") -> dict[str, str]:

@@ -10,7 +10,9 @@ from eventd.api.following import followed
 from eventd.api.routing import Api, Route
 from eventd.core import object_ids
 from eventd.core.events import EventKind, Origin
+from eventd.core.facts import BRANCH_MISSING, FetchFailure
 from eventd.core.rights import Request, View
+from eventd.runtime.in_force import FETCH
 from eventd.runtime.queue import Ticket
 
 
@@ -58,7 +60,10 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
 async def pushed(api: Api, request: web.Request) -> web.Response:
     """Answer the webhook's socket."""
     body = await answers.body(request, Pushed)
-    if body.branch and body.branch != api.identity.branch:
+    failure = api.reconciler.dispatcher.facts.get(FETCH)
+    # Where our branch is missing, a push to another one is what the error about it has to name.
+    missing = isinstance(failure, FetchFailure) and failure.reason == BRANCH_MISSING
+    if body.branch and body.branch != api.identity.branch and not missing:
         return answers.document(
             {"ignored": f"branch {body.branch!r} is not {api.identity.branch!r}"}, status=202
         )

@@ -199,6 +199,10 @@ class Foreign:
         return any(path.startswith(f"{folder}/") for folder in self.folders)
 
 
+BRANCH_MISSING = "branch-missing"
+"""`FetchFailure.reason` where the remote has no such branch: its hint names those that there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class FetchFailure:
     """The last fetch did not work; gone with the next one that does."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import anyio.to_thread
@@ -25,18 +25,6 @@ from eventd.adapters.inotify import Inotify
 from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
 
 _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
-
-
-def branch_paths(repository: str, branch: str) -> Sequence[str]:
-    """Return where a bare repository keeps a branch.
-
-    Loose, packed, or in a reftable (gitrepository-layout(5)).
-    """
-    return (
-        f"{repository}/refs/heads/{branch}",
-        f"{repository}/packed-refs",
-        f"{repository}/reftable/tables.list",
-    )
 
 
 class _Trigger:

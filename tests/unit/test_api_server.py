@@ -27,9 +27,10 @@ from eventd.client import Client, DaemonError, NoDaemonError, at
 from eventd.core.boot import BootRecord
 from eventd.core.errors import DisconnectedError, PermanentError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, UnitState
+from eventd.core.facts import BRANCH_MISSING, FactKey, FactKind, FetchFailure, UnitState
 from eventd.core.report import WorkloadReport
 from eventd.core.verdicts import Deny, Hold
+from eventd.runtime.in_force import FETCH
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
 from eventd.runtime.turn import Turns
@@ -471,6 +472,11 @@ async def test_the_webhook_socket_has_one_route(running: Running) -> None:
     answer = await running.ask(lambda: client.post("/v1/pushed", {"branch": "other", "unknown": 1}))
     assert "ignored" in answer
     assert running.story.dispatcher.sequence == before
+    missing = FetchFailure(BRANCH_MISSING, "no branch main", "it has no branch at all", 0.0)
+    running.story.dispatcher.facts.set(FETCH, missing)
+    # Where the branch is missing, the error about it names those that there are: it has to be looked again.
+    assert (await running.ask(lambda: client.post("/v1/pushed", {"branch": "other"})))["queued"]
+    running.story.dispatcher.facts.set(FETCH, None)
     assert (await running.ask(lambda: client.post("/v1/pushed", {"branch": "main"})))["queued"]
     error = await running.refused(lambda: client.get(at("status")))
     assert error.status == 404

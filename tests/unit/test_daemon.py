@@ -99,7 +99,9 @@ class Site:
             engine=Engine(host.ports, dispatcher, parts),
             sources=Sources(host, first_read),
             repository=SimpleNamespace(
-                remote=parse_remote(self.settings.repository.url), allow_rewrite=lambda _commit: None
+                remote=parse_remote(self.settings.repository.url),
+                allow_rewrite=lambda _commit: None,
+                watch_paths=lambda: (),
             ),
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=self._reconfigure,

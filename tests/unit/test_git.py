@@ -101,7 +101,7 @@ async def test_a_missing_branch_names_the_others(folder: Path, remote: Remote) -
 
 async def test_an_empty_remote_says_so(folder: Path, remote: Remote) -> None:
     """A repository without commits is a branch that is missing."""
-    with pytest.raises(PermanentError, match="it is empty"):
+    with pytest.raises(PermanentError, match="no branch at all: push a commit to main"):
         await remote.open(folder).fetch()
 
 
@@ -416,13 +416,13 @@ async def test_tidy_packs_many_loose_objects(folder: Path, remote: Remote) -> No
 
 
 async def test_what_to_watch_for_pushes(folder: Path, remote: Remote) -> None:
-    """A push to a local remote changes one of the named files, loose or packed."""
+    """A push to a local remote changes a file in one of the named places, loose or packed."""
     repository = remote.open(folder)
     loose, packed, _ = (Path(path) for path in repository.watch_paths())
     remote.commit({"a": b"1"})
-    assert loose.read_text().strip() == remote.git("rev-parse", "main")
+    assert (loose / "main").read_text().strip() == remote.git("rev-parse", "main")
     remote.git("pack-refs", "--all")
-    assert not loose.exists()
+    assert not (loose / "main").exists()
     assert "refs/heads/main" in packed.read_text()
     assert remote.open(folder, url="ssh://host/x").watch_paths() == ()
 

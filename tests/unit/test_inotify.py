@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from asyncinotify import Mask
 
+from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.inotify import CONTENT, NAMES, Change, Inotify
+from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
-from eventd.sources.path_triggers import PathTriggers, branch_paths
+from eventd.sources.path_triggers import PathTriggers
+from tests.unit.gitremote import Remote, public_folder
 from tests.unit.recorder import Recorder
 
 
@@ -264,7 +267,8 @@ async def test_a_push_to_a_local_bare_repository_triggers(
 
     git("init", "-q", "--bare", str(bare))
     git("init", "-q", str(work))
-    for path in branch_paths(str(bare), "feature/x"):
+    options = GitOptions(str(tmp_path / "own.git"), str(bare), branch="feature/x")
+    for path in GitRepository(options).watch_paths():
         await source.add(path, EventKind.PUSHED, subject=str(bare))
     for number in (1, 2):
         git("-C", str(work), "commit", "-q", "--allow-empty", "-m", str(number))
@@ -273,3 +277,25 @@ async def test_a_push_to_a_local_bare_repository_triggers(
         await told(recorder, count + 1)
         git("-C", str(bare), "pack-refs", "--all")
     assert {seen.subject for seen in recorder.seen} == {str(bare)}
+
+
+async def test_a_push_to_another_branch_of_a_repository_that_was_empty_triggers(
+    triggers: tuple[PathTriggers, Recorder],
+):
+    """Whoever pushes `master` where `main` is followed is told so: the next fetch names the branch that is there."""
+    source, recorder = triggers
+    with public_folder() as folder:
+        await _pushes_master(source, recorder, folder)
+
+
+async def _pushes_master(source: PathTriggers, recorder: Recorder, folder: Path) -> None:
+    remote = Remote.make(folder / "hosts.git", "master")
+    repository = remote.open(folder, branch="main")
+    for path in repository.watch_paths():
+        await source.add(path, EventKind.PUSHED, subject="hosts")
+    with pytest.raises(PermanentError, match="no branch at all"):
+        await repository.fetch()
+    remote.commit({"a": b"1"})
+    await told(recorder, 1)
+    with pytest.raises(PermanentError, match="its branches: master; push main"):
+        await repository.fetch()
