@@ -235,7 +235,7 @@ class Daemon:
         reconciler = self.parts.engine.reconciler
         state = documents.overall(reconciler)
         commit = reconciler.desired.commit[:12] if reconciler.desired else "no commit yet"
-        self.notifier.status(f"{state}: {len(reconciler.standings.rows)} workloads at {commit}")
+        self.notifier.status(f"{state}: {len(documents.workloads(reconciler))} workloads at {commit}")
         last = reconciler.last
         if last is not None and last.id != self._last_run:
             self._last_run = last.id

@@ -19,7 +19,7 @@ from eventd.runtime.reconcile import Reconciler
 
 def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
     """Return GET /v1/audit: all workloads that the caller may see, or one."""
-    names = [only] if only else sorted(name for name in documents.names(reconciler) if view.sees(name))
+    names = [only] if only else sorted(filter(view.sees, documents.workloads(reconciler)))
     rows = [_workload(reconciler, name) for name in names]
     return {
         "findings": sum(len(row["findings"]) for row in rows),

@@ -19,6 +19,7 @@ from eventd.core.orders import Rollback, Suspension
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
 from eventd.runtime.in_force import FETCH, REVISION
+from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -194,6 +195,12 @@ def names(reconciler: Reconciler) -> set[str]:
     if reconciler.desired is not None:
         found |= set(reconciler.desired.workloads) | set(reconciler.desired.refused)
     return found
+
+
+def workloads(reconciler: Reconciler) -> set[str]:
+    """Return those of `names` that are workloads: not volumes and other subjects that converge beside them."""
+    keepers = reconciler.in_force.keepers
+    return {name for name in names(reconciler) if keeper_of(keepers, name) is None}
 
 
 def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:

@@ -49,8 +49,9 @@ def _show(answer: Json, terminal: Terminal) -> None:
     wrong = int(answer.get("findings") or 0)
     if checked:
         terminal.line()
+    workloads = sum(bool(show.items(row, "units")) for row in rows)
     terminal.line(
-        f"{count(len(checked), 'unit')} of {count(len(rows), 'workload')} checked, "
+        f"{count(len(checked), 'unit')} of {count(workloads, 'workload')} checked, "
         f"{count(wrong, 'finding') if wrong else 'nothing is wrong'}"
     )
     if allowed := [clean(path) for path in answer.get("allow") or ()]:

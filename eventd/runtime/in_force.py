@@ -134,7 +134,8 @@ class InForce:
                 self._afresh(name)
             if self.ordered is not None and self.orders.gates:
                 await self.ordered()
-            for name in self.asked_of:
+            # Of what stands as it should, too, no unit may be unknown: one that only a timer starts has no record.
+            for name in {**self.asked_of, **loaded.desired.workloads}:
                 self.watch(name)
             for name, workload in loaded.desired.workloads.items():
                 await self.orders.verified(workload, self.ledger.records.workloads.get(name))

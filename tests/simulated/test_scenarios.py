@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from eventd.api.audit_document import audit
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
+from eventd.core.rights import EVERYTHING
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -124,6 +126,24 @@ async def test_a_reboot_converges_without_a_push() -> None:
     await story.start()
     await story.quiet(120)
     await story.assert_as_wanted()
+
+
+@virtual()
+async def test_a_job_that_is_idle_is_known_to_the_next_daemon() -> None:
+    """Where there is nothing to do, too, every unit is read: the audit has a word on one that nobody has started."""
+    story = Story()
+    await story.start()
+    job = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+    story.push(container("web") | {"workloads/web/job.service": job})
+    await story.quiet()
+    await story.kill()
+    await story.start()
+    await story.quiet(60)
+    (row,) = audit(story.engine.reconciler, EVERYTHING)["workloads"]
+    assert {unit["unit"]: unit["known"] for unit in row["units"]} == {
+        "web.service": True,
+        "job.service": True,
+    }
 
 
 @virtual()

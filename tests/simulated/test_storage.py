@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from eventd.api.audit_document import audit
 from eventd.core.actions import Action
 from eventd.core.facts import ActiveState, FactKey, FactKind
 from eventd.core.report import WorkloadState
+from eventd.core.rights import EVERYTHING
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.storage.keeper import VolumeKeeper
@@ -99,6 +101,8 @@ def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
         await told.quiet(10)
         told.assert_settled()
         assert told.standing("app").state is WorkloadState.CONVERGED
+        audited = [row["name"] for row in audit(told.engine.reconciler, EVERYTHING)["workloads"]]
+        assert audited == ["app", "other"], "a volume has no units"
         told.drives.pull("sdb1")
         await told.quiet(10)
         told.assert_settled()
