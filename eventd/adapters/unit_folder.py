@@ -6,7 +6,8 @@ Owns the reading: which entries of a folder mean what to systemd (systemd.unit(5
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from eventd.core.errors import PermanentError
@@ -62,6 +63,21 @@ def read_waits(folders: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
     """Return path and content of each `waits.toml` there is."""
     found = [Path(folder, NAME).absolute() for folder in folders]
     return tuple((str(path), _read(path).content) for path in found if path.is_file())
+
+
+def read_scripts(paths: Iterable[str], folders: Sequence[str]) -> dict[str, str | None]:
+    """Return the text of each script that can be read; None for a file that is a program.
+
+    A path is looked for as it is, and by its name beside the units: a checkout has the scripts of a host elsewhere.
+    """
+    found: dict[str, str | None] = {}
+    for path in sorted(paths):
+        for place in (Path(path), *(Path(folder, Path(path).name) for folder in folders)):
+            if place.is_file() and place.stat().st_size <= MAX_BYTES and os.access(place, os.R_OK):
+                content = _read(place).content
+                found[path] = None if b"\0" in content[:4096] else content.decode("utf-8", "replace")
+                break
+    return found
 
 
 def _entries(folder: Path, *, required: bool = False) -> Iterator[Path]:

@@ -14,6 +14,8 @@ from eventd.cli import codes, show
 from eventd.cli.text import ago, clean, count
 from eventd.client import Client, at
 from eventd.core.errors import PermanentError
+from eventd.core.waits.declared import NAME, NOTHING
+from eventd.core.waits.draft import at as at_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from eventd.core.diagnostics import Diagnostic
 
 _TELLING = ("wait", "gate", "served")
+MOST_SCRIPTS = 20
+"""Start scripts that are listed."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
@@ -60,10 +64,8 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
         _findings(terminal, answer)
         _cycles(terminal, answer)
         _notes(terminal, answer)
-        summary = f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"
-        cycles = len(show.items(answer, "cycles"))
-        none = "none is circular" + (", as far as they could be read" if mistakes else "")
-        terminal.line(f"{summary}; {cycles} circular" if cycles else f"{summary}; {none}")
+        _undeclared(terminal, answer)
+        terminal.line(_summary(answer, incomplete=mistakes))
     if mistakes:
         return codes.USAGE
     return codes.NOT_CONVERGED if show.items(answer, "cycles") else codes.AS_WANTED
@@ -71,19 +73,22 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
 
 def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
     """Return what there is to say, the part of it for a picture, and whether waits.toml has a mistake."""
-    from eventd.adapters.unit_folder import read_units, read_waits  # noqa: PLC0415
+    from eventd.adapters.unit_folder import read_scripts, read_units, read_waits  # noqa: PLC0415
     from eventd.core.waits.build import folder_graph  # noqa: PLC0415
     from eventd.core.waits.cycles import cycles  # noqa: PLC0415
-    from eventd.core.waits.declared import check_names, parse_waits  # noqa: PLC0415
+    from eventd.core.waits.declared import check_names, parse_nothing, parse_waits  # noqa: PLC0415
     from eventd.core.waits.document import document, relevant  # noqa: PLC0415
     from eventd.core.waits.folder import read_catalogue  # noqa: PLC0415
+    from eventd.core.waits.scripts import found_waits, named, undeclared  # noqa: PLC0415
 
-    read = [parse_waits(content, path) for path, content in read_waits(folders)]
+    files = read_waits(folders)
+    read = [parse_waits(content, path) for path, content in files]
+    nothing = [place for path, content in files for place in parse_nothing(content, path)]
     waits = [wait for found, _ in read for wait in found]
     mistakes: list[Diagnostic] = [mistake for _, found in read for mistake in found]
-    named = [place.text for wait in waits for place in (wait.unit, *wait.served_by)]
-    catalogue, syntax = read_catalogue(read_units(folders), named)
-    unknown = check_names(waits, catalogue.names())
+    mentioned = [place.text for wait in waits for place in (wait.unit, *wait.served_by)]
+    catalogue, syntax = read_catalogue(read_units(folders), mentioned)
+    unknown = check_names(waits, catalogue.names(), nothing)
     wrong = {(finding.file, finding.line) for finding in unknown}
     good = [
         wait
@@ -91,16 +96,77 @@ def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
         if not wrong & {(place.file, place.line) for place in (wait.unit, *wait.served_by)}
     ]
     mistakes += unknown
-    graph = folder_graph(catalogue, good)
+    specs = tuple(catalogue.specs.values())
+    said = frozenset([*(wait.unit.text for wait in waits), *(place.text for place in nothing)])
+    scripts = undeclared(specs, said, read_scripts(named(specs), folders))
+    graph = folder_graph(catalogue, [*good, *found_waits(scripts)])
     found = cycles(graph)
     answer = {
         "folders": list(folders),
         "units": sum(1 for spec in catalogue.specs.values() if spec.file),
         "waits": len(waits),
+        "undeclared": [
+            {
+                "unit": each.unit,
+                "stage": str(each.command.stage),
+                "command": each.command.text,
+                "file": each.command.file,
+                "line": each.command.line,
+                "script": each.script,
+                "read": each.read,
+                "signs": [
+                    {
+                        "what": sign.what,
+                        "file": sign.place.file,
+                        "line": sign.place.line,
+                        "text": sign.place.text,
+                    }
+                    for sign in each.signs
+                ],
+            }
+            for each in scripts
+        ],
         "diagnostics": [asdict(each) for each in (*mistakes, *syntax)],
         **document(graph, found),
     }
     return answer, document(relevant(graph, found), found), bool(mistakes)
+
+
+def _undeclared(terminal: Terminal, answer: Json) -> None:
+    """Write the start scripts whose waits nobody declared: a clean graph says nothing about them."""
+    scripts = show.items(answer, "undeclared")
+    if not scripts:
+        return
+    terminal.line("start scripts whose waits are not declared:")
+    for each in scripts[:MOST_SCRIPTS]:
+        place = at_place(str(each["file"]), int(each["line"]))
+        script = each["script"] or each["command"]
+        unread = "" if each["read"] else ", which cannot be read here"
+        terminal.paragraph(f"  {clean(each['unit'])}: {clean(script)}{unread} ({clean(place)})")
+        for sign in each["signs"]:
+            where = at_place(str(sign["file"]), int(sign["line"]))
+            terminal.paragraph(f"    - asks or waits: {clean(sign['what'])} ({clean(where)})")
+    if len(scripts) > MOST_SCRIPTS:
+        terminal.line(f"  and {len(scripts) - MOST_SCRIPTS} more; --json has all")
+    terminal.paragraph(
+        f'  say what each waits for in a {NAME} beside the units: [[wait]], or {NOTHING} = ["UNIT"]'
+    )
+    terminal.line()
+
+
+def _summary(answer: Json, *, incomplete: bool) -> str:
+    """Return the last line; what was not declared is no clean bill."""
+    scripts, cycles = len(show.items(answer, "undeclared")), len(show.items(answer, "cycles"))
+    parts = [f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"]
+    if scripts:
+        whose = "whose waits are not declared"
+        parts[0] += f" declared, {count(scripts, 'start script')} {whose}"
+    if cycles:
+        parts.append(f"{cycles} circular")
+    else:
+        none = "none of what is known is circular" if scripts else "none is circular"
+        parts.append(none + (", as far as they could be read" if incomplete else ""))
+    return "; ".join(parts)
 
 
 def _picture(arguments: Any, terminal: Terminal, answer: Json, title: str) -> bool:

@@ -46,7 +46,9 @@ def test_the_circle_and_its_ways_out_are_told() -> None:
         in out
     )
     assert "what would be circular again:" in out
-    assert out.endswith("4 units, 1 wait; 1 circular\n")
+    assert out.endswith(
+        "4 units, 1 wait declared, 2 start scripts whose waits are not declared; 1 circular\n"
+    )
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:

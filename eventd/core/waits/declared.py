@@ -22,6 +22,8 @@ from eventd.core.toml_lines import locate
 
 NAME = "waits.toml"
 KEYS = ("unit", "for", "served_by", "stage", "before_serving")
+NOTHING = "waits_for_nothing"
+"""At the top of the file: units whose start scripts are known to wait for nothing."""
 
 
 class Stage(StrEnum):
@@ -65,14 +67,26 @@ def parse_waits(content: bytes, file: str = NAME) -> tuple[tuple[Wait, ...], tup
         return (), (Diagnostic(Severity.ERROR, file, line, "", message, "", "bad-toml"),)
     reader = _Reader(file, lines)
     for key in data:
-        if key != "wait":
-            reader.error((key,), f"{key} is not known here", did_you_mean(key, ("wait",)) or "[[wait]]")
+        if key not in ("wait", NOTHING):
+            reader.error(
+                (key,), f"{key} is not known here", did_you_mean(key, ("wait", NOTHING)) or "[[wait]]"
+            )
+    reader.texts(data, (), NOTHING, several=True)
     tables = data.get("wait", [])
     if not isinstance(tables, list):
         reader.error(("wait",), "wait has to be a list of tables", "write [[wait]]")
         tables = []
     found = [reader.wait(number, table) for number, table in enumerate(tables)]
     return tuple(wait for wait in found if wait is not None), tuple(reader.findings)
+
+
+def parse_nothing(content: bytes, file: str = NAME) -> tuple[Located, ...]:
+    """Return the units of a `waits.toml` that are said to wait for nothing; its mistakes are `parse_waits`' to tell."""
+    try:
+        text = content.decode().replace("\r\n", "\n")
+        return _Reader(file, locate(text)).texts(tomllib.loads(text), (), NOTHING, several=True)
+    except ValueError:  # not UTF-8, or not TOML
+        return ()
 
 
 class _Reader:
@@ -140,16 +154,20 @@ class _Reader:
         return ()
 
 
-def check_names(waits: Iterable[Wait], units: Iterable[str]) -> tuple[Diagnostic, ...]:
-    """Return an error for each unit that a wait names and nobody defines."""
+def check_names(
+    waits: Iterable[Wait], units: Iterable[str], nothing: Iterable[Located] = ()
+) -> tuple[Diagnostic, ...]:
+    """Return an error for each unit that a wait (or the list of those without one) names and nobody defines."""
     known = set(units)
     found: list[Diagnostic] = []
+    places = [(place, NOTHING) for place in nothing]
     for wait in waits:
-        for place, key in ((wait.unit, "unit"), *((each, "served_by") for each in wait.served_by)):
-            if place.text not in known:
-                message = f"there is no unit {place.text} here"
-                hint = did_you_mean(place.text, known) if known else ""
-                found.append(
-                    Diagnostic(Severity.ERROR, place.file, place.line, key, message, hint, "unknown-unit")
-                )
+        places += [(wait.unit, "unit"), *((each, "served_by") for each in wait.served_by)]
+    for place, key in places:
+        if place.text not in known:
+            message = f"there is no unit {place.text} here"
+            hint = did_you_mean(place.text, known) if known else ""
+            found.append(
+                Diagnostic(Severity.ERROR, place.file, place.line, key, message, hint, "unknown-unit")
+            )
     return tuple(found)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from eventd.core.quadlet import KINDS, references, service_name, split
 from eventd.core.unitfile import UnitFile
-from eventd.core.waits.units import Relation, UnitSpec, commands, relations_of, start_timeout, text_of
+from eventd.core.waits.units import Relation, UnitSpec, commands, execs, relations_of, start_timeout, text_of
 
 
 def spec_of_quadlet(name: str, unit: UnitFile, *, scope: str = "") -> UnitSpec:
@@ -55,6 +55,7 @@ def spec_of_quadlet(name: str, unit: UnitFile, *, scope: str = "") -> UnitSpec:
         answers_for=tuple(_routed(line.value for line in unit.values(section, "Label"))),
         before_main=commands(unit, "ExecStartPre", "ExecCondition"),
         after_main=commands(unit, "ExecStartPost"),
+        commands=execs(unit),
         text=text_of(unit),
     )
 

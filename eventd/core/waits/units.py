@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from eventd.core.quadlet import split
 from eventd.core.unitfile import UnitFile
-from eventd.core.waits.declared import Wait
+from eventd.core.waits.declared import Stage, Wait
 
 ORDERINGS = ("After", "Before")
 PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
@@ -43,6 +43,24 @@ class Relation(NamedTuple):
     """As it was written; empty if systemd implies it."""
 
 
+STAGES: Mapping[str, Stage] = {
+    "ExecCondition": Stage.PRE,
+    "ExecStartPre": Stage.PRE,
+    "ExecStart": Stage.MAIN,
+    "ExecStartPost": Stage.POST,
+}
+"""The commands of a start (systemd.service(5))."""
+
+
+class Exec(NamedTuple):
+    """A command of a start."""
+
+    stage: Stage
+    text: str
+    file: str
+    line: int
+
+
 @dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One unit."""
@@ -69,6 +87,8 @@ class UnitSpec:
     """The text of `ExecStartPre=` and `ExecCondition=`."""
     after_main: str = ""
     """The text of `ExecStartPost=`."""
+    commands: tuple[Exec, ...] = ()
+    """What its start runs, in order."""
     text: str = ""
     """All values, to find who mentions a host name."""
 
@@ -165,6 +185,7 @@ def spec_of_file(name: str, unit: UnitFile, *, scope: str = "", enabled: Iterabl
         triggers=triggered if extension == "socket" else "",
         before_main=commands(unit, "ExecStartPre", "ExecCondition"),
         after_main=commands(unit, "ExecStartPost"),
+        commands=execs(unit),
         text=text_of(unit),
     )
 
@@ -305,6 +326,15 @@ def start_timeout(unit: UnitFile, kind: str) -> str:
 def commands(unit: UnitFile, *keys: str) -> str:
     """Return the command lines of these keys of [Service], a line each."""
     return "\n".join(line.value for key in keys for line in unit.values("Service", key))
+
+
+def execs(unit: UnitFile) -> tuple[Exec, ...]:
+    """Return the commands of its start."""
+    return tuple(
+        Exec(stage, line.value, line.file, line.number)
+        for key, stage in STAGES.items()
+        for line in unit.values("Service", key)
+    )
 
 
 def text_of(unit: UnitFile) -> str:
