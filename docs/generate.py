@@ -272,6 +272,9 @@ account that is there agree on name and uid, also once it has left the repositor
 workload; the other users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or
 got it after logging in: log in again.
 
+`eventctl logs`, `exec`, `shell` and `ps` are not asked of the daemon, and get by without it: root may use them for
+every workload, a workload's account for itself, nobody else.
+
 ## Limits
 
 Per caller, so that nobody who floods the daemon is felt by others; who is over one is answered 429. Root has none; what

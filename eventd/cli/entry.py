@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
     from eventd.core.errors import EventdError
 
-FORBIDDEN = 403
-"""HTTP status of the daemon's answer to an account that may not ask this."""
+FORBIDDEN = "forbidden"
+"""The reason for an account that may not ask this: the daemon's, and that of what needs no daemon."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     known = parser.build()
     try:
-        parsed = known.parse_args(arguments)
+        parsed = parser.parse(arguments, known)
         if parsed.command is None:
             known.print_help(sys.stderr)
             return codes.USAGE
@@ -90,8 +90,8 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
         terminal.say(f"hint: {clean(error.hint)}")
     if error.reason == "usage" and not isinstance(error, DaemonError):
         return codes.USAGE
-    forbidden = isinstance(error, DaemonError) and error.status == FORBIDDEN
-    return codes.NO_DAEMON if forbidden or isinstance(error, NoDaemonError) else codes.NOT_CONVERGED
+    unasked = error.reason == FORBIDDEN or isinstance(error, NoDaemonError)
+    return codes.NO_DAEMON if unasked else codes.NOT_CONVERGED
 
 
 def _report(error: EventdError | parser.MistakeError) -> dict[str, dict[str, str]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Ask and tell eventd, the daemon that keeps this host in the state its git repository describes.
 
-All commands but check, render, doctor and gates --units ask the daemon over its socket."""
+All commands but check, render, doctor, logs, exec, shell, ps and gates --units ask the daemon over its socket."""
 
 _COMMON = """\
 every command takes --json, --socket PATH, --no-color and --help; `eventctl COMMAND --help` has examples.
@@ -103,6 +103,22 @@ def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
         default=False if top else argparse.SUPPRESS,
         help="no colours on a terminal",
     )
+
+
+def parse(arguments: Sequence[str], known: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+    """Parse a command line; exits with USAGE.
+
+    What follows the first `--` is a command line of its own for a command that takes one. argparse is not asked: what
+    it does with `--` before the rest of a line differs between versions of Python.
+    """
+    before, own = list(arguments), None
+    if "--" in before and any(command.name in before for command in COMMANDS if command.takes_words):
+        at = before.index("--")
+        before, own = before[:at], before[at + 1 :]
+    parsed = (known or build()).parse_args(before)
+    if own is not None:
+        parsed.words = own
+    return parsed
 
 
 def build(program: str = "eventctl") -> argparse.ArgumentParser:

@@ -43,7 +43,7 @@ class Result:
 
 def eventctl(*argv: str, tty: bool = False, colour: bool = False) -> Result:
     """Run one command at the time NOW."""
-    arguments: Any = parser.build().parse_args(argv)
+    arguments: Any = parser.parse(argv)
     out: Any = _Tty() if tty else _Bytes()
     err = io.StringIO()
     terminal = Terminal(out=out, err=err, colour=colour, now=NOW)

@@ -10,9 +10,11 @@ from eventd.cli.commands.acting import ACTING
 from eventd.cli.commands.checking import CHECKING
 from eventd.cli.commands.data import DATA
 from eventd.cli.commands.looking import LOOKING
+from eventd.cli.commands.within import WITHIN
 
 GROUPS = (
     ("see how things are", LOOKING),
+    ("look into a workload, as its account", WITHIN),
     ("bring something about", ACTING),
     ("volumes, data, and what takes a signature", DATA),
     ("check a repository, or this host", CHECKING),

@@ -12,16 +12,27 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """One command: `module` has `run`, `arguments` adds its options."""
+    """One command: `module` has `run`, `arguments` adds its options.
+
+    `takes_words`: what follows `--` is a command line of its own, in `words`.
+    """
 
     def __init__(
-        self, name: str, summary: str, description: str, examples: str, arguments: Callable[[Any], None]
+        self,
+        name: str,
+        summary: str,
+        description: str,
+        examples: str,
+        arguments: Callable[[Any], None],
+        *,
+        takes_words: bool = False,
     ) -> None:
         self.name = name
         self.summary = summary
         self.description = description
         self.examples = examples
         self.arguments = arguments
+        self.takes_words = takes_words
         self.module = f"eventd.cli.{name}_command"
 
 
