@@ -78,9 +78,9 @@ def _transforms(folder: Path) -> Mapping[str, bytes]:
         ) from error
 
 
-def protection_of(settings: Settings) -> Rules:
-    """Return which accounts are never touched."""
-    root = os.geteuid() == 0
+def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
+    """Return which accounts are never touched; `root`: as root sees it (None: as who asks)."""
+    root = os.geteuid() == 0 if root is None else root
     return Rules(
         settings.host.protected,
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,

@@ -169,6 +169,9 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
     if not isinstance(account, Account):
         row["error"] = f"there is no account {name} yet"
         return row
+    if not api.reconciler.ledger.records.ours(name, account.uid):
+        row["error"] = f"the account {name} is not eventd's"
+        return row
     try:
         running = await port.running(account)
         local = await port.inspect(

@@ -157,6 +157,8 @@ def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[
         account = facts.get(FactKey(FactKind.ACCOUNT, name))
         if not view.sees(name) or not isinstance(account, Account):
             continue
+        if not reconciler.ledger.records.ours(name, account.uid):
+            continue  # somebody else's: its home is no data of this workload
         found = places(name, workload, account, parts.keeper.manifest)
         # What is on a volume that is away is not there to be measured.
         there = tuple(place for place in found if not place.volume or _attached(parts.keeper, place.volume))

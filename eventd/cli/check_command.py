@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, repository, show
+from eventd.cli.host_accounts import taken
 from eventd.cli.text import clean, count
 from eventd.core.desired import FileRole
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.host_accounts import conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,10 @@ def run(arguments: Any, terminal: Terminal) -> int:
         generator = "asked"
         complaints = asyncio.run(_ask_generator(desired, checkout.generator))
     everything = [*desired.diagnostics]
+    for name, said in _host_says(checkout).items():
+        everything += said
+        if any(each.severity is Severity.ERROR for each in said):
+            complaints.setdefault(name, []).extend(said)
     for found in (*desired.refused.values(), *complaints.values()):
         everything.extend(found)
     # A finding about the host's file is the reason of every workload that it refuses: told once.
@@ -68,6 +74,24 @@ def run(arguments: Any, terminal: Terminal) -> int:
         refused = len(desired.refused) + len(complaints)
         terminal.line(summary + (f", {refused} refused" if refused else ""))
     return codes.NOT_CONVERGED if errors else codes.AS_WANTED
+
+
+def _host_says(checkout: repository.Checkout) -> dict[str, list[Diagnostic]]:
+    """Return what stands in the way on this host, by workload; nothing where another host is asked about."""
+    settings, workloads = checkout.settings, checkout.desired.workloads
+    if settings is None:
+        return {}
+    from eventd.configured import protection_of  # noqa: PLC0415
+    from eventd_policies.protected import why_protected  # noqa: PLC0415
+
+    rules = protection_of(settings, root=True)
+    seen = taken(workloads, settings.paths.state)
+    found: dict[str, list[Diagnostic]] = {}
+    by_origin = {workload.origin: name for name, workload in workloads.items()}
+    origins = {name: workload.origin for name, workload in workloads.items()}
+    for each in conflicts(origins, seen, lambda name, uid: why_protected(rules, name, uid)):
+        found.setdefault(by_origin[each.file], []).append(each)
+    return found
 
 
 def _place(folder: str, file: str) -> str:

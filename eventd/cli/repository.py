@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventd.core.desired import Desired
+    from eventd.settings import Settings
 
 CONFIG = "/etc/eventd/eventd.toml"
 TRANSFORMS = "/etc/eventd/transforms"
@@ -39,21 +40,24 @@ class Checkout:
     """Path of the Quadlet generator to ask."""
     notes: tuple[str, ...]
     """What the answer does not take into account, each as a sentence."""
+    settings: Settings | None = None
+    """This host's configuration, where it is this host that is asked about."""
 
 
 def read(arguments: Any) -> Checkout:
     """Read what `check` and `render` are about. Raises PermanentError if it cannot be read."""
-    rules, generator, notes = _rules(arguments)
+    rules, generator, notes, settings = _rules(arguments)
     desired = assemble(read_local_tree(arguments.folder), rules)
     gates, mistakes = read_gates(desired)
     desired = refuse(desired, mistakes)
     if gates:
         # Without the host's own units: what waits for itself by the repository alone.
         desired = refuse(desired, refusals(desired))
-    return Checkout(desired, rules.hostname, generator, notes)
+    here = settings if settings is not None and rules.hostname == settings.host.name else None
+    return Checkout(desired, rules.hostname, generator, notes, here)
 
 
-def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...]]:
+def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | None]:
     """Return the host's rules, as configured where there is a configuration; options win over it."""
     config = arguments.config or (CONFIG if Path(CONFIG).exists() else "")
     if config and not arguments.config and not os.access(config, os.R_OK):
@@ -71,6 +75,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...]]:
             ),
             GENERATOR,
             notes,
+            None,
         )
     from eventd.settings import load  # noqa: PLC0415  pydantic: only where there is something for it to read
 
@@ -91,7 +96,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...]]:
         ),
         update_spread=f"{settings.update.spread:g}s",
     )
-    return rules, settings.paths.generator, notes
+    return rules, settings.paths.generator, notes, settings
 
 
 def _transforms(folder: str, *, required: bool) -> Mapping[str, bytes]:

@@ -97,6 +97,11 @@ class Records:
     """Workloads with files written or removed since their manager last read its files. The journal knows it: a file
     step that no finished reload, start or stop of the manager has followed."""
 
+    def ours(self, name: str, uid: int) -> bool:
+        """Tell whether an account is eventd's, or was handed over: what is anybody else's is not even looked into."""
+        record = self.workloads.get(name)
+        return (record is not None and record.uid == uid) or self.granted.get(name) == uid
+
     def unit(self, workload: str, unit: str) -> UnitRecord | None:
         """Return what is remembered of a unit."""
         return self.units.get(workload, {}).get(unit)

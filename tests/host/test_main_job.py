@@ -181,9 +181,32 @@ def test_an_account_that_eventd_did_not_make_is_refused(op: Operator) -> None:
     found = workload(status, "anna")
     assert (found["state"], found["reason"]) == ("failed", "account-exists")
     assert not op.machine.exists("/var/lib/systemd/linger/anna")
+    storage = json.loads(op.machine.run(["eventctl", "storage", "--json"], check=False).stdout)
+    assert "anna" not in [row["name"] for row in storage["workloads"]], "her home is no data of a workload"
+    images = json.loads(op.machine.run(["eventctl", "images", "--json"], check=False).stdout)
+    (row,) = [row for row in images["workloads"] if row["name"] == "anna"]
+    assert row["error"] == "the account anna is not eventd's"
     op.deploy({"workloads/anna": None})
     assert op.machine.read("/home/anna/thesis") == "mine"
     assert op.machine.run(["id", "-u", "anna"]).returncode == 0
+
+
+def test_check_on_the_host_asks_the_host(op: Operator) -> None:
+    """What the first run would refuse is told before the push: accounts of the distribution, of people, and groups."""
+    for name in ("anna", "backup", "disk", "fresh"):
+        op.machine.write(f"/srv/checkout/workloads/{name}/{name}.container", container())
+    op.machine.run("id anna || useradd -m anna")
+    done = op.machine.run(["eventctl", "check", "/srv/checkout", "--json"], check=False)
+    answer = json.loads(done.stdout)
+    found = {each["file"]: each["code"] for each in answer["diagnostics"] if each["severity"] == "error"}
+    assert found["workloads/anna"] == "account-exists"
+    assert "workloads/backup" in found
+    assert "workloads/disk" in found
+    assert (done.returncode, answer["workloads"]) == (1, ["fresh"])
+    elsewhere = op.machine.run(
+        ["eventctl", "check", "/srv/checkout", "--host", "other", "--json"], check=False
+    )
+    assert "anna" in json.loads(elsewhere.stdout)["workloads"], "another host has other accounts"
 
 
 def test_companion_units_are_root_owned_and_cannot_be_shadowed(op: Operator) -> None:

@@ -131,6 +131,24 @@ def test_a_mistyped_transforms_folder_is_an_error(good: Path, tmp_path: Path) ->
     assert check(good, "--transforms", str(tmp_path / "nowhere")).code == 1
 
 
+def test_the_host_that_is_checked_for_is_asked_for_its_accounts(good: Path, public: Path) -> None:
+    """An account or a group of a workload's name is told where it is this host's configuration that is checked with."""
+    for name in ("nobody2", "daemon2", "mail", "users"):
+        folder = good / "workloads" / name
+        folder.mkdir()
+        (folder / f"{name}.container").write_text(GOOD)
+    config = Path(generator(public, "exit 0"))
+    config.write_text(config.read_text() + f'state = "{public}/state"\n[host]\nname = "alpha"\n')
+    answer = json.loads(check(good, "--config", str(config), "--json").out)
+    found = {each["file"]: (each["severity"], each["code"]) for each in answer["diagnostics"]}
+    assert found["workloads/users"] == ("error", "group-exists")
+    assert "mail" not in answer["workloads"]
+    assert {"nobody2", "daemon2", "web", "db"} <= set(answer["workloads"])
+    config.write_text(config.read_text().replace("alpha", "beta"))
+    answer = json.loads(check(good, "--config", str(config), "--json").out)
+    assert "mail" in answer["workloads"], "what another host has is not known"
+
+
 def test_a_bad_configuration_is_told(good: Path, tmp_path: Path) -> None:
     """A configuration that the daemon would refuse is not checked with."""
     config = tmp_path / "eventd.toml"
