@@ -11,8 +11,9 @@ from eventd.core.actions import PutFile
 from eventd.core.desired import Desired
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.verdicts import Allow, Case, Hold
-from eventd.runtime.judging import draft, judge
+from eventd.runtime.judging import blocked, draft, judge, left
 from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.transaction import UnitFailedError
 
 
 async def plan(
@@ -22,10 +23,10 @@ async def plan(
     desired = desired or reconciler.desired
     rows = []
     look = reconciler.converger.view
-    left = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
+    gone = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
-        left = []  # as in a run: it may still be in the part that could not be read
-    for name in sorted({*(desired.workloads if desired else ()), *left}):
+        gone = []  # as in a run: it may still be in the part that could not be read
+    for name in sorted({*(desired.workloads if desired else ()), *gone}):
         if desired is None or name in desired.refused or not view.sees(name):
             continue
         wanted = (
@@ -34,9 +35,11 @@ async def plan(
             else desired.workloads.get(name)
         )
         seen = look.of(name, wanted)
-        actions = draft(name, wanted, seen, reconciler.ledger.records, reconciler.context)
+        records, context = reconciler.ledger.records, reconciler.context
+        stop = blocked(wanted, seen, records, context) if wanted is not None else None
+        actions = left(draft(name, wanted, seen, records, context), frozenset(), stop)
         listed = []
-        verdicts = []
+        verdicts = [_stop(stop)] if stop is not None else []
         for action in actions:
             facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
             verdict = judge(
@@ -59,7 +62,7 @@ async def plan(
                 path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
                 diff = await _diff(path, action)
             listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
-        if listed:
+        if listed or verdicts:
             rows.append({"name": name, "actions": listed, "verdicts": verdicts})
     return {
         "commit": desired.commit if desired else "",
@@ -70,6 +73,19 @@ async def plan(
             if view.everything
         ],
         "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired and view.everything else [],
+    }
+
+
+def _stop(error: UnitFailedError) -> dict[str, Any]:
+    """Return what keeps every start of a workload from being made, as a verdict on them."""
+    return {
+        "verdict": "deny",
+        "action": "start-unit",
+        "target": error.unit,
+        "reason": error.reason,
+        "message": error.message,
+        "hint": error.hint,
+        "waits_for": [],
     }
 
 

@@ -33,10 +33,15 @@ def _code(answer: Json) -> int:
     broken = any(each.get("severity") == "error" for each in show.items(answer, "diagnostics"))
     if broken or show.items(answer, "refused"):
         return codes.NOT_CONVERGED
-    busy = [each for each in show.items(answer, "workloads") if show.items(each, "actions")]
+    busy = [each for each in show.items(answer, "workloads") if _told_of(each)]
     if not busy:
         return codes.AS_WANTED
     return codes.HELD if all(_verdict(each) == "hold" for each in busy) else codes.NOT_CONVERGED
+
+
+def _told_of(workload: Json) -> bool:
+    """Whether there is anything to do for a workload, or anything that forbids it."""
+    return bool(show.items(workload, "actions") or show.items(workload, "verdicts"))
 
 
 def _verdict(workload: Json) -> str:
@@ -55,7 +60,7 @@ def plan(terminal: Terminal, answer: Json, *, diffs: bool) -> None:
     total = 0
     for workload in show.items(answer, "workloads"):
         actions = show.items(workload, "actions")
-        if not actions:
+        if not _told_of(workload):
             continue
         total += len(actions)
         name = terminal.paint(clean(workload.get("name", "")), "bold")

@@ -60,8 +60,9 @@ class Outlook:
         workload = self.in_force.workload(name)
         if workload is not None and name in batch.restarts:
             return True
-        block = self.blocked(name, workload)
-        actions = left(self.actions(name, asked=batch.asks(name)), self.wait_verbs(name, workload), block)
+        asked = batch.asks(name)
+        block = self.blocked(name, workload, asked=asked)
+        actions = left(self.actions(name, asked=asked), self.wait_verbs(name, workload), block)
         if actions:
             hold = self._verdict(name, workload, actions[0])
             digest, now = workload.digest if workload else "", anyio.current_time()
@@ -115,12 +116,12 @@ class Outlook:
             return frozenset()
         return STARTING | {failed}
 
-    def blocked(self, name: str, workload: Workload | None) -> UnitFailedError | None:
-        """Return why a workload must not be converged by any action now."""
+    def blocked(self, name: str, workload: Workload | None, *, asked: bool = False) -> UnitFailedError | None:
+        """Return why a workload must not be converged by any action now; `asked`: in a run that somebody asked for."""
         if workload is None:
             return None
         seen = self.converger.view.of(name, workload)
-        return blocked(workload, seen, self.ledger.records, self.converger.context)
+        return blocked(workload, seen, self.ledger.records, replace(self.converger.context, asked=asked))
 
     def _is_foreign(self, name: str, workload: Workload | None) -> bool:
         """Tell whether the provenance of its units blocks a workload."""

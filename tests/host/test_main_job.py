@@ -150,6 +150,12 @@ def test_a_crash_loop_ends_at_systemds_limit_and_is_reported(op: Operator) -> No
     assert op.user_unit("loop", "loop.service", "ActiveState")["ActiveState"] == "failed"
     op.machine.run(["systemctl", "--user", "daemon-reload"], user="loop")  # events that change nothing of it
     assert op.invocation("loop") == first
+    assert "eventctl sync" in workload(gave_up, "loop")["hint"]
+    assert op.ctl("sync", "--wait")[0] == 1
+    assert op.invocation("loop") != first, "it was tried once more, as the hint says"
+    op.until(
+        lambda s: workload(s, "loop")["reason"] == "start-limit-hit" and s["run"] is None, "given up again"
+    )
     fixed = op.deploy({"workloads/loop/loop.container": container(note="fixed")})
     assert workload(fixed, "loop")["state"] == "converged", fixed
     op.deploy({"workloads/loop": None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from eventd.api.audit_document import audit
+from eventd.api.plan_document import plan
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
@@ -114,6 +115,32 @@ async def test_a_crash_loop_ends_at_systemds_limit() -> None:
     more = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
     assert story.standing("loop").state is WorkloadState.FAILED
     assert more <= starts + 5 * 12, f"{starts} restarts in the first ten minutes, then {more - starts}"
+
+
+@virtual()
+async def test_a_sync_starts_again_what_systemd_gave_up() -> None:
+    """The hint says so: the failed state is reset, the unit is started, and with its cause gone the workload is up."""
+    story = Story()
+    await story.start()
+    behaviours = story.world.model.behaviours
+    behaviours.set("loop", "loop.service", runs_for=0.05, status=1)
+    story.push(container("loop", more="[Service]\nRestart=always"))
+    await story.quiet(600)
+    assert story.standing("loop").reason == "start-limit-hit"
+    assert "eventctl sync" in story.standing("loop").hint
+    (planned,) = (await plan(story.engine.reconciler))["workloads"]
+    assert planned["actions"] == []
+    assert planned["verdicts"][0]["reason"] == "start-limit-hit"
+    report = await story.sync()
+    assert report is not None
+    assert report.workloads[0].actions > 0, "it was tried"
+    await story.quiet(600)
+    assert story.standing("loop").reason == "start-limit-hit"
+    behaviours.set("loop", "loop.service", runs_for=None)
+    report = await story.sync()
+    assert report is not None
+    assert str(report.result) == "ok"
+    await story.assert_converged()
 
 
 @virtual()
