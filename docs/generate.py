@@ -29,6 +29,7 @@ sys.path.insert(0, str(HERE.parent))
 from eventd import settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
+from eventd.api.server import ACCEPTING  # noqa: E402
 from eventd.cli import reference  # noqa: E402
 from eventd.core import rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
@@ -251,9 +252,19 @@ RIGHTS = f"""\
 
 {MADE}
 
-The socket is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when they
-connected), and this table what they may. It is the table that the daemon asks before each request, and that its tests
-are made from.
+One of the sockets is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when
+they connected), and this table what they may. It is the table that the daemon asks before each request, and that its
+tests are made from.
+
+| socket | who may connect | |
+|---|---|---|
+| `/run/eventd/root.sock` | root | never waits for anybody else |
+| `/run/eventd/operators.sock` | the group of `[api] group`, and root | waits for no workload and no stranger |
+| `/run/eventd/eventd.sock` | everybody | root and operators too, who wait here like everybody |
+
+Rights do not depend on the socket. `eventctl` takes the first of them that it may connect to, and waits up to 30 s for
+a place in its queue; a `--socket`, or `$EVENTD_SOCKET`, is used as it is. The first two stand beside `[api] socket`,
+wherever that is.
 
 | role | who |
 |---|---|
@@ -280,9 +291,25 @@ every workload, a workload's account for itself, nobody else.
 Per caller, so that nobody who floods the daemon is felt by others; who is over one is answered 429. Root has none; what
 is nobody shares one. A connection carries one request, of at most {kib} KiB.
 
+All callers of one role share a part of the daemon's time: operators {operator:.0%}, workloads {workload:.0%}, everybody
+else {nobody:.0%}, and each socket but root's {accepting:.0%} more for taking connections in. A role that has used up
+its part waits before the next request begins, or the next page of a long answer is written. {most} connections of
+operators, and as many of workloads, are held at a time: beyond them, only who has none yet is let in.
+
 | role | connections | of these, followers | new ones per second | changes per minute | seconds of a connection |
 |---|---|---|---|---|---|
 """
+
+
+def _limits() -> str:
+    """Return the words before the table of limits."""
+    kinds = door.kinds()
+    return LIMITS_OF.format(
+        kib=door.LIMITS[rights.Role.WORKLOAD].received // 1024,
+        most=kinds[rights.Role.OPERATOR].most,
+        accepting=ACCEPTING,
+        **{role.value: kind.pace.share for role, kind in kinds.items()},
+    )
 
 
 def rights_page() -> Iterator[str]:
@@ -295,7 +322,7 @@ def rights_page() -> Iterator[str]:
     for request, row in rights.TABLE.items():
         scopes = " | ".join(rights.scope(request, role) for role in rights.Role)
         yield f"| {request} | {scopes} | {_sentence(row.text)} |"
-    yield from LIMITS_OF.format(kib=door.LIMITS[rights.Role.WORKLOAD].received // 1024).splitlines()
+    yield from _limits().splitlines()
     for role, most in door.LIMITS.items():
         changes = f"{most.change_rate * 60:g}" if most.streams else "none"
         yield (

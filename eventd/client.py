@@ -13,16 +13,18 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
+from eventd.core import sockets
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-DEFAULT_SOCKET = "/run/eventd/eventd.sock"
+DEFAULT_SOCKET = sockets.DEFAULT
 TIMEOUT = 30.0
 """Seconds for connecting, and again for each read of an answer that does not stream."""
 MAX_LINE = 4 * 1024 * 1024
@@ -48,11 +50,11 @@ class DaemonError(PermanentError):
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP over a connected unix socket."""
+    """HTTP over a unix socket: the first of some that it may connect to, and that somebody listens on."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, paths: Sequence[str], timeout: float) -> None:
         super().__init__("eventd", timeout=timeout)
-        self._path = path
+        self._paths = paths
         self._seconds = timeout
         self.plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         """Kept beside `sock`, which http.client drops when the answer is the last on its connection."""
@@ -60,11 +62,21 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect, or say why nobody is there."""
         self.sock = self.plain
+        # A socket with a timeout of Python's does not wait in connect(2): with a full queue it fails at once (EAGAIN).
+        # One that blocks waits for a place in the queue, for as long as SO_SNDTIMEO says (socket(7), unix(7)).
+        self.sock.settimeout(None)
+        whole = int(self._seconds)
+        waits = struct.pack("@ll", whole, int((self._seconds - whole) * 1e6))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, waits)
+        for path in self._paths:
+            try:
+                self.sock.connect(path)
+            except OSError as error:
+                if path is self._paths[-1] or error.errno == errno.EAGAIN:
+                    raise _absent(path, error) from error
+            else:
+                break
         self.sock.settimeout(self._seconds)
-        try:
-            self.sock.connect(self._path)
-        except OSError as error:
-            raise _absent(self._path, error) from error
 
     def close(self) -> None:
         """Close the socket; an answer that is still open keeps it until it is closed too."""
@@ -82,7 +94,7 @@ def _absent(path: str, error: OSError) -> NoDaemonError:
         )
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return NoDaemonError(
-            f"the daemon at {path} does not accept connections",
+            f"the daemon at {path} is not taking connections in",
             reason="no-answer",
             hint="journalctl -u eventd -n 50",
         )
@@ -179,10 +191,20 @@ def _foreign(what: str) -> PermanentError:
 
 
 class Client:
-    """Asks the daemon at `path`. Each request has its own connection, so several may be open at once."""
+    """Asks the daemon: at `path`, or at the socket where this caller is served best.
+
+    Each request has its own connection, so several may be open at once.
+    """
 
     def __init__(self, path: str = "", *, timeout: float = TIMEOUT) -> None:
-        self.path = path or os.environ.get("EVENTD_SOCKET", "") or DEFAULT_SOCKET
+        given = path or os.environ.get("EVENTD_SOCKET", "")
+        self.path = given or DEFAULT_SOCKET
+        """What is said in errors; without one given, the sockets of root and of operators are tried before it."""
+        self._paths = (
+            (given,)
+            if given
+            else (*(sockets.beside(self.path, name) for name in (sockets.ROOT, sockets.OPERATORS)), self.path)
+        )
         self.timeout = timeout
 
     def get(self, path: str, query: Query | None = None) -> Any:
@@ -234,7 +256,7 @@ class Client:
         self, method: str, path: str, query: Query | None, body: Mapping[str, Any] | None
     ) -> tuple[_Connection, http.client.HTTPResponse]:
         """Send a request and return its answer if its status is a good one."""
-        connection = _Connection(self.path, self.timeout)
+        connection = _Connection(self._paths, self.timeout)
         headers = {"Accept": "application/json, application/x-ndjson, text/plain"}
         content = None
         if body is not None:

@@ -114,8 +114,8 @@ class Daemon:
                     self._reload.set()  # what the triggers found is what they take for known
                 await self.parts.engine.start()
                 api = self.settings.api
-                await server.listen(stack, api.socket, api.group, webhook=False)
-                await server.listen(stack, api.webhook_socket, api.webhook_group, webhook=True)
+                await server.listen(stack, api.socket, api.group)
+                await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
                 self.notifier.ready("reading the host")
                 self.parts.boot.ready()
                 group.start_soon(self.parts.boot.run)

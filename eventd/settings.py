@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from eventd.core import sockets
 from eventd.core.calendar import calendar_problem
 from eventd.core.durations import parse_duration
 from eventd.core.errors import PermanentError
@@ -140,10 +141,19 @@ class Update(_Table):
     )
 
 
+def _socket(path: str) -> str:
+    if path.rpartition("/")[2] in (sockets.ROOT, sockets.OPERATORS):
+        raise ValueError(f"{sockets.ROOT} and {sockets.OPERATORS} are the names of the sockets beside it")
+    return path
+
+
 class Api(_Table):
     """`[api]`: the sockets."""
 
-    socket: str = Field(default="/run/eventd/eventd.sock", description="for eventctl; HTTP and JSON")
+    socket: Annotated[str, AfterValidator(_socket)] = Field(
+        default=sockets.DEFAULT,
+        description="for everybody on this host; HTTP and JSON. Beside it are `root.sock` and `operators.sock`",
+    )
     group: str = Field(default="eventd", description="may read status; only root may change anything")
     webhook_socket: str = Field(
         default="/run/eventd/webhook.sock", description="for eventd-webhook; takes `POST /v1/pushed` only"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from eventd.api.door import visit_of
+from eventd.api.visit import pace_of, visit_of
 from eventd.core.errors import EventdError, PermanentError
 from eventd.runtime.supervise import bug
 
@@ -91,12 +91,26 @@ async def stream(request: web.Request, *, follows: bool = True) -> web.StreamRes
 
 async def line(response: web.StreamResponse, content: Mapping[str, Any]) -> bool:
     """Write one line; return False if nobody reads any more."""
+    return await lines(response, (content,))
+
+
+async def lines(response: web.StreamResponse, page: Iterable[Mapping[str, Any]]) -> bool:
+    """Write a page of lines at once; return False if nobody reads any more."""
+    text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in page)
     try:
         async with asyncio.timeout(WRITE_TIMEOUT):
-            await response.write(json.dumps(content, separators=(",", ":")).encode() + b"\n")
+            await response.write(text.encode())
     except (ConnectionError, TimeoutError):
         return False
     return True
+
+
+async def turn(request: web.Request) -> None:
+    """Before an answer goes on: let others have their turn, and wait if the caller's kind has used up its time."""
+    await asyncio.sleep(0)  # what this step took is counted when it ends
+    pace = pace_of(request)
+    if pace is not None:
+        await pace.turn()
 
 
 def stopping() -> dict[str, Any]:

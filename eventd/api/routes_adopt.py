@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, documents, own
-from eventd.api.door import visit_of
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
+from eventd.api.visit import visit_of
 from eventd.core.adoption import Candidate, Grant, Signs, meaning, obstacles
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
@@ -99,7 +99,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
             EventKind.ADOPTED,
             name,
             scope=name,
-            attributes={"uid": uid, "by": visit.peer.uid if visit and visit.peer else -1, "given": True},
+            attributes={"uid": uid, "by": visit.peer.uid if visit is not None else -1, "given": True},
         )
         reconciler.ask(name, trigger, ticket)
 
@@ -113,7 +113,7 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     name = request.match_info["name"]
     await answers.body(request, DisownRequest)
     visit = visit_of(request)
-    report = await disown(api.reconciler, name, visit.peer.uid if visit and visit.peer else -1)
+    report = await disown(api.reconciler, name, visit.peer.uid if visit is not None else -1)
     return answers.document({"run": own.run(documents.run(report), view)})
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventd.api import answers, approvals_document
-from eventd.api.door import visit_of
 from eventd.api.routing import Api, Route
+from eventd.api.visit import visit_of
 from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError
@@ -114,7 +114,7 @@ def _kept(api: Api) -> Approvals:
 
 def _who(request: web.Request) -> str:
     visit = visit_of(request)
-    return f"socket:uid {visit.peer.uid}" if visit is not None and visit.peer is not None else "socket"
+    return f"socket:uid {visit.peer.uid}" if visit is not None else "socket"
 
 
 ROUTES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +11,9 @@ from eventd.api import answers, documents, own
 from eventd.api.routing import Api, Route
 from eventd.core.events import Event, EventKind, Origin
 from eventd.core.rights import Request, View
+
+PAGE = 64
+"""Events that are written at once: others have their turn between two pages."""
 
 
 async def _events(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -22,17 +25,27 @@ async def _events(api: Api, request: web.Request, view: View) -> web.StreamRespo
         seen = [event.sequence for event in dispatcher.since(last) if own.sees(event, view)]
         last = seen[-latest] - 1 if len(seen) > latest else last
     response = await answers.stream(request, follows=follow)
-    reading = True
-    while reading:
-        for event in dispatcher.since(last):
-            if 0 < last < event.sequence - 1:
-                reading = reading and await answers.line(response, _missed(last, event))
-            last = event.sequence
-            if own.sees(event, view):
-                reading = reading and await answers.line(response, documents.event(event))
+    while True:
+        newer = dispatcher.since(last)
+        for start in range(0, len(newer), PAGE):
+            page, last = _page(newer[start : start + PAGE], last, view)
+            if page and not await answers.lines(response, page):
+                return response  # nobody reads any more
+            await answers.turn(request)
         if not follow or not await api.or_end(lambda: dispatcher.more(last)):  # noqa: B023 - awaited here
-            break
-    return response
+            return response
+
+
+def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the lines of some events for a reader who knows those up to `last`, and up to where it knows them then."""
+    page: list[Mapping[str, Any]] = []
+    for event in events:
+        if 0 < last < event.sequence - 1:
+            page.append(_missed(last, event))
+        last = event.sequence
+        if own.sees(event, view):
+            page.append(documents.event(event))
+    return page, last
 
 
 def _missed(last: int, event: Event) -> Mapping[str, Any]:

@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventd.api import answers, documents
-from eventd.api.door import visit_of
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
+from eventd.api.visit import visit_of
 from eventd.core import object_ids
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
@@ -113,7 +113,7 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
 def caller(request: web.Request) -> str:
     """Return who asks, as an operator would call them."""
     visit = visit_of(request)
-    uid = visit.peer.uid if visit is not None and visit.peer is not None else None
+    uid = visit.peer.uid if visit is not None else None
     if uid is None:
         return "somebody"
     try:

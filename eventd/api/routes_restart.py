@@ -6,9 +6,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
-from eventd.api.door import visit_of
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
+from eventd.api.visit import visit_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.rights import Request, View
@@ -32,7 +32,7 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
             reason="nothing-to-restart",
             hint=f"eventctl why {name}",
         )
-    attributes = {"wait": body.wait, "uid": visit.peer.uid if visit and visit.peer else -1}
+    attributes = {"wait": body.wait, "uid": visit.peer.uid if visit is not None else -1}
 
     def begin(ticket: Ticket) -> None:
         trigger = api.reconciler.dispatcher.emit(

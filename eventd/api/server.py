@@ -1,7 +1,7 @@
-"""The two unix sockets: one for people and programs of this host, one that can only say "pushed".
+"""The unix sockets: for root, for operators, for everybody on this host, and one that can only say "pushed".
 
-Owns listening, and the guard that every request passes: who asks (`access`), what the rights table says of it, and
-which route answers. The routes are in `routes_*.py`.
+Owns which sockets there are, and the guard that every request passes: who asks (`access`), what the rights table says
+of it, and which route answers. The routes are in `routes_*.py`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 import grp
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -32,15 +33,22 @@ from eventd.api import (
     routes_sync,
     routes_updates,
 )
-from eventd.api.door import Door, visit_of
+from eventd.api.access import Peer
+from eventd.api.door import Door
+from eventd.api.listener import Listener
+from eventd.api.pace import Pace, metered
 from eventd.api.routing import Api, Route
-from eventd.core import rights
+from eventd.api.visit import enter, enter_listener, pace_of, visit_of
+from eventd.core import rights, sockets
 from eventd.core.errors import PermanentError
 from eventd.core.rights import Role
 
-BACKLOG = 128
-"""Connections that the kernel takes in while the daemon is busy (listen(2))."""
+ACCEPTING, BURST = 0.1, 0.01
+"""Of the loop's time, for taking in connections at one socket; and seconds of it at once."""
 _NOBODY = frozenset({Role.NOBODY})
+_Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+_Make = Callable[[], asyncio.Protocol]
+_Enter = Callable[[Door, Peer, _Make], asyncio.Protocol | bytes]
 ROUTES: tuple[Route, ...] = (
     *routes_state.ROUTES,
     *routes_audit.ROUTES,
@@ -73,34 +81,43 @@ class Server:
         reconciler = self.api.reconciler
         return rights.workload_of(uid, reconciler.ledger.records, reconciler.dispatcher.facts)
 
-    async def listen(self, stack: AsyncExitStack, path: str, group: str, *, webhook: bool) -> None:
-        """Open a socket; it goes when `stack` is closed.
+    async def listen(self, stack: AsyncExitStack, path: str, group: str) -> None:
+        """Open the sockets of people and programs; they go when `stack` is closed.
 
-        Everybody may connect to the first one: the door looks at who it is. The webhook's has mode 0660.
+        Everybody may connect to `path`; operators and root have one each beside it. Who asks is looked at on each.
         Raises PermanentError(reason="socket-unusable"). Whether another daemon listens there is not asked: that
         there is no other was made sure of before.
         """
-        app = self.webhook_app() if webhook else self.app()
+        made = await self._serve(stack, self.app())
+        operators = self.door.operators = _gid(group)
+        restricted = 0o600 if operators is None else 0o660  # without such a group there are no operators
+        self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
+        self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)
+        self._open(stack, path, 0o666, None, enter, made)
+
+    async def listen_webhook(self, stack: AsyncExitStack, path: str, group: str) -> None:
+        """Open the socket that can only say "pushed", with mode 0660. See `listen`."""
+        made = await self._serve(stack, self.webhook_app())
+        self._open(stack, path, 0o660, _gid(group), enter_listener, made)
+
+    def _open(
+        self, stack: AsyncExitStack, path: str, mode: int, group: int | None, entering: _Enter, made: _Make
+    ) -> None:
+        # Root's time is not counted, also not for taking in its connections.
+        pace = Pace(ACCEPTING, BURST) if mode != 0o600 else None
+        listener = Listener(_bind(path, mode, group), lambda who: entering(self.door, who, made), pace)
+        stack.callback(listener.close)
+
+    async def _serve(self, stack: AsyncExitStack, app: web.Application) -> _Make:
+        """Return what makes the protocol of a connection."""
         # Cancelled when its client goes away: a follower that has hung up is not kept until the next event.
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=2.0, handle_signals=False, handler_cancellation=True
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        made = runner.server
-        assert made is not None
-        self.door.operators = self.door.operators if webhook else _gid(group)
-        try:
-            sock = _bind(path, _gid(group) if webhook else None, everybody=not webhook)
-            loop = asyncio.get_running_loop()
-            server = await loop.create_unix_server(
-                made if webhook else lambda: self.door.protocol(made()), sock=sock, backlog=BACKLOG
-            )
-            stack.callback(server.close)
-        except OSError as error:
-            raise PermanentError(
-                f"cannot listen at {path}: {error.strerror or error}", reason="socket-unusable"
-            ) from error
+        assert runner.server is not None
+        return runner.server
 
     def end_streams(self) -> None:
         """Let every stream end, so that a drain does not wait for a follower."""
@@ -116,18 +133,18 @@ class Server:
     def webhook_app(self) -> web.Application:
         """Return the one route of the webhook's socket."""
 
-        async def pushed(request: web.Request) -> web.Response:
+        async def pushed(request: web.Request) -> web.StreamResponse:
             return await routes_sync.pushed(self.api, request)
 
-        app = web.Application(client_max_size=answers.MAX_BODY, middlewares=[answers.errors])
-        app.router.add_post("/v1/pushed", pushed)
+        app = web.Application(client_max_size=answers.MAX_BODY, middlewares=[_one_each, answers.errors])
+        app.router.add_post("/v1/pushed", _paced(pushed))
         return app
 
-    def _guarded(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _guarded(self, route: Route) -> _Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             asked, visit = route.asks(request), visit_of(request)
             roles, own = _NOBODY, ""
-            if visit is not None and visit.peer is not None:
+            if visit is not None:
                 roles, own = self.door.roles(visit.peer), self.door.workload(visit.peer.uid)
             view = rights.view(asked, roles, own)
             if view is None:
@@ -139,7 +156,20 @@ class Server:
                 )
             return await route.handle(self.api, request, view)
 
-        return guarded
+        return _paced(guarded)
+
+
+def _paced(handler: _Handler) -> _Handler:
+    """Return a handler that begins when its caller's kind has time left, and counts what it takes."""
+
+    async def paced(request: web.Request) -> web.StreamResponse:
+        pace = pace_of(request)
+        if pace is None:
+            return await handler(request)
+        await pace.turn()
+        return await metered(handler(request), pace)
+
+    return paced
 
 
 @web.middleware
@@ -162,18 +192,20 @@ def _gid(group: str) -> int | None:
         return None
 
 
-def _bind(path: str, group: int | None, *, everybody: bool = False) -> socket.socket:
+def _bind(path: str, mode: int, group: int | None) -> socket.socket:
     """Return a bound socket, which at no moment more people can connect to than should. Does not block."""
-    Path(path).unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old = os.umask(0o111 if everybody else 0o117)
+    old = os.umask(0o777 & ~mode)
     try:
+        Path(path).unlink(missing_ok=True)
         sock.bind(path)
         if os.geteuid() == 0 and group is not None:
             os.chown(path, 0, group)
-    except BaseException:
+    except OSError as error:
         sock.close()
-        raise
+        raise PermanentError(
+            f"cannot listen at {path}: {error.strerror or error}", reason="socket-unusable"
+        ) from error
     finally:
         os.umask(old)
     return sock

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from eventd.core import sockets
 from eventd.core.approvals import NAMESPACE
 from eventd.core.errors import EventdError
 
@@ -42,7 +43,7 @@ class Subject:
 
     probe: Probe
     generator: str = "/usr/lib/systemd/user-generators/podman-user-generator"
-    socket: str = "/run/eventd/eventd.sock"
+    socket: str = sockets.DEFAULT
     group: str = "eventd"
     git_account: str | None = "eventd-git"
     linger: str = "/var/lib/systemd/linger"
@@ -237,6 +238,10 @@ def socket(it: Subject) -> Check:
     if place.mode & 0o666 != 0o666:
         why = f"{said}: not everybody can ask, so `eventctl` fails for operators and workloads"
         return _bad("socket", why, "systemctl restart eventd makes it anew, with mode 0666")
+    operators = it.probe.place(sockets.beside(it.socket, sockets.OPERATORS))
+    if operators is not None and it.probe.group(it.group) and operators.group != it.group:
+        why = f"{sockets.OPERATORS} is not the group {it.group}'s: it was made after eventd had started"
+        return _bad("socket", why, "systemctl restart eventd makes the socket anew")
     return _good("socket", f"{said}: everybody may connect; the daemon looks at who asks")
 
 

@@ -89,7 +89,7 @@ def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
         "--socket",
         metavar="PATH",
         default="" if top else argparse.SUPPRESS,
-        help="the daemon's socket (default: $EVENTD_SOCKET, then /run/eventd/eventd.sock)",
+        help="the daemon's socket (default: $EVENTD_SOCKET, then the best that this account may use in /run/eventd)",
     )
     group.add_argument(
         "--json",

@@ -65,6 +65,30 @@ while not select.select([sys.stdin], [], [], 0)[0]:  # until its end
     del held[:-200]
 print(refused)
 """
+KNOCKS = 2000
+KNOCK = f"""\
+import select, socket, sys, threading
+counts, ended = [0] * 4, threading.Event()
+def knock(number):
+    while not ended.is_set():
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            try:
+                sock.connect("/run/eventd/eventd.sock")
+            except OSError:
+                pass
+        counts[number] += 1
+        if number == 0 and counts[0] == {KNOCKS}:
+            print("knocked", flush=True)
+threads = [threading.Thread(target=knock, args=(n,)) for n in range(4)]
+for thread in threads:
+    thread.start()
+sys.stdin.read()
+ended.set()
+for thread in threads:
+    thread.join()
+print(sum(counts))
+"""
 ACCOUNTS = {Role.ROOT: "root", Role.OPERATOR: "op", Role.WORKLOAD: OWN, Role.NOBODY: "stranger"}
 
 
@@ -76,6 +100,7 @@ def op(machine: Machine) -> Operator:
     machine.run("useradd -m -G eventd op && useradd -m stranger")
     machine.write("/usr/local/lib/ask.py", ASK)
     machine.write("/usr/local/lib/flood.py", FLOOD)
+    machine.write("/usr/local/lib/knock.py", KNOCK)
     status = operator.deploy({f"workloads/{n}/{n}.container": container() for n in (OWN, OTHER)})
     assert status["state"] == "converged"
     return operator
@@ -184,8 +209,37 @@ def test_a_flood_of_one_workload_is_nobody_elses(op: Operator) -> None:
 
 
 def test_the_modes_of_the_sockets(op: Operator) -> None:
-    """Everybody may connect to the one, and only the webhook listener to the other."""
-    api, hook = op.machine.stat(SOCKET), op.machine.stat("/run/eventd/webhook.sock")
-    assert api is not None
-    assert hook is not None
-    assert (api["mode"] & 0o777, hook["mode"] & 0o777) == (0o666, 0o660)
+    """One for everybody, one for operators, one for root, and one for the webhook listener."""
+    said = op.machine.run("stat -c '%n %a %U %G' *.sock", cwd="/run/eventd").stdout
+    assert sorted(said.splitlines()) == [
+        "eventd.sock 666 root root",
+        "operators.sock 660 root eventd",
+        "root.sock 600 root root",
+        "webhook.sock 660 root eventd-webhook",
+    ]
+
+
+def test_a_stranger_who_only_connects_and_hangs_up_locks_out_nobody(op: Operator) -> None:
+    """Four threads of `connect(); close()`: eventctl has its answer as root, as an operator and as a workload."""
+    with op.machine.start(["python3", "/usr/local/lib/knock.py"], user="stranger") as knocking:
+        knocking.read_until("knocked")
+        for user in ("root", "op", OWN):
+            for _ in range(3):
+                said = op.machine.run(["eventctl", "status", "--json"], user=user).stdout
+                assert json.loads(said)["state"] == "converged"
+        knocked = int(knocking.wait(timeout=120).stdout.split()[-1])
+    assert knocked > KNOCKS, "it went on"
+
+
+def test_sixteen_operators_who_read_all_events_do_not_keep_root_waiting(op: Operator) -> None:
+    """They are served as well, and each of them reads to the end."""
+    readers = [
+        op.machine.start("for i in 1 2 3; do eventctl events --json | tail -n 1; done", user="op")
+        for _ in range(16)
+    ]
+    for _ in range(3):
+        assert op.ctl("status", "--json")[0] == 0
+    for reader in readers:
+        with reader:
+            last = [json.loads(line) for line in reader.wait(timeout=240).stdout.splitlines()]
+            assert len(last) == 3

@@ -20,7 +20,11 @@ import anyio.to_thread
 import pytest
 
 from eventd.api import answers, documents, routes_updates
+from eventd.api.access import Peer
+from eventd.api.door import Door, Use
 from eventd.api.following import PROGRESS_KEPT
+from eventd.api.pace import Pace
+from eventd.api.routes_events import PAGE
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.client import Client, DaemonError, NoDaemonError, at
@@ -29,6 +33,7 @@ from eventd.core.errors import DisconnectedError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import BRANCH_MISSING, FactKey, FactKind, FetchFailure, UnitState
 from eventd.core.report import WorkloadReport
+from eventd.core.rights import Role
 from eventd.core.verdicts import Deny, Hold
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.progress import Progress
@@ -101,8 +106,8 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     server = Server(api, "no-such-group")
     async with AsyncExitStack() as stack:
         path, webhook = str(tmp_path / "eventd.sock"), str(tmp_path / "webhook.sock")
-        await server.listen(stack, path, "no-such-group", webhook=False)
-        await server.listen(stack, webhook, "no-such-group", webhook=True)
+        await server.listen(stack, path, "no-such-group")
+        await server.listen_webhook(stack, webhook, "no-such-group")
         yield Running(story, server, path, webhook)
     await story.kill()
 
@@ -370,6 +375,87 @@ async def test_the_latest_events_alone(running: Running) -> None:
     assert await running.ask(lambda: events({"since": everything[-2], "last": 3})) == everything[-1:]
 
 
+class Operators(Door):
+    """A door that takes the next callers for operators, or for root."""
+
+    next_is_operator = True
+
+    def enter(self, who: Peer, now: float) -> Use | None:
+        """Count it as what it is taken for."""
+        return super().enter(Peer(who.pid, 4711, 7, frozenset()), now) if self.next_is_operator else None
+
+
+class Held(Pace):
+    """Lets a request begin and write one page; the next page waits until it is released."""
+
+    def __init__(self, share: float, burst: float) -> None:
+        super().__init__(share, burst)
+        self.turns = 0
+        self.released = asyncio.Event()
+
+    async def turn(self) -> None:
+        """Wait from the second time on."""
+        self.turns += 1
+        if self.turns > 1:
+            await self.released.wait()
+
+
+async def test_a_long_answer_is_written_in_pages_and_root_does_not_wait_for_it(running: Running) -> None:
+    """Operators have used up their time: the answer to one stops after a page, while root is given a whole one."""
+    for number in range(1000):
+        running.story.dispatcher.emit(Origin.DAEMON, EventKind.READ, f"{number}")
+    door = running.server.door = Operators(lambda _uid: "", operators=7)
+    pace = door.kinds[Role.OPERATOR].pace = Held(0.5, 1.0)
+
+    def ask() -> tuple[socket.socket, bytes]:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(60)
+        sock.connect(running.path)
+        sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while b'"sequence"' not in answer:
+            answer += sock.recv(65536)
+        return sock, answer
+
+    sock, answer = await running.ask(ask)
+    door.next_is_operator = False
+
+    def events() -> int:
+        with running.client.stream("GET", at("events"), idle=60) as stream:
+            return len(list(stream))
+
+    assert await running.ask(events) == running.story.dispatcher.sequence
+    assert (await running.get("status"))["state"] == "converged"
+    assert 0 < answer.count(b'"sequence"') <= PAGE
+    assert pace.turns == 2, "it waits"
+    pace.released.set()
+
+    def rest() -> bytes:
+        more = b""
+        with sock:
+            while chunk := sock.recv(1 << 20):
+                more += chunk
+        return more
+
+    assert (answer + await running.ask(rest)).count(b'"sequence"') == running.story.dispatcher.sequence
+
+
+@root_only
+async def test_there_is_a_socket_for_each_kind_of_caller(running: Running) -> None:
+    """Root's is root's alone, everybody's is everybody's, and without operators' group theirs is root's too."""
+    folder = Path(running.path).parent
+    modes = {each.name: each.stat().st_mode & 0o777 for each in folder.glob("*.sock")}
+    assert modes == {
+        "root.sock": 0o600,
+        "operators.sock": 0o600,
+        Path(running.path).name: 0o666,
+        "webhook.sock": 0o660,
+    }
+    for name in ("root.sock", "operators.sock"):
+        client = Client(str(folder / name), timeout=60)
+        assert (await running.ask(lambda client=client: client.get(at("status"))))["state"] == "converged"  # type: ignore[misc]
+
+
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True
@@ -496,7 +582,7 @@ async def test_a_path_that_cannot_be_bound_is_an_error(running: Running, tmp_pat
     for path in (str(tmp_path / ("x" * 200)), str(tmp_path / "no" / "sock")):
         async with AsyncExitStack() as stack:
             with pytest.raises(PermanentError) as error:
-                await running.server.listen(stack, path, "no-such-group", webhook=False)
+                await running.server.listen(stack, path, "no-such-group")
             assert error.value.reason == "socket-unusable"
 
 

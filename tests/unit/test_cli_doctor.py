@@ -19,6 +19,7 @@ SETUID = replace(PROGRAM, mode=0o4755)
 FILE = Place(folder=False, mode=0o644, owner="root", group="root")
 CONFIG = "/etc/eventd/eventd.toml"
 SOCKET = "/run/eventd/eventd.sock"
+OPERATORS = "/run/eventd/operators.sock"
 GENERATOR = "/usr/lib/systemd/user-generators/podman-user-generator"
 
 
@@ -78,6 +79,7 @@ def host() -> MadeUp:
             "/etc/subuid": FILE,
             "/etc/subgid": FILE,
             SOCKET: replace(FILE, mode=0o666),
+            OPERATORS: replace(FILE, mode=0o660, group="eventd"),
         },
         texts={
             CONFIG: '[repository]\nurl = "/srv/x"\n',
@@ -186,6 +188,7 @@ def without_name(name: str) -> MadeUp:
         (without_name("eventd"), "accounts", "the group eventd"),
         (with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")), "socket", "it is not root's"),
         (with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")), "socket", "not everybody can ask"),
+        (with_place(OPERATORS, replace(FILE, mode=0o600)), "socket", "systemctl restart eventd"),
     ],
 )
 def test_what_is_missing_is_found_alone_and_has_a_remedy(probe: MadeUp, name: str, told: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,72 @@ def test_permission_denied_names_the_group(tmp_path: Path) -> None:
             os.seteuid(0)
     assert caught[0].reason == "permission-denied"
     assert "group eventd" in caught[0].hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another account")
+def test_each_account_is_served_at_the_best_socket_that_it_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root at root's, an operator at the operators', and everybody else, and who finds no other, at everybody's."""
+    path = short_path(tmp_path)
+    monkeypatch.setattr("eventd.client.DEFAULT_SOCKET", path)
+    monkeypatch.delenv("EVENTD_SOCKET", raising=False)
+    folder = Path(path).parent
+    for each in (folder, *folder.parents):
+        if not each.stat().st_mode & 0o001:
+            each.chmod(each.stat().st_mode | 0o011)
+    places = (("root.sock", 0o600, 0), ("operators.sock", 0o660, 4711), (Path(path).name, 0o666, 0))
+    with ExitStack() as stack:
+        for name, mode, group in places:
+            answer = Answer({"at": name})
+            stack.enter_context(FakeDaemon(str(folder / name), {"GET /v1/status": answer}))
+            os.chown(folder / name, 0, group)
+            (folder / name).chmod(mode)
+
+        def served(uid: int, gid: int) -> str:
+            os.setegid(gid)
+            os.seteuid(uid)
+            try:
+                return str(Client().get(at("status"))["at"])
+            finally:
+                os.seteuid(0)
+                os.setegid(0)
+
+        assert [served(0, 0), served(4711, 4711), served(4712, 4712)] == [name for name, *_ in places]
+        (folder / "root.sock").unlink()
+        (folder / "operators.sock").unlink()
+        assert served(0, 0) == Path(path).name
+
+
+def test_a_full_queue_is_waited_for_until_the_deadline(path: str) -> None:
+    """connect(2) says EAGAIN at once where a queue is full; a place in it may be free in a moment."""
+    with socket.socket(socket.AF_UNIX) as server, ExitStack() as stack:
+        server.bind(path)
+        server.listen(0)
+        for _ in range(
+            2
+        ):  # the queue holds one more than it is told to (unix(7)); who is too many does not wait
+            held = stack.enter_context(socket.socket(socket.AF_UNIX))
+            held.setblocking(False)
+            with suppress(BlockingIOError):
+                held.connect(path)
+        began = time.monotonic()
+        with pytest.raises(NoDaemonError) as caught:
+            Client(path, timeout=0.3).get(at("status"))
+        assert caught.value.reason == "no-answer"
+        assert time.monotonic() - began >= 0.3
+
+        def serve() -> None:
+            while b"GET" not in (made := server.accept()[0]).recv(1000):  # those of above say nothing
+                made.close()
+            made.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            made.close()
+
+        stack.close()
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert Client(path, timeout=30).get(at("status")) == {}
+        serving.join(30)
 
 
 def test_an_over_long_socket_path_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     server = Server(api, "no-such-group")
     async with AsyncExitStack() as stack:
         path = str(tmp_path / "eventd.sock")
-        await server.listen(stack, path, "no-such-group", webhook=False)
+        await server.listen(stack, path, "no-such-group")
         yield Asked(story, server, path)
     await story.kill()
 
@@ -364,6 +364,24 @@ def test_uids_of_a_range_are_counted_together() -> None:
     assert gate.enter(Peer(1, 1000, 7), 0.0) is not None
     assert gate.enter(Peer(1, 0, 0), 0.0) is None
     assert len(gate.uses) == 2
+
+
+def test_a_full_house_has_room_for_who_has_none_yet() -> None:
+    """However many hostile workloads hold all that they may, the next one gets a connection, and gives it back."""
+    numbers = iter(range(10_000))
+    gate = Door(lambda uid: f"w{uid}")
+    most, each = gate.kinds[Role.WORKLOAD].most, door.LIMITS[Role.WORKLOAD].connections
+    uses = [gate.enter(Peer(1, 2000 + next(numbers) // each, 5), 0.0) for _ in range(most)]
+    with pytest.raises(LookupError):
+        gate.enter(Peer(1, 2000, 5), 0.0)
+    fresh = gate.enter(Peer(1, 9000, 5), 0.0)
+    assert fresh is not None
+    with pytest.raises(LookupError):
+        gate.enter(Peer(1, 9000, 5), 0.0)
+    for use in uses:
+        assert use is not None
+        use.leave()
+    assert gate.enter(Peer(1, 9000, 5), 0.0) is fresh
 
 
 def _use(asked: Asked) -> door.Use:

@@ -1,0 +1,143 @@
+"""One connection of who was let in: its bytes on their way to aiohttp's own protocol, counted.
+
+Owns the end of a connection that takes too much or too long. What is too much is the door's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp import web
+
+from eventd.api.access import Peer
+from eventd.api.door import RETRY_AFTER, Door, Use
+from eventd.api.pace import Pace
+
+
+class Visit(asyncio.Protocol):
+    """One connection. Hands everything on to `inner`, and hangs up on who takes too much or too long."""
+
+    def __init__(self, door: Door, inner: asyncio.Protocol, who: Peer, use: Use | None) -> None:
+        self._door = door
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._received = 0
+        self._streams = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.peer = who
+        self.use = use
+
+    @property
+    def pace(self) -> Pace | None:
+        """What its time is counted by; None: root's is not counted."""
+        return self.use.kind.pace if self.use is not None else None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = plain = cast("asyncio.Transport", transport)
+        if self.use is not None:
+            self._timer = asyncio.get_running_loop().call_later(self.use.limits.seconds, plain.abort)
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand it on, as long as it is not more than a request can be."""
+        self._received += len(data)
+        if self.use is None:
+            self._inner.data_received(data)
+            return
+        if self._received > self.use.limits.received:
+            assert self._transport is not None
+            self._transport.abort()
+            return
+        began = time.perf_counter()
+        self._inner.data_received(data)
+        self.use.kind.pace.spend(time.perf_counter() - began)
+
+    def eof_received(self) -> bool | None:
+        """Hand it on."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what it took up."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.use is not None:
+            self.use.leave()
+            self.use.streams -= self._streams
+            self.use = None
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hand it on."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand it on."""
+        self._inner.resume_writing()
+
+    def changes(self) -> bool:
+        """Count a request that changes something; return False if it is one too many."""
+        if self.use is None or self.use.changes.take(asyncio.get_running_loop().time()):
+            return True
+        self._door.refused += 1
+        return False
+
+    def follows(self) -> bool:
+        """Count an answer that goes on: its time is not bounded, the number is. Return False if it is one too many."""
+        if self.use is None or self._streams:
+            return True
+        if self.use.streams >= self.use.limits.streams:
+            self._door.refused += 1
+            return False
+        self.use.streams += 1
+        self._streams = True
+        if self._timer is not None:
+            self._timer.cancel()
+        return True
+
+
+def visit_of(request: web.Request) -> Visit | None:
+    """Return the connection that a request came over; None: it is gone."""
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    return protocol if isinstance(protocol, Visit) else None
+
+
+def pace_of(request: web.Request) -> Pace | None:
+    """Return what the time of a request is counted by; None: root's is not counted."""
+    visit = visit_of(request)
+    return visit.pace if visit is not None else None
+
+
+def enter(door: Door, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
+    """Return the protocol of a new connection, in front of `inner`'s; or a whole answer, for who is not let in."""
+    return _visit(door, who, inner, lambda now: door.enter(who, now))
+
+
+def enter_listener(door: Door, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
+    """Return the same, for a connection of the webhook listener."""
+    return _visit(door, who, inner, door.enter_listener)
+
+
+def _visit(
+    door: Door, who: Peer, inner: Callable[[], asyncio.Protocol], count: Callable[[float], Use | None]
+) -> Visit | bytes:
+    try:
+        use = count(asyncio.get_running_loop().time())
+    except LookupError:
+        return _too_many("too-many-connections", "there are too many connections of yours")
+    return Visit(door, inner(), who, use)
+
+
+def _too_many(reason: str, message: str) -> bytes:
+    """Return a whole answer, for who is not let in."""
+    error = {"reason": reason, "message": message, "hint": f"try again in {RETRY_AFTER} s"}
+    body = json.dumps({"error": error}).encode() + b"\n"
+    return (
+        b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        + f"Retry-After: {RETRY_AFTER}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
