@@ -19,6 +19,7 @@ from eventd.adapters.ssh_signatures import SshSignatures
 from eventd.core.assemble import HostRules
 from eventd.core.desired import Located, OnFailure, WorkloadOptions
 from eventd.core.errors import PermanentError
+from eventd.core.host_ports import UNPRIVILEGED
 from eventd.core.layout import Layout
 from eventd.core.verdicts import Policy
 from eventd.runtime.approval_rules import Rules as ApprovalRules
@@ -63,7 +64,16 @@ def rules_of(settings: Settings) -> HostRules:
             update_schedule=settings.update.schedule or None,
         ),
         update_spread=f"{settings.update.spread:g}s",
+        unprivileged_port_start=unprivileged_port_start(),
     )
+
+
+def unprivileged_port_start() -> int:
+    """Return the first port that this host gives to ordinary users; the kernel's default where it does not say."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return UNPRIVILEGED
 
 
 def _transforms(folder: Path) -> Mapping[str, bytes]:

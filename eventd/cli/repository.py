@@ -17,6 +17,7 @@ from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Located, OnFailure, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.gates import read_gates, refuse
+from eventd.core.host_ports import UNPRIVILEGED
 from eventd.core.waits.refuse import refusals
 
 if TYPE_CHECKING:
@@ -77,10 +78,12 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
             notes,
             None,
         )
+    from eventd.configured import unprivileged_port_start  # noqa: PLC0415
     from eventd.settings import load  # noqa: PLC0415  pydantic: only where there is something for it to read
 
     settings = load(config)
     folder = arguments.transforms or settings.paths.transforms
+    here = (arguments.host or settings.host.name) == settings.host.name
     rules = HostRules(
         hostname=arguments.host or settings.host.name,
         transforms=_transforms(folder, required=bool(arguments.transforms)),
@@ -95,6 +98,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
             update_schedule=settings.update.schedule or None,
         ),
         update_spread=f"{settings.update.spread:g}s",
+        unprivileged_port_start=unprivileged_port_start() if here else UNPRIVILEGED,
     )
     return rules, settings.paths.generator, notes, settings
 

@@ -22,12 +22,14 @@ from eventd.core.desired import (
     WorkloadOptions,
 )
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.host_ports import UNPRIVILEGED, clashes, host_ports, low
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
 from eventd.core.near_misses import OPTIONS_FILE
 from eventd.core.options import HostFile, Options, parse_host, parse_options
 from eventd.core.options_place import OptionsPlace
 from eventd.core.own_drop_ins import own_drop_ins
 from eventd.core.placement import volumes_of
+from eventd.core.plain_secrets import plain_secrets, sockets
 from eventd.core.storage_file import read_manifest
 from eventd.core.survey import HOSTS, Candidate, Survey, error, survey, warning
 from eventd.core.transform_sources import Choice, TransformSources
@@ -61,6 +63,8 @@ class HostRules:
     """Required by every workload that does not write `requires` itself."""
     options: WorkloadOptions = field(default_factory=WorkloadOptions)
     """Defaults."""
+    unprivileged_port_start: int = UNPRIVILEGED
+    """The first port that this host gives to ordinary users (sysctl net.ipv4.ip_unprivileged_port_start)."""
     update_spread: str = "900s"
     """Updates begin up to so long after their time, each workload at another moment of it."""
 
@@ -124,6 +128,7 @@ class _Assembly:
             else:
                 workloads[name] = workload
                 self.diagnostics.extend(findings)
+        self.diagnostics.extend(clashes({name: each.ports for name, each in workloads.items()}))
         for name in [name for name in self.cache if name not in by_name]:
             del self.cache[name]
         return Desired(
@@ -220,6 +225,10 @@ class _Assembly:
         findings.extend([*transform_problems, *content_problems])
         volumes, placement_problems = volumes_of(name, content, options.values.volumes, self.storage)
         findings.extend(placement_problems)
+        ports = host_ports(name, content)
+        findings.extend(low(ports, self.host.unprivileged_port_start))
+        findings.extend(plain_secrets(content))
+        findings.extend(sockets(content))
         options = _waiting_for(volumes, candidate, options)
         gated = bool(options.values.requires)
         if content.stack:
@@ -242,7 +251,7 @@ class _Assembly:
             return None, findings
         files = [*(part.install for part in content.parts.values()), *own_drop_ins(content, gated=gated)]
         files.sort(key=lambda file: (file.role, file.name))
-        return Workload(name, tuple(files), units, options.values, candidate.origin, volumes), findings
+        return Workload(name, tuple(files), units, options.values, candidate.origin, volumes, ports), findings
 
     def _options(self, candidate: Candidate) -> tuple[Options, list[Diagnostic]]:
         options, findings = Options(self.host.options), list[Diagnostic]()

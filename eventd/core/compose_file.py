@@ -45,6 +45,14 @@ class StackMount:
 
 
 @dataclass(frozen=True, slots=True)
+class StackText:
+    """A text of a service, and its line."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class StackService:
     """One service of a stack."""
 
@@ -63,6 +71,10 @@ class StackService:
     """Both of them, as they are written."""
     pull: str = ""
     """`pull_policy`, as it is written."""
+    ports: tuple[StackText, ...] = ()
+    """`[[IP:]HOST:]CONTAINER[/PROTOCOL]`, whichever way they are written."""
+    environment: tuple[StackText, ...] = ()
+    """`KEY=value`, whichever way they are written; without `=` where the value comes from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,33 @@ class _Reader:
         binds = tuple(source for source in sources if source.startswith("/"))
         volumes = tuple(source for source in sources if not source.startswith("/"))
         pull = self.text(table, "pull_policy")
-        return StackService(name, _line(key), image, built, env_files, binds, volumes, mounts, pull)
+        ports, environment = tuple(self._ports(table, path)), tuple(self._environment(table))
+        return StackService(
+            name, _line(key), image, built, env_files, binds, volumes, mounts, pull, ports, environment
+        )
+
+    def _ports(self, table: _Table, path: str) -> Iterator[StackText]:
+        node = table["ports"][1] if "ports" in table else None
+        for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
+            if isinstance(entry, yaml.ScalarNode):
+                yield StackText(entry.value, _line(entry))
+            elif isinstance(entry, yaml.MappingNode):
+                rows = self.mapping(entry, f"{path}/ports")
+                address, host = self.text(rows, "host_ip"), self.text(rows, "published")
+                parts = [f"[{address}]" if ":" in address else address] if address else []
+                parts += [host, self.text(rows, "target")] if host else [self.text(rows, "target")]
+                yield StackText(f"{':'.join(parts)}/{self.text(rows, 'protocol') or 'tcp'}", _line(entry))
+
+    @staticmethod
+    def _environment(table: _Table) -> Iterator[StackText]:
+        node = table["environment"][1] if "environment" in table else None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
+                    yield StackText(f"{key.value}={value.value}", _line(key))
+        for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
+            if isinstance(entry, yaml.ScalarNode):
+                yield StackText(entry.value, _line(entry))
 
     def _build(self, node: yaml.Node, path: str) -> None:
         context = node

@@ -153,6 +153,20 @@ class WorkloadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPort:
+    """Ports of the host that one line of a workload takes."""
+
+    address: str
+    """Empty: all addresses."""
+    ports: range
+    protocol: str
+    """`tcp`, `udp` or `sctp`."""
+    unit: str
+    """Who opens them."""
+    place: Located
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeUse:
     """A volume that a workload uses: it waits for it, is stopped when it goes, and has a folder on it."""
 
@@ -183,6 +197,8 @@ class Workload:
     """Directory or file in the repository."""
     volumes: tuple[VolumeUse, ...] = ()
     """Sorted by name."""
+    ports: tuple[HostPort, ...] = ()
+    """Of the host."""
 
     @property
     def digest(self) -> str:

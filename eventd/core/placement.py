@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventd.core.compose_file import parse_stack, stack_files
 from eventd.core.desired import FileRole, Located, VolumeUse
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.names import did_you_mean
 from eventd.core.quadlet import KINDS, split
+from eventd.core.stack_services import services_of
 from eventd.core.storage_manifest import Wanted
 from eventd.core.unitfile import Line, LineKind
 
@@ -144,14 +144,11 @@ def _binds(content: Content) -> Iterator[_Bind]:
 
 def _stack_binds(content: Content) -> Iterator[_Bind]:
     """Yield those of a compose stack; what is wrong with its files is said where they are checked."""
-    beside = frozenset(part.name for part in content.stack)
-    for name in stack_files(content.parts) if content.stack else ():
-        file = content.parts[name].install
-        for service in parse_stack(file.content, file.origin, beside)[0].services:
-            for mount in service.mounts:
-                where = f"services/{service.name}"
-                line = Line(LineKind.ENTRY, "", file.origin, mount.line, where, "volumes", mount.source)
-                yield _Bind(_normal(mount.source), mount.read_only, line)
+    for origin, service in services_of(content):
+        for mount in service.mounts:
+            where = f"services/{service.name}"
+            line = Line(LineKind.ENTRY, "", origin, mount.line, where, "volumes", mount.source)
+            yield _Bind(_normal(mount.source), mount.read_only, line)
 
 
 def _normal(source: str) -> str:

@@ -120,7 +120,7 @@ def references(name: str, unit: UnitFile) -> Iterator[Reference]:
     _, extension = split(name)
     for key in _REFERRING.get(extension, ()):
         for line in unit.values(KINDS[extension].section, key):
-            target = _mount_source(line.value) if key == "Mount" else line.value
+            target = mount_source(line.value) if key == "Mount" else line.value
             if key in ("Network", "Volume"):
                 target = target.partition(":")[0]
             target_stem, target_extension = split(target)
@@ -136,7 +136,7 @@ def paths(name: str, unit: UnitFile) -> Iterator[PathUse]:
             text, optional = line.value, False
             match key:
                 case "Mount":
-                    text = _mount_source(text)
+                    text = mount_source(text)
                     if not text.startswith("."):  # `source=data` is a named volume, or for podman to resolve
                         continue
                 case "Volume":
@@ -167,7 +167,7 @@ def _folder_of(extension: str, unit: UnitFile) -> str:
     return posixpath.dirname(line.value) or "." if line else "."
 
 
-def _mount_source(value: str) -> str:
+def mount_source(value: str) -> str:
     """Return the source of a `Mount=type=…,source=…` (src= is the same), or the empty string."""
     for part in value.split(","):
         key, _, text = part.partition("=")
