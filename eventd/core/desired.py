@@ -158,12 +158,18 @@ class HostPort:
 
     address: str
     """Empty: all addresses."""
-    ports: range
+    first: int
+    last: int
     protocol: str
     """`tcp`, `udp` or `sctp`."""
     unit: str
     """Who opens them."""
     place: Located
+
+    @property
+    def ports(self) -> range:
+        """Each of them."""
+        return range(self.first, self.last + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,12 @@ def clashes(uses: Mapping[str, Iterable[HostPort]]) -> Iterator[Diagnostic]:
 def low(uses: Iterable[HostPort], first: int) -> Iterator[Diagnostic]:
     """Yield a warning for each port below the first that the host gives to ordinary users."""
     for use in uses:
-        if use.ports[0] < first:
+        if use.first < first:
             message = (
-                f"port {use.ports[0]} is below {first}, from which on this host gives ports to ordinary users:"
+                f"port {use.first} is below {first}, from which on this host gives ports to ordinary users:"
                 f" {use.unit} will not start"
             )
-            hint = f"publish {use.ports[0] + 8000} instead, or set net.ipv4.ip_unprivileged_port_start (sysctl.d(5))"
+            hint = f"publish {use.first + 8000} instead, or set net.ipv4.ip_unprivileged_port_start (sysctl.d(5))"
             yield _warning(use.place, "low-port", message, hint)
 
 
@@ -105,7 +105,9 @@ def _quadlets(content: Content) -> Iterator[HostPort]:
             found = published(line.value)
             if found is not None:
                 place = Located(line.value, line.file, line.number)
-                yield HostPort(found[0], found[1], found[2], service_name(part.name, unit), place)
+                yield HostPort(
+                    found[0], found[1][0], found[1][-1], found[2], service_name(part.name, unit), place
+                )
 
 
 def _sockets(content: Content) -> Iterator[HostPort]:
@@ -116,7 +118,7 @@ def _sockets(content: Content) -> Iterator[HostPort]:
                 found = ports_of_range(port)
                 if len(found) == 1:
                     place = Located(line.value, line.file, line.number)
-                    yield HostPort(address.strip("[]"), found, protocol, part.name, place)
+                    yield HostPort(address.strip("[]"), found[0], found[0], protocol, part.name, place)
 
 
 def _stack(name: str, content: Content) -> Iterator[HostPort]:
@@ -125,7 +127,7 @@ def _stack(name: str, content: Content) -> Iterator[HostPort]:
             found = published(port.text)
             if found is not None:
                 place = Located(port.text, origin, port.line)
-                yield HostPort(found[0], found[1], found[2], f"{name}.service", place)
+                yield HostPort(found[0], found[1][0], found[1][-1], found[2], f"{name}.service", place)
 
 
 def _warning(place: Located, code: str, message: str, hint: str) -> Diagnostic:
