@@ -6,7 +6,7 @@ The simulated host on the wire uses this too, with other accounts, so that the r
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,11 +20,13 @@ from eventd.adapters.boot_file import BootFile, boot_id
 from eventd.adapters.disk_usage import measure
 from eventd.adapters.files import OwnedFiles, everybody, primary_group
 from eventd.adapters.git import GitRepository
+from eventd.adapters.host_key import host_key
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.mount_points import HelperMountPoints
+from eventd.adapters.named_file import Digester
 from eventd.adapters.podman import PodmanImages
 from eventd.adapters.prober import ProberProcess
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
@@ -64,6 +66,7 @@ from eventd.sources.kernel_errors import KernelErrorsSource
 from eventd.sources.logind import LogindSource
 from eventd.sources.manager_doctor import ManagerDoctor
 from eventd.sources.mounts import MountsSource
+from eventd.sources.named_files import NamedFiles
 from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
 from eventd.sources.path_triggers import PathTriggers
@@ -92,6 +95,7 @@ class Sources:
     kernel_errors: KernelErrorsSource
     devices: DevicesSource
     files: WatchedFiles
+    named: NamedFiles
     health: ContainerHealthSource
     probes: ProbesSource
     provenance: ProvenanceSource | None
@@ -117,6 +121,7 @@ class Sources:
             ("kernel-errors", self.kernel_errors),
             ("devices", self.devices),
             ("gate-files", self.files),
+            ("named-files", self.named),
             ("container-health", self.health),
             ("probes", self.probes),
             *((("provenance", self.provenance),) if self.provenance is not None else ()),
@@ -227,7 +232,24 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     probes = ProbesSource(dispatcher.emit, ProberProcess(git_identity(settings)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
     volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
-    mounts = MountsSource(dispatcher.emit, changed=files.look_again)
+    named = NamedFiles(
+        dispatcher.emit,
+        dispatcher.facts,
+        inotify,
+        Digester(host_key(f"{paths.state}/files.key")),
+        provenance.watch_also if provenance is not None else lambda _name, _paths: None,
+    )
+    if provenance is not None:
+        provenance.looked = named.look_at
+
+    async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
+        await named.want({**paths, "": {settings.compose.provider}})
+
+    def mounted(points: Iterable[str] | None = None) -> None:
+        files.look_again(points)
+        named.look_again(points)
+
+    mounts = MountsSource(dispatcher.emit, changed=mounted)
     kernel_errors = KernelErrorsSource(JournalFollow(), mounts.look)
     volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
@@ -249,6 +271,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             track=accounts_source.known,
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
             need=needs.need,
+            named=wanted if accounts is None else None,
             probe=needs.probe,
             audit=provenance.want if provenance is not None else None,
             diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
@@ -271,6 +294,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         kernel_errors,
         DevicesSource(dispatcher.emit),
         files,
+        named,
         health,
         probes,
         provenance,

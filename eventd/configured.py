@@ -30,6 +30,7 @@ from eventd_policies.gates import gates
 from eventd_policies.ownership import Ownership
 from eventd_policies.placement import placement
 from eventd_policies.protected import Rules, protected
+from eventd_policies.provider import provider
 from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
@@ -107,9 +108,25 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         protected(protection_of(settings)),
         Ownership(layout_of(settings)),
         placement,
+        provider(settings.compose.provider),
         gates,
         reversibility,
     )
+
+
+def check_programs(settings: Settings) -> None:
+    """Raise PermanentError(reason="bad-configuration") where a program that is written down is none.
+
+    Not at a start: what is missing by then holds what needs it, and nothing else.
+    """
+    path = settings.compose.provider
+    written = "provider" in settings.compose.model_fields_set
+    if written and not (Path(path).is_file() and os.access(path, os.X_OK)):
+        raise PermanentError(
+            f"[compose] provider: {path} is not there, or is no program that can be run",
+            reason="bad-configuration",
+            hint="apt install docker-compose, or name another one; each stack's unit runs it",
+        )
 
 
 def make_folders(settings: Settings) -> None:

@@ -26,11 +26,11 @@ from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.adapters.state_database import DAMAGED
 from eventd.adapters.state_file import condemn
-from eventd.api import documents, recovery_document
+from eventd.api import compose_document, documents, recovery_document
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.composition import Composition, add_triggers, compose
-from eventd.configured import make_folders, protection_of, rules_of
+from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
 from eventd.core.facts import unit as as_unit
@@ -180,6 +180,11 @@ class Daemon:
                 "message": "reached" if up else "not reached (eventd does not need it; a gate may)",
                 "hint": "",
             },
+            *compose_document.checks(
+                self.parts.engine.reconciler.desired,
+                self.parts.dispatcher.facts,
+                self.settings.compose.provider,
+            ),
             *recovery_document.checks(self.parts.engine.reconciler),
         ]
 
@@ -308,6 +313,7 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
         settings = load(args.config)
         setup(_redactor(), level=settings.log_level)
         if args.check_config:
+            check_programs(settings)
             print(f"{args.config}: fine")  # noqa: T201
             return 0
         asyncio.run(_run(composed, settings, args.config, notifier))

@@ -9,15 +9,13 @@ systemd and Quadlet do, and looks at a bounded number of entries: who has more c
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from eventd.adapters.peer_socket import effective_uid
+from eventd.adapters.as_account import as_account
 from eventd.core.facts import Account
 from eventd.core.provenance_places import Names, Place
 
@@ -25,7 +23,6 @@ MOST = 2000
 """Entries per workload, over all its folders."""
 _DEPTH = 8
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ EVERYTHING = Concern(lambda _place, name: "." in name, lambda _place, name: name
 def look(places: Sequence[Place], concern: Concern, account: Account | None, most: int = MOST) -> Found:
     """Look at all places, as `account` where there is one. What cannot be read is told in `problem`."""
     found = Found(left=most)
-    with _as(account):
+    with as_account(account):
         for place in places:
             try:
                 _place(place, place.folder, concern, found, 0)
@@ -77,20 +74,6 @@ def look(places: Sequence[Place], concern: Concern, account: Account | None, mos
 
 class _TooManyError(Exception):
     pass
-
-
-@contextmanager
-def _as(account: Account | None) -> Iterator[None]:
-    if account is None or os.geteuid() != 0:
-        yield
-        return
-    # setfsgid(2) is the calling thread's alone, also by glibc's wrapper, and needs root to be undone.
-    _libc.setfsgid(account.gid)
-    try:
-        with effective_uid(account.uid):
-            yield
-    finally:
-        _libc.setfsgid(os.getegid())
 
 
 def _list(folder: str, found: Found) -> list[str]:

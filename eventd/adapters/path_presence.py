@@ -28,10 +28,20 @@ class Presence:
     """Without a digest. None: there is nothing."""
     way: tuple[tuple[str, str], ...]
     """Folders from `/` on, each with the name that was looked up in it; as far as they exist."""
+    handed: str = ""
+    """With `through`: the rest of the way, from the first thing on that is not root's; empty if all of it is."""
+    changed: float = 0.0
+    """When the newest link on the way was made, in seconds since the epoch."""
 
 
-def find(path: str) -> Presence:
-    """Look for an absolute path. Raises TemporaryError or PermanentError where it cannot be looked at."""
+def find(path: str, *, through: bool = False) -> Presence:
+    """Look for an absolute path. Raises TemporaryError or PermanentError where it cannot be looked at.
+
+    `through`: follow a link of root's at the end too, and stop before the first folder or link that is not root's (nor
+    of whoever runs this): what is behind it is its owner's to arrange.
+    """
+    roots = {0, os.geteuid()} if through else {0}
+    changed = 0.0
     todo = [part for part in reversed(path.split("/")) if part]
     way: list[tuple[str, str]] = []
     held = [os.open("/", _PLACE)]
@@ -49,10 +59,12 @@ def find(path: str) -> Presence:
             place = os.open(name, _PLACE, dir_fd=held[-1])
             held.append(place)
             status = os.fstat(place)
-            if stat.S_ISLNK(status.st_mode) and todo:
+            if stat.S_ISLNK(status.st_mode) and (todo or through):
                 links += 1
-                if status.st_uid != 0 or links > _LINKS:
-                    return Presence(None, tuple(way))
+                changed = max(changed, status.st_ctime)
+                if status.st_uid not in roots or links > _LINKS:
+                    rest = "/".join(("", *names, name, *reversed(todo)))
+                    return Presence(None, tuple(way), rest if through else "", changed)
                 target = os.readlink("", dir_fd=place)
                 os.close(held.pop())
                 if target.startswith("/"):
@@ -60,12 +72,15 @@ def find(path: str) -> Presence:
                         os.close(held.pop())
                     names.clear()
                 todo += [part for part in reversed(target.split("/")) if part]
+            elif through and todo and status.st_uid not in roots:
+                rest = "/".join(("", *names, name, *reversed(todo)))
+                return Presence(None, tuple(way), rest, changed)
             else:
                 names.append(name)
-        return Presence(_state(os.fstat(held[-1])), tuple(way))
+        return Presence(_state(os.fstat(held[-1])), tuple(way), changed=changed)
     except OSError as error:
         if error.errno in ABSENT:
-            return Presence(None, tuple(way))
+            return Presence(None, tuple(way), changed=changed)
         raise translate(error, "look at", path) from error
     finally:
         for place in held:

@@ -105,6 +105,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "InvocationID": ("invocation", _invocation),
     "Job": ("job", lambda value: int(value[0])),
     "StateChangeTimestampMonotonic": ("since", int),
+    "InactiveExitTimestampMonotonic": ("began", int),
     # of the type
     "Result": ("result", str),
     "NRestarts": ("restarts", int),

@@ -9,6 +9,8 @@ from eventd.api.documents import workload
 from eventd.core.desired import Workload
 from eventd.core.facts import Account, FactKey, FactKind, ManagerState
 from eventd.core.facts import unit as as_unit
+from eventd.core.named_files import REASONS as FILE_REASONS
+from eventd.core.observed import named_of
 from eventd.core.predicates import atoms
 from eventd.runtime.reconcile import Reconciler
 
@@ -26,6 +28,8 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
             )
         case "removed":
             sentence = f"{name} left the repository: its units are stopped, its account and data are kept"
+        case "held" if row["reason"] in FILE_REASONS:
+            sentence = f"{name}: {row['message']}"
         case "held":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
@@ -84,7 +88,18 @@ def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[d
         else:
             loaded = state.load.value if state else "unknown"
             rows.append(_fact(each.name, loaded, "loaded"))
+    rows += _named(reconciler, wanted) if wanted else []
     return rows
+
+
+def _named(reconciler: Reconciler, wanted: Workload) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for path, state in named_of(reconciler.dispatcher.facts, wanted).items():
+        required = any(each.required for unit in wanted.units for each in unit.named if each.path == path)
+        value = state.problem or (state.kind.value if state.kind is not None else "missing")
+        holds = state.kind is not None or not required
+        rows[path] = {"fact": f"file {state.path}", "value": value, "wanted": "there", "holds": holds}
+    return list(rows.values())
 
 
 def _fact(name: str, value: str, wanted: str) -> dict[str, Any]:

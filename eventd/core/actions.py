@@ -159,6 +159,8 @@ class StartUnit(_OnUnit):
     digest: str
     why: str
     timeout: float
+    named: tuple[str, ...] = ()
+    """The host's files that it reads then, by their paths as written."""
     reset: bool = False
     """Forget its failure first, so that systemd's start limit does not refuse a changed or asked-for start."""
     verb = "start-unit"
@@ -178,7 +180,21 @@ class RestartUnit(_OnUnit):
     digest: str
     why: str
     timeout: float
+    named: tuple[str, ...] = ()
+    """As of a start."""
     verb = "restart-unit"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFiles(_OnUnit):
+    """Remember with which contents of the host's files a unit runs that eventd has not started, or not knowing them."""
+
+    workload: str
+    unit: str
+    files: tuple[tuple[str, str], ...]
+    """Path and keyed digest."""
+    why: str
+    verb = "record-files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +310,7 @@ Action: TypeAlias = (
     | StopUnit
     | StartUnit
     | RestartUnit
+    | RecordFiles
     | Verify
     | PullImages
     | TagImages

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from eventd.core.committed_approvals import committed
-from eventd.core.compose_stack import StackHost, with_service
+from eventd.core.compose_stack import PROVIDER, StackHost, bound, with_service
 from eventd.core.content import read
 from eventd.core.desired import (
     Desired,
@@ -23,6 +23,7 @@ from eventd.core.desired import (
 )
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.host_ports import UNPRIVILEGED, clashes, host_ports, low
+from eventd.core.named_files import with_named
 from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
 from eventd.core.near_misses import OPTIONS_FILE
 from eventd.core.options import HostFile, Options, parse_host, parse_options
@@ -53,7 +54,7 @@ class HostRules:
     """Where they are, for diagnostics."""
     stacks_folder: str = "/etc/eventd/stacks"
     """Where compose stacks are installed, in a folder per uid."""
-    compose_provider: str = "/usr/bin/docker-compose"
+    compose_provider: str = PROVIDER
     """The program that applies compose files; pinned, so that podman does not choose one."""
     transformless: frozenset[str] = frozenset()
     """Folders of quadlet-deploy's layout that need no transform."""
@@ -231,13 +232,9 @@ class _Assembly:
         findings.extend(sockets(content))
         options = _waiting_for(volumes, candidate, options)
         gated = bool(options.values.requires)
+        stacks = StackHost(self.host.stacks_folder, self.host.compose_provider)
         if content.stack:
-            content, problems_of_stack = with_service(
-                content,
-                options.values,
-                StackHost(self.host.stacks_folder, self.host.compose_provider),
-                gated=gated,
-            )
+            content, problems_of_stack = with_service(content, options.values, stacks, gated=gated)
             findings.extend(problems_of_stack)
         content, problems_of_timer = with_timer(content, options.values, self.host)
         findings.extend(problems_of_timer)
@@ -249,6 +246,9 @@ class _Assembly:
         findings.extend(cycle)
         if cycle:
             return None, findings
+        units = with_named(units, content, options.values, volumes, self.host.compose_provider)
+        if content.stack:
+            units = bound(units, content, options.values, stacks)
         files = [*(part.install for part in content.parts.values()), *own_drop_ins(content, gated=gated)]
         files.sort(key=lambda file: (file.role, file.name))
         return Workload(name, tuple(files), units, options.values, candidate.origin, volumes, ports), findings

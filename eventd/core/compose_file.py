@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -31,6 +32,8 @@ OVERRIDES = (
 MOST = 256 * 1024
 """Bytes of a compose file: 1 MiB takes a minute to read."""
 SMALLER = "put what is big into files beside it, and have them mounted"
+PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""The name of a project, as the Compose Specification has it."""
 HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
 """An absolute path that needs no quoting in ExecStart= (systemd.service(5))."""
 
@@ -50,6 +53,16 @@ class StackText:
 
     text: str
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class StackFile:
+    """A file of the host that a service reads at its start, by an absolute path."""
+
+    path: str
+    line: int
+    key: str
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,12 @@ class StackService:
     """`[[IP:]HOST:]CONTAINER[/PROTOCOL]`, whichever way they are written."""
     environment: tuple[StackText, ...] = ()
     """`KEY=value`, whichever way they are written; without `=` where the value comes from elsewhere."""
+    files: tuple[StackFile, ...] = ()
+    """The env files of the host, those that need not be there too."""
+    inside: tuple[StackMount, ...] = ()
+    """Mounts of what is in the repository beside the compose file."""
+    user: str = ""
+    """`user`, as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,18 @@ class Stack:
     """What a compose file says."""
 
     services: tuple[StackService, ...] = ()
+    kept: tuple[StackFile, ...] = ()
+    """Files of the host in the top-level `secrets` and `configs`."""
+    name: str = ""
+    """`name`, as it is written."""
+    name_line: int = 0
+    volumes: tuple[str, ...] = ()
+    """The named volumes whose names have the project's before them."""
+
+    @property
+    def files(self) -> tuple[StackFile, ...]:
+        """Every file of the host that is read at the start."""
+        return (*(each for service in self.services for each in service.files), *self.kept)
 
     @property
     def env_files(self) -> tuple[str, ...]:
@@ -89,6 +120,7 @@ class Stack:
         return tuple(dict.fromkeys(path for service in self.services for path in service.env_files))
 
 
+@lru_cache(maxsize=8)
 def parse_stack(content: bytes, file: str, beside: frozenset[str]) -> tuple[Stack, tuple[Diagnostic, ...]]:
     """Read a compose file; `beside` are the paths of the repository's files, relative to its folder.
 
@@ -129,7 +161,32 @@ class _Reader:
             line = _line(top["services"][0]) if "services" in top else 0
             hint = "a stack has at least one service"
             self.found.append(_finding(self.file, line, "", "no-services", "there are no services", hint))
-        return Stack(tuple(self.service(name, key, node) for name, (key, node) in services.items()))
+        return Stack(
+            tuple(self.service(name, key, node) for name, (key, node) in services.items()),
+            tuple(self._kept(top)),
+            self.text(top, "name"),
+            _line(top["name"][0]) if "name" in top else 0,
+            tuple(self._volumes(top)),
+        )
+
+    def _kept(self, top: _Table) -> Iterator[StackFile]:
+        for section in ("secrets", "configs"):
+            for name, (_, node) in self._rows_of(top, section):
+                table = self.mapping(node, f"{section}/{name}")
+                if (path := self.text(table, "file")).startswith("/") and "$" not in path:
+                    yield StackFile(path, _line(table["file"][1]), f"{section}/{name}/file")
+
+    def _volumes(self, top: _Table) -> Iterator[str]:
+        for name, (_, node) in self._rows_of(top, "volumes"):
+            table = self.mapping(node, f"volumes/{name}")
+            external = self.text(table, "external").lower() in ("true", "yes", "on") or (
+                "external" in table and isinstance(table["external"][1], yaml.MappingNode)
+            )
+            if not external and not self.text(table, "name"):
+                yield name
+
+    def _rows_of(self, top: _Table, section: str) -> Iterable[tuple[str, tuple[yaml.Node, yaml.Node]]]:
+        return self.mapping(top[section][1], section).items() if section in top else ()
 
     def service(self, name: str, key: yaml.Node, node: yaml.Node) -> StackService:
         path = f"services/{name}"
@@ -145,15 +202,29 @@ class _Reader:
             )
         if built:
             self._build(table["build"][1], path)
-        env_files = tuple(self._env_files(table, path))
-        mounts = self._mounts(table, path)
+        files = tuple(self._env_files(table, path))
+        env_files = tuple(each.path for each in files if each.required)
+        mounts, inside = self._mounts(table, path)
         sources = tuple(dict.fromkeys(mount.source for mount in mounts))
         binds = tuple(source for source in sources if source.startswith("/"))
         volumes = tuple(source for source in sources if not source.startswith("/"))
         pull = self.text(table, "pull_policy")
         ports, environment = tuple(self._ports(table, path)), tuple(self._environment(table))
         return StackService(
-            name, _line(key), image, built, env_files, binds, volumes, mounts, pull, ports, environment
+            name,
+            _line(key),
+            image,
+            built,
+            env_files,
+            binds,
+            volumes,
+            mounts,
+            pull,
+            ports,
+            environment,
+            files,
+            inside,
+            self.text(table, "user"),
         )
 
     def _ports(self, table: _Table, path: str) -> Iterator[StackText]:
@@ -186,7 +257,7 @@ class _Reader:
         if isinstance(context, yaml.ScalarNode):
             self.in_repository(context, context.value, f"{path}/build")
 
-    def _env_files(self, table: _Table, path: str) -> Iterator[str]:
+    def _env_files(self, table: _Table, path: str) -> Iterator[StackFile]:
         if "env_file" not in table:
             return
         node = table["env_file"][1]
@@ -211,13 +282,14 @@ class _Reader:
                         message,
                         "letters, digits, and . _ @ : + = , -",
                     )
-                elif needed:
-                    yield place.value
+                else:
+                    yield StackFile(place.value, _line(place), f"{path}/env_file", required=needed)
             elif needed:
                 self.in_repository(place, place.value, f"{path}/env_file")
 
-    def _mounts(self, table: _Table, path: str) -> tuple[StackMount, ...]:
-        found = list[StackMount]()
+    def _mounts(self, table: _Table, path: str) -> tuple[tuple[StackMount, ...], tuple[StackMount, ...]]:
+        """Return the mounts of what is the host's, and of what is the repository's."""
+        found, inside = list[StackMount](), list[StackMount]()
         node = table["volumes"][1] if "volumes" in table else None
         for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
             source, place, read_only = "", entry, False
@@ -233,9 +305,10 @@ class _Reader:
                 continue
             if source.startswith("."):
                 self.in_repository(place, source, f"{path}/volumes")
+                inside.append(StackMount(posixpath.normpath(source), read_only, _line(place)))
             else:
                 found.append(StackMount(source, read_only, _line(place)))
-        return tuple(found)
+        return tuple(found), tuple(inside)
 
     def in_repository(self, node: yaml.Node, written: str, key: str) -> None:
         """A relative path names something of the repository: its folder on the host is root's."""

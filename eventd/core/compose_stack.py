@@ -8,18 +8,21 @@ line. Next: `eventd.core.units` reads it as any companion.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from eventd.core.compose_file import NAMES, Stack, parse_stack, stack_files
 from eventd.core.content import Content, Part
-from eventd.core.desired import FileRole, InstallFile, WorkloadOptions
+from eventd.core.desired import DesiredUnit, FileRole, InstallFile, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.own_drop_ins import ORIGIN, PAUSE_UNIT
 from eventd.core.survey import error, warning
 from eventd.core.unitfile import parse
 
 UP = "/usr/bin/eventd-compose"
+PROVIDER = "/usr/bin/docker-compose"
+"""The compose program, unless the host says otherwise."""
 STOP_TIMEOUT = 90
 """Seconds for the containers of a stack to stop; podman kills each after its own stop grace period."""
 
@@ -85,7 +88,8 @@ def arguments(
 ) -> tuple[str, ...]:
     """Return what every command of eventd-compose is told of the stack."""
     folder = f"{host.folder}/%U"
-    words = ["--project", content.name, "--unit", f"{content.name}.service", "--provider", host.provider]
+    project = options.compose_project or content.name
+    words = ["--project", project, "--unit", f"{content.name}.service", "--provider", host.provider]
     for name in stack_files(content.parts):
         words += ["--file", f"{folder}/{name}"]
     for each in options.compose_env_files:
@@ -93,6 +97,28 @@ def arguments(
     for path in needed:
         words += ["--needs-file", path]
     return tuple(words)
+
+
+def bound(
+    units: tuple[DesiredUnit, ...], content: Content, options: WorkloadOptions, host: StackHost
+) -> tuple[DesiredUnit, ...]:
+    """Return the units, with that of the stack renewed by what decides how its containers are made.
+
+    The rest of that unit's text is eventd's own, and a change of it restarts nothing. What is as it is by default is
+    not digested, so that it is what it was before it could be set.
+    """
+    words = [f"project={options.compose_project}"] if options.compose_project else []
+    if host.provider != PROVIDER:
+        words.append(f"provider={host.provider}")
+    if not words:
+        return units
+    service = f"{content.name}.service"
+    return tuple(
+        replace(unit, digest=hashlib.sha256("\0".join((unit.digest, *words)).encode()).hexdigest())
+        if unit.name == service
+        else unit
+        for unit in units
+    )
 
 
 def _unit(

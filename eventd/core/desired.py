@@ -80,6 +80,31 @@ class UnitRole(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file of the host that a unit uses at its start, and that the repository only names."""
+
+    path: str
+    """As it is written, normalised: absolute, or below `%h`; with specifiers of systemd.unit(5)."""
+    file: str
+    """Where it is written, as `line` and `key`."""
+    line: int
+    key: str
+    required: bool = True
+    """Without it the unit does not start."""
+    content: bool = True
+    """What is in it is read at the start: another content is used only after a restart."""
+    bound: bool = False
+    """It is mounted into a container, and need not be a file, nor readable to the account itself."""
+
+
+class OnChange(StrEnum):
+    """What to do when a file that a workload names has another content."""
+
+    RESTART = "restart"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredUnit:
     """A unit of the workload's user manager."""
 
@@ -96,6 +121,8 @@ class DesiredUnit:
     """Units of the same workload that have to be started before it."""
     notify_healthy: bool = False
     """`Notify=healthy`: the start job ends only when the container's health check passes."""
+    named: tuple[NamedFile, ...] = ()
+    """Files of the host that it uses at its start. They are not in the digest: their content is a fact."""
 
 
 class OnFailure(StrEnum):
@@ -140,6 +167,8 @@ class WorkloadOptions:
     remove_data: RemoveData = RemoveData.KEEP
     compose_env_files: tuple[Located, ...] = ()
     """Files of the host with `KEY=value` lines for the variables of a compose file."""
+    compose_project: str = ""
+    """The name of the stack's project, which its containers and volumes begin with; empty: the workload's."""
     compose_timeout: float = 120.0
     """How long a compose stack may take to come up."""
     renamed_from: Located | None = None
@@ -150,6 +179,8 @@ class WorkloadOptions:
     """Volumes that it uses besides those that its bind mounts lie on."""
     place: OptionsPlace = field(default=OptionsPlace(), compare=False)
     """Where they are written, for messages."""
+    on_change: OnChange = OnChange.RESTART
+    """What to do when a file of the host that it names changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class EventKind(StrEnum):
     SHUTDOWN = "shutdown"
     """A shutdown was announced or called off (PrepareForShutdown): no new run begins."""
     FILE_CHANGED = "file-changed"
-    """A file in a folder of eventd was written, replaced or deleted."""
+    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted."""
     FOREIGN = "foreign-files"
     """Something of others stands where a workload's manager would load it. Attributes `files`, `problem`."""
     PROVENANCE = "provenance"

@@ -20,6 +20,7 @@ class FactKind(StrEnum):
     ACCOUNT = "account"  # name: user; value: Account, absent fact: not read, None is "gone"
     LINGER = "linger"  # name: user; value: bool
     FILE = "file"  # name: absolute path; value: FileState
+    NAMED = "named"  # scope: workload, "" for the host; name: path as it is written; value: NamedState
     FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not looked at
     SESSIONS = "sessions"  # name: user; value: frozenset of session ids with a person behind them
     MOUNT = "mount"  # name: mount point; value: MountState
@@ -103,6 +104,8 @@ class UnitState:
     """Id of the queued job, 0 if none."""
     since: int = 0
     """`StateChangeTimestampMonotonic`, microseconds of CLOCK_MONOTONIC."""
+    began: int = 0
+    """`InactiveExitTimestampMonotonic`: when its last start began."""
     exec_status: int = 0
     """`ExecMainStatus`: exit status or signal of the last main process."""
     said: str = field(default="", compare=False)
@@ -179,6 +182,24 @@ class FileState:
     """Permission bits."""
     uid: int
     gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedState:
+    """What stands at a path that a workload names, as its account sees it: symlinks are followed."""
+
+    path: str
+    """With the specifiers resolved."""
+    kind: FileKind | None
+    """None: nothing, or nothing that the account may get to."""
+    digest: str = ""
+    """`KEY:HMAC` of a regular file's content, under a key of this host's; empty where there is none."""
+    problem: str = ""
+    """Why the account cannot get at it; empty if it can, or if there is nothing."""
+    executable: bool = False
+    """Somebody may run it."""
+    noticed: int = field(default=0, compare=False)
+    """When it was first seen to be so: microseconds of CLOCK_MONOTONIC, as systemd's time stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +301,7 @@ FactValue: TypeAlias = (
     | ManagerState
     | Account
     | FileState
+    | NamedState
     | Foreign
     | FetchFailure
     | MountState

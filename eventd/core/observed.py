@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from eventd.core.desired import VolumeUse
+from eventd.core.desired import NamedFile, VolumeUse, Workload
 from eventd.core.facts import (
     Account,
     FactKey,
@@ -18,6 +18,7 @@ from eventd.core.facts import (
     FileState,
     Foreign,
     ManagerState,
+    NamedState,
     UnitState,
     unit,
 )
@@ -46,10 +47,17 @@ class Observed:
     """Volume -> what stands where its folder on it belongs."""
     foreign: Foreign | None = None
     """What stands where it could be loaded instead of ours; None: not looked at."""
+    named: Mapping[str, NamedState] = field(default_factory=dict)
+    """The host's files that it names, by their paths as written; those that have not been looked at are not in it."""
 
 
 def observe(
-    facts: Facts, name: str, units: Iterable[str], paths: Iterable[str], volumes: Iterable[VolumeUse] = ()
+    facts: Facts,
+    name: str,
+    units: Iterable[str],
+    paths: Iterable[str],
+    volumes: Iterable[VolumeUse] = (),
+    named: Iterable[NamedFile] = (),
 ) -> Observed:
     """Collect the facts of workload `name`; `paths` are the files known to be in its folders."""
     account = facts.get(FactKey(FactKind.ACCOUNT, name))
@@ -81,7 +89,22 @@ def observe(
         stopped=stopped if isinstance(stopped, frozenset) else frozenset(),
         folders={use.volume: _folder(facts, use, name) for use in uses},
         foreign=foreign if isinstance(foreign, Foreign) else None,
+        named=_named(facts, name, named),
     )
+
+
+def named_of(facts: Facts, workload: Workload) -> Mapping[str, NamedState]:
+    """Return what is known of the host's files that a workload names."""
+    return _named(facts, workload.name, (each for unit in workload.units for each in unit.named))
+
+
+def _named(facts: Facts, name: str, named: Iterable[NamedFile]) -> Mapping[str, NamedState]:
+    found: dict[str, NamedState] = {}
+    for each in named:
+        state = facts.get(FactKey(FactKind.NAMED, each.path, name))
+        if isinstance(state, NamedState):
+            found[each.path] = state
+    return found
 
 
 def _folder(facts: Facts, use: VolumeUse, name: str) -> FileState | None:

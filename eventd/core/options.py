@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eventd.core.calendar import calendar_problem
-from eventd.core.compose_file import HOST_PATH
-from eventd.core.desired import Located, OnFailure, RemoveData, WorkloadOptions
+from eventd.core.compose_file import HOST_PATH, PROJECT
+from eventd.core.desired import Located, OnChange, OnFailure, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
 from eventd.core.toml_table import Table as _Table
@@ -34,7 +34,8 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "update": ("schedule", "hold"),
     "remove": ("data",),
     "storage": ("volumes",),
-    "compose": ("env_files", "timeout"),
+    "compose": ("env_files", "timeout", "project"),
+    "files": ("on_change",),
 }
 """Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
 HOST_KEYS = ("workloads", "exclude", "workload")
@@ -153,6 +154,10 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         choice := _choice(remove, "data", tuple(RemoveData), found)
     ) is not None:
         values["remove_data"] = RemoveData(choice)
+    if (files := _section(table, "files", found)) is not None and (
+        choice := _choice(files, "on_change", tuple(OnChange), found)
+    ) is not None:
+        values["on_change"] = OnChange(choice)
     return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
 
 
@@ -185,6 +190,14 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
                     )
                 )
         values["compose_env_files"] = files
+    if (project := _text(table, "project", found)) is not None:
+        if PROJECT.fullmatch(project.text):
+            values["compose_project"] = project.text
+        else:
+            hint = "lower-case letters, digits, - and _, beginning with a letter or digit"
+            found.append(
+                table.error("bad-value", f"{project.text!r} is no name of a project", "project", hint=hint)
+            )
     if "timeout" in table.data:
         try:
             values["compose_timeout"] = parse_duration(table.data["timeout"])

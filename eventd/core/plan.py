@@ -7,9 +7,11 @@ come up (or reload), start and restart in dependency order, verify.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eventd.core.actions import (
+    STARTS,
     Action,
     AdoptAccount,
     CompleteAccount,
@@ -17,6 +19,7 @@ from eventd.core.actions import (
     DisableLinger,
     EnableLinger,
     PutFile,
+    RecordFiles,
     Reload,
     RemoveFile,
     RestartUnit,
@@ -28,9 +31,10 @@ from eventd.core.actions import (
     StopUnit,
     Verify,
 )
-from eventd.core.desired import DesiredUnit, FileRole, UnitRole, Workload
+from eventd.core.desired import DesiredUnit, FileRole, NamedFile, OnChange, UnitRole, Workload
 from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
+from eventd.core.named_files import RESTART_PENDING, came_back, digests, fresh, lacking, stale, unrecorded
 from eventd.core.observed import Observed
 from eventd.core.provenance import audit
 from eventd.core.records import Ownership, Records, WorkloadRecord
@@ -112,7 +116,74 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
                 why,
             )
         )
-    return tuple(actions)
+    started = {action.unit for action in actions if isinstance(action, STARTS)}
+    return (*actions, *_recorded(workload, seen, records, started))
+
+
+@dataclass(frozen=True, slots=True)
+class FileTrouble:
+    """What is to be said of a workload that is up: a file of the host is missing, or another than it was."""
+
+    reason: str
+    message: str
+    hint: str
+
+
+def file_trouble(workload: Workload, seen: Observed, records: Records) -> FileTrouble | None:
+    """Return what is wrong with the files that a workload names, the worst first; None if nothing is."""
+    running = [unit for unit in workload.units if unit.role is not UnitRole.ON_DEMAND]
+    found = [each for unit in running for each in lacking(unit, seen.named)]
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return FileTrouble(
+            found[0].reason, f"it runs, and would not start again: {found[0].message}{more}", found[0].hint
+        )
+    stale_ones = [
+        (unit.name, seen.named[each.path].path)
+        for unit in workload.units
+        for each in _stale(workload, unit, seen, records)
+    ]
+    if not stale_ones:
+        return None
+    place = workload.options.place
+    units = " and ".join(dict.fromkeys(unit for unit, _ in stale_ones))
+    files = " and ".join(dict.fromkeys(path for _, path in stale_ones))
+    return FileTrouble(
+        RESTART_PENDING,
+        f"{files} changed, and {units} runs with what it was",
+        f"eventctl restart {workload.name}; {place.key('files.on_change')} can have that done by itself",
+    )
+
+
+def _stale(
+    workload: Workload, wanted: DesiredUnit, seen: Observed, records: Records
+) -> tuple[NamedFile, ...]:
+    state = seen.units.get(wanted.name)
+    changed = stale(wanted, seen.named, records.started_with(workload.name, wanted.name))
+    if state is None or not is_on(state) or fresh(changed, seen.named, state):
+        return ()
+    return changed
+
+
+def _recorded(
+    workload: Workload, seen: Observed, records: Records, started: set[str]
+) -> Iterator[RecordFiles]:
+    """Yield what is to be remembered of units that were started by somebody else, or before anybody looked."""
+    for wanted in workload.units if seen.manager is ManagerState.UP else ():
+        state, base = seen.units.get(wanted.name), records.started_with(workload.name, wanted.name)
+        if not wanted.named or state is None or not state.up or wanted.name in started:
+            continue
+        changed = stale(wanted, seen.named, base)
+        if unrecorded(wanted, seen.named, base) or (changed and fresh(changed, seen.named, state)):
+            now = digests(wanted, seen.named)
+            if base is not None:  # what is still to be restarted for is not forgotten
+                now |= {each.path: base.files[each.path] for each in _stale(workload, wanted, seen, records)}
+            yield RecordFiles(
+                workload.name,
+                wanted.name,
+                tuple(sorted(now.items())),
+                "what it was started with is not recorded",
+            )
 
 
 def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tuple[Action, ...]:
@@ -157,6 +228,24 @@ def mode_of(*, executable: bool) -> int:
     return 0o755 if executable else 0o644
 
 
+def is_on(state: UnitState) -> bool:
+    """Tell whether a unit runs, or is on its way to, now or by systemd's own restarts."""
+    return state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting
+
+
+def is_renewed(
+    name: str, wanted: DesiredUnit, state: UnitState | None, seen: Observed, records: Records
+) -> bool:
+    """Tell whether there is something else to start than what was started before.
+
+    Another content; or, of a unit that systemd gave up, a file of the host that has come (back) since.
+    """
+    record = records.unit(name, wanted.name)
+    if record is not None and record.digest != wanted.digest:
+        return True
+    return state is not None and gave_up(state) and came_back(wanted, seen.named, state)
+
+
 def gave_up(state: UnitState) -> bool:
     """Tell whether systemd has stopped restarting the unit by itself (StartLimitBurst= in systemd.unit(5)).
 
@@ -174,8 +263,7 @@ def _running(workload: Workload, seen: Observed) -> tuple[str, ...]:
         state = seen.units.get(wanted.name)
         if state is None:
             continue
-        on = state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting
-        if on or (state.active is ActiveState.FAILED and wanted.role is UnitRole.RUNNING):
+        if is_on(state) or (state.active is ActiveState.FAILED and wanted.role is UnitRole.RUNNING):
             found.append(wanted.name)
     return tuple(found)
 
@@ -256,18 +344,25 @@ def _unit(
     state = seen.units.get(unit)
     record = records.unit(name, unit)
     deadline = workload.options.deadline
-    renewed = record is not None and record.digest != wanted.digest
+    renewed = is_renewed(name, wanted, state, seen, records)
+    named = tuple(each.path for each in wanted.named if each.content)
+    changed_files = _stale(workload, wanted, seen, records)
     # No record, but it runs and no file changes: it was started from just this content (a lost database).
     unknown = record is None and not changed
-    on = state is not None and (state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting)
+    on = state is not None and is_on(state)
+    restarts = bool(changed_files) and workload.options.on_change is OnChange.RESTART
+    if restarts and lacking(wanted, seen.named):
+        restarts = False  # it would not come up again
     if unit in seen.stopped:
-        return StartAgain(name, unit, wanted.digest, "its volume is back", deadline, reset=True)
+        return StartAgain(name, unit, wanted.digest, "its volume is back", deadline, named, reset=True)
     if wanted.role is UnitRole.ON_DEMAND:
         if on and renewed and wanted.file_role is FileRole.QUADLET:
-            return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+            return RestartUnit(name, unit, wanted.digest, "its content changed", deadline, named)
+        if on and restarts and wanted.file_role is FileRole.QUADLET:
+            return RestartUnit(name, unit, wanted.digest, _why_changed(changed_files, seen), deadline, named)
         if not on and unit in context.restore:
             why = "it ran before the change that is taken back"
-            return StartUnit(name, unit, wanted.digest, why, deadline, reset=True)
+            return StartUnit(name, unit, wanted.digest, why, deadline, named, reset=True)
         return None
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:
@@ -279,12 +374,20 @@ def _unit(
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:
             return None  # it ran for this content
         why = _why_start(state, renewed=renewed)
-        return StartUnit(name, unit, wanted.digest, why, deadline, reset=renewed or context.asked)
+        return StartUnit(name, unit, wanted.digest, why, deadline, named, reset=renewed or context.asked)
     if renewed or (record is None and not unknown):
-        return RestartUnit(name, unit, wanted.digest, "its content changed", deadline)
+        return RestartUnit(name, unit, wanted.digest, "its content changed", deadline, named)
     if context.restart and wanted.role is UnitRole.RUNNING:
-        return RestartUnit(name, unit, wanted.digest, "a restart was asked for", deadline)
+        return RestartUnit(name, unit, wanted.digest, "a restart was asked for", deadline, named)
+    if restarts and wanted.role is UnitRole.RUNNING:
+        return RestartUnit(name, unit, wanted.digest, _why_changed(changed_files, seen), deadline, named)
     return None
+
+
+def _why_changed(changed: tuple[NamedFile, ...], seen: Observed) -> str:
+    return (
+        f"{' and '.join(seen.named[each.path].path for each in changed)} changed, which it was started with"
+    )
 
 
 def _why_start(state: UnitState | None, *, renewed: bool) -> str:

@@ -26,6 +26,14 @@ class UnitRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedWith:
+    """The contents of the host's files that a unit was last started with."""
+
+    files: dict[str, str]
+    """Path as the workload writes it -> keyed digest, `-` where there was no file."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """A file that eventd wrote."""
 
@@ -91,6 +99,8 @@ class Records:
     """Workload -> unit -> record."""
     files: dict[str, dict[str, FileRecord]] = field(default_factory=dict)
     """Workload -> absolute path -> record."""
+    started: dict[str, dict[str, StartedWith]] = field(default_factory=dict)
+    """Workload -> unit -> the files that it was started with."""
     granted: dict[str, int] = field(default_factory=dict)
     """Account -> uid: handed over by root, and not taken yet."""
     unloaded: set[str] = field(default_factory=set)
@@ -105,6 +115,10 @@ class Records:
     def unit(self, workload: str, unit: str) -> UnitRecord | None:
         """Return what is remembered of a unit."""
         return self.units.get(workload, {}).get(unit)
+
+    def started_with(self, workload: str, unit: str) -> StartedWith | None:
+        """Return the host's files that a unit was last started with."""
+        return self.started.get(workload, {}).get(unit)
 
     def file(self, workload: str, path: str) -> FileRecord | None:
         """Return what is remembered of a file."""

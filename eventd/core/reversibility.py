@@ -77,6 +77,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.Reload()
             | actions.StartUnit()
             | actions.RestartUnit()
+            | actions.RecordFiles()
             | actions.Verify()
             | actions.PullImages()
             | actions.Retain()

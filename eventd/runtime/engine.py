@@ -67,6 +67,8 @@ class Parts:
     """Told which accounts to keep ACCOUNT facts of, and reads them; None: the engine reads them once."""
     need: Callable[[frozenset[FactKey]], Awaitable[None]] | None = None
     """Told which facts any gate mentions, so that their sources keep them."""
+    named: Callable[[Mapping[str, frozenset[str]]], Awaitable[None]] | None = None
+    """Told which files of the host workloads name, and looks at them."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
     audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
@@ -210,15 +212,21 @@ class Engine:
         if self.parts.need is not None:
             mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
             await self.parts.need(mentioned | _folders(desired))
-        if self.parts.audit is not None:
-            orders = self.reconciler.orders
-            rolled = {name: orders.rollback_of(name) for name in desired.workloads}
-            await self.parts.audit(
+        orders = self.reconciler.orders
+        rolled = {name: orders.rollback_of(name) for name in desired.workloads}
+        current = {
+            name: order.good.workload if (order := rolled[name]) is not None else each
+            for name, each in desired.workloads.items()
+        }
+        if self.parts.named is not None:
+            await self.parts.named(
                 {
-                    name: names_of(order.good.workload if (order := rolled[name]) is not None else each)
-                    for name, each in desired.workloads.items()
+                    name: frozenset(named.path for unit in each.units for named in unit.named)
+                    for name, each in current.items()
                 }
             )
+        if self.parts.audit is not None:
+            await self.parts.audit({name: names_of(each) for name, each in current.items()})
 
     async def _take_in(self, loaded: Loaded) -> None:
         """Write down what a revision says of data and approvals, before anything is done for it."""

@@ -72,6 +72,8 @@ class Index:
             else:
                 self._paths.get(uid_of, {}).pop(key.name, None)
             return self._by_uid.get(uid_of)
+        if key.kind is FactKind.NAMED:
+            return key.scope or None
         if key.kind in _PER_USER:
             if key.kind is FactKind.ACCOUNT:
                 account = self.facts.get(key)

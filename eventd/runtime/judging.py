@@ -22,7 +22,7 @@ from eventd.core.actions import (
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.facts import FactKey, FactKind, Facts, ManagerState
 from eventd.core.observed import Observed, observe
-from eventd.core.plan import Context, gave_up, plan, plan_removal
+from eventd.core.plan import Context, gave_up, is_renewed, plan, plan_removal
 from eventd.core.provenance import audit
 from eventd.core.records import Records
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
@@ -62,7 +62,8 @@ class View:
         units = dict.fromkeys(u.name for u in workload.units) if workload else {}
         units |= dict.fromkeys(self.records.units.get(name, {}))
         paths = self.paths_of(uid) if uid is not None else ()
-        return observe(self.facts, name, units, paths, workload.volumes if workload else ())
+        named = [each for unit in workload.units for each in unit.named] if workload else ()
+        return observe(self.facts, name, units, paths, workload.volumes if workload else (), named)
 
 
 def draft(
@@ -98,8 +99,7 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
         state = seen.units.get(unit.name)
         if state is None:
             continue
-        record = records.unit(workload.name, unit.name)
-        renewed = record is not None and record.digest != unit.digest
+        renewed = is_renewed(workload.name, unit, state, seen, records)
         if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
             return UnitFailedError(
                 f"{unit.name} crashed until systemd's start limit and is not started again",

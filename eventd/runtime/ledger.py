@@ -13,11 +13,19 @@ import anyio
 
 from eventd.core.adoption import Grant
 from eventd.core.ports import Store
-from eventd.core.records import FileRecord, FolderRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.core.records import (
+    FileRecord,
+    FolderRecord,
+    Ownership,
+    Records,
+    StartedWith,
+    UnitRecord,
+    WorkloadRecord,
+)
 from eventd.core.removals import Removal, Rename
 from eventd.runtime.shelf import Shelf, write
 
-R = TypeVar("R", UnitRecord, FileRecord)
+R = TypeVar("R", UnitRecord, FileRecord, StartedWith)
 
 
 @dataclass(slots=True)
@@ -33,6 +41,9 @@ class Ledger:
     removals: Shelf[Removal] = field(init=False)
     """By workload: those that left the repository, and those whose data is to go when they do."""
 
+    started: Shelf[StartedWith] = field(init=False)
+    """By workload and unit, with a slash between: the host's files that a unit was started with."""
+
     renames: Shelf[Rename] = field(init=False)
     """By new name: renames that have begun."""
 
@@ -42,6 +53,7 @@ class Ledger:
     def __post_init__(self) -> None:
         """Make the shelves."""
         self.renames = Shelf(self.store, "rename", Rename)
+        self.started = Shelf(self.store, "started-with", StartedWith)
         self.removals = Shelf(self.store, "removal", Removal)
         self.grants = Shelf(self.store, "adoption", Grant)
         self.folders = Shelf(self.store, "folder", FolderRecord)
@@ -54,6 +66,10 @@ class Ledger:
         await self.folders.load()
         self.records.granted = {name: grant.uid for name, grant in self.grants.rows.items()}
         await self.renames.load()
+        await self.started.load()
+        for key, row in self.started.rows.items():
+            workload, _, unit = key.partition("/")
+            self.records.started.setdefault(workload, {})[unit] = row
 
     async def made(self, paths: Iterable[str], uid: int, run: int) -> None:
         """Remember folders that eventd made for an account."""
@@ -96,6 +112,8 @@ class Ledger:
         kept = {other.uid for other in self.records.workloads.values() if other.name != name}
         if record is not None and record.uid not in kept:  # after a rename the account has another record
             await self.unmade([path for path, row in self.folders.rows.items() if row.uid == record.uid])
+        for unit in tuple(self.records.started.get(name, ())):
+            await self.started_with(name, unit, None)
         await self.store.forget_workload(name)
         self.records.workloads.pop(name, None)
         self.records.units.pop(name, None)
@@ -109,8 +127,15 @@ class Ledger:
         """Write or delete a unit's record."""
         if self.records.unit(workload, unit) == record:
             return
+        if record is None:
+            await self.started_with(workload, unit, None)
         await self.store.put_unit(workload, unit, record)
         _set(self.records.units, workload, unit, record)
+
+    async def started_with(self, workload: str, unit: str, row: StartedWith | None) -> None:
+        """Write or delete what a unit was started with."""
+        await self.started.put(f"{workload}/{unit}", row)
+        _set(self.records.started, workload, unit, row)
 
     async def file(self, workload: str, path: str, record: FileRecord | None) -> None:
         """Write or delete a file's record."""

@@ -18,6 +18,7 @@ from eventd.core.actions import Action, PullImages
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.facts import ActiveState, Facts
 from eventd.core.gates import OPEN
+from eventd.core.plan import FileTrouble, file_trouble
 from eventd.core.provenance import Audit, Code, audit
 from eventd.core.report import Standing
 from eventd.core.verdicts import Case, Hold, Verdict
@@ -34,6 +35,7 @@ from eventd.runtime.transaction import UnitFailedError
 from eventd.runtime.update import Updates
 
 _FOREIGN = frozenset(Code)
+LIMIT = "start-limit-hit"
 
 
 @dataclass(slots=True)
@@ -106,6 +108,8 @@ class Outlook:
         failure = self.failures.rows.get(name)
         if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
             self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
+        if failure is not None and failure.report.reason == LIMIT and self.blocked(name, workload) is None:
+            self.failures.clear(name)  # there is something else to start now: a file that it needs has come
         digest = workload.digest if workload else ""
         if self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
@@ -146,6 +150,13 @@ class Outlook:
             return Audit()
         seen = self.converger.view.of(name, workload)
         return audit(workload, seen, self.converger.context.layout, self.converger.context.allow)
+
+    def file_trouble(self, name: str, workload: Workload | None) -> FileTrouble | None:
+        """Return what is wrong with the host's files that a workload names."""
+        if workload is None:
+            return None
+        seen = self.converger.view.of(name, workload)
+        return file_trouble(workload, seen, self.ledger.records)
 
     def repairs(self, name: str, workload: Workload | None) -> bool:
         """Tell whether this run starts again what was verified and went down by itself, well or not."""

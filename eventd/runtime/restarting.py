@@ -21,7 +21,8 @@ async def restart_units(
     options = workload.options
     for unit in workload.units:
         if unit.name in units:
-            action = RestartUnit(workload.name, unit.name, unit.digest, why, options.deadline)
+            named = tuple(each.path for each in unit.named if each.content)
+            action = RestartUnit(workload.name, unit.name, unit.digest, why, options.deadline, named)
             await step(action, converger.view.of(workload.name, workload))
     names = tuple(unit.name for unit in workload.units if unit.role is UnitRole.RUNNING)
     verify = Verify(workload.name, names, workload.digest, options.deadline, options.grace, why)

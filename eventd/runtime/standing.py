@@ -13,6 +13,7 @@ from eventd.core.diagnostics import errors
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts
 from eventd.core.facts import unit as as_unit
 from eventd.core.orders import Rollback
+from eventd.core.plan import FileTrouble
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 
 FINE = (Outcome.OK, Outcome.UNCHANGED)
@@ -58,6 +59,17 @@ def after(row: WorkloadReport, workload: Workload | None, facts: Facts) -> tuple
         return Standing(WorkloadState.PENDING, 0.0, reason, message), row
     failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
     return Standing(WorkloadState.FAILED, 0.0, reason, message), failed
+
+
+def with_files(
+    trouble: FileTrouble | None, now: Standing, row: WorkloadReport
+) -> tuple[Standing, WorkloadReport]:
+    """Return how a workload stands that is up, given what is wrong with the host's files that it names."""
+    if trouble is None:
+        return now, row
+    outcome = row.outcome if row.outcome is Outcome.OK else Outcome.HELD
+    row = replace(row, outcome=outcome, reason=trouble.reason, message=trouble.message, hint=trouble.hint)
+    return Standing(WorkloadState.HELD, 0.0, row.reason, row.message, row.hint), row
 
 
 def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:

@@ -16,6 +16,7 @@ import anyio
 from eventd.core.desired import Workload
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
+from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.runtime import standing
 from eventd.runtime.alarms import Alarms
@@ -56,6 +57,8 @@ class Standings:
         now, row = refused or standing.after(
             report or self._unchanged(name, workload), workload, self.dispatcher.facts
         )
+        if now.state is WorkloadState.CONVERGED:
+            now, row = standing.with_files(self.outlook.file_trouble(name, workload), now, row)
         order = self.in_force.orders.rollback_of(name)
         if order is not None and refused is None:
             now, row = standing.rolled_back(order, now, row)
@@ -68,7 +71,7 @@ class Standings:
         if now.state is WorkloadState.FAILED:
             now.retry_at = self._retry_at(name)
         self.rows[name] = now
-        self._publish(name, now.state, workload)
+        self._publish(name, now.state, workload, healthy=now.reason in FILE_REASONS)
         return row
 
     def stand_kept(self, name: str, keeper: Keeper, report: WorkloadReport | None) -> WorkloadReport:
@@ -133,10 +136,12 @@ class Standings:
             self.index.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)
 
-    def _publish(self, name: str, state: WorkloadState, workload: Workload | None) -> None:
+    def _publish(
+        self, name: str, state: WorkloadState, workload: Workload | None, *, healthy: bool = False
+    ) -> None:
         """Set the WORKLOAD fact, which other workloads' gates may wait for."""
         value = state.value
-        if state in (WorkloadState.CONVERGED, WorkloadState.ROLLED_BACK):
+        if healthy or state in (WorkloadState.CONVERGED, WorkloadState.ROLLED_BACK):
             value = "healthy"
         elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
             value = "active"

@@ -200,4 +200,10 @@ class Turns:
 
     def _wake_on(self, name: str, report: WorkloadReport) -> None:
         """Have a workload that failed tried again as soon as what it failed on, or may have, changes."""
-        self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *report.wakes_on))
+        workload = self.in_force.workload(name)
+        files = {
+            FactKey(FactKind.NAMED, each.path, name)
+            for unit in (workload.units if workload is not None else ())
+            for each in unit.named
+        }
+        self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *files, *report.wakes_on))

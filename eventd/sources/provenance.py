@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -107,6 +107,9 @@ class ProvenanceSource:
             place.folder: FolderWatch(inotify, place.folder, self._system_changed) for place in self._places
         }
         self._reading = asyncio.Lock()
+        self._also: dict[str, frozenset[str]] = {}
+        self.looked: Callable[[str], None] = lambda _name: None
+        """Told of a workload whose folders have been looked at again, and so of what `watch_also` has watched."""
         inotify.on_gap(lambda: self._system_changed(""))
         facts.watch_all(self._fact_changed)
 
@@ -129,6 +132,11 @@ class ProvenanceSource:
             for user in fresh:
                 group.start_soon(self._look_once, user)
         self._mark(*(user.name for user in fresh))
+
+    def watch_also(self, name: str, paths: frozenset[str]) -> None:
+        """Have the workload's own manager watch these paths as well; replaces what was set before."""
+        self._also[name] = paths
+        self._mark(name)
 
     def touched(self, uid: int) -> None:
         """A file of eventd's own was written and is as it was: `NeedDaemonReload` goes by its time."""
@@ -268,6 +276,8 @@ class ProvenanceSource:
                     break
             if self._users.get(user.name) is user and (self._tell(user) or triggered):
                 await self._refresh(user)
+            if self._also.get(user.name):
+                self.looked(user.name)
 
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
@@ -284,6 +294,7 @@ class ProvenanceSource:
             return False
         folders = [place.folder for place in places if place.watched]
         folders += [*generated_folders(account.uid), *sorted(found.folders)]
+        folders += sorted(self._also.get(user.name, ()))
         if len(folders) > _FOLDERS:
             user.problem = f"{len(folders)} folders to watch, more than {_FOLDERS}"
             return False

@@ -20,8 +20,9 @@ from functools import partial
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from eventd.adapters.inotify import ATTRIBUTES, NAMES, SELF, Change, Inotify, Subscription
+from eventd.adapters.inotify import ATTRIBUTES, Inotify
 from eventd.adapters.path_presence import Presence, find
+from eventd.adapters.path_way import PathWay
 from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FileState
@@ -37,21 +38,15 @@ _log = logging.getLogger(__name__)
 class _Path:
     """One wanted path."""
 
-    def __init__(self, path: str, again: Callable[[_Path], None]) -> None:
+    def __init__(
+        self, path: str, inotify: Inotify, again: Callable[[_Path], None], anew: Callable[[_Path], None]
+    ) -> None:
         self.path = path
         self.patience = late.Patience(partial(again, self))
-        self.way: dict[tuple[str, str], Subscription] = {}
-        self.last = ("/", "")
+        self.way = PathWay(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
         self.state: FileState | None = None
         self.stale = False
         """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
-
-    def passes(self, point: str) -> bool:
-        """Tell whether the way to it leads over a folder, or into it."""
-        below = point.rstrip("/") + "/"
-        if not self.way or f"{self.path}/".startswith(below):
-            return True  # without a way it is being looked at just now, and nobody knows what was seen
-        return any(f"{folder}/{name}/".replace("//", "/").startswith(below) for folder, name in self.way)
 
 
 class WatchedFiles:
@@ -78,7 +73,7 @@ class WatchedFiles:
             for path in self._paths.keys() - wanted:
                 self._drop(path)
             for path in sorted(wanted - self._paths.keys()):
-                self._paths[path] = entry = _Path(path, self._mark)
+                self._paths[path] = entry = _Path(path, self._inotify, self._mark, self._mark_anew)
                 try:
                     await self._look(entry)
                 except BaseException:
@@ -89,8 +84,8 @@ class WatchedFiles:
     def look_again(self, points: Iterable[str] | None = None) -> None:
         """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
         for entry in self._paths.values():
-            if points is None or any(entry.passes(point) for point in points):
-                self._mark(entry, anew=True)
+            if points is None or any(entry.way.passes(point, entry.path) for point in points):
+                self._mark_anew(entry)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Look at what changed, until cancelled; `started` at once, since `want` looks by itself.
@@ -120,8 +115,8 @@ class WatchedFiles:
         for _ in range(_LOOKS):
             if entry.stale:
                 entry.stale = False
-                self._leave(entry)
-            found = Presence(None, tuple(entry.way))
+                entry.way.leave()
+            found = Presence(None, entry.way.steps)
             try:
                 found = await entry.patience.look(partial(find, entry.path), timeout=TIMEOUT)
             except EventdError as error:
@@ -131,47 +126,17 @@ class WatchedFiles:
             if entry.stale:
                 continue  # something was mounted on the way while it was looked at
             entry.state = found.state
-            if not self._cover(entry, found.way):
+            if not entry.way.cover(found.way):
                 return
         self._mark(entry)
 
-    def _cover(self, entry: _Path, way: tuple[tuple[str, str], ...]) -> bool:
-        """Have subscriptions for exactly this way; return whether there was a new one, so look once more."""
-        for step in [step for step in entry.way if step not in way]:
-            self._inotify.cancel(entry.way.pop(step))
-        new = False
-        entry.last = way[-1] if way else entry.last
-        for step in way:
-            if step not in entry.way:
-                told = self._told(entry, step)
-                # What is found at the end has an owner and a mode; what is passed on the way does not count.
-                mask = NAMES | SELF | ATTRIBUTES if step == entry.last else NAMES | SELF
-                subscription = self._inotify.subscribe(step[0], mask, told, follow=False)
-                if subscription is not None:  # else it is gone by now, which the folder above it tells
-                    entry.way[step] = subscription
-                    new = True
-        return new
+    def _mark_anew(self, entry: _Path) -> None:
+        entry.stale = True
+        self._mark(entry)
 
-    def _told(self, entry: _Path, step: tuple[str, str]) -> Callable[[Change], None]:
-        def told(change: Change) -> None:
-            # What is below a folder that was renamed tells nothing, so the way down is subscribed to anew.
-            if change.lost:
-                self._mark(entry, anew=True)
-            elif change.name == step[1]:
-                self._mark(entry, anew=step != entry.last)
-
-        return told
-
-    def _mark(self, entry: _Path, *, anew: bool = False) -> None:
-        if anew:
-            entry.stale = True
+    def _mark(self, entry: _Path) -> None:
         self._dirty.add(entry.path)
         self._wake.set()
-
-    def _leave(self, entry: _Path) -> None:
-        for subscription in entry.way.values():
-            self._inotify.cancel(subscription)
-        entry.way.clear()
 
     def _on_gap(self) -> None:
         self.look_again()
@@ -183,7 +148,7 @@ class WatchedFiles:
 
     def _drop(self, path: str) -> None:
         entry = self._paths.pop(path)
-        self._leave(entry)
+        entry.way.leave()
         if entry.state is not None:
             entry.state = None
             self._tell(EventKind.READ, entry)

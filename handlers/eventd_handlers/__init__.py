@@ -27,6 +27,7 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.StopUnit: units.stop,
     actions.StartUnit: units.start,
     actions.RestartUnit: units.restart,
+    actions.RecordFiles: units.record_files,
     actions.Verify: verify.verify,
     actions.PullImages: images.pull,
     actions.TagImages: images.tag,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, RestartUnit, StartUnit, StopUnit
+from eventd.core.actions import Action, RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.core.errors import DeadlineError, TemporaryError
-from eventd.core.facts import ActiveState, FactKind
+from eventd.core.facts import ActiveState, FactKey, FactKind, NamedState
 from eventd.core.facts import unit as as_unit
+from eventd.core.named_files import ABSENT
 from eventd.core.ports import JobResult, Manager, Verb
-from eventd.core.records import UnitRecord
+from eventd.core.records import StartedWith, UnitRecord
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
 from eventd_handlers.managers import CALL_TIMEOUT
 
@@ -54,6 +55,27 @@ async def restart(action: Action, tx: Transaction) -> None:
     await _run(action, tx, manager, Verb.RESTART)
 
 
+async def record_files(action: Action, tx: Transaction) -> None:
+    """Remember what a unit that runs was started with."""
+    assert isinstance(action, RecordFiles)
+    await tx.ledger.started_with(tx.workload, action.unit, StartedWith(dict(action.files)))
+
+
+def _files(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, str]:
+    """Return the contents of the host's files as they are known before a start: what changes during it is news."""
+    found = {}
+    for path in action.named:
+        state = tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload))
+        if isinstance(state, NamedState):
+            found[path] = state.digest or ABSENT
+    return found
+
+
+async def _note(action: StartUnit | RestartUnit, tx: Transaction, files: dict[str, str]) -> None:
+    if action.named:
+        await tx.ledger.started_with(tx.workload, action.unit, StartedWith(files))
+
+
 async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, verb: Verb) -> None:
     """Have the job done.
 
@@ -61,10 +83,13 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
     with the content that is loaded. Of one that was on nobody can tell: it may be restarted in any case, and it must
     not pass for what it was before.
     """
+    files = _files(action, tx)
     try:
         result = await tx.unless_superseded(lambda: manager.job(verb, action.unit, timeout=action.timeout))
     except (TemporaryError, SupersededError) as error:
         digest = action.digest if verb is Verb.START else UNKNOWN
+        if verb is Verb.START:
+            await _note(action, tx, files)
         await tx.ledger.unit(tx.workload, action.unit, UnitRecord(digest, tx.run))
         if not isinstance(error, DeadlineError):
             raise
@@ -74,6 +99,7 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
             reason="not-up-in-time",
             hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
         ) from error
+    await _note(action, tx, files)
     await _started(action, tx, manager, result)
 
 

@@ -345,7 +345,7 @@ async def test_after_an_overflow_everything_is_looked_at(
     """What was missed is found by looking, whatever it was."""
     path = tmp_path / "file"
     await source.want([str(path)])
-    for subscription in tuple(source._paths[str(path)].way.values()):
+    for subscription in tuple(source._paths[str(path)].way._steps.values()):
         inotify.cancel(subscription)  # deaf
     path.touch()
     for gap in inotify._gaps:

@@ -1,0 +1,37 @@
+"""What `eventctl doctor` is told of compose stacks by the daemon: the program that applies them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventd.core.desired import Desired, FileRole
+from eventd.core.facts import FactKey, FactKind, Facts, FileKind, NamedState
+
+
+def checks(desired: Desired | None, facts: Facts, provider: str) -> list[dict[str, Any]]:
+    """Return the check of the compose provider, none where no workload is a stack."""
+    stacks = [
+        name
+        for name, workload in (desired.workloads if desired is not None else {}).items()
+        if any(file.role is FileRole.STACK for file in workload.files)
+    ]
+    if not stacks:
+        return []
+    state = facts.get(FactKey(FactKind.NAMED, provider))
+    usable = isinstance(state, NamedState) and state.kind is FileKind.REGULAR and state.executable
+    message, hint = f"{provider} is there", ""
+    if not isinstance(state, NamedState):
+        message = f"{provider} has not been looked at"
+    elif not usable:
+        message = (
+            f"{provider} is not there, or is no program that can be run; stacks here: {', '.join(stacks)}"
+        )
+        hint = "apt install docker-compose, or name another one with provider in [compose] of eventd.toml"
+    return [
+        {
+            "name": "compose provider",
+            "ok": usable or not isinstance(state, NamedState),
+            "message": message,
+            "hint": hint,
+        }
+    ]
