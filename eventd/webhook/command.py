@@ -114,7 +114,7 @@ async def serve(settings: Settings, sockets: list[socket.socket], log: Log) -> N
     )
     listener = Listener(settings, deliveries, Relay(table.daemon, table.daemon_timeout), log)
     lifetime = table.request_timeout + table.daemon_timeout + 5
-    server = BoundedServer(listener, connections=table.connections, lifetime=lifetime)
+    server = BoundedServer(listener, table, log, lifetime=lifetime)
     runner = web.ServerRunner(server, shutdown_timeout=lifetime)
     await runner.setup()
     try:

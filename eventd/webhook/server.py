@@ -1,4 +1,4 @@
-"""HTTP: one POST per connection, bounded in time, size and number; every answer is short.
+"""HTTP: one POST per connection, bounded in time and size; every answer is short. `connections` bounds their number.
 
 Owns: the order of the checks (path, method, type, size, signature, content, replay, daemon) and the answers.
 Nothing of a body is parsed before its signature is verified. The rest of the package does the judging.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from eventd.webhook.connections import Connections, Held, Phase, forwarded_for, peer_of, trusted
 from eventd.webhook.log import Priority
 from eventd.webhook.payload import Ignored, MalformedError, interpret
 from eventd.webhook.relay import Outcome
@@ -27,9 +29,35 @@ if TYPE_CHECKING:
     from eventd.webhook.log import Log
     from eventd.webhook.payload import Push
     from eventd.webhook.relay import Relay
-    from eventd.webhook.settings import Hook, Settings
+    from eventd.webhook.settings import Hook, Settings, WebhookTable
 
 _DELIVERY = re.compile(r"[!-~]{1,128}")
+BODY_GRACE = 2.0
+"""Seconds that a body may take however small it is,"""
+BODY_RATE = 16 * 1024
+"""and bytes that have to arrive in each second beyond them, until `request_timeout`."""
+BUFFERED = 32 << 20
+"""Bytes of bodies that arrive, in all, but never less than one of a hook; far below MemoryMax= of the unit."""
+TELL_AGAIN = 60.0
+"""Seconds between two lines of the log about connections that were dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request whose body is on its way."""
+
+    connections: Connections
+    held: Held
+    client: str
+    """The address that it came from, as far as that is known."""
+
+    def received(self, size: int) -> None:
+        """Count bytes of the body. The connection may be dropped by that."""
+        self.connections.receive(self.held, size)
+
+    def complete(self) -> None:
+        """All of it is there."""
+        self.held.phase = Phase.WORKED_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +92,12 @@ class Listener:
         self._log = log
         self._clock = clock
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.Response:
         """Answer one request."""
         begun = asyncio.get_running_loop().time()
         hook = self._settings.hooks.get(request.path)
-        answer = await self._answer(request, hook)
-        self._note(request, hook, answer, asyncio.get_running_loop().time() - begun)
+        answer = await self._answer(request, hook, arrival)
+        self._note(arrival.client, hook, answer, asyncio.get_running_loop().time() - begun)
         response = web.Response(
             status=answer.status,
             body=json.dumps(answer.body).encode() + b"\n",
@@ -83,7 +111,7 @@ class Listener:
         response.force_close()
         return response
 
-    def _note(self, request: web.BaseRequest, hook: Hook | None, answer: Answer, seconds: float) -> None:
+    def _note(self, client: str, hook: Hook | None, answer: Answer, seconds: float) -> None:
         priority = Priority.INFO if answer.status < 400 else Priority.WARNING
         self._log.write(
             priority,
@@ -91,7 +119,7 @@ class Listener:
             status=answer.status,
             reason=answer.reason or None,
             hook=hook.table.name if hook else None,
-            peer=request.remote,
+            peer=client,
             forge_event=answer.verified.event[:64] if answer.verified else None,
             delivery=answer.verified.delivery[:128] if answer.verified else None,
             repository=answer.push.repository if answer.push else None,
@@ -100,7 +128,7 @@ class Listener:
             milliseconds=round(seconds * 1000, 1),
         )
 
-    async def _answer(self, request: web.BaseRequest, hook: Hook | None) -> Answer:
+    async def _answer(self, request: web.BaseRequest, hook: Hook | None, arrival: Arrival) -> Answer:
         if hook is None:
             return _error(404, "not-found")
         if request.method != "POST":
@@ -110,14 +138,14 @@ class Listener:
         if (request.content_length or 0) > hook.table.max_body:
             return _error(413, "too-large")
         try:
-            async with asyncio.timeout(self._settings.table.request_timeout):
-                body = await self._read(request, hook.table.max_body)
+            body = await self._read(request, hook.table.max_body, arrival)
         except TimeoutError:
             return _error(408, "timeout")
         except (web.RequestPayloadError, ConnectionError):
             return _error(400, "truncated")
         if body is None:
             return _error(413, "too-large")
+        arrival.complete()
         try:
             verified = verify(hook, request.headers, body, now=self._clock())
         except RefusedError as error:
@@ -130,15 +158,23 @@ class Listener:
             return Answer(200, {"delivered": False, "reason": said.reason}, said.reason, verified)
         return await self._pass_on(hook, verified, said)
 
-    async def _read(self, request: web.BaseRequest, limit: int) -> bytes | None:
-        """Return the body, or None as soon as it is too large (a chunked one does not say so before)."""
+    async def _read(self, request: web.BaseRequest, limit: int, arrival: Arrival) -> bytes | None:
+        """Return the body, or None as soon as it is too large (a chunked one does not say so before).
+
+        Raises TimeoutError: it has not arrived in time, or has come to arrive too slowly.
+        """
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                return None
+        began = asyncio.get_running_loop().time()
+        most = self._settings.table.request_timeout
+        async with asyncio.timeout_at(began + min(most, BODY_GRACE)) as deadline:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    return None
+                arrival.received(len(chunk))
+                deadline.reschedule(began + min(most, BODY_GRACE + len(body) / BODY_RATE))
         return bytes(body)
 
     async def _pass_on(self, hook: Hook, verified: Verified, push: Push) -> Answer:
@@ -168,28 +204,82 @@ class Listener:
 
 
 class BoundedServer(web.Server):
-    """aiohttp's server with a bound on connections, and on how long each of them may live.
+    """aiohttp's server with bounds on connections: how many, of whom, and for how long.
 
-    aiohttp gives a client as long as it likes for its first header. Each connection carries one request here,
-    so one deadline over the whole connection covers slow headers, slow bodies and slow readers of the answer.
+    aiohttp gives a client as long as it likes for its headers. Each connection carries one request here: it has a
+    deadline for its headers, and from then on one over the whole, for slow readers of the answer too.
     """
 
-    def __init__(self, listener: Listener, *, connections: int, lifetime: float, linger: float = 2.0) -> None:
-        super().__init__(listener.handle, access_log=None, keepalive_timeout=0.0, lingering_time=linger)
-        self._most = connections
+    def __init__(
+        self, listener: Listener, table: WebhookTable, log: Log, *, lifetime: float, linger: float = 2.0
+    ) -> None:
+        super().__init__(self._handle, access_log=None, keepalive_timeout=0.0, lingering_time=linger)
+        self._listener = listener
+        self._table = table
+        self._log = log
         self._lifetime = lifetime
+        self._bounded = Connections(
+            most=table.connections,
+            per_peer=table.connections_per_peer,
+            buffered=max(BUFFERED, *(hook.max_body for hook in table.hooks)),
+        )
+        self._held: dict[Any, Held] = {}
         self._deadlines: dict[Any, asyncio.TimerHandle] = {}
+        self._dropped = 0
+        self._told = -math.inf
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        """Admit a connection for its lifetime, or close it."""
+        """Admit a connection, for as long as its headers may take."""
         super().connection_made(handler, transport)
-        if len(self.connections) > self._most:
+        address = _address(transport)
+
+        def drop(why: str) -> None:
+            self._tell(why, address)
             transport.abort()
-            return
-        self._deadlines[handler] = asyncio.get_running_loop().call_later(self._lifetime, transport.abort)
+
+        proxy = trusted(address, self._table.trusted_proxies)
+        held = self._held[handler] = Held(drop, "" if proxy else peer_of(address))
+        self._deadline(handler, self._table.header_timeout, "header-timeout")
+        self._bounded.enter(held)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Forget a connection."""
         super().connection_lost(handler, exc)
         if deadline := self._deadlines.pop(handler, None):
             deadline.cancel()
+        if held := self._held.pop(handler, None):
+            self._bounded.leave(held)
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        handler = request.protocol
+        held = self._held.get(handler)
+        if held is None or request.transport is None:
+            return web.Response(status=408)  # dropped while its headers were read: nobody gets this
+        self._deadline(handler, self._lifetime, "lifetime")
+        lines = request.headers.getall("X-Forwarded-For", ())
+        client = forwarded_for(_address(request.transport), lines, self._table.trusted_proxies)
+        self._bounded.identify(held, peer_of(client))
+        try:
+            return await self._listener.handle(request, Arrival(self._bounded, held, client))
+        finally:
+            held.phase = Phase.ENDING
+
+    def _deadline(self, handler: Any, seconds: float, why: str) -> None:
+        if before := self._deadlines.pop(handler, None):
+            before.cancel()
+        self._deadlines[handler] = asyncio.get_running_loop().call_later(
+            seconds, self._held[handler].drop, why
+        )
+
+    def _tell(self, why: str, address: str) -> None:
+        """Log that connections were dropped: the first, and then how many once in a while."""
+        self._dropped += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= TELL_AGAIN:
+            self._log.write(Priority.WARNING, "dropped", reason=why, peer=address, connections=self._dropped)
+            self._told, self._dropped = now, 0
+
+
+def _address(transport: asyncio.BaseTransport) -> str:
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) and name else ""

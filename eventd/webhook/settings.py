@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
 
 from eventd.core.errors import PermanentError
 
@@ -73,9 +73,15 @@ class WebhookTable(_Table):
     daemon_timeout: Annotated[float, Field(gt=0, le=60)] = 8.0
     """Seconds. GitHub gives up on a delivery after 10."""
     request_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """Seconds that a client has for its headers and body."""
-    connections: Annotated[int, Field(ge=1, le=1024)] = 32
-    """At a time; more are closed at once."""
+    """Seconds that a client has for its body at most; a small one has to be there sooner."""
+    header_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Seconds that a client has for its headers."""
+    connections: Annotated[int, Field(ge=1, le=900)] = 128
+    """At a time; beyond them, the one goes that has been arriving for longest."""
+    connections_per_peer: Annotated[int, Field(ge=1, le=900)] = 64
+    """Of one address (one /64 of IPv6); behind a trusted proxy, of one that it forwards for."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses and networks of proxies whose `X-Forwarded-For` is believed."""
     remembered: Annotated[int, Field(ge=16, le=1_000_000)] = 10_000
     """Deliveries that are known again when they are replayed."""
 

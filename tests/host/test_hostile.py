@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tests.host.machine import Machine
-from tests.host.operator import Operator, container
+from tests.host.operator import HOOK, Operator, container
+from tests.host.operator import SECRET as WEBHOOK_SECRET
 
 SECRET = "hunter2"
 STACK = f"""\
@@ -64,6 +65,17 @@ while not re.search(rb"[0-9a-f]{32}", said):
     assert more, said
     said += more
 """
+
+
+HOSTILE = [
+    "/opt/eventd/bin/python",
+    "-m",
+    "eventd_simulators.hostile.http",
+    "127.0.0.1",
+    "8787",
+    "--rate",
+    "110",
+]
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +174,20 @@ def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
         path = f"/etc/containers/systemd/users/{uid}/quad.container"
         op.until(lambda _: "new" in op.machine.read(path), "the new revision of the neighbour")
         assert time.monotonic() - began < 60
+
+
+def test_a_hostile_client_keeps_no_delivery_out(op: Operator) -> None:
+    """Over a hundred half-sent requests a second, and each signed delivery is taken; the listener is still the same."""
+    op.machine.write("/etc/eventd/webhook.toml", HOOK)
+    op.machine.write("/etc/credstore/eventd-webhook.forge", WEBHOOK_SECRET, mode=0o600)
+    op.machine.run(["systemctl", "enable", "--now", "eventd-webhook.socket"])
+    body = json.dumps(
+        {"ref": "refs/heads/main", "after": "a" * 40, "repository": {"full_name": "team/host"}}
+    ).encode()
+    with op.machine.start(HOSTILE, user="stranger") as hostile:
+        hostile.read_until("attacking")
+        pid = op.machine.show("eventd-webhook.service", "MainPID")["MainPID"]
+        assert [op.hook(body + b" " * n, f"flood-{n}") for n in range(10)] == ["202"] * 10
+        opened = json.loads(hostile.wait(timeout=120).stdout.splitlines()[-1])["opened"]
+    assert opened > 100
+    assert op.machine.show("eventd-webhook.service", "MainPID")["MainPID"] == pid

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from eventd.webhook import server
+from eventd_simulators.hostile.http import HostileClient
 from tests.unit.webhookside import COMMIT, SECRET, Side, github, push, serve, settings, standard
 
 if TYPE_CHECKING:
@@ -253,23 +255,109 @@ async def test_a_truncated_body_is_not_taken(tmp_path: Path) -> None:
         assert side.daemon.told == []
 
 
-async def test_a_client_that_never_ends_its_headers_is_cut_off(tmp_path: Path) -> None:
-    """A connection has a lifetime, also one whose header trickles."""
+@pytest.mark.parametrize("head", [b"", b"POST /hooks/host HTTP/1.1\r\nX-Slow: "], ids=["silent", "half"])
+async def test_a_client_that_never_ends_its_headers_is_cut_off(tmp_path: Path, head: bytes) -> None:
+    """Headers have a deadline of their own, far below that of the whole."""
+    async with serve(settings(tmp_path, top={"header_timeout": 0.3}), tmp_path) as side:
+        assert await raw(side, head) == b""
+        record = side.records()[-1]
+        assert (record["event"], record["reason"]) == ("dropped", "header-timeout")
+
+
+async def test_a_slow_reader_of_the_answer_is_cut_off_too(tmp_path: Path) -> None:
+    """A connection has a lifetime."""
     async with serve(settings(tmp_path), tmp_path, lifetime=0.3) as side:
-        assert await raw(side, b"POST /hooks/host HTTP/1.1\r\nX-Slow: ") == b""
+        side.daemon.gate.clear()
+        body = push()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in github(body).items())
+        head = f"POST {URL} HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        assert await raw(side, head.encode() + body) == b""
 
 
-async def test_connections_are_bounded(tmp_path: Path) -> None:
-    """Idle connections cannot use up the listener: those beyond the bound are closed at once."""
-    async with serve(settings(tmp_path, top={"connections": 3}), tmp_path) as side:
-        held = [await asyncio.open_connection("127.0.0.1", side.port) for _ in range(3)]
-        assert await raw(side, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+async def test_a_body_has_to_go_on_arriving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was announced buys no time, what has arrived does."""
+    monkeypatch.setattr(server, "BODY_GRACE", 0.3)
+    monkeypatch.setattr(server, "BODY_RATE", 1000)
+    async with serve(settings(tmp_path, top={"request_timeout": 60}), tmp_path) as side:
+        body = push(padding="x" * 30_000)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in github(body).items())
+        head = f"POST {URL} HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
+        assert b" 408 " in await raw(side, head + body[:10])
+        reader, writer = await asyncio.open_connection("127.0.0.1", side.port)
+        writer.write(head + body[:30_000])  # worth 30 s
+        await asyncio.sleep(0.5)
+        writer.write(body[30_000:])
+        assert b" 202 " in await asyncio.wait_for(reader.read(), 60)
+        await closed(writer)
+
+
+async def test_the_oldest_that_is_incomplete_makes_room(tmp_path: Path) -> None:
+    """Whoever holds connections and says nothing loses them to who comes, and who waits for the daemon keeps theirs."""
+    async with serve(settings(tmp_path, top={"connections": 3, "header_timeout": 60}), tmp_path) as side:
+        side.daemon.gate.clear()
+        body = push()
+        waiting = asyncio.create_task(post(side, body, github(body)))
+        await side.daemon.asked.wait()
+        held = [await asyncio.open_connection("127.0.0.1", side.port) for _ in range(2)]
+        assert b" 404 " in await raw(side, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(held[0][0].read(), 60) == b""
+        held[1][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 404 " in await asyncio.wait_for(held[1][0].read(), 60), "the younger one is still there"
+        side.daemon.gate.set()
+        assert (await waiting)[0] == 202
         for _, writer in held:
             await closed(writer)
-        for _ in range(50):  # the server notices their end in its own time, within these requests
-            if b" 404 " in await raw(side, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
-                return
-        pytest.fail("no connection is accepted any more")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("proxied", [False, True], ids=["one peer", "behind a proxy"])
+async def test_good_deliveries_get_through_a_flood(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, proxied: bool
+) -> None:
+    """Over a hundred hostile connections a second, forty at once to begin with: each delivery is taken."""
+    top = {"trusted_proxies": ["127.0.0.1"]} if proxied else {}
+    hostile = HostileClient(
+        "127.0.0.1", 0, headers=["X-Forwarded-For: 192.0.2.1, 198.51.100.7"] if proxied else []
+    )
+    async with serve(settings(tmp_path, top=top), tmp_path) as side:
+        hostile.port = side.port
+        await hostile.flood(1e6, 40)
+        async with hostile.flooding(110):
+            taken = []
+            for number in range(40):
+                body = push(padding=number)
+                taken.append((await post(side, body, github(body, f"d-{number}")))[0])
+                await asyncio.sleep(0.05)
+        assert taken == [202] * 40
+        assert len(side.daemon.told) == 40
+    assert hostile.opened + hostile.refused >= 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "nor is the log flooded"
+
+
+async def test_a_flood_through_a_proxy_is_counted_for_who_is_behind_it(tmp_path: Path) -> None:
+    """One address that it forwards for loses its own connections, and no other does, whatever a client claims."""
+    top = {"trusted_proxies": ["127.0.0.0/8"], "connections_per_peer": 1, "request_timeout": 60}
+    lines = "Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n"
+
+    def half(address: str) -> bytes:
+        return f"POST {URL} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n{lines}\r\n{{".encode()
+
+    async with serve(settings(tmp_path, top=top), tmp_path) as side:
+        held = []
+        for address in ("192.0.2.1", "192.0.2.9, 192.0.2.2", "192.0.2.9, 192.0.2.1"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", side.port)
+            held.append((reader, writer))
+            writer.write(half(address))
+            await asyncio.wait_for(reader.readuntil(b"100 Continue\r\n\r\n"), 60)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(held[0][0].read(), 60) == b""
+        for reader, writer in held[1:]:
+            writer.write(b'"refused"')
+            assert b" 401 " in await asyncio.wait_for(reader.read(), 60)
+            await closed(writer)
+        await closed(held[0][1])
+        assert [r["peer"] for r in side.records() if r.get("status") == 401] == ["192.0.2.2", "192.0.2.1"]
 
 
 async def test_expect_continue_is_answered_when_the_body_is_wanted(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ async def serve(
     deliveries = Deliveries(made.table.remembered, folder / "deliveries", problems.append)
     relay = Relay(made.table.daemon, made.table.daemon_timeout)
     listener = Listener(made, deliveries, relay, log, clock=lambda: side.clock[0])
-    server = BoundedServer(listener, connections=made.table.connections, lifetime=lifetime, linger=0.1)
+    server = BoundedServer(listener, made.table, log, lifetime=lifetime, linger=0.1)
     runner = web.ServerRunner(server)
     await runner.setup()
     try:
