@@ -26,14 +26,13 @@ from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.adapters.state_database import DAMAGED
 from eventd.adapters.state_file import condemn
-from eventd.api import compose_document, documents, recovery_document
+from eventd.api import doctor_document, documents
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.events import Event, EventKind
-from eventd.core.facts import unit as as_unit
 from eventd.core.orders import NETWORK
 from eventd.core.report import RunReport, RunResult
 from eventd.runtime.supervise import known
@@ -171,22 +170,9 @@ class Daemon:
 
     async def _doctor(self) -> list[dict[str, Any]]:
         """What only the daemon can see of this host."""
-        network = as_unit(self.parts.dispatcher.facts.get(NETWORK))
-        up = network is not None and network.up
-        return [
-            {
-                "name": "network-online.target",
-                "ok": True,
-                "message": "reached" if up else "not reached (eventd does not need it; a gate may)",
-                "hint": "",
-            },
-            *compose_document.checks(
-                self.parts.engine.reconciler.desired,
-                self.parts.dispatcher.facts,
-                self.settings.compose.provider,
-            ),
-            *recovery_document.checks(self.parts.engine.reconciler),
-        ]
+        return doctor_document.checks(
+            self.parts.engine.reconciler, NETWORK, provider=self.settings.compose.provider
+        )
 
     async def _signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

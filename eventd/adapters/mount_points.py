@@ -18,8 +18,11 @@ import anyio.to_thread
 from eventd.adapters.file_state import translate
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.ports import JobResult, Verb
+from eventd.core.programs import LINK
 from eventd.core.storage_ports import Holder
 
+PROGRAM = "/usr/bin/eventd-volume"
+"""What the units run."""
 TIMEOUT = 30.0
 """Seconds. What takes that long is a disk that does not answer."""
 
@@ -90,6 +93,12 @@ def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
     try:
         found = json.loads(said)
     except ValueError:
+        if not os.path.exists(PROGRAM):  # noqa: PTH110  plain os, as all here
+            raise TemporaryError(
+                f"cannot {what}: {PROGRAM}, which {unit} runs, is not there (203/EXEC)",
+                reason="program-missing",
+                hint=LINK,
+            ) from None
         raise TemporaryError(
             f"cannot {what}: the job of {unit} ended with {result.result}",
             reason="volume-helper-failed",

@@ -168,7 +168,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
         "troubles": [
             {"name": name, "reason": error.reason, "message": error.message, "hint": error.hint}
-            for name, error in _troubles(reconciler)
+            for name, error in troubles(reconciler)
         ],
         "counters": {
             "runs": counters.runs,
@@ -183,7 +183,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
     }
 
 
-def _troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
+def troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
     """Return what keeps runs from being made, changes from being seen, or the configuration from being in force."""
     run = [("run", reconciler.runs.error)] if reconciler.runs.error is not None else []
     return [*run, *reconciler.troubles.items()]

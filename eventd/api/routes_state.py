@@ -21,7 +21,7 @@ async def _status_one(api: Api, request: web.Request, view: View) -> web.Respons
 
 
 async def _why(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(why_document.why(api.reconciler, api.workload(request, view)))
+    return answers.document(why_document.why(api.reconciler, api.workload(request, view), view))
 
 
 async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:

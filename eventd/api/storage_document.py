@@ -76,7 +76,8 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
     found, record = keeper.look(volume), keeper.record(volume.name)
     stand = keeper.stand(PREFIX + volume.name)
     now = reconciler.standings.rows.get(PREFIX + volume.name)
-    if found.state is VolumeState.EJECTING and now is not None and now.reason:
+    # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
+    if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
     mount = reconciler.dispatcher.facts.get(FactKey(FactKind.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours

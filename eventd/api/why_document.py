@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from eventd.api.documents import workload
@@ -11,15 +12,25 @@ from eventd.core.facts import Account, FactKey, FactKind, ManagerState
 from eventd.core.facts import unit as as_unit
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
+from eventd.core.predicate_atoms import Atom, Present, WorkloadIs
 from eventd.core.predicates import atoms
+from eventd.core.rights import EVERYTHING, View
+from eventd.core.storage_plan import PREFIX
+from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
 
+MOST_CAUSES = 8
+"""How far a chain of what waits for what is followed."""
 
-def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
-    """Return GET /v1/why/{workload}: one sentence, and the facts behind it."""
+
+def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str, Any]:
+    """Return GET /v1/why/{workload}: one sentence, the facts behind it, and what is behind those, to the root."""
     row = workload(reconciler, name)
     wanted = reconciler.in_force.workload(name)
-    facts = [*_gates(reconciler, name), *_facts(reconciler, name, wanted)]
+    facts = _gates(reconciler, name)
+    if keeper_of(reconciler.in_force.keepers, name) is None:
+        facts += _facts(reconciler, name, wanted)
+    because = list(_causes(reconciler, name, view))
     missing = [f for f in facts if not f["holds"]]
     match row["state"]:
         case "converged":
@@ -33,7 +44,7 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
         case "held":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
-            others = "" if rest else "; everything else it needs is ready"
+            others = "" if rest or because else "; everything else it needs is ready"
             sentence = f"{name} waits since {since}: {row['message']}{others}"
         case "rolled-back":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
@@ -48,6 +59,7 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
             first = missing[0] if missing else None
             detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
             sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
+    sentence += "".join(f", because {_said(each)}" for each in because)
     stopped = reconciler.orders.suspension_of(name)
     if stopped is not None and row["reason"] != "suspended":
         sentence += f". {stopped.sentence}: nothing of it is touched"
@@ -55,9 +67,58 @@ def why(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "workload": name,
         "state": row["state"],
         "sentence": sentence,
-        "hint": row["hint"],
+        "hint": because[-1]["hint"] if because and because[-1]["hint"] else row["hint"],
+        "because": because,
         "facts": facts,
     }
+
+
+def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[dict[str, Any]]:
+    """Follow what a workload waits for: the first of its gates that does not hold for a cause, that one's, and so on.
+
+    Not further than the caller may see: of other workloads a workload learns nothing but that it waits for them.
+    """
+    facts, seen = reconciler.dispatcher.facts, {name}
+    while len(seen) <= MOST_CAUSES:
+        gates = reconciler.in_force.gates_of(name).requires
+        shut = [atom for atom in (atoms(gates) if gates is not None else ()) if atom.holds(facts) is not True]
+        found = [
+            (subject, standing)
+            for subject in map(_subject, shut)
+            if subject not in seen
+            and (view.everything or keeper_of(reconciler.in_force.keepers, subject) is not None)
+            for standing in [reconciler.standings.rows.get(subject)]
+            if standing is not None and standing.reason
+        ]
+        if not found:
+            return
+        name, standing = found[0]
+        seen.add(name)
+        yield {
+            "subject": name,
+            "state": standing.state.value,
+            "reason": standing.reason,
+            "message": standing.message,
+            "hint": standing.hint,
+        }
+
+
+def _subject(atom: Atom) -> str:
+    """Return what converges in runs of its own so that this holds, empty: nothing does."""
+    match atom:
+        case WorkloadIs(name=name):
+            return name
+        case Present(kind=FactKind.VOLUME, name=name):
+            return PREFIX + name
+        case _:
+            return ""
+
+
+def _said(cause: dict[str, Any]) -> str:
+    state = {"held": "waits", "failed": "failed", "refused": "is refused"}.get(
+        cause["state"], f"is {cause['state']}"
+    )
+    return f"{cause['subject']} {state}: {cause['message']}"
 
 
 def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:

@@ -8,49 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from eventd.cli import doctor_installed
+from eventd.cli.doctor_subject import Check, Subject, bad, good
 from eventd.core import sockets
 from eventd.core.approvals import NAMESPACE
 from eventd.core.errors import EventdError
 
 if TYPE_CHECKING:
     from eventd.cli.probe import Probe
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding about the host, as in the API's GET /v1/doctor."""
-
-    name: str
-    ok: bool
-    message: str
-    hint: str = ""
-
-
-def _good(name: str, message: str) -> Check:
-    return Check(name, ok=True, message=message)
-
-
-def _bad(name: str, message: str, hint: str) -> Check:
-    return Check(name, ok=False, message=message, hint=hint)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What the checks are about: the host, and what its configuration says of where things are."""
-
-    probe: Probe
-    generator: str = "/usr/lib/systemd/user-generators/podman-user-generator"
-    socket: str = sockets.DEFAULT
-    group: str = "eventd"
-    git_account: str | None = "eventd-git"
-    linger: str = "/var/lib/systemd/linger"
-    signers: str = ""
-    """The allowed_signers file, if only signed commits are to be deployed."""
-    approvers: str = "/etc/eventd/allowed_signers"
-    """The allowed_signers file of `[approvals]`."""
 
 
 UNIT_GENERATOR = "/usr/lib/systemd/user-generators/eventd-user-generator"
@@ -64,57 +31,57 @@ _SUBORDINATE = 65536
 def systemd(it: Subject) -> Check:
     """Init is systemd (sd_booted(3)), and recent enough."""
     if it.probe.place("/run/systemd/system") is None:
-        return _bad("systemd", "this host was not booted with systemd", "eventd needs a systemd host")
+        return bad("systemd", "this host was not booted with systemd", "eventd needs a systemd host")
     return _version(it, "systemd", "systemctl", SYSTEMD, "upgrade the distribution")
 
 
 def cgroups(it: Subject) -> Check:
     """The unified hierarchy: podman's rootless limits and systemd's delegation need it."""
     if it.probe.place("/sys/fs/cgroup/cgroup.controllers") is not None:
-        return _good("cgroup v2", "the unified hierarchy is mounted")
+        return good("cgroup v2", "the unified hierarchy is mounted")
     hint = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
-    return _bad("cgroup v2", "the unified hierarchy is not mounted at /sys/fs/cgroup", hint)
+    return bad("cgroup v2", "the unified hierarchy is not mounted at /sys/fs/cgroup", hint)
 
 
 def dbus(it: Subject) -> Check:
     """The system bus is there."""
     if it.probe.place("/run/dbus/system_bus_socket") is not None:
-        return _good("system bus", "/run/dbus/system_bus_socket is there")
-    return _bad("system bus", "no system bus", "apt install dbus, then systemctl start dbus.socket")
+        return good("system bus", "/run/dbus/system_bus_socket is there")
+    return bad("system bus", "no system bus", "apt install dbus, then systemctl start dbus.socket")
 
 
 def logind(it: Subject) -> Check:
     """The manager of logins runs: it keeps users lingering, and tells of sessions and shutdowns."""
     if it.probe.output("systemctl", "is-active", "systemd-logind.service") == "active":
-        return _good("logind", "it runs")
+        return good("logind", "it runs")
     hint = "apt install libpam-systemd, then systemctl start systemd-logind"
-    return _bad("logind", "systemd-logind does not run", hint)
+    return bad("logind", "systemd-logind does not run", hint)
 
 
 def linger(it: Subject) -> Check:
     """The folder of lingering users is one; logind makes it for the first."""
     place = it.probe.place(it.linger)
     if place is None:
-        return _good("lingering", f"no user lingers yet ({it.linger} is made for the first one)")
+        return good("lingering", f"no user lingers yet ({it.linger} is made for the first one)")
     if place.folder:
-        return _good("lingering", it.linger)
-    return _bad("lingering", f"{it.linger} is not a folder", "move it away; logind makes the folder")
+        return good("lingering", it.linger)
+    return bad("lingering", f"{it.linger} is not a folder", "move it away; logind makes the folder")
 
 
 def user_bus(it: Subject) -> Check:
     """Each user's manager starts a bus of its own: eventd speaks with the manager over it."""
     folders = ("/usr/lib/systemd/user", "/etc/systemd/user", "/lib/systemd/user")
     if any(it.probe.place(f"{folder}/dbus.socket") is not None for folder in folders):
-        return _good("user bus", "user managers have dbus.socket")
+        return good("user bus", "user managers have dbus.socket")
     hint = "apt install dbus-user-session, then restart the managers of users that run already"
-    return _bad("user bus", "user managers have no dbus.socket", hint)
+    return bad("user bus", "user managers have no dbus.socket", hint)
 
 
 def podman(it: Subject) -> Check:
     """The podman that is there knows Quadlet files by uid."""
     found = _version(it, "podman", "podman", PODMAN, "install a newer podman (Debian 13 has 5.4)")
     if found.ok and (version := _numbers(found.message)) and version < (5, 0):
-        return _good("podman", f"{found.message}; .pod files and Notify=healthy need 5.0")
+        return good("podman", f"{found.message}; .pod files and Notify=healthy need 5.0")
     return found
 
 
@@ -122,18 +89,18 @@ def generator(it: Subject) -> Check:
     """The user generator of podman makes units out of Quadlet files; eventd asks it about each revision."""
     place = it.probe.place(it.generator)
     if place is not None and place.executable:
-        return _good("quadlet generator", it.generator)
+        return good("quadlet generator", it.generator)
     hint = "it comes with podman 4.4 and later; if it is elsewhere, set paths.generator in eventd.toml"
-    return _bad("quadlet generator", f"{it.generator} is not there", hint)
+    return bad("quadlet generator", f"{it.generator} is not there", hint)
 
 
 def unit_generator(it: Subject) -> Check:
     """The user generator of eventd itself, for companion units (.timer, .service, …)."""
     place = it.probe.place(UNIT_GENERATOR)
     if place is not None and place.executable:
-        return _good("unit generator", UNIT_GENERATOR)
+        return good("unit generator", UNIT_GENERATOR)
     hint = "install it with eventd's units (docs/how-to/install.md); Quadlet files work without it"
-    return _bad("unit generator", f"{UNIT_GENERATOR} is not there", hint)
+    return bad("unit generator", f"{UNIT_GENERATOR} is not there", hint)
 
 
 def uidmap(it: Subject) -> Check:
@@ -142,26 +109,26 @@ def uidmap(it: Subject) -> Check:
     for name in ("newuidmap", "newgidmap"):
         path = it.probe.command(name)
         if path is None:
-            return _bad("uidmap", f"{name} is not installed", "apt install uidmap")
+            return bad("uidmap", f"{name} is not installed", "apt install uidmap")
         place = it.probe.place(path)
         if not ((place is not None and place.mode & 0o4000) or it.probe.capable(path)):
             weak.append(path)
     if weak:
         hint = f"apt install --reinstall uidmap, or chmod u+s {' '.join(weak)}"
-        return _bad("uidmap", f"neither setuid nor with capabilities: {', '.join(weak)}", hint)
-    return _good("uidmap", "newuidmap and newgidmap may map ids")
+        return bad("uidmap", f"neither setuid nor with capabilities: {', '.join(weak)}", hint)
+    return good("uidmap", "newuidmap and newgidmap may map ids")
 
 
 def subordinate_ids(it: Subject) -> Check:
     """New accounts get ranges in /etc/subuid and /etc/subgid (login.defs(5))."""
     for name, key in (("subuid", "SUB_UID_COUNT"), ("subgid", "SUB_GID_COUNT")):
         if it.probe.place(f"/etc/{name}") is None:
-            return _bad("subordinate ids", f"there is no /etc/{name}", f"touch /etc/{name}")
+            return bad("subordinate ids", f"there is no /etc/{name}", f"touch /etc/{name}")
         said = re.search(rf"^\s*{key}\s+(\d+)", it.probe.read("/etc/login.defs") or "", re.MULTILINE)
         if said and int(said[1]) < _SUBORDINATE:
             hint = f"set {key} {_SUBORDINATE} in /etc/login.defs"
-            return _bad("subordinate ids", f"{key} is {said[1]}: containers need {_SUBORDINATE}", hint)
-    return _good("subordinate ids", "/etc/subuid and /etc/subgid are there")
+            return bad("subordinate ids", f"{key} is {said[1]}: containers need {_SUBORDINATE}", hint)
+    return good("subordinate ids", "/etc/subuid and /etc/subgid are there")
 
 
 def user_namespaces(it: Subject) -> Check:
@@ -171,28 +138,28 @@ def user_namespaces(it: Subject) -> Check:
         if said is not None and said.strip() == "0":
             value = "28633" if key.startswith("user.") else "1"
             hint = f"sysctl -w {key}={value}, and the same in /etc/sysctl.d/"
-            return _bad("user namespaces", f"{key} is 0: there are no rootless containers", hint)
-    return _good("user namespaces", "allowed")
+            return bad("user namespaces", f"{key} is 0: there are no rootless containers", hint)
+    return good("user namespaces", "allowed")
 
 
 def storage(it: Subject) -> Check:
     """There is overlayfs, by the kernel or by fuse; without, images are copied whole."""
     release = (it.probe.read("/proc/sys/kernel/osrelease") or "").strip()
     if (_numbers(release) or (0, 0)) >= OVERLAY:
-        return _good("overlay storage", f"kernel {release} mounts overlayfs for rootless users")
+        return good("overlay storage", f"kernel {release} mounts overlayfs for rootless users")
     if it.probe.command("fuse-overlayfs") is not None and it.probe.place("/dev/fuse") is not None:
-        return _good("overlay storage", "fuse-overlayfs")
+        return good("overlay storage", "fuse-overlayfs")
     hint = "apt install fuse-overlayfs, or a kernel from 5.13 on"
-    return _bad("overlay storage", "neither overlayfs for rootless users nor fuse-overlayfs", hint)
+    return bad("overlay storage", "neither overlayfs for rootless users nor fuse-overlayfs", hint)
 
 
 def network(it: Subject) -> Check:
     """A rootless container reaches the network through pasta or slirp4netns."""
     for name in ("pasta", "slirp4netns"):
         if it.probe.command(name) is not None:
-            return _good("rootless network", name)
+            return good("rootless network", name)
     hint = "apt install passt (podman 5) or slirp4netns (podman 4)"
-    return _bad("rootless network", "neither pasta nor slirp4netns is installed", hint)
+    return bad("rootless network", "neither pasta nor slirp4netns is installed", hint)
 
 
 def git(it: Subject) -> Check:
@@ -203,15 +170,15 @@ def git(it: Subject) -> Check:
 def ssh_keygen(it: Subject) -> Check:
     """Signatures of commits and approvals are verified with ssh-keygen."""
     if (path := it.probe.command("ssh-keygen")) is not None:
-        return _good("ssh-keygen", path)
-    return _bad("ssh-keygen", "ssh-keygen is not installed", "apt install openssh-client")
+        return good("ssh-keygen", path)
+    return bad("ssh-keygen", "ssh-keygen is not installed", "apt install openssh-client")
 
 
 def rsync(it: Subject) -> Check:
     """Moving a volume to another disk takes rsync; nothing else does, so a host may do without."""
     if (path := it.probe.command("rsync")) is not None:
-        return _good("rsync", path)
-    return _good("rsync", "not installed; eventctl storage migrate needs it (apt install rsync)")
+        return good("rsync", path)
+    return good("rsync", "not installed; eventctl storage migrate needs it (apt install rsync)")
 
 
 def accounts(it: Subject) -> Check:
@@ -223,36 +190,36 @@ def accounts(it: Subject) -> Check:
         missing.append(f"the group {it.group}")
     if missing:
         hint = "systemd-sysusers makes them, once eventd's sysusers.d file is installed"
-        return _bad("accounts", f"there is not: {', '.join(missing)}", hint)
-    return _good("accounts", f"{it.git_account or 'no git account'}, group {it.group}")
+        return bad("accounts", f"there is not: {', '.join(missing)}", hint)
+    return good("accounts", f"{it.git_account or 'no git account'}, group {it.group}")
 
 
 def socket(it: Subject) -> Check:
     """The daemon's socket is root's and open to everybody: the kernel tells the daemon who asks."""
     place = it.probe.place(it.socket)
     if place is None:
-        return _good("socket", f"{it.socket} is not there (or not visible): eventd makes it")
+        return good("socket", f"{it.socket} is not there (or not visible): eventd makes it")
     said = f"{it.socket} is {place.owner}:{place.group} {place.mode:04o}"
     if place.owner != "root":
-        return _bad("socket", f"{said}: it is not root's", "systemctl restart eventd makes it anew")
+        return bad("socket", f"{said}: it is not root's", "systemctl restart eventd makes it anew")
     if place.mode & 0o666 != 0o666:
         why = f"{said}: not everybody can ask, so `eventctl` fails for operators and workloads"
-        return _bad("socket", why, "systemctl restart eventd makes it anew, with mode 0666")
+        return bad("socket", why, "systemctl restart eventd makes it anew, with mode 0666")
     operators = it.probe.place(sockets.beside(it.socket, sockets.OPERATORS))
     if operators is not None and it.probe.group(it.group) and operators.group != it.group:
         why = f"{sockets.OPERATORS} is not the group {it.group}'s: it was made after eventd had started"
-        return _bad("socket", why, "systemctl restart eventd makes the socket anew")
-    return _good("socket", f"{said}: everybody may connect; the daemon looks at who asks")
+        return bad("socket", why, "systemctl restart eventd makes the socket anew")
+    return good("socket", f"{said}: everybody may connect; the daemon looks at who asks")
 
 
 def signers(it: Subject) -> Check:
     """The keys that may sign what is deployed, if the configuration asks for signed commits."""
     if not it.signers:
-        return _good("allowed signers", "not asked for (repository.require_signed)")
+        return good("allowed signers", "not asked for (repository.require_signed)")
     if it.probe.place(it.signers) is None:
         hint = "one line per key, as in ssh-keygen(1), ALLOWED SIGNERS; without it no commit is deployed"
-        return _bad("allowed signers", f"{it.signers} is not there", hint)
-    return _good("allowed signers", it.signers)
+        return bad("allowed signers", f"{it.signers} is not there", hint)
+    return good("allowed signers", it.signers)
 
 
 def approvers(it: Subject) -> Check:
@@ -264,8 +231,8 @@ def approvers(it: Subject) -> Check:
         return Check("approvals", ok=True, message=why, hint=hint)
     if place.folder or place.owner != "root" or place.mode & 0o022:
         why = f"{it.approvers} does not belong to root alone, so it does not count"
-        return _bad("approvals", why, f"chown root:root {it.approvers}; chmod 644 {it.approvers}")
-    return _good("approvals", it.approvers)
+        return bad("approvals", why, f"chown root:root {it.approvers}; chmod 644 {it.approvers}")
+    return good("approvals", it.approvers)
 
 
 _Check: TypeAlias = Callable[[Subject], Check]
@@ -291,6 +258,8 @@ CHECKS: tuple[_Check, ...] = (
     approvers,
     accounts,
     socket,
+    doctor_installed.programs,
+    doctor_installed.space,
 )
 
 
@@ -307,7 +276,7 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
     subject = Subject(probe)
     if probe.place(path) is None:
         hint = "start from /usr/share/eventd/eventd.toml.example; repository.url is the one key it needs"
-        return _bad("configuration", f"{path} is not there", hint), subject
+        return bad("configuration", f"{path} is not there", hint), subject
     if not probe.readable(path):
         message = f"{path} cannot be read by this account, so it is not checked"
         return Check("configuration", ok=True, message=message, hint="sudo eventctl doctor"), subject
@@ -316,7 +285,7 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
     try:
         settings = parse(probe.read(path) or "", path)
     except EventdError as error:
-        return _bad("configuration", error.message, error.hint or f"edit {path}"), subject
+        return bad("configuration", error.message, error.hint or f"edit {path}"), subject
     subject = Subject(
         probe,
         generator=settings.paths.generator,
@@ -326,23 +295,26 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
         linger=settings.paths.linger,
         signers=settings.repository.allowed_signers if settings.repository.require_signed else "",
         approvers=settings.approvals.allowed_signers,
+        state=settings.paths.state,
+        runtime=settings.paths.runtime,
+        git_folder=settings.paths.git,
     )
-    return _good("configuration", path), subject
+    return good("configuration", path), subject
 
 
 def _version(it: Subject, name: str, command: str, oldest: tuple[int, int], hint: str) -> Check:
     """Check `COMMAND --version` against the oldest version that will do."""
     if it.probe.command(command) is None:
-        return _bad(name, f"{command} is not installed", f"apt install {name}")
+        return bad(name, f"{command} is not installed", f"apt install {name}")
     said = it.probe.output(command, "--version")
     found = _numbers(said or "")
     if found is None:
-        return _bad(name, f"`{command} --version` does not work", f"run it by hand; {hint}")
+        return bad(name, f"`{command} --version` does not work", f"run it by hand; {hint}")
     text = (said or "").splitlines()[0]
     if found < oldest:
         want = ".".join(str(part) for part in oldest).removesuffix(".0")
-        return _bad(name, f"{text}: eventd needs {want} or later", hint)
-    return _good(name, text)
+        return bad(name, f"{text}: eventd needs {want} or later", hint)
+    return good(name, text)
 
 
 def _numbers(text: str) -> tuple[int, int] | None:

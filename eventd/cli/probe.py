@@ -11,6 +11,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -20,6 +21,8 @@ from typing import Protocol
 
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT = 10.0
+_MANAGED = "eventd-managed"
+"""The group that accounts of workloads are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,20 @@ class Place:
     """Somebody may run it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A file system (statvfs(3)), as users other than root see it."""
+
+    device: int
+    size: int
+    """Bytes."""
+    free: int
+    """Bytes that may still be written."""
+    inodes: int
+    """0: the file system has no table of them."""
+    inodes_free: int
+
+
 class Probe(Protocol):
     """A host to look at."""
 
@@ -45,6 +62,18 @@ class Probe(Protocol):
 
     def place(self, path: str) -> Place | None:
         """Return what stands at a path, None if nothing does or it cannot be seen."""
+        ...
+
+    def entries(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted; none where it is missing or may not be read."""
+        ...
+
+    def space(self, path: str) -> Space | None:
+        """Return the file system that a path is on, or would be; None if that cannot be seen."""
+        ...
+
+    def homes(self) -> list[str]:
+        """Return where homes of workloads are: the parent folders, and where `useradd` makes new ones."""
         ...
 
     def readable(self, path: str) -> bool:
@@ -95,6 +124,40 @@ class HostProbe:
             _name(status.st_gid, user=False),
             executable=bool(status.st_mode & 0o111),
         )
+
+    def entries(self, folder: str) -> list[str]:
+        """Return the names in a folder."""
+        try:
+            return sorted(os.listdir(folder))  # noqa: PTH208  names, not paths
+        except OSError:
+            return []
+
+    def space(self, path: str) -> Space | None:
+        """Return the file system that a path is on, or would be."""
+        try:
+            found = os.statvfs(path)
+            device = os.stat(path).st_dev  # noqa: PTH116
+        except FileNotFoundError:
+            return self.space(os.path.dirname(path)) if path != "/" else None  # noqa: PTH120
+        except OSError:
+            return None
+        return Space(
+            device,
+            found.f_blocks * found.f_frsize,
+            found.f_bavail * found.f_frsize,
+            found.f_files,
+            found.f_favail,
+        )
+
+    def homes(self) -> list[str]:
+        """Return where homes of workloads are."""
+        try:
+            members = set(grp.getgrnam(_MANAGED).gr_mem)
+        except KeyError:
+            members = set()
+        parents = {os.path.dirname(each.pw_dir) for each in pwd.getpwall() if each.pw_name in members}  # noqa: PTH120
+        said = re.search(r"^HOME=(/\S+)", self.read("/etc/default/useradd") or "", re.MULTILINE)
+        return sorted({*parents, said[1] if said else "/home"})
 
     def readable(self, path: str) -> bool:
         """Whether this account may read the file."""

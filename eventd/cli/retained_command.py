@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
-from eventd.cli.text import ago, clean, count
+from eventd.cli.text import ago, clean, count, size_text
 from eventd.client import Client, at
 
 if TYPE_CHECKING:
     from eventd.cli.show import Json
     from eventd.cli.terminal import Terminal
-
-STEP = 1024
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
@@ -57,7 +55,7 @@ def _one(terminal: Terminal, row: Json) -> None:
     if "bytes" in row:
         more = "" if row.get("complete") else "more than "
         terminal.line(
-            f"  contains: {more}{size(row['bytes'])} in {more}{count(int(row.get('files', 0)), 'file')}"
+            f"  contains: {more}{size_text(row['bytes'])} in {more}{count(int(row.get('files', 0)), 'file')}"
         )
         names = ", ".join(clean(each) for each in show.items(row, "top"))
         terminal.paragraph(f"in it:    {names or 'nothing'}", "  ")
@@ -74,13 +72,3 @@ def _one(terminal: Terminal, row: Json) -> None:
 def _deletion(row: Json) -> str:
     kind = clean(row.get("deletion", ""))
     return f"{kind} ({clean(row['approval'])})" if row.get("approval") else kind
-
-
-def size(number: object) -> str:
-    """Return a number of bytes for people."""
-    value = float(number) if isinstance(number, (int, float)) else 0.0
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < STEP:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= STEP
-    return f"{value:.1f} TiB"

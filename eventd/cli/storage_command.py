@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventd.cli import codes, show, storage_change, storage_migrate
-from eventd.cli.text import ago, clean
+from eventd.cli.text import ago, clean, size_text
 from eventd.client import Client, at
 from eventd.core.errors import PermanentError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _WRONG = frozenset({"refused", "degraded", "lost"})
 _AWAY = frozenset({"disconnected", "ejecting", "ejected"})
 _WORST = (codes.AS_WANTED, codes.HELD, codes.NOT_CONVERGED)
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
@@ -75,7 +74,7 @@ def _show(name: str | None, arguments: Any, terminal: Terminal) -> int:
 def _code(volume: Json) -> int:
     """Return the code for one volume: wrong, waited for, or in order."""
     state, reason, used = volume.get("state"), volume.get("reason"), bool(show.items(volume, "users"))
-    if state in _WRONG or reason == "duplicate-id" or (state == "ejecting" and reason):
+    if state in _WRONG or reason == "duplicate-id" or (state in {"ejecting", "found"} and reason):
         return codes.NOT_CONVERGED
     if reason == "not-moved" or (used and state in _AWAY):
         return codes.HELD
@@ -174,13 +173,3 @@ def _space(one: Json) -> str:
     if not isinstance(size, int) or not isinstance(free, int):
         return ""
     return f"{size_text(free)} of {size_text(size)}" + (" (full)" if one.get("full") else "")
-
-
-def size_text(size: object) -> str:
-    """Return bytes as people read them."""
-    value = float(size) if isinstance(size, int | float) else 0.0
-    for unit in _UNITS:
-        if value < 1024 or unit == _UNITS[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    return ""

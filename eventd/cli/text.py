@@ -28,6 +28,7 @@ _SEQUENCE = re.compile(
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def _visible(match: re.Match[str]) -> str:
@@ -86,6 +87,16 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(round(minutes / 60), 24)
     return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
+
+
+def size_text(size: object) -> str:
+    """Return bytes as people read them."""
+    value = float(size) if isinstance(size, int | float) else 0.0
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return ""
 
 
 def ago(then: object, now: float) -> str:

@@ -21,6 +21,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         terminal.json(answer)
     else:
         terminal.paragraph(clean(answer.get("sentence", "")))
+        show.hint(terminal, answer.get("hint"), "")
         facts = sorted(show.items(answer, "facts"), key=lambda fact: fact.get("holds") is True)
         marks = {True: "yes", False: "NO"}
         rows = [

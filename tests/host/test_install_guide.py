@@ -5,6 +5,7 @@ What takes the network (apt, pip) is not run: the layers under the host did the 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -13,8 +14,14 @@ import pytest
 
 from tests.host import outer
 from tests.host.conftest import MakeMachine
+from tests.host.disks import Bay
 from tests.host.machine import Machine
 
+MEDIA = "11111111-2222-3333-4444-555555555555"
+STACK = """\
+services:
+  one: {image: localhost/busybox:1, pull_policy: never, stop_grace_period: 1s, command: [sleep, infinity]}
+"""
 GUIDE = Path(outer.CHECKOUT) / "docs/how-to/install.md"
 QUADLET = """\
 [Container]
@@ -40,7 +47,7 @@ def blocks() -> list[tuple[str, str]]:
 @pytest.mark.timeout(900, method="signal", func_only=True)
 def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine) -> None:
     """Following the guide, a pushed Quadlet runs; after its last section eventd is gone, and it runs on."""
-    machine = fresh_machine()
+    machine = fresh_machine(loops=1)
     # The layer has the folder over / and the links already: undo that, to see the guide do it.
     machine.copy_in(Path(outer.CHECKOUT) / "systemd", "/srv/checkout/systemd")
     machine.run("cd /srv/checkout/systemd; find . -type f | (cd /; xargs rm)")
@@ -59,11 +66,75 @@ def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine
                 machine.run("stat -c '%a %n' / /usr /usr/bin /etc /usr/lib/systemd/system").stdout == before
             )
             _deliver(machine)
+        if heading == "Let pushes trigger it":
+            _everything(machine)
         machine.run(f"set -e\n{text}".replace("${EDITOR:-vi}", editor["EDITOR"]), cwd="/srv/checkout")
     assert machine.run(["podman", "ps", "--format", "{{.Names}}"], user="web").stdout == "web\n"
     assert not machine.exists("/usr/bin/eventd")
     assert not machine.exists("/usr/lib/systemd/system/eventd.service")
     assert machine.run(["systemctl", "is-active", "eventd.service"], check=False).stdout.strip() == "inactive"
+
+
+def _everything(machine: Machine) -> None:
+    """Each program that eventd installs is used: a volume on a disk, a stack, a probe, an update by its timer.
+
+    And when one of them is not there, three commands name it: doctor, why (from the workload that waits), storage.
+    """
+    bay = Bay(machine)
+    disk = bay.make(MEDIA, label="MEDIA", megabytes=32)
+    bay.plug(disk)
+    machine.run("rm /usr/bin/eventd-volume")
+    machine.run("systemd-run -q --unit=page python3 -m http.server --bind 127.0.0.1 --directory /srv 8099")
+    files = {
+        "storage.toml": f'[volume.media]\nuuid = "{MEDIA}"\nlabel = "MEDIA"\npath = "/srv/media"\n',
+        "workloads/photos/photos.container": QUADLET.replace("=web", "=photos")
+        + "Volume=/srv/media/photos:/data\n",
+        "workloads/stack/compose.yaml": STACK,
+        "workloads/asks/asks.container": QUADLET.replace("=web", "=asks"),
+        "workloads/asks/workload.toml": 'requires = ["http://127.0.0.1:8099/"]\n[update]\nschedule = "yearly"\n',
+    }
+    for path, text in files.items():
+        machine.write(f"/srv/work/{path}", text)
+    machine.run("cd /srv/work; git add -A; git -c user.name=a -c user.email=a@b commit -qm 2")
+    machine.run("cd /srv/work; git push -q ../hosts.git main")
+    machine.run(["eventctl", "sync", "--wait"], timeout=300, check=False)
+    program = "/usr/bin/eventd-volume"
+    for command in (["doctor"], ["why", "photos"], ["storage"]):
+        said = machine.run(["eventctl", *command], check=False)
+        assert said.returncode != 0, command
+        assert program in said.stdout, said.stdout
+        assert "ln -sf /opt/eventd/bin/event* /usr/bin/" in said.stdout
+    assert re.search(
+        r"^BAD status .*degraded: ", machine.run(["eventctl", "doctor"], check=False).stdout, re.MULTILINE
+    )
+    assert "because volume:media" in machine.run(["eventctl", "why", "photos"], check=False).stdout
+    machine.run("ln -sf /opt/eventd/bin/event* /usr/bin/")
+    machine.run(["eventctl", "sync", "--wait"], timeout=300)
+    assert machine.run(["eventctl", "status"]).returncode == 0
+    doctor = machine.run(["eventctl", "doctor"], check=False)
+    assert "BAD" not in doctor.stdout, doctor.stdout
+    machine.run(["systemctl", "--user", "start", "eventd-update.service"], user="asks", timeout=300)
+    machine.run("mountpoint -q /srv/media; systemctl stop page")
+    _sick(machine)
+
+
+def _sick(machine: Machine) -> None:
+    """A full disk and a provider that is gone are seen by doctor, with numbers, though nothing has failed yet."""
+    git = "/var/lib/eventd-git"
+    machine.run(f"mv /usr/bin/docker-compose /root/; mount -t tmpfs -o size=4m none {git}")
+    machine.run(f"dd if=/dev/zero of={git}/fill bs=1M count=8", check=False)
+    deadline = time.monotonic() + 120
+    bad: dict[str, str] = {}
+    while "compose provider" not in bad:  # the daemon learns of it by inotify
+        assert time.monotonic() < deadline, bad
+        done = machine.run(["eventctl", "doctor", "--json"], check=False)
+        assert done.returncode == 1
+        bad = {each["name"]: each["message"] for each in json.loads(done.stdout)["checks"] if not each["ok"]}
+    machine.run(f"umount {git}; mv /root/docker-compose /usr/bin/")
+    assert bad["free space"].startswith(git)
+    assert bad["free space"].endswith(": 0 B of 4.0 MiB free")
+    assert "stacks here: stack" in bad["compose provider"]
+    machine.run(["eventctl", "sync", "--wait"], timeout=300)
 
 
 def _converged(machine: Machine) -> None:

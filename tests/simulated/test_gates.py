@@ -7,12 +7,14 @@ import random
 
 import pytest
 
+from eventd.api import why_document
 from eventd.core.desired import Located
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FileKind, FileState
 from eventd.core.predicate_parse import parse
 from eventd.core.predicates import Predicate
 from eventd.core.report import WorkloadState
+from eventd.core.rights import View
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
 
@@ -150,5 +152,34 @@ def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
         assert told.standing("web").reason == "gate"
         await asyncio.sleep(180)
         assert told.standing("web").reason == "gate-timeout"
+
+    run(story())
+
+
+def test_why_follows_what_waits_to_its_root() -> None:
+    """From the workload that is asked about, over what it waits for, to what failed; the hint is that one's.
+
+    A workload that asks about itself learns no more of the others than that it waits.
+    """
+
+    async def story() -> None:
+        told = Story()
+        await told.start()
+        files = gated({"front": "workload:api=active", "api": "workload:db=active"})
+        files |= container("db", image="missing")
+        told.push(files)
+        await asyncio.sleep(LONG)
+        reconciler = told.engine.reconciler
+        answer = why_document.why(reconciler, "front")
+        assert [(each["subject"], each["state"]) for each in answer["because"]] == [
+            ("api", "held"),
+            ("db", "failed"),
+        ]
+        assert ", because api waits: workload db " in answer["sentence"]
+        assert ", because db failed: " in answer["sentence"]
+        assert answer["hint"] == told.standing("db").hint
+        own = why_document.why(reconciler, "front", View(everything=False, own="front"))
+        assert own["because"] == []
+        assert "db" not in own["sentence"]
 
     run(story())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventd.cli import doctor, doctor_command
-from eventd.cli.probe import HostProbe, Place
+from eventd.cli.probe import HostProbe, Place, Space
 from tests.unit.cli_runner import eventctl
 from tests.unit.fake_daemon import Answer, FakeDaemon, short_path
 
@@ -20,6 +20,8 @@ FILE = Place(folder=False, mode=0o644, owner="root", group="root")
 CONFIG = "/etc/eventd/eventd.toml"
 SOCKET = "/run/eventd/eventd.sock"
 OPERATORS = "/run/eventd/operators.sock"
+UNIT = "/usr/lib/systemd/system/eventd.service"
+ROOMY = Space(device=1, size=100 << 30, free=50 << 30, inodes=1_000_000, inodes_free=900_000)
 GENERATOR = "/usr/lib/systemd/user-generators/podman-user-generator"
 
 
@@ -35,6 +37,19 @@ class MadeUp:
     capabilities: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     logind: str = "active"
+    rooms: dict[str, Space] = field(default_factory=dict)
+
+    def entries(self, folder: str) -> list[str]:
+        below = [
+            each[len(folder) + 1 :] for each in (*self.texts, *self.places) if each.startswith(f"{folder}/")
+        ]
+        return sorted({each.split("/")[0] for each in below})
+
+    def space(self, path: str) -> Space | None:
+        return self.rooms.get(path)
+
+    def homes(self) -> list[str]:
+        return ["/home"]
 
     def read(self, path: str) -> str | None:
         return self.texts.get(path)
@@ -80,8 +95,12 @@ def host() -> MadeUp:
             "/etc/subgid": FILE,
             SOCKET: replace(FILE, mode=0o666),
             OPERATORS: replace(FILE, mode=0o660, group="eventd"),
+            "/usr/bin/eventd": PROGRAM,
+            "/usr/bin/eventd-compose": PROGRAM,
         },
+        rooms=dict.fromkeys(("/var/lib/eventd", "/home"), ROOMY),
         texts={
+            UNIT: "[Service]\nExecStart=/usr/bin/eventd --config x\n",
             CONFIG: '[repository]\nurl = "/srv/x"\n',
             "/etc/login.defs": "SUB_UID_COUNT\t\t   65536\n",
             "/proc/sys/kernel/osrelease": "6.12.48+deb13-amd64\n",
@@ -137,6 +156,12 @@ def with_place(path: str, place: Place) -> MadeUp:
     return probe
 
 
+def with_room(**changes: int) -> MadeUp:
+    probe = host()
+    probe.rooms["/home"] = replace(ROOMY, device=2, **changes)
+    return probe
+
+
 def without_name(name: str) -> MadeUp:
     probe = host()
     probe.names.remove(name)
@@ -189,6 +214,31 @@ def without_name(name: str) -> MadeUp:
         (with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")), "socket", "it is not root's"),
         (with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")), "socket", "not everybody can ask"),
         (with_place(OPERATORS, replace(FILE, mode=0o600)), "socket", "systemctl restart eventd"),
+        (
+            with_text(
+                "/usr/lib/systemd/system/eventd-new@.service",
+                "[Service]\nExecStart=-/usr/bin/eventd-new %i\n",
+            ),
+            "programs",
+            "/usr/bin/eventd-new is not there: /usr/lib/systemd/system/eventd-new@.service runs it",
+        ),
+        (
+            with_text(
+                "/etc/systemd/system/eventd.service.d/a.conf", "[Service]\nExecStartPre=/usr/bin/mine\n"
+            ),
+            "programs",
+            "/usr/bin/mine is not there",
+        ),
+        (
+            with_text(
+                "/etc/eventd/units/1001/web.service", "[Service]\nExecStart=/usr/bin/eventd-nothing up\n"
+            ),
+            "programs",
+            "ln -sf /opt/eventd/bin/event* /usr/bin/",
+        ),
+        (with_room(size=10 << 30, free=100 << 20), "free space", "/home: 100 MiB of 10.0 GiB free"),
+        (with_room(free=0), "free space", "0 B of 100 GiB free"),
+        (with_room(inodes_free=12), "free space", "12 of 1000000 inodes"),
     ],
 )
 def test_what_is_missing_is_found_alone_and_has_a_remedy(probe: MadeUp, name: str, told: str) -> None:
@@ -197,6 +247,20 @@ def test_what_is_missing_is_found_alone_and_has_a_remedy(probe: MadeUp, name: st
     assert [each[0] for each in found] == [name]
     assert told in " ".join(found[0])
     assert found[0][2], "no hint"
+
+
+def test_what_a_workload_runs_in_its_home_is_not_looked_for() -> None:
+    """Root follows no path in a home; and a name that systemd has to expand is not guessed."""
+    text = "[Service]\nExecStart=/home/web/bin/own\nExecStop=%h/bin/x\nExecReload=/bin/$X\nExecStart=\n"
+    assert bad(with_text("/etc/eventd/units/1001/own.service", text)) == []
+
+
+@pytest.mark.parametrize(
+    "room", [{"free": 2 << 30}, {"size": 1 << 30, "free": 512 << 20}, {"inodes": 0, "inodes_free": 0}]
+)
+def test_room_enough_is_no_problem(room: dict[str, int]) -> None:
+    """A large disk with 2 GiB left, a small one that is half empty, a file system that has no inodes to run out of."""
+    assert bad(with_room(**room)) == []
 
 
 def test_a_socket_that_is_open_to_everybody_is_right() -> None:
@@ -284,6 +348,15 @@ def test_the_real_probe_answers_about_this_host(tmp_path: Path) -> None:
     assert (probe.user("root"), probe.user("no-such-user")) == (True, False)
     assert (probe.group("root"), probe.group("no-such-group")) == (True, False)
     assert not probe.capable(str(tmp_path / "f"))
+    assert probe.entries(str(tmp_path)) == ["f"]
+    assert probe.entries(str(tmp_path / "f")) == []
+    room = probe.space(str(tmp_path))
+    assert room is not None
+    assert 0 <= room.free <= room.size
+    missing = probe.space(str(tmp_path / "g" / "h"))
+    assert missing is not None
+    assert missing.device == room.device
+    assert probe.homes()
 
 
 @pytest.fixture
@@ -299,7 +372,7 @@ def test_doctor_works_without_a_daemon_and_says_that_there_is_none(tmp_path: Pat
     assert result.code == 1
     assert result.out.startswith("BAD daemon ")
     assert "systemctl enable --now eventd" in result.out
-    assert result.out.endswith("1 problem, 22 fine\n")
+    assert result.out.endswith("1 problem, 24 fine\n")
 
 
 @pytest.mark.usefixtures("fine")
@@ -324,4 +397,4 @@ def test_all_fine_is_0(tmp_path: Path) -> None:
     path = short_path(tmp_path)
     with FakeDaemon(path, {"GET /v1/doctor": Answer({"checks": []})}):
         result = eventctl("doctor", "--socket", path)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "all 23 checks are fine")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "all 25 checks are fine")

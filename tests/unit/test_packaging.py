@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,21 @@ def test_it_is_typed_and_carries_its_licence(wheel: zipfile.ZipFile) -> None:
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Python: >=3.11" in metadata
     assert "# eventd" in metadata, "the README is the description"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/install.md"])
+def test_every_command_is_linked_by_the_guide(page: str) -> None:
+    """The guide links and removes by a pattern, and no script of pyproject.toml has another name."""
+    scripts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert all(name.startswith("event") for name in scripts)
+    text = (CHECKOUT / page).read_text()
+    assert "ln -sf /opt/eventd/bin/event* /usr/bin/\n" in text
+    assert not [name for name in scripts if f"/usr/bin/{name} " in text], "links one by one go out of date"
+
+
+def test_the_guide_links_at_an_upgrade_too_and_unlinks_at_the_end() -> None:
+    """A release may bring another program."""
+    text = (CHECKOUT / "docs/how-to/install.md").read_text()
+    upgrade = text.partition("## Upgrade")[2].partition("\n## ")[0]
+    assert "ln -sf /opt/eventd/bin/event* /usr/bin/\n" in upgrade
+    assert "find /usr/bin -lname '/opt/eventd/bin/*' -delete" in text.partition("## Remove")[2]

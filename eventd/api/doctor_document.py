@@ -1,0 +1,68 @@
+"""What the daemon tells `eventctl doctor`: whether the host is as wanted, and each trouble of it or of a source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventd.api import compose_document, documents, recovery_document
+from eventd.core.facts import FactKey, FetchFailure
+from eventd.core.facts import unit as as_unit
+from eventd.core.report import WorkloadState
+from eventd.runtime.in_force import FETCH
+from eventd.runtime.reconcile import Reconciler
+
+_MOST = 5
+"""Workloads that are named; `eventctl status` has all."""
+
+
+def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[dict[str, Any]]:
+    """Return GET /v1/doctor; `network`: the fact of network-online.target, `provider`: the compose program."""
+    unit = as_unit(reconciler.dispatcher.facts.get(network))
+    reached = (
+        "reached" if unit is not None and unit.up else "not reached (eventd does not need it; a gate may)"
+    )
+    return [
+        _check("network-online.target", reached),
+        _status(reconciler),
+        *_fetch(reconciler),
+        *(
+            _check(f"trouble: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
+            for name, error in documents.troubles(reconciler)
+        ),
+        *_load(reconciler),
+        *compose_document.checks(reconciler.desired, reconciler.dispatcher.facts, provider),
+        *recovery_document.checks(reconciler),
+    ]
+
+
+def _status(reconciler: Reconciler) -> dict[str, Any]:
+    state = documents.overall(reconciler)
+    rows = {name: documents.standing_of(reconciler, name) for name in sorted(documents.names(reconciler))}
+    wrong = {WorkloadState.FAILED, WorkloadState.REFUSED}
+    bad = [f"{name} {row.state.value}: {row.message}" for name, row in rows.items() if row.state in wrong]
+    held = [name for name, row in rows.items() if row.state is WorkloadState.HELD]
+    said = state
+    if bad:
+        more = f" (and {len(bad) - _MOST} more)" if len(bad) > _MOST else ""
+        said += "; ".join([": " + bad[0], *bad[1:_MOST]]) + more
+    elif held:
+        said += f": {', '.join(held[:_MOST])}" + (" …" if len(held) > _MOST else "")
+    return _check("status", said, "eventctl status", ok=state not in {"degraded", "failed"})
+
+
+def _fetch(reconciler: Reconciler) -> list[dict[str, Any]]:
+    failure = reconciler.dispatcher.facts.get(FETCH)
+    if not isinstance(failure, FetchFailure):
+        return []
+    return [_check("repository", failure.message, failure.hint or "eventctl status", ok=False)]
+
+
+def _load(reconciler: Reconciler) -> list[dict[str, Any]]:
+    error = reconciler.load_error
+    return (
+        [] if error is None else [_check("commit", error.message, error.hint or "eventctl status", ok=False)]
+    )
+
+
+def _check(name: str, message: str, hint: str = "", *, ok: bool = True) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "message": message, "hint": "" if ok else hint}
