@@ -17,7 +17,7 @@ from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemov
 from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.boot_file import BootFile, boot_id
-from eventd.adapters.disk_usage import measure
+from eventd.adapters.disk_usage import DiskUsage
 from eventd.adapters.files import OwnedFiles, everybody, primary_group
 from eventd.adapters.git import GitRepository
 from eventd.adapters.host_key import host_key
@@ -28,17 +28,18 @@ from eventd.adapters.live_graph import LiveGraphReader
 from eventd.adapters.mount_points import HelperMountPoints
 from eventd.adapters.named_file import Digester
 from eventd.adapters.podman import PodmanImages
-from eventd.adapters.prober import ProberProcess
+from eventd.adapters.prober import ProberProcess, starter
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.adapters.state import StateStore
 from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
+from eventd.adapters.unit_process import UnitProcesses
 from eventd.adapters.volume_moves import UnitMoves
 from eventd.api.storage_document import Storage
 from eventd.configured import (
     approval_rules,
-    git_identity,
+    check_identity,
     git_options,
     layout_of,
     make_folders,
@@ -200,14 +201,17 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             provenance.touched(uid)
 
     owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
-    system_accounts = SystemAccounts()
+    processes = UnitProcesses(system=settings.dbus.system, user=settings.dbus.user)
+    system_accounts = SystemAccounts(processes=processes)
     mine = accounts or system_accounts
-    signs = SystemAccountSigns(etc=etc) if accounts is None else None
+    signs = SystemAccountSigns(etc=etc, processes=processes) if accounts is None else None
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
     store = open_store(f"{paths.state}/state.db")
     host = Host(
         accounts=mine,
-        removal=NoAccountRemoval() if accounts else SystemAccountRemoval(system_accounts.writing, etc=etc),
+        removal=NoAccountRemoval()
+        if accounts
+        else SystemAccountRemoval(system_accounts.writing, etc=etc, processes=processes),
         logins=logind,
         system=system,
         user_managers=user_managers,
@@ -215,10 +219,10 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
-        generator=HostQuadletGenerator(generator=paths.generator, identity=git_identity(settings)),
+        generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity()),
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
-        images=PodmanImages(),
+        images=PodmanImages(processes),
     )
 
     cache: Cache = {}
@@ -229,7 +233,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     rules = [rules_of(settings)]
     files = WatchedFiles(inotify, dispatcher.emit, owned=layout.roots)
     health = ContainerHealthSource(dispatcher.emit, JournalFollow())
-    probes = ProbesSource(dispatcher.emit, ProberProcess(git_identity(settings)))
+    probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
     volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
     named = NamedFiles(
@@ -302,7 +306,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     boot = BootLog(
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
     )
-    storage = Storage(volumes, Sizes(measure))
+    storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
     return Composition(settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs)
 
 

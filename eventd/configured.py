@@ -37,6 +37,8 @@ from eventd_policies.suspended import suspended
 
 MACHINE_ID = 32
 """Characters of machine-id(5)."""
+CHECK_ACCOUNT = "eventd-check"
+"""Of sysusers.d/eventd.conf; owns nothing."""
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
 
@@ -141,15 +143,27 @@ def make_folders(settings: Settings) -> None:
 
 
 def git_identity(settings: Settings) -> Identity | None:
-    """Return the unprivileged account for what parses foreign bytes; None where eventd itself is no root."""
+    """Return the unprivileged account for git; None where eventd itself is no root."""
     if not settings.git_account or os.geteuid() != 0:
         return None
+    return _service_account(settings.git_account, "no-git-account")
+
+
+def check_identity() -> Identity | None:
+    """Return the unprivileged account for the Quadlet generator's dry runs; None where eventd itself is no root.
+
+    Not git's: what goes wrong in a generator that is fed by the repository must not be able to change the repository.
+    """
+    return _service_account(CHECK_ACCOUNT, "no-check-account") if os.geteuid() == 0 else None
+
+
+def _service_account(name: str, reason: str) -> Identity:
     try:
-        row = pwd.getpwnam(settings.git_account)
+        row = pwd.getpwnam(name)
     except KeyError:
         raise PermanentError(
-            f"there is no account {settings.git_account}",
-            reason="no-git-account",
+            f"there is no account {name}",
+            reason=reason,
             hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
         ) from None
     groups = os.getgrouplist(row.pw_name, row.pw_gid)

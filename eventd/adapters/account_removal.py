@@ -3,9 +3,10 @@
 Owns the `AccountRemoval` port of a real host. Every step looks again before it acts, since days may lie between the
 signature and the deed: the account has to be the one that was made, with nobody logged in by a password.
 
-Processes run under the account's uid and under its subordinate ids (containers). They are ended through pidfds
-(pidfd_open(2)): a number that has been given to somebody else meanwhile is never hit. userdel(8) refuses by itself
-while any is left; its option -r is not used, since it walks through the home as root.
+Processes run under the account's uid and under its subordinate ids (containers), in any cgroup and session. They are
+ended by `eventd.ending`, in a unit of its own that can take these ids and has no other right: the daemon itself may
+signal nobody. userdel(8) refuses by itself while any is left; its option -r is not used, since it walks through the
+home as root.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import asyncio
 import contextlib
 import os
 import pwd
-import signal
 import stat
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio.to_thread
@@ -27,6 +27,7 @@ from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import overlapping, parse_ranges
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
+from eventd.adapters.unit_process import AsRoot, Processes, UnitProcesses
 from eventd.core.adoption import Password
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
@@ -41,10 +42,18 @@ SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 class SystemAccountRemoval:
     """See the module. `writing`: held while a program of shadow's writes the databases."""
 
-    def __init__(self, writing: asyncio.Lock, *, etc: str = "/etc", userdel: str = "userdel") -> None:
+    def __init__(
+        self,
+        writing: asyncio.Lock,
+        *,
+        etc: str = "/etc",
+        userdel: str = "userdel",
+        processes: Processes | None = None,
+    ) -> None:
         self._writing = writing
         self._etc = Path(etc)
-        self._signs = SystemAccountSigns(etc=etc)
+        self._processes = processes or UnitProcesses()
+        self._signs = SystemAccountSigns(etc=etc, processes=self._processes)
         self._userdel = userdel
 
     async def refusal(self, account: Account) -> str:
@@ -77,23 +86,31 @@ class SystemAccountRemoval:
     async def end_processes(self, account: Account, *, timeout: float) -> None:
         """Kill what runs under the account's ids, and return when none of it is left.
 
-        Raises DeadlineError naming one that would not end.
+        Raises PermanentError(reason="protected") where somebody else has some of these ids, and DeadlineError naming
+        a process that would not end.
         """
-        last = ""
         try:
-            async with asyncio.timeout(timeout):
-                while found := await anyio.to_thread.run_sync(_kill_all, account):
-                    last = f"{found[0][1]} ({found[0][0]})"
-                    try:
-                        for _, _, pidfd in found:
-                            await _ended(pidfd)
-                    finally:
-                        for _, _, pidfd in found:
-                            os.close(pidfd)
-        except TimeoutError:
+            others = await anyio.to_thread.run_sync(self._others, account, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
+            ) from error
+        if others:
+            raise PermanentError(
+                f"the processes of {account.name} are not ended: {others}",
+                reason="protected",
+                hint=f"end them by hand: ps -u {account.name}",
+            )
+        first, count = account.subuid or (0, 0)
+        argv = [sys.executable, "-I", "-m", "eventd.ending", str(account.uid), str(first), str(count)]
+        # It gives up by itself, a little before it is given up.
+        done = await self._processes.run(AsRoot(), [*argv, f"{int(timeout)}"], timeout=timeout + 10)
+        if done.status == 1:
+            left = done.text().strip() or "one that cannot be named"
             raise DeadlineError(
-                f"processes of {account.name} did not end within {timeout:g} s, such as {last}"
-            ) from None
+                f"processes of {account.name} did not end within {timeout:g} s, such as {left}"
+            )
+        done.require(reason="processes-not-ended")
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
         """Delete the home; see `home_removal`. Goes on where an earlier call was cut off."""
@@ -142,14 +159,20 @@ class SystemAccountRemoval:
     # In a worker thread from here on.
 
     def _refusal(self, account: Account) -> str:
-        lowest, highest = login_defs.uid_min(self._etc), login_defs.uid_max(self._etc)
-        if not lowest <= account.uid <= highest:
-            return f"its uid {account.uid} is outside of {lowest} to {highest}"
+        if others := self._others(account):
+            return others
         if account.shell.rpartition("/")[2] not in ("nologin", "false"):
             return f"it has a login shell ({account.shell}), which eventd gives to none"
         for other in pwd.getpwall():
             if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
                 return f"its home is also that of {other.pw_name}"
+        return ""
+
+    def _others(self, account: Account) -> str:
+        """Return why what runs under the account's ids may not be its own."""
+        lowest, highest = login_defs.uid_min(self._etc), login_defs.uid_max(self._etc)
+        if not lowest <= account.uid <= highest:
+            return f"its uid {account.uid} is outside of {lowest} to {highest}"
         return self._shared_ids(account)
 
     def _shared_ids(self, account: Account) -> str:
@@ -180,11 +203,11 @@ class NoAccountRemoval:
         return Measured(0, 0, complete=False)
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
-        """Raise: `refusal` has been asked before."""
-        raise _not_ours(account, timeout)
+        """Do nothing: none of their processes runs here."""
+        del account, timeout
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
-        """Raise."""
+        """Raise: `refusal` has been asked before."""
         raise _not_ours(account, timeout)
 
     async def delete(self, account: Account, *, timeout: float) -> None:
@@ -194,68 +217,6 @@ class NoAccountRemoval:
 
 def _not_ours(account: Account, _timeout: float) -> PermanentError:
     return PermanentError(f"the account {account.name} is not this system's", reason="not-ours")
-
-
-def _kill_all(account: Account) -> list[tuple[int, str, int]]:
-    """Kill every process of the account; return (pid, name, pidfd) of each. The pidfds are the caller's."""
-    found = []
-    for pid in _pids():
-        if not _is_of(pid, account):
-            continue
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        # The number may have been given away between the two looks; now it is held.
-        if not _is_of(pid, account):
-            os.close(pidfd)
-            continue
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        found.append((pid, _field(pid, "Name"), pidfd))
-    return found
-
-
-def _pids() -> Iterator[int]:
-    with os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdecimal():
-                yield int(entry.name)
-
-
-def _is_of(pid: int, account: Account) -> bool:
-    """Tell whether a process runs under an id of the account's (real, effective, saved or of the file system).
-
-    A zombie runs no more, and its parent may never look.
-    """
-    uids = _field(pid, "Uid").split()
-    if not uids or _field(pid, "State")[:1] in ("Z", "X"):
-        return False
-    first, count = account.subuid or (0, 0)
-    return any(int(uid) == account.uid or (count and first <= int(uid) < first + count) for uid in uids)
-
-
-def _field(pid: int, key: str) -> str:
-    """Return a line of proc_pid_status(5), empty once the process is gone."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith(f"{key}:"):
-                    return line.partition(":")[2].strip()
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return ""
-
-
-async def _ended(pidfd: int) -> None:
-    """Await the end of a process."""
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    loop.add_reader(pidfd, over.set)
-    try:
-        await over.wait()
-    finally:
-        loop.remove_reader(pidfd)
 
 
 def _clear_spools(account: Account) -> None:

@@ -8,13 +8,12 @@ arrange, and it may be on a network that is gone.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import anyio.to_thread
 
-from eventd.adapters.process import Identity, run
+from eventd.adapters.unit_process import AsUser, Processes, UnitProcesses
 from eventd.core.adoption import Password, Signs
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.facts import Account
@@ -40,8 +39,9 @@ print(json.dumps({"keys": found[:8]}))
 class SystemAccountSigns:
     """The `AccountSigns` port of a real host. `etc`: where shadow(5) is."""
 
-    def __init__(self, *, etc: str = "/etc") -> None:
+    def __init__(self, *, etc: str = "/etc", processes: Processes | None = None) -> None:
         self._etc = Path(etc)
+        self._processes = processes or UnitProcesses()
 
     async def look(self, account: Account, *, timeout: float) -> Signs:
         """Return what there is. A home that cannot be looked into is a sign too.
@@ -54,10 +54,9 @@ class SystemAccountSigns:
             raise TemporaryError(
                 f"cannot read the shadow database: {error.strerror}", reason="nss-failed"
             ) from error
-        identity = Identity(account.uid, account.gid) if os.geteuid() == 0 else None
         argv = [sys.executable, "-I", "-c", LOOK, account.home]
         try:
-            done = await run(argv, timeout=timeout, identity=identity, output_limit=64 * 1024)
+            done = await self._processes.run(AsUser(account), argv, timeout=timeout, output_limit=64 * 1024)
             said = json.loads(done.require().stdout)
         except (EventdError, ValueError) as error:
             return Signs(password, unknown=str(error))

@@ -22,6 +22,7 @@ import anyio.to_thread
 from eventd.adapters import login_defs
 from eventd.adapters.homes import check_home, complete_home
 from eventd.adapters.process import Completed, run
+from eventd.adapters.unit_process import Processes, UnitProcesses
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.journal import ACCOUNT_COMMENT
@@ -51,7 +52,15 @@ class Range:
 class SystemAccounts:
     """The `Accounts` port of a real host. `etc`: where its databases are."""
 
-    def __init__(self, *, etc: str = "/etc", useradd: str = "useradd", usermod: str = "usermod") -> None:
+    def __init__(
+        self,
+        *,
+        etc: str = "/etc",
+        useradd: str = "useradd",
+        usermod: str = "usermod",
+        processes: Processes | None = None,
+    ) -> None:
+        self._processes = processes or UnitProcesses()
         self._etc = Path(etc)
         self._useradd = useradd
         self._usermod = usermod
@@ -96,7 +105,7 @@ class SystemAccounts:
         try:
             async with asyncio.timeout(timeout), self._one:
                 await self._complete_databases(account, timeout)
-                await complete_home(account, self._etc, timeout=timeout)
+                await complete_home(account, self._etc, self._processes, timeout=timeout)
                 return await self._complete(account, timeout)
         except TimeoutError:
             raise DeadlineError(

@@ -1,8 +1,9 @@
 """Look at the host with an account's own rights, in a worker thread, for the length of a few system calls.
 
-Owns the change of the calling thread's ids: effective uid, file system gid, supplementary groups. What the thread opens
-or looks up meanwhile is what the account could open itself, wherever a link leads. No await inside, and nothing is
-written. `eventd.adapters.peer_socket` has the effective uid, and says why it is set by a raw system call.
+Owns the change of the calling thread's ids of the file system (setfsuid(2)) and supplementary groups. What the thread
+opens or looks up meanwhile is what the account could open itself, wherever a link leads. No await inside, and nothing
+is written. No signal, trace or scheduling call asks for these ids: to all but files the thread is root's, so that
+the account cannot so much as set its priority (as it could with its effective uid, and for good).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from eventd.adapters.peer_socket import effective_uid
 from eventd.core.errors import PermanentError
 from eventd.core.facts import Account
 
@@ -33,6 +33,8 @@ _SETGROUPS = {
 }
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+for _call in (_libc.setfsuid, _libc.setfsgid):
+    _call.argtypes, _call.restype = [ctypes.c_uint], ctypes.c_uint
 
 
 @contextmanager
@@ -48,12 +50,17 @@ def as_account(account: Account | None, *, groups: bool = False) -> Iterator[Non
     before = os.getgroups()
     if groups:
         _set_groups(os.getgrouplist(account.name, account.gid))
-    # setfsgid(2) is the calling thread's alone, also by glibc's wrapper, and needs root to be undone.
+    # Both are the calling thread's alone, also by glibc's wrappers. A uid that is not root's takes the capabilities
+    # away that pass by file permissions (capabilities(7), "Effect of user ID changes"); root's gives them back.
     _libc.setfsgid(account.gid)
+    _libc.setfsuid(account.uid)
     try:
-        with effective_uid(account.uid):
-            yield
+        # Neither call tells of a failure; the id that is in force does.
+        if _libc.setfsuid(-1) != account.uid or _libc.setfsgid(-1) != account.gid:
+            raise PermanentError(f"cannot look as uid {account.uid}", reason="access-denied")
+        yield
     finally:
+        _libc.setfsuid(os.geteuid())
         _libc.setfsgid(os.getegid())
         if groups:
             _set_groups(before)

@@ -14,8 +14,9 @@ Facts on which everything above relies:
 - A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
   all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
   comes from that name's owner; `track` follows the owner.
-- File descriptors are not negotiated: the bus then withholds messages that carry some, so none can leak from
-  an unread reply or into a child.
+- File descriptors go out only, and only on a connection that asked for it (`connect`, `fds`): on all others the
+  bus withholds messages that carry some, and on such a one what comes in is received without room for any, so
+  that the kernel closes them (`peer_socket`). None can leak from an unread reply or into a child.
 - A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
 """
 
@@ -87,10 +88,13 @@ class Bus:
         self._watching = asyncio.create_task(self._watch(), name=f"dbus {address}")
 
     @classmethod
-    async def connect(cls, address: str, *, uid: int | None = None, timeout: float = CALL_TIMEOUT) -> Bus:
+    async def connect(
+        cls, address: str, *, uid: int | None = None, timeout: float = CALL_TIMEOUT, fds: bool = False
+    ) -> Bus:
         """Connect, authenticate and say Hello.
 
-        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs.
+        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs. `fds`: calls may hand
+        over file descriptors.
         Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
         PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
         """
@@ -98,7 +102,7 @@ class Bus:
         try:
             async with asyncio.timeout(timeout):
                 connection = Connection.__new__(Connection)
-                connection.__init__(address, uid)  # type: ignore[misc]
+                connection.__init__(address, uid, fds=fds)  # type: ignore[misc]
                 await connection.connect()
         except BaseException as error:
             if connection is not None:
@@ -213,9 +217,12 @@ class Bus:
         *,
         timeout: float = CALL_TIMEOUT,
         apply: Apply | None = None,
+        fds: Sequence[int] = (),
     ) -> Sequence[Any]:
         """Call a method; return the body of its reply with variants unwrapped.
 
+        `fds`: file descriptors that go with it; a value of type `h` is an index into them. They stay the caller's, who
+        may close them once this returns or raises.
         `apply(body)` is called at the reply's place in the order of messages, before any later signal is
         handled; not when the call has been given up by then.
         Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
@@ -235,6 +242,7 @@ class Bus:
                 signature=signature,
                 body=list(body),
                 serial=serial,
+                unix_fds=list(fds),
             )
             # A failed write ends the connection, and that ends the future.
             self._connection.send(message).add_done_callback(_consume)

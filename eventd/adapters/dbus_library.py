@@ -59,10 +59,11 @@ class _External(AuthExternal):
 class Connection(MessageBus):
     """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
 
-    def __init__(self, address: str, uid: int | None) -> None:
+    def __init__(self, address: str, uid: int | None, *, fds: bool = False) -> None:
         self._as_uid = uid  # first, since dbus-next connects in its constructor
         self._own: list[tuple[PeerSocket, Any]] = []
-        super().__init__(bus_address=address, auth=_External(os.geteuid() if uid is None else uid))
+        auth = _External(os.geteuid() if uid is None else uid)
+        super().__init__(bus_address=address, auth=auth, negotiate_unix_fd=fds)
 
     def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
         if "path" in options:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eventd.adapters import process
-from eventd.adapters.process import Identity
+from eventd.adapters.unit_process import AsUser, Processes
 from eventd.core.facts import Account
 
 TIMEOUT = 120.0
@@ -27,17 +26,18 @@ class Usage:
     """Everything in it could be read."""
 
 
-async def measure(account: Account, path: str, left_out: Sequence[str]) -> Usage | None:
-    """Return what is below a folder, None if it is not there. Raises DeadlineError, PermanentError."""
-    argv = ["/usr/bin/du", "--summarize", "--one-file-system", "--block-size=1"]
-    argv += [*(f"--exclude={each}" for each in left_out), "--", path]
-    done = await process.run(
-        argv,
-        under=("/usr/bin/nice", "-n", "19"),
-        timeout=TIMEOUT,
-        identity=Identity(account.uid, account.gid),
-    )
-    first = done.stdout.split(b"\t", 1)[0]
-    if not first.isdigit():
-        return None
-    return Usage(int(first), whole=done.ok)
+class DiskUsage:
+    """Measures. `processes`: how a command is run with a user's rights."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    async def measure(self, account: Account, path: str, left_out: Sequence[str]) -> Usage | None:
+        """Return what is below a folder, None if it is not there. Raises DeadlineError, PermanentError."""
+        argv = ["du", "--summarize", "--one-file-system", "--block-size=1"]
+        argv += [*(f"--exclude={each}" for each in left_out), "--", path]
+        done = await self._processes.run(AsUser(account, gentle=True), argv, timeout=TIMEOUT)
+        first = done.stdout.split(b"\t", 1)[0]
+        if not first.isdigit():
+            return None
+        return Usage(int(first), whole=done.ok)

@@ -1,7 +1,8 @@
 """What stands in the folders of `eventd.core.provenance_places`, looked at with the rights of the user whose they are.
 
 Synchronous, for a worker thread. It lists names and reads no content. A path in a home is only ever looked up with
-that user's effective uid and group, so that a link leads nowhere that the user could not go. It follows links as
+that user's ids of the file system (setfsuid(2)), so that a link leads nowhere that the user could not go; no process
+of the user's runs for it, and no signal, ptrace or scheduling call asks for these ids. It follows links as
 systemd and Quadlet do, and looks at a bounded number of entries: who has more cannot be audited.
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from eventd.adapters import login_defs
-from eventd.adapters.process import Identity, run
+from eventd.adapters.unit_process import AsUser, Processes
 from eventd.core.errors import PermanentError
 from eventd.core.facts import Account
 
@@ -36,7 +36,7 @@ for folder, folders, files in os.walk(source):
 """
 
 
-async def complete_home(account: Account, etc: Path, *, timeout: float) -> None:
+async def complete_home(account: Account, etc: Path, processes: Processes, *, timeout: float) -> None:
     """Make the home if it is missing, and add what it lacks of /etc/skel. Idempotent.
 
     Raises PermanentError(reason="home-missing" | "home-exists").
@@ -45,10 +45,9 @@ async def complete_home(account: Account, etc: Path, *, timeout: float) -> None:
     skel = etc / "skel"
     if not skel.is_dir():
         return
-    identity = Identity(account.uid, account.gid) if os.geteuid() == 0 else None
     # Not cp(1): its option for "what is there stays" has changed its name and its exit status with the years.
     argv = [sys.executable, "-I", "-c", COPY, str(skel), account.home]
-    done = await run(argv, timeout=timeout, identity=identity)
+    done = await processes.run(AsUser(account), argv, timeout=timeout)
     done.require(reason="home-missing", hint=f"copy {skel} to {account.home} as {account.name}")
 
 

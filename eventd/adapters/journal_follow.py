@@ -14,7 +14,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eventd.adapters.line_process import LineProcess, LongLine
+from eventd.adapters.line_process import LineProcess
+from eventd.adapters.line_streams import LongLine
 from eventd.adapters.process import run
 
 _LINE_LIMIT = 64 * 1024

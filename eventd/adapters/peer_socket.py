@@ -9,10 +9,14 @@ daemon sees of a client is SO_PEERCRED, which the kernel fills in from the effec
 
 How: setresuid(2) as a raw system call. Credentials belong to a thread in the kernel; glibc's wrapper
 broadcasts the change to all threads (nptl(7)), so that a database thread would, for a moment, write as the
-workload. Only the *effective* uid changes. The real and the saved uid stay root's, since kill(2) lets the
-workload's user signal any thread whose real or saved uid is its own; they are also what makes the way back
-always permitted. The window holds one non-blocking connect(2): there is no await in it, and the loop's thread
-runs nothing else.
+workload. Only the *effective* uid changes, since SO_PEERCRED takes that one and no other. The real and the saved uid
+stay root's: they are what makes the way back always permitted, and what keeps the workload's user off meanwhile:
+
+- kill(2) asks for the target's real or saved uid; ptrace(2), prlimit(2) and all that reads or writes another's memory
+  ask for all three; `/proc/PID` belongs to root, since any change of the effective uid makes the process undumpable.
+- setpriority(2), sched_setscheduler(2) and sched_setaffinity(2) ask for the target's *effective* uid, and what they
+  set stays: a user who catches the moment could have the thread run at the lowest priority for good. So the change is
+  made in a thread that holds this one non-blocking connect(2) and ends with it, and never in one that goes on.
 """
 
 from __future__ import annotations
@@ -24,14 +28,16 @@ import platform
 import socket
 import struct
 import sys
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from eventd.adapters.dbus_frames import Frames
 from eventd.core.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from _typeshed import ReadableBuffer
 
@@ -69,6 +75,7 @@ def _set_effective_uid(uid: int) -> None:
 def effective_uid(uid: int) -> Iterator[None]:
     """Run the block with the calling thread's effective uid set to `uid`. No await inside.
 
+    The thread should end soon after: its priority is no longer its own (see above).
     Raises PermanentError(reason="access-denied") without CAP_SETUID. If root cannot be taken back, the
     process ends: it must not go on with the wrong identity, and systemd starts it again.
 
@@ -99,6 +106,31 @@ def effective_uid(uid: int) -> Iterator[None]:
             os.abort()
 
 
+def _connect_as(uid: int, connect: Callable[[Any], None], address: object) -> None:
+    if uid == os.geteuid():
+        connect(address)
+        return
+    with effective_uid(uid):
+        connect(address)
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    """Run something that does not block in a thread of its own, and wait for that: some 0.1 ms."""
+    raised: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # raised by the caller
+            raised.append(error)
+
+    thread = threading.Thread(target=guarded, name="connect")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+
+
 class PeerSocket(socket.socket):
     """An AF_UNIX stream socket whose connect(2) is done as `uid`, to a listener that runs as `uid` too.
 
@@ -124,8 +156,7 @@ class PeerSocket(socket.socket):
             if self.uid is None:
                 super().connect(address)  # type: ignore[arg-type]
             else:
-                with effective_uid(self.uid):
-                    super().connect(address)  # type: ignore[arg-type]
+                _in_a_thread(partial(_connect_as, self.uid, super().connect, address))
         except BlockingIOError as error:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the listener's backlog is full") from error
         if self.uid is not None and (peer := self.listener_uid()) != self.uid:
@@ -155,6 +186,16 @@ class PeerSocket(socket.socket):
                 return data
             if kept := self.frames.feed(data):
                 return kept
+
+    def recvmsg(
+        self, size: int, ancillary: int = 0, flags: int = 0
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
+        """Receive without room for file descriptors, whatever the caller has: the kernel closes those that come.
+
+        What a connection needs that hands descriptors over: others may send it theirs, and nobody would close them.
+        """
+        del ancillary
+        return self.recv(size, flags), [], 0, None
 
     def listener_uid(self) -> int:
         """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""

@@ -1,22 +1,22 @@
 """Podman, as a workload's user: the images in its store, what its containers run, pulls and tags.
 
-Every command runs as a transient service of the user's own manager, started by systemd-run(1) with that user's ids:
-rootless podman needs newuidmap(1) and namespaces, which the daemon's own sandbox does not give, and what it leaves
-behind is the user's and not the daemon's. What it prints is the user's, too: it is bounded, and checked before use.
-Knows podman's commands and errors; decides nothing.
+Every command runs as a transient service of the user's own manager (`eventd.adapters.unit_process`): rootless podman
+needs newuidmap(1) and namespaces, which the daemon's own sandbox does not give, and what it leaves behind is the user's
+and not the daemon's. What it prints is the user's, too: it is bounded, and checked before use. Knows podman's commands
+and errors; decides nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from eventd.adapters.process import Completed, Identity, run
+from eventd.adapters.process import Completed
+from eventd.adapters.unit_process import InManager, Processes, UnitProcesses
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.images import Image, Running
@@ -63,6 +63,9 @@ _CONTAINERS = TypeAdapter(list[_Container])
 
 class PodmanImages:
     """`core.ports.Images` by the command line."""
+
+    def __init__(self, processes: Processes | None = None) -> None:
+        self._processes = processes or UnitProcesses()
 
     async def inspect(self, account: Account, references: Sequence[str]) -> Mapping[str, Image]:
         """Return those of the references (or ids) that the user's store has."""
@@ -160,24 +163,14 @@ class PodmanImages:
         return None
 
     async def _podman(self, account: Account, *arguments: str, timeout: float = ANSWER) -> Completed:
-        identity = Identity(account.uid, account.gid, tuple(os.getgrouplist(account.name, account.gid)))
-        under = [
-            "systemd-run",
-            *("--user", "--pipe", "--wait", "--collect", "--quiet"),
-            # Podman's first command of a boot leaves a process behind that all others need.
-            *("--property", f"Wants={PAUSE_UNIT}", "--property", f"After={PAUSE_UNIT}"),
-            # If we are killed or give up, the service does not go on for long.
-            *("--property", f"RuntimeMaxSec={timeout:g}"),
-            "--",
-        ]
-        return await run(
+        # Podman's first command of a boot leaves a process behind that all others need.
+        who = InManager(account, after=(PAUSE_UNIT,))
+        return await self._processes.run(
+            who,
             ["podman", *arguments],
-            under=under,
-            called=f"podman {arguments[0]}",
-            timeout=timeout + 5,
-            identity=identity,
-            environment={"XDG_RUNTIME_DIR": f"/run/user/{account.uid}"},
+            timeout=timeout,
             output_limit=OUTPUT,
+            called=f"podman {arguments[0]}",
         )
 
 

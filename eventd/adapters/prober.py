@@ -1,6 +1,6 @@
 """The daemon's side of the prober: start it when something is asked, ask it, end it.
 
-Owns the process `python -m eventd.probe` (see `eventd.probe`: it runs as an unprivileged account), and the
+Owns the process `python -m eventd.probe` (under root it is a unit of its own, with a uid that nobody else has), and the
 distrust of what it says: a line that is no answer ends it. It asks what it is told and keeps no schedule;
 `eventd.sources.probes` does.
 
@@ -13,11 +13,15 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
-from eventd.adapters.line_process import LineProcess, LongLine
-from eventd.adapters.process import Identity
-from eventd.core.errors import PermanentError, TemporaryError
+from eventd.adapters.line_process import LineProcess
+from eventd.adapters.line_streams import LineStreams, LongLine
+from eventd.adapters.line_unit import LineUnit
+from eventd.adapters.unit_process import AsNobody, UnitProcesses
+from eventd.core.errors import TemporaryError
 from eventd.core.predicate_atoms import Probe
 from eventd.probe.protocol import ANSWER_LIMIT, Answer, Question, read_answer, write_question
 
@@ -29,32 +33,56 @@ _LONGEST_PAUSE = 30.0
 COMMAND = (sys.executable, "-I", "-m", "eventd.probe")
 # A resolver that does not answer holds a thread for this times three servers, not for half a minute each.
 _ENVIRONMENT = {"RES_OPTIONS": "timeout:2 attempts:2"}
+_FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
+"""The network, and what name resolution asks: services of the host, and the kernel for addresses."""
 _log = logging.getLogger(__name__)
 
 
-class ProberProcess:
-    """The prober. `identity`: its account; as root there has to be one."""
+class Start(Protocol):
+    """What `LineProcess` is, or `LineUnit` once it is told with which rights."""
 
-    def __init__(self, identity: Identity | None, *, command: Sequence[str] = COMMAND) -> None:
-        self._identity = identity
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        line: Callable[[bytes], None],
+        ended: Callable[[str], None],
+        limit: int,
+        long: LongLine,
+        environment: Mapping[str, str] | None = None,
+    ) -> LineStreams:
+        """See `LineStreams`."""
+        ...
+
+
+def starter(processes: UnitProcesses) -> Start:
+    """Return how this host's prober is started: never as root."""
+    return LineProcess if os.geteuid() != 0 else partial(LineUnit, processes, AsNobody(_FAMILIES))
+
+
+class ProberProcess:
+    """The prober. `start`: how its process is started."""
+
+    def __init__(self, start: Start, *, command: Sequence[str] = COMMAND) -> None:
+        self._start = start
         self._command = command
-        self._process: LineProcess | None = None
+        self._process: LineStreams | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._last = 0
         self._deaths = 0
         self._not_before = 0.0
 
     @property
-    def pid(self) -> int | None:
-        """The process id, None while it does not run."""
-        return None if self._process is None else self._process.pid
+    def runs(self) -> bool:
+        """Whether there is one."""
+        return self._process is not None
 
     async def ask(self, probe: Probe, *, timeout: float) -> Answer:
         """Return the answer to one probe; `timeout`: seconds that the network gets.
 
         Raises TemporaryError(reason="prober-died" | "prober-stuck" | "prober-down" | "no-resources") when
         there is no answer to be had, which says nothing about the network, and
-        PermanentError(reason="no-probe-account" | "command-missing" | …).
+        PermanentError(reason="command-missing" | …).
         """
         process = self._running()
         self._last += 1
@@ -62,9 +90,11 @@ class ProberProcess:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            process.send(
-                write_question(Question(number, probe.kind, probe.host, probe.port, probe.url, timeout))
-            )
+            await process.ready()
+            if not answer.done():  # it has ended meanwhile
+                process.send(
+                    write_question(Question(number, probe.kind, probe.host, probe.port, probe.url, timeout))
+                )
             async with asyncio.timeout(timeout + GRACE):
                 return await answer
         except TimeoutError:
@@ -80,23 +110,17 @@ class ProberProcess:
         if process is not None:
             await process.stop()
 
-    def _running(self) -> LineProcess:
+    def _running(self) -> LineStreams:
         if self._process is None:
-            if self._identity is None and os.geteuid() == 0:
-                raise PermanentError(
-                    "there is no unprivileged account to probe with, and root does not",
-                    reason="no-probe-account",
-                )
             wait = self._not_before - asyncio.get_running_loop().time()
             if wait > 0:
                 raise TemporaryError("the prober crashed a moment ago", reason="prober-down", delay=wait)
-            self._process = LineProcess(
+            self._process = self._start(
                 self._command,
                 line=self._on_line,
                 ended=self._on_end,
                 limit=ANSWER_LIMIT,
                 long=LongLine.END,
-                identity=self._identity,
                 environment=_ENVIRONMENT,
             )
         return self._process

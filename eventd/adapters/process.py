@@ -221,8 +221,7 @@ def spawn(
 def _as(identity: Identity, words: list[str]) -> list[str]:
     """Return the command line that runs `words` with these ids and no other group."""
     # Looked for here, since a command that setpriv cannot find would be an exit status among others.
-    if shutil.which(words[0], path=SEARCH_PATH) is None:
-        raise _missing(words[0])
+    find(words[0])
     for number in (identity.uid, identity.gid, *identity.groups):
         # -1 is "unchanged" to setresuid(2), and setpriv takes larger numbers modulo 2^32.
         if not 0 <= number < 2**32 - 1:
@@ -239,6 +238,14 @@ def _as(identity: Identity, words: list[str]) -> list[str]:
         "--",
         *words,
     ]
+
+
+def find(command: str) -> str:
+    """Return the path of a command. Raises PermanentError(reason="command-missing")."""
+    path = shutil.which(command, path=SEARCH_PATH)
+    if path is None:
+        raise _missing(command)
+    return path
 
 
 def _missing(command: str) -> PermanentError:

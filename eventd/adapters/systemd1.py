@@ -306,6 +306,17 @@ class SystemdManager:
         body = [unit, "fail", values, []]
         return await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, unit, timeout=timeout)
 
+    async def begin_transient(
+        self, unit: str, properties: Sequence[tuple[str, str, Any]], *, fds: Sequence[int]
+    ) -> None:
+        """Make a unit and have it started, without waiting for its job. `fds`: what values of type `h` index."""
+        values = [[name, Variant(signature, value)] for name, signature, value in properties]
+        await self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], fds=fds)
+
+    async def stop(self, unit: str, *, timeout: float) -> None:
+        """Have a unit stopped, without waiting for its job."""
+        await self._call("StopUnit", "ss", [unit, "replace"], timeout=timeout)
+
     async def _job(
         self, method: str, signature: str, body: Sequence[Any], unit: str, *, timeout: float
     ) -> JobResult:
@@ -371,7 +382,8 @@ class SystemdManager:
         *,
         timeout: float = CALL_TIMEOUT,
         apply: Callable[[Sequence[Any]], None] | None = None,
+        fds: Sequence[int] = (),
     ) -> Sequence[Any]:
         return await self._bus.call(
-            SYSTEMD, PATH, MANAGER, member, signature, body, timeout=timeout, apply=apply
+            SYSTEMD, PATH, MANAGER, member, signature, body, timeout=timeout, apply=apply, fds=fds
         )

@@ -19,10 +19,8 @@ from eventd.core.ports import Verb
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
 from eventd.runtime.transaction import Transaction
-from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT
+from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 
-PROCESSES_TIMEOUT = 30.0
-"""Seconds for killed processes to be gone."""
 HOME_TIMEOUT = 600.0
 """Seconds of deleting a home in one go; what is left then goes on with the next try."""
 DATABASE_TIMEOUT = 30.0

@@ -8,12 +8,15 @@ from eventd.core.facts import FactKey, FactKind
 from eventd.core.facts import unit as as_unit
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
+from eventd.core.records import Ownership
 from eventd.runtime.transaction import Transaction
 
 CALL_TIMEOUT = 30.0
 """Seconds for a D-Bus call that does not wait for a workload."""
 MANAGER_TIMEOUT = 120.0
 """Seconds for a user manager to come up or go down (its own DefaultTimeoutStartSec is 90 s)."""
+PROCESSES_TIMEOUT = 30.0
+"""Seconds for killed processes to be gone."""
 
 
 async def enable_linger(action: Action, tx: Transaction) -> None:
@@ -84,8 +87,17 @@ async def reload(action: Action, tx: Transaction) -> None:
 
 
 async def retain(action: Action, tx: Transaction) -> None:
-    """Remember that the workload is gone and its account stays."""
+    """End what is left of it, and remember that the workload is gone and its account stays.
+
+    Its manager is down by now, and every unit in it; what else runs with its ids has left the manager's cgroups, or was
+    started by others for it. Not where a person is logged in, nor in an account that eventd did not make: what runs
+    there may be theirs.
+    """
     assert isinstance(action, Retain)
+    record, account = tx.ledger.records.workloads.get(tx.workload), tx.account
+    ours = record is not None and record.ownership is Ownership.CREATED
+    if ours and account is not None and not tx.facts.get(FactKey(FactKind.SESSIONS, tx.workload)):
+        await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
     for unit in list(tx.ledger.records.units.get(tx.workload, {})):
         await tx.ledger.unit(tx.workload, unit, None)
     await tx.ledger.change(tx.workload, retained=True, verified_digest="", verified_commit="")

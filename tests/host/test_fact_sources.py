@@ -22,8 +22,8 @@ import asyncio, dataclasses, json, os, pwd, signal, sys, time
 import anyio
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
-from eventd.adapters.prober import ProberProcess
-from eventd.adapters.process import Identity
+from eventd.adapters.prober import ProberProcess, starter
+from eventd.adapters.unit_process import UnitProcesses
 from eventd.core.facts import FactKey, FactKind
 from eventd.core.predicate_parse import parse
 from eventd.core.desired import Located
@@ -39,10 +39,9 @@ def emit(origin, kind, subject, *, scope="", attributes={}, facts=()):
                       "attributes": dict(attributes), "facts": shown, "at": time.time()}, default=sorted), flush=True)
 
 async def main():
-    row = pwd.getpwnam("eventd-git")
     inotify = Inotify()
     files = WatchedFiles(inotify, emit)
-    probes = ProbesSource(emit, ProberProcess(Identity(row.pw_uid, row.pw_gid)))
+    probes = ProbesSource(emit, ProberProcess(starter(UnitProcesses())))
     health = ContainerHealthSource(emit, JournalFollow())
     async def want():
         wanted = json.load(open("/etc/wanted.json"))

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from eventd.adapters.line_process import LineProcess, LongLine
+from eventd.adapters.line_process import LineProcess
+from eventd.adapters.line_streams import LongLine
 from eventd.core.errors import PermanentError
 
 

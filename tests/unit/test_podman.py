@@ -19,6 +19,7 @@ class Saying(PodmanImages):
     """A podman that says this."""
 
     def __init__(self, said: str) -> None:
+        super().__init__()
         self.said = said
 
     async def _podman(self, account: Account, *arguments: str, timeout: float = 30) -> Completed:

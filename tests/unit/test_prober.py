@@ -12,16 +12,20 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eventd.adapters import process
-from eventd.adapters.prober import ProberProcess
-from eventd.adapters.process import Identity
-from eventd.core.errors import PermanentError, TemporaryError
+from eventd.adapters.line_process import LineProcess
+from eventd.adapters.line_unit import LineUnit
+from eventd.adapters.prober import ProberProcess, starter
+from eventd.adapters.unit_process import AsNobody, UnitProcesses
+from eventd.core.errors import TemporaryError
 from eventd.core.predicate_atoms import Probe, ProbeKind
 from eventd.probe import asking
 from eventd.probe.asking import Loop, ask
@@ -340,10 +344,17 @@ PROBE = Probe(ProbeKind.TCP, "tcp:db:5432", "db", 5432)
 ANSWER = '{\\"id\\":%s,\\"outcome\\":\\"answered\\",\\"status\\":0}'
 
 
-def shell(script: str) -> ProberProcess:
-    """A prober that is a shell script, run as whoever runs the tests (root: as nobody)."""
-    identity = Identity(65534, 65534) if os.geteuid() == 0 else None
-    return ProberProcess(identity, command=("sh", "-c", script))
+class Started(list[LineProcess]):
+    """Starts processes as whoever runs the tests, and keeps them to be looked at."""
+
+    def __call__(self, argv: Sequence[str], **how: Any) -> LineProcess:
+        self.append(LineProcess(argv, **how))
+        return self[-1]
+
+
+def shell(script: str, started: Started | None = None) -> ProberProcess:
+    """A prober that is a shell script."""
+    return ProberProcess(Started() if started is None else started, command=("sh", "-c", script))
 
 
 ANSWERING = f'n=0; while read -r line; do n=$((n+1)); printf "{ANSWER % "%d"}\\n" $n; done'
@@ -351,18 +362,18 @@ ANSWERING = f'n=0; while read -r line; do n=$((n+1)); printf "{ANSWER % "%d"}\\n
 
 async def test_one_process_serves_all_questions_until_it_is_stopped() -> None:
     """It is started by the first question, stays, and is gone after `stop`."""
-    prober = shell(ANSWERING)
-    pids = [prober.pid]
-    assert await prober.ask(PROBE, timeout=60) == Answer(Outcome.ANSWERED)
-    pids.append(prober.pid)
-    await prober.ask(PROBE, timeout=60)
-    pids.append(prober.pid)
+    started = Started()
+    prober = shell(ANSWERING, started)
+    assert not started
+    assert not prober.runs
+    for _ in range(2):
+        assert await prober.ask(PROBE, timeout=60) == Answer(Outcome.ANSWERED)
+    assert prober.runs
     await prober.stop()
-    pids.append(prober.pid)
-    assert pids == [None, pids[1], pids[1], None]
-    assert pids[1] is not None
+    assert not prober.runs
+    (process,) = started
     with pytest.raises(ProcessLookupError):
-        os.kill(pids[1], 0)
+        os.kill(process.pid, 0)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +392,7 @@ async def test_a_prober_that_says_something_else_is_ended(garbage: str) -> None:
         with pytest.raises(TemporaryError) as caught:
             await prober.ask(PROBE, timeout=30)
     assert caught.value.reason == "prober-died"
-    assert prober.pid is None
+    assert not prober.runs
 
 
 async def test_a_crash_fails_what_was_asked_and_delays_the_next_start(
@@ -433,10 +444,11 @@ async def test_a_question_that_is_given_up_leaves_nothing_behind() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could be so careless")
 async def test_root_does_not_probe() -> None:
-    """Without an account the daemon refuses, and so does the prober itself."""
-    with pytest.raises(PermanentError) as caught:
-        await ProberProcess(None).ask(PROBE, timeout=1)
-    assert caught.value.reason == "no-probe-account"
+    """Under root the prober is a unit of its own with a uid that systemd makes up, and it refuses to be root itself."""
+    start = starter(UnitProcesses())
+    assert isinstance(start, partial)
+    assert start.func is LineUnit
+    assert isinstance(start.args[1], AsNobody)
     done = await process.run([sys.executable, "-m", "eventd.probe"], timeout=60)
     assert done.status == 1
     assert b"does not run as root" in done.stderr
