@@ -219,7 +219,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
-        generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity()),
+        generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity(settings)),
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(processes),

@@ -14,7 +14,7 @@ from pathlib import Path
 from eventd.adapters import login_defs
 from eventd.adapters.git import GitOptions
 from eventd.adapters.git_command import Credentials
-from eventd.adapters.process import Identity
+from eventd.adapters.process import ServiceAccount
 from eventd.adapters.ssh_signatures import SshSignatures
 from eventd.core.assemble import HostRules
 from eventd.core.desired import Located, OnFailure, WorkloadOptions
@@ -37,8 +37,6 @@ from eventd_policies.suspended import suspended
 
 MACHINE_ID = 32
 """Characters of machine-id(5)."""
-CHECK_ACCOUNT = "eventd-check"
-"""Of sysusers.d/eventd.conf; owns nothing."""
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 """Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
 
@@ -142,22 +140,22 @@ def make_folders(settings: Settings) -> None:
             ) from error
 
 
-def git_identity(settings: Settings) -> Identity | None:
+def git_identity(settings: Settings) -> ServiceAccount | None:
     """Return the unprivileged account for git; None where eventd itself is no root."""
-    if not settings.git_account or os.geteuid() != 0:
-        return None
     return _service_account(settings.git_account, "no-git-account")
 
 
-def check_identity() -> Identity | None:
+def check_identity(settings: Settings) -> ServiceAccount | None:
     """Return the unprivileged account for the Quadlet generator's dry runs; None where eventd itself is no root.
 
     Not git's: what goes wrong in a generator that is fed by the repository must not be able to change the repository.
     """
-    return _service_account(CHECK_ACCOUNT, "no-check-account") if os.geteuid() == 0 else None
+    return _service_account(settings.check_account, "no-check-account")
 
 
-def _service_account(name: str, reason: str) -> Identity:
+def _service_account(name: str | None, reason: str) -> ServiceAccount | None:
+    if not name or os.geteuid() != 0:
+        return None
     try:
         row = pwd.getpwnam(name)
     except KeyError:
@@ -167,7 +165,7 @@ def _service_account(name: str, reason: str) -> Identity:
             hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
         ) from None
     groups = os.getgrouplist(row.pw_name, row.pw_gid)
-    return Identity(row.pw_uid, row.pw_gid, tuple(groups))
+    return ServiceAccount(row.pw_uid, row.pw_gid, tuple(groups))
 
 
 def approval_rules(settings: Settings) -> ApprovalRules:

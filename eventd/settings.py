@@ -216,6 +216,10 @@ class Settings(_Table):
         default="eventd-git",
         description="unprivileged account that runs git; ignored where eventd is not root",
     )
+    check_account: str | None = Field(
+        default="eventd-check",
+        description="unprivileged account that runs podman's generator as a check; ignored where eventd is not root",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what goes to the journal"
     )

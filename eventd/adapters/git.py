@@ -54,7 +54,7 @@ class GitOptions:
     """Where the bare repository is kept; its parent belongs to root."""
     url: str
     branch: str = "main"
-    account: process.Identity | None = None
+    account: process.ServiceAccount | None = None
     """Who fetches and reads; None: the caller itself (not root, or a try on a laptop)."""
     runtime: str = "/run/eventd"
     """For private folders; the account must be able to pass through it (0755)."""

@@ -105,7 +105,7 @@ class GitCommand:
 
     path: str
     remote: Remote
-    account: process.Identity | None
+    account: process.ServiceAccount | None
     """None: as whoever we are."""
     runtime: str
     """Folder on a tmpfs in which private folders are made; the account has to be able to pass through it."""

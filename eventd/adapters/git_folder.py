@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from eventd.core.errors import PermanentError
 
 if TYPE_CHECKING:
-    from eventd.adapters.process import Identity
+    from eventd.adapters.process import ServiceAccount
 
 
-def make_folder(path: str, account: Identity | None) -> bool:
+def make_folder(path: str, account: ServiceAccount | None) -> bool:
     """Make the repository's folder if there is none; return whether `git init` has still to be run in it.
 
     Raises PermanentError(reason="repository-folder") where it cannot be made, or stands there as somebody else's.

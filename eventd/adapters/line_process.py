@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 from eventd.adapters.line_streams import LineStreams, LongLine
-from eventd.adapters.process import Identity, spawn
+from eventd.adapters.process import ServiceAccount, spawn
 
 _REAP_SECONDS = 5.0
 
@@ -32,7 +32,7 @@ class LineProcess(LineStreams):
         ended: Callable[[str], None],
         limit: int,
         long: LongLine,
-        identity: Identity | None = None,
+        identity: ServiceAccount | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(PurePath(argv[0]).name, line=line, ended=ended, limit=limit, long=long)

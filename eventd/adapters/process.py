@@ -1,6 +1,6 @@
 """Run one command of the host: bounded in time and in output, and never through a shell.
 
-Owns: starting a process with an argument list, a clean environment and, where asked, another account's ids;
+Owns: starting a process with an argument list, a clean environment and, where asked, a service account's ids;
 its deadline; its end. Adapters (git, useradd, the Quadlet generator, …) call `run` and judge the exit status.
 It must not log (arguments and output are the caller's to show) and it never passes on a file descriptor.
 
@@ -51,8 +51,11 @@ _TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, 
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """The ids a command runs with; its supplementary groups are exactly `groups`."""
+class ServiceAccount:
+    """The ids of an account of eventd's own, that a command runs with; its supplementary groups are exactly `groups`.
+
+    Never those of a workload or a person: such a command is run by `eventd.adapters.unit_process`.
+    """
 
     uid: int
     gid: int
@@ -100,7 +103,7 @@ async def run(
     timeout: float,
     under: Sequence[str] = (),
     called: str = "",
-    identity: Identity | None = None,
+    identity: ServiceAccount | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: str = "/",
     stdin: bytes = b"",
@@ -145,7 +148,7 @@ def _spawn(
     argv: Sequence[str],
     under: Sequence[str],
     name: str,
-    identity: Identity | None,
+    identity: ServiceAccount | None,
     environment: Mapping[str, str],
     cwd: str,
     stdin: bytes,
@@ -165,7 +168,7 @@ def _spawn(
 def spawn(
     argv: Sequence[str],
     name: str,
-    identity: Identity | None,
+    identity: ServiceAccount | None,
     environment: Mapping[str, str],
     *,
     under: Sequence[str] = (),
@@ -218,7 +221,7 @@ def spawn(
         raise PermanentError(message, reason=reason) from error
 
 
-def _as(identity: Identity, words: list[str]) -> list[str]:
+def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
     """Return the command line that runs `words` with these ids and no other group."""
     # Looked for here, since a command that setpriv cannot find would be an exit status among others.
     find(words[0])

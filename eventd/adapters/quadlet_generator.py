@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventd.adapters.process import Identity, run
+from eventd.adapters.process import ServiceAccount, run
 from eventd.core.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class HostQuadletGenerator:
         *,
         generator: str = GENERATOR,
         timeout: float = 20.0,
-        identity: Identity | None = None,
+        identity: ServiceAccount | None = None,
         scratch: str | None = None,
     ) -> None:
         self._generator = generator

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from eventd.adapters.process import Identity, run
+from eventd.adapters.process import ServiceAccount, run
 from eventd.core.approvals import MAX_SIGNATURE, NAMESPACE
 from eventd.core.errors import PermanentError
 
@@ -41,7 +41,7 @@ class SshSignatures:
     """Path."""
     revoked: str = ""
     """Path of a key revocation list or of a list of public keys; empty: none."""
-    account: Identity | None = None
+    account: ServiceAccount | None = None
     """Who runs ssh-keygen; None: whoever we are."""
     runtime: str = "/run/eventd"
     """Folder on a tmpfs for private folders; the account has to be able to pass through it."""

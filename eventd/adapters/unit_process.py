@@ -201,7 +201,7 @@ class UnitProcesses:
     ) -> TransientUnit:
         """Return a unit that is not started yet. `until`: seconds; None: it runs until it ends or is closed."""
         path = process.find(argv[0])
-        label = "".join(c if c.isascii() and c.isalnum() else "-" for c in PurePath(argv[0]).name)
+        label = _label(argv)
         properties: list[Property] = [
             *_ALL,
             *(_IN_MANAGER if isinstance(who, InManager) else _IN_SYSTEM),
@@ -223,8 +223,15 @@ class UnitProcesses:
             environment = {"PATH": process.SEARCH_PATH, "LC_ALL": "C.UTF-8", **environment}
         properties.append(("Environment", "as", [f"{key}={value}" for key, value in environment.items()]))
         return TransientUnit(
-            address, uid, f"eventd-{label[:40]}-{secrets.token_hex(6)}.service", tuple(properties)
+            address, uid, f"eventd-{label}-{secrets.token_hex(6)}.service", tuple(properties)
         )
+
+
+def _label(argv: Sequence[str]) -> str:
+    """Return what a unit is called after: the command, or the module of Python's that it is."""
+    words = list(argv)
+    name = words[words.index("-m") + 1] if "-m" in words[1:3] else PurePath(words[0]).name
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.removeprefix("eventd."))[:40]
 
 
 def _is_ours(who: Who) -> bool:

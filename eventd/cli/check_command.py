@@ -101,10 +101,10 @@ def _place(folder: str, file: str) -> str:
 
 async def _ask_generator(desired: Desired, generator: str) -> dict[str, list[Diagnostic]]:
     """Return the generator's complaints by workload. Root runs it as nobody: the files may be anybody's."""
-    from eventd.adapters.process import Identity  # noqa: PLC0415
+    from eventd.adapters.process import ServiceAccount  # noqa: PLC0415
     from eventd.adapters.quadlet_generator import HostQuadletGenerator  # noqa: PLC0415
 
-    identity = Identity(65534, 65534) if os.geteuid() == 0 else None
+    identity = ServiceAccount(65534, 65534) if os.geteuid() == 0 else None
     host = HostQuadletGenerator(generator=generator, identity=identity)
     complaints: dict[str, list[Diagnostic]] = {}
     for workload in desired.workloads.values():

@@ -182,10 +182,9 @@ def rsync(it: Subject) -> Check:
 
 
 def accounts(it: Subject) -> Check:
-    """The account that runs git, and the group that may ask the daemon."""
-    missing = []
-    if it.git_account is not None and not it.probe.user(it.git_account):
-        missing.append(f"the account {it.git_account}")
+    """The accounts that run git and the Quadlet checks, and the group that may ask the daemon."""
+    wanted = (it.git_account, it.check_account)
+    missing = [f"the account {name}" for name in wanted if name and not it.probe.user(name)]
     if not it.probe.group(it.group):
         missing.append(f"the group {it.group}")
     if missing:
@@ -292,6 +291,7 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
         socket=settings.api.socket,
         group=settings.api.group,
         git_account=settings.git_account,
+        check_account=settings.check_account,
         linger=settings.paths.linger,
         signers=settings.repository.allowed_signers if settings.repository.require_signed else "",
         approvers=settings.approvals.allowed_signers,

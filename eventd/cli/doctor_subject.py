@@ -40,6 +40,7 @@ class Subject:
     socket: str = sockets.DEFAULT
     group: str = "eventd"
     git_account: str | None = "eventd-git"
+    check_account: str | None = "eventd-check"
     linger: str = "/var/lib/systemd/linger"
     signers: str = ""
     """The allowed_signers file, if only signed commits are to be deployed."""

@@ -52,7 +52,7 @@ def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine
     machine.copy_in(Path(outer.CHECKOUT) / "systemd", "/srv/checkout/systemd")
     machine.run("cd /srv/checkout/systemd; find . -type f | (cd /; xargs rm)")
     machine.run("rm -r /usr/bin/event* /etc/eventd")
-    machine.run("groupdel eventd-managed; userdel eventd-git; systemctl daemon-reload")
+    machine.run("groupdel eventd-managed; userdel eventd-git; userdel eventd-check; systemctl daemon-reload")
     machine.run("git init -q --bare -b main /srv/hosts.git && git init -q -b main /srv/work")
     machine.write("/srv/work/workloads/web/web.container", QUADLET)
     machine.run("cd /srv/work; git add -A; git -c user.name=a -c user.email=a@b commit -qm 1")

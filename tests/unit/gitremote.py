@@ -14,9 +14,9 @@ from typing import Any
 
 from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.git_command import Credentials
-from eventd.adapters.process import Identity
+from eventd.adapters.process import ServiceAccount
 
-NOBODY = Identity(65534, 65534)
+NOBODY = ServiceAccount(65534, 65534)
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "HOME": "/nonexistent",

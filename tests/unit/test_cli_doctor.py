@@ -115,7 +115,7 @@ def host() -> MadeUp:
             "newuidmap": "?",
             "newgidmap": "?",
         },
-        names={"eventd-git", "eventd"},
+        names={"eventd-git", "eventd-check", "eventd"},
     )
 
 
@@ -210,6 +210,7 @@ def without_name(name: str) -> MadeUp:
         (with_version("git", "git version 2.30.2"), "git", "eventd needs 2.34 or later"),
         (drop("ssh-keygen"), "ssh-keygen", "openssh-client"),
         (without_name("eventd-git"), "accounts", "the account eventd-git"),
+        (without_name("eventd-check"), "accounts", "the account eventd-check"),
         (without_name("eventd"), "accounts", "the group eventd"),
         (with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")), "socket", "it is not root's"),
         (with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")), "socket", "not everybody can ask"),

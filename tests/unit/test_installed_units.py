@@ -72,7 +72,12 @@ def test_the_groups_and_folders_are_those_of_the_settings():
     settings = Settings.model_validate({"repository": {"url": "/srv/x.git"}})
     sysusers = (ROOT / "usr/lib/sysusers.d/eventd.conf").read_text()
     named = {line.split()[1] for line in sysusers.splitlines() if not line.startswith("#")}
-    assert {settings.git_account, settings.api.group, settings.api.webhook_group} <= named
+    assert {
+        settings.git_account,
+        settings.check_account,
+        settings.api.group,
+        settings.api.webhook_group,
+    } <= named
     tmpfiles = (ROOT / "usr/lib/tmpfiles.d/eventd.conf").read_text()
     folders = {line.split()[1] for line in tmpfiles.splitlines() if not line.startswith("#")}
     paths = settings.paths

@@ -175,7 +175,7 @@ async def test_control_characters_do_not_reach_an_error() -> None:
 @needs_root
 async def test_ids_are_dropped_with_all_groups() -> None:
     """A command for another account has its uid, gid and groups, and none of root's."""
-    identity = process.Identity(65534, 65534, (12345,))
+    identity = process.ServiceAccount(65534, 65534, (12345,))
     done = await process.run(
         ["sh", "-c", "id -u; id -g; id -G; cat /etc/shadow"], timeout=60, identity=identity
     )
@@ -186,7 +186,7 @@ async def test_ids_are_dropped_with_all_groups() -> None:
 @needs_root
 async def test_an_account_without_groups_gets_none_of_roots() -> None:
     """An empty list of groups means no supplementary group at all."""
-    done = await process.run(["id", "-G"], timeout=60, identity=process.Identity(65534, 65534))
+    done = await process.run(["id", "-G"], timeout=60, identity=process.ServiceAccount(65534, 65534))
     assert done.stdout.split() == [b"65534"]
 
 
@@ -194,7 +194,9 @@ async def test_an_account_without_groups_gets_none_of_roots() -> None:
 async def test_a_missing_command_is_missing_for_another_account_too() -> None:
     """What changes the ids does not hide that the command is not installed."""
     with pytest.raises(PermanentError) as caught:
-        await process.run(["eventd-no-such-command"], timeout=60, identity=process.Identity(65534, 65534))
+        await process.run(
+            ["eventd-no-such-command"], timeout=60, identity=process.ServiceAccount(65534, 65534)
+        )
     assert caught.value.reason == "command-missing"
 
 
@@ -202,7 +204,7 @@ async def test_a_missing_command_is_missing_for_another_account_too() -> None:
 @pytest.mark.parametrize("number", [-1, 2**32 - 1, 2**32])
 async def test_an_id_that_means_unchanged_runs_nothing(number: int) -> None:
     """An id that the kernel or setpriv would take for "stay root" is refused."""
-    for identity in (process.Identity(number, 65534), process.Identity(65534, number)):
+    for identity in (process.ServiceAccount(number, 65534), process.ServiceAccount(65534, number)):
         with pytest.raises(PermanentError) as caught:
             await process.run(["true"], timeout=60, identity=identity)
         assert caught.value.reason == "not-permitted"

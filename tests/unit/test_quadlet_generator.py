@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.process import Identity
+from eventd.adapters.process import ServiceAccount
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
 from eventd.core.errors import DeadlineError, PermanentError
 from tests.unit.gitremote import public_folder
@@ -89,5 +89,5 @@ async def test_it_runs_as_the_account_given() -> None:
     body = 'cat "$QUADLET_UNIT_DIRS"/a.container >/dev/null && [ "$(id -u)" = 65534 ]'
     with public_folder() as folder:
         generator = script(folder, body)
-        check = HostQuadletGenerator(generator=generator, identity=Identity(65534, 65534))
+        check = HostQuadletGenerator(generator=generator, identity=ServiceAccount(65534, 65534))
         assert await check.dry_run({"a.container": b"x"}) == ()

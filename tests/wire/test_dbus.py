@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dbus_fast import Message, Variant
 
 from eventd.adapters import peer_socket
 from eventd.adapters.dbus import Bus, Signal
-from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError, TemporaryError
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.peer import Peer, failure
 
@@ -380,6 +381,44 @@ async def test_a_users_bus_is_entered_in_the_users_name(user_daemon: BusDaemon):
         stop.set()
         watcher.join()
     assert {row.split()[1] for row in seen} == {"0"}
+
+
+@needs_root
+async def test_only_a_thread_that_ends_has_the_users_uid(user_daemon: BusDaemon):
+    """Who has a thread's effective uid may set its priority for good: so it is none of those that go on."""
+    before = {thread.native_id for thread in threading.enumerate()}
+    during: list[tuple[int, tuple[int, int, int]]] = []
+    connect = socket.socket.connect
+
+    def look(sock: socket.socket, address: object) -> None:
+        during.append((threading.get_native_id(), os.getresuid()))
+        connect(sock, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", look)
+        sock = peer_socket.PeerSocket(NOBODY)
+        sock.connect(str(user_daemon.socket))
+        sock.close()
+    ((thread, uids),) = during
+    assert uids == (0, NOBODY, 0)
+    assert thread not in before | {each.native_id for each in threading.enumerate()}
+
+
+async def test_descriptors_go_out_and_none_comes_in(bus_daemon: BusDaemon):
+    """A connection that may hand descriptors over takes none: the kernel closes what others send to it."""
+    ours, others = [await Bus.connect(bus_daemon.address, fds=True, timeout=60) for _ in range(2)]
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    with pytest.raises(EventdError) as raised:
+        # Nobody there has such a method; the answer says that the call, with what came along, was taken in.
+        await others.call(
+            str(ours._connection.unique_name), "/x", "a.b", "C", "h", [0], timeout=60, fds=[write]
+        )
+    assert raised.value.reason == "unknown-method", raised.value
+    os.close(write)
+    assert os.read(read, 1) == b""  # nobody has the other end any more
+    os.close(read)
+    await asyncio.gather(ours.close(), others.close())
 
 
 @needs_root

@@ -20,6 +20,7 @@ _LONGEST = 40
 CONFIG = """\
 # On a real host, url is all that /etc/eventd/eventd.toml needs; the rest is for the simulated one.
 git_account = ""
+check_account = ""
 
 [repository]
 url = "{url}"
