@@ -165,6 +165,8 @@ class UnitProcesses:
     ) -> Completed:
         """Run `argv` to its end, as `process.run` does: with the same results, limits and errors.
 
+        `called`: what messages call it, its name otherwise.
+
         The environment is readable by everybody on the host (systemctl show): no secret belongs in it, nor in `argv`.
         Where the command's user is who we are already, it is a plain process of ours.
 
@@ -172,11 +174,11 @@ class UnitProcesses:
         these rights, and what a lost or refused connection to systemd raises. However it ends, the unit has been told
         to end with it.
         """
+        name = called or PurePath(argv[0]).name
         if _is_ours(who):
             return await process.run(
-                argv, timeout=timeout, environment=environment, output_limit=output_limit
+                argv, timeout=timeout, environment=environment, output_limit=output_limit, called=called
             )
-        name = PurePath(argv[0]).name
         pipes = Pipes(output_limit)
         unit = self.unit(who, argv, environment or {}, until=timeout)
         try:

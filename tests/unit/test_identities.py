@@ -66,16 +66,17 @@ def modules() -> dict[str, frozenset[str]]:
     ("names", "where"),
     [
         # A look into a home, by the ids of the file system alone; and `eventd.ending`, a program of its own.
-        (SWITCHES, {"eventd/adapters/foreign_files.py", "eventd/ending.py"}),
+        (SWITCHES, {"eventd/adapters/as_account.py", "eventd/ending.py"}),
         # A connection to a user's bus, for one system call in a thread that ends with it.
-        ({"_SETRESUID", "syscall", "effective_uid"}, {"eventd/adapters/peer_socket.py"}),
+        ({"_SETRESUID", "effective_uid"}, {"eventd/adapters/peer_socket.py"}),
+        ({"syscall"}, {"eventd/adapters/as_account.py", "eventd/adapters/peer_socket.py"}),
         (STARTERS, {"eventd/adapters/process.py", "eventd/ending.py"}),
         (RUN_AS, {"eventd/adapters/process.py"}),
         ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/adapters/unit_process.py"}),
         # The ids of git's and the checks' accounts, and of nobody else.
         ({"ServiceAccount()"}, {"eventd/configured.py"}),
     ],
-    ids=["switches", "connects", "starts", "runs-as", "units", "accounts"],
+    ids=["switches", "connects", "system-calls", "starts", "runs-as", "units", "accounts"],
 )
 @pytest.mark.timeout(60)
 def test_one_module_each(names: set[str], where: set[str]) -> None:
