@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from eventd.adapters import process
 from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
+from eventd.adapters.process import Completed
+from eventd.adapters.unit_process import AsUser, Who
 from eventd.core.errors import PermanentError
 from eventd.core.facts import Account
 
 WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
+
+
+class Here:
+    """Runs a command as whoever runs the tests: there need be no systemd to give it another's rights."""
+
+    async def run(self, who: Who, argv: Sequence[str], *, timeout: float, **how: Any) -> Completed:
+        """See `Processes.run`."""
+        assert isinstance(who, AsUser)
+        return await process.run(argv, timeout=timeout, **how)
 
 
 @pytest.fixture
@@ -20,7 +34,7 @@ def removal(tmp_path: Path) -> SystemAccountRemoval:
     """Over databases with one account of eventd's."""
     (tmp_path / "shadow").write_text("root:*:1::::::\nweb:!:1::::::\n")
     (tmp_path / "subuid").write_text("web:100000:65536\ndb:250000:65536\n")
-    return SystemAccountRemoval(asyncio.Lock(), etc=str(tmp_path))
+    return SystemAccountRemoval(asyncio.Lock(), etc=str(tmp_path), processes=Here())
 
 
 @pytest.mark.parametrize(
