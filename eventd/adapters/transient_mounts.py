@@ -19,7 +19,7 @@ import anyio.to_thread
 from eventd.adapters.file_state import translate
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import UnitState
+from eventd.core.facts import ActiveState, UnitState
 from eventd.core.ports import JobResult, Verb
 
 TRANSIENT = "/run/systemd/transient/"
@@ -116,6 +116,10 @@ class TransientMounts:
         """Unmount; see the port."""
         unit = unit_of_path(where, "mount")
         state = await self._system.read_unit(unit)
+        if state.active is ActiveState.INACTIVE:
+            # Unmounted by somebody else in the meantime (systemd, which stops the mount of a device that is gone):
+            # the unit has ended, and is forgotten with its file. What the kernel shows is what counts.
+            return JobResult(unit, "done")
         if not state.fragment_path.startswith(TRANSIENT):
             raise PermanentError(
                 f"{where} was not mounted by eventd, which leaves it mounted",
