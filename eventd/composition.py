@@ -79,6 +79,7 @@ from eventd.sources.watched_files import WatchedFiles
 from eventd_handlers import HANDLERS
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
+from eventd_handlers.unmounting import Unmounting
 
 
 @dataclass(slots=True)
@@ -257,16 +258,16 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     kernel_errors = KernelErrorsSource(JournalFollow(), mounts.look)
     volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
-    storage_handlers = StorageHandlers(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
+    unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
-    migration_handlers = MigrationHandlers(volumes, storage_handlers.mounts, moves)
+    storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)
     engine = Engine(
         host,
         dispatcher,
         Parts(
             layout=layout,
             owner_uid=os.geteuid(),
-            handlers={**HANDLERS, **storage_handlers.table(), **migration_handlers.table()},
+            handlers={**HANDLERS, **storage_handlers[0].table(), **storage_handlers[1].table()},
             policies=policies_of(settings),
             assemble=assembled,
             concurrency=settings.host.concurrency,

@@ -19,7 +19,8 @@ from eventd.adapters.file_state import translate
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.ports import JobResult, Verb
 from eventd.core.programs import LINK
-from eventd.core.storage_ports import Holder
+from eventd.core.storage_holders import Holder
+from eventd.core.storage_ports import Keeping
 
 PROGRAM = "/usr/bin/eventd-volume"
 """What the units run."""
@@ -52,16 +53,26 @@ class HelperMountPoints:
         order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
         await self.order(order, f"make {mount}/{name}")
 
-    async def holders(
-        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
-    ) -> tuple[Holder, ...]:
-        """Find who keeps a file system in use; see the port."""
+    async def renew(self, path: str) -> None:
+        """Make a mount point anew; see the port."""
+        await self.order({"do": "renew", "path": path}, f"make {path} anew")
+
+    async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
+        """Find who has a file system open; see the port."""
+        return (await self._ask((), numbers, mounts=False)).holders
+
+    async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
+        """Find who keeps a file system; see the port."""
+        return await self._ask(nodes, numbers, mounts=True)
+
+    async def _ask(self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool) -> Keeping:
         order = {"do": "holders", "nodes": list(nodes), "numbers": list(numbers), "mounts": mounts}
         said = await self.order(order, "find out who uses it", "eventd-holders")
         try:
-            rows = json.loads(said)["holders"]
-            return tuple(Holder(int(row["pid"]), str(row["command"]), str(row["how"])) for row in rows)
-        except (ValueError, KeyError, TypeError) as error:
+            found = json.loads(said)
+            holders = tuple(_holder(row) for row in found["holders"])
+            return Keeping(holders, tuple(str(each) for each in found.get("claimed", ())))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TemporaryError(
                 "who uses it cannot be found out: the helper's answer is not understood",
                 reason="volume-helper-failed",
@@ -84,6 +95,10 @@ class HelperMountPoints:
                 await anyio.to_thread.run_sync(_remove, path, answer)
         _judge(what, unit, result, said)
         return said
+
+
+def _holder(row: dict[str, str | int]) -> Holder:
+    return Holder(int(row["pid"]), str(row["command"]), str(row["how"]), int(row["uid"]), str(row["cgroup"]))
 
 
 def _judge(what: str, unit: str, result: JobResult, said: str) -> None:

@@ -100,6 +100,22 @@ class Job(StrEnum):
     FORGET = "forget"
 
 
+PATIENCE = 300.0
+"""Seconds that the users of a volume are kept down by a migration that does not get on: then it is taken back."""
+PRIVATE = "/run/eventd-migration"
+"""Where a disk is mounted that nobody but root may get to (0700)."""
+
+
+def private_mount(volume: str) -> str:
+    """Return where the old disk of a volume is mounted while it is copied."""
+    return f"{PRIVATE}/{volume}"
+
+
+def draft_of(volume: str) -> str:
+    """Return the folder on the other volume in which the copy grows (as in `eventd.volume.moving`)."""
+    return f".eventd-migration-{volume}"
+
+
 def job_unit(job: Job, volume: str) -> str:
     """Return the name of its unit."""
     return f"eventd-{job}-{volume}.service"
@@ -119,13 +135,16 @@ def folder_on(volume: str) -> str:
     return f"volume.{volume}"
 
 
-def next_step(row: Migration, unit: UnitState | None, *, switched: bool) -> Step | None:
-    """Return what is to be done, None if it waits for a unit's end. `unit`: the job of the phase."""
+def next_step(row: Migration, unit: UnitState | None, *, switched: bool, late: bool = False) -> Step | None:
+    """Return what is to be done, None if it waits for a unit's end. `unit`: the job of the phase.
+
+    `late`: what uses the volume has not stopped for PATIENCE.
+    """
     match row.phase:
         case Phase.PREPARE:
             return Step.PREPARE
         case Phase.QUIESCE:
-            return Step.COPY
+            return Step.UNDO if late else Step.COPY
         case Phase.COPY:
             return _after(unit, again=Step.COPY, then=Step.VERIFY)
         case Phase.VERIFY:

@@ -6,22 +6,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eventd.core.ports import JobResult
+from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that keeps a file system in use."""
+class Keeping:
+    """What keeps a file system in use that is unmounted."""
 
-    pid: int
-    command: str
-    """Its name (proc_pid_comm(5)), never its arguments: there may be secrets in them."""
-    how: str
-    """What keeps it: `cwd`, `open file`, `mapped file`, `root`, or `mount namespace`."""
-
-    def __str__(self) -> str:
-        """`bash (pid 12, cwd)`."""
-        return f"{self.command} (pid {self.pid}, {self.how})"
+    holders: tuple[Holder, ...] = ()
+    claimed: tuple[str, ...] = ()
+    """Devices that the kernel has in use, though nobody is found who keeps them."""
 
 
 class Mounts(Protocol):
@@ -50,7 +45,8 @@ class Mounts(Protocol):
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
         """Stop the mount unit of `where`. `lazy`: take it out of the tree though it is in use.
 
-        Raises PermanentError(reason="not-ours") if it was not `mount` that made the unit.
+        What is not mounted any more is done. Raises PermanentError(reason="not-ours") if it was not `mount` that made
+        the unit.
         """
         ...
 
@@ -72,13 +68,19 @@ class MountPoints(Protocol):
         """
         ...
 
-    async def holders(
-        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
-    ) -> tuple[Holder, ...]:
-        """Return who keeps the file system with one of these device numbers in use; a few of them, if many do.
+    async def renew(self, path: str) -> None:
+        """Make a mount point anew, sealed: what was mounted there is thereby unmounted in every other namespace.
 
-        `mounts`: whose mount namespace has it mounted, instead of who has a file of it open.
+        Raises PermanentError(reason="mounted" | "mount-point-not-empty" | "unsafe-path" | …).
         """
+        ...
+
+    async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
+        """Return who has something open on the file system with one of these device numbers; a few, if many do."""
+        ...
+
+    async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
+        """Return who has a file system mounted or open, anywhere."""
         ...
 
 

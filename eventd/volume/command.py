@@ -1,4 +1,4 @@
-"""The orders: seal a mount point, make a folder on a volume, find out who keeps a file system in use."""
+"""The orders: seal or renew a mount point, make a folder on a volume, find out who keeps a file system in use."""
 
 from __future__ import annotations
 
@@ -8,40 +8,12 @@ import re
 import sys
 from pathlib import Path
 
-from eventd.volume import emptying, holders, moving
-from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, safe, set_flags, walk
+from eventd.volume import emptying, holders, moving, points
+from eventd.volume.places import Refused, is_mounted, safe, walk
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
 _VOLUME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-
-
-def seal(path: str) -> None:
-    """Make a mount point so that nothing can be written into it while nothing is mounted there.
-
-    Mode 0000 keeps out every user, and with them every rootless container; the immutable flag root, too. A folder that
-    has something in it is left alone: a mount would hide that.
-    """
-    folder, parent = walk(path, make=True)
-    if is_mounted(folder, parent):
-        raise Refused("mounted", f"something is mounted at {path}")
-    now = flags(folder)
-    status = os.fstat(folder)
-    if now is not None and now & IMMUTABLE and status.st_mode & 0o777 == 0 and status.st_uid == 0:
-        return
-    if any(os.scandir(folder)):
-        raise Refused(
-            "mount-point-not-empty",
-            f"there are files in {path} itself, which the volume would hide",
-            f"move what is in {path} elsewhere (onto the volume, once it is mounted)",
-        )
-    if now is not None and now & IMMUTABLE:
-        set_flags(folder, now & ~IMMUTABLE)
-    os.fchown(folder, 0, 0)
-    os.fchmod(folder, 0)
-    if now is not None:
-        set_flags(folder, now | IMMUTABLE)
-    os.fsync(folder)
 
 
 def folder(mount: str, name: str, uid: int, gid: int) -> None:
@@ -93,7 +65,9 @@ def main() -> int:
 def _carry_out(order: dict[str, object]) -> None:
     match order:
         case {"do": "seal", "path": str(path)} if _PATH.fullmatch(path):
-            seal(path)
+            points.seal(path)
+        case {"do": "renew", "path": str(path)} if _PATH.fullmatch(path):
+            points.renew(path)
         case {"do": "folder", "mount": str(mount), "name": str(name), "uid": int(uid), "gid": int(gid)} if (
             _PATH.fullmatch(mount) and _NAME.fullmatch(name) and uid > 0 and gid > 0
         ):
@@ -104,8 +78,8 @@ def _carry_out(order: dict[str, object]) -> None:
             "numbers": list(numbers),
             "mounts": bool(mounts),
         } if all(isinstance(each, str) for each in (*nodes, *numbers)):
-            found = holders.mounters(nodes, numbers) if mounts else holders.users(numbers)
-            sys.stdout.write(json.dumps({"holders": found}) + "\n")
+            found = holders.keeping(nodes, numbers) if mounts else {"holders": holders.users(numbers)}
+            sys.stdout.write(json.dumps(found) + "\n")
         case {"do": "prepare", "source": str(source), "target": str(target), "name": str(name)} if _paths(
             source, target, name
         ):

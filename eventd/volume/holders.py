@@ -7,10 +7,14 @@ holder. Bounded: a few names do.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
 MOST = 20
+LONGEST = 1000
+"""Characters of a cgroup's path that are passed on."""
 _LINKS = (("cwd", "cwd"), ("root", "root"), ("exe", "program"))
 Found = dict[str, object]
 
@@ -22,7 +26,7 @@ def users(numbers: Iterable[str]) -> list[Found]:
     for pid in _processes():
         how = _uses(pid, wanted)
         if how:
-            found.append({"pid": pid, "command": _name(pid), "how": how})
+            found.append(told(pid, how))
         if len(found) == MOST:
             break
     return found
@@ -42,10 +46,41 @@ def mounters(nodes: Iterable[str], numbers: Iterable[str]) -> list[Found]:
             with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
                 mounted = any(_is_of(line, sources, wanted) for line in file)
             if mounted:
-                found.append({"pid": pid, "command": _name(pid), "how": "mount namespace"})
+                found.append(told(pid, "mount namespace"))
                 if len(found) == MOST:
                     break
     return found
+
+
+def keeping(nodes: list[str], numbers: list[str]) -> Found:
+    """Return who has the file system mounted or open; `claimed`: devices that are in use though nobody is found."""
+    found = mounters(nodes, numbers)
+    pids = {each["pid"] for each in found}
+    found += [each for each in users(numbers) if each["pid"] not in pids]
+    claimed = [] if found else [node for node in nodes if is_claimed(node, numbers)]
+    return {"holders": found[:MOST], "claimed": claimed}
+
+
+def is_claimed(node: str, numbers: Iterable[str]) -> bool:
+    """Tell whether the kernel has a device in use: the last word on it, also of what /proc does not show."""
+    try:
+        status = os.stat(node)  # noqa: PTH116
+        if not stat.S_ISBLK(status.st_mode) or number(status.st_rdev) not in set(numbers):
+            return False  # it is gone, and its name another's by now
+        os.close(os.open(node, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def told(pid: int, how: str) -> Found:
+    """Return what is told of a process: whose it is, and of which unit, is in its cgroup."""
+    uid, cgroup = -1, ""
+    with contextlib.suppress(OSError):
+        uid = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            cgroup = file.read().rpartition("::")[2].partition("\n")[0]
+    return {"pid": pid, "command": _name(pid), "how": how, "uid": uid, "cgroup": _printable(cgroup[:LONGEST])}
 
 
 def _is_of(line: str, sources: set[str], numbers: set[str]) -> bool:
@@ -84,6 +119,11 @@ def _device(path: str) -> str:
         device = os.stat(path).st_dev  # noqa: PTH116
     except OSError:
         return ""
+    return number(device)
+
+
+def number(device: int) -> str:
+    """Return a device's number as mountinfo has it."""
     return f"{os.major(device)}:{os.minor(device)}"
 
 
@@ -99,6 +139,10 @@ def _number(field: str) -> str:
 def _name(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return "".join(char if char.isprintable() else "?" for char in file.read().strip())
+            return _printable(file.read().strip())
     except OSError:
         return "?"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

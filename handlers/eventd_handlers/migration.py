@@ -7,7 +7,7 @@ doing it again is harmless. The copy itself runs in a unit of its own, for as lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from eventd.core.actions import Action
@@ -16,17 +16,23 @@ from eventd.core.facts import FactKey, FactKind, MountState
 from eventd.core.storage_actions import ForgetData, MigrateVolume
 from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import Volume
-from eventd.core.storage_migration import Job, Migration, Phase, Step, count_of, message_of
-from eventd.core.storage_ports import Mounts, Moves
+from eventd.core.storage_migration import (
+    PATIENCE,
+    Job,
+    Migration,
+    Phase,
+    Step,
+    count_of,
+    draft_of,
+    message_of,
+    private_mount,
+)
+from eventd.core.storage_ports import Moves
 from eventd.core.storage_records import VolumeRecord
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction
-
-PRIVATE = "/run/eventd-migration"
-"""Where a disk is mounted that nobody but root may get to (0700)."""
-MOUNT_TIMEOUT = 60.0
-SEEN_TIMEOUT = 10.0
+from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,15 @@ class MigrationHandlers:
     """The handlers of migrations."""
 
     ACTIONS: ClassVar[tuple[type[Action], ...]] = (MigrateVolume, ForgetData)
-    keeper: VolumeKeeper
-    mounts: Mounts
+    unmounting: Unmounting
     moves: Moves
+    _failing: dict[str, float] = field(default_factory=dict)
+    """Volume -> since when its next step has failed, in seconds since the epoch."""
+
+    @property
+    def keeper(self) -> VolumeKeeper:
+        """What is remembered of volumes."""
+        return self.unmounting.keeper
 
     def table(self) -> Mapping[type[Action], Handler]:
         """Return them by action."""
@@ -49,25 +61,39 @@ class MigrationHandlers:
         row, volume = self.keeper.memory.migrations.get(name), self.keeper.manifest.volumes.get(name)
         if row is None or volume is None:
             raise PermanentError(f"nothing is known of a migration of {name}", reason="no-migration")
-        match action.step:
+        try:
+            await self._carry_out(action.step, row, volume, tx)
+        except EventdError as error:
+            since = self._failing.setdefault(name, tx.now())
+            if action.step in (Step.COPY, Step.VERIFY) and (
+                isinstance(error, InUseError) or tx.now() - since >= PATIENCE
+            ):
+                # Its users are stopped, and nothing has been done to its data: they go on where they were.
+                row = self.keeper.memory.migrations.get(name) or row
+                self._failing.pop(name, None)
+                await self._to(replace(row, error=error.message, hint=error.hint), Phase.UNDO, tx)
+                self.keeper.refold(name)
+            raise
+        self._failing.pop(name, None)
+        self.keeper.refold(name)
+
+    async def _carry_out(self, step: Step, row: Migration, volume: Volume, tx: Transaction) -> None:
+        match step:
             case Step.PREPARE:
                 await self._prepare(row, volume, tx)
             case Step.COPY:
                 await self._start(Job.COPY, Phase.COPY, row, volume, tx)
             case Step.VERIFY:
                 await self._start(Job.VERIFY, Phase.VERIFY, row, volume, tx)
-                await self.moves.end(Job.COPY, name)
+                await self.moves.end(Job.COPY, row.volume)
             case Step.SWITCH:
                 await self._switch(row, volume, tx)
             case Step.FINISH:
-                for job in (Job.COPY, Job.VERIFY):
-                    await self.moves.end(
-                        job, name
-                    )  # a crash between a phase and the end of the job before it
+                for job in (Job.COPY, Job.VERIFY):  # a crash between a phase and the end of the job before it
+                    await self.moves.end(job, row.volume)
                 await self._to(row, Phase.DONE, tx)
             case Step.UNDO:
                 await self._undo(row, tx)
-        self.keeper.refold(name)
 
     async def _prepare(self, row: Migration, volume: Volume, tx: Transaction) -> None:
         """See that there is room, and make the place of the copy."""
@@ -114,16 +140,33 @@ class MigrationHandlers:
             if (said := await self.moves.end(job, row.volume))
         ]
         if row.phase is not Phase.UNDO:
-            messages = [message for message, _ in failed if message]
-            hints = [hint for message, hint in failed if message and hint]
-            error = messages[0] if messages else f"its job failed in the phase {row.phase}"
-            row = replace(row, error=error, hint=hints[0] if hints else "journalctl -u 'eventd-*'")
-            row = await self._to(row, Phase.UNDO, tx)
+            error, hint = self._why(row, [each for each in failed if each[0]])
+            row = await self._to(replace(row, error=error, hint=hint), Phase.UNDO, tx)
         await self._unmount(row.volume, tx)
         other = self.keeper.manifest.volumes.get(row.to)
         if other is not None and self.keeper.look(other).usable:
-            await self.moves.delete(Job.DISCARD, row.volume, other.path)
+            try:
+                await self.moves.delete(Job.DISCARD, row.volume, other.path)
+            except EventdError as error:
+                # The next migration there goes on from it; nobody waits for that.
+                draft = f"{other.path}/{draft_of(row.volume)}"
+                row = replace(
+                    row, hint=f"{row.hint}; what was copied is left: rm -r {draft} ({error.message})"
+                )
         await self._to(row, Phase.FAILED, tx)
+
+    def _why(self, row: Migration, failed: list[tuple[str, str]]) -> tuple[str, str]:
+        """Return why it is taken back, and what to do about it. `failed`: what its jobs said."""
+        if failed:
+            return failed[0][0], failed[0][1] or "journalctl -u 'eventd-*'"
+        if row.phase is Phase.QUIESCE:
+            running = self.keeper.running(row.volume)
+            who = " and ".join(running) or "what uses it"
+            return (
+                f"{who} did not stop within {PATIENCE:g} s",
+                f"eventctl why {running[0]}" if running else "",
+            )
+        return f"its job failed in the phase {row.phase}", "journalctl -u 'eventd-*'"
 
     async def forget(self, action: Action, tx: Transaction) -> None:
         """Delete everything on a disk that is out of service."""
@@ -162,7 +205,7 @@ class MigrationHandlers:
 
     async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
         """Mount a volume's own disk where only root gets to; return where."""
-        where = f"{PRIVATE}/{volume.name}"
+        where = private_mount(volume.name)
         key = FactKey(FactKind.MOUNT, where)
         devices = self.keeper.devices()
         mine = carriers(volume, devices)
@@ -180,8 +223,10 @@ class MigrationHandlers:
                     hint=f"umount {state.point}",
                 )
         if key not in tx.facts:
+            # What has it mounted still, writable, would keep it so.
+            await self.unmounting.release(volume.name, mine[0].nodes, mine[0].numbers, tx)
             options = [each for each in volume.mount_options if each not in ("ro", "rw", "nofail")]
-            result = await self.mounts.mount(
+            result = await self.unmounting.mounts.mount(
                 volume.link,
                 where,
                 (*options, mode, "noexec"),
@@ -204,20 +249,7 @@ class MigrationHandlers:
         return where
 
     async def _unmount(self, name: str, tx: Transaction) -> None:
-        where = f"{PRIVATE}/{name}"
-        key = FactKey(FactKind.MOUNT, where)
-        if key not in tx.facts:
-            return
-        result = await self.mounts.unmount(where, lazy=False, timeout=MOUNT_TIMEOUT)
-        if not result.done or not await waiting.until(
-            tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
-        ):
-            raise TemporaryError(
-                f"{where} was not unmounted: {result.result}",
-                reason="unmount-failed",
-                hint=f"fuser -vm {where}",
-                wakes_on=frozenset({key}),
-            )
+        await self.unmounting.unmount(name, private_mount(name), tx)
 
     async def _to(self, row: Migration, phase: Phase, tx: Transaction) -> Migration:
         after = row.to_phase(phase, tx.now())

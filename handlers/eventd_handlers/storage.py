@@ -16,7 +16,7 @@ from eventd.core.actions import Action, StartAgain
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.facts import DeviceState, FactKey, FactKind, FileState, MountState
 from eventd.core.layout import manager_unit
-from eventd.core.ports import Verb
+from eventd.core.ports import JobResult, Verb
 from eventd.core.storage_actions import (
     STORAGE_ACTIONS,
     MakeFolder,
@@ -31,7 +31,7 @@ from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import ALWAYS, Volume
 from eventd.core.storage_migration import Phase
 from eventd.core.storage_moved import settled
-from eventd.core.storage_ports import Holder, MountPoints, Mounts
+from eventd.core.storage_ports import MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
@@ -39,11 +39,7 @@ from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
 from eventd_handlers import units
 from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.migration import MigrationHandlers
-
-MOUNT_TIMEOUT = 60.0
-"""Seconds for a mount: a journal of a large disk may have to be replayed."""
-SEEN_TIMEOUT = 10.0
-"""Seconds until the kernel's table of mounts, or inotify, tells what has been done."""
+from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +50,22 @@ class StorageHandlers:
         *(each for each in STORAGE_ACTIONS if each not in MigrationHandlers.ACTIONS),
         StartAgain,
     )
-    keeper: VolumeKeeper
-    mounts: Mounts
-    points: MountPoints
+    unmounting: Unmounting
+
+    @property
+    def keeper(self) -> VolumeKeeper:
+        """What is remembered of volumes."""
+        return self.unmounting.keeper
+
+    @property
+    def mounts(self) -> Mounts:
+        """The mount units."""
+        return self.unmounting.mounts
+
+    @property
+    def points(self) -> MountPoints:
+        """The places."""
+        return self.unmounting.points
 
     def table(self) -> Mapping[type[Action], Handler]:
         """Return them by action."""
@@ -82,16 +91,28 @@ class StorageHandlers:
         assert isinstance(action, MountVolume)
         volume = action.volume
         # Before the mount, so that after a crash it is known for ours: also if the link leads elsewhere by then.
+        before = self.keeper.memory.volumes.get(volume.name)
         await self._remember(volume, tx, mounting=True)
+        if before is not None and before.number and before.number not in _numbers(self.keeper.devices()):
+            # Pulled out when nobody looked, it may sit in a namespace, dead, and keep its device from coming back.
+            await self.unmounting.clear(volume.name, tx)
         options = (*volume.mount_options, "bind") if action.source else volume.mount_options
-        result = await self.mounts.mount(
-            action.source or volume.link,
-            volume.path,
-            options,
-            description=f"Volume {volume.name} of eventd",
-            before=tuple(manager_unit(uid) for uid in action.uids),
-            timeout=MOUNT_TIMEOUT,
-        )
+
+        async def mount() -> JobResult:
+            return await self.mounts.mount(
+                action.source or volume.link,
+                volume.path,
+                options,
+                description=f"Volume {volume.name} of eventd",
+                before=tuple(manager_unit(uid) for uid in action.uids),
+                timeout=MOUNT_TIMEOUT,
+            )
+
+        result = await mount()
+        if not result.done and not action.source:
+            # A namespace may keep it as it is not to be now, read-only or broken: one file system is not both.
+            await self.unmounting.clear(volume.name, tx)
+            result = await mount()
         key = FactKey(FactKind.MOUNT, volume.path)
         if not result.done:
             await self._remember(volume, tx, mounting=False)
@@ -117,9 +138,8 @@ class StorageHandlers:
         if not wrong and folder and not state.root.endswith(f"/{folder}"):
             wrong = f"is {state.root} of {state.source}, and not {folder}"  # a symlink in its place
         if wrong:
-            await self.mounts.unmount(volume.path, lazy=True, timeout=MOUNT_TIMEOUT)
-            if await waiting.until(tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT):
-                await self._remember(volume, tx, mounting=False)
+            await self.unmounting.unmount(volume.name, volume.path, tx, lazy=True)
+            await self._remember(volume, tx, mounting=False)
             raise TemporaryError(
                 f"what was mounted at {volume.path} {wrong}, so it was unmounted",
                 reason="wrong-device",
@@ -143,51 +163,26 @@ class StorageHandlers:
         await self.keeper.memory.change(volume.name, how)
 
     async def unmount(self, action: Action, tx: Transaction) -> None:
-        """Unmount, and wait until the kernel says so."""
+        """Unmount, here and, where that is due, everywhere."""
         assert isinstance(action, UnmountVolume)
-        volume = self.keeper.manifest.volumes.get(action.target)
+        name = action.target
+        volume = self.keeper.manifest.volumes.get(name)
         if volume is not None and self.keeper.look(volume).state is VolumeState.DEGRADED:
-            self.keeper.afresh[action.target] = tx.now()
-        key = FactKey(FactKind.MOUNT, action.path)
-        result = await self.mounts.unmount(action.path, lazy=action.lazy, timeout=MOUNT_TIMEOUT)
-        gone = result.done and await waiting.until(
-            tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
-        )
-        if gone:
-            return
-        state = tx.facts.get(key)
-        numbers = (state.device,) if isinstance(state, MountState) else ()
-        holders = () if action.lazy else await self.points.holders((), numbers, mounts=False)
-        moving = self.keeper.moving(action.target)
-        if holders and moving is not None and moving.row.phase is Phase.QUIESCE:
-            # Its users are stopped: they are not kept waiting for a process that nobody may ever end.
-            error = f"{action.path} is in use by {_some(holders)}"
-            await self.keeper.migrate(replace(moving.row, error=error).to_phase(Phase.UNDO, tx.now()))
-        if holders:
-            pids = " ".join(str(each.pid) for each in holders)
-            raise TemporaryError(
-                f"{action.path} is in use by {_some(holders)}, so it was not unmounted",
-                reason="in-use",
-                hint=f"end it (kill {pids}), or have it leave {action.path}; it is tried again",
-                wakes_on=frozenset({key}),
-            )
-        raise TemporaryError(
-            f"{action.path} was not unmounted: the job ended with {result.result}",
-            reason="unmount-failed",
-            hint=f"something uses it: fuser -vm {action.path}",
-            wakes_on=frozenset({key}),
-        )
+            self.keeper.afresh[name] = tx.now()
+        try:
+            await self.unmounting.unmount(name, action.path, tx, lazy=action.lazy)
+        except InUseError as error:
+            moving = self.keeper.moving(name)
+            if moving is not None and moving.row.phase is Phase.QUIESCE:
+                # Its users are stopped: they are not kept waiting for a process that nobody may ever end.
+                row = replace(moving.row, error=error.message, hint=error.hint)
+                await self.keeper.migrate(row.to_phase(Phase.UNDO, tx.now()))
+            raise
 
-    async def release(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
+    async def release(self, action: Action, tx: Transaction) -> None:
         """Believe that nothing has the file system open any more, anywhere, only when the kernel says so."""
         assert isinstance(action, ReleaseVolume)
-        holders = await self.points.holders(action.nodes, action.numbers, mounts=True)
-        if holders:
-            raise TemporaryError(
-                f"it is unmounted here, but still mounted for {_some(holders)}: it is not safe to remove yet",
-                reason="still-mounted",
-                hint=f"end it (kill {holders[0].pid}); it is looked at again",
-            )
+        await self.unmounting.release(action.target, action.nodes, action.numbers, tx)
 
         def how(record: VolumeRecord | None) -> VolumeRecord:
             assert record is not None, "only what an operator put away is released"
@@ -280,9 +275,9 @@ def _not_there(action: MountVolume, result: str, key: FactKey) -> TemporaryError
     )
 
 
-def _some(holders: tuple[Holder, ...]) -> str:
-    shown = ", ".join(str(each) for each in holders[:3])
-    return shown + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
+def _numbers(devices: Iterable[DeviceState]) -> frozenset[str]:
+    """Return the numbers of all devices that are attached."""
+    return frozenset(number for device in devices for number in device.numbers)
 
 
 def _wrong(volume: Volume, state: MountState, devices: Iterable[DeviceState]) -> str:

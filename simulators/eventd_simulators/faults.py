@@ -38,6 +38,8 @@ class Faults:
     slow_manager: float = 40.0
     lost_replies: list[str] = field(default_factory=list)
     """Beginnings of calls (`useradd web`) whose answer is lost, once each: they take effect and fail."""
+    unstoppable: set[str] = field(default_factory=set)
+    """Units that may not be stopped by hand (RefuseManualStop=)."""
     crash_at: int | None = None
     """The daemon dies at this step boundary, counted from 1 in each of its lives; used once."""
 

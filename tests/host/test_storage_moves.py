@@ -1,8 +1,14 @@
-"""Volumes that are put away, taken out of service and moved to other disks, on a real host."""
+"""Volumes that are put away, taken out of service, pulled and moved to other disks, on a real host.
+
+All of it beside workloads with networks of every kind, which began when the disk was mounted: their helpers (pause
+processes, conmon, aardvark-dns, pasta, slirp4netns, rootlessport, the API of podman) live in mount namespaces of their
+own, and each has or had the disk in it.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,6 +48,10 @@ def disk(bay: Bay) -> Disk:
     return bay.make(MEDIA, megabytes=32)
 
 
+HELPED = ("dns", "slirp", "other")
+"""Workloads that do not use the volume."""
+
+
 @pytest.fixture(scope="module")
 def op(machine: Machine, bay: Bay, disk: Disk) -> Operator:
     """An operator whose eventd runs, with a container that writes to its volume all the time."""
@@ -52,17 +62,53 @@ def op(machine: Machine, bay: Bay, disk: Disk) -> Operator:
     operator.install()
     bay.plug(disk, at=0)
     writes = "while :; do date >> /data/log; sync /data/log; sleep 0.05; done"
+    operator.deploy({"storage.toml": MANIFEST})
+    operator.until(lambda _s: is_mounted(operator), "mounted before anything else begins")
     operator.deploy(
         {
-            "storage.toml": MANIFEST,
             "workloads/app/app.container": container(
-                more=f"Volume=/srv/media/app:/data\nExec=sh -c '{writes}'"
+                more=f"Volume=/srv/media/app:/data\nExec=sh -c '{writes}'\nNetwork=app.network"
             ),
-            "workloads/other/other.container": container(),
+            "workloads/app/app.network": "[Network]\n",
+            "workloads/dns/dns.container": container(more="Network=dns.network\nPublishPort=8081:80"),
+            "workloads/dns/dns.network": "[Network]\n",
+            "workloads/slirp/slirp.container": container(more="Network=slirp4netns\nPublishPort=8082:80"),
+            "workloads/other/other.container": container(more="Network=pasta\nPublishPort=8083:80"),
         }
     )
-    operator.state("app", "converged")
+    for name in ("app", *HELPED):
+        operator.state(name, "converged")
     return operator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def podman_api(op: Operator) -> Iterator[None]:
+    """The API of podman of one of them is in use all the time: by somebody who watches its events."""
+    op.machine.run(["systemctl", "--user", "start", "podman.socket"], user="other")
+    uid = op.machine.run(["id", "-u", "other"]).stdout.strip()
+    url = "http://podman/v5.0.0/libpod/events?stream=true"
+    watch = ["curl", "-sSN", "--unix-socket", f"/run/user/{uid}/podman/podman.sock", url]
+    with op.machine.start(watch, user="other"):
+        command = "pgrep -u other -f 'podman.* system service'"
+        op.until(lambda _s: op.machine.run(command, check=False).returncode == 0, "the API of podman in use")
+        yield
+
+
+HELPERS = ("aardvark-dns", "pasta", "slirp4netns", "rootlessport")
+
+
+def helpers(op: Operator) -> str:
+    """Return the workloads beside, their helpers, and the pause processes: each has to be the same all the time."""
+    found = op.machine.run(["ps", "-o", "pid=,user=,comm=", "-u", ",".join(HELPED)]).stdout
+    lines = [line for line in found.splitlines() if any(kind in line for kind in HELPERS)]
+    pauses = op.machine.run("for user in /run/user/*/libpod/tmp/pause.pid; do cat $user; echo; done").stdout
+    return "\n".join((*sorted(lines), pauses, *(op.invocation(name) for name in HELPED)))
+
+
+def resolves(op: Operator) -> bool:
+    """Tell whether a container with a network of its own finds itself by its name: what aardvark-dns is for."""
+    look = ["podman", "exec", "systemd-dns", "nslookup", "systemd-dns"]
+    return op.machine.run(look, user="dns", check=False).returncode == 0
 
 
 def volume(op: Operator, name: str = "media") -> dict[str, Any]:
@@ -85,7 +131,9 @@ def exclusive(op: Operator, device: str) -> bool:
 
 def test_eject_stops_what_writes_and_says_when_the_disk_is_safe_to_remove(op: Operator) -> None:
     """Nothing has the device any more, in any namespace; what does not use the volume is not touched."""
-    other = op.invocation("other")
+    assert resolves(op)
+    before, other = helpers(op), op.invocation("other")
+    assert all(kind in before for kind in HELPERS)
     device = volume(op)["device"]
     assert not exclusive(op, device)
     code, said = op.ctl("storage", "eject", "media")
@@ -97,6 +145,8 @@ def test_eject_stops_what_writes_and_says_when_the_disk_is_safe_to_remove(op: Op
     assert op.invocation("other") == other
     assert volume(op)["state"] == "ejected"
     assert "safe to remove" in op.ctl("storage")[1]
+    assert helpers(op) == before
+    assert resolves(op)
 
 
 def test_it_stays_ejected_over_a_restart_of_the_daemon(op: Operator) -> None:
@@ -136,6 +186,84 @@ def test_a_busy_mount_names_the_process_and_is_put_away_when_that_ends(op: Opera
     code, said = op.ctl("storage", "attach", "media")
     assert code == 0, said
     op.state("app", "converged")
+
+
+STRAY = "mkdir -p /mnt/else && mount --bind /srv/media /mnt/else && exec sleep 600"
+
+
+def stray(op: Operator) -> str:
+    """Have somebody mount it elsewhere, in a mount namespace of their own; returns its process id."""
+    private = ["unshare", "--mount", "--propagation", "private"]
+    op.machine.run(["systemd-run", "--unit=stray", *private, "sh", "-c", STRAY])
+    pid = op.machine.show("stray.service", "MainPID")["MainPID"]
+    op.until(lambda _s: op.machine.read(f"/proc/{pid}/comm") == "sleep\n", "the stray in its place")
+    return pid
+
+
+def test_who_has_it_mounted_elsewhere_is_named_with_a_hint_that_helps(op: Operator) -> None:
+    """It is unmounted here, and not safe to remove before that has ended too."""
+    pid = stray(op)
+    device = volume(op)["device"]
+    code, said = op.ctl("storage", "eject", "media")
+    assert code == 1, said
+    assert f"sleep (pid {pid}, mount namespace) of stray.service" in said
+    assert "NOT safe to remove" in said
+    assert not exclusive(op, device)
+    follow(op, said, "systemctl stop stray.service")
+    code, said = op.ctl("storage", "eject", "media")
+    assert code == 0, said
+    assert exclusive(op, device)
+    assert op.ctl("storage", "attach", "media")[0] == 0
+    op.state("app", "converged")
+
+
+def follow(op: Operator, said: str, hint: str) -> None:
+    """Do what a hint says, word by word."""
+    assert f"hint: {hint};" in said
+    op.machine.run(hint)
+
+
+def test_a_workload_that_is_in_it_unasked_is_named_and_restarted_by_the_hint(op: Operator) -> None:
+    """A container that has all of /srv, and stands on the disk."""
+    stands = "cd /srv/media; while :; do sleep 1; done"
+    op.deploy({"workloads/files/files.container": container(more=f"Volume=/srv:/srv\nExec=sh -c '{stands}'")})
+    op.state("files", "converged")
+    code, said = op.ctl("storage", "eject", "media")
+    assert code == 1, said
+    assert "cwd) of files.service of files" in said
+    follow(op, said, "eventctl restart files")
+    op.until(lambda _s: volume(op)["state"] == "ejected", "ejected, as it is looked at again")
+    assert op.ctl("storage", "attach", "media")[0] == 0
+    op.deploy({"workloads/files": None})
+    op.state("app", "converged")
+
+
+def test_a_disk_that_is_pulled_and_comes_back_into_the_same_slot_goes_on(
+    op: Operator, bay: Bay, disk: Disk
+) -> None:
+    """Nothing keeps the dead one, which would keep its slot as well; nobody beside it notices."""
+    before = helpers(op)
+    device = volume(op)["device"]
+    bay.pull(disk)
+    op.state("app", "held")
+    op.until(lambda _s: not is_mounted(op), "unmounted")
+    assert str(bay.plug(disk, at=0)) == device
+    op.state("app", "converged")
+    op.state("volume:media", "converged")
+    assert helpers(op) == before
+    assert resolves(op)
+
+
+@pytest.mark.usefixtures("big")
+def test_a_disk_is_decommissioned_and_comes_back_into_service(op: Operator) -> None:
+    """It is unmounted everywhere."""
+    before, device = helpers(op), volume(op, "big")["device"]
+    code, said = op.ctl("storage", "decommission", "big")
+    assert code == 0, said
+    assert exclusive(op, device)
+    assert helpers(op) == before
+    code, said = op.ctl("storage", "attach", "big")
+    assert code == 0, said
 
 
 TREE = """
@@ -215,11 +343,25 @@ def test_a_copy_that_fails_is_taken_back_and_the_workload_runs_again_where_it_wa
 
 
 @pytest.mark.usefixtures("big")
+def test_a_migration_that_somebody_is_in_the_way_of_is_taken_back_by_itself(op: Operator) -> None:
+    """The workload runs again, on the old disk, without anybody doing anything, and it is said who it was."""
+    pid = stray(op)
+    code, said = op.ctl("storage", "migrate", "media", "--to", "big")
+    assert code == 1, said
+    assert "media stays on its old disk" in said
+    assert f"sleep (pid {pid}, mount namespace) of stray.service" in said
+    op.state("app", "converged")
+    op.state("volume:media", "converged")
+    follow(op, said, "systemctl stop stray.service")
+
+
+@pytest.mark.usefixtures("big")
 def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
     op: Operator, disk: Disk
 ) -> None:
     """Killed in the middle of the copy and after the switch; the path, the units and every byte stay."""
-    other = op.invocation("other")
+    before, other = helpers(op), op.invocation("other")
+    old_device = volume(op)["device"]
     code, said = op.ctl("storage", "migrate", "media", "--to", "big", "--no-wait")
     assert code == 0, said
     op.until(lambda _s: phase(op) not in ("", "prepare", "quiesce"), "copying")
@@ -234,6 +376,8 @@ def test_a_migration_goes_on_after_kill_nine_and_what_is_there_then_is_the_same(
     )
     assert op.invocation("other") == other
     assert not op.machine.run(["ls", "-A", "/run/eventd-migration/media"], check=False).stdout
+    assert exclusive(op, old_device)
+    assert helpers(op) == before
     op.ctl("storage", "eject", "media")
     op.machine.run("mkdir -p /root/old && mount -o ro " + disk.link + " /root/old")
     old, new = listing(op, "/root/old"), listing(op, "/srv/big/volume.media")

@@ -20,6 +20,7 @@ from eventd.runtime.transaction import Handler, Transaction
 from eventd_handlers import HANDLERS
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
+from eventd_handlers.unmounting import Unmounting
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.inprocess.disks import SimDisks
 from eventd_simulators.model.drives import Drives
@@ -48,9 +49,10 @@ class DiskStory(Story):
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
         emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
         self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall)
+        unmounting = Unmounting(self.keeper, disks, disks)
         self._bound = {
-            **StorageHandlers(self.keeper, disks, disks).table(),
-            **MigrationHandlers(self.keeper, disks, disks).table(),
+            **StorageHandlers(unmounting).table(),
+            **MigrationHandlers(unmounting, disks).table(),
         }
         disks.read()
         return (self.keeper,)
@@ -83,6 +85,9 @@ class DiskStory(Story):
         assert self.dispatcher.facts.get(VOLUME) is self.active
         assert self.drives.spills == []
         assert "/srv/media" in self.drives.sealed
+        there = {each.number for each in self.drives.blocks.values()}
+        kept = {number for number, _how in self.drives.copied.values()}
+        assert kept <= there, "a namespace keeps a disk that is gone"
         assert self.unit("other").active is ActiveState.ACTIVE
 
 

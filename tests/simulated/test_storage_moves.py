@@ -8,9 +8,9 @@ import pytest
 
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
-from eventd.core.storage_migration import Migration, Phase
+from eventd.core.storage_holders import Holder
+from eventd.core.storage_migration import PATIENCE, Migration, Phase
 from eventd.core.storage_plan import PREFIX
-from eventd.core.storage_ports import Holder
 from eventd.core.storage_records import VolumeState
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import container
@@ -116,7 +116,7 @@ async def _ejected(kill: int) -> int:
     return count
 
 
-LAST = 42
+LAST = 44
 """Boundaries of an eject; the first test sees that there are no more."""
 
 
@@ -271,6 +271,59 @@ def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() 
     run(story())
 
 
+def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well() -> None:
+    """The disk cannot be read alone then; the unmount on the host went well, and is not the end of it."""
+
+    async def story() -> None:
+        told = await both()
+        told.drives.strangers.append(Holder(43, "sleep", "mount namespace", 0, "/system.slice/stray.service"))
+        await told.keeper.migrate(begin())
+        await told.quiet(20)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        assert "sleep (pid 43, mount namespace) of stray.service" in row.error
+        assert "systemctl stop stray.service" in row.hint
+        assert_back(told)
+
+    run(story())
+
+
+def test_a_workload_that_does_not_stop_ends_a_migration_after_a_while() -> None:
+    """Nobody has to end it by hand: it goes on where it was, and so do the others that use the volume."""
+
+    async def story() -> None:
+        told = await both()
+        told.world.faults.unstoppable.add("app.service")
+        await told.keeper.migrate(begin())
+        await told.quiet(PATIENCE / 2)
+        assert phase(told) is Phase.QUIESCE
+        await told.quiet(PATIENCE)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        assert (phase(told), row.error) == (Phase.FAILED, f"app did not stop within {PATIENCE:g} s")
+        told.world.faults.unstoppable.clear()
+        await told.quiet(30)
+        assert_back(told)
+
+    run(story())
+
+
+def test_an_unfinished_copy_that_cannot_be_deleted_keeps_nobody_waiting() -> None:
+    """What is left of it is said; the workload runs."""
+
+    async def story() -> None:
+        told = await both()
+        told.drives.broken = told.drives.undeletable = True
+        await told.keeper.migrate(begin())
+        await told.quiet(30)
+        row = told.keeper.memory.migrations.get("media")
+        assert row is not None
+        assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
+        assert "rm -r /srv/big/.eventd-migration-media" in row.hint
+
+    run(story())
+
+
 async def _migrated(kill: int, *, reboot: bool) -> int:
     """Migrate, killed at a boundary; return how many boundaries there are."""
     told = await both()
@@ -300,7 +353,7 @@ async def _migrated(kill: int, *, reboot: bool) -> int:
     return count
 
 
-STEPS = 130
+STEPS = 140
 """Boundaries of a migration; a test sees that there are no more."""
 
 

@@ -157,6 +157,85 @@ def test_who_keeps_a_file_system_busy_is_found_by_what_it_has_open(how: str) -> 
     assert "secret" not in str(row)
 
 
+def test_a_process_is_told_with_its_unit_and_its_owner() -> None:
+    """For who has to name it; nothing that it could have put into its arguments."""
+    told = holders.told(os.getpid(), "cwd")
+    assert told["uid"] == os.geteuid()
+    (cgroup,) = [
+        line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0:")
+    ] or [""]
+    assert told["cgroup"] == cgroup.removeprefix("0::")
+    assert holders.told(2**22 + 1, "cwd")["command"] == "?"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and namespaces")
+def test_a_mount_point_that_is_made_anew_frees_what_any_namespace_has_mounted_there(tmp_path: Path) -> None:
+    """Also one that no unmount of ours gets to: it is private, and its copy is locked in a user namespace."""
+    script = """
+set -e
+mount -t tmpfs -o mode=755 none /mnt
+mkdir /mnt/disk
+mount -t tmpfs none /mnt/disk
+number=$(stat -c %d /mnt/disk)
+unshare --user --map-root-user --mount --propagation private sh -c 'echo ready; read -r line' <"$1" >"$2" &
+exec 7>"$1"
+read -r line <"$2"
+umount /mnt/disk
+nsenter -t $! -U -m umount /mnt/disk 2>/dev/null && echo "it was not locked"
+echo "before: $(grep -c " /mnt/disk " "/proc/$!/mountinfo")"
+"$3" -c 'from eventd.volume import points; points.renew("/mnt/disk")'
+echo "after: $(grep -c " /mnt/disk " "/proc/$!/mountinfo")"
+stat -c %a /mnt/disk
+ls -A /mnt
+echo >&7
+wait
+"""
+    pipes = tmp_path / "in", tmp_path / "out"
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        *map(str, pipes),
+        sys.executable,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["before: 1", "after: 0", "0", "disk"], done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts")
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [("touch /mnt/disk/file", "mount-point-not-empty"), ("mount -t tmpfs none /mnt/disk", "mounted")],
+    ids=["not empty", "mounted"],
+)
+def test_a_mount_point_in_use_is_not_made_anew(made: str, reason: str) -> None:
+    """Nothing of anybody's is hidden or lost."""
+    script = f"""
+set -e
+mount -t tmpfs -o mode=755 none /mnt
+mkdir /mnt/disk
+{made}
+before=$(stat -c %i /mnt/disk)
+"$1" -c '
+from eventd.volume import places, points
+try:
+    points.renew("/mnt/disk")
+except places.Refused as error:
+    print(error.reason)'
+test "$before" = "$(stat -c %i /mnt/disk)"
+"""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.returncode) == ([reason], 0), done.stderr
+
+
 def test_who_has_it_mounted_is_told_by_namespaces() -> None:
     """The one that this test is in has its own root mounted; nobody has what does not exist."""
     number = next(

@@ -7,6 +7,7 @@ workload is stopped because of them, and a gate opens. Everything that touches t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -32,13 +33,23 @@ from eventd.core.reversibility import classify
 from eventd.core.storage_actions import ForgetData
 from eventd.core.storage_look import Look, look, put_away
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
-from eventd.core.storage_migration import Forgetting, Job, Migration, Phase, job_of, job_unit, next_step
+from eventd.core.storage_migration import (
+    PATIENCE,
+    Forgetting,
+    Job,
+    Migration,
+    Phase,
+    job_of,
+    job_unit,
+    next_step,
+)
 from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
 from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
+from eventd.runtime.storage.owners import FactOwners
 
 ONCE = 5.0
 """Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
@@ -64,6 +75,7 @@ class VolumeKeeper:
         self._with_volumes: frozenset[str] = frozenset()
         self._folders: Mapping[str, str] = {}
         """Path of a folder on a volume -> its workload."""
+        self.owners = FactOwners()
         self._units: frozenset[tuple[str, str]] = frozenset()
         """Workloads that use volumes, with each of their units."""
         self._points: Mapping[str, str] = {}
@@ -86,6 +98,9 @@ class VolumeKeeper:
         for key, _ in facts.items(FactKind.DEVICE):
             self._note_device(key)
         facts.watch_all(self._changed)
+        self.owners.attach(facts)
+        for row in self.memory.migrations.rows.values():
+            self._be_patient(row)
 
     def loaded(self, loaded: Loaded) -> None:
         """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
@@ -102,6 +117,7 @@ class VolumeKeeper:
                 users.setdefault(use.volume, set()).add(name)
                 folders[f"{use.mount}/{name}"] = name
         self.users = {name: frozenset(workloads) for name, workloads in users.items()}
+        self.owners.loaded(loaded.desired.workloads)
         self._with_volumes = frozenset(folders.values())
         self._folders = folders
         self._units = frozenset(
@@ -234,7 +250,8 @@ class VolumeKeeper:
         unit = (
             as_unit(self._facts.get(FactKey(FactKind.UNIT, job_unit(job, name)))) if job is not None else None
         )
-        return Moving(row, next_step(row, unit, switched=switched))
+        late = bool(self.running(name)) and self._wall() - row.since >= PATIENCE
+        return Moving(row, next_step(row, unit, switched=switched, late=late))
 
     async def migrate(self, row: Migration) -> None:
         """Remember that a migration begins, or is to be taken back; what follows is planned from that."""
@@ -242,8 +259,17 @@ class VolumeKeeper:
         self._fold(row.volume)
         self._dirty(PREFIX + row.volume)
 
+    def _be_patient(self, row: Migration) -> None:
+        """Have a migration looked at again when its users have been given enough time to stop."""
+        if row.phase is Phase.QUIESCE:
+            left = max(0.0, row.since + PATIENCE - self._wall())
+            asyncio.get_running_loop().call_later(left + 1, self._dirty, PREFIX + row.volume)
+
     def refold(self, name: str) -> None:
         """See what a change of a migration means for who uses the volume."""
+        row = self.memory.migrations.get(name)
+        if row is not None:
+            self._be_patient(row)
         if name in self.manifest.volumes:
             self._fold(name)
 

@@ -14,8 +14,9 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FileState, LoadState, MountState, UnitState
 from eventd.core.ports import JobResult
+from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import Job, job_unit
-from eventd.core.storage_ports import Holder
+from eventd.core.storage_ports import Keeping
 from eventd.sources.devices import DeviceTable
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
@@ -131,12 +132,24 @@ class SimDisks:
         if not await self._life.change(f"folder {mount}/{name}", effect):
             raise TemporaryError("Input/output error", reason="file-error")
 
-    async def holders(
-        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
-    ) -> tuple[Holder, ...]:
+    async def renew(self, path: str) -> None:
         """See `core.storage_ports.MountPoints`."""
-        del nodes, numbers
-        return await self._life.change("holders", lambda: () if mounts else tuple(self._drives.users))
+        if not await self._life.change(f"renew {path}", lambda: self._drives.renew(path)):
+            raise PermanentError(f"something is mounted at {path}", reason="mounted")
+
+    async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
+        """See `core.storage_ports.MountPoints`."""
+        del numbers
+        return await self._life.change("holders", lambda: tuple(self._drives.users))
+
+    async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
+        """See `core.storage_ports.MountPoints`."""
+
+        def effect() -> Keeping:
+            held = {number for number, _how in self._drives.copied.values()} & set(numbers)
+            return Keeping((*self._drives.users, *self._drives.strangers), nodes if held else ())
+
+        return await self._life.change("keeping", effect)
 
     async def prepare(self, source: str, target: str, name: str) -> tuple[int, int]:
         """See `core.storage_ports.Moves`."""
@@ -188,6 +201,8 @@ class SimDisks:
 
         def effect() -> None:
             uuid = self._drives.on(path)
+            if self._drives.undeletable:
+                raise TemporaryError(f"what is on {path} is not deleted yet", reason="not-deleted")
             if uuid and job is Job.DISCARD:
                 self._drives.drafts.pop((uuid, name), None)
             elif uuid:

@@ -108,6 +108,8 @@ class SimManager:
                 case Verb.START:
                     return manager.start(unit)
                 case Verb.STOP:
+                    if unit in self._life.faults.unstoppable:
+                        raise PermanentError(f"{unit} may not be stopped", reason="operation-refused")
                     return manager.stop(unit)
                 case Verb.RESTART:
                     return manager.restart(unit)

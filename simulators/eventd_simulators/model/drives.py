@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from eventd.adapters.udev import Block
 from eventd.core.facts import FileKind, FileState, MountState
-from eventd.core.storage_ports import Holder
+from eventd.core.storage_holders import Holder
 
 Told = Callable[[str, Block], None]
 
@@ -42,8 +42,18 @@ class Drives:
     """(UUID, volume) -> what was copied from it, in its place."""
     broken: bool = False
     """Copies fail."""
+    undeletable: bool = False
+    """What is to be deleted stays."""
     users: list[Holder] = field(default_factory=list)
     """Processes, besides the workloads', that have files open on whatever is mounted."""
+    strangers: list[Holder] = field(default_factory=list)
+    """Processes that keep what was mounted in a mount namespace of theirs, out of which nobody gets it."""
+    helpers: bool = True
+    """Namespaces that make such copies begin all the time."""
+    copied: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Mount point -> the number of a device, and how it was mounted (`ro`, `rw`), where a namespace keeps a copy of
+    that mount: as those of aardvark-dns do, which began while it was mounted. The device cannot be mounted otherwise
+    until that is gone, and is in use."""
     spills: list[str] = field(default_factory=list)
     """What was made in a mount point with nothing mounted there: has to stay empty."""
 
@@ -80,6 +90,11 @@ class Drives:
                 *(each for each in options if each not in ("rw", "nofail")),
             )
         )
+        mode = "ro" if self.write_protected or "ro" in options else "rw"
+        if any(number == block.number and how != mode for number, how in self.copied.values()):
+            return False  # EBUSY: one file system is not both
+        if self.helpers:
+            self.copied[point] = (block.number, mode)
         self.mounts[point] = MountState(point, block.node, block.fstype, shown, block.number)
         self._changed()
         return True
@@ -107,6 +122,14 @@ class Drives:
         """Take a mount away."""
         if self.mounts.pop(point, None) is not None:
             self._changed()
+
+    def renew(self, point: str) -> bool:
+        """Make a mount point anew: what was mounted there is gone everywhere. False: something is mounted there."""
+        if point in self.mounts:
+            return False
+        self.copied.pop(point, None)
+        self.sealed.add(point)
+        return True
 
     def remount(self, point: str, options: str) -> None:
         """Change a mount's options, as the kernel does with a damaged file system."""
