@@ -35,6 +35,7 @@ from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
 from eventd.adapters.unit_process import UnitProcesses
+from eventd.adapters.used_ids import UsedIds
 from eventd.adapters.volume_moves import UnitMoves
 from eventd.api.storage_document import Storage
 from eventd.configured import (
@@ -50,7 +51,7 @@ from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Tree
 from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind
-from eventd.core.ports import Accounts, AccountSigns
+from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -203,16 +204,24 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
 
     owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
     processes = UnitProcesses(system=settings.dbus.system, user=settings.dbus.user)
-    system_accounts = SystemAccounts(processes=processes)
+    system_accounts = SystemAccounts(processes=processes, used=UsedIds(f"{paths.state}/ids"))
     mine = accounts or system_accounts
     signs = SystemAccountSigns(etc=etc, processes=processes) if accounts is None else None
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
     store = open_store(f"{paths.state}/state.db")
+    points = HelperMountPoints(system, f"{paths.runtime}/volume")
+    removal: AccountRemoval = NoAccountRemoval()
+    if accounts is None:
+        removal = SystemAccountRemoval(
+            system_accounts.writing,
+            etc=etc,
+            processes=processes,
+            note=system_accounts.note,
+            sweeper=points.sweep,
+        )
     host = Host(
         accounts=mine,
-        removal=NoAccountRemoval()
-        if accounts
-        else SystemAccountRemoval(system_accounts.writing, etc=etc, processes=processes),
+        removal=removal,
         logins=logind,
         system=system,
         user_managers=user_managers,
@@ -257,7 +266,6 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     mounts = MountsSource(dispatcher.emit, changed=mounted)
     kernel_errors = KernelErrorsSource(JournalFollow(), mounts.look)
     volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
-    points = HelperMountPoints(system, f"{paths.runtime}/volume")
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)

@@ -18,7 +18,9 @@ import pwd
 import stat
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import anyio.to_thread
 
@@ -33,10 +35,16 @@ from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.ports import Measured
 
-SIGNS_TIMEOUT = 10.0
-"""Seconds for looking into the home for keys, with the account's own rights."""
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with a file per user, by name: a later account of that name must not find one."""
+
+
+class Sweeper(Protocol):
+    """What `eventd.adapters.mount_points.HelperMountPoints.sweep` is."""
+
+    async def __call__(self, uid: int, subuid: tuple[int, int], *, timeout: float) -> tuple[str, ...]:
+        """Return what stays."""
+        ...
 
 
 class SystemAccountRemoval:
@@ -49,8 +57,13 @@ class SystemAccountRemoval:
         etc: str = "/etc",
         userdel: str = "userdel",
         processes: Processes | None = None,
+        note: Callable[[Account], Awaitable[None]] | None = None,
+        sweeper: Sweeper | None = None,
     ) -> None:
+        """`note` is told of an account before it is deleted, so that nobody is given its ids again."""
         self._writing = writing
+        self._note = note
+        self._sweeper = sweeper
         self._etc = Path(etc)
         self._processes = processes or UnitProcesses()
         self._signs = SystemAccountSigns(etc=etc, processes=self._processes)
@@ -69,12 +82,11 @@ class SystemAccountRemoval:
             ) from error
         if found:
             return found
-        signs = await self._signs.look(account, timeout=SIGNS_TIMEOUT)
-        if signs.password is not Password.NONE:
+        # Only what root alone can set counts. Keys in its home are the workload's to write: it has no shell to log in
+        # to with them, and they would keep its account for ever.
+        if await self._signs.password(account) is not Password.NONE:
             return "it has a password, or none is asked for: a person logs in with it"
-        if signs.ssh_keys:
-            return f"a person can log in with the keys in {', '.join(signs.ssh_keys)}"
-        return f"whether a person uses it cannot be seen ({signs.unknown})" if signs.unknown else ""
+        return ""
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
         """Count what is in the home; see `home_removal.measure`."""
@@ -131,11 +143,19 @@ class SystemAccountRemoval:
             with contextlib.suppress(DeadlineError):
                 await work
 
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Remove what it owns outside of its home, by a unit that sees the host's temporary folders; see the port."""
+        if self._sweeper is None:
+            return ("what it owns outside of its home was not looked for",)
+        return await self._sweeper(account.uid, account.subuid or (0, 0), timeout=timeout)
+
     async def delete(self, account: Account, *, timeout: float) -> None:
         """Delete the rows of passwd, shadow, group, subuid and subgid, and the files in spools. Idempotent.
 
         Raises TemporaryError(reason="accounts-locked" | "account-busy" | "disk-full"), PermanentError, DeadlineError.
         """
+        if self._note is not None:
+            await self._note(account)
         await anyio.to_thread.run_sync(_clear_spools, account, abandon_on_cancel=True)
         async with self._writing:
             done = await run([self._userdel, "--", account.name], timeout=timeout)
@@ -208,6 +228,10 @@ class NoAccountRemoval:
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
         """Raise: `refusal` has been asked before."""
+        raise _not_ours(account, timeout)
+
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Raise."""
         raise _not_ours(account, timeout)
 
     async def delete(self, account: Account, *, timeout: float) -> None:

@@ -48,12 +48,7 @@ class SystemAccountSigns:
 
         Raises TemporaryError(reason="nss-failed") where shadow cannot be read.
         """
-        try:
-            password = await anyio.to_thread.run_sync(self._password, account.name, abandon_on_cancel=True)
-        except OSError as error:
-            raise TemporaryError(
-                f"cannot read the shadow database: {error.strerror}", reason="nss-failed"
-            ) from error
+        password = await self.password(account)
         argv = [sys.executable, "-I", "-c", LOOK, account.home]
         try:
             done = await self._processes.run(AsUser(account), argv, timeout=timeout, output_limit=64 * 1024)
@@ -61,6 +56,15 @@ class SystemAccountSigns:
         except (EventdError, ValueError) as error:
             return Signs(password, unknown=str(error))
         return Signs(password, tuple(map(str, said.get("keys", ()))), str(said.get("unknown", "")))
+
+    async def password(self, account: Account) -> Password:
+        """Return whether it has one. Raises TemporaryError(reason="nss-failed") where shadow cannot be read."""
+        try:
+            return await anyio.to_thread.run_sync(self._password, account.name, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot read the shadow database: {error.strerror}", reason="nss-failed"
+            ) from error
 
     def _password(self, name: str) -> Password:
         try:

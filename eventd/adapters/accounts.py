@@ -10,6 +10,7 @@ creations of one daemon are made one after the other here (some 50 ms each).
 from __future__ import annotations
 
 import asyncio
+import errno
 import grp
 import os
 import pwd
@@ -23,12 +24,11 @@ from eventd.adapters import login_defs
 from eventd.adapters.homes import check_home, complete_home
 from eventd.adapters.process import Completed, run
 from eventd.adapters.unit_process import Processes, UnitProcesses
+from eventd.adapters.used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account
 from eventd.core.journal import ACCOUNT_COMMENT
 
-SUBORDINATE_IDS = 65536
-"""A container image may use any 16-bit id (podman's rootless tutorial)."""
 GROUP = "eventd-managed"
 """For people to see in `id` and `getent group`: membership gives nothing."""
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -59,9 +59,12 @@ class SystemAccounts:
         useradd: str = "useradd",
         usermod: str = "usermod",
         processes: Processes | None = None,
+        used: UsedIds | None = None,
     ) -> None:
+        """Take what writes the databases; `used`: the ids that were given before (None: useradd chooses)."""
         self._processes = processes or UnitProcesses()
         self._etc = Path(etc)
+        self._used = used
         self._useradd = useradd
         self._usermod = usermod
         self._one = asyncio.Lock()
@@ -175,6 +178,8 @@ class SystemAccounts:
                 hint="rename the workload, or hand the account over to eventd explicitly",
             )
         arguments = await anyio.to_thread.run_sync(self._arguments, name, abandon_on_cancel=True)
+        # Not abandoned: the row has to be on the disk before an account has its numbers.
+        arguments += await anyio.to_thread.run_sync(self._numbers, name)
         completed = await run([self._useradd, *arguments, "--", name], timeout=timeout)
         if not completed.ok:
             raise _refused(completed, name)
@@ -182,6 +187,14 @@ class SystemAccounts:
         if account is None:
             raise TemporaryError(f"the new account {name} is not in NSS yet", reason="nss-failed")
         return account
+
+    async def note(self, account: Account) -> None:
+        """Remember that an account has, or had, its ids: nobody is given them again."""
+        if self._used is not None:
+            try:
+                await anyio.to_thread.run_sync(self._used.record, _ids_of(account))
+            except OSError as error:
+                raise _unwritten(account.name, error) from error
 
     async def _complete(self, account: Account, timeout: float) -> Account:
         """Add the ranges that useradd did not (it does so only where /etc/subuid exists), and check them."""
@@ -197,6 +210,7 @@ class SystemAccounts:
                 f"the account {account.name} has no subordinate ids", reason="subid-missing", hint=_SUBID_HINT
             )
         await anyio.to_thread.run_sync(self._check_ranges, complete, abandon_on_cancel=True)
+        await self.note(complete)
         return complete
 
     async def _complete_databases(self, account: Account, timeout: float) -> None:
@@ -261,6 +275,35 @@ class SystemAccounts:
             options += ["--groups", GROUP]
         return options
 
+    def _numbers(self, name: str) -> list[str]:
+        """Return useradd's options for the ids of a new account: numbers that nobody has or had."""
+        if self._used is None:
+            return []
+        etc = self._etc
+        limits = Limits(
+            (login_defs.uid_min(etc), login_defs.uid_max(etc)),
+            login_defs.subordinate_limits(etc, "subuid"),
+            login_defs.subordinate_limits(etc, "subgid"),
+        )
+        # The copies that shadow keeps of the state before the last change have an account that is just gone.
+        numbers = [
+            number for name_ in ("passwd", "passwd-", "group", "group-") for number in _third(etc / name_)
+        ]
+        ends = [
+            [each.end for name_ in (database, f"{database}-") for each in self._ranges(name_)]
+            for database in ("subuid", "subgid")
+        ]
+        try:
+            ids = self._used.reserve(name, limits, numbers, (ends[0], ends[1]))
+        except OSError as error:
+            raise _unwritten(name, error) from error
+        options = ["--uid", str(ids.uid)]
+        for kind, first in (("SUB_UID", ids.subuid), ("SUB_GID", ids.subgid)):
+            last = first + SUBORDINATE_IDS - 1
+            for key, value in (("MIN", first), ("MAX", last), ("COUNT", SUBORDINATE_IDS)):
+                options += ["--key", f"{kind}_{key}={value}"]
+        return options
+
     def _missing(self, account: Account) -> list[str]:
         options = []
         for database, have, option in (
@@ -269,7 +312,9 @@ class SystemAccounts:
         ):
             if have is None or have[1] < SUBORDINATE_IDS:
                 lowest, highest = login_defs.subordinate_limits(self._etc, database)
-                first = free_range(self._ranges(database), lowest, highest)
+                before = self._used.ranges(sub=database) if self._used is not None else []
+                taken = [*self._ranges(database), *(Range("", *each) for each in before)]
+                first = free_range(taken, lowest, highest)
                 if first is None:
                     raise PermanentError(
                         f"{self._etc / database} has no room for {SUBORDINATE_IDS} ids",
@@ -299,6 +344,28 @@ class SystemAccounts:
 
 
 _SUBID_HINT = "see subuid(5), and SUB_UID_MIN, SUB_UID_MAX and SUB_UID_COUNT in /etc/login.defs"
+
+
+def _ids_of(account: Account) -> Ids:
+    subuid, subgid = account.subuid or (0, 0), account.subgid or (0, 0)
+    return Ids(account.name, account.uid, account.gid, subuid[0], subgid[0], made=True)
+
+
+def _third(path: Path) -> list[int]:
+    """Return the third field of each row: the uid of passwd(5), the gid of group(5)."""
+    try:
+        rows = [line.split(":") for line in path.read_text("utf-8", "replace").splitlines()]
+    except FileNotFoundError:
+        return []
+    return [int(row[2]) for row in rows if len(row) > 2 and row[2].isdecimal()]
+
+
+def _unwritten(name: str, error: OSError) -> TemporaryError:
+    reason = "disk-full" if error.errno == errno.ENOSPC else "ids-unwritten"
+    return TemporaryError(
+        f"the ids of the account {name} cannot be written down, so it is not made: {error.strerror}",
+        reason=reason,
+    )
 
 
 def _ranges_of(account: Account, uids: str, gids: str) -> list[str]:

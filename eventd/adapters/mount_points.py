@@ -78,7 +78,23 @@ class HelperMountPoints:
                 reason="volume-helper-failed",
             ) from error
 
-    async def order(self, order: dict[str, object], what: str, unit: str = "eventd-volume") -> str:
+    async def sweep(self, uid: int, subuid: tuple[int, int], *, timeout: float) -> tuple[str, ...]:
+        """Remove what an account owns outside of its home; return what stays, each as a path and why."""
+        order: dict[str, object] = {"do": "sweep", "uid": uid, "subuid": list(subuid)}
+        said = await self.order(order, "remove what the account left behind", "eventd-sweep", timeout=timeout)
+        try:
+            found = json.loads(said)
+            more = (f"and {int(found['more'])} more",) if found["more"] else ()
+            return (*map(str, found["stays"]), *more)
+        except (ValueError, KeyError, TypeError) as error:
+            raise TemporaryError(
+                "what the account left behind is not known: the helper's answer is not understood",
+                reason="volume-helper-failed",
+            ) from error
+
+    async def order(
+        self, order: dict[str, object], what: str, unit: str = "eventd-volume", *, timeout: float = TIMEOUT
+    ) -> str:
         """Have an order carried out, and return what was said; `what` is for errors."""
         # The process id: a daemon that was killed may have left a unit of the same number running.
         instance = f"{os.getpid()}-{next(self._numbers)}"
@@ -86,7 +102,7 @@ class HelperMountPoints:
         unit = f"{unit}@{instance}.service"
         try:
             await anyio.to_thread.run_sync(_write, path, json.dumps(order))
-            result = await self._system.job(Verb.START, unit, timeout=TIMEOUT)
+            result = await self._system.job(Verb.START, unit, timeout=timeout)
             said = await anyio.to_thread.run_sync(_read, answer)
         except OSError as error:
             raise translate(error, "write", path) from error

@@ -24,7 +24,7 @@ from eventd.core.desired import (
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.host_ports import UNPRIVILEGED, clashes, host_ports, low
 from eventd.core.named_files import with_named
-from eventd.core.names import DISTRIBUTION, did_you_mean, user_problem
+from eventd.core.names import DISTRIBUTION, did_you_mean, workload_problem
 from eventd.core.near_misses import OPTIONS_FILE
 from eventd.core.options import HostFile, Options, parse_host, parse_options
 from eventd.core.options_place import OptionsPlace
@@ -216,7 +216,7 @@ class _Assembly:
             message = f"the workload {name} is in the repository {len(candidates)} times: {places}"
             findings.append(error(candidate.origin, "duplicate-workload", message, "keep one of them"))
             return None, findings
-        if problem := user_problem(name, self.host.protected):
+        if problem := workload_problem(name, self.host.protected):
             findings.append(error(candidate.origin, problem[0], problem[1], "rename it"))
         elif name in DISTRIBUTION:
             message = f"distributions have a system account {name}, and eventd adopts none"

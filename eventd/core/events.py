@@ -82,6 +82,8 @@ class EventKind(StrEnum):
     """What an audit finds wrong with a workload's units has changed. Attributes `findings`, `codes`, `message`."""
     ACCOUNT_CHANGED = "account-changed"
     """An account of a workload was made, changed or deleted."""
+    LEFT_BEHIND = "left-behind"
+    """An account was deleted, and something that it owned stays. Attributes `uid`, `stays` (paths, each with why)."""
     LINGER_CHANGED = "linger-changed"
     """Lingering was switched on or off for a user."""
     CONFIG_CHANGED = "config-changed"

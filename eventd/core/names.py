@@ -9,6 +9,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from eventd.core.privileged_names import PRIVILEGED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -61,6 +63,18 @@ def user_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | 
         return "reserved-name", f"{name!r} is the name of a system account"
     if name in protected:
         return "protected-name", f"{name!r} is a protected account of this host"
+    return None
+
+
+def workload_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | None:
+    """Return (code, sentence) if no new workload may have this name: as `user_problem`, or it would give rights."""
+    if problem := user_problem(name, protected):
+        return problem
+    if name in PRIVILEGED:
+        return "privileged-name", (
+            f"{name!r} is the name of a group with rights, and an account's own group is called as the account:"
+            f" a group {name} {PRIVILEGED[name]}"
+        )
     return None
 
 

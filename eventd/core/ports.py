@@ -169,6 +169,13 @@ class AccountRemoval(Protocol):
         """Delete the home with everything in it, following nothing. Idempotent; goes on where it was cut off."""
         ...
 
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Remove what it owns outside of its home; return what stays, each as a path and why. Idempotent.
+
+        After `end_processes`: temporary folders, spools, shared memory and other System V objects.
+        """
+        ...
+
     async def delete(self, account: Account, *, timeout: float) -> None:
         """Delete the account with its group and subordinate ids (userdel(8)). Idempotent."""
         ...

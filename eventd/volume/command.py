@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from eventd.volume import emptying, holders, moving, points
+from eventd.volume import emptying, holders, leftovers, moving, points
 from eventd.volume.places import Refused, is_mounted, safe, walk
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
@@ -80,6 +80,9 @@ def _carry_out(order: dict[str, object]) -> None:
         } if all(isinstance(each, str) for each in (*nodes, *numbers)):
             found = holders.keeping(nodes, numbers) if mounts else {"holders": holders.users(numbers)}
             sys.stdout.write(json.dumps(found) + "\n")
+        case {"do": "sweep", "uid": int(uid), "subuid": [int(first), int(count)]} if uid > 0 and first >= 0:
+            owner = leftovers.Owner(uid, (first, count))
+            sys.stdout.write(json.dumps(leftovers.sweep(owner)) + "\n")
         case {"do": "prepare", "source": str(source), "target": str(target), "name": str(name)} if _paths(
             source, target, name
         ):

@@ -30,6 +30,16 @@ def discard(path: str, name: str) -> dict[str, object]:
     return {}
 
 
+def discard_in(at: int, name: str) -> None:
+    """Delete the folder `name` in an opened folder."""
+    top = os.open(name, _FOLDER, dir_fd=at)
+    try:
+        _sweep(top, frozenset())
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=at)
+
+
 def empty(path: str, keep: str) -> dict[str, object]:
     """Delete everything in `path`, the root of a file system, except for one name."""
     top = os.open(path, _FOLDER)

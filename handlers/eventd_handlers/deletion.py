@@ -7,6 +7,7 @@ homes is left alone, whatever a plan or a policy says. Killed at any point, it g
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from eventd.core.actions import Action, DeleteAccount
@@ -21,8 +22,11 @@ from eventd.core.removals import Removal, Stage
 from eventd.runtime.transaction import Transaction
 from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 
+log = logging.getLogger(__name__)
 HOME_TIMEOUT = 600.0
 """Seconds of deleting a home in one go; what is left then goes on with the next try."""
+SWEEP_TIMEOUT = 60.0
+"""Seconds for looking through temporary folders and spools."""
 DATABASE_TIMEOUT = 30.0
 """Seconds for userdel(8)."""
 
@@ -49,6 +53,18 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
         await _stop(account, tx)
         await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
         await tx.host.removal.discard_home(account, timeout=HOME_TIMEOUT)
+        stays = [*await tx.host.removal.sweep(account, timeout=SWEEP_TIMEOUT), *_on_volumes(account, tx)]
+        if stays:
+            log.warning(
+                "the account %s is deleted; what it owned stays: %s", action.account, ", ".join(stays)
+            )
+            tx.emit(
+                Origin.DAEMON,
+                EventKind.LEFT_BEHIND,
+                action.account,
+                scope=action.account,
+                attributes={"uid": account.uid, "stays": ", ".join(stays)},
+            )
         row = replace(row, stage=Stage.ACCOUNT)
         await _stage(action, row, tx)
     if row.stage is Stage.ACCOUNT:
@@ -59,6 +75,12 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
         row = replace(row, stage=Stage.RECORDS)
         await _stage(action, row, tx)
     await _forget(action, tx)
+
+
+def _on_volumes(account: Account, tx: Transaction) -> list[str]:
+    """Return the folders that eventd made for the account beside its home: data on volumes is not deleted with it."""
+    folders = tx.ledger.folders.rows
+    return sorted(path for path, row in folders.items() if row.uid == account.uid and path != account.home)
 
 
 async def _check(action: DeleteAccount, account: Account | None, tx: Transaction) -> Account:

@@ -12,6 +12,10 @@ NS = "approval@eventd"
 SIGNERS = "/etc/eventd/allowed_signers"
 REVOKED = "/etc/eventd/revoked_keys"
 CONFIG = f'[approvals]\nrevoked_keys = "{REVOKED}"\n'
+LEAVE_BEHIND = (
+    "cp /bin/cat /var/tmp/tool && chmod 4755 /var/tmp/tool && mkdir -p /tmp/a/b && touch /tmp/a/b/c /dev/shm/x"
+    " && ln -s /etc/passwd /var/tmp/link && ipcmk -M 4096"
+)
 DELETE = '[remove]\ndata = "delete"\n'
 
 
@@ -70,6 +74,14 @@ def requested(op: Operator) -> dict[str, Any]:
         lambda s: held(s) and [r["state"] for r in requests(op)] == ["requested"], "asked for an approval"
     )
     return requests(op)[0]
+
+
+def ids_of(op: Operator, name: str) -> list[str]:
+    """Return the gid and the first subordinate ids of an account."""
+    rows = op.machine.read("/etc/subuid") + op.machine.read("/etc/subgid")
+    firsts = [row.split(":")[1] for row in rows.splitlines() if row.startswith(f"{name}:")]
+    assert len(firsts) == 2
+    return [op.machine.run(["id", "-g", name]).stdout.strip(), *firsts]
 
 
 def exists(op: Operator, name: str) -> bool:
@@ -134,6 +146,11 @@ def test_approved_it_happens_once_and_nothing_else_goes_with_it(op: Operator) ->
     m = op.machine
     uid = m.run(["id", "-u", "web"]).stdout.strip()
     m.run(["systemd-run", "-q", "--uid=web", "sleep", "infinity"])  # outside of its slice and manager
+    m.run(LEAVE_BEHIND, user="web")
+    m.run(
+        "mkdir -m 777 /var/tmp/shared && chown web: /var/tmp/shared && echo mine > /var/tmp/shared/anybodys"
+    )
+    ranges = ids_of(op, "web")
     identity = requested(op)["id"]
     assert op.ctl("approvals", identity, "--export", "/root/off.json")[0] == 4
     m.run(["ssh-keygen", "-q", "-Y", "sign", "-n", NS, "-f", "/root/alice", "/root/off.json"])
@@ -149,6 +166,15 @@ def test_approved_it_happens_once_and_nothing_else_goes_with_it(op: Operator) ->
     op.until(lambda _s: not m.exists(f"/run/user/{uid}"), "without a runtime folder")
     op.until(lambda _s: m.run(["pgrep", "-u", uid], check=False).returncode == 1, "without processes")
     assert m.exists("/etc/passwd")
+    left = m.run(
+        f"find /tmp /var/tmp /dev/shm /var/spool /run/lock -user {uid}; ipcs -m | grep -w web", check=False
+    )
+    assert left.stdout.split() == ["/var/tmp/shared"], "what has somebody else's file in it stays"
+    events = [json.loads(line) for line in op.ctl("events", "--json")[1].splitlines()]
+    (event,) = [each for each in events if each["kind"] == "left-behind"]
+    assert event["attributes"]["stays"] == "/var/tmp/shared (somebody else's files are in it)"
+    assert m.read("/var/tmp/shared/anybodys") == "mine\n"
+    op.machine.write("/root/ranges.json", json.dumps([uid, ranges]))
     op.until(lambda s: s["run"] is None and s["state"] == "converged", "at rest, and converged")
     assert "web" not in op.ctl("retained")[1]
 
@@ -158,6 +184,11 @@ def test_a_replayed_approval_does_nothing(op: Operator) -> None:
     m = op.machine
     op.deploy({"workloads/web/web.container": container(), "workloads/web/workload.toml": DELETE})
     op.state("web", "converged")
+    uid, ranges = json.loads(m.read("/root/ranges.json"))
+    assert m.run(["id", "-u", "web"]).stdout.strip() != uid, (
+        "what the one before left behind would act as this one"
+    )
+    assert not set(ids_of(op, "web")) & set(ranges)
     m.run("echo again > ~/data", user="web")
     gone(op, "web")
     new = requested(op)["id"]
@@ -222,11 +253,12 @@ def test_a_person_who_took_the_account_over_keeps_it(op: Operator) -> None:
     assert "password" in found["message"]
     assert exists(op, "db")
     assert m.read("/home/db/data") == "precious\n"
-    m.run(["usermod", "-p", "!", "db"])
-    m.run("mkdir ~/.ssh && touch ~/.ssh/authorized_keys", user="db")
+    m.run(["usermod", "-p", "!", "-s", "/bin/bash", "db"])
     op.ctl("sync", "--wait")
-    assert "authorized_keys" in op.state("deletion:db", "failed")["message"]
-    m.run("rm ~/.ssh/authorized_keys", user="db")
+    assert "login shell" in op.state("deletion:db", "failed")["message"]
+    # What the workload itself can write is no sign of a person: it would keep its account for ever.
+    m.run("mkdir ~/.ssh && touch ~/.ssh/authorized_keys", user="db")
+    m.run(["usermod", "-s", "/usr/sbin/nologin", "db"])
     op.ctl("sync", "--wait")
     op.until(lambda _s: not exists(op, "db"), "deleted")
 

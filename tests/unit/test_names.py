@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from eventd.core.durations import parse_duration
-from eventd.core.names import did_you_mean, host_is_valid, nearest, unit_is_valid, user_problem
+from eventd.core.names import (
+    DISTRIBUTION,
+    did_you_mean,
+    host_is_valid,
+    nearest,
+    unit_is_valid,
+    user_problem,
+    workload_problem,
+)
+from eventd.core.privileged_names import PRIVILEGED
 
 
 @pytest.mark.parametrize("name", ["web", "_x", "a-b_c9", "a" * 32, "n8n"])
@@ -86,3 +95,21 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
     """No guess is made, and nothing is endless."""
     with pytest.raises(ValueError, match=r"."):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    "name", ["docker", "wheel", "sudo", "admin", "lxd", "libvirt", "kvm", "disk", "adm", "shadow"]
+)
+def test_a_name_whose_group_has_rights_is_refused_with_what_it_gives(name: str) -> None:
+    """An account docker has a group docker, and dockerd gives its socket to that; an existing record stays readable."""
+    problem = workload_problem(name)
+    assert problem is not None
+    assert (problem[0], PRIVILEGED[name] in problem[1]) == ("privileged-name", True)
+    assert user_problem(name) is None
+
+
+def test_every_privileged_name_says_what_it_gives_and_where_that_is_written() -> None:
+    """A sentence each, with its source; whichever of the lists has a name, no workload can be called root."""
+    assert all(" " in given and (given.count("(") == given.count(")")) for given in PRIVILEGED.values())
+    assert not {"root", "web", "db"} & set(PRIVILEGED)
+    assert DISTRIBUTION

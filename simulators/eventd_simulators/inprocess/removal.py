@@ -45,6 +45,12 @@ class SimAccountRemoval:
             f"discard-home {account.name}", lambda: self._world.homes.pop(account.name, None), failure=0
         )
 
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """See the port. What is outside of homes is not in the model."""
+        del timeout
+        await self._life.change(f"sweep {account.name}", lambda: None, failure=0)
+        return ()
+
     async def delete(self, account: Account, *, timeout: float) -> None:
         """See the port."""
         del timeout
