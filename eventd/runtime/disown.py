@@ -1,17 +1,25 @@
-"""Giving an account back: eventd forgets that it is its own, and leaves everything as it is.
+"""Giving an account back: eventd forgets that it is its own, and leaves what runs there to run without it.
 
 Between two runs, so that none is at work on it, and with a run of its own in the journal. What was installed stays and
-goes on running; eventd neither changes nor removes it from then on. A workload of that name in the repository is
-refused as `account-exists` until the account is handed over again.
+goes on running; a few files of eventd's own change first, so that it also starts at a boot (`core.handing_back`).
+eventd neither changes nor removes anything of it from then on. A workload of that name in the repository is refused as
+`account-exists` until the account is handed over again.
 """
 
 from __future__ import annotations
 
+from eventd.core import handing_back
+from eventd.core.desired import FileRole, UnitRole
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, Origin
+from eventd.core.facts import Account, FactKey, FactKind, ManagerState
+from eventd.core.facts import unit as as_unit
 from eventd.core.removals import Stage
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport
 from eventd.runtime.reconcile import Reconciler
+
+CALL_TIMEOUT = 30.0
+"""Seconds for the account's manager to load its units afresh."""
 
 
 async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
@@ -37,6 +45,8 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
         began = reconciler.wall()
         text = f"{trigger.origin}:{trigger.kind}:{name}"
         run = await store.begin_run(began, commit, text)
+        # Before it is forgotten: after a crash in between it is eventd's, which puts its files right again.
+        await _leave(reconciler, name)
         await ledger.grant(name, None)
         await ledger.removals.put(name, None)
         await ledger.forget(name)
@@ -44,7 +54,7 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
             name,
             Outcome.OK,
             "disowned",
-            "given back: its files and units stay, and are eventd's no more",
+            "given back: its files and units stay, start at boot without eventd, and are eventd's no more",
             actions=1,
         )
         report = RunReport(
@@ -53,3 +63,30 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
         await store.end_run(report)
     reconciler.forgotten(name)
     return report
+
+
+async def _leave(reconciler: Reconciler, name: str) -> None:
+    """Write what is left to run without eventd, and have the manager load it if it is up."""
+    record, facts = reconciler.ledger.records.workloads.get(name), reconciler.dispatcher.facts
+    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    if record is None or not isinstance(account, Account) or account.uid != record.uid:
+        return
+    workload = reconciler.in_force.workload(name)
+    if workload is not None:
+        running = {unit.name for unit in workload.units if unit.role is UnitRole.RUNNING}
+    else:  # refused, or not in the repository any more: what runs of it
+        known = reconciler.ledger.records.units.get(name, {})
+        states = {unit: as_unit(facts.get(FactKey(FactKind.UNIT, unit, name))) for unit in known}
+        running = {unit for unit, state in states.items() if state is not None and state.up}
+    files = workload.files if workload is not None else ()
+    companions = {file.name: file.content for file in files if file.role is FileRole.COMPANION}
+    folder = reconciler.context.layout.folder(FileRole.COMPANION, record.uid)
+    changes = handing_back.changes(companions, running)
+    for path, content in sorted(changes.items()):
+        if content is None:
+            await reconciler.host.files.remove(f"{folder}/{path}")
+        else:
+            await reconciler.host.files.put(f"{folder}/{path}", content, mode=0o644)
+    if changes and facts.get(FactKey(FactKind.MANAGER, name)) is ManagerState.UP:
+        manager = await reconciler.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
+        await manager.reload(timeout=CALL_TIMEOUT)

@@ -33,13 +33,14 @@ StopTimeout=1
 """
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Return the heading and the text of each block of plain `sh`."""
+def blocks(kind: str = "sh") -> list[tuple[str, str]]:
+    """Return the heading and the text of each block of a kind: plain `sh` by default."""
     found = []
     for section in re.split(r"^## ", GUIDE.read_text(), flags=re.MULTILINE)[1:]:
         heading = section.partition("\n")[0]
         found += [
-            (heading, text) for text in re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+            (heading, text)
+            for text in re.findall(rf"^```{kind}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
         ]
     return found
 
@@ -68,11 +69,39 @@ def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine
             _deliver(machine)
         if heading == "Let pushes trigger it":
             _everything(machine)
-        machine.run(f"set -e\n{text}".replace("${EDITOR:-vi}", editor["EDITOR"]), cwd="/srv/checkout")
-    assert machine.run(["podman", "ps", "--format", "{{.Names}}"], user="web").stdout == "web\n"
+        said = machine.run(
+            f"set -e\n{text}".replace("${EDITOR:-vi}", editor["EDITOR"]), cwd="/srv/checkout"
+        ).stdout
+    assert _containers(machine, "web") == ["web"]
     assert not machine.exists("/usr/bin/eventd")
     assert not machine.exists("/usr/lib/systemd/system/eventd.service")
     assert machine.run(["systemctl", "is-active", "eventd.service"], check=False).stdout.strip() == "inactive"
+    _without_eventd(machine, said)
+    ((_, erase),) = blocks("sh erase")
+    machine.run(f"set -e\n{erase}")
+    left = "/etc /usr/lib /usr/bin /var/lib /srv/media /etc/containers/systemd/users /home"
+    found = machine.run(
+        f"find {left} -name '*eventd*' -o -name web; getent group; getent passwd", check=False
+    )
+    assert "eventd" not in found.stdout, found.stdout
+    assert "web" not in found.stdout, found.stdout
+
+
+def _without_eventd(machine: Machine, said: str) -> None:
+    """After a boot without eventd all that ran runs again: gated, a stack, and, with its disk, what uses that."""
+    # `eventctl disown --all` says it.
+    (line,) = [each for each in said.splitlines() if each.startswith(f"UUID={MEDIA} /srv/media ")]
+    machine.reboot(wait=False)
+    machine.wait_running()
+    for user, container in (("web", "web"), ("asks", "asks"), ("stack", "stack-one-1")):
+        _await(machine, user, container)
+    assert machine.run("find /srv/media -mindepth 1").stdout == "", "something was written beside the disk"
+    machine.run(f"echo '{line}' >>/etc/fstab; mount /srv/media")
+    machine.run(["systemctl", "--user", "restart", "photos.service"], user="photos")
+    assert _containers(machine, "photos") == ["photos"]
+    machine.run("loginctl terminate-user photos; umount /srv/media", check=False)
+    failed = machine.run(["systemctl", "--user", "--failed", "--no-legend"], user="stack").stdout
+    assert failed == ""
 
 
 def _everything(machine: Machine) -> None:
@@ -114,7 +143,7 @@ def _everything(machine: Machine) -> None:
     doctor = machine.run(["eventctl", "doctor"], check=False)
     assert "BAD" not in doctor.stdout, doctor.stdout
     machine.run(["systemctl", "--user", "start", "eventd-update.service"], user="asks", timeout=300)
-    machine.run("mountpoint -q /srv/media; systemctl stop page")
+    machine.run("mountpoint -q /srv/media")
     _sick(machine)
 
 
@@ -165,3 +194,14 @@ def _deliver(machine: Machine) -> None:
         time.sleep(0.1)
     user = machine.show("eventd-webhook.service", "User", "DynamicUser")
     assert user == {"User": "eventd-listener", "DynamicUser": "yes"}
+
+
+def _containers(machine: Machine, user: str) -> list[str]:
+    return machine.run(["podman", "ps", "--format", "{{.Names}}"], user=user).stdout.split()
+
+
+def _await(machine: Machine, user: str, container: str) -> None:
+    deadline = time.monotonic() + 240
+    while container not in _containers(machine, user):
+        assert time.monotonic() < deadline, machine.journal()
+        time.sleep(0.2)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from eventd.adapters.account_signs import SystemAccountSigns
+from eventd.core import handing_back
 from eventd.core.adoption import Candidate, Grant, Password, Signs, meaning, obstacles
 from eventd.core.errors import PermanentError
 from eventd.core.facts import Account, FactKey, FactKind
 from eventd.core.records import Ownership
 from eventd.core.report import WorkloadState
+from eventd.core.unitfile import parse
 from eventd.runtime.disown import disown
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -173,3 +175,47 @@ async def test_what_is_given_back_is_left_as_it_is() -> None:
     await story.quiet(100)
     assert story.unit("web").up
     await story.kill()
+
+
+STACK = b"""\
+[Unit]
+Description=Compose stack shop
+[Service]
+Type=notify-reload
+ExecStart=/usr/bin/eventd-compose run --project shop --unit shop.service --provider /usr/bin/docker-compose \
+ --file /etc/eventd/stacks/%U/compose.yaml --env-file /etc/shop.env --needs-file /x --deadline 90 --stop-timeout 10
+"""
+
+
+def test_what_is_handed_back_starts_without_eventd() -> None:
+    """What ran is wanted by the manager's start; a stack needs podman alone; the timer that asks the daemon goes."""
+    companions = {
+        "shop.service": STACK,
+        "eventd-update.timer": b"",
+        "eventd-update.service": b"",
+        "own.service": b"[Service]\nExecStart=/bin/true\n",
+    }
+    changes = handing_back.changes(companions, ["shop.service", "db.service"])
+    assert set(changes) == {
+        handing_back.DROP_IN,
+        "shop.service",
+        "eventd-update.timer",
+        "eventd-update.service",
+    }
+    assert changes["eventd-update.timer"] is changes["eventd-update.service"] is None
+    drop_in, stack = changes[handing_back.DROP_IN], changes["shop.service"]
+    assert drop_in is not None
+    assert drop_in.endswith(b"[Unit]\nWants=db.service\nWants=shop.service\n")
+    assert stack is not None
+    unit = parse(stack, "shop.service")
+    assert not unit.diagnostics
+    files = "--file /etc/eventd/stacks/%U/compose.yaml --env-file /etc/shop.env"
+    compose = f"/usr/bin/podman compose --project-name shop {files}"
+    assert unit.value("Service", "ExecStart") == f"{compose} up --detach --remove-orphans"
+    assert unit.value("Service", "ExecStop") == f"{compose} stop"
+    assert b"eventd-compose" not in stack
+
+
+def test_nothing_is_left_for_an_account_on_which_nothing_runs() -> None:
+    """No drop-in that wants nothing."""
+    assert handing_back.changes({}, []) == {}

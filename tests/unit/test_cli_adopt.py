@@ -107,8 +107,37 @@ def test_disown_says_that_everything_stays(path: str) -> None:
     with FakeDaemon(path, {"POST /v1/disown/media": Answer({"run": run(12, "ok")})}) as daemon:
         result = eventctl("disown", "media", "--socket", path)
     assert result.code == 0
-    assert "stay as they are" in result.out
+    assert "stay, start at boot without eventd" in result.out
     assert daemon.requests[0].body == {}
+
+
+def test_disown_all_gives_back_what_is_eventds_and_says_what_volumes_need(path: str) -> None:
+    """Volumes and workloads without an account are none to be given back; one that is decommissioned is not mounted."""
+    workloads = [{"name": "web", "ownership": "created"}, {"name": "new", "ownership": None}]
+    volumes = [
+        {"id": {"kind": "uuid", "value": "11-22"}, "path": "/srv/my media", "filesystem": "ext4"},
+        {"id": {"kind": "by_id", "value": "usb-x"}, "path": "/srv/x", "filesystem": ""},
+        {"id": {"kind": "uuid", "value": "33"}, "path": "/srv/old", "wanted": "decommissioned"},
+    ]
+    answers = {
+        "GET /v1/status": Answer({"workloads": workloads}),
+        "POST /v1/disown/web": Answer({"run": run(12, "ok")}),
+        "GET /v1/storage": Answer({"volumes": volumes}),
+    }
+    with FakeDaemon(path, answers):
+        result = eventctl("disown", "--all", "--socket", path)
+    assert result.code == 0
+    assert result.out.startswith("web is given back")
+    assert result.out.splitlines()[-2:] == [
+        "UUID=11-22 /srv/my\\040media ext4 nosuid,nodev,nofail 0 2",
+        "/dev/disk/by-id/usb-x /srv/x auto nosuid,nodev,nofail 0 2",
+    ]
+
+
+@pytest.mark.parametrize("words", [["disown"], ["disown", "web", "--all"]])
+def test_disown_wants_a_name_or_all(words: list[str], path: str) -> None:
+    """Not neither, and not both."""
+    assert eventctl(*words, "--socket", path).code == 2
 
 
 def test_restart_asks_and_waits_if_told_to(path: str) -> None:

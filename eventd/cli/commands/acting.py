@@ -79,7 +79,10 @@ def _adopt(parser: Any) -> None:
 
 
 def _disown(parser: Any) -> None:
-    parser.add_argument("name", metavar="NAME", help="the account")
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the account")
+    parser.add_argument(
+        "--all", action="store_true", help="every account of eventd's, as before it is removed"
+    )
 
 
 ACTING = (
@@ -131,7 +134,8 @@ ACTING = (
         "suspend",
         "leave a workload, or the whole host, as it is",
         "Nothing of it is changed, started, stopped or repaired until it is resumed, across restarts of the\n"
-        "daemon and of the host. What happens is seen all the same; what would be done shows as held.",
+        "daemon and of the host. What happens is seen all the same; what would be done shows as held.\n"
+        "Where no daemon runs, root's order is written down, and in force before the next one does anything.",
         "  eventctl suspend web --reason 'moving the database'\n"
         "  eventctl suspend                        everything\n",
         _suspend,
@@ -159,9 +163,11 @@ ACTING = (
     Command(
         "disown",
         "give an account back: eventd leaves it alone from now on",
-        "Forget that an account, its files and its units are eventd's. Everything stays and goes on running;\n"
-        "eventd neither changes nor removes it any more. A workload of that name is then refused.",
-        "  eventctl disown media\n",
+        "Forget that an account, its files and its units are eventd's. Everything stays and goes on running, and what\n"
+        "ran starts at boot by the account's own manager, without gates; eventd neither changes nor removes it any\n"
+        "more. A workload of that name is then refused.",
+        "  eventctl disown media\n"
+        "  eventctl disown --all           before eventd is removed; says what volumes need from then on\n",
         _disown,
     ),
 )
