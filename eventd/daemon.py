@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 
 from eventd import __version__
+from eventd.adapters import suspend_notes
 from eventd.adapters.git_command import Credentials
 from eventd.adapters.host_lock import HostLock
 from eventd.adapters.logging import Redactor, setup
@@ -112,6 +113,7 @@ class Daemon:
                 if self._is_another():
                     self._reload.set()  # what the triggers found is what they take for known
                 await self.parts.engine.start()
+                await self._suspend_as_noted()
                 api = self.settings.api
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
@@ -130,6 +132,12 @@ class Daemon:
             await self.parts.engine.reconciler.runs.drain(DRAIN)
             group.cancel_scope.cancel()
         log.info("stopped")
+
+    async def _suspend_as_noted(self) -> None:
+        """Take in what was suspended while no daemon ran, before the first run."""
+        for path, note in suspend_notes.read(self.settings.paths.state):
+            await self.parts.engine.reconciler.orders.suspend(note.workload, note.by, note.why)
+            path.unlink(missing_ok=True)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
         await self._stop.wait()

@@ -82,7 +82,8 @@ def everyones(command: str, *, caller: int | None = None, marks: str = MARKS) ->
     """Return the accounts that the caller may act as: root all of eventd's, an account itself."""
     uid = os.geteuid() if caller is None else caller
     if uid == 0:
-        entries = [(_entry(name), number) for name, number in sorted(recorded(marks).items())]
+        known = recorded(marks, retained=False)
+        entries = [(_entry(name), number) for name, number in sorted(known.items())]
         found = [each for each, number in entries if each is not None and each.pw_uid == number]
     else:
         found = _managed(uid)
@@ -95,13 +96,17 @@ def everyones(command: str, *, caller: int | None = None, marks: str = MARKS) ->
     return [Account(each.pw_name, each.pw_uid, each.pw_dir) for each in found]
 
 
-def recorded(marks: str = MARKS) -> dict[str, int]:
-    """Return the uids of eventd's accounts by name, as its own records have them; only root can read these."""
+def recorded(marks: str = MARKS, *, retained: bool = True) -> dict[str, int]:
+    """Return the uids of eventd's accounts by name, as its own records have them; only root can read these.
+
+    `retained`: those too whose workload left the repository; nothing of them runs, their managers neither.
+    """
     found: dict[str, int] = {}
     for path in sorted(Path(marks).glob("*.json")):
         try:
             record = json.loads(path.read_bytes())
-            found[str(record["name"])] = int(record["uid"])
+            if retained or record["retained"] is not True:
+                found[str(record["name"])] = int(record["uid"])
         except (OSError, ValueError, LookupError, TypeError):
             continue  # removed meanwhile, or damaged: `eventctl state` is who tells of that
     return found

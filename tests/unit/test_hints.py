@@ -36,8 +36,10 @@ LOOKING = {
     "events",
     "gates",
     "images",
+    "logs",
     "metrics",
     "plan",
+    "ps",
     "render",
     "retained",
     "runs",
@@ -50,12 +52,14 @@ LOOKING = {
 PROMISES = {
     "adopt": "tests/host/test_adoption.py::test_an_account_that_is_handed_over_runs_its_workload",
     "approve": "tests/host/test_approvals.py",
-    "disown": "tests/host/test_adoption.py::test_what_is_given_back_stays_and_is_left_alone",
+    "disown": "tests/host/test_install_guide.py::test_the_guide_leads_to_a_converged_host_and_back",
+    "exec": "tests/host/test_within.py::test_exec_joins_streams_and_passes_the_status_on",
     "reject": "tests/simulated/test_removal.py",
     "remove": "tests/host/test_approvals.py",
     "restart": "tests/host/test_main_job.py",
     "resume": "tests/simulated/test_rollback.py",
     "rollback": "tests/simulated/test_rollback.py",
+    "shell": "tests/host/test_within.py::test_a_script_runs_as_the_account_with_its_bus",
     "state --acknowledge": "tests/simulated/test_lost_state.py",
     "storage attach": "tests/host/test_storage.py",
     "storage decommission": "tests/unit/test_storage_plan.py",
@@ -127,7 +131,7 @@ def parses(words: list[str]) -> bool:
     """Tell whether the parser takes exactly this."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
-            PARSER.parse_args(words)
+            parser.parse(words, PARSER)
         except SystemExit as end:
             return end.code == 0  # --help
     return True

@@ -21,8 +21,8 @@ ME = pwd.getpwuid(os.getuid())
 ID = "ab" * 32
 
 
-def mark(folder: Path, name: str, uid: int) -> None:
-    (folder / f"{name}.json").write_text(json.dumps({"name": name, "uid": uid}))
+def mark(folder: Path, name: str, uid: int, *, retained: bool = False) -> None:
+    (folder / f"{name}.json").write_text(json.dumps({"name": name, "uid": uid, "retained": retained}))
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -82,6 +82,9 @@ def test_a_damaged_record_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "odd.json").write_text('["name"]')
     assert as_account.recorded(str(tmp_path)) == {"web": 1001}
+    mark(tmp_path, "left", 1002, retained=True)
+    assert as_account.recorded(str(tmp_path)) == {"web": 1001, "left": 1002}
+    assert as_account.recorded(str(tmp_path), retained=False) == {"web": 1001}
 
 
 def test_roots_command_goes_through_two_managers_and_is_in_no_description() -> None:
