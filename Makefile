@@ -49,10 +49,10 @@ test-host: setup ## the tests on a real Debian 13 under systemd-nspawn; needs ro
 	else echo 'NOT TESTED on a real host: that needs root. sudo make test-host'; fi
 
 REPORT ?= build/matrix.md
-matrix: setup ## T01 to T12 of the test matrix on a real host, with a report (REPORT=build/matrix.md); needs root
+matrix: setup ## T01 to T12 of the test matrix on a real host, with a report, and docs/explanation/matrix.md; needs root
 	rm -rf build/matrix
 	-EVENTD_REQUIRE_HOST=1 $(BIN)/python -m pytest -q tests/host/test_matrix.py
-	$(BIN)/python -m tests.host.evidence $(REPORT)
+	$(BIN)/python -m tests.host.evidence $(REPORT) docs/explanation/matrix.md
 
 storage-cycles: setup ## 200 fast attachments and detachments of a disk on a real host; needs root
 	EVENTD_STORAGE_CYCLES=200 $(BIN)/python -m pytest -q tests/host/test_storage.py

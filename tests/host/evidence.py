@@ -1,13 +1,15 @@
 """Evidence of the matrix: what a test did, saw and was told, written down, and the report that is made of it.
 
 A test of the matrix that could not collect its evidence fails. Each writes one JSON file below `build/matrix/`;
-`python -m tests.host.evidence REPORT.md` makes the report, and exits with 1 unless all twelve have passed.
+`python -m tests.host.evidence REPORT.md SUMMARY.md` makes the report, and of a run in which all twelve have passed the
+summary that is kept in the repository; it exits with 1 unless they have.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -33,7 +35,8 @@ class Evidence:
         self.op = op
         self.machine: Machine = op.machine
         self.document: dict[str, Any] = {
-            "test": number, "kind": kind, "title": title, "verdict": "FAIL", "why": "", "steps": [], "seen": []
+            "test": number, "kind": kind, "title": title, "verdict": "FAIL", "why": "", "steps": [], "seen": [],
+            "name": os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0],
         }  # fmt: skip
 
     def run(self, command: str, *, user: str = "", status: int | None = 0, timeout: float = 300) -> str:
@@ -148,6 +151,7 @@ def _owner(labels: Mapping[str, str]) -> str:
 def case(number: str, kind: str, title: str, op: Operator) -> Iterator[Evidence]:
     """Run one test of the matrix: PASS if the block ends, and something was collected in it."""
     evidence = Evidence(number, kind, title, op)
+    began = time.monotonic()
     try:
         yield evidence
         assert evidence.document["seen"], "no evidence was collected"
@@ -156,6 +160,7 @@ def case(number: str, kind: str, title: str, op: Operator) -> Iterator[Evidence]
         evidence.document["why"] = "".join(traceback.format_exception_only(error)).strip()[:2000]
         raise
     finally:
+        evidence.document["seconds"] = round(time.monotonic() - began, 1)
         evidence.document["at"] = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / f"{number}-{kind}.json").write_text(json.dumps(evidence.document, indent=1))
@@ -199,6 +204,58 @@ def report(folder: Path = FOLDER) -> tuple[str, bool]:
     return "\n".join(lines) + "\n", good
 
 
+def summary(commit: str, folder: Path = FOLDER) -> str:
+    """Return the page that is kept: which commit, what was run, what it took. All else is in the report."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("T*.json"))]
+    steps, seen = (sum(len(each[key]) for each in found) for key in ("steps", "seen"))
+    when, seconds = max(each["at"] for each in found), sum(each["seconds"] for each in found)
+    lines = [
+        "# The matrix: the last run that was kept",
+        "",
+        "<!-- Made by `make matrix`. `tests/unit/test_matrix_page.py` holds it against tests and history. -->",
+        "",
+        "The twelve tests of the plan that the [audit](../how-to/audit.md#the-matrix) is made after, for Quadlet",
+        "workloads and compose stacks, on a real Debian 13. `make matrix` repeats them, and writes the whole evidence",
+        "to `build/matrix.md`.",
+        "",
+        f"Commit `{commit}`, {when} UTC: **all {len(found)} PASS**, {steps} steps,",
+        f"{seen} units looked at with their journal and containers, {seconds:.0f} s on {os.cpu_count()} cores.",
+        "",
+        "| test | kind | what | verdict | seconds | steps | by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        name = each["name"].rpartition("::")[2]
+        figures = f"{each['verdict']} | {each['seconds']} | {len(each['steps'])}"
+        lines.append(f"| {each['test']} | {each['kind']} | {each['title']} | {figures} | `{name}` |")
+    return "\n".join([*lines, ""])
+
+
+def _commit() -> str:
+    """Return the commit that the checkout is at; with `+`: and what has not been committed yet."""
+    ask = ["git", "-C", str(Path(__file__).parents[2])]
+    head = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=30)
+    changed = subprocess.run(
+        [
+            *ask,
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            "--",
+            "eventd",
+            "handlers",
+            "policies",
+            "systemd",
+            "tests",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
 def _one_line(command: str) -> str:
     return " ".join(command.split()).replace("`", "'")
 
@@ -208,5 +265,7 @@ if __name__ == "__main__":
     text, passed = report()
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
+    if passed and len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(summary(_commit()))
     sys.stdout.write(f"{target}: {'all twelve PASS' if passed else 'NOT all PASS'}\n")
     sys.exit(0 if passed else 1)
