@@ -59,6 +59,10 @@ def run(arguments: Any, terminal: Terminal) -> int:
             terminal.say(
                 f"nothing logged by {who.name}" + ("" if arguments.all else "; --all shows podman's own too")
             )
+            if os.geteuid() != 0:  # journald has a file per user only where the journal is persistent
+                terminal.say(
+                    f"hint: an account may not see all of its journal: sudo eventctl logs {who.name}"
+                )
         return codes.AS_WANTED
     start = [f"--after-cursor={newest}"] if newest else [f"--since=@{began:.0f}"]
     for entry in _entries(_query(who.uid, ["--follow", "--no-tail", *start]), None):
