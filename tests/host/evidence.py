@@ -36,6 +36,7 @@ class Evidence:
         self.machine: Machine = op.machine
         self.document: dict[str, Any] = {
             "test": number, "kind": kind, "title": title, "verdict": "FAIL", "why": "", "steps": [], "seen": [],
+            "commit": _commit(),
             "name": os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0],
         }  # fmt: skip
 
@@ -204,10 +205,11 @@ def report(folder: Path = FOLDER) -> tuple[str, bool]:
     return "\n".join(lines) + "\n", good
 
 
-def summary(commit: str, folder: Path = FOLDER) -> str:
+def summary(folder: Path = FOLDER) -> str:
     """Return the page that is kept: which commit, what was run, what it took. All else is in the report."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("T*.json"))]
     steps, seen = (sum(len(each[key]) for each in found) for key in ("steps", "seen"))
+    commit = ", ".join(sorted({each["commit"] for each in found}))  # several: not of one run
     when, seconds = max(each["at"] for each in found), sum(each["seconds"] for each in found)
     lines = [
         "# The matrix: the last run that was kept",
@@ -266,6 +268,6 @@ if __name__ == "__main__":
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
     if passed and len(sys.argv) > 2:
-        Path(sys.argv[2]).write_text(summary(_commit()))
+        Path(sys.argv[2]).write_text(summary())
     sys.stdout.write(f"{target}: {'all twelve PASS' if passed else 'NOT all PASS'}\n")
     sys.exit(0 if passed else 1)
