@@ -13,12 +13,14 @@ What reaches all of them is the folder itself: what is mounted on a folder that 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, set_flags, walk
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LABEL = "security.selinux"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def seal(path: str) -> None:
@@ -57,19 +59,40 @@ def renew(path: str) -> None:
     new = f".{name}.eventd-new"
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(new, dir_fd=parent)  # of a renewal that was cut off
-    os.mkdir(new, 0, dir_fd=parent)
-    made = os.open(new, _FOLDER, dir_fd=parent)
-    with contextlib.suppress(OSError):  # what a person may have given it with chcon(1)
-        os.setxattr(made, _LABEL, os.getxattr(folder, _LABEL))
-    _clear(folder)
+    label = _label(folder)
     try:
-        # In one step: at no moment is there a path without a folder, or a folder that takes files of just anybody.
-        os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
-    except BaseException:
-        _close(folder)
-        raise
+        os.mkdir(new, 0, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # It has to go all the same, and what it took is room for another one. Nobody but root can make anything there.
+        _clear(folder)
+        os.rmdir(name, dir_fd=parent)
+        os.close(folder)
+        os.mkdir(name, 0, dir_fd=parent)
+        made = os.open(name, _FOLDER, dir_fd=parent)
+    else:
+        made = os.open(new, _FOLDER, dir_fd=parent)
+        _clear(folder)
+        try:
+            # In one step: there is no moment without a folder, or with one that takes files of just anybody.
+            os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            _close(folder)
+            raise
+    if label:
+        with contextlib.suppress(OSError):
+            os.setxattr(made, _LABEL, label)
     _close(made)
     os.fsync(parent)
+
+
+def _label(folder: int) -> bytes:
+    """Return what a person may have given it with chcon(1)."""
+    try:
+        return os.getxattr(folder, _LABEL)
+    except OSError:
+        return b""
 
 
 def _check_empty(folder: int, path: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.errors import TemporaryError
+from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.facts import FactKey, FactKind, MountState
 from eventd.core.storage_holders import Holder, remedy, some
 from eventd.core.storage_migration import private_mount
@@ -49,7 +49,7 @@ class Unmounting:
         if result.done and await waiting.until(
             tx.facts, [key], lambda: key not in tx.facts, timeout=SEEN_TIMEOUT
         ):
-            await self.points.renew(where)
+            await self._renew(name, where)
             return
         holders = () if lazy else await self.points.holders((state.device,))
         if holders:
@@ -100,7 +100,16 @@ class Unmounting:
         mine = {each.path for each in volumes if each.name in (name, *self.keeper.on(name))}
         for path in (*sorted(mine), private_mount(name)):
             if FactKey(FactKind.MOUNT, path) not in tx.facts:
-                await self.points.renew(path)
+                await self._renew(name, path)
+
+    async def _renew(self, name: str, path: str) -> None:
+        try:
+            await self.points.renew(path)
+        except EventdError:
+            self.keeper.sealed.pop(
+                name, None
+            )  # it may be gone, on a full disk: it is looked at before it is used
+            raise
 
     def remedy(self, name: str, holders: tuple[Holder, ...], path: str) -> str:
         """Return what to do about the first who keeps a volume."""

@@ -271,6 +271,47 @@ def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() 
     run(story())
 
 
+async def _taken_back(kill: int) -> int:
+    """Have a copy fail, and the daemon killed at a boundary; return how many boundaries there are."""
+    told = await both()
+    told.drives.broken = True
+    before = told.host.life.steps
+    if kill:
+        told.world.faults.crash_at = before + kill
+    asking = asyncio.ensure_future(told.keeper.migrate(begin()))
+    for _ in range(40):
+        await asyncio.sleep(1)
+        if told.host.life.dead:
+            break
+    count = told.host.life.steps - before
+    if told.host.life.dead:
+        await told.until_dead()
+        told.world.faults.crash_at = None
+        await told.start()
+        await told.quiet(90)
+        if phase(told) is None:
+            assert told.active
+            return count
+    assert_back(told)
+    asking.cancel()
+    return count
+
+
+BACK = 112
+"""Boundaries of a migration that is taken back."""
+
+
+def test_a_migration_that_is_taken_back_has_no_more_boundaries_than_are_tried() -> None:
+    """Else the next test would leave some out."""
+    assert 30 < run(_taken_back(0)) <= BACK
+
+
+@pytest.mark.parametrize("kill", range(1, BACK + 1, 3))
+def test_a_migration_that_is_taken_back_is_so_also_when_it_is_killed_anywhere(kill: int) -> None:
+    """The workload runs where it was, and no namespace keeps the disk as it was for the copy."""
+    run(_taken_back(kill))
+
+
 def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well() -> None:
     """The disk cannot be read alone then; the unmount on the host went well, and is not the end of it."""
 

@@ -169,11 +169,17 @@ def test_a_process_is_told_with_its_unit_and_its_owner() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and namespaces")
-def test_a_mount_point_that_is_made_anew_frees_what_any_namespace_has_mounted_there(tmp_path: Path) -> None:
-    """Also one that no unmount of ours gets to: it is private, and its copy is locked in a user namespace."""
+@pytest.mark.parametrize("options", ["mode=755", "mode=755,nr_inodes=2"], ids=["room", "full"])
+def test_a_mount_point_that_is_made_anew_frees_what_any_namespace_has_mounted_there(
+    tmp_path: Path, options: str
+) -> None:
+    """Also one that no unmount of ours gets to: it is private, and its copy is locked in a user namespace.
+
+    And where there is no room for a second folder beside it.
+    """
     script = """
 set -e
-mount -t tmpfs -o mode=755 none /mnt
+mount -t tmpfs -o "$4" none /mnt
 mkdir /mnt/disk
 mount -t tmpfs none /mnt/disk
 number=$(stat -c %d /mnt/disk)
@@ -193,18 +199,8 @@ wait
     pipes = tmp_path / "in", tmp_path / "out"
     for pipe in pipes:
         os.mkfifo(pipe)
-    command = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        *map(str, pipes),
-        sys.executable,
-    ]
+    alone = ["unshare", "--mount", "--propagation", "private"]
+    command = [*alone, "sh", "-c", script, "sh", *map(str, pipes), sys.executable, options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["before: 1", "after: 0", "0", "disk"], done.stderr
 
