@@ -37,6 +37,7 @@ from eventd.core.transform_sources import Choice, TransformSources
 from eventd.core.units import desired_units
 from eventd.core.update_timer import with_timer
 from eventd.core.validate import check
+from eventd.core.write_access import write_access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -230,6 +231,7 @@ class _Assembly:
         findings.extend(low(ports, self.host.unprivileged_port_start))
         findings.extend(plain_secrets(content))
         findings.extend(sockets(content))
+        findings.extend(write_access(content))
         options = _waiting_for(volumes, candidate, options)
         gated = bool(options.values.requires)
         stacks = StackHost(self.host.stacks_folder, self.host.compose_provider)

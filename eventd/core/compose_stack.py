@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from eventd.core.compose_file import NAMES, Stack, parse_stack, stack_files
 from eventd.core.content import Content, Part
 from eventd.core.desired import DesiredUnit, FileRole, InstallFile, WorkloadOptions
-from eventd.core.diagnostics import Diagnostic
+from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.own_drop_ins import ORIGIN, PAUSE_UNIT
 from eventd.core.survey import error, warning
 from eventd.core.unitfile import parse
@@ -47,7 +47,7 @@ def with_service(
     for each in stack_files(content.parts):
         file = content.parts[each].install
         stack, problems = parse_stack(file.content, file.origin, beside)
-        found += [*problems, *_builds(stack, file.origin)]
+        found += [*problems, *_builds(stack, file.origin), *_named(content, stack, file.origin, options)]
         needed += stack.env_files
     found += _problems(content)
     text = _unit(content, options, host, tuple(dict.fromkeys(needed)), gated=gated)
@@ -73,6 +73,17 @@ def _problems(content: Content) -> Iterator[Diagnostic]:
     for name in others:
         message = f"{name} is read by nobody beside {stack_files(content.parts)[0]}"
         yield warning(content.parts[name].install.origin, "ignored-file", message, "keep one of them")
+
+
+def _named(content: Content, stack: Stack, origin: str, options: WorkloadOptions) -> Iterator[Diagnostic]:
+    """Yield a warning about a name that the project would have if it were started by hand, and has not here."""
+    project = options.compose_project or content.name
+    if not stack.name or "$" in stack.name or stack.name == project:
+        return
+    message = f"the project is called {project} and not {stack.name}: its volumes are {project}_…, and new"
+    key = options.place.key("compose.project")
+    hint = f'to go on with those of {stack.name}: project = "{stack.name}" ({key}); else remove this name'
+    yield Diagnostic(Severity.WARNING, origin, stack.name_line, "name", message, hint, "project-name")
 
 
 def _builds(stack: Stack, origin: str) -> Iterator[Diagnostic]:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from eventd.core.desired import FileRole
+from eventd.core.desired import FileRole, InstallFile
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.quadlet import KINDS, mount_source, split
 from eventd.core.stack_services import services_of
@@ -46,6 +46,9 @@ def plain_secrets(content: Content) -> Iterator[Diagnostic]:
                     for key, value in _assignments(line.value):
                         if is_secret(key, value):
                             yield _warning(line.file, line.number, f"{section}/Environment", key)
+    for part in content.parts.values():
+        if part.unit is None and part.name.rpartition("/")[2].endswith(".env"):
+            yield from _env_file(part.install)
     for origin, service in services_of(content):
         for entry in service.environment:
             key, _, value = entry.text.partition("=")
@@ -69,6 +72,13 @@ def sockets(content: Content) -> Iterator[Diagnostic]:
             if mount.source in SOCKETS:
                 key, text = f"services/{service.name}/volumes", f"{mount.source} {message}"
                 yield Diagnostic(Severity.WARNING, origin, mount.line, key, text, hint, "docker-socket")
+
+
+def _env_file(file: InstallFile) -> Iterator[Diagnostic]:
+    for number, line in enumerate(file.content.decode("utf-8", "replace").splitlines(), 1):
+        key, _, value = line.strip().removeprefix("export ").partition("=")
+        if not key.startswith("#") and is_secret(key.strip(), value.strip().strip("\"'")):
+            yield _warning(file.origin, number, "", key.strip())
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:

@@ -177,6 +177,7 @@ def test_every_code_is_documented() -> None:
         "strays",
         "host_ports",
         "plain_secrets",
+        "write_access",
         "host_accounts",
     ]
     source = "".join((root / f"eventd/core/{name}.py").read_text() for name in modules)
@@ -186,6 +187,7 @@ def test_every_code_is_documented() -> None:
         "utf-8-",
         "on-demand",
         "podman-compose",
+        "keep-id",
     }
     given -= {code for code in given if code.startswith("systemd-")}
     documented = set(
