@@ -13,6 +13,7 @@ from typing import Protocol
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from eventd.adapters.account_look import NoAccountLook, SystemAccountLook
 from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.accounts import SystemAccounts
@@ -233,6 +234,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(processes),
+        account_look=SystemAccountLook(processes) if accounts is None else NoAccountLook(),
     )
 
     cache: Cache = {}

@@ -34,6 +34,7 @@ from eventd_policies.provider import provider
 from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
 from eventd_policies.suspended import suspended
+from eventd_policies.volumes_beside import volumes_beside
 
 MACHINE_ID = 32
 """Characters of machine-id(5)."""
@@ -108,6 +109,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
         protected(protection_of(settings)),
         Ownership(layout_of(settings)),
         placement,
+        volumes_beside,
         provider(settings.compose.provider),
         gates,
         reversibility,

@@ -13,8 +13,9 @@ from eventd.api import answers, documents, own
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
-from eventd.core.adoption import Candidate, Grant, Signs, meaning, obstacles
-from eventd.core.errors import PermanentError
+from eventd.core.account_finds import Finds
+from eventd.core.adoption import Candidate, Grant, Signs, findings, meaning, obstacles
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKey, FactKind
 from eventd.core.rights import Request, View
@@ -23,6 +24,10 @@ from eventd.runtime.queue import Ticket
 
 LOOK_TIMEOUT = 15.0
 """Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
+MOVE_TIMEOUT = 240.0
+"""Seconds for stopping the account's own units, and moving their files."""
+ASIDE = "eventd-aside"
+"""The folder in a home that dated folders are made in."""
 
 
 class AdoptRequest(BaseModel):
@@ -32,6 +37,14 @@ class AdoptRequest(BaseModel):
     with_login: bool = False
     """A person logs in with this account, and that is known."""
     wait: bool = False
+
+
+class AsideRequest(BaseModel):
+    """POST /v1/adopt/{name}/aside."""
+
+    model_config = ConfigDict(extra="forbid")
+    with_login: bool = False
+    """A person logs in with this account, and that is known."""
 
 
 class DisownRequest(BaseModel):
@@ -60,8 +73,16 @@ async def _candidate(api: Api, name: str) -> Candidate:
     )
 
 
-def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
+async def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
     account = candidate.account
+    facts = api.reconciler.dispatcher.facts
+    lingers = facts.get(FactKey(FactKind.LINGER, account.name)) is True
+    finds = Finds()
+    if not candidate.protected:
+        try:
+            finds = await api.reconciler.host.account_look.look(account, timeout=LOOK_TIMEOUT)
+        except EventdError as error:
+            finds = Finds(problem=error.message)
     folders = api.reconciler.context.layout.folders(account.uid)
     return {
         "name": account.name,
@@ -72,23 +93,38 @@ def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
         "password": candidate.signs.password.value,
         "ssh_keys": list(candidate.signs.ssh_keys),
         "obstacles": [asdict(each) for each in obstacles(candidate)],
+        "found": {
+            "quadlets": list(finds.quadlets),
+            "units": list(finds.units),
+            "projects": [asdict(each) for each in finds.projects],
+            "volumes": [asdict(each) for each in finds.volumes],
+            "containers": finds.containers,
+            "lingering": lingers,
+            "problem": finds.problem,
+        },
+        "findings": list(findings(account, finds, lingers=lingers)),
         "means": list(meaning(account, folders)),
     }
 
 
 async def _look(api: Api, request: web.Request, _view: View) -> web.Response:
-    return answers.document(_document(api, await _candidate(api, request.match_info["name"])))
+    return answers.document(await _document(api, await _candidate(api, request.match_info["name"])))
+
+
+def _require(candidate: Candidate, *, with_login: bool) -> None:
+    """Raise what speaks against it."""
+    left = [each for each in obstacles(candidate) if not (each.by_login and with_login)]
+    if left:
+        raise PermanentError(
+            "; ".join(each.message for each in left), reason=left[0].reason, hint=left[0].hint
+        )
 
 
 async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = request.match_info["name"]
     body = await answers.body(request, AdoptRequest)
     candidate = await _candidate(api, name)
-    left = [each for each in obstacles(candidate) if not (each.by_login and body.with_login)]
-    if left:
-        raise PermanentError(
-            "; ".join(each.message for each in left), reason=left[0].reason, hint=left[0].hint
-        )
+    _require(candidate, with_login=body.with_login)
     reconciler, visit = api.reconciler, visit_of(request)
     uid = candidate.account.uid
     await reconciler.ledger.grant(name, Grant(uid, time.time(), body.with_login))
@@ -109,6 +145,23 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
     return answers.document({"queued": True}, status=202)
 
 
+async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
+    """Have what is in the way moved, before anything is handed over."""
+    body = await answers.body(request, AsideRequest)
+    candidate = await _candidate(api, request.match_info["name"])
+    _require(candidate, with_login=body.with_login)
+    folder = f"{ASIDE}/{time.strftime('%Y-%m-%dT%H-%M-%S')}"
+    account = candidate.account
+    moved = await api.reconciler.host.account_look.move_aside(account, folder, timeout=MOVE_TIMEOUT)
+    if moved.problem:
+        raise PermanentError(
+            f"not everything of {account.name} could be moved into {moved.aside}: {moved.problem}",
+            reason="not-moved-aside",
+            hint=f"move the rest by hand, in eventctl shell {account.name}; nothing is handed over yet",
+        )
+    return answers.document(asdict(moved))
+
+
 async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     name = request.match_info["name"]
     await answers.body(request, DisownRequest)
@@ -120,5 +173,6 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
 ROUTES = (
     Route("GET", "/v1/adopt/{name}", Request.ADOPT, _look),
     Route("POST", "/v1/adopt/{name}", Request.ADOPT, _adopt),
+    Route("POST", "/v1/adopt/{name}/aside", Request.ADOPT, _aside),
     Route("POST", "/v1/disown/{name}", Request.ADOPT, _disown),
 )

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 
+MOVING = 300.0
+"""Seconds for moving files aside, with their units stopped first."""
+
+
 def run(arguments: Any, terminal: Terminal) -> int:
     """Show, ask and hand over; the exit code is the run's. Without --yes, and without anybody to ask: only show."""
     client, path = Client(arguments.socket), at("adopt", arguments.name)
@@ -30,8 +34,20 @@ def run(arguments: Any, terminal: Terminal) -> int:
     if against or not (arguments.yes or _agreed(found, arguments, terminal)):
         terminal.say("nothing is done")
         return codes.NOT_CONVERGED
+    if arguments.move_aside:
+        _move_aside(path, arguments, terminal)
     body = {"with_login": arguments.with_login, "wait": True}
     return watch(client, path, body, arguments, terminal)
+
+
+def _move_aside(path: str, arguments: Any, terminal: Terminal) -> None:
+    """Have its own files moved aside, which takes as long as their units take to stop, and say where they are."""
+    moved: Json = Client(arguments.socket, timeout=MOVING).post(
+        f"{path}/aside", {"with_login": arguments.with_login}
+    )
+    if moved["moved"] and not arguments.json:
+        stopped = ", ".join(clean(each) for each in moved["stopped"]) or "nothing"
+        terminal.line(f"stopped: {stopped}; moved {len(moved['moved'])} files into {clean(moved['aside'])}")
 
 
 def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
@@ -53,3 +69,8 @@ def _show(found: Json, terminal: Terminal, *, refused: bool) -> None:
     for each in found["means"]:
         terminal.line(f"- {clean(each)}")
     terminal.line("")
+    if found.get("findings"):
+        terminal.line("It has of its own:")
+        for each in found["findings"]:
+            terminal.line(f"- {clean(each)}")
+        terminal.line("")

@@ -65,6 +65,15 @@ class CompleteAccount(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
+class InspectStore(_OnUser):
+    """Look at the volumes that an account has which was handed over, before anything is made beside them."""
+
+    workload: str
+    why: str = "it may have the volumes of an earlier deployment"
+    verb = "inspect-store"
+
+
+@dataclass(frozen=True, slots=True)
 class PutFile:
     """Write one file; its folder depends on the uid, which a new account gets only when it is made."""
 
@@ -300,6 +309,7 @@ Action: TypeAlias = (
     CreateAccount
     | AdoptAccount
     | CompleteAccount
+    | InspectStore
     | PutFile
     | RemoveFile
     | EnableLinger

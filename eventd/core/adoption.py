@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eventd.core.account_finds import Finds
 from eventd.core.facts import Account
 
 
@@ -129,6 +130,42 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
             )
         )
     return tuple(found)
+
+
+def findings(account: Account, finds: Finds, *, lingers: bool) -> tuple[str, ...]:
+    """Return what an account has of its own that will stand beside the workload, or in its way, as sentences."""
+    name, found = account.name, []
+    if finds.files:
+        files = ", ".join(f"~/{path}" for path in finds.files[:_SHOWN])
+        more = f" and {len(finds.files) - _SHOWN} more" if len(finds.files) > _SHOWN else ""
+        found.append(
+            f"Quadlet files and units of its own, which win over eventd's of the same name: {files}{more};"
+            f" eventctl adopt {name} --move-aside stops their units and moves them into a folder of its home"
+        )
+    for project in finds.projects:
+        where = f", begun from {project.folder}" if project.folder else ""
+        runs = (
+            f"{project.containers} containers, which go on running" if project.containers else "no containers"
+        )
+        found.append(
+            f"the compose project {project.name} ({runs}{where}); in eventctl shell {name}:"
+            f" podman compose -p {project.name} down, which keeps its volumes"
+        )
+    if finds.volumes:
+        names = ", ".join(each.name for each in finds.volumes[:_SHOWN])
+        more = f" and {len(finds.volumes) - _SHOWN} more" if len(finds.volumes) > _SHOWN else ""
+        found.append(
+            f"podman's volumes {names}{more}: they stay, and are used where the workload calls them so; a new and empty"
+            " one is not made beside one of these without a word of yours"
+        )
+    if lingers:
+        found.append("it lingers: its manager, and what is enabled there, starts at boot")
+    if finds.problem:
+        found.append(f"not all of it could be looked at: {finds.problem}")
+    return tuple(found)
+
+
+_SHOWN = 12
 
 
 def meaning(account: Account, folders: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from eventd.core.account_finds import named_volumes
 from eventd.core.committed_approvals import committed
 from eventd.core.compose_stack import PROVIDER, StackHost, bound, with_service
 from eventd.core.content import read
@@ -253,7 +254,11 @@ class _Assembly:
             units = bound(units, content, options.values, stacks)
         files = [*(part.install for part in content.parts.values()), *own_drop_ins(content, gated=gated)]
         files.sort(key=lambda file: (file.role, file.name))
-        return Workload(name, tuple(files), units, options.values, candidate.origin, volumes, ports), findings
+        stores = named_volumes(content, options.values)
+        return (
+            Workload(name, tuple(files), units, options.values, candidate.origin, volumes, ports, stores),
+            findings,
+        )
 
     def _options(self, candidate: Candidate) -> tuple[Options, list[Diagnostic]]:
         options, findings = Options(self.host.options), list[Diagnostic]()

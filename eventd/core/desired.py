@@ -221,6 +221,21 @@ class VolumeUse:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedVolume:
+    """A podman volume that a workload's files make, unless it is there."""
+
+    key: str
+    """As the files call it."""
+    name: str
+    """As podman calls it."""
+    file: str
+    stack: bool = False
+    """Of a compose file; else of a `.volume` file."""
+    chosen: bool = False
+    """Somebody wrote down what the name is, or begins with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One workload: its name is its directory and its Linux user."""
 
@@ -236,6 +251,8 @@ class Workload:
     """Sorted by name."""
     ports: tuple[HostPort, ...] = ()
     """Of the host."""
+    stores: tuple[NamedVolume, ...] = ()
+    """Podman's volumes that its files make."""
 
     @property
     def digest(self) -> str:

@@ -21,6 +21,7 @@ class FactKind(StrEnum):
     LINGER = "linger"  # name: user; value: bool
     FILE = "file"  # name: absolute path; value: FileState
     NAMED = "named"  # scope: workload, "" for the host; name: path as it is written; value: NamedState
+    STORE = "store"  # name: workload; value: StoreState, absent: not looked at
     FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not looked at
     SESSIONS = "sessions"  # name: user; value: frozenset of session ids with a person behind them
     MOUNT = "mount"  # name: mount point; value: MountState
@@ -203,6 +204,24 @@ class NamedState:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreVolume:
+    """A volume in the podman store of an account."""
+
+    name: str
+    project: str = ""
+    """The compose project that made it, as its label says."""
+    volume: str = ""
+    """What that calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """The podman store of an account that was handed over, before a workload is started in it."""
+
+    volumes: tuple[StoreVolume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Foreign:
     """What stands on the disk under a name that concerns a workload's units, and is not eventd's."""
 
@@ -302,6 +321,7 @@ FactValue: TypeAlias = (
     | Account
     | FileState
     | NamedState
+    | StoreState
     | Foreign
     | FetchFailure
     | MountState

@@ -329,6 +329,7 @@ ENDINGS: Mapping[str, Ending] = {
         Looks.UNIT,
         _start,
     ),
+    actions.InspectStore.verb: Ending(PLAN, "nothing to undo: it only looks", *_LEFT),
     actions.RecordFiles.verb: Ending(PLAN, "nothing to undo: it only remembers", *_LEFT),
     actions.Verify.verb: Ending("it is verified again", "nothing to undo", *_LEFT),
     actions.Retain.verb: Ending(PLAN, "when it is back in the repository", *_LEFT),

@@ -19,6 +19,7 @@ from eventd.core.facts import (
     Foreign,
     ManagerState,
     NamedState,
+    StoreState,
     UnitState,
     unit,
 )
@@ -47,6 +48,8 @@ class Observed:
     """Volume -> what stands where its folder on it belongs."""
     foreign: Foreign | None = None
     """What stands where it could be loaded instead of ours; None: not looked at."""
+    store: StoreState | None = None
+    """Its podman volumes, of an account that was handed over; None: not looked at."""
     named: Mapping[str, NamedState] = field(default_factory=dict)
     """The host's files that it names, by their paths as written; those that have not been looked at are not in it."""
 
@@ -65,6 +68,7 @@ def observe(
     sessions = facts.get(FactKey(FactKind.SESSIONS, name))
     foreign = facts.get(FactKey(FactKind.FOREIGN, name))
     stopped = facts.get(FactKey(FactKind.STOPPED, name))
+    store = facts.get(FactKey(FactKind.STORE, name))
     uses = tuple(volumes)
     mine = account if isinstance(account, Account) else None
     files: dict[str, FileState] = {}
@@ -89,6 +93,7 @@ def observe(
         stopped=stopped if isinstance(stopped, frozenset) else frozenset(),
         folders={use.volume: _folder(facts, use, name) for use in uses},
         foreign=foreign if isinstance(foreign, Foreign) else None,
+        store=store if isinstance(store, StoreState) else None,
         named=_named(facts, name, named),
     )
 

@@ -18,6 +18,7 @@ from eventd.core.actions import (
     CreateAccount,
     DisableLinger,
     EnableLinger,
+    InspectStore,
     PutFile,
     RecordFiles,
     Reload,
@@ -73,6 +74,8 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(AdoptAccount(name, seen.account.uid))
     elif seen.account.subuid is None or seen.account.subgid is None:
         actions.append(CompleteAccount(name))
+    if seen.account is not None and seen.store is None and begins_in_adopted(workload, records):
+        actions.append(InspectStore(name))
     puts, removes = _files(workload, seen, records, context)
     up = seen.manager is ManagerState.UP
     if up and seen.lost and (running := _running(workload, seen)):
@@ -184,6 +187,17 @@ def _recorded(
                 tuple(sorted(now.items())),
                 "what it was started with is not recorded",
             )
+
+
+def begins_in_adopted(workload: Workload, records: Records) -> bool:
+    """Tell whether nothing of a workload with volumes has been started yet in an account that was handed over."""
+    record = records.workloads.get(workload.name)
+    return (
+        any(not each.chosen for each in workload.stores)
+        and record is not None
+        and record.ownership is Ownership.ADOPTED
+        and not records.units.get(workload.name)
+    )
 
 
 def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tuple[Action, ...]:

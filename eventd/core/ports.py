@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from eventd.core.account_finds import Finds, Moved
 from eventd.core.adoption import Signs
 from eventd.core.desired import Tree
 from eventd.core.facts import Account, FileState, UnitState
@@ -108,6 +109,18 @@ class AccountSigns(Protocol):
 
     async def look(self, account: Account, *, timeout: float) -> Signs:
         """Look now; a home that cannot be looked into within `timeout` seconds is a sign too."""
+        ...
+
+
+class AccountLook(Protocol):
+    """What an account has of its own that runs containers; asked as that account."""
+
+    async def look(self, account: Account, *, timeout: float) -> Finds:
+        """Return what there is. Raises PermanentError(reason="home-unknown")."""
+        ...
+
+    async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
+        """Stop the units of its own files, and move these into `folder` of its home. Raises as `look`."""
         ...
 
 

@@ -72,6 +72,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             actions.CreateAccount()
             | actions.AdoptAccount()
             | actions.CompleteAccount()
+            | actions.InspectStore()
             | actions.EnableLinger()
             | actions.StartManager()
             | actions.Reload()

@@ -15,6 +15,7 @@ from eventd.core.actions import (
     Action,
     AdoptAccount,
     CreateAccount,
+    InspectStore,
     Reload,
     RestartUnit,
     StartManager,
@@ -38,9 +39,9 @@ from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, j
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import EndingError, Handler, SupersededError, Transaction, UnitFailedError
 
-HORIZONS = (CreateAccount, AdoptAccount, StartManager, Reload, StopForVolume)
-ROUNDS = 6
-"""Plans per transaction: account, manager, reload, units, and two for what happens meanwhile."""
+HORIZONS = (CreateAccount, AdoptAccount, InspectStore, StartManager, Reload, StopForVolume)
+ROUNDS = 7
+"""Plans per transaction: account, its store, manager, reload, units, and two for what happens meanwhile."""
 RELOADS = 2
 """Reloads per transaction: one that did not help will not help a third time."""
 KEEPER_STEPS = 24

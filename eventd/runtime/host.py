@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.core.ports import (
+    AccountLook,
     AccountRemoval,
     Accounts,
     Files,
@@ -38,3 +39,4 @@ class Host:
     store: Store
     lock: HostLock
     images: Images
+    account_look: AccountLook

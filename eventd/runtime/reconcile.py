@@ -22,7 +22,7 @@ from eventd.core.desired import Desired
 from eventd.core.diagnostics import errors
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event
-from eventd.core.facts import FactKey, FetchFailure
+from eventd.core.facts import FactKey, FactKind, FetchFailure
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.report import (
@@ -238,11 +238,14 @@ class Reconciler:
         """
         if asked and ticket is not None and self.runs.join(ticket):
             return
+        if asked:
+            self._look_into_stores()
         self._note_contention()
         self.queue.touch_all(trigger, asked=asked, ticket=ticket)
 
     def ask(self, name: str, trigger: Event | None, ticket: Ticket | None = None) -> None:
         """Ask for a run over one workload, which gets another chance if it gave up."""
+        self._look_into_stores()
         self._note_contention()
         self.queue.ask(name, trigger, ticket)
 
@@ -348,6 +351,11 @@ class Reconciler:
     def _note_contention(self) -> None:
         if self.current is not None:
             self.runs.counters.contended += 1
+
+    def _look_into_stores(self) -> None:
+        """Forget the volumes of accounts: somebody who asks may have changed them, of which nothing tells."""
+        for key, _ in tuple(self.dispatcher.facts.items(FactKind.STORE)):
+            self.dispatcher.facts.set(key, None)
 
     def _tell_step(self, progress: Progress) -> None:
         for listener in self.listeners:

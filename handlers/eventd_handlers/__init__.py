@@ -14,6 +14,7 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
     actions.AdoptAccount: accounts.adopt,
     actions.CompleteAccount: accounts.complete,
+    actions.InspectStore: accounts.inspect_store,
     actions.PutFile: files.put,
     actions.RemoveFile: files.remove,
     actions.EnableLinger: managers.enable_linger,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount
-from eventd.core.errors import EventdError, PermanentError
+from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount, InspectStore
+from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import Account, FactKey, FactKind, StoreState
 from eventd.runtime.transaction import Transaction
 
 TIMEOUT = 30.0
@@ -44,6 +44,27 @@ async def adopt(action: Action, tx: Transaction) -> None:
         )
     await tx.ledger.adopted(action.workload, account.uid, tx.run)
     await _known(account, tx)
+
+
+async def inspect_store(action: Action, tx: Transaction) -> None:
+    """Look at the volumes that an account has which was handed over. What cannot be looked at may be full."""
+    assert isinstance(action, InspectStore)
+    found = await tx.host.account_look.look(tx.user(), timeout=TIMEOUT)
+    if found.problem:
+        raise TemporaryError(
+            f"the volumes of {action.workload} cannot be looked at: {found.problem}",
+            reason="store-unknown",
+            hint=f"podman volume ls in eventctl shell {action.workload}",
+        )
+    key = FactKey(FactKind.STORE, action.workload)
+    tx.emit(
+        Origin.PODMAN,
+        EventKind.READ,
+        action.workload,
+        scope=action.workload,
+        attributes={"volumes": len(found.volumes)},
+        facts=[(key, StoreState(found.volumes))],
+    )
 
 
 async def complete(action: Action, tx: Transaction) -> None:

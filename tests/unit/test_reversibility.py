@@ -39,6 +39,7 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (actions.Verify("web", (), "", 1, 1, ""), BENIGN),
     (actions.Retain("web", ""), BENIGN),
     (actions.PullImages("web", (), 1, ""), BENIGN),
+    (actions.InspectStore("web"), BENIGN),
     (actions.RecordFiles("web", "web.service", (), ""), BENIGN),
     (actions.TagImages("web", (), ""), COMPENSATED),
     (actions.AdoptAccount("web", 1001), BENIGN),

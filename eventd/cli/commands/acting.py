@@ -75,6 +75,11 @@ def _adopt(parser: Any) -> None:
         action="store_true",
         help="also if a person can log in with it (a password, ssh keys, a home that cannot be looked into)",
     )
+    parser.add_argument(
+        "--move-aside",
+        action="store_true",
+        help="stop its own units and move their files, and its Quadlet files, into a dated folder of its home",
+    )
     patience(parser)
 
 
@@ -157,7 +162,8 @@ ACTING = (
         "need none of this. Refused for root, system and protected accounts, and while somebody is logged in.",
         "  eventctl adopt media                 says what it means, and asks\n"
         "  eventctl adopt media --yes           for scripts; 0: the workload is up\n"
-        "  eventctl adopt anna --with-login     of a person, who keeps password and ssh keys\n",
+        "  eventctl adopt anna --with-login     of a person, who keeps password and ssh keys\n"
+        "  eventctl adopt media --move-aside    its own Quadlet files and units would be in the way\n",
         _adopt,
     ),
     Command(

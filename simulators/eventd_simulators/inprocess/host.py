@@ -18,6 +18,7 @@ from eventd.core.events import Emit, EventKind, Origin
 from eventd.runtime.host import Host
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
+from eventd_simulators.inprocess.account_look import SimAccountLook
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
 from eventd_simulators.inprocess.images import Registry, SimImages
@@ -32,6 +33,7 @@ from eventd_simulators.model.host import HostModel
 from eventd_simulators.model.signals import Hub
 
 if TYPE_CHECKING:
+    from eventd.core.account_finds import Finds
     from eventd_simulators.model.behaviours import Behaviours
     from eventd_simulators.model.signals import Clock
 
@@ -57,6 +59,8 @@ class World:
         self.clone = Clone()
         self.disk = Disk()
         self.registry = Registry()
+        self.finds: dict[str, Finds] = {}
+        """What an account has of its own, by name."""
         self.homes: dict[str, int] = {}
         """Homes with something in them: user -> how often something was written."""
 
@@ -85,6 +89,7 @@ class SimHost:
         self.store = SimStore(life, world.disk)
         self.lock = SimLock(life, world.disk)
         self.images = SimImages(life, model, world.registry)
+        self.account_look = SimAccountLook(life, world.finds)
 
     @property
     def ports(self) -> Host:
@@ -103,6 +108,7 @@ class SimHost:
             store=self.store,
             lock=self.lock,
             images=self.images,
+            account_look=self.account_look,
         )
 
     async def start(self) -> None:

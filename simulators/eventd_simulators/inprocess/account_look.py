@@ -1,0 +1,33 @@
+"""The port `AccountLook`: what a test says that an account has."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import replace
+
+from eventd.core.account_finds import Finds, Moved
+from eventd.core.facts import Account
+from eventd_simulators.inprocess.life import Life
+
+
+class SimAccountLook:
+    """Finds by account."""
+
+    def __init__(self, life: Life, finds: MutableMapping[str, Finds]) -> None:
+        self._life = life
+        self._finds = finds
+
+    async def look(self, account: Account, *, timeout: float) -> Finds:
+        """Return what there is."""
+        del timeout
+        return await self._life.look(lambda: self._finds.get(account.name, Finds()))
+
+    async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
+        """Move the files."""
+        del timeout
+        return await self._life.change("move-aside", lambda: self._moved(account, folder))
+
+    def _moved(self, account: Account, folder: str) -> Moved:
+        found = self._finds.get(account.name, Finds())
+        self._finds[account.name] = replace(found, quadlets=(), units=())
+        return Moved(f"{account.home}/{folder}", found.files, ())
