@@ -167,6 +167,8 @@ def digests(unit: DesiredUnit, states: Mapping[str, NamedState]) -> dict[str, st
 
 ABSENT = "-"
 """The digest of what is not there, or is no file: in a record it is not the same as no word of it."""
+UNSURE = "?"
+"""In a record: a start was begun, and it is not known with what it ended. It is like no content that there is."""
 
 
 def stale(
@@ -181,7 +183,7 @@ def stale(
         if not each.content or state is None or not before or not state.digest or state.digest == before:
             continue
         # Digests under different keys cannot be compared: the key was lost, and the file may be as it was.
-        if before == ABSENT or before.partition(":")[0] == state.digest.partition(":")[0]:
+        if before in (ABSENT, UNSURE) or before.partition(":")[0] == state.digest.partition(":")[0]:
             found.append(each)
     return tuple(found)
 
@@ -213,7 +215,7 @@ def unrecorded(unit: DesiredUnit, states: Mapping[str, NamedState], base: Starte
         path not in base.files
         or (
             digest != ABSENT
-            and base.files[path] != ABSENT
+            and base.files[path] not in (ABSENT, UNSURE)
             and base.files[path].partition(":")[0] != digest.partition(":")[0]
         )
         for path, digest in now.items()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from eventd.core.actions import Action, RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.core.errors import DeadlineError, TemporaryError
-from eventd.core.facts import ActiveState, FactKey, FactKind, NamedState
+from eventd.core.facts import ActiveState, FactKey, FactKind, FactValue, NamedState
 from eventd.core.facts import unit as as_unit
-from eventd.core.named_files import ABSENT
+from eventd.core.named_files import ABSENT, UNSURE
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import StartedWith, UnitRecord
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
@@ -61,18 +63,23 @@ async def record_files(action: Action, tx: Transaction) -> None:
     await tx.ledger.started_with(tx.workload, action.unit, StartedWith(dict(action.files)))
 
 
-def _files(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, str]:
-    """Return the contents of the host's files as they are known before a start: what changes during it is news."""
-    found = {}
-    for path in action.named:
-        state = tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload))
-        if isinstance(state, NamedState):
-            found[path] = state.digest or ABSENT
-    return found
+def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
+    return {path: tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload)) for path in action.named}
 
 
-async def _note(action: StartUnit | RestartUnit, tx: Transaction, files: dict[str, str]) -> None:
-    if action.named:
+async def _note(
+    action: StartUnit | RestartUnit, tx: Transaction, before: Mapping[str, FactValue] | None = None
+) -> None:
+    """Record with which contents of the host's files a unit was started: those before the start, if they are so still.
+
+    A file that changed meanwhile may have been read before or after that. None: it is about to be started, and if we
+    die now, nobody can tell.
+    """
+    now, files = _states(action, tx), dict.fromkeys(action.named, UNSURE)
+    for path, state in (before or {}).items():
+        if isinstance(state, NamedState) and state is now[path]:
+            files[path] = state.digest or ABSENT
+    if files:
         await tx.ledger.started_with(tx.workload, action.unit, StartedWith(files))
 
 
@@ -83,7 +90,8 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
     with the content that is loaded. Of one that was on nobody can tell: it may be restarted in any case, and it must
     not pass for what it was before.
     """
-    files = _files(action, tx)
+    files = _states(action, tx)
+    await _note(action, tx)
     try:
         result = await tx.unless_superseded(lambda: manager.job(verb, action.unit, timeout=action.timeout))
     except (TemporaryError, SupersededError) as error:
