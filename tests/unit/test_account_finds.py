@@ -26,6 +26,7 @@ from eventd.core.plan import plan
 from eventd.core.records import Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.core.verdicts import Case, Hold
 from eventd_policies.volumes_beside import volumes_beside
+from tests.unit.test_account_removal import Here
 from tests.unit.test_plan import ACCOUNT, CONTEXT, NOTHING
 from tests.unit.trees import container, in_web
 
@@ -163,7 +164,7 @@ def home(tmp_path: Path) -> Path:
 async def test_an_account_is_looked_into(home: Path) -> None:
     """Files that define units, podman's volumes by its database or by folders, projects by labels."""
     account = Account("media", os.geteuid(), os.getegid(), str(home))
-    found = await SystemAccountLook().look(account, timeout=60)
+    found = await SystemAccountLook(Here()).look(account, timeout=60)
     assert found.quadlets == (
         ".config/containers/systemd/web.container",
         ".config/containers/systemd/web.container.d/a.conf",
@@ -173,7 +174,7 @@ async def test_an_account_is_looked_into(home: Path) -> None:
     assert found.projects == (Project("old", "", 1),)
     assert found.problem == ""
     (home / ".local/share/containers/storage/db.sql").write_text("no database")
-    assert "db.sql" in (await SystemAccountLook().look(account, timeout=60)).problem
+    assert "db.sql" in (await SystemAccountLook(Here()).look(account, timeout=60)).problem
 
 
 def test_files_are_moved_and_nothing_is_overwritten(home: Path) -> None:
