@@ -37,7 +37,10 @@ def op(machine: Machine) -> Operator:
         timeout=180,
     )
     machine.run("mkdir -p .config/containers/systemd .config/systemd/user", user="media", cwd="/home/media")
-    machine.write("/home/media/.config/containers/systemd/extra.container", container())
+    machine.write(
+        "/home/media/.config/containers/systemd/extra.container",
+        container(more="\n[Quadlet]\nDefaultDependencies=false\n"),
+    )
     machine.write(
         "/home/media/.config/systemd/user/media.service", "[Service]\nExecStart=/usr/bin/sleep infinity\n"
     )
@@ -62,7 +65,7 @@ def test_what_an_account_has_is_listed_before_it_is_handed_over(op: Operator) ->
         "--move-aside",
     ):
         assert word in said, said
-    found = json.loads(op.ctl("adopt", "media", "--json")[1].splitlines()[0])["found"]
+    found = json.JSONDecoder().raw_decode(op.ctl("adopt", "media", "--json")[1])[0]["found"]
     assert found["quadlets"] == [".config/containers/systemd/extra.container"]
     assert found["units"] == [".config/systemd/user/media.service"]
     assert found["projects"] == [{"name": "old-media", "folder": "/srv/old", "containers": 1}]
