@@ -31,6 +31,8 @@ _BLOB = re.compile(r'parsing manifest blob ("(?:[^"\\]|\\.)*")')
 UNIT_LABEL = "PODMAN_SYSTEMD_UNIT"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
+STACKS = "/etc/eventd/stacks/"
 
 
 class _Model(BaseModel):
@@ -95,8 +97,11 @@ class PodmanImages:
         rows = []
         for each in _read(_CONTAINERS, done.stdout):
             labels = each.labels or {}
-            # Containers of a compose provider have no unit label: the stack's unit is called as its project.
+            # Containers of a compose provider have no unit label: the stack's unit is called as its project, or, where
+            # that has a name of its own, as the workload whose stack folder it is applied from.
             project = labels.get(PROJECT_LABEL, "")
+            if labels.get(FOLDER_LABEL, "").startswith(STACKS):
+                project = account.name
             unit = labels.get(UNIT_LABEL) or (f"{project}.service" if project else "")
             if unit:
                 rows.append(Running(unit, labels.get(SERVICE_LABEL, ""), each.image.removeprefix("sha256:")))

@@ -51,3 +51,27 @@ async def test_an_image_is_its_id() -> None:
     for name in (ID, f"sha256:{ID}"):
         found = await Saying(json.dumps([{"Id": name}])).inspect(WEB, ["x"])
         assert found["x"].id == ID
+
+
+@pytest.mark.parametrize(
+    ("labels", "unit"),
+    [
+        ({"PODMAN_SYSTEMD_UNIT": "app.service"}, "app.service"),
+        ({"com.docker.compose.project": "web"}, "web.service"),
+        (
+            {
+                "com.docker.compose.project": "old",
+                "com.docker.compose.project.working_dir": "/etc/eventd/stacks/1001",
+            },
+            "web.service",
+        ),
+        (
+            {"com.docker.compose.project": "old", "com.docker.compose.project.working_dir": "/srv/old"},
+            "old.service",
+        ),
+    ],
+)
+async def test_a_container_belongs_to_the_unit_that_applied_it(labels: dict[str, str], unit: str) -> None:
+    """A stack whose project has a name of its own is told by the folder that it is applied from."""
+    (found,) = await Saying(json.dumps([{"ImageID": ID, "Labels": labels}])).running(WEB)
+    assert found.unit == unit
