@@ -6,7 +6,7 @@ The simulated host on the wire uses this too, with other accounts, so that the r
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,8 +50,8 @@ from eventd.configured import (
 )
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Tree
-from eventd.core.errors import EventdError
 from eventd.core.events import Emit, EventKind
+from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
@@ -60,13 +60,13 @@ from eventd.runtime.host import Host
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.sizes import Sizes
-from eventd.runtime.supervise import supervise
+from eventd.runtime.supervise import settled, supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
 from eventd.sources.devices import DevicesSource
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.kernel_errors import KernelErrorsSource
-from eventd.sources.logind import LogindSource
+from eventd.sources.logind import LOGIND_UNIT, LogindSource
 from eventd.sources.manager_doctor import ManagerDoctor
 from eventd.sources.mounts import MountsSource
 from eventd.sources.named_files import NamedFiles
@@ -104,11 +104,12 @@ class Sources:
     probes: ProbesSource
     provenance: ProvenanceSource | None
 
-    async def start(self, group: TaskGroup, emit: Emit, troubles: MutableMapping[str, EventdError]) -> None:
-        """Start them in an order in which each finds what it stands on; return when the first reads are done.
+    async def start(self, group: TaskGroup, emit: Emit, facts: Facts) -> None:
+        """Start all; return when systemd's units have been read, and the rest has, or is known not to come.
 
-        One that fails is started again. Not so inotify itself, which the others stand on: its end is the daemon's,
-        and the next one reads everything.
+        Without systemd's units nothing can be decided. All else has `SETTLE` seconds, and is then said to be missing:
+        what comes later wakes what was held for it. One that fails is started again. Not so inotify itself, which the
+        others stand on: its end is the daemon's, and the next one reads everything.
         """
         group.start_soon(self.inotify.run)
         for name, run in (
@@ -116,8 +117,8 @@ class Sources:
             ("triggers", self.triggers.run),
             ("accounts", self.accounts.run),
         ):
-            group.start_soon(supervise, name, _silent(run), emit, troubles)
-        for name, source in (
+            group.start_soon(supervise, name, _silent(run), emit)
+        telling = (
             ("systemd", self.system),
             ("user-managers", self.user_managers),
             ("logind", self.logind),
@@ -129,8 +130,10 @@ class Sources:
             ("container-health", self.health),
             ("probes", self.probes),
             *((("provenance", self.provenance),) if self.provenance is not None else ()),
-        ):
-            await group.start(supervise, name, _telling(source.run), emit, troubles)
+        )
+        for name, each in telling:
+            group.start_soon(supervise, name, _telling(each.run), emit)
+        await settled(facts, emit, [name for name, _ in telling])
 
 
 class _Run(Protocol):
@@ -138,7 +141,13 @@ class _Run(Protocol):
 
 
 def _silent(run: Callable[[], Awaitable[None]]) -> Callable[[TaskStatus[None]], Awaitable[None]]:
-    return lambda _status: run()
+    """Wrap a source that reads what it is asked for, when it is asked."""
+
+    async def started(status: TaskStatus[None]) -> None:
+        status.started()
+        await run()
+
+    return started
 
 
 def _telling(run: _Run) -> Callable[[TaskStatus[None]], Awaitable[None]]:
@@ -186,11 +195,17 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     owner = (0, 0) if is_root else None
     group = primary_group if is_root and accounts is None else everybody
     repository = GitRepository(git_options(settings))
-    system = SystemSource(dispatcher.emit, address=settings.dbus.system)
+    system = SystemSource(dispatcher.emit, address=settings.dbus.system, watch=frozenset({LOGIND_UNIT.name}))
     user_managers = UserManagersSource(
         dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
     )
-    logind = LogindSource(dispatcher.emit, inotify, address=settings.dbus.system, linger_folder=paths.linger)
+    logind = LogindSource(
+        dispatcher.emit,
+        inotify,
+        address=settings.dbus.system,
+        linger_folder=paths.linger,
+        facts=dispatcher.facts,
+    )
     # The homes of a simulated host's accounts are not where its managers say.
     provenance = (
         ProvenanceSource(dispatcher.emit, dispatcher.facts, user_managers, inotify, paths.quadlets)

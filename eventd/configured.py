@@ -33,6 +33,7 @@ from eventd_policies.protected import Rules, protected
 from eventd_policies.provider import provider
 from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
+from eventd_policies.sources import sources
 from eventd_policies.suspended import suspended
 from eventd_policies.volumes_beside import volumes_beside
 
@@ -104,6 +105,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
     """Return the policies in the order in which they are asked."""
     return (
         suspended,
+        sources,
         renames,
         deleting,
         protected(protection_of(settings)),

@@ -1,7 +1,8 @@
 """The daemon: `eventd --config /etc/eventd/eventd.toml`. Start, readiness, reload, drain.
 
-`READY=1` when the first facts are read and the sockets listen; `STATUS=` after every look at the host; SIGHUP (or a
-changed configuration file) reloads the rules; SIGTERM cuts short what only waits, lets a running step end, and leaves.
+`READY=1` when the sockets listen, before anything of the host is read: no source can keep the daemon from answering,
+or a boot from going on. `STATUS=` after every look at the host; SIGHUP (or a changed configuration file) reloads the
+rules; SIGTERM cuts short what only waits, lets a running step end, and leaves.
 """
 
 from __future__ import annotations
@@ -102,25 +103,25 @@ class Daemon:
             server = self._server()
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_on_stop, starting)
-                await self.parts.sources.start(
-                    group, self.parts.dispatcher.emit, self.parts.engine.reconciler.troubles
-                )
-                self.parts.dispatcher.listen(self._on_event)
+                await self.parts.engine.remember()
+                api, dispatcher = self.settings.api, self.parts.dispatcher
+                await server.listen(stack, api.socket, api.group)
+                await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
+                dispatcher.listen(self._on_event)
                 self.parts.engine.reconciler.changed.append(self._tell)
+                self.notifier.ready("reading the host")
+                log.info("eventd %s is ready", __version__)
+                await self.parts.sources.start(group, dispatcher.emit, dispatcher.facts)
                 await add_triggers(
                     self.parts.sources.triggers, self.settings, self.config, self.parts.repository
                 )
                 if self._is_another():
                     self._reload.set()  # what the triggers found is what they take for known
-                await self.parts.engine.start()
+                await self.parts.engine.begin()
                 await self._suspend_as_noted()
-                api = self.settings.api
-                await server.listen(stack, api.socket, api.group)
-                await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
-                self.notifier.ready("reading the host")
+                server.api.begun.set()
                 self.parts.boot.ready()
                 group.start_soon(self.parts.boot.run)
-                log.info("eventd %s is ready", __version__)
                 group.start_soon(self.parts.engine.serve)
                 group.start_soon(self.parts.storage.sizes.serve)
                 group.start_soon(self._reloads)
@@ -169,6 +170,7 @@ class Daemon:
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
             boot=self.parts.boot.record,
+            begun=anyio.Event(),
             live_graph=engine.parts.live_graph,
             storage=self.parts.storage,
             signs=self.parts.signs,

@@ -186,7 +186,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
 def troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
     """Return what keeps runs from being made, changes from being seen, or the configuration from being in force."""
     run = [("run", reconciler.runs.error)] if reconciler.runs.error is not None else []
-    return [*run, *reconciler.troubles.items()]
+    return [*run, *reconciler.all_troubles()]
 
 
 def names(reconciler: Reconciler) -> set[str]:

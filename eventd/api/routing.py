@@ -21,12 +21,25 @@ from eventd.api import documents
 from eventd.api.metrics import Metrics
 from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
-from eventd.core.errors import PermanentError
+from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.ports import AccountSigns
 from eventd.core.rights import Request, View
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.load import ReadLive
 from eventd.runtime.reconcile import Reconciler
+
+BEGIN_TIMEOUT = 20.0
+"""Seconds that a request waits for the daemon to have read the host, which takes a fraction of one."""
+EARLY = frozenset(
+    {Request.STATUS, Request.EVENTS, Request.METRICS, Request.DOCTOR, Request.RUNS, Request.SYNC}
+)
+"""What is answered by a daemon that has read nothing yet: how it is, and that it will do something."""
+
+
+def _begun() -> anyio.Event:
+    event = anyio.Event()
+    event.set()
+    return event
 
 
 @dataclass(slots=True)
@@ -48,10 +61,24 @@ class Api:
     metrics: Metrics = field(init=False)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """The daemon stops: no stream goes on."""
+    begun: anyio.Event = field(default_factory=_begun)
+    """The host has been read for the first time: what is asked about it can be answered, and done."""
 
     def __post_init__(self) -> None:
         """Make the metrics over the same reconciler."""
         self.metrics = Metrics(self.reconciler)
+
+    async def until_begun(self) -> None:
+        """Return when the daemon has read the host. Raises TemporaryError(reason="starting") with what keeps it."""
+        with anyio.move_on_after(BEGIN_TIMEOUT):
+            await self.begun.wait()
+        if not self.begun.is_set():
+            troubles = "; ".join(error.message for _, error in self.reconciler.all_troubles())
+            raise TemporaryError(
+                f"the daemon has not read this host yet{f': {troubles}' if troubles else ''}",
+                reason="starting",
+                hint="eventctl status says what it waits for",
+            )
 
     def workload(self, request: web.Request, view: View) -> str:
         """Return the workload of the path. Raises PermanentError(reason="no-such-workload").

@@ -37,11 +37,11 @@ from eventd.api.access import Peer
 from eventd.api.door import Door
 from eventd.api.listener import Listener
 from eventd.api.pace import Pace, metered
-from eventd.api.routing import Api, Route
-from eventd.api.visit import enter, enter_listener, pace_of, visit_of
+from eventd.api.routing import EARLY, Api, Route
+from eventd.api.visit import Visit, enter, enter_listener, pace_of, visit_of
 from eventd.core import rights, sockets
 from eventd.core.errors import PermanentError
-from eventd.core.rights import Role
+from eventd.core.rights import Request, Role, View
 
 ACCEPTING, BURST = 0.1, 0.01
 """Of the loop's time, for taking in connections at one socket; and seconds of it at once."""
@@ -80,6 +80,13 @@ class Server:
     def _workload(self, uid: int) -> str:
         reconciler = self.api.reconciler
         return rights.workload_of(uid, reconciler.ledger.records, reconciler.dispatcher.facts)
+
+    def _view(self, asked: Request, visit: Visit | None) -> View | None:
+        """Return what a visitor may see of what is asked; None: nothing."""
+        roles, own = _NOBODY, ""
+        if visit is not None:
+            roles, own = self.door.roles(visit.peer), self.door.workload(visit.peer.uid)
+        return rights.view(asked, roles, own)
 
     async def listen(self, stack: AsyncExitStack, path: str, group: str) -> None:
         """Open the sockets of people and programs; they go when `stack` is closed.
@@ -143,10 +150,10 @@ class Server:
     def _guarded(self, route: Route) -> _Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             asked, visit = route.asks(request), visit_of(request)
-            roles, own = _NOBODY, ""
-            if visit is not None:
-                roles, own = self.door.roles(visit.peer), self.door.workload(visit.peer.uid)
-            view = rights.view(asked, roles, own)
+            view = self._view(asked, visit)
+            if not self.api.begun.is_set() and (view is None or asked not in EARLY):
+                await self.api.until_begun()
+                view = self._view(asked, visit)  # whose account a uid is, is known by now
             if view is None:
                 hint = rights.hint(asked, self.group)
                 return answers.refusal(403, "forbidden", "you may not do this", hint)

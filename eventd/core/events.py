@@ -143,8 +143,11 @@ class EventKind(StrEnum):
     wait for a volume to be started again."""
     CONNECTED = "connected"
     """A workload's manager is reached."""
+    SOURCE = "source"
+    """A source has read all of its facts, for the first time or after a gap; the subject is its name."""
     GAP = "gap"
-    """The source may have missed something and reads all its facts again. Attribute `reason`."""
+    """The source may have missed something and reads all its facts again. Attributes `reason`, and `error` while it
+    cannot."""
     READ = "read"
     """Facts read afresh after (re)subscribing."""
 

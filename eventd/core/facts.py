@@ -40,6 +40,7 @@ class FactKind(StrEnum):
     RELOADING = "reloading"  # scope: "" or workload; value: bool
     APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
     RENAME = "rename"  # name: workload; value: RenameState, absent: it is none, or it is done
+    SOURCE = "source"  # name: of the source; value: True (its facts are current) or SourceTrouble, absent: being read
     DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
@@ -313,9 +314,23 @@ class RenameState:
     """Why that cannot be, as a sentence; empty if it can."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceTrouble:
+    """A source cannot read its facts, or not keep them."""
+
+    reason: str
+    message: str
+    hint: str = ""
+    known: bool = False
+    """It has read them before: what is known is old, and not nothing."""
+    optional: bool = False
+    """The host is in order without it, but for what needs it."""
+
+
 FactValue: TypeAlias = (
     ApprovalState
     | RenameState
+    | SourceTrouble
     | UnitState
     | ManagerState
     | Account

@@ -150,16 +150,24 @@ class Engine:
         dispatcher.listen(self._on_event)
 
     async def start(self) -> None:
-        """Remember, recover, read what memory says to read, and ask for the first run.
+        """Remember, and begin, for who has nothing to do in between."""
+        await self.remember()
+        await self.begin()
 
-        The sources must have read their facts before: the system's units, lingering, sessions.
-        """
+    async def remember(self) -> None:
+        """Read what the last life left: of the state file, and of nothing else of the host."""
         await self.ledger.load()
         await self.reconciler.orders.load()
         await self.reconciler.updates.load()
         await self.approvals.load()
         for keeper in self.keepers:
             await keeper.remember(self.host.store)
+
+    async def begin(self) -> None:
+        """Recover, read what memory says to read, and ask for the first run.
+
+        The system's units must have been read before. What needs another source that has not been read is held.
+        """
         self.reconciler.start()
         for keeper in self.keepers:
             keeper.attach(self.dispatcher.facts, self.reconciler.dirty)

@@ -49,6 +49,7 @@ from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.rollback import GoingBack
 from eventd.runtime.runs import Runs
+from eventd.runtime.source_errors import SourceErrors
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
 from eventd.runtime.turn import Turns
@@ -82,7 +83,8 @@ class Reconciler:
     changed: list[Callable[[], None]] = field(default_factory=list)
     """Called after each look at the host, for STATUS= and metrics."""
     troubles: dict[str, EventdError] = field(default_factory=dict)
-    """Sources that are down."""
+    """What else is wrong with the daemon itself, by name."""
+    source_errors: SourceErrors = field(init=False)
     orders: Orders = field(init=False)
     """What is to be done otherwise than the repository says."""
     in_force: InForce = field(init=False)
@@ -103,6 +105,7 @@ class Reconciler:
 
     def __post_init__(self, concurrency: int) -> None:
         """Make what is over the same store and events."""
+        self.source_errors = SourceErrors(self.dispatcher.facts, self._on_source)
         self.orders = Orders(self.host.store, self.dispatcher, self.wall)
         self.in_force = InForce(
             lambda: self.host,
@@ -323,9 +326,13 @@ class Reconciler:
             self.dirty(name)
         return event
 
+    def all_troubles(self) -> list[tuple[str, EventdError]]:
+        """Return what keeps changes from being seen, or the configuration from being in force."""
+        return [*self.source_errors, *self.troubles.items()]
+
     def general_error(self) -> str:
         """Return what is wrong with everything, not with one workload; empty if nothing is."""
-        for error in (self.load_error, self.runs.error, *self.troubles.values()):
+        for error in (self.load_error, self.runs.error, *(error for _, error in self.all_troubles())):
             if error is not None:
                 return str(error)
         failure = self.dispatcher.facts.get(FETCH)
@@ -346,6 +353,10 @@ class Reconciler:
 
     def _on_revision(self, _key: FactKey) -> None:
         self.runs.interrupt()
+        self.request(self.dispatcher.current, asked=False)
+
+    def _on_source(self) -> None:
+        """A source has come into trouble, or out of it: the next run says so, or no longer does."""
         self.request(self.dispatcher.current, asked=False)
 
     def _note_contention(self) -> None:

@@ -1,23 +1,29 @@
 """Supervision: a source that ends with an error is started again, after pauses that grow, and that is said.
 
-Owns when to start again. While a source is down the host cannot be called converged, since nobody would notice
-a change; once it is started again it reads everything afresh, and what it missed is found.
+Owns when to start again, and says how the source stands (`eventd.core.source_state`). While it is down the host cannot
+be called converged, since nobody would notice a change; started again it reads everything afresh, what it missed is
+found, and only then it is no longer said to be in trouble.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+import math
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import anyio
-from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from eventd.core import backoff
-from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.errors import EventdError, TemporaryError
+from eventd.core.events import Emit, Origin
+from eventd.core.facts import Facts
+from eventd.core.source_state import SourceState, source
+from eventd.runtime.waiting import until
 
 log = logging.getLogger(__name__)
+SETTLE = 3.0
+"""Seconds that the first run waits for what the sources read, systemd's units apart."""
 QUIET = 60.0
 """Seconds that a source has to run for its failures to be counted anew."""
 
@@ -49,33 +55,23 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-class _Once(TaskStatus[None]):
-    """Passes on the first start only: the later ones are nobody's business."""
+class _Started(TaskStatus[None]):
+    """What a source calls when it has read everything, each time that it is started."""
 
-    def __init__(self, status: TaskStatus[None]) -> None:
-        self._status = status
-        self._told = False
+    def __init__(self, state: SourceState) -> None:
+        self._state = state
 
-    def started(self, value: None = None) -> None:
-        if not self._told:
-            self._told = True
-            self._status.started(value)
+    def started(self, value: None = None) -> None:  # noqa: ARG002  of anyio's protocol
+        self._state.current()
 
 
-async def supervise(
-    name: str,
-    run: Callable[[TaskStatus[None]], Awaitable[None]],
-    emit: Emit,
-    troubles: MutableMapping[str, EventdError],
-    *,
-    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
-) -> None:
-    """Keep `run(task_status)` running until cancelled. `troubles[name]` is its error while it is down."""
-    once, attempts = _Once(task_status), 0
+async def supervise(name: str, run: Callable[[TaskStatus[None]], Awaitable[None]], emit: Emit) -> None:
+    """Keep `run(task_status)` running until cancelled; the SOURCE fact `name` says how it stands."""
+    state, attempts = SourceState(emit, Origin.DAEMON, name), 0
     while True:
         began = anyio.current_time()
         try:
-            await run(once)
+            await run(_Started(state))
         except Exception as error:
             expected = known(error)
             if expected is None:
@@ -86,7 +82,24 @@ async def supervise(
         else:
             trouble = EventdError(f"{name} has ended by itself", reason="ended")
         attempts = 1 if anyio.current_time() - began > QUIET else attempts + 1
-        troubles[name] = trouble
-        emit(Origin.DAEMON, EventKind.GAP, name, attributes={"reason": trouble.reason, "error": str(trouble)})
+        state.trouble(trouble)
         await anyio.sleep(backoff.delay(attempts, 0.0))
-        del troubles[name]
+
+
+async def settled(facts: Facts, emit: Emit, names: Sequence[str]) -> None:
+    """Return when systemd's units have been read, and each of these sources has been, or cannot be within `SETTLE`.
+
+    For systemd there is no deadline, as there is nothing to go on with: what keeps it away is told, by itself or here.
+    """
+    keys = [source(name) for name in names]
+    if not await until(facts, keys, lambda: all(key in facts for key in keys), timeout=SETTLE):
+        for name in names:
+            if source(name) not in facts:
+                late = TemporaryError(
+                    f"{name} has not been read within {SETTLE:g} s",
+                    reason=f"{name}-unavailable",
+                    hint="what needs it waits, and goes on as soon as it is there; journalctl -u eventd",
+                )
+                SourceState(emit, Origin.DAEMON, name).trouble(late)
+    first = source("systemd")
+    await until(facts, [first], lambda: facts.get(first) is True, timeout=math.inf)

@@ -23,6 +23,7 @@ from eventd.adapters.udev import Block, BlockMonitor
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import DeviceState, FactKey, FactKind
+from eventd.core.source_state import SourceState
 from eventd.sources.reconnect import pauses
 
 _log = logging.getLogger(__name__)
@@ -109,12 +110,12 @@ class DevicesSource:
     """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
 
     def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
-        self._emit = emit
+        self._state = SourceState(emit, Origin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once all devices were read, or cannot be."""
+        """Keep the facts current until cancelled; `started` once all devices were read."""
         started = False
         wait = pauses()
         while True:
@@ -127,6 +128,7 @@ class DevicesSource:
                 try:
                     blocks = await anyio.to_thread.run_sync(monitor.blocks)
                     self._table.read(blocks)
+                    self._state.current()
                     if not started:
                         started = True
                         task_status.started()
@@ -139,11 +141,14 @@ class DevicesSource:
                     loop.remove_reader(monitor.fileno())
             except TemporaryError as error:
                 _log.warning("devices: %s; reading all of them afresh", error)
-                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
+                # Lost events cost a read, and are no trouble until that fails as well.
+                if self._state.is_current:
+                    self._state.lost(error.reason)
+                else:
+                    self._state.trouble(error)
                 await anyio.sleep(next(wait))
             except PermanentError as error:
                 _log.error("devices: %s", error, extra={"reason": error.reason})
-                self._emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": error.reason})
-                if not started:
-                    task_status.started()
+                # A host without udev is in order, but for who waits for a device.
+                self._state.trouble(error, optional=True)
                 await anyio.sleep_forever()

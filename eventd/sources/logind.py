@@ -24,9 +24,11 @@ from anyio import TASK_STATUS_IGNORED
 from eventd.adapters.dbus import Bus, system_bus_address
 from eventd.adapters.inotify import NAMES, SELF
 from eventd.adapters.logind import LOGIND, MANAGER, PERSONAL, Logind
-from eventd.core.errors import DisconnectedError, EventdError
+from eventd.core.errors import DisconnectedError, EventdError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import ActiveState, FactKey, FactKind, LoadState, UnitState
+from eventd.core.facts import unit as as_unit
+from eventd.core.source_state import SourceState
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
     from eventd.adapters.dbus import Signal
     from eventd.adapters.inotify import Change, Inotify, Subscription
     from eventd.core.events import Emit
-    from eventd.core.facts import Account
+    from eventd.core.facts import Account, Facts
 
+ACTIVATION = 2.5
+"""Seconds for logind to come when the bus is asked for it; from then on its absence is told as a trouble."""
+LOGIND_UNIT = FactKey(FactKind.UNIT, "systemd-logind.service")
 LINGER_FOLDER = "/var/lib/systemd/linger"
 _log = logging.getLogger(__name__)
 
@@ -46,13 +51,26 @@ _log = logging.getLogger(__name__)
 class LogindSource:
     """logind on the system bus. Also `core.ports.Logins`.
 
-    `inotify`: the daemon's instance, whose `run` runs beside this one. `address`: as for `SystemSource`.
+    `inotify`: the daemon's instance, whose `run` runs beside this one. `address`: as for `SystemSource`. `facts`: where
+    logind's own unit is to be found, for what can be done if logind is not.
     """
 
     def __init__(
-        self, emit: Emit, inotify: Inotify, *, address: str | None = None, linger_folder: str = LINGER_FOLDER
+        self,
+        emit: Emit,
+        inotify: Inotify,
+        *,
+        address: str | None = None,
+        linger_folder: str = LINGER_FOLDER,
+        facts: Facts | None = None,
     ) -> None:
         self._emit = emit
+        self._facts = facts
+        self._state = SourceState(emit, Origin.LOGIND, "logind")
+        self._error: EventdError | None = None
+        """Why it cannot be had."""
+        if facts is not None:
+            facts.watch((LOGIND_UNIT,), self._unit_changed)
         self._address = address or system_bus_address()
         self._lingering = _Lingering(emit, inotify, linger_folder)
         self._sessions: dict[str, frozenset[str]] = {}
@@ -65,6 +83,8 @@ class LogindSource:
         async def session(bus: Bus, ready: Callable[[], None]) -> None:
             def complete() -> None:
                 ready()
+                self._error = None
+                self._state.current()
                 first.set()
 
             try:
@@ -112,12 +132,48 @@ class LogindSource:
         """Emit PrepareForShutdown, or what its property says."""
         self.say(kind, "shutdown", facts=((FactKey(FactKind.SHUTDOWN), start),))
 
+    def away(self) -> None:
+        """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
+        self.connected(None)
+        self._error = None
+        self._state.lost("owner-changed")
+
+    def unavailable(self, error: EventdError) -> None:
+        """It cannot be had: say what is wrong with it, and with what that ends."""
+        self._error = error
+        state = as_unit(self._facts.get(LOGIND_UNIT)) if self._facts is not None else None
+        self._state.trouble(logind_trouble(error, state))
+
+    def _unit_changed(self, _key: FactKey) -> None:
+        """What cures its absence may be something else now, or was not known before."""
+        if self._error is not None:
+            self.unavailable(self._error)
+
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
 
-    def _lost(self, error: EventdError) -> None:
+    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
         _log.warning("logind: %s", error)
-        self._emit(Origin.LOGIND, EventKind.GAP, "logind", attributes={"reason": error.reason})
+        if was_ready:
+            self._state.lost(error.reason)
+        else:
+            self.unavailable(error)
+
+
+def logind_trouble(error: EventdError, unit: UnitState | None) -> EventdError:
+    """Return why logind cannot be had, with what cures that; `unit`: how its service is, None: not known."""
+    load = unit.load if unit is not None else LoadState.LOADED
+    active = unit.active if unit is not None else None
+    if load is LoadState.MASKED:
+        why, hint = "its unit is masked", "systemctl unmask systemd-logind && systemctl start systemd-logind"
+    elif active is ActiveState.ACTIVE:
+        why = "it runs, and is not on the bus, as after a restart of dbus-daemon"
+        hint = "systemctl restart systemd-logind"
+    elif active is ActiveState.ACTIVATING:
+        why, hint = "it is still starting", "systemctl status systemd-logind"
+    else:
+        why, hint = error.message, "systemctl status systemd-logind dbus"
+    return TemporaryError(f"logind cannot be asked: {why}", reason="logind-unavailable", hint=hint)
 
 
 class _Session:
@@ -143,13 +199,17 @@ class _Session:
         bus.on(LOGIND, MANAGER, "UserRemoved", lambda s: source.say(EventKind.USER_REMOVED, str(s.body[0])))
         bus.on(LOGIND, MANAGER, "PrepareForShutdown", lambda s: source.shutting_down(start=bool(s.body[0])))
         await self._logind.attach(self._owner_changed)
-        if not bus.owner(LOGIND):
-            await self._activate()
+        asked = False
         while True:
             self._wake.clear()
             bus.raise_if_closed()
             owner = bus.owner(LOGIND)
+            if not owner and not asked:
+                asked = True
+                await self._activate()
+                continue  # it may be there by now
             if owner:
+                asked = False
                 try:
                     await self._catch_up(ready)
                 except DisconnectedError:
@@ -159,16 +219,18 @@ class _Session:
             await self._wake.wait()
 
     async def _activate(self) -> None:
-        """Ask for logind once; if that does not help, NameOwnerChanged will tell when it is there.
+        """Ask for logind once; if that does not help, that is said, and NameOwnerChanged will tell when it is there.
 
         It does not help after a restart of the system's dbus-daemon: logind (257) runs on without a bus
         until it is restarted, and its unit is active all the time.
         """
         try:
-            await self._logind.activate()
+            await self._logind.activate(timeout=ACTIVATION)
         except EventdError as error:
             self._bus.raise_if_closed()
-            _log.warning("logind cannot be started through the bus, waiting for it: %s", error)
+            if not self._bus.owner(LOGIND):
+                _log.warning("logind cannot be started through the bus, waiting for it: %s", error)
+                self._source.unavailable(error)
 
     async def _catch_up(self, ready: Callable[[], None]) -> None:
         if not self._read:
@@ -203,13 +265,11 @@ class _Session:
 
         return changed
 
-    def _owner_changed(self, owner: str) -> None:
+    def _owner_changed(self, _owner: str) -> None:
         if self._read:
-            self._source.connected(None)
-            self._source.say(EventKind.GAP, "logind")
+            self._source.away()
         self._read = False
-        if owner:
-            self._wake.set()
+        self._wake.set()
 
 
 class _Lingering:

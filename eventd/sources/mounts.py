@@ -19,6 +19,7 @@ from eventd.adapters.mountinfo import TABLES, MountTable
 from eventd.core.errors import TemporaryError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, MountState
+from eventd.core.source_state import SourceState
 from eventd.sources.reconnect import pauses
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class MountsSource:
         changed: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._emit = emit
+        self._state = SourceState(emit, Origin.KERNEL, "mounts")
         self._tables = tables
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
@@ -65,11 +67,12 @@ class MountsSource:
                     mounts = await anyio.to_thread.run_sync(table.read)
                 except TemporaryError as error:
                     _log.warning("mounts: %s", error)
-                    self._emit(Origin.KERNEL, EventKind.GAP, "mounts", attributes={"reason": error.reason})
+                    self._state.trouble(error)
                     await anyio.sleep(next(wait))
                     continue
                 wait = pauses()
                 self._tell(mounts, first=not started)
+                self._state.current()
                 if not started:
                     started = True
                     task_status.started()

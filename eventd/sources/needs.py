@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from eventd.core.facts import Account, FactKey, FactKind, Facts
 from eventd.core.predicates import Probe
 from eventd.sources.health import ContainerHealthSource
+from eventd.sources.logind import LOGIND_UNIT
 from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.watched_files import WatchedFiles
@@ -49,7 +50,8 @@ class Needs:
                 end()
 
         self._stop = stop
-        self.system.watch(frozenset(k.name for k in keys if k.kind is FactKind.UNIT and not k.scope))
+        units = {k.name for k in keys if k.kind is FactKind.UNIT and not k.scope}
+        self.system.watch(frozenset({*units, LOGIND_UNIT.name}))
         self._accounts_changed()
         await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
 

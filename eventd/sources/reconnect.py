@@ -38,24 +38,25 @@ def pauses() -> Iterator[float]:
 async def keep(
     connect: Callable[[], Awaitable[Bus]],
     session: Callable[[Bus, Callable[[], None]], Awaitable[None]],
-    lost: Callable[[EventdError], None],
+    lost: Callable[[EventdError, bool], None],
 ) -> None:
     """Run `session(bus, ready)` on one connection after the other until cancelled.
 
-    `lost(error)` is called after each failed attempt and each lost connection. `session` calls `ready` once
-    all is read.
+    `lost(error, was_ready)` is called after each failed attempt and each lost connection, with whether that one had
+    got as far as `ready`, which `session` calls once all is read.
     """
-    wait = pauses()
+    wait, was_ready = pauses(), False
 
     def ready() -> None:
-        nonlocal wait
-        wait = pauses()
+        nonlocal wait, was_ready
+        wait, was_ready = pauses(), True
 
     while True:
+        was_ready = False
         try:
             await on_one_connection(connect, lambda bus: session(bus, ready))
         except EventdError as error:
-            lost(error)
+            lost(error, was_ready)
         await anyio.sleep(next(wait))
 
 

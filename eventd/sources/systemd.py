@@ -13,8 +13,9 @@ from anyio import TASK_STATUS_IGNORED
 
 from eventd.adapters.dbus import Bus, system_bus_address
 from eventd.adapters.live_graph import live_unit
-from eventd.core.errors import DisconnectedError
+from eventd.core.errors import DisconnectedError, EventdError
 from eventd.core.events import EventKind, Origin
+from eventd.core.source_state import SourceState
 from eventd.sources.manager_feed import ManagerFeed
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 from eventd.sources.unit_table import UnitTable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from eventd.adapters.systemd1 import SystemdManager
     from eventd.core.boot import Startup, UnitTimes
-    from eventd.core.errors import EventdError
     from eventd.core.events import Emit
     from eventd.core.facts import UnitState
     from eventd.core.ports import JobResult, Verb
@@ -47,6 +47,7 @@ class SystemSource:
     ) -> None:
         self._emit = emit
         self._address = address or system_bus_address()
+        self._state = SourceState(emit, Origin.SYSTEMD, "systemd")
         self._table = UnitTable(emit, Origin.SYSTEMD, "", everything=True)
         self._table.watch(watch)
         self._feed: ManagerFeed | None = None
@@ -65,6 +66,7 @@ class SystemSource:
                 nonlocal started
                 ready()
                 self._feed = feed
+                self._state.current()
                 if not started:
                     started = True
                     task_status.started()
@@ -136,6 +138,15 @@ class SystemSource:
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
 
-    def _lost(self, error: EventdError) -> None:
+    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
         _log.warning("system bus: %s", error)
-        self._emit(Origin.SYSTEMD, EventKind.GAP, "systemd", attributes={"reason": error.reason})
+        if was_ready:
+            self._emit(Origin.SYSTEMD, EventKind.GAP, "systemd", attributes={"reason": error.reason})
+            return
+        self._state.trouble(
+            EventdError(
+                f"systemd cannot be asked over the system's bus: {error.message}",
+                reason="systemd-unavailable",
+                hint=error.hint or "systemctl status dbus.socket dbus.service",
+            )
+        )

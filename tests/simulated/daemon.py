@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from eventd_policies.ownership import Ownership
 from eventd_policies.protected import Rules, protected
 from eventd_policies.renames import renames
 from eventd_policies.reversibility import reversibility
+from eventd_policies.sources import sources
 from eventd_policies.suspended import suspended
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
@@ -92,12 +93,13 @@ class Story:
         self._nonces += 1
         return f"{self._nonces:032x}"
 
-    async def start(self) -> None:
-        """Start the daemon; returns when it serves, or has died."""
+    async def start(self, *, away: Collection[str] = ()) -> None:
+        """Start the daemon, with some sources missing; returns when it serves, or has died."""
         loop = asyncio.get_running_loop()
         self.dispatcher = Dispatcher(wall=loop.time)
         self.dispatcher.listen(self.events.append)
         host = SimHost(self.world, self.dispatcher.emit)
+        host.away = set(away)
         self.lives.append(host)
         chance = random.Random(len(self.lives))
         layout = self.layout
@@ -111,6 +113,7 @@ class Story:
                 keepers=self._keepers(),
                 policies=(
                     suspended,
+                    sources,
                     renames,
                     deleting,
                     protected(Rules()),

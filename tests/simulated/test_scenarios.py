@@ -6,9 +6,12 @@ import asyncio
 
 from eventd.api.audit_document import audit
 from eventd.api.plan_document import plan
+from eventd.core.errors import TemporaryError
+from eventd.core.events import Origin
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
+from eventd.core.source_state import SourceState
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -256,3 +259,32 @@ async def test_a_remote_that_hangs_costs_a_sync_one_deadline() -> None:
     assert "git fetch" in report.error
     assert loop.time() - asked < 120.0, "in virtual time"
     await story.kill()
+
+
+@virtual()
+async def test_without_logind_it_starts_and_converges_what_does_not_need_it() -> None:
+    """A unit that is down comes up, a change is applied, a new workload waits for logind, and comes with it."""
+    story = await started("web", "db")
+    await story.kill()
+    story.manager("web").stop("web.service")
+    await story.start(away={"logind"})
+    trouble = TemporaryError("logind is away", reason="logind-unavailable", hint="bring it back")
+    state = SourceState(story.dispatcher.emit, Origin.LOGIND, "logind")
+    state.trouble(trouble)
+    await story.quiet(60)
+    assert story.unit("web").active is ActiveState.ACTIVE
+    before = story.unit("db").invocation
+    story.push(container("web") | container("db", more="Environment=A=b") | container("new"))
+    await story.quiet(60)
+    assert story.unit("db").invocation != before
+    assert story.standing("db").state is WorkloadState.CONVERGED
+    assert (story.standing("new").state, story.standing("new").reason) == (
+        WorkloadState.HELD,
+        "logind-unavailable",
+    )
+    report = await story.sync()
+    assert report is not None
+    assert "logind is away" in report.error
+    state.current()
+    await story.quiet(60)
+    await story.assert_converged()

@@ -20,10 +20,12 @@ from anyio.abc import TaskGroup
 from eventd import configured
 from eventd.adapters.git_remote import parse_remote
 from eventd.adapters.sdnotify import Notifier
-from eventd.client import Client, at
-from eventd.core.errors import PermanentError
+from eventd.api import routing
+from eventd.client import Client, DaemonError, at
+from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.layout import Layout
+from eventd.core.source_state import SourceState
 from eventd.daemon import Daemon, main
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -143,6 +145,26 @@ async def test_it_serves_and_stops_at_sigterm(host: Site) -> None:
         assert (await ask(client, "status"))["host"] == "first"
         os.kill(os.getpid(), signal.SIGTERM)
     assert not daemon.instance.held
+
+
+async def test_it_is_ready_and_answers_before_anything_is_read(
+    host: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that never comes keeps neither systemd waiting nor who asks; a plan waits, and says for what."""
+    monkeypatch.setattr(routing, "BEGIN_TIMEOUT", 0.1)
+    daemon = host.daemon(anyio.sleep_forever)
+    async with living(daemon) as client:
+        trouble = TemporaryError("logind is away", reason="logind-unavailable", hint="bring it back")
+        SourceState(daemon.parts.dispatcher.emit, Origin.LOGIND, "logind").trouble(trouble)
+        status = await ask(client, "status")
+        assert status["state"] == "starting"
+        assert [(t["name"], t["reason"], t["hint"]) for t in status["troubles"]] == [
+            ("logind", "logind-unavailable", "bring it back")
+        ]
+        with pytest.raises(DaemonError) as error:
+            await ask(client, "plan")
+        assert error.value.reason == "starting"
+        assert "logind is away" in error.value.message
 
 
 async def test_sigterm_during_the_first_read_ends_it(host: Site) -> None:

@@ -119,6 +119,8 @@ def is_accepted(words: list[str]) -> bool:
         return words[0] in {command.name for command in COMMANDS}
     if words[-1].startswith("--") and parses([*words, PLACEHOLDER]):
         return True  # what its value is goes without saying
+    if "--" in words:  # what comes after it is a command of somebody else's
+        words = words[: words.index("--")]
     for length in range(len(words), 0, -1):
         if any(word.startswith("-") for word in words[length:]):
             return False  # an option is no part of a sentence

@@ -210,7 +210,7 @@ async def test_mounts_are_read_first_and_then_told(namespace: Namespace) -> None
     emit, told = Recorder(), list[list[str]]()
     source = MountsSource(emit, tables=(namespace.table,), changed=lambda points: told.append(list(points)))
     async with running(source):
-        assert emit.kinds() == [EventKind.READ]
+        assert emit.kinds() == [EventKind.READ, EventKind.SOURCE]
         assert isinstance(emit.fact(FactKind.MOUNT, before), MountState)
         assert emit.fact(FactKind.MOUNT, after) is None
         namespace.mount(after)
@@ -277,4 +277,4 @@ async def test_an_idle_table_costs_nothing(namespace: Namespace) -> None:
         before = os.times().user + os.times().system
         await asyncio.sleep(0.3)
         assert os.times().user + os.times().system - before < 0.15
-        assert len(emit.seen) == 2
+        assert len(emit.seen) == 3

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import anyio
+import pytest
 from anyio.abc import TaskStatus
 
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.events import EventKind
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.source_state import SourceState
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.supervise import supervise
+from eventd.runtime.source_errors import SourceErrors
+from eventd.runtime.supervise import SETTLE, settled, supervise
 from eventd_simulators.virtual_time import virtual
 
 
@@ -20,6 +24,7 @@ class Source:
     def __init__(self, *errors: Exception, early: bool = False) -> None:
         self.errors = list(errors)
         self.early = early
+        self.reads = 0.0
         self.starts: list[float] = []
 
     async def run(self, status: TaskStatus[None]) -> None:
@@ -29,19 +34,20 @@ class Source:
         if self.errors:
             raise self.errors.pop(0)
         if self.early:
+            await anyio.sleep(self.reads)
             status.started()
         await anyio.sleep_forever()
 
 
 async def supervised(source: Source, seconds: float) -> tuple[Dispatcher, dict[str, EventdError]]:
     """Run it for a while; return what was told, and the troubles at the end."""
-    dispatcher, troubles, at_end = Dispatcher(), dict[str, EventdError](), {}
+    dispatcher = Dispatcher()
+    errors = SourceErrors(dispatcher.facts, lambda: None)
     async with anyio.create_task_group() as group:
-        await group.start(supervise, "files", source.run, dispatcher.emit, troubles)
+        group.start_soon(supervise, "files", source.run, dispatcher.emit)
         await anyio.sleep(seconds)
-        at_end = dict(troubles)
         group.cancel_scope.cancel()
-    return dispatcher, at_end
+    return dispatcher, dict(errors)
 
 
 @virtual()
@@ -78,23 +84,73 @@ async def test_a_bug_and_a_group_of_errors_are_survived() -> None:
 
 
 @virtual()
-async def test_readiness_is_told_once_and_only_when_it_is_true() -> None:
-    """A source that fails before its first read keeps the start waiting; later starts tell nobody."""
+async def test_a_source_is_in_trouble_until_it_has_read_everything_again() -> None:
+    """To be started again cures nothing yet: what it missed is known only when it has read."""
     source = Source(PermanentError("not yet"), early=True)
+    dispatcher, seen = Dispatcher(), list[object]()
+    errors = SourceErrors(dispatcher.facts, lambda: seen.append(bool(errors.rows)))
+    source.reads = 5.0
+    async with anyio.create_task_group() as group:
+        group.start_soon(supervise, "files", source.run, dispatcher.emit)
+        with anyio.move_on_after(4):
+            await anyio.sleep_forever()
+        assert len(source.starts) == 2
+        assert errors.rows["files"].message == "not yet"
+        await anyio.sleep(5)
+        assert dispatcher.facts.get(FactKey(FactKind.SOURCE, "files")) is True
+        group.cancel_scope.cancel()
+    assert seen == [True, False]
+
+
+@virtual()
+@pytest.mark.parametrize("missing", ["logind", "mounts", "devices", "gate-files"])
+async def test_a_source_that_never_reads_is_not_waited_for(missing: str) -> None:
+    """Whichever it is: the rest goes on after a moment, and who is missing is said until it is there."""
+    dispatcher, names = Dispatcher(), ["systemd", "logind", "mounts", "devices", "gate-files"]
+    errors = SourceErrors(dispatcher.facts, lambda: None)
     loop = asyncio.get_running_loop()
-    before = loop.time()
-    await supervised(source, 1)
-    assert loop.time() - before > 2.0
+    began = loop.time()
+    for name in names:
+        if name != missing:
+            SourceState(dispatcher.emit, Origin.DAEMON, name).current()
+    await settled(dispatcher.facts, dispatcher.emit, names)
+    assert loop.time() - began == SETTLE, "in virtual time"
+    assert dict(errors)[missing].reason == f"{missing}-unavailable"
+    SourceState(dispatcher.emit, Origin.DAEMON, missing).current()
+    assert dict(errors) == {}
+    await settled(dispatcher.facts, dispatcher.emit, names)
+    assert loop.time() - began == SETTLE, "nothing is waited for that is there"
+
+
+@virtual()
+async def test_without_systemd_there_is_nothing_to_go_on_with() -> None:
+    """It is waited for, however long it takes, and that is said."""
+    dispatcher, done = Dispatcher(), anyio.Event()
+    errors = SourceErrors(dispatcher.facts, lambda: None)
+
+    async def wait() -> None:
+        await settled(dispatcher.facts, dispatcher.emit, ["systemd"])
+        done.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(3600)
+        assert not done.is_set()
+        assert dict(errors)["systemd"].reason == "systemd-unavailable"
+        SourceState(dispatcher.emit, Origin.SYSTEMD, "systemd").current()
+        await done.wait()
+    assert dict(errors) == {}
 
 
 @virtual()
 async def test_a_source_that_just_ends_is_missed() -> None:
     """An end without an error is no reason not to start it again."""
-    dispatcher, troubles = Dispatcher(), dict[str, EventdError]()
+    dispatcher = Dispatcher()
+    errors = SourceErrors(dispatcher.facts, lambda: None)
 
     async def run(_status: TaskStatus[None]) -> None:
         return
 
     with anyio.move_on_after(1):
-        await supervise("files", run, dispatcher.emit, troubles)
-    assert troubles["files"].reason == "ended"
+        await supervise("files", run, dispatcher.emit)
+    assert dict(errors)["files"].reason == "ended"

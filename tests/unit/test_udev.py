@@ -18,7 +18,7 @@ import pytest
 from eventd.adapters.udev import Block, BlockMonitor
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
-from eventd.core.facts import DeviceState, FactKind
+from eventd.core.facts import DeviceState, FactKind, SourceTrouble
 from eventd.sources.devices import DevicesSource, Monitor
 from tests.unit.recorder import Recorder
 
@@ -95,11 +95,11 @@ async def test_what_is_attached_is_read_before_it_starts() -> None:
     emit = Recorder()
     monitor = FakeMonitor(block("sda1", label="photos"), block("sdb", ""))
     async with running(emit, monitor.connect):
-        assert emit.kinds() == [EventKind.READ]
+        assert emit.kinds() == [EventKind.READ, EventKind.SOURCE]
         assert emit.fact(FactKind.DEVICE, UUID) == DeviceState(
             UUID, ("/dev/sda1",), "photos", "ext4", numbers=("",), members=("",)
         )
-        assert len(emit.facts) == 1
+        assert len(emit.facts) == 2, "the device, and that all of them are known"
     monitor.close()
 
 
@@ -161,7 +161,7 @@ async def test_events_that_change_no_fact_are_not_passed_on() -> None:
         monitor.tell("change", block("sda1"), block("sdb", ""))
         monitor.tell("change", block("sdc", "last"))
         await emit.until(lambda: emit.fact(FactKind.DEVICE, "last") is not None)
-        assert emit.kinds() == [EventKind.READ, EventKind.DEVICE]
+        assert emit.kinds() == [EventKind.READ, EventKind.SOURCE, EventKind.DEVICE]
     monitor.close()
 
 
@@ -172,7 +172,9 @@ async def test_after_lost_events_all_is_read_afresh() -> None:
         monitor.lose(block("sdb1", "new"))
         await emit.until(lambda: emit.fact(FactKind.DEVICE, "new") is not None)
         assert emit.fact(FactKind.DEVICE, UUID) is None
-        assert emit.kinds() == [EventKind.READ, EventKind.GAP, EventKind.READ]
+        await emit.until(lambda: emit.fact(FactKind.SOURCE, "devices") is True)
+        read = [EventKind.READ, EventKind.SOURCE]
+        assert emit.kinds() == [*read, EventKind.GAP, *read]
         assert monitor.made == 2
         monitor.tell("add", block("sdc", "later"))
         await emit.until(lambda: emit.fact(FactKind.DEVICE, "later") is not None)
@@ -186,8 +188,14 @@ async def test_a_host_without_udev_runs_without_devices(caplog: pytest.LogCaptur
         return BlockMonitor(control="/nonexistent/control")
 
     emit = Recorder()
-    async with running(emit, no_monitor):
+    async with anyio.create_task_group() as group:
+        group.start_soon(DevicesSource(emit, monitor=no_monitor).run)
+        await emit.until(lambda: bool(emit.seen))
+        group.cancel_scope.cancel()
         assert emit.kinds() == [EventKind.GAP]
+        trouble = emit.fact(FactKind.SOURCE, "devices")
+        assert isinstance(trouble, SourceTrouble)
+        assert trouble.optional, "only who waits for a device needs to know"
         assert emit.seen[0].attributes["reason"] in ("no-udev", "no-libudev")
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "device: predicates never hold" in caplog.text

@@ -13,9 +13,17 @@ import pytest
 
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import DisconnectedError, PermanentError
-from eventd.core.events import EventKind
-from eventd.core.facts import Account, FactKey, FactKind
-from eventd.sources.logind import LogindSource
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import (
+    Account,
+    ActiveState,
+    FactKey,
+    FactKind,
+    LoadState,
+    SourceTrouble,
+    UnitState,
+)
+from eventd.sources.logind import LOGIND_UNIT, LogindSource
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.logind import FakeLogind
 from tests.wire.recorder import Recorder
@@ -24,6 +32,7 @@ from tests.wire.running import running
 WEB = Account("web", 1500, 1500, "/home/web")
 LINGER = FactKey(FactKind.LINGER, "web")
 SESSIONS = FactKey(FactKind.SESSIONS, "web")
+STATE = FactKey(FactKind.SOURCE, "logind")
 SHUTDOWN = FactKey(FactKind.SHUTDOWN)
 
 
@@ -44,7 +53,9 @@ async def logind(bus_daemon: BusDaemon, linger: Path) -> AsyncIterator[FakeLogin
 async def _source(daemon: BusDaemon, linger: Path, recorder: Recorder) -> AsyncIterator[LogindSource]:
     inotify = Inotify()
     task = asyncio.create_task(inotify.run())
-    source = LogindSource(recorder, inotify, address=daemon.address, linger_folder=str(linger))
+    source = LogindSource(
+        recorder, inotify, address=daemon.address, linger_folder=str(linger), facts=recorder.facts
+    )
     try:
         async with running(source.run):
             yield source
@@ -198,6 +209,56 @@ async def test_a_lost_bus_is_a_gap_and_all_is_read_again(
         bus_daemon.start()
         await logind.start(bus_daemon.address)
         await recorder.until(lambda: recorder.facts.get(SESSIONS) == {"1"})
+
+
+@pytest.mark.parametrize(
+    ("unit", "said", "cure"),
+    [
+        (
+            UnitState("", LoadState.LOADED, ActiveState.ACTIVE),
+            "not on the bus",
+            "systemctl restart systemd-logind",
+        ),
+        (UnitState("", LoadState.MASKED), "masked", "systemctl unmask systemd-logind && "),
+        (UnitState("", LoadState.LOADED, ActiveState.ACTIVATING), "still starting", "systemctl status"),
+        (UnitState("", LoadState.LOADED, ActiveState.FAILED), "", "systemctl status systemd-logind"),
+    ],
+)
+async def test_a_logind_that_cannot_be_had_is_a_trouble_with_its_cure(
+    bus_daemon: BusDaemon, linger: Path, unit: UnitState, said: str, cure: str
+):
+    """What ends it depends on how its unit is, also where that is known only later; once it is there, all is well."""
+    recorder, logind, inotify = Recorder(), FakeLogind(linger, {}), Inotify()
+    task = asyncio.create_task(inotify.run())
+    source = LogindSource(
+        recorder, inotify, address=bus_daemon.address, linger_folder=str(linger), facts=recorder.facts
+    )
+    going = asyncio.create_task(source.run())
+
+    def trouble() -> SourceTrouble | None:
+        value = recorder.facts.get(STATE)
+        return value if isinstance(value, SourceTrouble) else None
+
+    try:
+        await recorder.until(lambda: trouble() is not None)
+        recorder(Origin.SYSTEMD, EventKind.READ, "units", facts=[(LOGIND_UNIT, unit)])
+        found = trouble()
+        assert found is not None
+        assert found.reason == "logind-unavailable"
+        assert said in found.message
+        assert found.hint.startswith(cure)
+        await logind.start(bus_daemon.address)
+        await recorder.until(lambda: recorder.facts.get(STATE) is True)
+        recorder(Origin.SYSTEMD, EventKind.READ, "units", facts=[(LOGIND_UNIT, None)])
+        assert recorder.facts.get(STATE) is True
+        await logind.stop()
+        await recorder.until(lambda: trouble() is not None)  # it is asked for again, and does not come
+    finally:
+        for each in (going, task):
+            each.cancel()
+            await asyncio.wait({each})
+        inotify.close()
+        await logind.stop()
 
 
 async def test_it_waits_for_a_logind_that_cannot_be_started(bus_daemon: BusDaemon, linger: Path):

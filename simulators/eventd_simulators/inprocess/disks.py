@@ -14,6 +14,7 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, FileState, LoadState, MountState, UnitState
 from eventd.core.ports import JobResult
+from eventd.core.source_state import SourceState
 from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import Job, job_unit
 from eventd.core.storage_ports import Keeping
@@ -50,6 +51,8 @@ class SimDisks:
         """Read everything, as sources do when they start."""
         self._read_devices()
         self._tell_mounts()
+        for name in ("devices", "mounts"):
+            SourceState(self._life.emit, Origin.DAEMON, name).current()
 
     def _told(self, action: str, block: Block) -> None:
         channel = self._udev.setdefault(block.path, Channel(self._life, self._gap))

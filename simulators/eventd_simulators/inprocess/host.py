@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.source_state import SourceState
 from eventd.runtime.host import Host
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
@@ -74,6 +75,8 @@ class SimHost:
     def __init__(self, world: World, emit: Emit) -> None:
         model = world.model
         self.world = world
+        self.away: set[str] = set()
+        """Sources that are not there when the daemon starts."""
         self.life = life = Life(emit, world.faults, world.clock)
         self.accounts = SimAccounts(life, model)
         self.removal = SimAccountRemoval(life, world)
@@ -123,6 +126,9 @@ class SimHost:
                 self.user_managers.tell_state(account.name)
         await self._system_feed.channel.flush()
         await self.logins.channel.flush()
+        for name in ("systemd", "logind"):
+            if name not in self.away:
+                SourceState(self.life.emit, Origin.DAEMON, name).current()
 
     def pushed(self, repository: str = "repository") -> None:
         """Tell of a push, as the webhook listener would."""

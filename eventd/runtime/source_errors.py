@@ -1,0 +1,41 @@
+"""What is wrong with sources now: kept from their SOURCE facts, for status and for what a run says of the host.
+
+A host with a source that cannot be read is not called converged: nobody would notice a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from eventd.core.errors import EventdError
+from eventd.core.facts import FactKey, FactKind, Facts, SourceTrouble
+from eventd.core.source_state import error_of
+
+
+@dataclass(slots=True)
+class SourceErrors:
+    """See the module. `changed`: called when a source has come into trouble, or out of it."""
+
+    facts: Facts
+    changed: Callable[[], None]
+    rows: dict[str, EventdError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin to listen; sources speak before anything else does."""
+        self.facts.watch_all(self._look)
+
+    def __iter__(self) -> Iterator[tuple[str, EventdError]]:
+        """Yield each source that is in trouble, with its error."""
+        return iter(tuple(self.rows.items()))
+
+    def _look(self, key: FactKey) -> None:
+        if key.kind is not FactKind.SOURCE:
+            return
+        value, known = self.facts.get(key), key.name in self.rows
+        if isinstance(value, SourceTrouble) and not value.optional:
+            self.rows[key.name] = error_of(value)
+        else:
+            self.rows.pop(key.name, None)
+        if known != (key.name in self.rows):
+            self.changed()

@@ -1,0 +1,64 @@
+"""Sources: nothing is done on facts that have not been read, or through somebody who is not there.
+
+What does not need the source that is away goes on. Without systemd nothing can be done; without logind no lingering is
+switched, no user manager is started or stopped (the session that takes comes from logind: each try would hang for
+a minute and fail), and no account is taken, renamed or deleted (somebody may be logged in); without the mounts and the
+devices nothing is done for what is on a volume, least of all stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eventd.core.actions import (
+    Action,
+    AdoptAccount,
+    DeleteAccount,
+    DisableLinger,
+    EnableLinger,
+    RenameAccount,
+    StartManager,
+    StopManager,
+)
+from eventd.core.facts import SourceTrouble
+from eventd.core.source_state import source
+from eventd.core.storage_plan import PREFIX
+from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+
+LOGIND: tuple[type[Action], ...] = (
+    EnableLinger,
+    DisableLinger,
+    StartManager,
+    StopManager,
+    AdoptAccount,
+    DeleteAccount,
+    RenameAccount,
+)
+KEPT = frozenset({"mounts", "devices"})
+"""Sources whose facts of before still count while they are in trouble: a disk that went is seen by the other one."""
+
+
+def sources(case: Case) -> Verdict:
+    """Hold what needs a source that is not there."""
+    for name in _needed(case):
+        fact = source(name)
+        value = case.facts.get(fact)
+        trouble = value if isinstance(value, SourceTrouble) else None
+        if value is True or (trouble is not None and trouble.known and name in KEPT):
+            continue
+        return Hold(
+            f"{name}-unavailable",
+            trouble.message if trouble is not None else f"{name} has not been read yet",
+            wakes_on=frozenset({fact}),
+            waits_for=(f"source:{name}",),
+            hint=trouble.hint if trouble is not None else "",
+        )
+    return ALLOW
+
+
+def _needed(case: Case) -> Iterator[str]:
+    yield "systemd"
+    if isinstance(case.action, LOGIND):
+        yield "logind"
+    if case.action.workload.startswith(PREFIX) or (case.workload is not None and case.workload.volumes):
+        yield from sorted(KEPT)
