@@ -22,11 +22,18 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
+from eventd.adapters.lock_holder import find
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.core.ports import LockHolder
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def locked_by(holder: LockHolder | None, path: str) -> str:
+    """Say who holds the lock."""
+    return f"{holder.text if holder is not None else 'another process'} holds {path}"
 
 
 class HostLock:
@@ -58,8 +65,10 @@ class HostLock:
         finally:
             self.release()
 
-    async def acquire(self, *, timeout: float) -> None:
-        """Take the lock within `timeout` seconds.
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
+        """Take the lock within `timeout` seconds; `waiting(holder)` is called once if another process has it.
 
         Raises DeadlineError(reason="host-locked") naming the holder, PermanentError(reason="lock-unusable").
         """
@@ -67,17 +76,15 @@ class HostLock:
             async with asyncio.timeout(timeout):
                 await self._turn.acquire()
                 try:
-                    self._fd = await self._take()
+                    self._fd = await self._take(waiting)
                 except BaseException:
                     self._turn.release()
                     raise
         except TimeoutError:
-            holder = self.holder()
-            who = f"process {holder}" if holder else "another process"
             raise DeadlineError(
-                f"{who} holds {self._path} for longer than {timeout:g} s",
+                f"{locked_by(find(self._path), self._path)} for longer than {timeout:g} s",
                 reason="host-locked",
-                hint="another eventd run is on; see what it waits for, or end that process",
+                hint="see what it waits for, or end that process",
             ) from None
         try:
             os.ftruncate(self._fd, 0)
@@ -107,7 +114,7 @@ class HostLock:
         self._fd = None
         self._turn.release()
 
-    async def _take(self) -> int:
+    async def _take(self, waiting: Callable[[LockHolder | None], None] | None) -> int:
         if self._waiting is None:
             fd = self._open()
             try:
@@ -120,13 +127,15 @@ class HostLock:
             else:
                 return fd
         self.contended += 1
+        if waiting is not None:
+            waiting(find(self._path))
         assert self._waiting is not None
         # Shielded: the thread outlives who waits, and is taken over by the next.
-        waiting = self._waiting
+        granted = self._waiting
         try:
-            await asyncio.shield(waiting)
+            await asyncio.shield(granted)
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled() and self._waiting is waiting:
+            if granted.done() and not granted.cancelled() and self._waiting is granted:
                 # Granted in the same turn of the loop as the deadline: nobody wants it any more.
                 self._give_back()
             raise

@@ -1,11 +1,13 @@
 """A request that waits for its run: JSON lines with the run's progress and its report.
 
 {"type": "queued"}, {"type": "run", "id": 7}, {"type": "progress", ...}, ..., {"type": "done", "run": {...}}
+
+While something keeps the run from beginning: {"type": "waiting", "reason", "message", "hint"}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -25,13 +27,16 @@ async def followed(
     api: Api, request: web.Request, view: View, begin: Callable[[Ticket], None]
 ) -> web.StreamResponse:
     """Call `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
-    ticket = Ticket()
+    ticket, announced = Ticket(), [0]
     send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](PROGRESS_KEPT)
 
     def progress(step: Progress) -> None:
         # Called from within the run, which must not notice that this reader is slow.
         mine = step.run == ticket.run and view.sees(step.workload)
         if mine and send.statistics().current_buffer_used < PROGRESS_KEPT:
+            if announced[0] not in (0, step.run):
+                send.send_nowait({"type": "run", "id": step.run})
+            announced[0] = step.run
             send.send_nowait(
                 {
                     "type": "progress",
@@ -53,12 +58,40 @@ async def followed(
         receive.close()
 
 
+async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> None:
+    """Return when the run has begun; say meanwhile what keeps it from that, each thing once."""
+    told, changed = "", anyio.Event()
+
+    def look() -> None:
+        changed.set()
+
+    api.reconciler.changed.append(look)
+    try:
+        while not ticket.started.is_set():
+            changed = anyio.Event()
+            error = api.reconciler.runs.locked
+            if error is not None and error.message != told:
+                told = error.message
+                line = {"type": "waiting", "reason": error.reason, "message": told, "hint": error.hint}
+                await answers.line(response, line)
+            async with anyio.create_task_group() as group:
+
+                async def either(wait: Callable[[], Awaitable[object]]) -> None:
+                    await wait()
+                    group.cancel_scope.cancel()
+
+                group.start_soon(either, ticket.started.wait)
+                group.start_soon(either, changed.wait)
+    finally:
+        api.reconciler.changed = [each for each in api.reconciler.changed if each is not look]
+
+
 async def _follow(
     api: Api, request: web.Request, view: View, ticket: Ticket, receive: Any
 ) -> web.StreamResponse:
     response = await answers.stream(request)
     await answers.line(response, {"type": "queued"})
-    if not await api.or_end(ticket.started.wait):
+    if not await api.or_end(lambda: _started(api, ticket, response)):
         await answers.line(response, answers.stopping())
         return response
     await answers.line(response, {"type": "run", "id": ticket.run})
@@ -80,5 +113,8 @@ async def _follow(
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
     done = {"type": "done", "run": own.done(documents.run(ticket.report), view)}
+    applied = api.reconciler.runs.applied
+    if ended and applied is not None and ticket.report is not None and applied.id != ticket.report.id:
+        done["applied"] = own.run(documents.run(applied), view)
     await answers.line(response, done if ended else answers.stopping())
     return response

@@ -34,6 +34,8 @@ def watch(client: Client, path: str, body: Mapping[str, Any], arguments: Any, te
             match message.get("type"):
                 case "queued":
                     progress.queued()
+                case "waiting":
+                    progress.waiting(message)
                 case "run":
                     progress.run(message)
                 case "progress":
@@ -41,6 +43,9 @@ def watch(client: Client, path: str, body: Mapping[str, Any], arguments: Any, te
                 case "done":
                     done: Json = message.get("run") or {}
                     if not arguments.json:
+                        if earlier := message.get("applied"):
+                            terminal.line(f"applied by {show.run_line(terminal, earlier)}")
+                            show.run_workloads(terminal, earlier)
                         terminal.line(show.run_line(terminal, done))
                         show.run_workloads(terminal, done)
                     return codes.of_state(str(done.get("result", "")))
@@ -64,6 +69,9 @@ class _Silent:
     def queued(self) -> None:
         """Show that the request was taken."""
 
+    def waiting(self, message: Json) -> None:
+        """Show what keeps the run from beginning."""
+
     def run(self, message: Json) -> None:
         """Show which run answers it."""
 
@@ -79,6 +87,9 @@ class _Lines(_Silent):
 
     def queued(self) -> None:
         self._write("queued")
+
+    def waiting(self, message: Json) -> None:
+        self._write(_waiting(message))
 
     def run(self, message: Json) -> None:
         self._write(_run(message))
@@ -102,6 +113,10 @@ class _Live(_Silent):
         self._steps: dict[str, tuple[str, str]] = {}
 
     def queued(self) -> None:
+        self._show()
+
+    def waiting(self, message: Json) -> None:
+        self._head = f"queued: {_waiting(message)}"
         self._show()
 
     def run(self, message: Json) -> None:
@@ -131,6 +146,11 @@ class _Live(_Silent):
         if len(names) < len(self._steps):
             lines.append(("", f"  and {len(self._steps) - len(names)} more"))
         self._block.show(lines)
+
+
+def _waiting(message: Json) -> str:
+    hint = f" ({clean(message['hint'])})" if message.get("hint") else ""
+    return f"waiting: {clean(message.get('message', ''))}{hint}"
 
 
 def _run(message: Json) -> str:

@@ -126,6 +126,8 @@ class EventKind(StrEnum):
     """Root has handed an account over, or taken it back. Attributes `uid`, `by` (who asked), `given`."""
     RESTART = "restart"
     """Somebody asks for a restart of a workload, which the workload may itself. Attributes `wait`, `uid`."""
+    LOCKED = "locked"
+    """Another process holds the lock of this host's runs, and one waits. Attributes `pid`, `command`."""
     BOOT = "boot"
     """The daemon has started. Attribute `interrupted`: steps that its last life left open."""
     RECOVERED = "recovered"

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -383,11 +383,30 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """A process that holds a lock, as the kernel says."""
+
+    pid: int
+    command: str = ""
+    """What it calls itself, which is its own word; empty: it has ended, and a child of it has the lock."""
+
+    @property
+    def text(self) -> str:
+        """Name it in a sentence."""
+        return f"process {self.pid} ({self.command})" if self.command else f"process {self.pid}"
+
+
 class HostLock(Protocol):
     """The file lock that keeps runs serial across processes (flock(2))."""
 
-    async def acquire(self, *, timeout: float) -> None:
-        """Take the lock; raises DeadlineError naming the process that holds it."""
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
+        """Take the lock; raises DeadlineError naming the process that holds it.
+
+        `waiting(holder)` is called once, as soon as another process (None: an unknown one) is found to hold it.
+        """
         ...
 
     def release(self) -> None:

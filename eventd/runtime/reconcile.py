@@ -236,10 +236,10 @@ class Reconciler:
     def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
         """Ask for a run over everything; `asked` gives what gave up another chance.
 
-        A request joins a run that another request of the same kind has begun, at the wanted commit: what changed on
-        the host since it began has made its workload dirty anyway.
+        A request joins a run over everything that is on, at the wanted commit: what changed on the host since it began
+        has made its workload dirty anyway.
         """
-        if asked and ticket is not None and self.runs.join(ticket):
+        if asked and ticket is not None and self.runs.join(ticket, trigger):
             return
         if asked:
             self._look_into_stores()
@@ -328,7 +328,8 @@ class Reconciler:
 
     def all_troubles(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from being in force."""
-        return [*self.source_errors, *self.troubles.items()]
+        locked = [("run-lock", self.runs.locked)] if self.runs.locked is not None else []
+        return [*locked, *self.source_errors, *self.troubles.items()]
 
     def general_error(self) -> str:
         """Return what is wrong with everything, not with one workload; empty if nothing is."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import Event, EventKind, Origin
+from eventd.core.ports import LockHolder
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
@@ -35,8 +36,8 @@ from eventd.runtime.turn import Turns
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
 """Seconds to wait for the end of the run that is on, for what is done between two runs."""
-LOCK_TIMEOUT = 600.0
-"""Seconds to wait for another eventd process on this host to finish its run."""
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait for another process on this host to let go of the lock; who it is, is said at once."""
 
 
 @dataclass(slots=True)
@@ -80,12 +81,18 @@ class Runs:
     counters: Counters = field(default_factory=Counters)
     current: RunReport | None = None
     last: RunReport | None = None
+    locked: EventdError | None = None
+    """Who keeps a run from beginning, while that is so."""
     error: EventdError | None = None
     """Why the last run could not be made, or not be written down; gone with the next that is."""
     stopping: bool = False
     """The daemon drains: no run begins."""
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
+    _joined: list[tuple[Ticket, Event]] = field(default_factory=list)
+    """Requests that the current run answers if it goes well: nobody asked for it, so another one is made if not."""
+    applied: RunReport | None = None
+    """The last run that did anything, for the commit that is in force."""
     _unwritten: list[RunReport] = field(default_factory=list)
     """Runs that have ended, and whose reports could not be written."""
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
@@ -123,7 +130,7 @@ class Runs:
                     self.standings.stand(name, None)
                 self.tell()
                 return None
-            await self.host().lock.acquire(timeout=LOCK_TIMEOUT)
+            await self._acquire(LOCK_TIMEOUT)
             try:
                 if self.forbidden():
                     self.queue.put_back(batch)
@@ -131,6 +138,30 @@ class Runs:
                 return await self._locked_run(batch, names, todo)
             finally:
                 self.host().lock.release()
+
+    async def _acquire(self, timeout: float) -> None:
+        """Take the host's lock, and say at once who has it if that takes a while."""
+
+        def waiting(holder: LockHolder | None) -> None:
+            who = holder.text if holder is not None else "another process"
+            self.locked = TemporaryError(
+                f"{who} holds the lock of this host's runs, and a run waits for it for up to {timeout:g} s",
+                reason="host-locked",
+                hint=f"ps -fp {holder.pid} shows it" if holder is not None else "cat /proc/locks",
+            )
+            log.warning("%s", self.locked.message)
+            self.dispatcher.emit(
+                Origin.DAEMON,
+                EventKind.LOCKED,
+                "runs",
+                attributes={"pid": holder.pid, "command": holder.command} if holder is not None else {},
+            )
+            self.tell()
+
+        try:
+            await self.host().lock.acquire(timeout=timeout, waiting=waiting)
+        finally:
+            self.locked = None
 
     async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
         commit = self.in_force.desired.commit if self.in_force.desired else ""
@@ -184,7 +215,12 @@ class Runs:
         if self._behind():
             self.try_again(Batch(everything=True))
         self.current, self.last = None, report
+        if self.applied is not None and self.applied.commit != report.commit:
+            self.applied = None
+        if any(row.actions for row in report.workloads):
+            self.applied = report
         self._answer(batch, report)
+        self._answer_joined(report)
         self.tell()
         return report
 
@@ -258,6 +294,7 @@ class Runs:
         report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
+        self._answer_joined(report)
         self.try_again(replace(batch, tickets=[], restarts={}, asked=False, asked_for=set()))
         self.tell()
 
@@ -290,6 +327,16 @@ class Runs:
             ticket.started.set()
             ticket.done.set()
 
+    def _answer_joined(self, report: RunReport) -> None:
+        """Answer who joined a run that nobody asked for: by it if all is well, else by one that was."""
+        joined, self._joined = self._joined, []
+        for ticket, trigger in joined:
+            if report.result is RunResult.OK:
+                ticket.report = report
+                ticket.done.set()
+            else:
+                self.queue.touch_all(trigger, asked=True, ticket=ticket)
+
     async def drain(self, grace: float) -> None:
         """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
         self.stopping = True
@@ -320,7 +367,7 @@ class Runs:
                 hint="eventctl status",
             ) from None
         try:
-            await self.host().lock.acquire(timeout=ALONE_TIMEOUT)
+            await self._acquire(ALONE_TIMEOUT)
             try:
                 yield
             finally:
@@ -343,19 +390,26 @@ class Runs:
         finally:
             stop()
 
-    def join(self, ticket: Ticket) -> bool:
-        """Let a request be answered by the run that is on, if that was asked for too, and is at the wanted commit."""
+    def join(self, ticket: Ticket, trigger: Event | None) -> bool:
+        """Let a request be answered by the run that is on, if that is over everything, and at the wanted commit.
+
+        Such as the run that the push before the request has led to. One that was not asked for does not give another
+        chance to what gave up: it answers only if there is nothing that needs one.
+        """
         current, batch = self.current, self._batch
         if (
             batch is None
-            or not batch.asked
+            or not (batch.asked or (batch.everything and trigger is not None))
             or current is None
             or self.dispatcher.facts.get(REVISION) != current.commit
             or self.queue.pending
         ):
             return False
         self.current = replace(current, joined=current.joined + 1)
-        batch.tickets.append(ticket)
+        if batch.asked:
+            batch.tickets.append(ticket)
+        elif trigger is not None:
+            self._joined.append((ticket, trigger))
         ticket.run = current.id
         ticket.started.set()
         return True

@@ -135,6 +135,19 @@ def test_an_image_that_cannot_be_pulled_fails_its_workload_alone(op: Operator) -
     op.deploy({"workloads/bad": None, "workloads/good": None})
 
 
+def test_who_holds_the_lock_of_runs_is_named_at_once(op: Operator) -> None:
+    """A person who waits for a sync hears which process it waits for, before that one lets go."""
+    m = op.machine
+    with m.start(["flock", "/run/eventd/lock", "sh", "-c", "echo held; read _"]) as holder:
+        holder.read_until("held")
+        with m.start(["eventctl", "sync", "--wait"]) as sync:
+            sync.read_until(r"waiting: process \d+ \((flock|sh)\) holds the lock of this host's runs")
+            assert [t["reason"] for t in op.told()["troubles"]] == ["host-locked"]
+            holder.wait(stdin=b"let go\n")
+            assert sync.wait().returncode == 0
+    op.until(lambda s: not s["troubles"], "free")
+
+
 def test_a_crash_loop_ends_at_systemds_limit_and_is_reported(op: Operator) -> None:
     """`Restart=always` never reads `failed` while it loops; eventd neither believes it nor feeds it."""
     text = container(service="Restart=always\nRestartSec=0.1").replace("while :;", "exit 3; while :;")

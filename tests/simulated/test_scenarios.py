@@ -7,11 +7,12 @@ import asyncio
 from eventd.api.audit_document import audit
 from eventd.api.plan_document import plan
 from eventd.core.errors import TemporaryError
-from eventd.core.events import Origin
+from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
 from eventd.core.source_state import SourceState
+from eventd_simulators.inprocess import SimHost
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -27,6 +28,15 @@ async def started(*names: str) -> Story:
     await story.quiet()
     await story.assert_as_wanted()
     return story
+
+
+async def run_on(story: Story) -> int:
+    """Wait for the next step of a run; return the run's id."""
+    begun = asyncio.Event()
+    story.engine.reconciler.listeners.append(lambda _step: begun.set())
+    await begun.wait()
+    assert story.engine.reconciler.current is not None
+    return story.engine.reconciler.current.id
 
 
 @virtual()
@@ -240,6 +250,60 @@ async def test_no_run_starts_while_the_host_goes_down() -> None:
     story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(60)
     assert story.unit("web").active is ActiveState.ACTIVE
+
+
+@virtual()
+async def test_a_sync_after_a_push_is_answered_by_the_run_that_applies_it() -> None:
+    """While that run is on it joins it; and later it can tell which one it was."""
+    story = await started("web")
+    story.push(container("web", more="Environment=A=b"))
+    on = await run_on(story)
+    report = await story.sync()
+    assert report is not None
+    assert (report.id, report.joined) == (on, 1)
+    assert report.workloads[0].actions > 0
+    after = await story.sync()
+    assert after is not None
+    assert after.id != on
+    assert story.engine.reconciler.runs.applied is not None
+    assert story.engine.reconciler.runs.applied.id == on
+
+
+@virtual()
+async def test_a_sync_that_joins_a_run_that_fails_gets_another_one() -> None:
+    """The run of the push gives nothing another chance, so one that was asked for follows, and answers."""
+    story = await started("web")
+    story.push(container("web", "broken"))
+    on = await run_on(story)
+    story.world.model.behaviours.set("web", "web.service", failing_starts=1)
+    report = await story.sync()
+    assert report is not None
+    assert report.id > on
+    assert str(report.result) == "ok"
+
+
+@virtual()
+async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
+    """In the status and as an event, long before the wait for the lock is over, which a person would wait for."""
+    story = await started("web")
+    other = SimHost(story.world, story.dispatcher.emit)
+    story.world.disk.holder = other.life
+    asked = asyncio.create_task(story.sync())
+    await story.quiet(5)
+    ((name, error),) = story.engine.reconciler.all_troubles()
+    assert (name, error.reason) == ("run-lock", "host-locked")
+    assert "process 4242 (other)" in error.message
+    (event,) = [each for each in story.events if each.kind is EventKind.LOCKED]
+    assert event.attributes == {"pid": 4242, "command": "other"}
+    await story.quiet(60)
+    report = await asked
+    assert report is not None
+    assert str(report.result) == "failed"
+    story.world.disk.holder = None
+    report = await story.sync()
+    assert report is not None
+    assert str(report.result) == "ok"
+    assert story.engine.reconciler.all_troubles() == []
 
 
 @virtual()

@@ -55,6 +55,23 @@ def test_sync_asks_for_a_fetch_and_does_not_wait(path: str) -> None:
     assert daemon.requests[0].body == {"wait": False, "fetch": True, "allow_rewrite": None}
 
 
+def test_what_keeps_the_run_from_beginning_is_said(path: str) -> None:
+    """A line with the reason and what shows more, its control characters taken out; the run follows."""
+    waiting = {
+        "type": "waiting",
+        "reason": "host-locked",
+        "message": "process 7 (\x1b[2Jx) has it",
+        "hint": "ps -fp 7",
+    }
+    result = sync(path, [START[0], waiting, START[1], done()])
+    assert result.code == 0
+    assert result.out.splitlines()[:3] == [
+        "queued",
+        "waiting: process 7 (x) has it (ps -fp 7)",
+        "run 12 at 1a2b3c4d5e",
+    ]
+
+
 def test_a_joined_run_is_named(path: str) -> None:
     """When a run is on already, the answer says which."""
     with FakeDaemon(path, {"POST /v1/sync": Answer({"queued": True, "joined": 11}, 202)}):

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from eventd.adapters.host_lock import HostLock
+from eventd.adapters.lock_holder import command, parse
 from eventd.core.errors import DeadlineError, PermanentError
+from eventd.core.ports import LockHolder
 
 _HOLD = """
 import fcntl, os, sys
@@ -90,7 +92,7 @@ async def test_the_deadline_names_the_holder(tmp_path: Path):
         with pytest.raises(DeadlineError) as caught:
             await lock.acquire(timeout=0.05)
         assert caught.value.reason == "host-locked"
-        assert f"process {other.pid} " in caught.value.message
+        assert f"process {other.pid} (python" in caught.value.message
         assert lock.contended == 1
 
 
@@ -175,3 +177,50 @@ async def test_nobody_else_can_open_the_file(tmp_path: Path):
     path.chmod(0o644)
     async with HostLock(str(path)).hold(timeout=60):
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_who_has_the_lock_is_said_at_once(tmp_path: Path):
+    """By what the kernel says, whatever somebody has written into the file."""
+    path = tmp_path / "lock"
+    lock, told = HostLock(str(path)), list[LockHolder | None]()
+    with another_holder(path) as other:
+        path.write_text("1\n")
+        waiting = asyncio.create_task(lock.acquire(timeout=60, waiting=told.append))
+        while not told:
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        (holder,) = told
+        assert holder is not None
+        assert holder.pid == other.pid
+        assert holder.command.startswith("python")
+        other.kill()
+        await waiting
+    lock.release()
+
+
+def test_a_name_that_a_process_gives_itself_reaches_no_terminal():
+    """Escape sequences in it are made visible; a process that has ended has no name."""
+    script = "open('/proc/self/comm', 'wb').write(b'\\x1b[2Jevil'); print('x', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert command(process.pid) == "?[2Jevil"
+        process.kill()
+    assert command(process.pid) == ""
+
+
+def test_only_the_holder_of_a_flock_counts():
+    """Not who waits for it, not a lock of another kind or of another file."""
+    device = os.makedev(0, 27)
+    lines = (
+        "1: POSIX  ADVISORY  WRITE 1 00:1b:1166 0 EOF\n"
+        "2: FLOCK  ADVISORY  WRITE 2 00:1b:9 0 EOF\n"
+        "3: FLOCK  ADVISORY  WRITE 717 00:1b:1166 0 EOF\n"
+        "3: -> FLOCK  ADVISORY  WRITE 718 00:1b:1166 0 EOF\n"
+        "garbage\n"
+    )
+    assert parse(lines, device, 1166) == 717
+    assert parse("3: -> FLOCK  ADVISORY  WRITE 718 00:1b:1166 0 EOF\n", device, 1166) is None
+    assert parse("3: FLOCK  ADVISORY  WRITE 0 00:1b:1166 0 EOF\n", device, 1166) is None

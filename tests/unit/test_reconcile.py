@@ -314,9 +314,9 @@ async def test_no_run_begins_when_a_shutdown_is_announced_while_it_waits_for_the
     class Slow:
         contended = 0
 
-        async def acquire(self, *, timeout: float) -> None:
+        async def acquire(self, *, timeout: float, waiting: Any = None) -> None:
             await asyncio.sleep(10)
-            await real.acquire(timeout=timeout)
+            await real.acquire(timeout=timeout, waiting=waiting)
 
         def release(self) -> None:
             real.release()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from eventd.core.errors import DeadlineError
 from eventd.core.journal import OpenStep, loads, writes
+from eventd.core.ports import LockHolder
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 
 if TYPE_CHECKING:
@@ -194,12 +196,16 @@ class SimLock:
         """See the port."""
         return self._contended
 
-    async def acquire(self, *, timeout: float) -> None:
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
         """See the port."""
         await self._life.look(lambda: None)
         deadline = self._life.clock.time() + timeout
         if self._is_held():
             self._contended += 1
+            if waiting is not None:
+                waiting(LockHolder(4242, "other"))
         while self._is_held():
             if self._life.clock.time() >= deadline:
                 raise DeadlineError(f"another eventd has had the lock for {timeout:g} s")
