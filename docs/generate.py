@@ -76,7 +76,7 @@ no port; for node-exporter's textfile collector there is `eventctl metrics > …
 """
 ALERTS = """\
 
-Worth an alert: `eventd_last_run_success == 0`, `eventd_fetch_failing == 1`, and
+Worth an alert: `eventd_last_run_success == 0`, `eventd_fetch_failing == 1`, `eventd_update_failed == 1`, and
 `eventd_workload_converged == 0` for longer than a deployment takes.
 """
 DECISIONS = f"""\

@@ -9,6 +9,7 @@ from typing import Any
 
 from eventd import __version__
 from eventd.api.recovery_document import losses, recovery
+from eventd.api.updates_document import last_update, results, updates
 from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
@@ -161,6 +162,7 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "last_run": run(reconciler.last),
         "recovery": recovery(reconciler),
         "state_losses": losses(reconciler),
+        "updates": updates(reconciler),
         "fetch_failure": asdict(failure) if isinstance(failure, FetchFailure) else None,
         "load_error": None
         if error is None
@@ -234,6 +236,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "diagnostics": [diagnostic(d) for d in refused],
         "suspended": suspension(suspended),
         "rollback": rollback(order),
+        "last_update": last_update(results(reconciler).get(name)),
     }
 
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from eventd import __version__
 from eventd.api import documents
+from eventd.api.updates_document import results
 from eventd.core.approvals import OPEN
 from eventd.core.report import WorkloadState
 from eventd.runtime.in_force import FETCH
@@ -80,6 +81,14 @@ class Metrics(Collector):
                 back.add_metric([name, "true" if order.automatic else "false"], 1.0)
         yield suspended
         yield back
+        updated = GaugeMetricFamily(
+            "eventd_update_failed",
+            "1: the last update of its images failed, and no good one came after it",
+            labels=["workload"],
+        )
+        for name, result in results(r).items():
+            updated.add_metric([name], float(not result.ok))
+        yield updated
         asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
         requests = r.converger.approvals.requests.rows.values() if r.converger.approvals else ()
         for each in OPEN:

@@ -13,6 +13,7 @@ from eventd.api import answers, documents
 from eventd.api.following import followed
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
+from eventd.api.updates_document import last_update
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import EventKind, Origin
@@ -151,16 +152,7 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
         "hold": workload.options.update_hold,
         "schedule": workload.options.update_schedule,
         "pending": pending is not None,
-        "last_update": None
-        if result is None
-        else {
-            "at": result.at,
-            "by": result.by,
-            "ok": result.ok,
-            "reason": result.reason,
-            "message": result.message,
-            "went_back_from": dict(result.bad),
-        },
+        "last_update": last_update(result),
         "images": [],
         "error": "",
     }

@@ -83,6 +83,7 @@ def _headline(terminal: Terminal, status: Json) -> None:
         show.problem(terminal, failure, lead=f"cannot fetch {since}: ", style="red")
     for each in show.items(status, "state_losses"):
         show.loss(terminal, each)
+    _updates(terminal, status)
     if status.get("recovery"):
         show.recovery(terminal, status["recovery"])
     if status.get("load_error"):
@@ -97,6 +98,21 @@ def _headline(terminal: Terminal, status: Json) -> None:
         if status["last_run"].get("error"):
             terminal.paragraph(clean(status["last_run"]["error"]), "  ", style="red")
     show.diagnostics(terminal, show.items(status, "diagnostics"))
+
+
+def _updates(terminal: Terminal, status: Json) -> None:
+    """Write which updates failed: what runs is the image of before, so nothing else shows it."""
+    told = status.get("updates") or {}
+    failed = show.items(told, "failed")
+    if not failed:
+        return
+    of = count(int(told.get("workloads") or 0), "workload")
+    terminal.paragraph(f"updates: the last one failed for {len(failed)} of {of}", style="red")
+    for each in failed:
+        name, when = clean(each.get("workload", "")), ago(each.get("at"), terminal.now)
+        said = f"{clean(each.get('reason', ''))}: {clean(each.get('message', ''))}"
+        terminal.paragraph(f"{name}, {when}: {said}", "  ")
+    terminal.line("  hint: eventctl images shows what runs; this is told until an update goes well")
 
 
 def _trouble(terminal: Terminal, status: Json) -> None:
@@ -138,6 +154,12 @@ def _revisions(status: Json) -> str:
 def workload(terminal: Terminal, status: Json) -> None:
     """Write one workload with everything that is known of it."""
     _trouble(terminal, {**status, "units": [], "log": []})
+    last = status.get("last_update") or {}
+    if last and not last.get("ok"):
+        said = f"{clean(last.get('reason', ''))}: {clean(last.get('message', ''))}"
+        terminal.paragraph(
+            f"the last update failed {ago(last.get('at'), terminal.now)}: {said}", "  ", style="red"
+        )
     if status.get("uid") is not None:
         terminal.line(f"  uid {status['uid']}")
     _unit_table(terminal, show.items(status, "units"))

@@ -132,6 +132,14 @@ def test_of_ten_stacks_eight_are_new_and_two_are_as_before(op: Operator, registr
     assert before[UNHEALTHY]["running"][:12] in rows[UNHEALTHY]["message"]
     for name in STACKS:
         op.state(name, "converged")
+    assert op.ctl("sync", "--wait")[0] == 0
+    told = op.told()["updates"]
+    assert told["workloads"] == len(STACKS)
+    assert {each["workload"]: each["reason"] for each in told["failed"]} == {
+        UNHEALTHY: "update-rolled-back",
+        GONE: "pull-failed",
+    }, "in sum, until a good one: a good run does not make up for it"
+    assert f"updates: the last one failed for 2 of {len(STACKS)} workloads" in op.ctl("status")[1]
 
 
 def test_stacks_that_are_pinned_or_held_or_named_by_a_variable_stay(op: Operator, registry: Registry) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from eventd.api.metrics import Metrics
+from eventd.api.updates_document import updates
 from eventd.core.facts import Account, ActiveState
 from eventd.core.images import short_id
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
@@ -120,9 +122,22 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     assert story.unit("a").invocation == before, "no downtime for what is known to fail"
     report = await update(story, "a", retry=True)
     assert report.workloads[0].reason == "update-rolled-back"
+    report = await story.sync()
+    assert report is not None
+    assert report.result is RunResult.OK, "the workload is as it should be"
+    (failed,) = updates(story.engine.reconciler)["failed"]
+    assert (failed["workload"], failed["reason"]) == ("a", "update-rolled-back")
+    metric = 'eventd_update_failed{workload="a"} '
+    assert metric + "1.0" in Metrics(story.engine.reconciler).text().decode()
+    await story.kill()
+    await story.start()
+    await story.quiet(60)
+    assert updates(story.engine.reconciler)["failed"] == [failed], "until a good one, also across a restart"
     newer = story.world.registry.push("registry.example/a:1", "fixed")
     report = await update(story, "a")
     assert report.result is RunResult.OK
+    assert updates(story.engine.reconciler) == {"workloads": 1, "failed": []}
+    assert metric + "0.0" in Metrics(story.engine.reconciler).text().decode()
     assert await runs(story, "a") == newer
 
 

@@ -527,3 +527,19 @@ def test_metrics_as_json(path: str) -> None:
     assert document["metrics"][0]["samples"] == [
         {"name": "eventd_runs_total", "labels": {"result": "ok"}, "value": 12.0}
     ]
+
+
+def test_an_update_that_failed_is_told_under_a_host_that_is_converged(path: str) -> None:
+    """In sum, and each with its reason: what runs is the image of before, and nothing else shows it."""
+    failed = {
+        "workload": "web",
+        "at": NOW - 3600,
+        "by": "uid 1001",
+        "reason": "pull-failed",
+        "message": "no \x1b[2Jroute",
+    }
+    told = status("converged", updates={"workloads": 3, "failed": [failed]})
+    result = ask(path, "GET /v1/status", told, "status")
+    assert result.code == 0
+    assert "updates: the last one failed for 1 of 3 workloads" in result.out
+    assert "pull-failed: no route" in result.out
