@@ -21,6 +21,7 @@ from eventd.core.desired import Located, OnFailure, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.host_ports import UNPRIVILEGED
 from eventd.core.layout import Layout
+from eventd.core.storage_file import PLACES
 from eventd.core.verdicts import Policy
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approval_rules import no_machine_id
@@ -67,6 +68,7 @@ def rules_of(settings: Settings) -> HostRules:
             update_schedule=settings.update.schedule or None,
         ),
         update_spread=f"{settings.update.spread:g}s",
+        storage_paths=(*PLACES, *settings.storage.paths),
         unprivileged_port_start=unprivileged_port_start(),
     )
 

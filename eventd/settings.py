@@ -7,6 +7,7 @@ never in here; they are systemd credentials.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from pathlib import Path
@@ -21,6 +22,24 @@ from eventd.core.errors import PermanentError
 from eventd.core.names import did_you_mean
 from eventd.core.toml_lines import locate
 
+SYSTEM_FOLDERS = (
+    *(
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/home",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/libx32",
+        "/proc",
+        "/root",
+        "/run",
+    ),
+    *("/sbin", "/sys", "/tmp", "/usr", "/var"),  # noqa: S108  names, not files
+)
+"""What nothing of a repository is mounted in, whatever the configuration says (hier(7))."""
 DEFAULT_PATH = "/etc/eventd/eventd.toml"
 
 
@@ -123,6 +142,24 @@ class Compose(_Table):
     )
 
 
+def _place(path: str) -> str:
+    """Accept a folder that a repository's volumes may be mounted in: none of the system's own, nor a home."""
+    if not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,7}", path):
+        raise ValueError("it has to be an absolute path of letters, digits and . _ + -")
+    for folder in SYSTEM_FOLDERS:
+        if path == folder or path.startswith(folder + "/") or folder.startswith(path + "/"):
+            raise ValueError(f"volumes cannot be mounted in {path}: {folder} is the system's")
+    return path
+
+
+class StorageTable(_Table):
+    """`[storage]`: where volumes may be mounted."""
+
+    paths: tuple[Annotated[str, AfterValidator(_place)], ...] = Field(
+        default=(), description="folders in which volumes may be mounted, besides /srv, /mnt and /media"
+    )
+
+
 def _calendar(text: str) -> str:
     problem = calendar_problem(text) if text else ""
     if problem:
@@ -207,6 +244,7 @@ class Settings(_Table):
     defaults: Defaults = Field(default_factory=Defaults)
     paths: Paths = Field(default_factory=Paths)
     compose: Compose = Field(default_factory=Compose)
+    storage: StorageTable = Field(default_factory=StorageTable)
     update: Update = Field(default_factory=Update)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)

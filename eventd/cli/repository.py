@@ -18,6 +18,7 @@ from eventd.core.desired import Located, OnFailure, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.gates import read_gates, refuse
 from eventd.core.host_ports import UNPRIVILEGED
+from eventd.core.storage_file import PLACES
 from eventd.core.waits.refuse import refusals
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
             update_schedule=settings.update.schedule or None,
         ),
         update_spread=f"{settings.update.spread:g}s",
+        storage_paths=(*PLACES, *settings.storage.paths),
         unprivileged_port_start=unprivileged_port_start() if here else UNPRIVILEGED,
     )
     return rules, settings.paths.generator, notes, settings

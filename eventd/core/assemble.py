@@ -32,7 +32,7 @@ from eventd.core.options_place import OptionsPlace
 from eventd.core.own_drop_ins import own_drop_ins
 from eventd.core.placement import volumes_of
 from eventd.core.plain_secrets import plain_secrets, sockets
-from eventd.core.storage_file import read_manifest
+from eventd.core.storage_file import PLACES, read_manifest
 from eventd.core.survey import HOSTS, Candidate, Survey, error, survey, warning
 from eventd.core.transform_sources import Choice, TransformSources
 from eventd.core.units import desired_units
@@ -66,6 +66,8 @@ class HostRules:
     """Required by every workload that does not write `requires` itself."""
     options: WorkloadOptions = field(default_factory=WorkloadOptions)
     """Defaults."""
+    storage_paths: tuple[str, ...] = PLACES
+    """The folders in which volumes may be mounted."""
     unprivileged_port_start: int = UNPRIVILEGED
     """The first port that this host gives to ordinary users (sysctl net.ipv4.ip_unprivileged_port_start)."""
     update_spread: str = "900s"
@@ -107,7 +109,7 @@ class _Assembly:
         self.diagnostics = [*found.diagnostics, *committed(tree)[1]]
         self.transforms = TransformSources(host.transforms, host.transforms_folder, host.transformless, found)
         self.host_file, self.host_errors = self._host_file()
-        self.storage, storage_findings = read_manifest(tree, host.hostname)
+        self.storage, storage_findings = read_manifest(tree, host.hostname, host.storage_paths)
         self.diagnostics.extend(storage_findings)
 
     def result(self) -> Desired:

@@ -10,12 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.mount_options import allowed, is_allowed
 from eventd.core.names import did_you_mean
-from eventd.core.storage_manifest import NOTHING, Backup, IdKind, Manifest, Volume, Wanted
+from eventd.core.storage_manifest import FILE_SYSTEMS, NOTHING, Backup, IdKind, Manifest, Volume, Wanted
 from eventd.core.toml_table import Table, choice, load_table, subtable, text_of, texts, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventd.core.desired import Tree
 
@@ -36,64 +37,21 @@ KEYS = (
     "hosts",
 )
 """Keys of `[volume.NAME]`."""
-_FORBIDDEN_OPTIONS = frozenset(
-    {
-        "suid",
-        "dev",
-        "defaults",
-        "bind",
-        "rbind",
-        "remount",
-        "move",
-        "user",
-        "users",
-        "loop",
-        "helper",
-        "uhelper",
-    }
-)
-"""Also all of `x-`: mount(8) would change owner and mode of the file system's top, or mount a part of it."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,62}")
 _BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]{0,200}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
-_OPTION = re.compile(r"[A-Za-z0-9_.:/@+=-]{1,100}")
-_SYSTEM = tuple(
-    f"/{folder}"
-    for folder in (
-        *(
-            "bin",
-            "boot",
-            "dev",
-            "etc",
-            "home",
-            "lib",
-            "lib32",
-            "lib64",
-            "libx32",
-            "proc",
-            "root",
-            "run",
-            "sbin",
-            "sys",
-            "tmp",
-            "usr",
-        ),
-        *(
-            "var/cache",
-            "var/lib/dbus",
-            "var/lib/dpkg",
-            "var/lib/eventd",
-            "var/lib/eventd-git",
-            "var/lib/polkit-1",
-        ),
-        *("var/lib/sudo", "var/lib/systemd", "var/log", "var/mail", "var/run", "var/spool", "var/tmp"),
-    )
-)
+PLACES = ("/srv", "/mnt", "/media")
+"""Where a repository may have volumes mounted; `[storage] paths` of the host's configuration adds others."""
 
 
-def read_manifest(tree: Tree, hostname: str) -> tuple[Manifest, tuple[Diagnostic, ...]]:
-    """Return the volumes that a tree declares for a host, and everything found about the file."""
+def read_manifest(
+    tree: Tree, hostname: str, places: Sequence[str] = PLACES
+) -> tuple[Manifest, tuple[Diagnostic, ...]]:
+    """Return the volumes that a tree declares for a host, and everything found about the file.
+
+    `places`: the folders in which the host lets volumes be mounted.
+    """
     if STORAGE_FILE in tree.refused:
         why = f"it is refused: {tree.refused[STORAGE_FILE]}"
         found = Diagnostic(
@@ -102,10 +60,12 @@ def read_manifest(tree: Tree, hostname: str) -> tuple[Manifest, tuple[Diagnostic
         return Manifest(broken=(found,), present=True), (found,)
     if STORAGE_FILE not in tree.files:
         return NOTHING, ()
-    return parse_manifest(tree.files[STORAGE_FILE].content, STORAGE_FILE, hostname)
+    return parse_manifest(tree.files[STORAGE_FILE].content, STORAGE_FILE, hostname, places)
 
 
-def parse_manifest(content: bytes, file: str, hostname: str) -> tuple[Manifest, tuple[Diagnostic, ...]]:
+def parse_manifest(
+    content: bytes, file: str, hostname: str, places: Sequence[str] = PLACES
+) -> tuple[Manifest, tuple[Diagnostic, ...]]:
     """Read a `storage.toml`."""
     table = load_table(content, file)
     if isinstance(table, Diagnostic):
@@ -119,7 +79,7 @@ def parse_manifest(content: bytes, file: str, hostname: str) -> tuple[Manifest, 
         below = subtable(section, name, found)
         if below is None:
             continue
-        volume, hosts = _volume(name, below, found)
+        volume, hosts = _volume(name, below, found, places)
         if hosts is not None and hostname not in hosts:
             elsewhere.add(name)
         elif volume is not None:
@@ -130,7 +90,9 @@ def parse_manifest(content: bytes, file: str, hostname: str) -> tuple[Manifest, 
     return Manifest(volumes, frozenset(elsewhere), broken, present=True), tuple(found)
 
 
-def _volume(name: str, table: Table, found: list[Diagnostic]) -> tuple[Volume | None, tuple[str, ...] | None]:
+def _volume(
+    name: str, table: Table, found: list[Diagnostic], places: Sequence[str]
+) -> tuple[Volume | None, tuple[str, ...] | None]:
     """Return a volume (None: it has errors) and the hosts it is for (None: all)."""
     before = len(found)
     found.extend(unknown(table, KEYS))
@@ -148,17 +110,29 @@ def _volume(name: str, table: Table, found: list[Diagnostic]) -> tuple[Volume | 
                 )
             )
     else:
-        _check_path(path.text, table, found)
+        _check_path(path.text, table, found, places)
     if (label := text_of(table, "label", found)) is not None:
         values["label"] = label.text
         if any(ord(char) < 0x20 or char == "\x7f" for char in label.text) or len(label.text) > 100:
             found.append(table.error("bad-value", "a label is one line of up to 100 characters", "label"))
+    if (fstypes := texts(table, "fstype", found)) is not None:
+        values["fstypes"] = tuple(each.text for each in fstypes)
+        found.extend(
+            table.error("bad-value", f"{each.text!r} is no file system", "fstype")
+            for each in fstypes
+            if not re.fullmatch(r"[a-z0-9]{2,16}", each.text)
+        )
     if (options := texts(table, "options", found)) is not None:
         values["options"] = tuple(each.text for each in options)
+        types = values.get("fstypes", FILE_SYSTEMS)
         for index, each in enumerate(options):
-            key = each.text.partition("=")[0].lower()
-            if key in _FORBIDDEN_OPTIONS or key.startswith("x-") or not _OPTION.fullmatch(each.text):
-                hint = "nosuid and nodev are always set; one option for each element of the list"
+            if not is_allowed(each.text, types):
+                key = each.text.partition("=")[0]
+                near = did_you_mean(key, allowed(types)) if key not in allowed(types) else ""
+                hint = (
+                    near
+                    or "docs/reference/storage.md lists those that may be set; one for each element of the list"
+                )
                 found.append(
                     Diagnostic(
                         Severity.ERROR,
@@ -170,13 +144,6 @@ def _volume(name: str, table: Table, found: list[Diagnostic]) -> tuple[Volume | 
                         "bad-value",
                     )
                 )
-    if (fstypes := texts(table, "fstype", found)) is not None:
-        values["fstypes"] = tuple(each.text for each in fstypes)
-        found.extend(
-            table.error("bad-value", f"{each.text!r} is no file system", "fstype")
-            for each in fstypes
-            if not re.fullmatch(r"[a-z0-9]{2,16}", each.text)
-        )
     for key in ("default", "schedulable"):
         if key in table.data:
             if not isinstance(table.data[key], bool):
@@ -216,15 +183,19 @@ def _identity(table: Table, found: list[Diagnostic]) -> tuple[IdKind, str] | Non
     return kind, text.text
 
 
-def _check_path(path: str, table: Table, found: list[Diagnostic]) -> None:
+def _check_path(path: str, table: Table, found: list[Diagnostic], places: Sequence[str]) -> None:
     if not _PATH.fullmatch(path):
         message = f"{path!r} is no mount point: an absolute path of at least two parts, of letters, digits and . _ + -"
         found.append(table.error("bad-value", message, "path", hint="such as /srv/media"))
-        return
-    for folder in _SYSTEM:
-        if path == folder or path.startswith(folder + "/"):
-            hint = "below /srv, /mnt, /media or a folder of your own"
-            found.append(table.error("bad-value", f"no volume may be mounted in {folder}", "path", hint=hint))
+    elif not in_places(path, places):
+        message = f"{path} is in none of the folders in which this host lets volumes be mounted ({', '.join(places)})"
+        hint = "write a path below one of them, or add its folder to paths in [storage] of eventd.toml on the host"
+        found.append(table.error("bad-value", message, "path", hint=hint))
+
+
+def in_places(path: str, places: Sequence[str]) -> bool:
+    """Tell whether a path lies below one of the folders."""
+    return any(path.startswith(place.rstrip("/") + "/") for place in places)
 
 
 def _together(

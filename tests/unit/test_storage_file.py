@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventd.core.desired import Tree, TreeFile
-from eventd.core.storage_file import parse_manifest, read_manifest
+from eventd.core.storage_file import PLACES, parse_manifest, read_manifest
 from eventd.core.storage_manifest import Backup, IdKind, Manifest, Wanted
 
 GOOD = """\
@@ -74,11 +74,17 @@ MINIMAL = '[volume.media]\nuuid = "1111-2222"\npath = "/srv/media"\n'
         (MINIMAL.replace("/srv/media", "srv/media"), 3, "is no mount point"),
         (MINIMAL.replace("/srv/media", "/srv/../etc"), 3, "is no mount point"),
         (MINIMAL.replace("/srv/media", "/media"), 3, "at least two parts"),
-        (MINIMAL.replace("/srv/media", "/etc/media"), 3, "in /etc"),
-        (MINIMAL.replace("/srv/media", "/home/app"), 3, "in /home"),
+        (MINIMAL.replace("/srv/media", "/etc/media"), 3, "is in none of the folders"),
+        (MINIMAL.replace("/srv/media", "/home/app"), 3, "is in none of the folders"),
         (MINIMAL + 'options = ["suid"]\n', 4, "cannot be a mount option"),
-        (MINIMAL.replace("/srv/media", "/var/spool/cron"), 3, "in /var/spool"),
-        (MINIMAL.replace("/srv/media", "/var/lib/eventd-git"), 3, "in /var/lib/eventd-git"),
+        (MINIMAL.replace("/srv/media", "/var/spool/cron"), 3, "is in none of the folders"),
+        (MINIMAL.replace("/srv/media", "/var/lib/eventd-git"), 3, "is in none of the folders"),
+        (MINIMAL.replace("/srv/media", "/var/lib/private"), 3, "is in none of the folders"),
+        (MINIMAL.replace("/srv/media", "/srvother/media"), 3, "is in none of the folders"),
+        (MINIMAL + 'options = ["errors=panic"]\n', 4, "cannot be a mount option"),
+        (MINIMAL + 'options = ["subvol=x"]\nfstype = ["ext4"]\n', 4, "cannot be a mount option"),
+        (MINIMAL + 'options = ["subvol=../x"]\nfstype = ["btrfs"]\n', 4, "cannot be a mount option"),
+        (MINIMAL + 'options = ["notime"]\n', 4, "did you mean noatime?"),
         (MINIMAL + 'options = ["X-mount.mode=0777"]\n', 4, "cannot be a mount option"),
         (MINIMAL + 'options = ["x-systemd.requires=debug-shell.service"]\n', 4, "cannot be a mount option"),
         (MINIMAL + 'options = ["loop"]\n', 4, "cannot be a mount option"),
@@ -119,3 +125,32 @@ def test_a_repository_without_the_file_has_no_volumes_and_no_findings() -> None:
     """Storage is for who wants it."""
     manifest, found = read_manifest(Tree("c", {"README.md": TreeFile("README.md", b"")}), "alpha")
     assert (manifest.volumes, manifest.present, found) == ({}, False, ())
+
+
+def test_the_host_says_where_else_volumes_may_be() -> None:
+    """By its own configuration, never by the repository; the folder itself is no mount point."""
+    text = MINIMAL.replace("/srv/media", "/data/media")
+    assert read(text).broken
+    places = (*PLACES, "/data")
+    assert not parse_manifest(text.encode(), "storage.toml", "alpha", places)[0].broken
+    assert parse_manifest(text.replace("/data/media", "/database/x").encode(), "s", "alpha", places)[0].broken
+
+
+@pytest.mark.parametrize(
+    ("fstype", "options"),
+    [
+        ("ext4", ["noatime", "errors=remount-ro", "commit=30", "data=ordered", "discard", "barrier=0", "ro"]),
+        ("xfs", ["noatime", "logbsize=256k", "allocsize=64m", "pquota"]),
+        (
+            "btrfs",
+            ["compress=zstd:3", "compress", "subvol=@media/data", "subvolid=256", "space_cache=v2", "ssd"],
+        ),
+        ("vfat", ["uid=1000", "umask=022", "utf8", "iocharset=utf8"]),
+    ],
+)
+def test_the_usual_options_of_a_file_system_may_be_set(fstype: str, options: list[str]) -> None:
+    """Those of its manual page that change no owner's rights, run nothing, and do not stop the host."""
+    text = MINIMAL + f"fstype = {[fstype]}\noptions = {options}\n".replace("'", '"')
+    manifest = read(text)
+    assert not manifest.broken, manifest.broken
+    assert manifest.volumes["media"].options == tuple(options)
