@@ -53,6 +53,7 @@ from eventd.core.desired import Desired, Tree
 from eventd.core.events import Emit, EventKind
 from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
+from eventd.core.storage_file import PLACES, in_places
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -262,7 +263,12 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     health = ContainerHealthSource(dispatcher.emit, JournalFollow())
     probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
     needs = Needs(dispatcher.facts, system, files, health, probes)
-    volumes = VolumeKeeper(StorageMemory(host.store, dispatcher.emit), dispatcher.emit)
+    places = (*PLACES, *settings.storage.paths)
+    volumes = VolumeKeeper(
+        StorageMemory(host.store, dispatcher.emit),
+        dispatcher.emit,
+        allowed=lambda path: in_places(path, places),
+    )
     named = NamedFiles(
         dispatcher.emit,
         dispatcher.facts,

@@ -53,6 +53,17 @@ class HelperMountPoints:
         order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
         await self.order(order, f"make {mount}/{name}")
 
+    async def unseal(self, path: str) -> bool:
+        """Take a sealed mount point away; see the port."""
+        said = await self.order({"do": "unseal", "path": path}, f"unseal {path}")
+        try:
+            return json.loads(said)["became"] in ("removed", "opened")
+        except (ValueError, KeyError, TypeError) as error:
+            raise TemporaryError(
+                f"what became of {path} is not known: the helper's answer is not understood",
+                reason="volume-helper-failed",
+            ) from error
+
     async def renew(self, path: str) -> None:
         """Make a mount point anew; see the port."""
         await self.order({"do": "renew", "path": path}, f"make {path} anew")

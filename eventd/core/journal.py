@@ -350,6 +350,7 @@ ENDINGS: Mapping[str, Ending] = {
     ),
     actions.TagImages.verb: Ending("the update that it belongs to goes on at the start", PLAN, *_LEFT),
     storage_actions.SealMountPoint.verb: Ending(PLAN, "nothing to undo: a seal on an empty folder", *_LEFT),
+    storage_actions.UnsealMountPoint.verb: Ending(PLAN, "nothing to undo: an empty folder is gone", *_LEFT),
     storage_actions.MountVolume.verb: Ending(PLAN, BY_REPOSITORY, *_LEFT),
     storage_actions.UnmountVolume.verb: Ending(PLAN, "mounted again when the repository wants it", *_LEFT),
     storage_actions.ReleaseVolume.verb: Ending(PLAN, "nothing to undo: it only looks", *_LEFT),

@@ -84,6 +84,7 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             | actions.Retain()
             | actions.RenameAccount()
             | storage.SealMountPoint()
+            | storage.UnsealMountPoint()
             | storage.MountVolume()
             | storage.NoteVolume()
             | storage.ReleaseVolume()

@@ -36,6 +36,16 @@ class SealMountPoint(_OnVolume):
 
 
 @dataclass(frozen=True, slots=True)
+class UnsealMountPoint(_OnVolume):
+    """Take a sealed mount point away: its volume left the manifest, and nothing is mounted there."""
+
+    workload: str
+    path: str
+    why: str = "its volume left storage.toml"
+    verb = "unseal-mount-point"
+
+
+@dataclass(frozen=True, slots=True)
 class MountVolume(_OnVolume):
     """Mount the device by a mount unit, then see that it is the right one."""
 
@@ -150,6 +160,7 @@ class ForgetData(_OnVolume):
 
 STORAGE_ACTIONS = (
     SealMountPoint,
+    UnsealMountPoint,
     MountVolume,
     UnmountVolume,
     ReleaseVolume,
@@ -161,6 +172,7 @@ STORAGE_ACTIONS = (
 )
 StorageAction = (
     SealMountPoint
+    | UnsealMountPoint
     | MountVolume
     | UnmountVolume
     | ReleaseVolume

@@ -103,7 +103,7 @@ def note(
 ) -> VolumeRecord:
     """Return what has to be remembered: the record itself where nothing changed."""
     base = record or VolumeRecord(volume, since=now, added=now)
-    noted = replace(base, volume=volume)
+    noted = replace(base, volume=volume, unsealed=False)
     if seen.state is VolumeState.FOUND:
         return noted  # a moment between two states
     if (seen.state, seen.reason) != (base.state, base.reason):

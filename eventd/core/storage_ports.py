@@ -57,6 +57,7 @@ class MountPoints(Protocol):
     async def seal(self, path: str) -> None:
         """Make a mount point (parents 0755), empty, mode 0000 and immutable where the file system knows that.
 
+        One that is there already and was not made here stays as it is.
         Raises PermanentError(reason="mount-point-not-empty" | "unsafe-path" | …).
         """
         ...
@@ -68,8 +69,15 @@ class MountPoints(Protocol):
         """
         ...
 
+    async def unseal(self, path: str) -> bool:
+        """Take a mount point away that was sealed for a volume that is no more; tell whether there was one. Idempotent.
+
+        One that is mounted, or was not sealed here, is left as it is.
+        """
+        ...
+
     async def renew(self, path: str) -> None:
-        """Make a mount point anew, sealed: what was mounted there is thereby unmounted in every other namespace.
+        """Make a mount point anew, as it was: what was mounted there is thereby unmounted in every other namespace.
 
         Raises PermanentError(reason="mounted" | "mount-point-not-empty" | "unsafe-path" | …).
         """

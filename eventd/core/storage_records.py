@@ -65,6 +65,8 @@ class VolumeRecord:
     """Seconds since the epoch, when an operator took it out of service; 0: they did not."""
     migrated_from: str = ""
     """`uuid …` of the disk that its data was on before that."""
+    unsealed: bool = False
+    """It left the manifest, and its mount point was taken away."""
     migrated_to: str = ""
     """Where its data was moved by `eventctl storage migrate`."""
 

@@ -68,6 +68,8 @@ def _carry_out(order: dict[str, object]) -> None:
             points.seal(path)
         case {"do": "renew", "path": str(path)} if _PATH.fullmatch(path):
             points.renew(path)
+        case {"do": "unseal", "path": str(path)} if _PATH.fullmatch(path):
+            sys.stdout.write(json.dumps({"became": points.unseal(path)}) + "\n")
         case {"do": "folder", "mount": str(mount), "name": str(name), "uid": int(uid), "gid": int(gid)} if (
             _PATH.fullmatch(mount) and _NAME.fullmatch(name) and uid > 0 and gid > 0
         ):

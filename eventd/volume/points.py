@@ -23,28 +23,94 @@ _LABEL = "security.selinux"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def seal(path: str) -> None:
-    """Make a mount point so that nothing can be written into it while nothing is mounted there.
+NEVER = (
+    *(
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/home",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/libx32",
+        "/proc",
+        "/root",
+        "/run",
+    ),
+    *(
+        "/sbin",
+        "/sys",
+        "/tmp",  # noqa: S108  a name, not a file
+        "/usr",
+        "/var/lib/private",
+        "/var/cache/private",
+        "/var/log",
+        "/var/lib/systemd",
+    ),
+)
+"""Nothing is sealed here, whoever orders it: services of the system need these (hier(7), systemd.exec(5))."""
 
-    Mode 0000 keeps out every user, and with them every rootless container; the immutable flag root, too. A folder that
-    has something in it is left alone: a mount would hide that.
+
+def seal(path: str) -> bool:
+    """Make a mount point so that nothing can be written into it while nothing is mounted there; tell whether it is so.
+
+    Mode 0000 keeps out every user, and with them every rootless container; the immutable flag root, too. Only a folder
+    that is made here is sealed: one that was there is somebody's, and stays as it is.
     """
-    folder, parent = walk(path, make=True)
-    if is_mounted(folder, parent):
-        raise Refused("mounted", f"something is mounted at {path}")
-    now = flags(folder)
-    status = os.fstat(folder)
-    if now is not None and now & IMMUTABLE and status.st_mode & 0o777 == 0 and status.st_uid == 0:
-        return
-    _check_empty(folder, path)
+    if any(path == each or path.startswith(each + "/") for each in NEVER):
+        raise Refused(
+            "unsafe-path", f"{path} is the system's: it is no place for a volume", "see [storage] paths"
+        )
+    try:
+        folder, parent = walk(path, make=False)
+    except Refused as error:
+        if error.reason != "not-mounted":
+            raise
+    else:
+        if is_mounted(folder, parent):
+            raise Refused("mounted", f"something is mounted at {path}")
+        _check_empty(folder, path)
+        if _is_ours(folder):
+            _clear(folder)
+            _close(folder)
+            return True
+        return False
+    above, name = path.rsplit("/", 1)
+    parent, _ = walk(above, make=True)
+    made = _new(parent, name)
+    # Its mode tells that it was made here, also if this is cut off before the flag is set, which keeps it in its place.
+    os.rename(_draft(name), name, src_dir_fd=parent, dst_dir_fd=parent)
+    _close(made)
+    os.fsync(parent)
+    return True
+
+
+def unseal(path: str) -> str:
+    """Take a sealed mount point away that no volume has any more; return what became of it.
+
+    It was made here, and is empty. One that is mounted, or is not sealed, is left alone.
+    """
+    try:
+        folder, parent = walk(path, make=False)
+    except Refused:
+        return "gone"
+    if is_mounted(folder, parent) or not _is_ours(folder):
+        return "left"
     _clear(folder)
-    _close(folder)
+    if any(os.scandir(folder)):
+        os.fchmod(folder, 0o755)
+        return "opened"
+    os.rmdir(path.rpartition("/")[2], dir_fd=parent)
+    os.fsync(parent)
+    return "removed"
 
 
 def renew(path: str) -> None:
-    """Put a new, sealed folder in the place of a mount point at which nothing is mounted any more; gone is no error.
+    """Put a new folder in the place of a mount point at which nothing is mounted any more; gone is no error.
 
-    One that is mounted here is left alone, and so is one with something in it.
+    It is as the old one was: sealed, or with its owner and mode. One that is mounted here is left alone, and so is one
+    with something in it.
     """
     try:
         folder, parent = walk(path, make=False)
@@ -55,13 +121,9 @@ def renew(path: str) -> None:
     if is_mounted(folder, parent):
         raise Refused("mounted", f"something is mounted at {path}")
     _check_empty(folder, path)
-    name = path.rpartition("/")[2]
-    new = f".{name}.eventd-new"
-    with contextlib.suppress(FileNotFoundError):
-        os.rmdir(new, dir_fd=parent)  # of a renewal that was cut off
-    label = _label(folder)
+    name, sealed, status, label = path.rpartition("/")[2], _is_ours(folder), os.fstat(folder), _label(folder)
     try:
-        os.mkdir(new, 0, dir_fd=parent)
+        made = _new(parent, name)
     except OSError as error:
         if error.errno not in _FULL:
             raise
@@ -72,18 +134,22 @@ def renew(path: str) -> None:
         os.mkdir(name, 0, dir_fd=parent)
         made = os.open(name, _FOLDER, dir_fd=parent)
     else:
-        made = os.open(new, _FOLDER, dir_fd=parent)
         _clear(folder)
         try:
             # In one step: there is no moment without a folder, or with one that takes files of just anybody.
-            os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+            os.rename(_draft(name), name, src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
-            _close(folder)
+            if sealed:
+                _close(folder)
             raise
     if label:
         with contextlib.suppress(OSError):
             os.setxattr(made, _LABEL, label)
-    _close(made)
+    if sealed:
+        _close(made)
+    else:
+        os.fchown(made, status.st_uid, status.st_gid)
+        os.fchmod(made, status.st_mode & 0o7777)
     os.fsync(parent)
 
 
@@ -93,6 +159,27 @@ def _label(folder: int) -> bytes:
         return os.getxattr(folder, _LABEL)
     except OSError:
         return b""
+
+
+def _draft(name: str) -> str:
+    return f".{name}.eventd-new"
+
+
+def _new(parent: int, name: str) -> int:
+    """Make a folder beside the mount point, which nobody can use yet."""
+    with contextlib.suppress(FileNotFoundError):
+        left = os.open(_draft(name), _FOLDER, dir_fd=parent)
+        _clear(left)  # of a call that was cut off
+        os.close(left)
+        os.rmdir(_draft(name), dir_fd=parent)
+    os.mkdir(_draft(name), 0, dir_fd=parent)
+    return os.open(_draft(name), _FOLDER, dir_fd=parent)
+
+
+def _is_ours(folder: int) -> bool:
+    """Tell whether a folder was made here: nobody else has use for one that nobody may enter."""
+    status = os.fstat(folder)
+    return status.st_mode & 0o777 == 0 and status.st_uid == 0
 
 
 def _check_empty(folder: int, path: str) -> None:

@@ -6,6 +6,7 @@ mount whose device is not the volume's is taken away again, before anybody is to
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -26,6 +27,7 @@ from eventd.core.storage_actions import (
     SealMountPoint,
     StopForVolume,
     UnmountVolume,
+    UnsealMountPoint,
 )
 from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import ALWAYS, Volume
@@ -40,6 +42,8 @@ from eventd_handlers import units
 from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class StorageHandlers:
         """Return them by action."""
         return {
             SealMountPoint: self.seal,
+            UnsealMountPoint: self.unseal,
             MountVolume: self.mount,
             UnmountVolume: self.unmount,
             ReleaseVolume: self.release,
@@ -85,6 +90,19 @@ class StorageHandlers:
         assert isinstance(action, SealMountPoint)
         await self.points.seal(action.path)
         self.keeper.sealed[action.target] = action.path
+        if (record := self.keeper.record(action.target)) is not None and record.unsealed:
+            await self.keeper.memory.change(action.target, lambda row: replace(row or record, unsealed=False))
+
+    async def unseal(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
+        """Take the mount point of a volume that left away, and remember that."""
+        assert isinstance(action, UnsealMountPoint)
+        if await self.points.unseal(action.path):
+            log.warning(
+                "%s was sealed for the volume %s, which is no more: removed", action.path, action.target
+            )
+        self.keeper.sealed.pop(action.target, None)
+        if (record := self.keeper.record(action.target)) is not None:
+            await self.keeper.memory.change(action.target, lambda row: replace(row or record, unsealed=True))
 
     async def mount(self, action: Action, tx: Transaction) -> None:
         """Mount, and believe it only when the kernel's number of what is mounted is udev's for the durable id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -37,6 +37,7 @@ class DiskStory(Story):
 
     def __init__(self, faults: Faults | None = None) -> None:
         self.drives = Drives()
+        self.allowed: Callable[[str], bool] = lambda _path: True
         self._bound: dict[type[Action], Handler] = {}
         self.keeper: VolumeKeeper
         table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
@@ -48,7 +49,7 @@ class DiskStory(Story):
     def _make(self) -> Sequence[Keeper]:
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
         emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
-        self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall)
+        self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall, self.allowed)
         unmounting = Unmounting(self.keeper, disks, disks)
         self._bound = {
             **StorageHandlers(unmounting).table(),
@@ -308,3 +309,51 @@ def test_a_storm_of_uevents_ends_as_the_drives_are(seed: int) -> None:
         assert len(told.host.life.calls) == calls, "converged: saying it again changes nothing"
 
     run(story(), seed=seed)
+
+
+def test_the_mount_point_of_a_volume_that_left_is_taken_away_again() -> None:
+    """Once nothing is mounted there: nothing of it is left that could keep anybody out. It can come back."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        await told.quiet(10)
+        assert told.drives.sealed == {"/srv/media"}
+        told.push({**container("app"), **container("other"), "storage.toml": ""})
+        await told.quiet(10)
+        assert told.drives.sealed == set()
+        record = told.keeper.record("media")
+        assert record is not None
+        assert record.unsealed
+        assert told.keeper.names() == []
+        told.deploy()
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(10)
+        told.assert_settled()
+        told.push({**container("app"), **container("other"), "storage.toml": ""})
+        await told.quiet(10)
+        assert told.drives.sealed == {"/srv/media"}, "it stays mounted until somebody unmounts it"
+
+    run(story())
+
+
+def test_a_mount_point_that_the_host_does_not_allow_is_healed_though_the_manifest_is_refused() -> None:
+    """An eventd that knew no such list had sealed a folder: its volume is no last good one, and the folder opens."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        await told.quiet(10)
+        assert told.drives.sealed == {"/srv/media"}
+        told.allowed = lambda path: not path.startswith("/srv/")
+        told.push({**container("app"), "storage.toml": MANIFEST.replace("/srv/media", "/var/lib/private")})
+        await told.quiet(10)
+        assert told.drives.sealed == {"/srv/media"}
+        await told.kill()
+        await told.start()
+        await told.quiet(10)
+        assert told.drives.sealed == set()
+
+    run(story())

@@ -46,6 +46,7 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (actions.RenameAccount("rename:new", "old", "new", 1001, ""), BENIGN),
     (DELETE, DESTRUCTIVE),
     (storage.SealMountPoint("volume:media", "/srv"), BENIGN),
+    (storage.UnsealMountPoint("volume:media", "/srv"), BENIGN),
     (storage.MountVolume("volume:media", ANY, (), ""), BENIGN),
     (storage.UnmountVolume("volume:media", "/srv", lazy=False, why=""), COMPENSATED),
     (storage.NoteVolume("volume:media", ANY, ""), BENIGN),

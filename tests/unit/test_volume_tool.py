@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from eventd.volume import emptying, holders, moving
+from eventd.volume import emptying, holders, moving, points
 from eventd.volume.places import Refused
 
 
@@ -169,18 +170,21 @@ def test_a_process_is_told_with_its_unit_and_its_owner() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and namespaces")
+@pytest.mark.parametrize(("make", "mode"), [("mkdir", "755"), ("seal", "0")])
 @pytest.mark.parametrize("options", ["mode=755", "mode=755,nr_inodes=2"], ids=["room", "full"])
 def test_a_mount_point_that_is_made_anew_frees_what_any_namespace_has_mounted_there(
-    tmp_path: Path, options: str
+    tmp_path: Path, options: str, make: str, mode: str
 ) -> None:
     """Also one that no unmount of ours gets to: it is private, and its copy is locked in a user namespace.
 
-    And where there is no room for a second folder beside it.
+    And where there is no room for a second folder beside it. It is then as the one before was.
     """
     script = """
 set -e
 mount -t tmpfs -o "$4" none /mnt
-mkdir /mnt/disk
+if [ "$5" = mkdir ]; then mkdir /mnt/disk; else
+    "$3" -c 'from eventd.volume import points; points.seal("/mnt/disk")'
+fi
 mount -t tmpfs none /mnt/disk
 number=$(stat -c %d /mnt/disk)
 unshare --user --map-root-user --mount --propagation private sh -c 'echo ready; read -r line' <"$1" >"$2" &
@@ -200,9 +204,47 @@ wait
     for pipe in pipes:
         os.mkfifo(pipe)
     alone = ["unshare", "--mount", "--propagation", "private"]
-    command = [*alone, "sh", "-c", script, "sh", *map(str, pipes), sys.executable, options]
+    command = [*alone, "sh", "-c", script, "sh", *map(str, pipes), sys.executable, options, make]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.splitlines() == ["before: 1", "after: 0", "0", "disk"], done.stderr
+    assert done.stdout.splitlines() == ["before: 1", "after: 0", mode, "disk"], done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes folders that are root's")
+def test_only_a_folder_that_is_made_for_it_is_sealed_and_it_goes_with_the_volume() -> None:
+    """Somebody's folder keeps its owner and mode; one of ours is immutable, and is taken away when it is empty."""
+    folder = Path(tempfile.mkdtemp(prefix="eventd-seal-", dir="/srv"))
+    try:
+        folder.chmod(0o755)
+        theirs, ours = folder / "theirs", folder / "deep/ours"
+        theirs.mkdir(mode=0o750)
+        os.chown(theirs, 0, 4)
+        before = theirs.stat()
+        assert points.seal(str(theirs)) is False
+        assert theirs.stat() == before
+        assert points.unseal(str(theirs)) == "left"
+        for _ in range(2):
+            assert points.seal(str(ours)) is True
+        assert ours.stat().st_mode & 0o777 == 0
+        with pytest.raises(OSError, match=r"permitted|denied"):
+            (ours / "file").write_text("")
+        points.renew(str(ours))
+        points.renew(str(theirs))
+        assert (theirs.stat().st_mode, theirs.stat().st_gid) == (before.st_mode, 4)
+        assert ours.stat().st_mode & 0o777 == 0
+        assert points.unseal(str(ours)) == "removed"
+        assert points.unseal(str(ours)) == "gone"
+    finally:
+        for path in (folder / "deep/ours", folder / "theirs"):
+            points.unseal(str(path))
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("path", ["/var/lib/private", "/etc/x", "/usr/lib/y", "/home/web"])
+def test_nothing_of_the_systems_is_ever_sealed(path: str) -> None:
+    """Whatever a manifest or a configuration says: every DynamicUser= service needs /var/lib/private."""
+    with pytest.raises(Refused) as found:
+        points.seal(path)
+    assert found.value.reason == "unsafe-path"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts")

@@ -30,7 +30,7 @@ from eventd.core.ports import Store
 from eventd.core.records import Records
 from eventd.core.report import Outcome
 from eventd.core.reversibility import classify
-from eventd.core.storage_actions import ForgetData
+from eventd.core.storage_actions import ForgetData, UnsealMountPoint
 from eventd.core.storage_look import Look, look, put_away
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
 from eventd.core.storage_migration import (
@@ -60,8 +60,17 @@ class VolumeKeeper:
 
     prefix = PREFIX
 
-    def __init__(self, memory: StorageMemory, emit: Emit, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        memory: StorageMemory,
+        emit: Emit,
+        wall: Callable[[], float] = time.time,
+        allowed: Callable[[str], bool] = lambda _path: True,
+    ) -> None:
+        """`allowed`: whether the host lets a volume be mounted at a path."""
         self.memory = memory
+        self._allowed = allowed
+        self._loaded = False
         self.manifest: Manifest = NOTHING
         self.users: Mapping[str, frozenset[str]] = {}
         """Volume -> workloads that use it."""
@@ -105,10 +114,16 @@ class VolumeKeeper:
     def loaded(self, loaded: Loaded) -> None:
         """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
         found: Manifest = loaded.desired.storage
+        self._loaded = True
         if not found.broken:
             self.manifest = found
         elif not self.manifest.present:
-            known = {name: row.volume for name, row in self.memory.volumes.rows.items()}
+            # What the host does not allow (any more) is no last good one.
+            known = {
+                name: row.volume
+                for name, row in self.memory.volumes.rows.items()
+                if self._allowed(row.volume.path)
+            }
             self.manifest = Manifest(known, present=True)
         users: dict[str, set[str]] = {}
         folders: dict[str, str] = {}
@@ -131,7 +146,21 @@ class VolumeKeeper:
 
     def names(self) -> Collection[str]:
         """Return the subjects."""
-        return [PREFIX + name for name in self.manifest.volumes]
+        return [PREFIX + name for name in (*self.manifest.volumes, *self._left())]
+
+    def _left(self) -> list[str]:
+        """Return the volumes that are in no manifest any more, and whose mount points may still be sealed."""
+        if not self._loaded:
+            return []
+        points = {volume.path for volume in self.manifest.volumes.values()}
+        return [
+            name
+            for name, row in self.memory.volumes.rows.items()
+            if name not in self.manifest.volumes
+            and not row.unsealed
+            and row.volume.path not in points
+            and FactKey(FactKind.MOUNT, row.volume.path) not in self._facts
+        ]
 
     def digest(self, name: str) -> str:
         """Identify what is wanted of a volume, and how it is: a failure with one disk says nothing about the next."""
@@ -146,7 +175,8 @@ class VolumeKeeper:
         """Return what would be done."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
-            return ()
+            left = self.memory.volumes.get(_plain(name)) if _plain(name) in self._left() else None
+            return (UnsealMountPoint(name, left.volume.path),) if left is not None else ()
         actions: tuple[Action, ...] = draft(
             volume,
             self.look(volume),

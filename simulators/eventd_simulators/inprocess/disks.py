@@ -123,6 +123,17 @@ class SimDisks:
         """See `core.storage_ports.MountPoints`."""
         await self._life.change(f"seal {path}", lambda: self._drives.sealed.add(path))
 
+    async def unseal(self, path: str) -> bool:
+        """See `core.storage_ports.MountPoints`."""
+
+        def effect() -> bool:
+            there = path in self._drives.sealed and path not in self._drives.mounts
+            if there:
+                self._drives.sealed.discard(path)
+            return there
+
+        return bool(await self._life.change(f"unseal {path}", effect))
+
     async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
         """See `core.storage_ports.MountPoints`."""
         del gid
