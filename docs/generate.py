@@ -77,7 +77,8 @@ no port; for node-exporter's textfile collector there is `eventctl metrics > …
 ALERTS = """\
 
 Worth an alert: `eventd_last_run_success == 0`, `eventd_fetch_failing == 1`, `eventd_update_failed == 1`, and
-`eventd_workload_converged == 0` for longer than a deployment takes.
+`eventd_workload_converged == 0 unless on (workload) eventd_workload_held{by="person"}` for longer than a deployment
+takes: a disk that somebody ejected, a suspension, an open approval are held by a person, and are no failure.
 """
 DECISIONS = f"""\
 # Decisions

@@ -13,7 +13,7 @@ from eventd import __version__
 from eventd.api import documents
 from eventd.api.updates_document import results
 from eventd.core.approvals import OPEN
-from eventd.core.report import WorkloadState
+from eventd.core.report import BY_PERSON, WorkloadState
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.reconcile import Reconciler
 
@@ -60,6 +60,14 @@ class Metrics(Collector):
             fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.REMOVED)
             up.add_metric([name], float(fine))
         yield up
+        held = GaugeMetricFamily(
+            "eventd_workload_held", "1: it waits, and nothing has failed", labels=["workload", "reason", "by"]
+        )
+        for name, standing in sorted(rows.items()):
+            if standing.state is WorkloadState.HELD:
+                by = "person" if standing.reason in BY_PERSON else "host"
+                held.add_metric([name, standing.reason, by], 1.0)
+        yield held
         wrong = GaugeMetricFamily(
             "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
         )

@@ -177,6 +177,8 @@ class WorkloadOptions:
     """Units that eventd must not start by itself."""
     volumes: tuple[Located, ...] = ()
     """Volumes that it uses besides those that its bind mounts lie on."""
+    volume_deadline: float | None = None
+    """How long its volumes may be away before that is a failure; None: for ever."""
     place: OptionsPlace = field(default=OptionsPlace(), compare=False)
     """Where they are written, for messages."""
     on_change: OnChange = OnChange.RESTART

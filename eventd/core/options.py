@@ -33,7 +33,7 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "health": ("expect", "deadline", "grace", "on_failure"),
     "update": ("schedule", "hold"),
     "remove": ("data",),
-    "storage": ("volumes",),
+    "storage": ("volumes", "deadline"),
     "compose": ("env_files", "timeout", "project"),
     "files": ("on_change",),
 }
@@ -146,10 +146,14 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         values |= _compose(compose, found)
     if (update := _section(table, "update", found)) is not None:
         values |= _update(update, found)
-    if (storage := _section(table, "storage", found)) is not None and (
-        texts := _texts(storage, "volumes", found)
-    ) is not None:
-        values["volumes"] = texts
+    if (storage := _section(table, "storage", found)) is not None:
+        if (texts := _texts(storage, "volumes", found)) is not None:
+            values["volumes"] = texts
+        if "deadline" in storage.data:
+            try:
+                values["volume_deadline"] = parse_duration(storage.data["deadline"])
+            except ValueError as error:
+                found.append(storage.error("bad-duration", str(error), "deadline", hint='write "1h" or "2d"'))
     if (remove := _section(table, "remove", found)) is not None and (
         choice := _choice(remove, "data", tuple(RemoveData), found)
     ) is not None:

@@ -19,6 +19,14 @@ class RunResult(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+VOLUME_AWAY = "volume-away"
+"""Reason of a hold where nothing but volumes is missing."""
+BY_PERSON = frozenset(
+    {VOLUME_AWAY, "needs-approval", "rejected", "suspended", "renamed", "person-logged-in", "rolled-back"}
+)
+"""Reasons of holds that a person made and a person ends: in order for as long as they last."""
+
+
 class Outcome(StrEnum):
     """What became of one workload in one run."""
 

@@ -12,14 +12,24 @@ from dataclasses import dataclass, field, replace
 
 from eventd.core.desired import Workload
 from eventd.core.options_place import ANYWHERE, OptionsPlace
-from eventd.core.report import Outcome, WorkloadReport
+from eventd.core.report import VOLUME_AWAY, Outcome, WorkloadReport
 
 LATE = "it starts as soon as that changes; if that may take longer, raise {}"
 
 
-def patience_of(workload: Workload | None, reason: str) -> float:
-    """Return for how many seconds a hold is in order. Only a gate's ends: what a person holds, that person ends."""
-    return workload.options.deadline if workload is not None and reason == "gate" else math.inf
+def patience_of(workload: Workload | None, reason: str) -> tuple[float, str]:
+    """Return for how many seconds a hold is in order, and which option says so.
+
+    Only a gate's ends: what a person holds, that person ends. A disk that is away is a person's doing, for as long as
+    the workload does not say otherwise.
+    """
+    if workload is None:
+        return math.inf, ""
+    if reason == "gate":
+        return workload.options.deadline, "health.deadline"
+    if reason == VOLUME_AWAY and workload.options.volume_deadline is not None:
+        return workload.options.volume_deadline, "storage.deadline"
+    return math.inf, ""
 
 
 @dataclass(slots=True)
@@ -54,12 +64,17 @@ class Holds:
         report: WorkloadReport,
         now: float,
         patience: float,
-        place: OptionsPlace | None = None,
+        option: str = "health.deadline",
+        place: OptionsPlace = ANYWHERE,
     ) -> WorkloadReport:
-        """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds."""
-        late = LATE.format((place or ANYWHERE).key("health.deadline"))
+        """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds.
+
+        `option`: what says how long that is, at `place`.
+        """
+        late = LATE.format(place.key(option))
         last = self.rows.get(name)
-        since = last.since if last is not None and last.digest == digest else now
+        same = last is not None and last.digest == digest and last.reason == report.reason
+        since = last.since if last is not None and same else now
         held = Held(digest, report.reason, report, since, since + patience)
         if now >= held.deadline:
             held.overdue = True
@@ -84,7 +99,7 @@ class Holds:
         held = self.rows.get(name)
         if held is None or held.digest != digest or held.report.waits_for != waits_for:
             return False
-        if workload is not None and held.deadline != held.since + patience_of(workload, held.reason):
+        if workload is not None and held.deadline != held.since + patience_of(workload, held.reason)[0]:
             return False  # a new revision gives it more time, or less
         return held.overdue or now < held.deadline
 

@@ -160,8 +160,9 @@ class Turns:
         digest = workload.digest if workload else ""
         if report.outcome is Outcome.HELD:
             self.index.wake_on(name, report.wakes_on)
-            now, patience = anyio.current_time(), patience_of(workload, report.reason)
-            return self.standings.stand(name, self.holds.note(name, digest, report, now, patience, tx.place))
+            now, (patience, option) = anyio.current_time(), patience_of(workload, report.reason)
+            held = self.holds.note(name, digest, report, now, patience, option, tx.place)
+            return self.standings.stand(name, held)
         self.holds.clear(name)
         if report.outcome is Outcome.FAILED:
             self.failures.note(name, digest, report, anyio.current_time(), self.jitter())

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from eventd.core.actions import PullImages, RestartUnit, StartUnit
-from eventd.core.facts import Facts
+from eventd.core.facts import FactKind, Facts
 from eventd.core.predicate_atoms import UnitIs
 from eventd.core.predicates import Missing, missing
+from eventd.core.report import VOLUME_AWAY
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
 
 
@@ -23,12 +24,17 @@ def gates(case: Case) -> Verdict:
     if not parts:
         return ALLOW
     return Hold(
-        "gate",
+        VOLUME_AWAY if all(_is_volume(part) for part in parts) else "gate",
         "; ".join(part.sentence for part in parts),
         wakes_on=case.gates.requires.keys(),
         waits_for=tuple(part.text for part in parts),
         hint="; ".join(_starting(parts, case.facts)),
     )
+
+
+def _is_volume(part: Missing) -> bool:
+    """Tell whether only a volume is missing: a disk that a person took away, and may bring back next week."""
+    return all(key.kind is FactKind.VOLUME for key in part.keys)
 
 
 def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:

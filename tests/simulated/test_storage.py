@@ -357,3 +357,32 @@ def test_a_mount_point_that_the_host_does_not_allow_is_healed_though_the_manifes
         assert told.drives.sealed == set()
 
     run(story())
+
+
+def test_a_disk_that_is_away_is_held_without_end_unless_the_workload_says_otherwise() -> None:
+    """Ejected by a person or in a drawer: no deadline makes it a failure, but the one of [storage] does."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        files = container("app", more="Volume=/srv/media/app:/data") | container("other")
+        short = '[health]\ndeadline = "30s"\n'
+        told.push({**files, "workloads/app/workload.toml": short, "storage.toml": MANIFEST})
+        await told.quiet(3600)
+        standing = told.standing("app")
+        assert (standing.state, standing.reason) == (WorkloadState.HELD, "volume-away")
+        patient = short + '[storage]\ndeadline = "10min"\n'
+        told.push({**files, "workloads/app/workload.toml": patient, "storage.toml": MANIFEST})
+        await told.quiet(3600)
+        standing = told.standing("app")
+        assert (standing.state, standing.reason) == (WorkloadState.FAILED, "gate-timeout")
+        assert "deadline in [storage] of workloads/app/workload.toml" in standing.hint
+        # Another gate's deadline counts from when that is what is missing, not from when the disk went.
+        gated = 'requires = ["file:/run/never"]\n' + short
+        told.push({**files, "workloads/app/workload.toml": gated, "storage.toml": MANIFEST})
+        await told.quiet(10)
+        assert told.standing("app").reason == "gate"
+        await told.quiet(60)
+        assert told.standing("app").reason == "gate-timeout"
+
+    run(story())
