@@ -228,7 +228,9 @@ class _Assembly:
         transforms, transform_problems = self.transforms.files(choice)
         content, content_problems = read(candidate, transforms)
         findings.extend([*transform_problems, *content_problems])
-        volumes, placement_problems = volumes_of(name, content, options.values.volumes, self.storage)
+        volumes, placement_problems = volumes_of(
+            name, content, options.values.volumes, self.storage, options.values.bulk
+        )
         findings.extend(placement_problems)
         ports = host_ports(name, content)
         findings.extend(low(ports, self.host.unprivileged_port_start))

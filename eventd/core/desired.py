@@ -179,6 +179,8 @@ class WorkloadOptions:
     """Volumes that it uses besides those that its bind mounts lie on."""
     volume_deadline: float | None = None
     """How long its volumes may be away before that is a failure; None: for ever."""
+    bulk: frozenset[str] = frozenset()
+    """Names of podman volumes that would hold bulk data, and so must not be any."""
     place: OptionsPlace = field(default=OptionsPlace(), compare=False)
     """Where they are written, for messages."""
     on_change: OnChange = OnChange.RESTART

@@ -33,7 +33,7 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "health": ("expect", "deadline", "grace", "on_failure"),
     "update": ("schedule", "hold"),
     "remove": ("data",),
-    "storage": ("volumes", "deadline"),
+    "storage": ("volumes", "deadline", "bulk"),
     "compose": ("env_files", "timeout", "project"),
     "files": ("on_change",),
 }
@@ -149,6 +149,8 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
     if (storage := _section(table, "storage", found)) is not None:
         if (texts := _texts(storage, "volumes", found)) is not None:
             values["volumes"] = texts
+        if (texts := _texts(storage, "bulk", found)) is not None:
+            values["bulk"] = frozenset(each.text for each in texts)
         if "deadline" in storage.data:
             try:
                 values["volume_deadline"] = parse_duration(storage.data["deadline"])

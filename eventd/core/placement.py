@@ -8,7 +8,7 @@ belongs there; what lies in its home, named volumes of podman included, is what 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,16 @@ class _Bind:
 
 
 def volumes_of(
-    name: str, content: Content, asked: tuple[Located, ...], manifest: Manifest
+    name: str,
+    content: Content,
+    asked: tuple[Located, ...],
+    manifest: Manifest,
+    bulk: Collection[str] = (),
 ) -> tuple[tuple[VolumeUse, ...], list[Diagnostic]]:
-    """Return the volumes that a workload uses, sorted, and what is wrong with where its data is."""
+    """Return the volumes that a workload uses, sorted, and what is wrong with where its data is.
+
+    `bulk`: names of podman volumes that the workload says are bulk data.
+    """
     found: list[Diagnostic] = []
     paths: dict[str, list[str]] = {}
     binds = list(_binds(content))
@@ -64,6 +71,7 @@ def volumes_of(
             )
             found.append(_at(text, "unknown-volume", message, hint))
     default = manifest.default
+    found.extend(_bulk(name, binds, bulk, manifest))
     advice = f"such as {default.folder(name)}" if default is not None else "see storage.toml"
     for bind in foreign:
         volume = manifest.at(bind.source)
@@ -71,14 +79,15 @@ def volumes_of(
             paths.setdefault(volume.name, []).append(bind.source)
         elif manifest.present and not bind.read_only:
             message = f"{bind.source} is on no volume of storage.toml, and not in the home"
-            found.append(bind.line.warning("bind-outside-storage", message, f"put it on a volume, {advice}"))
+            hint = f"put it on a volume, {advice}"
+            found.append(_finding(bind.line, "bind-outside-storage", message, hint, manifest))
     found.extend(_out_of_service(name, content, paths, asked, binds, manifest))
     if paths:
         for bind in binds:
             if not bind.source.startswith("/"):
                 message = f"the podman volume {bind.source} lies in the home, so a backup of the home takes all of it"
                 hint = f"bulk data belongs on a volume: bind {manifest.volumes[min(paths)].folder(name)}/…"
-                found.append(bind.line.warning("named-volume-beside-bulk", message, hint))
+                found.append(_finding(bind.line, "named-volume-beside-bulk", message, hint, manifest))
     uses = tuple(
         VolumeUse(
             volume,
@@ -89,6 +98,27 @@ def volumes_of(
         for volume, below in sorted(paths.items())
     )
     return uses, found
+
+
+def _bulk(
+    name: str, binds: Iterable[_Bind], bulk: Collection[str], manifest: Manifest
+) -> Iterator[Diagnostic]:
+    """Yield an error for each podman volume with data that was declared to be bulk: a backup would take all of it."""
+    for bind in binds:
+        if not bind.source.startswith("/") and (volume := bind.source.removesuffix(".volume")) in bulk:
+            place_ = manifest.default or next(iter(manifest.volumes.values()), None)
+            path = (
+                f"{place_.folder(name)}/{volume}"
+                if place_ is not None
+                else f"a folder of a volume, as /srv/media/{name}"
+            )
+            message = f"{volume} is bulk data, and a podman volume lies in the home, which a backup takes as a whole"
+            yield bind.line.error("bulk-volume", message, f"bind {path} instead")
+
+
+def _finding(line: Line, code: str, message: str, hint: str, manifest: Manifest) -> Diagnostic:
+    """Return a warning, or an error where storage.toml is strict."""
+    return (line.error if manifest.strict else line.warning)(code, message, hint)
 
 
 def _out_of_service(

@@ -70,7 +70,11 @@ def parse_manifest(
     table = load_table(content, file)
     if isinstance(table, Diagnostic):
         return Manifest(broken=(table,), present=True), (table,)
-    found = unknown(table, ("volume",))
+    found = unknown(table, ("volume", "strict"))
+    strict = table.data.get("strict", False)
+    if not isinstance(strict, bool):
+        found.append(table.error("wrong-type", "strict is true or false", "strict"))
+        strict = False
     volumes: dict[str, Volume] = {}
     elsewhere: set[str] = set()
     section = subtable(table, "volume", found)
@@ -87,7 +91,7 @@ def parse_manifest(
     if section is not None:
         _together(volumes, elsewhere, section, found)
     broken = tuple(each for each in found if each.severity is Severity.ERROR)
-    return Manifest(volumes, frozenset(elsewhere), broken, present=True), tuple(found)
+    return Manifest(volumes, frozenset(elsewhere), broken, present=True, strict=strict), tuple(found)
 
 
 def _volume(

@@ -108,6 +108,8 @@ class Manifest:
     """Errors: nothing in here may be relied upon then."""
     present: bool = False
     """There is a `storage.toml`."""
+    strict: bool = False
+    """Data beside the volumes is refused, and not only warned of."""
 
     def at(self, path: str) -> Volume | None:
         """Return the volume that a path of the host lies on."""
