@@ -153,7 +153,7 @@ class Outlook:
 
     def file_trouble(self, name: str, workload: Workload | None) -> FileTrouble | None:
         """Return what is wrong with the host's files that a workload names."""
-        if workload is None:
+        if workload is None or not any(unit.named for unit in workload.units):
             return None
         seen = self.converger.view.of(name, workload)
         return file_trouble(workload, seen, self.ledger.records)

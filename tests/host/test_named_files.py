@@ -223,6 +223,18 @@ def test_a_compose_provider_that_is_not_there_takes_no_stack_down(op: Operator) 
     assert PROVIDER in row["message"]
 
 
+def test_a_folder_of_the_host_is_given_to_the_uid_of_a_container_by_the_hint(op: Operator) -> None:
+    """`check` warns of a uid that is another one on the host; the command that it names makes the folder its own."""
+    m = op.machine
+    m.run("mkdir -p /srv/app && chown 1000:1000 /srv/app")
+    status = op.deploy({"workloads/app/app.container": container(more="User=1000\nVolume=/srv/app:/data\n")})
+    writes = "cd / && podman exec systemd-app touch /data/x"
+    assert m.run(writes, user="app", check=False).returncode != 0
+    (hint,) = [each["hint"] for each in status["diagnostics"] if each["code"] == "mapped-user"]
+    m.run(hint)
+    m.run(writes, user="app")
+
+
 def test_nothing_that_tells_of_it_tells_what_is_in_it(op: Operator) -> None:
     """Neither status, events, metrics nor log have the digest; the state file has it only under the host's key."""
     m = op.machine
