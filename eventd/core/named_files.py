@@ -28,6 +28,24 @@ MOST = 64
 """Named files of a workload that are looked at: each may take a look of its own."""
 _UNSEEN = ("/dev", "/proc", "/root", "/run/user", "/sys", "/tmp", "/var/tmp")  # noqa: S108  what is left out
 """The daemon's sandbox has its own of these, or is kept out of them; and what runs makes its sockets there itself."""
+_OF_SYSTEM = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/group",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+    "/etc/timezone",
+    "/usr",
+)
+"""Files of the system, which changes them by itself (eventd with each account): mounted, they restart nothing."""
 _SPECIFIERS = {"%h", "%u", "%U", "%%"}
 _SPECIFIER = re.compile(r"%.")
 _GLOB = re.compile(r"[*?\[]")
@@ -50,6 +68,8 @@ def with_named(
         mine = found.setdefault(made.name, {})
         for each in rows:
             named = replace(each, path=_normal(each.path))
+            if named.bound and _is_below(named.path, _OF_SYSTEM):
+                named = replace(named, content=False)
             if not _is_seen(named, volumes):
                 continue
             known = mine.get(named.path)
@@ -82,10 +102,14 @@ def _is_seen(named: NamedFile, volumes: tuple[VolumeUse, ...]) -> bool:
         return False
     if not set(_SPECIFIER.findall(path)) <= _SPECIFIERS or path.endswith("%"):
         return False
-    if any(path == top or path.startswith(f"{top}/") for top in _UNSEEN):
+    if _is_below(path, _UNSEEN):
         return False
     # What is written on a volume is the volume's business, and that comes and goes.
     return named.content or not any(path.startswith(f"{use.mount}/") for use in volumes)
+
+
+def _is_below(path: str, tops: tuple[str, ...]) -> bool:
+    return any(path == top or path.startswith(f"{top}/") for top in tops)
 
 
 def _of_unit(file: str, unit: UnitFile) -> Iterator[NamedFile]:

@@ -88,6 +88,13 @@ def test_a_stack_names_env_files_secrets_and_what_is_mounted_read_only() -> None
     assert found["/etc/app.token"].line == 11
 
 
+def test_files_of_the_system_restart_nothing_where_they_are_mounted() -> None:
+    """`/etc/passwd` changes with each account that eventd makes; as an env file it would be read like any other."""
+    for path in ("/etc/passwd", "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt", "/usr/share/x"):
+        assert not named({"web.container": container(f"Volume={path}:{path}:ro")})[path].content
+    assert named({"web.container": container("Volume=/etc/passwords:/p:ro")})["/etc/passwords"].content
+
+
 def test_one_repository_cannot_have_any_number_of_files_watched() -> None:
     """There is a bound for each workload."""
     lines = [f"EnvironmentFile=/etc/{number}.env" for number in range(MOST * 2)]
