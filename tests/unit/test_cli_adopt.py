@@ -150,3 +150,25 @@ def test_restart_asks_and_waits_if_told_to(path: str) -> None:
     with FakeDaemon(path, {"POST /v1/restart/web": Answer(lines=failed)}) as daemon:
         result = eventctl("restart", "web", "--wait", "--socket", path)
     assert (result.code, daemon.requests[0].body) == (1, {"wait": True})
+
+
+def test_what_it_has_of_its_own_is_said_and_moved_aside_first(path: str) -> None:
+    """Before it is handed over, and only when that is asked for; what was stopped and where the files are is told."""
+    found = {**MEDIA, "findings": ["the compose project old (1 containers)"]}
+    result, posted = adopt(path, found, "--yes")
+    assert "the compose project old" in result.out
+    assert len(posted) == 1
+    answers: dict[Any, Any] = {
+        "GET /v1/adopt/media": Answer(found),
+        "POST /v1/adopt/media/aside": Answer(
+            {"aside": "/home/media/eventd-aside/now", "moved": ["a", "b"], "stopped": ["a.service"]}
+        ),
+        "POST /v1/adopt/media": Answer(lines=LINES),
+    }
+    with FakeDaemon(path, answers) as daemon:
+        result = eventctl("adopt", "media", "--socket", path, "--yes", "--move-aside")
+    assert [r.path for r in daemon.requests if r.method == "POST"] == [
+        "/v1/adopt/media/aside",
+        "/v1/adopt/media",
+    ]
+    assert "stopped: a.service; moved 2 files into /home/media/eventd-aside/now" in result.out
