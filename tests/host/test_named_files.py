@@ -246,3 +246,23 @@ def test_nothing_that_tells_of_it_tells_what_is_in_it(op: Operator) -> None:
         check=False,
     )
     assert "five" not in rows.stdout
+
+
+def test_secrets_on_a_tmpfs_that_an_agent_writes_after_the_boot(op: Operator) -> None:
+    """The unit fails at boot for want of its file, is told so, and comes up with it when it is written; nobody asks."""
+    m = op.machine
+    m.run("mkdir -p /run/agent && echo TOKEN=before > /run/agent/boot.env")
+    op.deploy(
+        {
+            "workloads/web/web.container": container(more="EnvironmentFile=/run/agent/boot.env\n"),
+            "workloads/web/workload.toml": None,
+        }
+    )
+    until_token(op, "before")
+    m.reboot()
+    row = op.state("web", "failed")
+    assert row["units"]
+    m.run(
+        "mkdir -p /run/agent && echo TOKEN=after > /run/agent/.new && mv /run/agent/.new /run/agent/boot.env"
+    )
+    until_token(op, "after")
