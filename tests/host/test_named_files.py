@@ -255,7 +255,7 @@ def test_secrets_on_a_tmpfs_that_an_agent_writes_after_the_boot(op: Operator) ->
     op.deploy(
         {
             "workloads/web/web.container": container(more="EnvironmentFile=/run/agent/boot.env\n"),
-            "workloads/web/workload.toml": None,
+            "workloads/web/workload.toml": '[files]\non_change = "restart"\n',
         }
     )
     until_token(op, "before")
