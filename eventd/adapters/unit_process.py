@@ -44,6 +44,11 @@ _NO_EXEC = 203
 _EXITED = 1
 """CLD_EXITED of waitid(2); all others are signals."""
 _CAP_SETUID = 7
+_KEPT = frozenset(
+    {"ActiveState", "InactiveEnterTimestampMonotonic", "ExecMainCode", "ExecMainStatus", "Result"}
+)
+_SHORT = 100
+"""Characters."""
 
 _ALL: tuple[Property, ...] = (
     ("Type", "s", "exec"),
@@ -346,8 +351,13 @@ class TransientUnit:
             self._take(signal.body[1])
 
     def _take(self, properties: Mapping[str, Any]) -> None:
-        """Fold some properties in. The type's come before the unit's, so that all is known when it is inactive."""
-        self._known |= properties
+        """Fold some properties in. The type's come before the unit's, so that all is known when it is inactive.
+
+        A user's manager may say anything, and as often as it likes: nothing is kept but a few short values.
+        """
+        for name in _KEPT & properties.keys():
+            value = properties[name]
+            self._known[name] = value if isinstance(value, int) else str(value)[:_SHORT]
         if self._known.get("ActiveState") == "active":
             self.running.set()
         active, entered = self._known.get("ActiveState"), self._known.get("InactiveEnterTimestampMonotonic")
@@ -356,7 +366,7 @@ class TransientUnit:
             return
         code, status = self._known.get("ExecMainCode", 0), self._known.get("ExecMainStatus", 0)
         if isinstance(code, int) and isinstance(status, int):
-            self.end.set_result(Exit(code, status, str(self._known.get("Result", ""))[:100]))
+            self.end.set_result(Exit(code, status, str(self._known.get("Result", ""))))
         else:
             self.end.set_exception(PermanentError("systemd's answer is not understood", reason="bad-reply"))
 
@@ -369,7 +379,9 @@ class TransientUnit:
         assert self._bus is not None
         try:
             for kind in (self._kind, UNIT):
-                self._take(await self._bus.get_all(SYSTEMD, self._path, kind))
+                properties = await self._bus.get_all(SYSTEMD, self._path, kind)
+                if isinstance(properties, dict):
+                    self._take(properties)
         except EventdError as error:
             if not self.end.done():
                 self.end.set_exception(error)
