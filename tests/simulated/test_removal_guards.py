@@ -128,9 +128,13 @@ def test_an_account_that_is_not_the_one_or_is_in_use_is_not_deleted(
     async def story() -> None:
         told = await retained()
         await change(told)
+        before = len(told.host.life.calls)
         assert await attempt(told) == reason
         assert told.world.homes == {"web": 1}
-        assert not [c for c in told.host.life.calls if c.startswith(("userdel", "discard", "kill"))]
+        calls = list(told.host.life.calls)
+        assert not [c for c in calls[before:] if c.startswith(("userdel", "discard", "kill"))]
+        # What the removal left running was ended with it, and nothing but that.
+        assert [c for c in calls[:before] if c.startswith(("userdel", "discard", "kill"))] == ["kill web"]
 
     run(story())
 
