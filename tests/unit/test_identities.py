@@ -70,8 +70,10 @@ def modules() -> dict[str, frozenset[str]]:
         # A connection to a user's bus, for one system call in a thread that ends with it.
         ({"_SETRESUID", "effective_uid"}, {"eventd/adapters/peer_socket.py"}),
         ({"syscall"}, {"eventd/adapters/as_account.py", "eventd/adapters/peer_socket.py"}),
-        (STARTERS, {"eventd/adapters/process.py", "eventd/ending.py"}),
-        (RUN_AS, {"eventd/adapters/process.py"}),
+        # Programs of their own, each in a unit: `eventd.ending`, and what is run as an account to look into its home.
+        (STARTERS, {"eventd/adapters/process.py", "eventd/ending.py", "eventd/adapters/account_script.py"}),
+        # There it is the name of a group.
+        (RUN_AS, {"eventd/adapters/process.py", "eventd/core/privileged_names.py"}),
         ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/adapters/unit_process.py"}),
         # The ids of git's and the checks' accounts, and of nobody else.
         ({"ServiceAccount()"}, {"eventd/configured.py"}),
