@@ -66,6 +66,7 @@ from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
 from eventd.sources.devices import DevicesSource
 from eventd.sources.health import ContainerHealthSource
+from eventd.sources.image_store import ImageStoreSource
 from eventd.sources.kernel_errors import KernelErrorsSource
 from eventd.sources.logind import LOGIND_UNIT, LogindSource
 from eventd.sources.manager_doctor import ManagerDoctor
@@ -74,6 +75,7 @@ from eventd.sources.named_files import NamedFiles
 from eventd.sources.needs import Needs
 from eventd.sources.owned_files import OwnedFilesSource
 from eventd.sources.path_triggers import PathTriggers
+from eventd.sources.podman_table import PodmanTable
 from eventd.sources.probes import ProbesSource
 from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.systemd import SystemSource
@@ -103,6 +105,7 @@ class Sources:
     named: NamedFiles
     health: ContainerHealthSource
     probes: ProbesSource
+    images: ImageStoreSource
     provenance: ProvenanceSource | None
 
     async def start(self, group: TaskGroup, emit: Emit, facts: Facts) -> None:
@@ -130,6 +133,7 @@ class Sources:
             ("named-files", self.named),
             ("container-health", self.health),
             ("probes", self.probes),
+            ("image-stores", self.images),
             *((("provenance", self.provenance),) if self.provenance is not None else ()),
         )
         for name, each in telling:
@@ -260,9 +264,11 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
 
     rules = [rules_of(settings)]
     files = WatchedFiles(inotify, dispatcher.emit, owned=layout.roots)
-    health = ContainerHealthSource(dispatcher.emit, JournalFollow())
+    images = ImageStoreSource(dispatcher.emit, dispatcher.facts, host.images)
+    containers = PodmanTable(images.happened)
+    health = ContainerHealthSource(dispatcher.emit, JournalFollow(), containers)
     probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
-    needs = Needs(dispatcher.facts, system, files, health, probes)
+    needs = Needs(dispatcher.facts, system, files, health, probes, images)
     places = (*PLACES, *settings.storage.paths)
     volumes = VolumeKeeper(
         StorageMemory(host.store, dispatcher.emit),
@@ -309,6 +315,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             need=needs.need,
             named=wanted if accounts is None else None,
             probe=needs.probe,
+            containers=lambda account: containers.containers(account.uid),
             audit=provenance.want if provenance is not None else None,
             diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
             if accounts is None
@@ -333,6 +340,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         named,
         health,
         probes,
+        images,
         provenance,
     )
     boot = BootLog(

@@ -28,9 +28,11 @@ from eventd.adapters.logging import Redactor, setup
 from eventd.adapters.sdnotify import Notifier
 from eventd.adapters.state_database import DAMAGED
 from eventd.adapters.state_file import condemn
+from eventd.adapters.status_folder import StatusFolder
 from eventd.api import doctor_document, documents
 from eventd.api.routing import Api
 from eventd.api.server import Server
+from eventd.api.status_files import StatusFiles
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
@@ -79,6 +81,7 @@ class Daemon:
         self._stop = anyio.Event()
         self._reload = anyio.Event()
         self._last_run = 0
+        self._started = time.time()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -101,6 +104,7 @@ class Daemon:
             group.start_soon(self._signals)
             group.start_soon(self.notifier.keep_alive)
             server = self._server()
+            files = self._status_files()
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_on_stop, starting)
                 await self.parts.engine.remember()
@@ -124,6 +128,7 @@ class Daemon:
                 group.start_soon(self.parts.boot.run)
                 group.start_soon(self.parts.engine.serve)
                 group.start_soon(self.parts.storage.sizes.serve)
+                group.start_soon(files.run)
                 group.start_soon(self._reloads)
             await self._stop.wait()
             log.info("draining")
@@ -155,18 +160,30 @@ class Daemon:
         """Begin to drain."""
         self._stop.set()
 
-    def _server(self) -> Server:
-        identity = documents.Identity(
+    def _status_files(self) -> StatusFiles:
+        """Return what keeps a file per workload, and have it told of what changes."""
+        reconciler = self.parts.engine.reconciler
+        folder = StatusFolder(f"{self.settings.paths.runtime}/status")
+        files = StatusFiles(reconciler, self._identity(), folder)
+        reconciler.changed.append(files.looked)
+        reconciler.listeners.append(files.stepped)
+        self.parts.sources.health.listeners.append(files.containers_changed)
+        return files
+
+    def _identity(self) -> documents.Identity:
+        return documents.Identity(
             host=self.settings.host.name,
             repository=_shown(self.parts.repository.remote.url),
             branch=self.settings.repository.branch,
-            started=time.time(),
+            started=self._started,
         )
+
+    def _server(self) -> Server:
         engine = self.parts.engine
         api = Api(
             engine.reconciler,
             engine.fetcher,
-            identity,
+            self._identity(),
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
             boot=self.parts.boot.record,

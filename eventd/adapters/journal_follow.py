@@ -36,6 +36,8 @@ class Entry:
     """`_UID`: of the process that wrote it; -1 for none, as the kernel's."""
     fields: Mapping[str, str]
     """What was asked for and is a text."""
+    wall: float = 0.0
+    """Seconds since the epoch, as journald took it."""
 
 
 class JournalFollow:
@@ -112,6 +114,7 @@ def read_entry(line: bytes) -> Entry | None:
             monotonic=int(texts["__MONOTONIC_TIMESTAMP"]),
             uid=int(texts.get("_UID", "-1")),
             fields=texts,
+            wall=int(texts.get("__REALTIME_TIMESTAMP", "0")) / 1e6,
         )
     except (ValueError, KeyError, RecursionError):
         return None

@@ -107,6 +107,25 @@ class PodmanImages:
                 rows.append(Running(unit, labels.get(SERVICE_LABEL, ""), each.image.removeprefix("sha256:")))
         return rows
 
+    async def complaint(self, account: Account) -> str:
+        """Return what podman writes to stderr as it reads containers and networks; empty where nothing is wrong."""
+        said = []
+        for command in (("ps", "--all", "--quiet"), ("network", "ls", "--quiet")):
+            done = await self._podman(account, *command)
+            said.append(done.stderr.decode("utf-8", "replace"))
+        return "\n".join(said).strip()
+
+    async def set_aside(self, account: Account, path: str, aside: str) -> None:
+        """Rename a file of the user's, as the user. Raises PermanentError(reason="not-set-aside")."""
+        done = await self._as_user(account, "mv", "--no-target-directory", "--", path, aside, timeout=ANSWER)
+        if not done.ok:
+            said = done.text().rpartition("\n")[2]
+            raise PermanentError(
+                f"{path} cannot be moved aside: {said}",
+                reason="not-set-aside",
+                hint=f"as {account.name}: mv {path} {aside}",
+            )
+
     async def pull(self, account: Account, reference: str, *, timeout: float) -> None:
         """Pull; the tag of the user's store is moved to what the registry has. Raises TemporaryError("pull-failed")."""
         try:
@@ -168,14 +187,17 @@ class PodmanImages:
         return None
 
     async def _podman(self, account: Account, *arguments: str, timeout: float = ANSWER) -> Completed:
+        return await self._as_user(account, "podman", *arguments, timeout=timeout)
+
+    async def _as_user(self, account: Account, *command: str, timeout: float) -> Completed:
         # Podman's first command of a boot leaves a process behind that all others need.
         who = InManager(account, after=(PAUSE_UNIT,))
         return await self._processes.run(
             who,
-            ["podman", *arguments],
+            list(command),
             timeout=timeout,
             output_limit=OUTPUT,
-            called=f"podman {arguments[0]}",
+            called=" ".join(command[:2]),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from eventd import __version__
 from eventd.api.recovery_document import losses, recovery
 from eventd.api.updates_document import last_update, results, updates
+from eventd.core.containers import shown
 from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
@@ -129,7 +130,9 @@ def overall(reconciler: Reconciler) -> str:
         WorkloadState.VERIFYING,
     }:
         return "converging"
-    return "held" if WorkloadState.HELD in states or back else "converged"
+    if WorkloadState.HELD in states or back:
+        return "held"
+    return "at-risk" if WorkloadState.AT_RISK in states else "converged"
 
 
 def standing_of(reconciler: Reconciler, name: str) -> Standing:
@@ -229,6 +232,8 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "ownership": record.ownership.value if record else None,
         "made_by": record.run if record else None,
         "units": units(reconciler, name, wanted),
+        "containers": containers(reconciler, name, wanted),
+        "crashes": crashes(reconciler, name),
         "log": list(standing.log),
         "failing_unit": standing.failing_unit,
         "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) and suspended is None else None,
@@ -289,6 +294,35 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[di
             }
         )
     return rows
+
+
+def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+    """Return the containers of a workload, as podman's events told; none of what left the repository."""
+    facts = reconciler.dispatcher.facts
+    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    if wanted is None or not isinstance(account, Account):
+        return []
+    states = {u.name: as_unit(facts.get(FactKey(FactKind.UNIT, u.name, name))) for u in wanted.units}
+    used = reconciler.updates.used.get(name)
+    digests = {
+        image.id: image.digests[0] for image in (used.all() if used is not None else ()) if image.digests
+    }
+    health = {
+        u.container: value
+        for u in wanted.units
+        if u.container and isinstance(value := facts.get(FactKey(FactKind.CONTAINER, u.container, name)), str)
+    }
+    units = {unit: state for unit, state in states.items() if state is not None}
+    rows = shown(wanted, reconciler.containers(account), units, digests, health)
+    return [{**asdict(row), "since": row.since or None} for row in rows]
+
+
+def crashes(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
+    """Return how often units of a workload ended by themselves in this life of the daemon, and the last time."""
+    last = reconciler.wellbeing.last.get(name)
+    if last is None:
+        return None
+    return {"count": reconciler.wellbeing.crashes.get(name, 0), "last": asdict(last)}
 
 
 def _since(state: UnitState) -> float | None:

@@ -44,7 +44,8 @@ async def gates(
     whole = replace(desired, workloads={**desired.workloads, **circular})
     refused = read_gates(replace(desired, workloads=circular))[0]
     live, notes = LiveGraph(), list[str]()
-    if live_graph is not None and (reconciler.in_force.gates or refused):
+    written = any(each.written for each in reconciler.in_force.gates.values())
+    if live_graph is not None and (written or refused):
         try:
             live = await live_graph(whole)
         except EventdError as error:
@@ -75,7 +76,10 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
 def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
     facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
     standing = reconciler.standings.rows.get(name)
-    converged = standing is not None and standing.state is WorkloadState.CONVERGED
+    converged = standing is not None and standing.state in (
+        WorkloadState.CONVERGED,
+        WorkloadState.AT_RISK,
+    )
     for kind, predicate in _kinds(gates):
         # What has to be probed is asked only while it is waited for; of a workload that got past it, it held.
         past = converged and predicate.value(facts) is None

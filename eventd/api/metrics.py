@@ -14,6 +14,7 @@ from eventd.api import documents
 from eventd.api.updates_document import results
 from eventd.core.approvals import OPEN
 from eventd.core.report import BY_PERSON, WorkloadState
+from eventd.core.wellness import UNHEALTHY
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.reconcile import Reconciler
 
@@ -57,7 +58,7 @@ class Metrics(Collector):
         yield states
         up = GaugeMetricFamily("eventd_workload_converged", "1: as the repository says", labels=["workload"])
         for name, standing in sorted(rows.items()):
-            fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.REMOVED)
+            fine = standing.state in (WorkloadState.CONVERGED, WorkloadState.AT_RISK, WorkloadState.REMOVED)
             up.add_metric([name], float(fine))
         yield up
         held = GaugeMetricFamily(
@@ -68,6 +69,26 @@ class Metrics(Collector):
                 by = "person" if standing.reason in BY_PERSON else "host"
                 held.add_metric([name, standing.reason, by], 1.0)
         yield held
+        ill = GaugeMetricFamily(
+            "eventd_workload_unhealthy", "1: up, and not what it expects of itself", labels=["workload"]
+        )
+        for name, standing in sorted(rows.items()):
+            ill.add_metric([name], float(standing.reason == UNHEALTHY))
+        yield ill
+        risk = GaugeMetricFamily(
+            "eventd_workload_at_risk", "1: up, and would not start again", labels=["workload"]
+        )
+        for name, standing in sorted(rows.items()):
+            risk.add_metric([name], float(standing.state is WorkloadState.AT_RISK))
+        yield risk
+        crashes = CounterMetricFamily(
+            "eventd_workload_crashes",
+            "Units that ended by themselves after they had been up",
+            labels=["workload"],
+        )
+        for name in sorted(rows):
+            crashes.add_metric([name], float(r.wellbeing.crashes.get(name, 0)))
+        yield crashes
         wrong = GaugeMetricFamily(
             "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
         )

@@ -23,6 +23,7 @@ _HOST = {
     WorkloadState.CONVERGED: "converged",
     WorkloadState.REMOVED: "converged",
     WorkloadState.HELD: "held",
+    WorkloadState.AT_RISK: "at-risk",
     WorkloadState.FAILED: "degraded",
     WorkloadState.REFUSED: "degraded",
 }

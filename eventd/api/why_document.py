@@ -8,11 +8,11 @@ from typing import Any
 
 from eventd.api.documents import workload
 from eventd.core.desired import Workload
-from eventd.core.facts import Account, FactKey, FactKind, ManagerState
+from eventd.core.facts import Account, FactKey, FactKind, Facts, ManagerState
 from eventd.core.facts import unit as as_unit
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
-from eventd.core.predicate_atoms import Atom, Present, WorkloadIs
+from eventd.core.predicate_atoms import Atom, ContainerHealthy, Present, WorkloadIs
 from eventd.core.predicates import atoms
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.storage_plan import PREFIX
@@ -53,6 +53,8 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
                 f"{name} is rolled back since {since}: {row['message']}. It stays so until its files in the"
                 f" repository change{until}"
             )
+        case "at-risk":
+            sentence = f"{name} is at risk: {row['message']}"
         case "failed" | "refused":
             sentence = f"{name} {row['state']}: {row['message']}"
         case state:
@@ -124,12 +126,18 @@ def _said(cause: dict[str, Any]) -> str:
 def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
     gates, facts = reconciler.in_force.gates_of(name), reconciler.dispatcher.facts
     rows: list[dict[str, Any]] = []
-    for what, predicate in (("requires", gates.requires), ("expects", gates.expect)):
+    for what, predicate in (("requires", gates.requires), ("expects", gates.healthy)):
         rows += [
             {"fact": a.text, "value": a.sentence(facts), "wanted": what, "holds": a.holds(facts)}
             for a in (atoms(predicate) if predicate is not None else ())
+            if not _is_silent(a, facts)
         ]
     return rows
+
+
+def _is_silent(atom: Atom, facts: Facts) -> bool:
+    """Tell whether it is about the check of a container that has none, as far as is known."""
+    return isinstance(atom, ContainerHealthy) and not atom.checked and atom.key not in facts
 
 
 def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ USAGE = 2
 NO_DAEMON = 3
 """Nobody answers at the socket, or this account may not ask."""
 HELD = 4
-"""Nothing failed, and something waits for a fact that is named."""
+"""Nothing failed, and something is missing that is named: it waits for that, or would not start again without."""
 INTERRUPTED = 130
 """Ctrl-C: 128 + SIGINT, as a shell reports it."""
 
@@ -24,7 +24,7 @@ exit codes:
   1  failed, or not converged
   2  usage
   3  no daemon (or no permission to ask it)
-  4  held: nothing failed, something is waited for
+  4  held: nothing failed, something is waited for; or at-risk: up, and would not start again
 """
 
 _BY_STATE = {
@@ -33,6 +33,7 @@ _BY_STATE = {
     "ok": AS_WANTED,
     "unchanged": AS_WANTED,
     "held": HELD,
+    "at-risk": HELD,
 }
 
 

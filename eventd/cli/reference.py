@@ -34,7 +34,7 @@ comes from workloads, journals and repositories are taken out or made visible be
 _MORE = """\
 | 130 | interrupted by Ctrl-C |
 
-How states become codes: `converged`, `removed`, `ok` and `unchanged` are 0; `held` is 4; every other
+How states become codes: `converged`, `removed`, `ok` and `unchanged` are 0; `held` and `at-risk` are 4; every other
 state, also one that this version does not know, is 1. `sync` without `--wait` is 0 once the daemon has
 taken the request. `plan` is 0 when there is nothing to do, as diff(1). A request that the daemon forbids
 to this account is 3. A stream that the daemon ends before the run does is 1.

@@ -28,6 +28,7 @@ URGENCY = (
     "verifying",
     "applying",
     "pending",
+    "at-risk",
     "converged",
     "removed",
 )

@@ -38,6 +38,7 @@ STATE_COLOURS = {
     "stopping": "cyan",
     "pending": "cyan",
     "held": "yellow",
+    "at-risk": "yellow",
     "interrupted": "yellow",
     "superseded": "yellow",
     "degraded": "red",

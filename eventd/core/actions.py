@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from eventd.core.desired import InstallFile
+from eventd.core.podman_damage import Damage
 from eventd.core.storage_actions import StorageAction
 
 
@@ -255,6 +256,25 @@ class DeleteAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetStore:
+    """Move a damaged file of an account's podman store aside, and start everything of the account anew."""
+
+    workload: str
+    """The keeper's subject, `store:NAME`."""
+    account: str
+    uid: int
+    home: str
+    damage: Damage
+    why: str
+    verb = "reset-store"
+
+    @property
+    def target(self) -> str:
+        """The file."""
+        return self.damage.path
+
+
+@dataclass(frozen=True, slots=True)
 class RenameAccount:
     """Give the account of a workload that left to one that says it is the same: its name changes, its home stays."""
 
@@ -328,5 +348,6 @@ Action: TypeAlias = (
     | StorageAction
     | DeleteAccount
     | RenameAccount
+    | ResetStore
 )
 STARTS = (StartUnit, RestartUnit)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from eventd.core.account_finds import named_volumes
 from eventd.core.committed_approvals import committed
 from eventd.core.compose_stack import PROVIDER, StackHost, bound, with_service
-from eventd.core.content import read
+from eventd.core.content import Content, read
 from eventd.core.desired import (
     Desired,
+    FileRole,
     Located,
     Tree,
     VolumeUse,
@@ -23,6 +24,7 @@ from eventd.core.desired import (
     WorkloadOptions,
 )
 from eventd.core.diagnostics import Diagnostic, Severity
+from eventd.core.health_check import START_TIMEOUT, health_check, waits_by_default
 from eventd.core.host_ports import UNPRIVILEGED, clashes, host_ports, low
 from eventd.core.named_files import with_named
 from eventd.core.names import DISTRIBUTION, did_you_mean, workload_problem
@@ -238,6 +240,7 @@ class _Assembly:
         findings.extend(sockets(content))
         findings.extend(write_access(content))
         options = _waiting_for(volumes, candidate, options)
+        options = _with_time_for_checks(content, options)
         gated = bool(options.values.requires)
         stacks = StackHost(self.host.stacks_folder, self.host.compose_provider)
         if content.stack:
@@ -293,6 +296,20 @@ def _waiting_for(volumes: tuple[VolumeUse, ...], candidate: Candidate, options: 
         return options
     requires = (*options.values.requires, *(Located(text, candidate.origin, 0) for text in more))
     return replace(options, values=replace(options.values, requires=requires))
+
+
+def _with_time_for_checks(content: Content, options: Options) -> Options:
+    """Return the options with time for the health checks that starts wait for, unless a deadline is written."""
+    checks = (
+        health_check(unit)
+        for part, unit in content.units(FileRole.QUADLET)
+        if part.name.endswith(".container") and waits_by_default(unit)
+    )
+    longest = max((check.start_timeout for check in checks if check is not None), default=START_TIMEOUT)
+    if options.explicit_deadline or longest <= START_TIMEOUT:
+        return options
+    values = options.values
+    return replace(options, values=replace(values, deadline=max(values.deadline, longest)))
 
 
 def _place(finding: Diagnostic) -> tuple[str, int, str, str]:

@@ -123,6 +123,10 @@ class DesiredUnit:
     """`Notify=healthy`: the start job ends only when the container's health check passes."""
     named: tuple[NamedFile, ...] = ()
     """Files of the host that it uses at its start. They are not in the digest: their content is a fact."""
+    container: str = ""
+    """What podman calls its container; empty where the unit runs none, or several."""
+    checked: bool = False
+    """Its file has a health check for the container (an image may bring one of its own)."""
 
 
 class OnFailure(StrEnum):
@@ -130,6 +134,14 @@ class OnFailure(StrEnum):
 
     ROLLBACK = "rollback"
     KEEP = "keep"
+
+
+class OnUnhealthy(StrEnum):
+    """What to do when a workload that was verified is not healthy any more."""
+
+    REPORT = "report"
+    RESTART = "restart"
+    ROLLBACK = "rollback"
 
 
 class RemoveData(StrEnum):
@@ -161,6 +173,7 @@ class WorkloadOptions:
     grace: float = 1.0
     """How long a started unit has to stay up before the revision counts as applied."""
     on_failure: OnFailure = OnFailure.KEEP
+    on_unhealthy: OnUnhealthy = OnUnhealthy.REPORT
     update_schedule: str | None = None
     update_hold: bool = False
     """No image of it is updated, whoever asks."""

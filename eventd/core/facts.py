@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from eventd.core.podman_damage import Damage
+
 
 class FactKind(StrEnum):
     """The families of facts; the comment of each says what scope, name and value are."""
@@ -28,6 +30,8 @@ class FactKind(StrEnum):
     DEVICE = "device"  # name: filesystem UUID; value: DeviceState
     WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
     CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
+    IMAGE = "image"  # scope: workload; name: reference; value: bool, in the store of its account
+    DAMAGE = "damage"  # name: workload; value: Damage of its account's podman store, absent: none is known
     VOLUME = "volume"  # name: of storage.toml; value: bool, mounted and found to be the right one
     STOPPED = (
         "stopped"  # name: workload; value: frozenset of units that a lost volume stopped, to be started again
@@ -341,6 +345,7 @@ FactValue: TypeAlias = (
     | FetchFailure
     | MountState
     | DeviceState
+    | Damage
     | frozenset[str]
     | str
     | bool

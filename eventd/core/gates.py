@@ -7,14 +7,15 @@ workload, with its place. Next: the policy `eventd_policies.gates`, and `eventd_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from eventd.core.desired import Desired
+from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.facts import FactKey
+from eventd.core.predicate_atoms import ContainerHealthy
 from eventd.core.predicate_parse import parse_all
 from eventd.core.predicate_scope import known_units, scope_of
-from eventd.core.predicates import Predicate, all_of
+from eventd.core.predicates import All, Predicate, all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,54 @@ class WorkloadGates:
     requires: Predicate | None = None
     """Nothing of it starts before this holds."""
     expect: Predicate | None = None
-    """It is healthy when this holds, with all its units up."""
+    """It is healthy when this holds, with all its units up: what was written."""
+    implied: tuple[ContainerHealthy, ...] = ()
+    """What is expected of its containers though nobody wrote it: none is unhealthy (docs/adr/0015)."""
+    healthy: Predicate | None = field(init=False, default=None)
+    """What counts as healthy: both of these."""
+
+    def __post_init__(self) -> None:
+        """Put together what is expected."""
+        written = (
+            ()
+            if self.expect is None
+            else self.expect.members
+            if isinstance(self.expect, All)
+            else (self.expect,)
+        )
+        parts = (*written, *self.implied)
+        object.__setattr__(self, "healthy", all_of(*parts) if parts else None)
+
+    @property
+    def written(self) -> bool:
+        """Whether anything of it stands in the repository."""
+        return self.requires is not None or self.expect is not None
 
     def keys(self) -> frozenset[FactKey]:
-        """Return every fact that either mentions: what sources have to keep current."""
-        return frozenset().union(*(p.keys() for p in (self.requires, self.expect) if p is not None))
+        """Return every fact that any of it mentions: what sources have to keep current."""
+        return frozenset().union(*(p.keys() for p in (self.requires, self.healthy) if p is not None))
 
 
 OPEN = WorkloadGates()
+
+
+def implied(workload: Workload) -> tuple[ContainerHealthy, ...]:
+    """Return what is expected of a workload's containers by itself.
+
+    All are in it, also those without a check in their file: an image may bring one, and podman tells of it.
+    """
+    return tuple(
+        ContainerHealthy(
+            f"container:{unit.container}=healthy",
+            unit.container,
+            workload.name,
+            unit.name if unit.notify_healthy else "",
+            implied=True,
+            checked=unit.checked,
+        )
+        for unit in workload.units
+        if unit.container and unit.role is UnitRole.RUNNING
+    )
 
 
 def refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Desired:
@@ -49,7 +90,12 @@ def read_gates(
     mistakes: dict[str, tuple[Diagnostic, ...]] = {}
     for name, workload in desired.workloads.items():
         options = workload.options
-        if (only and name != only) or (not options.requires and not options.expect):
+        if only and name != only:
+            continue
+        by_itself = implied(workload)
+        if not options.requires and not options.expect:
+            if by_itself:
+                gates[name] = WorkloadGates(implied=by_itself)
             continue
         scope = scope_of(workload, desired, known)
         requires, wrong = parse_all(options.requires, scope, "requires")
@@ -58,6 +104,13 @@ def read_gates(
             mistakes[name] = (*wrong, *more)
             continue
         gates[name] = WorkloadGates(
-            all_of(*requires) if requires else None, all_of(*expect) if expect else None
+            all_of(*requires) if requires else None,
+            all_of(*expect) if expect else None,
+            tuple(each for each in by_itself if each.key not in _keys(expect)),
         )
     return gates, mistakes
+
+
+def _keys(expect: tuple[Predicate, ...]) -> frozenset[FactKey]:
+    """Return the facts that conditions are about which all have to hold: what is written need not be implied."""
+    return frozenset().union(*(each.keys() for each in expect if isinstance(each, ContainerHealthy)))

@@ -64,6 +64,14 @@ def images_of(workload: Workload) -> tuple[ImageUse, ...]:
     return tuple(sorted(_uses(workload), key=lambda use: (order.get(use.unit, 0), use.container)))
 
 
+def names(reference: str, full: str) -> bool:
+    """Tell whether a reference may be short for a name of podman's events (`docker.io/library/nginx:latest`)."""
+    plain = reference.partition("@")[0]
+    if ":" not in plain.rpartition("/")[2] and "@" not in reference:
+        plain = f"{plain}:latest"
+    return full in (reference, plain) or full.endswith(f"/{plain}")
+
+
 def updatable(uses: Iterable[ImageUse]) -> tuple[str, ...]:
     """Return the references that can be pulled anew, each once."""
     return tuple(dict.fromkeys(use.reference for use in uses if not use.fixed))

@@ -338,6 +338,11 @@ ENDINGS: Mapping[str, Ending] = {
         "never: it was signed for, and a deleted home does not come back",
         *_LEFT,
     ),
+    actions.ResetStore.verb: Ending(
+        "a store that is still damaged is found by the next start, and its reset is asked for anew",
+        "by hand: the file lies beside its place",
+        *_LEFT,
+    ),
     actions.RenameAccount.verb: Ending(
         "what it changes is written down first: it goes on from what is there",
         "renamed back by the repository",

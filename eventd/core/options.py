@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventd.core.calendar import calendar_problem
 from eventd.core.compose_file import HOST_PATH, PROJECT
-from eventd.core.desired import Located, OnChange, OnFailure, RemoveData, WorkloadOptions
+from eventd.core.desired import Located, OnChange, OnFailure, OnUnhealthy, RemoveData, WorkloadOptions
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.durations import parse_duration
 from eventd.core.toml_table import Table as _Table
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("transform", "requires", "manual", "renamed_from"),
-    "health": ("expect", "deadline", "grace", "on_failure"),
+    "health": ("expect", "deadline", "grace", "on_failure", "on_unhealthy"),
     "update": ("schedule", "hold"),
     "remove": ("data",),
     "storage": ("volumes", "deadline", "bulk"),
@@ -50,6 +50,8 @@ class Options:
     transform: Located | None = None
     explicit_requires: bool = False
     """Written down, be it as an empty list: the host's default requirements do not apply."""
+    explicit_deadline: bool = False
+    """Written down: a health check that may take longer does not raise it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
     found = _unknown(table, known, _elsewhere(table.path))
     values: dict[str, Any] = {}
     transform, manual, explicit = base.transform, base.manual, base.explicit_requires
+    patient = base.explicit_deadline
     if (text := _text(table, "transform", found)) is not None:
         transform = text
         values["transform"] = text.text
@@ -140,8 +143,11 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         if values.get("deadline") == 0:
             del values["deadline"]
             found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
+        patient |= "deadline" in values
         if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
             values["on_failure"] = OnFailure(choice)
+        if (choice := _choice(health, "on_unhealthy", tuple(OnUnhealthy), found)) is not None:
+            values["on_unhealthy"] = OnUnhealthy(choice)
     if (compose := _section(table, "compose", found)) is not None:
         values |= _compose(compose, found)
     if (update := _section(table, "update", found)) is not None:
@@ -164,7 +170,7 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         choice := _choice(files, "on_change", tuple(OnChange), found)
     ) is not None:
         values["on_change"] = OnChange(choice)
-    return Options(replace(base.values, **values), manual, transform, explicit), tuple(found)
+    return Options(replace(base.values, **values), manual, transform, explicit, patient), tuple(found)
 
 
 def _update(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from eventd.core.predicates import All, Any, Atom, Predicate, missing
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.unitfile import UnitFile
 from eventd.core.units import triggered_unit
+from eventd.core.wellness import UNHEALTHY
 
 KEPT = 3
 """Verified revisions that are remembered of each workload."""
@@ -162,7 +163,7 @@ def failed_on(expect: Predicate | None, report: WorkloadReport, name: str, facts
     What is probed is left out. A probe asks what the workload serves, and is asked only while it is waited for: its
     answer is no news from elsewhere.
     """
-    if report.reason == "not-healthy-in-time" and expect is not None:
+    if report.reason in ("not-healthy-in-time", UNHEALTHY) and expect is not None:
         return tuple(part.text for part in missing(expect, facts) if _foreign(part.atoms, name))
     network = facts.get(NETWORK)
     if network is not None and not getattr(network, "up", False):

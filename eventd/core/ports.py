@@ -283,6 +283,14 @@ class Images(Protocol):
         """Return the user's containers that run under a unit."""
         ...
 
+    async def complaint(self, account: Account) -> str:
+        """Return what podman says of its own store that is wrong; empty where it can read it."""
+        ...
+
+    async def set_aside(self, account: Account, path: str, aside: str) -> None:
+        """Rename a file of the user's, as the user. Raises PermanentError(reason="not-set-aside")."""
+        ...
+
     async def pull(self, account: Account, reference: str, *, timeout: float) -> None:
         """Pull; the tag in the store moves. Raises TemporaryError(reason="pull-failed")."""
         ...

@@ -173,6 +173,10 @@ class ContainerHealthy(_Leaf):
     workload: str
     unit: str = ""
     """Its unit, if that has `Notify=healthy`: then its start job ends only when the health check passes."""
+    implied: bool = False
+    """Nobody wrote it: eventd expects it of each container, and not knowing is not failing."""
+    checked: bool = True
+    """Its file has a check. Else the image may bring one, which is not waited for: only `unhealthy` counts."""
 
     @property
     def key(self) -> FactKey:
@@ -193,8 +197,12 @@ class ContainerHealthy(_Leaf):
             return False  # whatever was heard last of a container that is gone by now
         health = facts.get(self.key)
         if isinstance(health, str):
-            return health == "healthy"
-        return True if isinstance(unit, UnitState) else None
+            return health == "healthy" or not (self.checked or health == "unhealthy")
+        return True if isinstance(unit, UnitState) or self.implied else None
+
+    def is_starting(self, facts: Facts) -> bool:
+        """Tell whether its check has not come to a result yet: neither healthy nor unhealthy."""
+        return facts.get(self.key) == "starting"
 
     def sentence(self, facts: Facts) -> str:
         """Say how things are."""

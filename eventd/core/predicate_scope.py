@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from eventd.core.desired import Desired, DesiredUnit, FileRole, Workload
-from eventd.core.quadlet import split
+from eventd.core.quadlet import container_name, split
 from eventd.core.unitfile import UnitFile, merged, parse
 
 
@@ -83,9 +83,7 @@ def _containers(workload: Workload) -> Mapping[str, ContainerName]:
         unit = by_file.get(file)
         if extension != "container" or unit is None:
             continue
-        # podman-systemd.unit(5): `systemd-%N` where there is no ContainerName=.
-        name = parsed.value("Container", "ContainerName") or "systemd-%N"
-        name = name.replace("%N", split(unit.name)[0]).replace("%p", stem.partition("@")[0])
+        name = container_name(file, unit.name, parsed)
         made = ContainerName(name, unit.name, unit.notify_healthy)
         found[name] = made
         found.setdefault(stem, made)

@@ -110,6 +110,12 @@ def service_name(name: str, unit: UnitFile) -> str:
     return (unit.value(kind.section, "ServiceName") or stem + kind.suffix) + ".service"
 
 
+def container_name(file: str, unit_name: str, unit: UnitFile) -> str:
+    """Return what podman calls the container of a `.container` file: `systemd-%N` where there is no ContainerName=."""
+    name = unit.value("Container", "ContainerName") or "systemd-%N"
+    return name.replace("%N", split(unit_name)[0]).replace("%p", split(file)[0].partition("@")[0])
+
+
 def is_template(unit_name: str) -> bool:
     """Tell whether it is `foo@.service`: nothing to start before it has an instance."""
     return split(unit_name)[0].endswith("@")

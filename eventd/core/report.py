@@ -50,6 +50,8 @@ class WorkloadState(StrEnum):
     REFUSED = "refused"
     PENDING = "pending"
     REMOVED = "removed"
+    AT_RISK = "at-risk"
+    """Up and as the repository says, and it would not come up again: something that its start takes is missing."""
     ROLLED_BACK = "rolled-back"
     """Up, at another revision than the repository's."""
 

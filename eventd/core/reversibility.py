@@ -133,6 +133,8 @@ def classify(action: Action, records: Records, run: int) -> Judgement:
             # run made has been lived in.
             origin = Provenance(action.made_by, run, bears_data=True)
             return _judged(origin, deletion(action))
+        case actions.ResetStore():
+            return _judged(Provenance(None, run, bears_data=True), reset(action))
         case _:
             assert_never(action)
 
@@ -151,6 +153,24 @@ def deletion(action: actions.DeleteAccount) -> Draft:
         ),
         (f"account {action.account} uid {action.uid} home {action.home} made by run {action.made_by}",),
         action.why,
+    )
+
+
+def reset(action: actions.ResetStore) -> Draft:
+    """Return what is signed for the reset of a damaged podman store: exactly what goes, and what stays."""
+    found, name = action.damage, action.account
+    return Draft(
+        action.workload,
+        (
+            Planned(
+                action.verb,
+                found.path,
+                f"moves {found.path} aside and restarts everything of {name}; gone are {found.goes};"
+                f" what stays is {found.stays}",
+            ),
+        ),
+        (f"file {found.path} of account {name} uid {action.uid} home {action.home}",),
+        found.title,
     )
 
 

@@ -16,9 +16,11 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from eventd.core.desired import DesiredUnit, FileRole, UnitRole
+from eventd.core.health_check import health_check, waits_by_default
 from eventd.core.quadlet import (
     DEPENDENCIES,
     KINDS,
+    container_name,
     is_template,
     kind_of,
     paths,
@@ -103,11 +105,22 @@ def desired_units(
             file_role=by_name[name].part.install.role,
             digest=_digest(content, by_name[name]),
             after=tuple(sorted(before[name])),
-            notify_healthy=by_name[name].unit.value("Container", "Notify").lower() == "healthy",
+            notify_healthy=_waits_for_health(by_name[name].unit),
+            container=_container(by_name[name]),
+            checked=health_check(by_name[name].unit) is not None,
         )
         for name in _sorted(before)
     )
     return units, ()
+
+
+def _waits_for_health(unit: UnitFile) -> bool:
+    return unit.value("Container", "Notify").lower() == "healthy" or waits_by_default(unit)
+
+
+def _container(made: Made) -> str:
+    quadlet = made.part.install.role is FileRole.QUADLET and split(made.part.name)[1] == "container"
+    return container_name(made.part.name, made.name, made.unit) if quadlet else ""
 
 
 def _role(made: Made) -> UnitRole:

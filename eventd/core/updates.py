@@ -64,6 +64,10 @@ class UsedImages:
         """Return what a content ran when it was last verified."""
         return next((images for known, images in self.rows if known == digest), ())
 
+    def all(self) -> tuple[UsedImage, ...]:
+        """Return every image that is remembered, the newest content's first."""
+        return tuple(image for _, images in self.rows for image in images)
+
     def with_verified(self, digest: str, images: tuple[UsedImage, ...], kept: int) -> UsedImages:
         """Return them with what has just been verified."""
         rest = [row for row in self.rows if row[0] != digest]

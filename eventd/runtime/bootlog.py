@@ -24,6 +24,7 @@ from eventd.core.facts import unit as as_unit
 from eventd.core.predicate_atoms import ManagerUp, UnitIs
 from eventd.core.predicates import Predicate
 from eventd.core.report import Standing, WorkloadState
+from eventd.core.wellness import CRASHED
 from eventd.runtime.boot_story import ALWAYS, Course, Noted, Seen, roots, tell
 from eventd.runtime.boot_units import read_units
 from eventd.runtime.in_force import REVISION
@@ -36,7 +37,13 @@ LONGEST = 1800.0
 MOST_SPANS = 20_000
 """Of all workloads; 1,000 of them converge in 6,000."""
 REST = frozenset(
-    {WorkloadState.CONVERGED, WorkloadState.REMOVED, WorkloadState.REFUSED, WorkloadState.ROLLED_BACK}
+    {
+        WorkloadState.CONVERGED,
+        WorkloadState.AT_RISK,
+        WorkloadState.REMOVED,
+        WorkloadState.REFUSED,
+        WorkloadState.ROLLED_BACK,
+    }
 )
 STUCK = frozenset({WorkloadState.HELD, WorkloadState.FAILED})
 
@@ -280,11 +287,11 @@ class BootLog:
             case WorkloadState.FAILED:
                 self._close_waits(mine, (), now)
                 self._idle(mine, SpanKind.FAILED, standing.reason, now)
-            case WorkloadState.PENDING if standing.reason == "starting":
+            case WorkloadState.PENDING if standing.reason in ("starting", CRASHED):
                 self._idle(mine, SpanKind.START, standing.message, now)
             case WorkloadState.APPLYING | WorkloadState.VERIFYING | WorkloadState.PENDING:
                 pass  # its steps tell
-            case WorkloadState.CONVERGED:
+            case WorkloadState.CONVERGED | WorkloadState.AT_RISK:
                 self._close_idle(mine, now)
                 self._close_waits(mine, (), now)
                 mine.converged = now

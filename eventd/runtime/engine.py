@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from eventd.core.actions import Action
+from eventd.core.containers import Seen
 from eventd.core.desired import Desired, Tree
 from eventd.core.errors import EventdError
 from eventd.core.events import Event, EventKind, Origin
@@ -43,6 +44,7 @@ from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import Recovery
 from eventd.runtime.removals import Removals
 from eventd.runtime.renames import Renames
+from eventd.runtime.store_resets import StoreResets
 from eventd.runtime.transaction import Handler
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,8 @@ class Parts:
     """Who may approve what destroys, and for how long that counts."""
     keepers: Sequence[Keeper] = ()
     """What converges beside the workloads."""
+    containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
+    """Tells the containers of an account, from memory."""
     live_graph: ReadLive | None = None
     """Reads what the host's units wait for; None: only what the repository says is known."""
 
@@ -116,7 +120,8 @@ class Engine:
         )
         self.removals = Removals(self.ledger, self.approvals, wall=parts.wall)
         self.renames = Renames(self.ledger, self.removals)
-        self.keepers: tuple[Keeper, ...] = (self.removals, self.renames, *parts.keepers)
+        self.resets = StoreResets(self.ledger, self.approvals)
+        self.keepers: tuple[Keeper, ...] = (self.removals, self.renames, self.resets, *parts.keepers)
         self.reconciler = Reconciler(
             host=host,
             dispatcher=dispatcher,
@@ -136,6 +141,8 @@ class Engine:
             wall=parts.wall,
             jitter=parts.jitter,
             probe=parts.probe,
+            containers=parts.containers,
+            examine=self.resets.examine,
             keepers={keeper.prefix: keeper for keeper in self.keepers},
             take_in=self._take_in,
         )
@@ -219,7 +226,8 @@ class Engine:
         """Have the facts kept that any gate mentions, those of revisions that are in force by an order too."""
         if self.parts.need is not None:
             mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
-            await self.parts.need(mentioned | _folders(desired))
+            starts = (self.reconciler.in_force.needs_of(name) for name in desired.workloads)
+            await self.parts.need(mentioned.union(_folders(desired), *starts))
         orders = self.reconciler.orders
         rolled = {name: orders.rollback_of(name) for name in desired.workloads}
         current = {

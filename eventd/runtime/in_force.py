@@ -10,7 +10,7 @@ nothing about them, and remembers nothing of what became of them: who does is to
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from eventd.core.desired import Desired, Workload
@@ -19,6 +19,8 @@ from eventd.core.events import Event
 from eventd.core.facts import FactKey, FactKind, Facts
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.orders import Rollback
+from eventd.core.predicates import Predicate, atoms
+from eventd.core.readiness import needs_of
 from eventd.runtime.host import Host
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
@@ -46,6 +48,8 @@ class InForce:
     read: Load
     take_in: Callable[[Loaded], Awaitable[None]] | None
     """Told of each revision that comes into force, before it does; what it raises keeps the one before."""
+    attend: Callable[[Mapping[FactKey, Iterable[str]]], None]
+    """Told which workloads expect something of which fact, each time that changes."""
     afresh: Callable[[str], None]
     """Called with each workload that another content is in force for."""
     forget_gone: Callable[[], None]
@@ -60,8 +64,11 @@ class InForce:
     """Those of the refused that wait for themselves."""
     asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Units of a workload that gates of any workload mention."""
+    probed: dict[str, Predicate] = field(default_factory=dict)
+    """What is expected by workloads of which a part has to be probed."""
     error: EventdError | None = None
     """Why the wanted commit is not in force."""
+    _needs: dict[str, tuple[Workload, frozenset[FactKey]]] = field(default_factory=dict)
     stale: bool = False
     """The desired state is to be made anew, though its commit is the wanted one."""
 
@@ -82,6 +89,16 @@ class InForce:
     def gates_of(self, name: str) -> WorkloadGates:
         """Return the gates of the revision that is in force."""
         return self.orders.gates_of(name) or self.gates.get(name, OPEN)
+
+    def needs_of(self, name: str) -> frozenset[FactKey]:
+        """Return the facts of what the start of the revision in force takes; made once for each content."""
+        workload = self.workload(name)
+        if workload is None:
+            return frozenset()
+        known = self._needs.get(name)
+        if known is None or known[0] is not workload:
+            known = self._needs[name] = workload, needs_of(workload)
+        return known[1]
 
     def known(self, name: str) -> bool:
         """Tell whether `name` is a workload that is wanted here or recorded, or a keeper's subject."""
@@ -140,6 +157,7 @@ class InForce:
             for name, workload in loaded.desired.workloads.items():
                 await self.orders.verified(workload, self.ledger.records.workloads.get(name))
             self.error = None
+            self._attend()
             for keeper in self.keepers.values():
                 keeper.loaded(loaded)
             self.forget_gone()
@@ -152,6 +170,7 @@ class InForce:
     async def roll_back(self, order: Rollback) -> None:
         """Put an order in force."""
         await self.orders.roll_back(order)
+        self._attend()
         self._afresh(order.workload)
         if self.ordered is not None:
             await self.ordered()
@@ -159,15 +178,32 @@ class InForce:
     async def end_orders(self) -> None:
         """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
         if self.orders.rollbacks.rows:
-            for name in await self.orders.end_what_came_right(tuple(self.orders.rollbacks)):
+            ended = await self.orders.end_what_came_right(tuple(self.orders.rollbacks))
+            for name in ended:
                 self._afresh(name)
+            if ended:
+                self._attend()
 
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
         event = await self.orders.resume(name, by)
         if name:
             self._afresh(name)
+            self._attend()
         return event
+
+    def _attend(self) -> None:
+        """Tell which workloads a fact concerns because they expect something of it, and which of that is probed."""
+        concerns: dict[FactKey, set[str]] = {}
+        self.probed = {}
+        for name in self.desired.workloads if self.desired is not None else ():
+            gates = self.gates_of(name)
+            for key in gates.keys() | self.needs_of(name):
+                concerns.setdefault(key, set()).add(name)
+            healthy = gates.healthy
+            if healthy is not None and any(atom.probe is not None for atom in atoms(healthy)):
+                self.probed[name] = healthy
+        self.attend(concerns)
 
     def _afresh(self, name: str) -> None:
         self.afresh(name)

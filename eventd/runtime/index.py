@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eventd.core.facts import Account, FactKey, FactKind, Facts
@@ -28,6 +28,7 @@ class Index:
     _by_uid: dict[int, str] = field(default_factory=dict)
     _paths: dict[int, dict[str, None]] = field(default_factory=dict)
     _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
+    _expected: Mapping[FactKey, Iterable[str]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Begin to watch; what is known already is taken in, and makes nothing dirty."""
@@ -39,6 +40,10 @@ class Index:
     def paths_of(self, uid: int) -> Sequence[str]:
         """Return the files known to stand in a user's folders."""
         return tuple(self._paths.get(uid, ()))
+
+    def attend(self, concerns: Mapping[FactKey, Iterable[str]]) -> None:
+        """Let a change of a fact make the workloads dirty that expect something of it; replaces what was set before."""
+        self._expected = concerns
 
     def wake_on(self, name: str, keys: Iterable[FactKey]) -> None:
         """Let a change of one of `keys` make `name` dirty, besides its own facts; replaces what was set before."""
@@ -52,6 +57,9 @@ class Index:
         name = self._concerns(key)
         if name is not None and self.known(name):
             self.dirty(name)
+        for expecting in self._expected.get(key, ()):
+            if expecting != name and self.known(expecting):
+                self.dirty(expecting)
         for waiting in tuple(self._wakes.get(key, ())):
             self.woken(waiting)
 

@@ -90,7 +90,7 @@ class Loader:
         desired = replace(desired, workloads=accepted, refused={**desired.refused, **complaints})
         gates, mistakes = read_gates(desired)
         desired = refuse(desired, mistakes)
-        refused = await self._circular(desired) if gates else {}
+        refused = await self._circular(desired) if any(each.written for each in gates.values()) else {}
         return Loaded(
             refuse(desired, refused),
             {name: each for name, each in gates.items() if name not in refused},

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core.actions import Action, PullImages
-from eventd.core.desired import UnitRole, Workload
+from eventd.core.actions import Action, PullImages, RestartUnit
+from eventd.core.desired import OnUnhealthy, UnitRole, Workload
 from eventd.core.facts import ActiveState, Facts
 from eventd.core.gates import OPEN
 from eventd.core.plan import FileTrouble, file_trouble
 from eventd.core.provenance import Audit, Code, audit
 from eventd.core.report import Standing
-from eventd.core.verdicts import Case, Hold, Verdict
+from eventd.core.verdicts import Allow, Case, Hold, Verdict
+from eventd.core.wellness import Illness, illness
 from eventd.runtime import standing
 from eventd.runtime.converge import Converger
 from eventd.runtime.failures import Failures
@@ -73,6 +74,8 @@ class Outlook:
             )
         if workload is not None and name in self.updates.rows and block is None:
             return self._may_update(name, workload)
+        if workload is not None and block is None and self.treatable(name, workload) is not None:
+            return True
         before = self.standings.get(name)
         return block is not None and (
             before is None or (before.reason, before.message) != (block.reason, block.message)
@@ -87,6 +90,18 @@ class Outlook:
         return not (
             isinstance(hold, Hold) and self.holds.same(name, workload.digest, hold.waits_for, now, workload)
         )
+
+    def treatable(self, name: str, workload: Workload) -> Illness | None:
+        """Return what `[health] on_unhealthy` has something done about now: verified, up, ill, and not in a pause."""
+        if workload.options.on_unhealthy is OnUnhealthy.REPORT or not self._is_verified(name, workload):
+            return None
+        found = illness(workload, self.in_force.gates_of(name).healthy, self.facts)
+        if found is None or found.starting or not found.units or standing.down(workload, self.facts):
+            return None
+        if not self.failures.may_start(name, workload.digest, anyio.current_time()):
+            return None
+        action = RestartUnit(name, found.units[0], workload.digest, found.message, workload.options.deadline)
+        return found if isinstance(self._verdict(name, workload, action), Allow) else None
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
         actions = keeper.plan(name, asked=batch.asks(name))

@@ -1,7 +1,7 @@
 """Probing: which questions have to be asked of the world over and over, because no event tells their answer.
 
-Owns what is asked now: what held workloads and verifications wait for, and nothing else, only while it decides. It
-asks nothing itself; the probes' source is told each time that changes, and answers with facts.
+Owns what is asked now: what held workloads and verifications wait for, and what workloads that are up expect, only
+while it decides. It asks nothing itself; the probes' source is told each time that changes, and answers with facts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eventd.core.facts import Facts
+from eventd.core.facts import FactKey, FactKind, Facts
 from eventd.core.predicates import Predicate, Probe, probes
 from eventd.runtime.holds import Holds
 from eventd.runtime.in_force import InForce
@@ -40,6 +40,7 @@ class Probing:
         if self.probe is None:
             return
         waits = [self.in_force.gates_of(name).requires for name in self.holds]
+        waits += [healthy for name, healthy in self.in_force.probed.items() if self._is_up(name)]
         wanted = frozenset(
             each
             for predicate in (*waits, *self._expecting.values())
@@ -49,3 +50,6 @@ class Probing:
         if wanted != self._probed:
             self._probed = wanted
             self.probe(wanted)
+
+    def _is_up(self, name: str) -> bool:
+        return self.facts.get(FactKey(FactKind.WORKLOAD, name)) in ("active", "healthy")

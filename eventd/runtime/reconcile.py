@@ -12,17 +12,18 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 
 import anyio
 
 from eventd.core import backoff
+from eventd.core.containers import Seen
 from eventd.core.desired import Desired
 from eventd.core.diagnostics import errors
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event
-from eventd.core.facts import FactKey, FactKind, FetchFailure
+from eventd.core.facts import Account, FactKey, FactKind, FetchFailure
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.report import (
@@ -52,8 +53,9 @@ from eventd.runtime.runs import Runs
 from eventd.runtime.source_errors import SourceErrors
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
-from eventd.runtime.turn import Turns
+from eventd.runtime.turn import Examine, Turns
 from eventd.runtime.update import Updates
+from eventd.runtime.wellbeing import Wellbeing
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,10 @@ class Reconciler:
     failures: Failures = field(default_factory=Failures)
     holds: Holds = field(default_factory=Holds)
     probe: Callable[[frozenset[Probe]], None] | None = None
+    examine: Examine | None = None
+    """Looks at what an attempt ended with, for damage that no restart heals."""
+    containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
+    """Tells the containers of an account, from memory."""
     keepers: dict[str, Keeper] = field(default_factory=dict)
     """By prefix: what converges beside the workloads."""
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
@@ -89,6 +95,7 @@ class Reconciler:
     """What is to be done otherwise than the repository says."""
     in_force: InForce = field(init=False)
     outlook: Outlook = field(init=False)
+    wellbeing: Wellbeing = field(init=False)
     standings: Standings = field(init=False)
     probing: Probing = field(init=False)
     going_back: GoingBack = field(init=False)
@@ -115,6 +122,7 @@ class Reconciler:
             self.keepers,
             self.load,
             self.take_in,
+            self.index.attend,
             lambda name: self.standings.afresh(name),  # noqa: PLW0108 - they are made below
             lambda: self.standings.forget_gone(),  # noqa: PLW0108
         )
@@ -131,6 +139,9 @@ class Reconciler:
             self.updates,
             rows,
         )
+        self.wellbeing = Wellbeing(
+            facts, self.dispatcher.emit, self.in_force.gates_of, self.in_force.needs_of, rows, self.wall
+        )
         self.standings = Standings(
             rows,
             self.in_force,
@@ -138,6 +149,7 @@ class Reconciler:
             self.failures,
             self.holds,
             Alarms(self.dispatcher.emit),
+            self.wellbeing,
             self.index,
             self.dispatcher,
             self.wall,
@@ -166,6 +178,8 @@ class Reconciler:
             holds=self.holds,
             index=self.index,
             standings=self.standings,
+            wellbeing=self.wellbeing,
+            examine=self.examine,
             probing=self.probing,
             wall=self.wall,
             jitter=self.jitter,
@@ -183,6 +197,7 @@ class Reconciler:
             turns=self.turns,
             failures=self.failures,
             holds=self.holds,
+            wellbeing=self.wellbeing,
             wall=self.wall,
             concurrency=concurrency,
             wrong=self.general_error,
@@ -193,6 +208,7 @@ class Reconciler:
     def start(self) -> None:
         """Begin to listen to facts; runs begin with `serve`."""
         self.index.start()
+        self.wellbeing.start()
         self.dispatcher.facts.watch((REVISION,), self._on_revision)
 
     @property
@@ -268,8 +284,7 @@ class Reconciler:
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
         while True:
-            times = (self.failures.next_retry(), self.holds.next_deadline(), self._again)
-            due = [at for at in times if at is not None]
+            due = [at for at in (self.runs.next_due(), self._again) if at is not None]
             await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
             if self.runs.forbidden():
                 await self.runs.until_allowed()

@@ -58,6 +58,13 @@ class GoingBack:
         verified = record.verified_digest if record is not None else ""
         if not rolls_back(workload, report, verified) or suspended(name, self.facts):
             return report
+        return await self.take_back(tx, workload, report, before)
+
+    async def take_back(
+        self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
+    ) -> WorkloadReport:
+        """Go back to the last other revision that was verified; return the same report where there is none."""
+        name = tx.workload
         try:
             order = self.orders.make_automatic(workload, report)
             if order is None:

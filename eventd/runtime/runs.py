@@ -32,6 +32,7 @@ from eventd.runtime.recover import Recovery
 from eventd.runtime.standings import Standings
 from eventd.runtime.transaction import SHUTDOWN, EndingError
 from eventd.runtime.turn import Turns
+from eventd.runtime.wellbeing import Wellbeing
 
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
@@ -67,6 +68,7 @@ class Runs:
     turns: Turns
     failures: Failures
     holds: Holds
+    wellbeing: Wellbeing
     wall: Callable[[], float]
     concurrency: int
     """Turns side by side."""
@@ -252,8 +254,8 @@ class Runs:
                 return late
             self.tell()
         if busy:
-            times = [at for at in (self.failures.next_retry(), self.holds.next_deadline()) if at is not None]
-            pause = max(0.05, min(times) - anyio.current_time()) if times else None
+            due = self.next_due()
+            pause = max(0.05, due - anyio.current_time()) if due is not None else None
             await self.queue.nudged(None if self._interrupt.is_set() else pause)
             self.touch_due()
         return []
@@ -279,9 +281,16 @@ class Runs:
         self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
         return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
 
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next retry, deadline or recovery is due."""
+        times = (self.failures.next_retry(), self.holds.next_deadline(), self.wellbeing.next_due())
+        return min((at for at in times if at is not None), default=None)
+
     def touch_due(self) -> None:
-        """Make dirty whose retry or deadline is due."""
+        """Make dirty whose retry, deadline or recovery is due."""
         now = anyio.current_time()
+        for name in self.wellbeing.take_due(now):
+            self.queue.touch(name, None)
         for name in (*self.failures.take_due(now), *self.holds.due(now)):
             self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
 

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts
+from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, UnitState
 from eventd.core.facts import unit as as_unit
+from eventd.core.named_files import RESTART_PENDING
 from eventd.core.orders import Rollback
 from eventd.core.plan import FileTrouble
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.core.wellness import CRASHED, Ailment
 
 FINE = (Outcome.OK, Outcome.UNCHANGED)
 REMOVED = "it left the repository; its account and data are kept"
@@ -33,8 +35,13 @@ def refused(name: str, desired: Desired | None) -> tuple[Standing, WorkloadRepor
     return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row
 
 
-def after(row: WorkloadReport, workload: Workload | None, facts: Facts) -> tuple[Standing, WorkloadReport]:
-    """Return the standing and what a run says of the workload, given the report of its last attempt."""
+def after(
+    row: WorkloadReport, workload: Workload | None, ailment: Ailment | None
+) -> tuple[Standing, WorkloadReport]:
+    """Return the standing and what a run says of the workload, given the report of its last attempt.
+
+    `ailment`: what is wrong with one that nothing is left to do for.
+    """
     if row.outcome not in FINE:
         state = {Outcome.HELD: WorkloadState.HELD, Outcome.SUPERSEDED: WorkloadState.PENDING}.get(
             row.outcome, WorkloadState.FAILED
@@ -51,14 +58,13 @@ def after(row: WorkloadReport, workload: Workload | None, facts: Facts) -> tuple
         ), row
     if workload is None:
         return Standing(WorkloadState.REMOVED, message=REMOVED), row
-    low = down(workload, facts)
-    if low is None:
+    if ailment is None:
         return Standing(WorkloadState.CONVERGED), row
-    reason, message = low
-    if reason == "starting":
-        return Standing(WorkloadState.PENDING, 0.0, reason, message), row
-    failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message)
-    return Standing(WorkloadState.FAILED, 0.0, reason, message), failed
+    reason, message, hint = ailment.reason, ailment.message, ailment.hint
+    if ailment.state is not WorkloadState.FAILED:
+        return Standing(ailment.state, 0.0, reason, message, hint), row
+    failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message, hint=hint)
+    return Standing(WorkloadState.FAILED, 0.0, reason, message, hint), failed
 
 
 def with_files(
@@ -67,6 +73,8 @@ def with_files(
     """Return how a workload stands that is up, given what is wrong with the host's files that it names."""
     if trouble is None:
         return now, row
+    if trouble.reason != RESTART_PENDING:
+        return Standing(WorkloadState.AT_RISK, 0.0, trouble.reason, trouble.message, trouble.hint), row
     outcome = row.outcome if row.outcome is Outcome.OK else Outcome.HELD
     row = replace(row, outcome=outcome, reason=trouble.reason, message=trouble.message, hint=trouble.hint)
     return Standing(WorkloadState.HELD, 0.0, row.reason, row.message, row.hint), row
@@ -83,7 +91,7 @@ def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[St
         message = f"{order.sentence}, which failed as well: {row.message}"
         row = replace(row, reason="rollback-failed", message=message)
         return replace(now, reason=row.reason, message=message), row
-    if now.state is not WorkloadState.CONVERGED:
+    if now.state not in (WorkloadState.CONVERGED, WorkloadState.AT_RISK):
         return now, row
     outcome = row.outcome if row.outcome is Outcome.OK else Outcome.HELD
     row = replace(
@@ -108,6 +116,12 @@ def rolled_back(order: Rollback, now: Standing, row: WorkloadReport) -> tuple[St
     ), row
 
 
+def ended(state: UnitState) -> str:
+    """Say how a unit ended by itself."""
+    often = f" after {state.restarts} automatic restarts" if state.restarts else ""
+    return f"{state.name} ended ({state.result}, status {state.exec_status}){often}{state.quoted}"
+
+
 def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:
     """Return why a workload is not up (reason, sentence), or None if every unit that should run does."""
     for wanted in workload.units if workload else ():
@@ -119,10 +133,6 @@ def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:
         if state.up:
             continue
         if state.auto_restarting or state.active is ActiveState.FAILED:
-            return (
-                "crash-looping",
-                f"{wanted.name} exited ({state.result}, status {state.exec_status})"
-                f" after {state.restarts} automatic restarts",
-            )
+            return CRASHED, ended(state)
         return "starting", f"{wanted.name} is {state.active} ({state.sub})"
     return None

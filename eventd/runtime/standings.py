@@ -27,6 +27,7 @@ from eventd.runtime.in_force import InForce
 from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.outlook import Outlook
+from eventd.runtime.wellbeing import Wellbeing
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Standings:
     failures: Failures
     holds: Holds
     alarms: Alarms
+    wellbeing: Wellbeing
     index: Index
     dispatcher: Dispatcher
     wall: Callable[[], float]
@@ -54,9 +56,13 @@ class Standings:
         workload = self.in_force.workload(name)
         self.alarms.look(name, self.outlook.audit(name).findings)
         refused = standing.refused(name, self.in_force.desired)
-        now, row = refused or standing.after(
-            report or self._unchanged(name, workload), workload, self.dispatcher.facts
+        report = report or self._unchanged(name, workload)
+        ailment = (
+            self.wellbeing.look(name, workload)
+            if refused is None and workload is not None and report.outcome in standing.FINE
+            else None
         )
+        now, row = refused or standing.after(report, workload, ailment)
         if now.state is WorkloadState.CONVERGED:
             now, row = standing.with_files(self.outlook.file_trouble(name, workload), now, row)
         order = self.in_force.orders.rollback_of(name)
@@ -94,7 +100,7 @@ class Standings:
             )
             if fine:
                 self.failures.clear(name)
-        now, row = standing.after(report, None, self.dispatcher.facts)
+        now, row = standing.after(report, None, None)
         if row.outcome in standing.FINE:
             now = Standing(WorkloadState.CONVERGED, message=row.message)
         now.since = self.wall()
@@ -130,7 +136,8 @@ class Standings:
         failure = self.failures.rows.get(name)
         if failure is not None and failure.digest == digest:
             more = self.outlook.actions(name, asked=False) or self.outlook.blocked(name, workload)
-            if more or standing.down(workload, self.dispatcher.facts):
+            low = standing.down(workload, self.dispatcher.facts) or self.wellbeing.is_ill(name, workload)
+            if more or low:
                 return failure.report
             self.failures.clear(name)
             self.index.wake_on(name, ())
@@ -141,7 +148,7 @@ class Standings:
     ) -> None:
         """Set the WORKLOAD fact, which other workloads' gates may wait for."""
         value = state.value
-        if healthy or state in (WorkloadState.CONVERGED, WorkloadState.ROLLED_BACK):
+        if healthy or state in (WorkloadState.CONVERGED, WorkloadState.AT_RISK, WorkloadState.ROLLED_BACK):
             value = "healthy"
         elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
             value = "active"
@@ -160,6 +167,7 @@ class Standings:
         """Another content is in force: what the one before failed on, or waited for, says nothing about it."""
         self.failures.clear(name)
         self.holds.clear(name)
+        self.wellbeing.forget(name)
         self.index.wake_on(name, ())
 
     def forget(self, name: str) -> None:

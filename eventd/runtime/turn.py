@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import anyio
 
-from eventd.core.desired import Workload
+from eventd.core.actions import RestartUnit
+from eventd.core.desired import OnUnhealthy, Workload
 from eventd.core.facts import FactKey, FactKind
 from eventd.core.options_place import ANYWHERE
 from eventd.core.orders import NETWORK
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
-from eventd.runtime.converge import Converger
+from eventd.core.wellness import CRASHED, UNHEALTHY
+from eventd.runtime.converge import Converger, last_lines
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.holds import Holds, patience_of
@@ -34,12 +37,16 @@ from eventd.runtime.outlook import Outlook
 from eventd.runtime.probing import Probing
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
+from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.rollback import GoingBack
+from eventd.runtime.standing import FINE
 from eventd.runtime.standings import Standings
 from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import EndingError, Transaction
 from eventd.runtime.update import ASIDE, GONE_BACK, Updates
+from eventd.runtime.wellbeing import Wellbeing
 
+Examine: TypeAlias = Callable[[Transaction, Workload, WorkloadReport], Awaitable[WorkloadReport]]
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +66,9 @@ class Turns:
     holds: Holds
     index: Index
     standings: Standings
+    wellbeing: Wellbeing
+    examine: Examine | None
+    """Looks at what an attempt ended with, for damage that no restart heals."""
     probing: Probing
     wall: Callable[[], float]
     jitter: Callable[[], float]
@@ -130,7 +140,9 @@ class Turns:
         restart = batch.restarts.pop(name, None) is not None
         if restart:
             self.failures.clear(name)
-        if self.outlook.repairs(name, workload) and not self.failures.repair(name, anyio.current_time()):
+            self.wellbeing.forget(name)
+        repairs = self.outlook.repairs(name, workload)
+        if repairs and not self.failures.repair(name, anyio.current_time()):
             report = WorkloadReport(
                 name,
                 Outcome.FAILED,
@@ -146,6 +158,12 @@ class Turns:
                 wait=self.outlook.wait_verbs(name, workload),
                 restart=restart,
             )
+        if repairs and report.outcome is Outcome.OK and (crash := self.wellbeing.crash_of(name)):
+            report = replace(report, reason=CRASHED, message=f"{crash}; it was started again")
+        if workload is not None and report.outcome in FINE:
+            report = await self._treat(tx, workload, report, before)
+        if workload is not None and self.examine is not None:
+            report = await self.examine(tx, workload, report)
         if workload is not None:
             report = await self.going_back.after(tx, workload, report, before)
             workload = self.in_force.workload(name)
@@ -171,6 +189,35 @@ class Turns:
             # What failed then is not what came up now: it may come back, and be tried.
             self.failures.clear(name)
         return self.standings.stand(name, report)
+
+    async def _treat(
+        self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
+    ) -> WorkloadReport:
+        """Do what `[health] on_unhealthy` asks for, if the workload is ill; restarts are bounded as repairs are."""
+        name = workload.name
+        ill = self.outlook.treatable(name, workload)
+        if ill is None:
+            return report
+        found = replace(
+            report, outcome=Outcome.FAILED, reason=UNHEALTHY, message=ill.message, failing_unit=ill.units[0]
+        )
+        if workload.options.on_unhealthy is OnUnhealthy.ROLLBACK:
+            log_lines = await last_lines(tx, ill.units[0])
+            return await self.going_back.take_back(tx, workload, replace(found, log=tuple(log_lines)), before)
+        if not self.failures.repair(name, anyio.current_time()):
+            message = f"{ill.message}, though it was restarted {HEALS} times within {FORGET:g} s"
+            hint = f"it is restarted again with growing pauses, or now by eventctl restart {name}"
+            return replace(found, message=message, hint=hint, failing_verb=RestartUnit.verb)
+        why = f"it is unhealthy: {ill.message}"
+
+        async def work(step: Step) -> None:
+            await restart_units(step, self.converger, workload, ill.units, why)
+
+        done = await self.converger.carry_out(tx, workload, work)
+        message = done.message or f"{ill.message}; it was restarted"
+        return replace(
+            done, reason=done.reason or UNHEALTHY, message=message, actions=report.actions + done.actions
+        )
 
     def _kept(self, name: str, keeper: Keeper, report: WorkloadReport) -> WorkloadReport:
         """Take in the report of a keeper's subject: what failed is tried again as a workload is."""

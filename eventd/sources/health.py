@@ -27,13 +27,18 @@ from eventd.adapters.journal_follow import Entry
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.facts import FactKey
+from eventd.sources import podman_table
+from eventd.sources.podman_table import PodmanTable
 from eventd.sources.reconnect import pauses
 
-FIELDS = ("PODMAN_EVENT", "PODMAN_NAME", "PODMAN_ID", "PODMAN_HEALTH_STATUS")
+FIELDS = ("PODMAN_EVENT", "PODMAN_NAME", "PODMAN_ID", "PODMAN_HEALTH_STATUS", *podman_table.FIELDS)
 STATES = frozenset({"healthy", "unhealthy", "starting"})
 _BEGINS = frozenset({"init", "start"})
 _ENDS = frozenset({"died", "remove"})
 _EVENTS = tuple(f"PODMAN_EVENT={event}" for event in sorted({"health_status", *_BEGINS, *_ENDS}))
+_ALL_EVENTS = tuple(f"PODMAN_EVENT={event}" for event in sorted({*_BEGINS, *_ENDS, *podman_table.EVENTS}))
+_BACK_OF_ACCOUNT = 300
+"""How many of an account's last events are read when it becomes wanted: its containers, and what they are made of."""
 _BACK = 20
 """How many of a container's last events are read when it becomes wanted. The last one would do, but a check
 that was running when the container died may log its result after that."""
@@ -101,9 +106,13 @@ class Known:
 class ContainerHealthSource:
     """The health of the containers that are asked for."""
 
-    def __init__(self, emit: Emit, journal: JournalReader) -> None:
+    def __init__(self, emit: Emit, journal: JournalReader, table: PodmanTable | None = None) -> None:
         self._emit = emit
         self._journal = journal
+        self._table = table
+        self._accounts: frozenset[int] = frozenset()
+        self._held_back: list[Entry] | None = None
+        """What came in while accounts were being read back."""
         self._wanted: dict[FactKey, int] = {}
         self._known: dict[FactKey, Known] = {}
         self._told: dict[FactKey, str | None] = {}
@@ -114,14 +123,19 @@ class ContainerHealthSource:
         self._uids: frozenset[int] = frozenset()
         self._cursor = self._boot = self._lost = ""
         self._changed = anyio.Event()
+        self.listeners: list[Callable[[int], None]] = []
+        """Called with the uid of an account whose rows in the table have changed."""
 
-    def want(self, containers: Mapping[FactKey, int]) -> None:
+    def want(self, containers: Mapping[FactKey, int], accounts: frozenset[int] = frozenset()) -> None:
         """Set the containers: the key of each one's fact (scope: its user), and the uid of the user.
+
+        `accounts`: uids whose containers and images are kept in the table, whatever they are called.
 
         Takes effect on the loop's next turn. The fact of what is no longer wanted is forgotten.
         """
-        if dict(containers) != self._wanted:
-            self._wanted = dict(containers)
+        accounts = accounts if self._table is not None else frozenset()
+        if (dict(containers), accounts) != (self._wanted, self._accounts):
+            self._wanted, self._accounts = dict(containers), accounts
             self._changed.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -142,6 +156,8 @@ class ContainerHealthSource:
                     # All is read afresh; until then the facts stay as they were last known.
                     await self._stop()
                     self._known.clear()
+                    if self._table is not None:
+                        self._table.clear()
                     await anyio.sleep(next(wait))
                     continue
                 await self._changed.wait()
@@ -161,17 +177,47 @@ class ContainerHealthSource:
         if gone:
             facts = [(key, None) for key in gone]
             self._emit(Origin.PODMAN, EventKind.READ, "health", facts=facts)
-        if not wanted:
+        accounts = self._accounts
+        if not wanted and not accounts:
             await self._stop()
             self._cursor = ""
+            if self._table is not None:
+                self._table.keep(accounts)
             return
         # Subscribe, then read: what comes in for these from now on waits until they were read back.
         self._pending = {key: [] for key in wanted if key not in self._known}
-        uids = frozenset(wanted.values())
+        uids = frozenset(wanted.values()) | accounts
         if self._follower is None or uids != self._uids:
             await self._follow(uids)
+        if self._table is not None:
+            await self._read_accounts(self._table, accounts)
         for key in tuple(self._pending):
             await self._read_back(key, wanted[key])
+
+    async def _read_accounts(self, table: PodmanTable, accounts: frozenset[int]) -> None:
+        """Read the last events of each account that is new in the table; one that cannot be read has an empty one."""
+        self._held_back = []
+        seen: set[str] = set()
+        fresh = table.keep(accounts)
+        try:
+            for uid in sorted(fresh):
+                matches = [*_ALL_EVENTS, f"_UID={uid}", *self._of_this_boot()]
+                try:
+                    entries = await self._journal.last(matches, lines=_BACK_OF_ACCOUNT, fields=FIELDS)
+                except EventdError as error:
+                    # A user may log entries of any size: that is at their own cost.
+                    _log.warning("the containers of uid %d: %s", uid, error, extra={"reason": error.reason})
+                    continue
+                seen.update(entry.cursor for entry in entries)
+                for entry in entries:
+                    table.take(entry)
+        finally:
+            held, self._held_back = self._held_back, None
+            for entry in held:
+                if entry.cursor not in seen:
+                    table.take(entry)
+            for uid in {entry.uid for entry in held} | fresh:
+                self._changed_rows(uid)
 
     async def _follow(self, uids: frozenset[int]) -> None:
         await self._stop()
@@ -180,8 +226,9 @@ class ContainerHealthSource:
             if newest is not None:
                 self._cursor, self._boot = newest.cursor, newest.boot
         # After what the last follower told, so that nothing is lost between the two.
+        events = _EVENTS if self._table is None else _ALL_EVENTS
         self._follower = self._journal.follow(
-            [*_EVENTS, *(f"_UID={uid}" for uid in sorted(uids)), *self._of_this_boot()],
+            [*events, *(f"_UID={uid}" for uid in sorted(uids)), *self._of_this_boot()],
             fields=FIELDS,
             after=self._cursor,
             entry=self._on_entry,
@@ -207,12 +254,22 @@ class ContainerHealthSource:
 
     def _on_entry(self, entry: Entry) -> None:
         self._cursor = entry.cursor
+        if self._held_back is not None:
+            self._held_back.append(entry)
+        elif self._table is not None and self._table.take(entry):
+            self._changed_rows(entry.uid)
+        if entry.fields.get("PODMAN_TYPE", "container") != "container":
+            return
         key = self._by_name.get((entry.uid, entry.fields.get("PODMAN_NAME", "")))
         if key in self._pending:
             self._pending[key].append(entry)
         elif key in self._known:
             self._known[key].take(entry)
             self._tell(key, EventKind.HEALTH)
+
+    def _changed_rows(self, uid: int) -> None:
+        for listener in self.listeners:
+            listener(uid)
 
     def _tell(self, key: FactKey, kind: EventKind) -> None:
         health = self._known[key].health

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from eventd.core.facts import Account, FactKey, FactKind, Facts
 from eventd.core.predicates import Probe
 from eventd.sources.health import ContainerHealthSource
+from eventd.sources.image_store import ImageStoreSource
 from eventd.sources.logind import LOGIND_UNIT
 from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.watched_files import WatchedFiles
 
+_OF_PODMAN = (FactKind.CONTAINER, FactKind.IMAGE)
 NETWORK = FactKey(FactKind.UNIT, "network-online.target")
 
 
@@ -29,6 +31,7 @@ class Needs:
     files: WatchedFiles
     health: ContainerHealthSource
     probes: ProbesSource
+    images: ImageStoreSource
     _keys: frozenset[FactKey] = frozenset()
     _stop: Callable[[], None] = field(default=lambda: None)
 
@@ -39,7 +42,7 @@ class Needs:
         """
         self._stop()
         self._keys = keys
-        users = {FactKey(FactKind.ACCOUNT, k.scope) for k in keys if k.kind is FactKind.CONTAINER}
+        users = {FactKey(FactKind.ACCOUNT, k.scope) for k in keys if k.kind in _OF_PODMAN}
         ends = (
             self.facts.watch(users, self._accounts_changed),
             self.facts.watch((NETWORK,), lambda _key: self.probes.poke()),
@@ -52,6 +55,7 @@ class Needs:
         self._stop = stop
         units = {k.name for k in keys if k.kind is FactKind.UNIT and not k.scope}
         self.system.watch(frozenset({*units, LOGIND_UNIT.name}))
+        self.images.want(k for k in keys if k.kind is FactKind.IMAGE)
         self._accounts_changed()
         await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
 
@@ -61,8 +65,12 @@ class Needs:
 
     def _accounts_changed(self, _key: FactKey | None = None) -> None:
         containers: dict[FactKey, int] = {}
+        accounts: set[int] = set()
         for key in self._keys:
             account = self.facts.get(FactKey(FactKind.ACCOUNT, key.scope))
-            if key.kind is FactKind.CONTAINER and isinstance(account, Account):
+            if key.kind not in _OF_PODMAN or not isinstance(account, Account):
+                continue
+            accounts.add(account.uid)
+            if key.kind is FactKind.CONTAINER:
                 containers[key] = account.uid
-        self.health.want(containers)
+        self.health.want(containers, frozenset(accounts))

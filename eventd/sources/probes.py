@@ -2,8 +2,9 @@
 
 Owns when to ask. What is wanted is asked at once; while the answer is no, again after pauses that double;
 when something happened on this host that may have changed it (`poke`), at once. A yes is asked again after a
-while, for as long as it is wanted. An event is emitted when an answer is another than before, and at no other
-time. Decides nothing, and reads nothing from the network: `eventd.adapters.prober` has a process for that.
+while, for as long as it is wanted; several bad answers in a row make it a no. An event is emitted when an
+answer is another than before, and at no other time. Decides nothing, and reads nothing from the network:
+`eventd.adapters.prober` has a process for that.
 
 A PROBE fact exists only while it is wanted, so that no gate is opened by what was true last week: keep a
 probe wanted for as long as anything relies on its fact.
@@ -29,6 +30,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 AGAIN = 10.0
 """Seconds after which what answered well is asked again."""
+IN_A_ROW = 3
+"""Bad answers after a good one until the fact is `no`: a workload may be restarted for it."""
 SPACING = 0.2
 """Seconds between two questions for one probe, however often it is poked."""
 TIMEOUTS = {ProbeKind.TCP: 5.0, ProbeKind.DNS: 10.0, ProbeKind.HTTP: 10.0}
@@ -116,7 +119,8 @@ class ProbesSource:
                 asked.poked = anyio.Event()
                 good = await self._ask(asked)
                 failures = 0 if good else failures + 1
-                pause = AGAIN if good else self._pause(failures)
+                doubtful = bool(asked.value) and asked.bad > 0
+                pause = AGAIN if good else FIRST_PAUSE if doubtful else self._pause(failures)
                 await anyio.sleep(SPACING)
                 with anyio.move_on_after(pause - SPACING):
                     await asked.poked.wait()
@@ -137,6 +141,9 @@ class ProbesSource:
         good = answer.outcome is Outcome.ANSWERED and (
             probe.kind is not ProbeKind.HTTP or probe.accepts(answer.status)
         )
+        asked.bad = 0 if good else asked.bad + 1
+        if not good and asked.value and asked.bad < IN_A_ROW:
+            return False
         if good != asked.value:
             asked.value = good
             attributes = {"good": good, "outcome": answer.outcome.value, "status": answer.status}
@@ -159,3 +166,5 @@ class _Asked:
         self.poked = anyio.Event()
         self.value = value
         """The fact."""
+        self.bad = 0
+        """Bad answers in a row."""

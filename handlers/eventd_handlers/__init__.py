@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from eventd.core import actions
 from eventd.core.actions import Action
 from eventd.runtime.transaction import Handler
-from eventd_handlers import accounts, deletion, files, images, managers, renaming, units, verify
+from eventd_handlers import accounts, deletion, files, images, managers, renaming, stores, units, verify
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
@@ -24,6 +24,7 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.Reload: managers.reload,
     actions.Retain: managers.retain,
     actions.DeleteAccount: deletion.delete_account,
+    actions.ResetStore: stores.reset_store,
     actions.RenameAccount: renaming.rename_account,
     actions.StopUnit: units.stop,
     actions.StartUnit: units.start,

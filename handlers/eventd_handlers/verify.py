@@ -68,8 +68,8 @@ async def verify(action: Action, tx: Transaction) -> None:
                     unit=unit,
                     reason="crashed-in-grace",
                 )
-    if tx.gates.expect is not None:
-        await _expect(action, tx.gates.expect, tx)
+    if tx.gates.healthy is not None:
+        await _expect(action, tx.gates.healthy, tx)
     await tx.ledger.change(
         tx.workload,
         retained=False,

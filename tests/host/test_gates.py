@@ -194,7 +194,7 @@ WantedBy=default.target
 
 
 def test_a_revision_counts_when_its_url_answers_and_fails_when_it_does_not(op: Operator) -> None:
-    """The answer is fetched by a process without rights, only while it is waited for."""
+    """The answer is fetched by a process without rights, while it is waited for and while the workload is up."""
     expect = '[health]\nexpect = ["http://127.0.0.1:{}/{}=200"]\ndeadline = "{}"\n'
     op.commit(
         {
@@ -210,16 +210,22 @@ def test_a_revision_counts_when_its_url_answers_and_fails_when_it_does_not(op: O
     assert (gone["reason"], gone["commit"]) == ("not-healthy-in-time", "")
     assert op.user_unit("gone", "gone.service", "ActiveState")["ActiveState"] == "active"
     op.deploy({"workloads/gone": None})
+    op.machine.kill_unit("page.service", "STOP", user="page")
+    silent = op.state("page", "failed")
+    assert silent["reason"] == "unhealthy"
+    assert op.user_unit("page", "page.service", "ActiveState")["ActiveState"] == "active"
+    op.machine.kill_unit("page.service", "CONT", user="page")
+    op.state("page", "converged")
+    op.deploy({"workloads/page": None})
     op.until(
         lambda _s: op.machine.run(["pgrep", "-f", "eventd.probe"], check=False).returncode == 1,
         "the prober gone",
     )
-    op.deploy({"workloads/page": None})
 
 
 def test_a_containers_health_is_heard_from_podmans_events(op: Operator) -> None:
-    """Without `Notify=healthy` the start job ends at once, and the health comes by an event of its own."""
-    more = "HealthCmd=test -e /run/ready\nHealthInterval=1s\nHealthRetries=1\n"
+    """With `Notify=false` the start job ends at once, and the health comes by an event of its own."""
+    more = "HealthCmd=test -e /run/ready\nHealthInterval=1s\nHealthRetries=1\nNotify=false\n"
     op.commit(
         {
             "workloads/heal/heal.container": container(more=more),

@@ -179,6 +179,23 @@ def test_T03_a_restart_that_fails_returns_non_zero(op: Operator, name: str) -> N
         e.state(other, "converged")
 
 
+def test_T03_a_quadlet_that_does_not_wait_for_its_health_fails_as_well(op: Operator) -> None:
+    """A health check and no `Notify=`: eventd has the start wait, so a restart by hand is as truthful as a stack's."""
+    with case("T03", "quadlet-without-notify", "verified restart failure path returns non-zero", op) as e:
+        text = app().replace("Notify=healthy\n", "")
+        e.deploy(files(QUADLET, text), "a container with a health check that nothing waits for")
+        in_order(e, QUADLET)
+        before = container_id(op, STACK)
+        e.push(files(QUADLET, app(SICK).replace("Notify=healthy\n", "")), "one that is never healthy")
+        e.state(QUADLET, "failed", "start-failed")
+        e.run(f"systemctl --user restart {unit(QUADLET)}", user=QUADLET, status=-1)
+        shown = e.collect(QUADLET, unit(QUADLET), containers=False)
+        assert shown["ActiveState"] != "active"
+        e.run("eventctl sync --wait", status=1)
+        e.state(STACK, "converged")
+        assert container_id(op, STACK) == before
+
+
 @KINDS
 def test_T04_a_missing_env_file_is_named(op: Operator, name: str) -> None:
     """Nothing starts without it, and the reason has its name."""

@@ -77,7 +77,7 @@ def test_a_deleted_file_is_said_at_once_and_its_return_is_enough(op: Operator) -
     """It runs on, is no longer called converged, says which line needs what; back with another content, it restarts."""
     started = op.invocation("web")
     op.machine.run(f"mv {ENV} /etc/kept.env")
-    row = op.state("web", "held")
+    row = op.state("web", "at-risk")
     assert row["reason"] == "file-missing"
     assert f"{ENV} is not there" in row["message"]
     assert "web.container, line" in row["message"]
@@ -87,7 +87,7 @@ def test_a_deleted_file_is_said_at_once_and_its_return_is_enough(op: Operator) -
     op.state("web", "converged")
     assert op.invocation("web") == started
     op.machine.run(f"rm {ENV}")
-    op.state("web", "held")
+    op.state("web", "at-risk")
     secret(op, "four")
     until_token(op, "four")
 
@@ -137,7 +137,7 @@ def test_a_file_in_the_home_is_watched_by_the_account_itself(op: Operator) -> No
     m.run("chmod 600 /etc/roots.env")
     started = op.invocation("web")
     m.run("rm ~/conf/web.env && ln -s /etc/roots.env ~/conf/web.env", user="web")
-    row = op.state("web", "held")
+    row = op.state("web", "at-risk")
     assert row["reason"] == "file-unreadable"
     assert op.invocation("web") == started
     m.run("rm ~/conf/web.env && mkfifo ~/conf/web.env", user="web")
@@ -218,7 +218,7 @@ def test_a_compose_provider_that_is_not_there_takes_no_stack_down(op: Operator) 
     assert op.invocation("shop") != started
     assert m.run(["eventd", "--check-config"]).returncode == 0
     m.run(f"rm {PROVIDER}")
-    row = op.state("shop", "held")
+    row = op.state("shop", "at-risk")
     assert row["reason"] == "file-missing"
     assert PROVIDER in row["message"]
 

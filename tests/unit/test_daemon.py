@@ -70,6 +70,7 @@ class Sources:
     def __init__(self, host: SimHost, first_read: Callable[[], Awaitable[object]]) -> None:
         self._host, self._first_read = host, first_read
         self.triggers = SimpleNamespace(add=self._add)
+        self.health = SimpleNamespace(listeners=[])
 
     async def start(self, _group: TaskGroup, _emit: object, _troubles: object) -> None:
         await self._first_read()

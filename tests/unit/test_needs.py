@@ -13,6 +13,7 @@ from eventd.core.errors import TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import ActiveState, FactKey, FactKind, UnitState
 from eventd.sources.health import ContainerHealthSource
+from eventd.sources.image_store import ImageStoreSource
 from eventd.sources.needs import NETWORK, Needs
 from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
@@ -51,8 +52,9 @@ class Made:
             self.emit.facts,
             cast("SystemSource", SimpleNamespace(watch=lambda _units: None)),
             cast("WatchedFiles", self.files),
-            cast("ContainerHealthSource", SimpleNamespace(want=lambda _containers: None)),
+            cast("ContainerHealthSource", SimpleNamespace(want=lambda _containers, _uids: None)),
             cast("ProbesSource", SimpleNamespace(poke=self._poke)),
+            cast("ImageStoreSource", SimpleNamespace(want=lambda _keys: None)),
         )
 
     def _poke(self) -> None:

@@ -19,6 +19,8 @@ from eventd.sources.probes import ProbesSource
 from eventd_simulators.virtual_time import virtual
 from tests.unit.recorder import Recorder
 
+CONFIRMED = 2.0
+"""Seconds in which several bad answers in a row have made a yes a no."""
 GOOD, REFUSED = Answer(Outcome.ANSWERED), Answer(Outcome.REFUSED)
 DB = Probe(ProbeKind.TCP, "tcp:db:5432", "db", 5432)
 WEB = Probe(ProbeKind.HTTP, "http://web/=200", "web", 80, "http://web/", 200)
@@ -30,6 +32,8 @@ class FakeProber:
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer | Exception] = {}
+        self.script: list[Answer] = []
+        """What it answers before that."""
         self.takes = 0.0
         self.asked: list[tuple[float, str]] = []
         self.stops = 0
@@ -45,7 +49,7 @@ class FakeProber:
             await asyncio.sleep(self.takes)
         finally:
             self.running -= 1
-        answer = self.answers.get(probe.text, REFUSED)
+        answer = self.script.pop(0) if self.script else self.answers.get(probe.text, REFUSED)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -114,8 +118,26 @@ async def test_the_answer_is_an_event_when_it_is_another() -> None:
         assert emit.fact(FactKind.PROBE, DB.text) is True
         assert len(emit.seen) == 2
         prober.answers[DB.text] = REFUSED
-        await asyncio.sleep(probes.AGAIN)
+        await asyncio.sleep(probes.AGAIN + CONFIRMED)
         assert emit.fact(FactKind.PROBE, DB.text) is False
+        assert len(emit.seen) == 3
+
+
+@virtual()
+async def test_one_bad_answer_after_a_good_one_is_no_news() -> None:
+    """A workload may be restarted for a no: it takes several in a row, asked for one soon after the other."""
+    emit, prober = Recorder(), FakeProber()
+    prober.answers[DB.text] = GOOD
+    async with running(emit, prober) as source:
+        source.want(wanted(DB))
+        await asyncio.sleep(0.1)
+        for bad in range(1, probes.IN_A_ROW + 1):
+            prober.script = [REFUSED] * bad
+            source.poke()
+            await asyncio.sleep(probes.AGAIN)
+            assert not prober.script
+            good = [signal.attributes["good"] for signal in emit.seen]
+            assert good == ([True] if bad < probes.IN_A_ROW else [True, False, True])
 
 
 @virtual()
@@ -130,7 +152,7 @@ async def test_a_status_is_judged_by_the_probe() -> None:
         assert emit.fact(FactKind.PROBE, WEB.text) is False
         assert emit.fact(FactKind.PROBE, ANY.text) is True
         prober.answers[ANY.text] = Answer(Outcome.ANSWERED, 500)
-        await asyncio.sleep(11)
+        await asyncio.sleep(11 + CONFIRMED)
         assert emit.fact(FactKind.PROBE, ANY.text) is False
 
 

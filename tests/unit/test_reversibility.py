@@ -11,6 +11,7 @@ from eventd.core import storage_actions as storage
 from eventd.core.actions import Action
 from eventd.core.desired import FileRole, InstallFile
 from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts
+from eventd.core.podman_damage import Damage, Part
 from eventd.core.records import FileRecord, Records
 from eventd.core.reversibility import Provenance, Reversibility, classify, destruction
 from eventd.core.verdicts import ALLOW, Allow, Case, Hold
@@ -22,7 +23,16 @@ FILE = InstallFile(FileRole.QUADLET, "web.container", b"", "workloads/web/web.co
 OURS = Records(files={"web": {"/ours": FileRecord("0" * 64, 3)}})
 DELETE = actions.DeleteAccount("deletion:web", "web", 1001, "/home/web", 3, "it left")
 ANY: Any = None
+RESET = actions.ResetStore(
+    "store:web",
+    "web",
+    1001,
+    "/home/web",
+    Damage(Part.DATABASE, "/home/web/db.sql", "not a database"),
+    "damaged",
+)
 TABLE: list[tuple[Any, Reversibility]] = [
+    (RESET, DESTRUCTIVE),
     (actions.CreateAccount("web"), BENIGN),
     (actions.CompleteAccount("web"), BENIGN),
     (actions.PutFile("web", FILE, ""), COMPENSATED),

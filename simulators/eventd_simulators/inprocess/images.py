@@ -34,6 +34,10 @@ class Registry:
     """User, unit, invocation -> id of the image that it runs."""
     behaves: dict[str, Behaviour] = field(default_factory=dict)
     """Id -> how a container of it behaves."""
+    complaints: dict[str, str] = field(default_factory=dict)
+    """User -> what podman says is wrong with their store; gone with the file that is set aside."""
+    set_aside: list[tuple[str, str, str]] = field(default_factory=list)
+    """User, path, and where it was moved to."""
     down: set[str] = field(default_factory=set)
     """References that cannot be pulled."""
 
@@ -82,6 +86,19 @@ class SimImages:
             return rows
 
         return await self._life.look(read)
+
+    async def complaint(self, account: Account) -> str:
+        """See the port."""
+        return await self._life.look(lambda: self._registry.complaints.get(account.name, ""))
+
+    async def set_aside(self, account: Account, path: str, aside: str) -> None:
+        """See the port."""
+
+        def move() -> None:
+            self._registry.set_aside.append((account.name, path, aside))
+            self._registry.complaints.pop(account.name, None)
+
+        await self._life.change("set-aside", move)
 
     async def pull(self, account: Account, reference: str, *, timeout: float) -> None:
         """See the port."""

@@ -1,0 +1,59 @@
+"""The reset of a damaged podman store: one file is moved aside, as the account, and everything of it starts anew.
+
+Only under an approval that was spent for it, and it looks for itself all the same: another account, another damage, or
+a podman that works again is left alone. Nothing is deleted: the file stays beside its place, with the run in its name.
+"""
+
+from __future__ import annotations
+
+from eventd.core.actions import Action, ResetStore
+from eventd.core.errors import PermanentError, TemporaryError
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKey, FactKind
+from eventd.core.layout import manager_unit
+from eventd.core.podman_damage import damage
+from eventd.core.ports import Verb
+from eventd.runtime.transaction import Transaction
+from eventd_handlers.managers import MANAGER_TIMEOUT
+
+
+async def reset_store(action: Action, tx: Transaction) -> None:
+    """Move the damaged file aside, and end the account's manager with everything in it: its plan starts it again."""
+    assert isinstance(action, ResetStore)
+    name = action.account
+    account = await tx.host.accounts.lookup(name)
+    if account is None or (account.uid, account.home) != (action.uid, action.home):
+        raise PermanentError(
+            f"the account {name} is not the one that was signed for", reason="account-changed"
+        )
+    if tx.facts.get(FactKey(FactKind.SESSIONS, name)):
+        raise TemporaryError(
+            f"somebody is logged in as {name}",
+            reason="logged-in",
+            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+        )
+    found = damage(await tx.host.images.complaint(account), account.home)
+    if found is not None:
+        if (found.part, found.path) != (action.damage.part, action.damage.path):
+            raise PermanentError(
+                f"it is not what was signed for that is damaged now: {found.title}",
+                reason="damage-changed",
+                hint="eventctl approvals has what is offered instead",
+            )
+        await tx.host.images.set_aside(account, found.path, f"{found.path}.damaged-{tx.run}")
+    # Containers whose records are gone are nobody's: they end with the manager, as everything of the account does.
+    unit = manager_unit(account.uid)
+    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    # The workload's own plan may start it as soon as it goes down, and so call the rest of the job off.
+    if not result.done and result.result != "canceled":
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    await tx.host.user_managers.disconnect(name)
+    tx.emit(
+        Origin.DAEMON,
+        EventKind.STORE_DAMAGED,
+        name,
+        scope=name,
+        attributes={"damaged": False, "path": action.damage.path},
+        facts=[(FactKey(FactKind.DAMAGE, name), None)],
+    )
