@@ -136,7 +136,7 @@ def test_of_ten_stacks_eight_are_new_and_two_are_as_before(op: Operator, registr
     told = op.told()["updates"]
     assert told["workloads"] == len(STACKS)
     assert {each["workload"]: each["reason"] for each in told["failed"]} == {
-        UNHEALTHY: "update-rolled-back",
+        UNHEALTHY: "known-bad-image",  # it was asked for a second time
         GONE: "pull-failed",
     }, "in sum, until a good one: a good run does not make up for it"
     assert f"updates: the last one failed for 2 of {len(STACKS)} workloads" in op.ctl("status")[1]
