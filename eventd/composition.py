@@ -199,7 +199,6 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     is_root = os.geteuid() == 0
     owner = (0, 0) if is_root else None
     group = primary_group if is_root and accounts is None else everybody
-    repository = GitRepository(git_options(settings))
     system = SystemSource(dispatcher.emit, address=settings.dbus.system, watch=frozenset({LOGIND_UNIT.name}))
     user_managers = UserManagersSource(
         dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
@@ -225,6 +224,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
 
     owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
     processes = UnitProcesses(system=settings.dbus.system, user=settings.dbus.user)
+    repository = GitRepository(git_options(settings), processes)
     system_accounts = SystemAccounts(processes=processes, used=UsedIds(f"{paths.state}/ids"))
     mine = accounts or system_accounts
     signs = SystemAccountSigns(etc=etc, processes=processes) if accounts is None else None

@@ -31,6 +31,8 @@ from eventd.core.ports import Fetched
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventd.adapters.unit_process import Processes
+
 INCOMING = "refs/eventd/incoming"
 CURRENT = "refs/eventd/current"
 _OBJECT_ID = re.compile(object_ids.WHOLE)
@@ -80,7 +82,9 @@ class GitRepository:
     Raises PermanentError(reason="bad-url" | "secret-in-url" | "bad-branch" | "no-allowed-signers").
     """
 
-    def __init__(self, options: GitOptions) -> None:
+    def __init__(self, options: GitOptions, processes: Processes | None = None) -> None:
+        """`processes`: where commands run that ask the network; None: where all others do."""
+        self._processes = processes
         self.remote = parse_remote(options.url, allow_http=options.allow_http)
         self.branch = check_branch(options.branch)
         if options.require_signed and not options.allowed_signers:
@@ -289,8 +293,11 @@ class GitRepository:
         """Run a git command that talks to the remote. Raises DeadlineError(reason="remote-timeout")."""
         timeout = self._options.fetch_timeout
         try:
-            return await git.run(
-                *arguments, timeout=timeout, config=git.authentication(private), private=private
+            config = git.authentication(private)
+            if self._processes is None or self.remote.transport is Transport.FILE:
+                return await git.run(*arguments, timeout=timeout, config=config, private=private)
+            return await git.run_apart(
+                self._processes, *arguments, timeout=timeout, config=config, private=private
             )
         except DeadlineError as error:
             raise DeadlineError(

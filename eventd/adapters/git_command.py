@@ -22,14 +22,18 @@ from urllib.parse import quote
 
 from eventd.adapters import process
 from eventd.adapters.git_remote import Remote, Transport
+from eventd.adapters.unit_process import AsService
 from eventd.core.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from eventd.adapters.unit_process import Processes
+
 SSH_KEY = "git-ssh-key"
 KNOWN_HOSTS = "git-known-hosts"
 HTTPS_TOKEN = "git-https-token"  # noqa: S105  the name of a file
+ENVIRONMENT = "environment"
 
 _HARDENING = {
     "core.hooksPath": "/dev/null",  # a hook is a program
@@ -126,29 +130,55 @@ class GitCommand:
         output_limit: int = process.OUTPUT_LIMIT,
     ) -> process.Completed:
         """Run `git ARGUMENTS` and return how it ended. Raises what `process.run` raises."""
-        options = [f"{key}={value}" for key, value in {**_HARDENING, **(config or {})}.items()]
         return await process.run(
-            [
-                "git",
-                "--no-pager",
-                f"--git-dir={self.path}",
-                *(part for option in options for part in ("-c", option)),
-                *arguments,
-            ],
+            self._words(arguments, config),
             # Of util-linux; sets limits between fork and exec without Python code there.
             under=("prlimit", f"--fsize={self.size_limit}", "--core=0", "--"),
             called=f"git {arguments[0]}",
             timeout=timeout,
             identity=self.account,
-            environment=self._environment(private),
+            environment={**self.environment, **self._environment(private)},
             cwd=self.path,
             stdin=stdin,
             output_limit=output_limit,
         )
 
+    async def run_apart(
+        self,
+        processes: Processes,
+        *arguments: str,
+        timeout: float,
+        config: Mapping[str, str] | None = None,
+        private: Path,
+    ) -> process.Completed:
+        """Run a command that asks the network, in a unit of its own; as whoever we are, it is a plain one.
+
+        Raises what `UnitProcesses.run` raises.
+        """
+        if self.account is None:
+            return await self.run(*arguments, timeout=timeout, config=config, private=private)
+        who = AsService(self.account, self.path, str(private / ENVIRONMENT), self.size_limit)
+        return await processes.run(
+            who,
+            self._words(arguments, config),
+            timeout=timeout,
+            environment=self._environment(private),
+            called=f"git {arguments[0]}",
+        )
+
+    def _words(self, arguments: Sequence[str], config: Mapping[str, str] | None) -> list[str]:
+        options = [f"{key}={value}" for key, value in {**_HARDENING, **(config or {})}.items()]
+        return [
+            "git",
+            "--no-pager",
+            f"--git-dir={self.path}",
+            *(part for option in options for part in ("-c", option)),
+            *arguments,
+        ]
+
     def _environment(self, private: Path | None) -> dict[str, str]:
+        """Return git's variables, which everybody may see, `environment` excepted."""
         return {
-            **self.environment,
             "HOME": "/nonexistent",  # no ~/.netrc, no ~/.ssh/config (ssh takes its own from passwd: -F none)
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": str(private / "gitconfig") if private else "/dev/null",
@@ -220,6 +250,7 @@ class GitCommand:
     def _contents(self) -> dict[str, bytes]:
         remote, credentials = self.remote, self.credentials
         files = {
+            ENVIRONMENT: _environment_file(self.environment),
             "gitconfig": b"",
             "allowed_signers": self.allowed_signers,
             KNOWN_HOSTS: credentials.known_hosts,
@@ -246,3 +277,10 @@ class GitCommand:
                 os.fchown(descriptor, 0, self.account.gid)
                 os.fchmod(descriptor, 0o440)
             file.write(content)
+
+
+def _environment_file(variables: Mapping[str, str]) -> bytes:
+    """Return an EnvironmentFile= (systemd.exec(5)); a proxy's address may have a password in it."""
+    return "".join(
+        f"{name}={shlex.quote(value)}\n" for name, value in variables.items() if "\n" not in value
+    ).encode()

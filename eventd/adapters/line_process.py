@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 from eventd.adapters.line_streams import LineStreams, LongLine
-from eventd.adapters.process import ServiceAccount, spawn
+from eventd.adapters.process import ServiceAccount, kill_group, spawn
 
 _REAP_SECONDS = 5.0
 
@@ -36,6 +35,7 @@ class LineProcess(LineStreams):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(PurePath(argv[0]).name, line=line, ended=ended, limit=limit, long=long)
+        self._identity = identity
         self._process = spawn(argv, self._name, identity, environment or {})
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
@@ -75,8 +75,4 @@ class LineProcess(LineStreams):
         self._exited.set_result(None)
 
     def _kill(self) -> None:
-        if self._process.returncode is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except PermissionError:
-                self._process.kill()
+        kill_group(self._process, self._identity)

@@ -20,7 +20,7 @@ from typing import Protocol
 from eventd.adapters.line_process import LineProcess
 from eventd.adapters.line_streams import LineStreams, LongLine
 from eventd.adapters.line_unit import LineUnit
-from eventd.adapters.unit_process import AsNobody, UnitProcesses
+from eventd.adapters.unit_process import NETWORK, AsNobody, UnitProcesses
 from eventd.core.errors import TemporaryError
 from eventd.core.predicate_atoms import Probe
 from eventd.probe.protocol import ANSWER_LIMIT, Answer, Question, read_answer, write_question
@@ -33,8 +33,6 @@ _LONGEST_PAUSE = 30.0
 COMMAND = (sys.executable, "-I", "-m", "eventd.probe")
 # A resolver that does not answer holds a thread for this times three servers, not for half a minute each.
 _ENVIRONMENT = {"RES_OPTIONS": "timeout:2 attempts:2"}
-_FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
-"""The network, and what name resolution asks: services of the host, and the kernel for addresses."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +55,7 @@ class Start(Protocol):
 
 def starter(processes: UnitProcesses) -> Start:
     """Return how this host's prober is started: never as root."""
-    return LineProcess if os.geteuid() != 0 else partial(LineUnit, processes, AsNobody(_FAMILIES))
+    return LineProcess if os.geteuid() != 0 else partial(LineUnit, processes, AsNobody(NETWORK))
 
 
 class ProberProcess:

@@ -14,6 +14,7 @@ ids itself would need fork(2), which copies a daemon's page tables (8 ms at 60 M
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from eventd.adapters.peer_socket import effective_uid
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ async def run(
     """
     name = called or PurePath(argv[0]).name
     process = _spawn(argv, under, name, identity, environment or {}, cwd, stdin)
-    child = _Child(process, output_limit)
+    child = _Child(process, identity, output_limit)
     try:
         async with asyncio.timeout(timeout):
             await child.finished
@@ -258,6 +260,22 @@ def _missing(command: str) -> PermanentError:
     )
 
 
+def kill_group(process: subprocess.Popen[bytes], identity: ServiceAccount | None) -> None:
+    """Kill the process group of a command that runs with these ids, if it has not been reaped.
+
+    In its account's name: a daemon without CAP_KILL may signal who has one of its own uids (kill(2)). The real one
+    stays root's, for the moment before the command has taken its account's.
+    """
+    if process.returncode is not None:
+        return
+    with effective_uid(identity.uid) if identity is not None else contextlib.nullcontext():
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except PermissionError:
+            # Every member changed to another uid (a set-uid program) and we are not root: try the leader.
+            process.kill()
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -267,13 +285,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
 class _Child:
     """The loop's side of one process: its pipes and pidfd; `finished` is done when all three have ended."""
 
-    def __init__(self, process: subprocess.Popen[bytes], limit: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], identity: ServiceAccount | None, limit: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[None] = self.loop.create_future()
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.overflowed = False
         self._process = process
+        self._identity = identity
         self._limit = limit
         self._exited: asyncio.Future[None] = self.loop.create_future()
         assert process.stdout is not None
@@ -320,13 +339,7 @@ class _Child:
             self.finished.set_result(None)
 
     def _signal_group(self) -> None:
-        if self._process.returncode is not None:
-            return
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except PermissionError:
-            # Every member changed to another uid (a set-uid program) and we are not root: try the leader.
-            self._process.kill()
+        kill_group(self._process, self._identity)
 
     async def kill(self) -> None:
         """Kill the group and wait until the leader is reaped, for at most five seconds.

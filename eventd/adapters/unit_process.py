@@ -74,11 +74,9 @@ _IN_MANAGER: tuple[Property, ...] = (
     ("KillSignal", "i", 15),
     ("TimeoutStopUSec", "t", 3_000_000),
 )
-_NOBODY: tuple[Property, ...] = (
-    ("DynamicUser", "b", True),
+_CONFINED: tuple[Property, ...] = (
     ("ProtectHome", "s", "read-only"),
     ("PrivateDevices", "b", True),
-    ("PrivateUsers", "b", True),
     ("ProtectProc", "s", "invisible"),
     ("ProtectControlGroups", "b", True),
     ("ProtectKernelTunables", "b", True),
@@ -93,8 +91,16 @@ _NOBODY: tuple[Property, ...] = (
     ("CapabilityBoundingSet", "t", 0),
     ("SystemCallArchitectures", "as", ["native"]),
     ("SystemCallFilter", "(bas)", [True, ["@system-service"]]),
+)
+_NOBODY: tuple[Property, ...] = (
+    *_CONFINED,
+    ("DynamicUser", "b", True),
+    ("PrivateUsers", "b", True),
     ("InaccessiblePaths", "as", ["-/var/lib/eventd", "-/var/lib/eventd-git", "-/run/eventd", "-/etc/eventd"]),
 )
+_SECRETS = ["-/var/lib/eventd", "-/etc/eventd", "-/etc/credstore", "-/etc/credstore.encrypted"]
+NETWORK = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
+"""The network, and what name resolution asks: services of the host, and the kernel for addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +133,23 @@ class AsNobody:
 
 
 @dataclass(frozen=True, slots=True)
+class AsService:
+    """As an account of eventd's own that asks the network, and writes below one folder."""
+
+    account: process.ServiceAccount
+    writes: str
+    environment_file: str
+    """Variables that nobody else may see: root's file, read when the unit starts (systemd.exec(5))."""
+    file_limit: int
+    """Largest file that it may write, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class AsRoot:
     """As root with the one right to take another uid: the command takes those that it is told to, each for a moment."""
 
 
-Who: TypeAlias = AsUser | InManager | AsNobody | AsRoot
+Who: TypeAlias = AsUser | InManager | AsNobody | AsService | AsRoot
 
 
 class Processes(Protocol):
@@ -246,6 +264,8 @@ def _is_ours(who: Who) -> bool:
     match who:
         case AsUser(account):
             return account.uid == os.geteuid()
+        case AsService(account):
+            return account.uid == os.geteuid()
         case InManager():
             return False
         case AsNobody() | AsRoot():
@@ -263,6 +283,20 @@ def _rights(who: Who) -> list[Property]:
             return [("Wants", "as", list(after)), ("After", "as", list(after))] if after else []
         case AsNobody(families):
             return [*_NOBODY, ("RestrictAddressFamilies", "(bas)", [True, list(families)])]
+        case AsService(account, writes, environment_file, file_limit):
+            return [
+                *_CONFINED,
+                ("User", "s", str(account.uid)),
+                ("Group", "s", str(account.gid)),
+                ("SupplementaryGroups", "as", [str(gid) for gid in account.groups]),
+                ("ProtectSystem", "s", "strict"),
+                ("ReadWritePaths", "as", [writes]),
+                ("InaccessiblePaths", "as", _SECRETS),
+                ("PrivateTmp", "b", True),
+                ("RestrictAddressFamilies", "(bas)", [True, list(NETWORK)]),
+                ("EnvironmentFiles", "a(sb)", [[environment_file, False]]),
+                ("LimitFSIZE", "t", file_limit),
+            ]
         case AsRoot():
             return [("CapabilityBoundingSet", "t", 1 << _CAP_SETUID)]
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.host.machine import Machine
-from tests.host.operator import HOOK, Operator, container
+from tests.host.operator import HOOK, REMOTE, Operator, container
 from tests.host.operator import SECRET as WEBHOOK_SECRET
 
 SECRET = "hunter2"
@@ -191,3 +191,24 @@ def test_a_hostile_client_keeps_no_delivery_out(op: Operator) -> None:
         opened = json.loads(hostile.wait(timeout=120).stdout.splitlines()[-1])["opened"]
     assert opened > 100
     assert op.machine.show("eventd-webhook.service", "MainPID")["MainPID"] == pid
+
+
+def test_the_daemon_has_no_network_and_fetches_all_the_same(op: Operator) -> None:
+    """Its unit lets it make no socket of the internet's; a fetch over HTTP is a unit of its own, as git's account."""
+    m = op.machine
+    m.run(f"git -C {REMOTE} config core.sharedRepository world && chmod -R a+rX /srv/git")
+    hook = "#!/bin/sh\ngit update-server-info\n"
+    m.write(f"{REMOTE}/hooks/post-update", hook, mode=0o755)
+    served = ["python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "-d", "/srv/git", "8001"]
+    with m.start(served, user="stranger") as serving:
+        serving.read_until("Serving")
+        url = "http://127.0.0.1:8001/host.git"
+        m.write("/etc/eventd/eventd.toml", f'[repository]\nurl = "{url}"\nallow_http = true\n')
+        m.run(["systemctl", "restart", "eventd.service"])
+        commit = op.commit({"workloads/quad/quad.container": container(note="over http")})
+        op.push()
+        status, said = op.ctl("sync", "--wait")
+        assert status == 0, said
+        assert op.told()["commit"] == commit
+    families = m.show("eventd.service", "RestrictAddressFamilies")["RestrictAddressFamilies"].split()
+    assert sorted(families) == ["AF_NETLINK", "AF_UNIX"]

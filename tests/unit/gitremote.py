@@ -100,6 +100,7 @@ class Remote:
         """Return eventd's side, with its copy in `folder`; as nobody if we are root."""
         options.setdefault("account", NOBODY if os.geteuid() == 0 else None)
         options.setdefault("credentials", Credentials())
+        processes = options.pop("processes", None)
         return GitRepository(
             GitOptions(
                 path=str(folder / "copy"),
@@ -107,7 +108,8 @@ class Remote:
                 branch=options.pop("branch", self.branch),
                 runtime=str(folder / "run"),
                 **options,
-            )
+            ),
+            processes,
         )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventd.adapters import process
 from eventd.adapters.git_command import Credentials
+from eventd.adapters.unit_process import AsService, Who
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from tests.unit.githttp import Server, serve
 from tests.unit.gitremote import Remote, public_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from eventd.adapters.git import GitRepository
 
@@ -157,3 +160,61 @@ async def test_the_token_is_in_no_command_line_and_no_environment(folder: Path, 
         await over(server, remote, folder).fetch()
         assert any(b"git-remote-https" in text for text in shown)
         assert not any(part in text for text in shown for part in (password.encode(), b"s3cret"))
+
+
+def variables(path: str) -> dict[str, str]:
+    """Return what a unit reads of its EnvironmentFile=."""
+    return dict(shlex.split(line)[0].split("=", 1) for line in Path(path).read_text().splitlines())
+
+
+class Apart:
+    """Units of systemd's that are plain processes, and what systemd would show of them to everybody."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.who: list[Who] = []
+
+    async def run(
+        self,
+        who: Who,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        environment: Mapping[str, str] | None = None,
+        output_limit: int = process.OUTPUT_LIMIT,
+        called: str = "",
+    ) -> process.Completed:
+        """Run it with what the unit would run with."""
+        assert isinstance(who, AsService)
+        self.who.append(who)
+        self.shown += [*argv, str(environment), str(who)]
+        hidden = variables(who.environment_file)
+        return await process.run(
+            argv,
+            timeout=timeout,
+            identity=who.account,
+            environment={**hidden, **(environment or {})},
+            output_limit=output_limit,
+            called=called,
+        )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has git run as another account")
+async def test_a_fetch_is_a_unit_of_its_own_and_no_secret_is_in_what_systemd_shows(
+    folder: Path, remote: Remote
+) -> None:
+    """Not the token, and not what is in the address of a proxy; the unit may write the bare repository, and no more."""
+    apart = Apart()
+    async with serve(folder, TOKEN) as server:
+        environment = {
+            "GIT_SSL_CAINFO": str(server.certificate),
+            "no_proxy": "127.0.0.1,localhost",
+            "https_proxy": "http://me:it's $ecret@127.0.0.1:9",
+        }
+        repository = over(server, remote, folder, processes=apart, environment=environment)
+        assert (await repository.fetch()).commit == remote.git("rev-parse", "main")
+    (who,) = apart.who
+    assert isinstance(who, AsService)
+    assert who.writes == str(folder / "copy")
+    assert "git" in apart.shown
+    assert not any(part in text for text in apart.shown for part in ("s3cret", "$ecret"))

@@ -114,6 +114,31 @@ async def test_the_deadline_kills_the_whole_group(tmp_path: Path) -> None:
     assert await gone(int(noted.read_text()))
 
 
+WITHOUT_KILL = """\
+import asyncio, os
+from eventd.adapters.process import ServiceAccount, run
+from eventd.core.errors import DeadlineError
+async def main():
+    try:
+        await run(["sleep", "1000"], timeout=0.5, identity=ServiceAccount(65534, 65534))
+    except DeadlineError:
+        print("late")
+    try:
+        print("left", os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print("none left")
+asyncio.run(main())
+"""
+
+
+@needs_root
+async def test_a_command_of_another_account_is_killed_without_the_right_to_kill_everybody() -> None:
+    """The daemon has no CAP_KILL: it ends what it started in the name of the account that it runs as."""
+    under = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--")
+    done = await process.run([sys.executable, "-c", WITHOUT_KILL], under=under, timeout=60)
+    assert done.stdout.decode().splitlines() == ["late", "none left"], done.text()
+
+
 async def test_a_grandchild_left_behind_does_not_hold_the_answer() -> None:
     """A background child that keeps the pipes open is killed when it ends: the answer is not late."""
     done = await process.run(["sh", "-c", "sleep 1000 & echo $!"], timeout=60)
