@@ -1,8 +1,8 @@
 """`python docs/generate.py` (`make docs`): the pages of docs/ that are made from the code.
 
-Owns the layout of configuration.md, metrics.md, events.md and the list of ADRs. What they say stands in the code:
-descriptions of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has its own
-generator, which is run as well.
+Owns the layout of configuration.md, metrics.md, events.md, reasons.md and the list of ADRs. What they say stands in the
+code: descriptions of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has
+its own generator, which is run as well.
 """
 
 # ruff: noqa: INP001  a script
@@ -30,7 +30,7 @@ from eventd import settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
-from eventd.cli import reference  # noqa: E402
+from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
 from eventd.runtime import dispatch  # noqa: E402
@@ -240,6 +240,44 @@ def _members(owner: type[StrEnum]) -> Iterator[str]:
         yield f"| `{each}` | {_sentence(said.get(each.name, ''))} |"
 
 
+REASONS = f"""\
+# Reasons
+
+{MADE}
+
+Every reason that eventd gives, in `eventctl status`, `why`, the log, the API and the exit of a command: what it means,
+and the way out. `eventctl explain REASON` says the same. A reason is stable: scripts may rely on it. Two kinds are not
+listed: the other names of D-Bus' errors, in kebab-case (`no-such-unit` is
+`org.freedesktop.systemd1.NoSuchUnit`), and what another program's message quotes.
+
+A `*` stands for a part that is put in at run time.
+"""
+
+
+def reasons_page() -> Iterator[str]:
+    """Yield reasons.md."""
+    yield from REASONS.splitlines()
+    group = ""
+    for each in reasons.table():
+        findings = each.group == reasons.FINDINGS
+        if each.group != group:
+            group = each.group
+            yield from ("", f"## {group}", "")
+            if findings:
+                yield from (FOUND, "")
+            yield from (
+                ("| code | meaning |", "|---|---|")
+                if findings
+                else ("| reason | meaning | what to do |", "|---|---|---|")
+            )
+        yield f"| `{each.name}` | {each.meaning} |" + ("" if findings else f" {each.way_out} |")
+
+
+FOUND = """\
+Codes of the findings of `eventctl check`, and reasons of a workload that is refused. Each finding has its file,
+its line and what to do about it; see [the repository](repository.md#findings)."""
+
+
 def decisions() -> Iterator[str]:
     """Yield the list of decisions, from their titles."""
     yield from DECISIONS.splitlines()
@@ -337,6 +375,7 @@ PAGES = {
     "reference/metrics.md": metrics,
     "reference/events.md": events,
     "reference/cli.md": reference.lines,
+    "reference/reasons.md": reasons_page,
     "reference/rights.md": rights_page,
     "adr/README.md": decisions,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eventd.cli import reasons
 from eventd.core.diagnostics import Diagnostic, Severity
 from tests.unit.trees import container, desired, in_web
 
@@ -155,7 +156,7 @@ def test_doubtful_things_are_told_and_accepted(
 
 
 def test_every_code_is_documented() -> None:
-    """docs/reference/repository.md lists each code that core can give, and no other."""
+    """The table of reasons lists each code that core can give among the findings, and no other."""
     root = Path(__file__).parents[2]
     modules = [
         "unitfile",
@@ -179,6 +180,10 @@ def test_every_code_is_documented() -> None:
         "plain_secrets",
         "write_access",
         "host_accounts",
+        "predicate_read",
+        "predicate_parse",
+        "waits/declared",
+        "waits/refuse",
     ]
     source = "".join((root / f"eventd/core/{name}.py").read_text() for name in modules)
     given = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)) - {
@@ -188,14 +193,11 @@ def test_every_code_is_documented() -> None:
         "on-demand",
         "podman-compose",
         "keep-id",
+        "user-unit",
     }
     given -= {code for code in given if code.startswith("systemd-")}
-    documented = set(
-        re.findall(
-            r"^\| `([a-z0-9-]+)` \|", (root / "docs/reference/repository.md").read_text(), re.MULTILINE
-        )
-    )
-    assert given | {"crlf"} == documented
+    documented = {each.name for each in reasons.table() if each.group == reasons.FINDINGS}
+    assert given | {"crlf", "generator"} == documented
 
 
 ACCEPTED: list[dict[str, str | bytes]] = [

@@ -23,6 +23,10 @@ def _tree(parser: Any) -> None:
     )
 
 
+def _explain(parser: Any) -> None:
+    parser.add_argument("reason", nargs="?", default="", metavar="REASON", help="as in status, why or JSON")
+
+
 def _check(parser: Any) -> None:
     _tree(parser)
     parser.add_argument(
@@ -81,6 +85,14 @@ CHECKING = (
         "Look whether this host has what eventd needs, and ask the daemon for what it found, if it runs.",
         "  eventctl doctor\n  eventctl doctor --config ./eventd.toml\n",
         _doctor,
+    ),
+    Command(
+        "explain",
+        "what a reason means, and the way out",
+        "Say what a reason that eventd gives means, and what to do about it; without one, list them all.\n"
+        "Needs neither a daemon nor root.",
+        "  eventctl explain start-limit-hit\n  eventctl explain --json | jq -r '.reasons[].reason'\n",
+        _explain,
     ),
     Command(
         "state",
