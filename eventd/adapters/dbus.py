@@ -14,6 +14,8 @@ Facts on which everything above relies:
 - A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
   all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
   comes from that name's owner; `track` follows the owner.
+- What answers on a user's bus may be a program of that user. So each reply and signal has a signature that is known
+  here before it comes, and `dbus_gate` lets nothing else in: who reads a body finds in it what the signature says.
 - File descriptors go out only, and only on a connection that asked for it (`connect`, `fds`): on all others the
   bus withholds messages that carry some, and on such a one what comes in is received without room for any, so
   that the kernel closes them (`peer_socket`). None can leak from an unread reply or into a child.
@@ -30,6 +32,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from eventd.adapters.dbus_errors import translate
+from eventd.adapters.dbus_gate import DRIVER, SYSTEM_BUS, USER_BUS, Limits, RefusedError
 from eventd.adapters.dbus_library import (
     LIBRARY,
     AuthError,
@@ -40,13 +43,18 @@ from eventd.adapters.dbus_library import (
     Variant,
     unwrap,
 )
-from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError
+from eventd.adapters.dbus_wire import Header, Kind, first_text
+from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.core.text import printable
 
-DBUS = "org.freedesktop.DBus"
+DBUS = DRIVER
 DBUS_PATH = "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 CALL_TIMEOUT = 25.0
 """Seconds, for a call whose caller has no better idea: what libdbus takes."""
+_PEER = "org.freedesktop.DBus.Peer"
+_UNREAD = 16
+"""Messages of ours that wait to be sent, from which on nobody's Ping is answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +74,16 @@ OwnerHandler: TypeAlias = Callable[[str], None]
 Apply: TypeAlias = Callable[[Sequence[Any]], None]
 
 
+class BadReplyError(TemporaryError):
+    """A peer said what the service that it stands for never says. Raised in a handler, it ends the connection."""
+
+    reason = "bad-reply"
+
+
 class _Pending(NamedTuple):
     future: asyncio.Future[Sequence[Any]]
     what: str
+    reply: str
     apply: Apply | None
 
 
@@ -79,22 +94,29 @@ class Bus:
         self._connection = connection
         self._address = address
         self._pending: dict[int, _Pending] = {}
-        self._routes: dict[tuple[str, str], list[tuple[str, SignalHandler]]] = {}
+        self._routes: dict[tuple[str, str], list[tuple[str, str, SignalHandler]]] = {}
         self._owners: dict[str, str] = {}
         self._owner_handlers: dict[str, list[OwnerHandler]] = {}
         self._closed: DisconnectedError | None = None
         self._on_closed: list[Callable[[], None]] = []
+        connection.gate.open(self._admit)
         connection.add_message_handler(self._handle)
         self._watching = asyncio.create_task(self._watch(), name=f"dbus {address}")
 
     @classmethod
     async def connect(
-        cls, address: str, *, uid: int | None = None, timeout: float = CALL_TIMEOUT, fds: bool = False
+        cls,
+        address: str,
+        *,
+        uid: int | None = None,
+        timeout: float = CALL_TIMEOUT,
+        limits: Limits = SYSTEM_BUS,
+        fds: bool = False,
     ) -> Bus:
         """Connect, authenticate and say Hello.
 
-        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs. `fds`: calls may hand
-        over file descriptors.
+        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs. `limits`: what the bus
+        may send. `fds`: calls may hand over file descriptors.
         Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
         PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
         """
@@ -102,19 +124,23 @@ class Bus:
         try:
             async with asyncio.timeout(timeout):
                 connection = Connection.__new__(Connection)
-                connection.__init__(address, uid, fds=fds)  # type: ignore[misc]
+                connection.__init__(address, uid, limits, fds=fds)  # type: ignore[misc]
                 await connection.connect()
         except BaseException as error:
             if connection is not None:
                 connection.dispose()
             match error:
+                case TimeoutError() if connection is not None and (refused := connection.gate.refused):
+                    raise DisconnectedError(
+                        f"the bus {address} was given up: {refused.message}", reason=refused.reason
+                    ) from refused
                 case TimeoutError():
                     raise DeadlineError(
                         f"the bus {address} did not let us in within {timeout:g} s"
                     ) from error
                 case AuthError():
                     raise PermanentError(
-                        f"the bus {address} refuses us: {error}", reason="access-denied"
+                        f"the bus {address} refuses us: {printable(str(error))}", reason="access-denied"
                     ) from error
                 case InvalidAddressError():
                     raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error
@@ -125,6 +151,12 @@ class Bus:
                 case OSError() | EOFError():
                     raise DisconnectedError(
                         f"the bus {address}: {error}", reason="bus-unavailable"
+                    ) from error
+                case EventdError():
+                    raise
+                case Exception():  # whatever the library makes of words that are none, or of a Hello that is refused
+                    raise DisconnectedError(
+                        f"the bus {address} does not let us in: {printable(str(error))}", reason="bad-reply"
                     ) from error
             raise
         return cls(connection, address)
@@ -151,15 +183,16 @@ class Bus:
         else:
             self._on_closed.append(callback)
 
-    def on(self, name: str, interface: str, member: str, handler: SignalHandler) -> Callable[[], None]:
-        """Hand signals of the owner of `name` to `handler`; the result ends that.
+    def on(
+        self, name: str, interface: str, member: str, signature: str, handler: SignalHandler
+    ) -> Callable[[], None]:
+        """Hand signals of the owner of `name` that have this signature to `handler`; the result ends that.
 
-        `name` has to be tracked, and the signals asked for with `add_match`. The handler must not raise: if
-        it does, the connection is closed, so that its owner reads everything afresh rather than going on with
-        half a state.
+        `name` has to be tracked, and the signals asked for with `add_match`. If the handler raises, the connection
+        is closed, so that its owner reads everything afresh rather than going on with half a state.
         """
         route = self._routes.setdefault((interface, member), [])
-        entry = (name, handler)
+        entry = (name, signature, handler)
         route.append(entry)
         return lambda: route.remove(entry)
 
@@ -184,7 +217,15 @@ class Bus:
 
             try:
                 await self.call(
-                    DBUS, DBUS_PATH, DBUS, "GetNameOwner", "s", [name], timeout=timeout, apply=known
+                    DBUS,
+                    DBUS_PATH,
+                    DBUS,
+                    "GetNameOwner",
+                    "s",
+                    [name],
+                    reply="s",
+                    timeout=timeout,
+                    apply=known,
                 )
             except DisconnectedError:
                 if self._closed is not None:
@@ -215,24 +256,27 @@ class Bus:
         signature: str = "",
         body: Sequence[Any] = (),
         *,
+        reply: str = "",
         timeout: float = CALL_TIMEOUT,
         apply: Apply | None = None,
         fds: Sequence[int] = (),
     ) -> Sequence[Any]:
         """Call a method; return the body of its reply with variants unwrapped.
 
+        `reply`: the signature that the reply has to have. It is checked here, for all callers: a body has as many
+        values as that, of these types. `apply(body)` is called at the reply's place in the order of messages, before
+        any later signal is handled, and not when the call has been given up by then; the body is then not kept, and
+        nothing is returned.
         `fds`: file descriptors that go with it; a value of type `h` is an index into them. They stay the caller's, who
         may close them once this returns or raises.
-        `apply(body)` is called at the reply's place in the order of messages, before any later signal is
-        handled; not when the call has been given up by then.
         Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
-        and DisconnectedError as soon as the connection is lost.
+        DisconnectedError as soon as the connection is lost, and TemporaryError(reason="bad-reply").
         """
         self.raise_if_closed()
         what = f"{member} of {destination}"
         future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         serial = self._connection.next_serial()
-        self._pending[serial] = _Pending(future, what, apply)
+        self._pending[serial] = _Pending(future, what, reply, apply)
         try:
             message = Message(
                 destination=destination,
@@ -266,11 +310,19 @@ class Bus:
         timeout: float = CALL_TIMEOUT,
         apply: Apply | None = None,
     ) -> dict[str, Any]:
-        """Return all properties of one interface of an object."""
+        """Return all properties of one interface of an object; nothing with `apply`, which gets them."""
         body = await self.call(
-            destination, path, PROPERTIES, "GetAll", "s", [interface], timeout=timeout, apply=apply
+            destination,
+            path,
+            PROPERTIES,
+            "GetAll",
+            "s",
+            [interface],
+            reply="a{sv}",
+            timeout=timeout,
+            apply=apply,
         )
-        properties: dict[str, Any] = body[0]
+        properties: dict[str, Any] = body[0] if body else {}
         return properties
 
     async def close(self) -> None:
@@ -288,6 +340,10 @@ class Bus:
             cause = error
         self._connection.dispose()  # dbus-next leaves it open
         lost = DisconnectedError(f"the connection to {self._address} was lost")
+        if isinstance(cause, RefusedError):
+            lost = DisconnectedError(
+                f"the connection to {self._address} was ended: {cause.message}", reason=cause.reason
+            )
         lost.__cause__ = cause
         self._down(lost)
 
@@ -314,6 +370,12 @@ class Bus:
     def _handle(self, message: Message) -> None:
         try:
             self._dispatch(message)
+        except BadReplyError as error:
+            refused = DisconnectedError(
+                f"the connection to {self._address} was ended: {error.message}", reason=error.reason
+            )
+            refused.__cause__ = error
+            self._down(refused)
         except Exception as error:  # noqa: BLE001  # any bug of a handler
             _log.exception(
                 "a handler failed on %s.%s; closing the connection", message.interface, message.member
@@ -323,6 +385,40 @@ class Bus:
             )
             failed.__cause__ = error
             self._down(failed)
+
+    def _admit(self, header: Header, message: bytes) -> str | None:
+        """Return the signature of a message that somebody here waits for (see `dbus_gate`), None of all else."""
+        match header.kind:
+            case Kind.RETURN | Kind.ERROR:
+                pending = self._pending.get(header.reply_to)
+                if pending is None or pending.future.done():
+                    return None
+                if header.kind is Kind.ERROR:
+                    if header.signature in ("", "s"):
+                        return header.signature
+                    # An error may say more than its text. It is known by its name.
+                    pending.future.set_exception(translate(header.error, "", what=pending.what))
+                    return None
+                if header.signature != pending.reply:
+                    error = BadReplyError(
+                        f"{pending.what}: a reply with the signature {header.signature!r}, not {pending.reply!r}"
+                    )
+                    pending.future.set_exception(error)
+                return pending.reply
+            case Kind.SIGNAL:
+                if header.sender == DBUS:
+                    if header.member != "NameOwnerChanged" or header.signature != "sss":
+                        return None
+                    return "sss" if first_text(message) in self._owners else None
+                for name, signature, _ in self._routes.get((header.interface, header.member), ()):
+                    if header.sender and self._owners.get(name) == header.sender:
+                        return signature
+            case Kind.CALL:
+                # Answered by the library. Others call nothing here, and are not told so: who does not read replies
+                # would have them pile up.
+                if header.interface == _PEER and self._connection.unsent < _UNREAD:
+                    return ""
+        return None
 
     def _dispatch(self, message: Message) -> None:
         if self._closed is not None:
@@ -339,9 +435,18 @@ class Bus:
                     pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
                     return
                 body = unwrap(message.body)
-                if pending.apply is not None:
+                if pending.apply is None:
+                    pending.future.set_result(body)
+                    return
+                try:
                     pending.apply(body)
-                pending.future.set_result(body)
+                except Exception as error:
+                    what = f"the reply to {pending.what} was not understood"
+                    pending.future.set_exception(
+                        error if isinstance(error, EventdError) else DisconnectedError(what)
+                    )
+                    raise
+                pending.future.set_result(())
 
     def _signal(self, message: Message) -> None:
         interface, member, sender = message.interface, message.member, message.sender
@@ -356,7 +461,7 @@ class Bus:
         if not route:
             return
         signal: Signal | None = None
-        for name, handler in tuple(route):
+        for name, _, handler in tuple(route):
             if sender and self._owners.get(name) == sender:
                 if signal is None:
                     signal = Signal(
@@ -381,7 +486,9 @@ __all__ = [
     "DBUS_PATH",
     "LIBRARY",
     "PROPERTIES",
+    "USER_BUS",
     "Apply",
+    "BadReplyError",
     "Bus",
     "Signal",
     "Variant",

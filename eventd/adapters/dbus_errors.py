@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from eventd.core.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.core.text import printable
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+_LAST = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 _GONE = frozenset(
     {
@@ -50,6 +53,12 @@ _PERMANENT = frozenset(
 )
 
 
+def _kebab(name: str) -> str:
+    """Return the last part of an error's name as a reason: whoever sends it may call it anything."""
+    last = name.rpartition(".")[2]
+    return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else "unknown-error"
+
+
 def translate(name: str, text: str, *, what: str) -> EventdError:
     """Return the error for a reply of type ERROR.
 
@@ -58,10 +67,10 @@ def translate(name: str, text: str, *, what: str) -> EventdError:
     `access-denied` for all refusals and `disconnected` for a peer that has left the bus. An error that is not
     known here counts as temporary: trying again with backoff is what does no harm.
     """
-    message = f"{what}: {text or name}"
+    message = f"{what}: {printable(text or name)}"
     if name in _GONE:
         return DisconnectedError(message)
-    reason = _REASONS.get(name) or _HUMP.sub("-", name.rpartition(".")[2]).lower()
+    reason = _REASONS.get(name) or _kebab(name)
     if name in _PERMANENT:
         return PermanentError(message, reason=reason)
     return TemporaryError(message, reason=reason)

@@ -10,7 +10,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from eventd.adapters.dbus_frames import Frames
+from eventd.adapters.dbus_gate import Gate, Limits
 from eventd.adapters.peer_socket import PeerSocket
 from eventd.core.errors import EventdError
 
@@ -59,7 +59,8 @@ class _External(AuthExternal):
 class Connection(MessageBus):
     """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
 
-    def __init__(self, address: str, uid: int | None, *, fds: bool = False) -> None:
+    def __init__(self, address: str, uid: int | None, limits: Limits, *, fds: bool = False) -> None:
+        self.gate = Gate(limits)
         self._as_uid = uid  # first, since dbus-next connects in its constructor
         self._own: list[tuple[PeerSocket, Any]] = []
         auth = _External(os.geteuid() if uid is None else uid)
@@ -84,10 +85,10 @@ class Connection(MessageBus):
         return self._open(options)
 
     async def _authenticate(self) -> None:
-        """Both: messages come after this. dbus-next reads them past `recv`, with its own limit of 128 MiB."""
+        """Both: messages come after this."""
         await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
         for sock, _ in self._own:
-            sock.frames = Frames()
+            sock.gate = self.gate
 
     def _setup_socket(self) -> None:
         """dbus-next: called by the constructor."""
@@ -103,6 +104,12 @@ class Connection(MessageBus):
             self._sock, self._stream, self._fd = sock, stream, sock.fileno()
             return
         raise error
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait to be sent."""
+        waiting = getattr(self, "_writer").messages  # noqa: B009 - each library has its own kind of queue
+        return len(waiting) if hasattr(waiting, "__len__") else int(waiting.qsize())
 
     def dispose(self) -> None:
         """Close what an attempt to connect has left open; for a connection that never came to be."""

@@ -162,9 +162,13 @@ async def live_unit(bus: Bus, name: str) -> LiveUnit:
     # Get and not GetAll: a service has 400 properties.
     match name.rpartition(".")[2]:
         case "service":
-            (kind,) = await bus.call(SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Service", "Type"])
+            (kind,) = await bus.call(
+                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Service", "Type"], reply="v"
+            )
         case "socket":
-            (rows,) = await bus.call(SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Socket", "Listen"])
+            (rows,) = await bus.call(
+                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Socket", "Listen"], reply="v"
+            )
             listens = tuple(str(address) for what, address in rows if what == "Stream")
     relations = {each: tuple(map(str, unit.get(each, ()))) for each in _RELATIONS}
     return LiveUnit(name, relations, str(kind), listens, str(unit.get("FragmentPath", "")))

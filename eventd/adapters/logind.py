@@ -51,7 +51,9 @@ class Logind:
 
     async def activate(self, *, timeout: float = CALL_TIMEOUT) -> None:
         """Have the bus start logind, if it does not run (StartServiceByName)."""
-        await self._bus.call(DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [LOGIND, 0], timeout=timeout)
+        await self._bus.call(
+            DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [LOGIND, 0], reply="u", timeout=timeout
+        )
 
     async def sessions(self) -> list[Session]:
         """Return all sessions with their classes.
@@ -59,11 +61,13 @@ class Logind:
         ListSessionsEx has the class, but only since systemd 256; so ListSessions and one Get for each
         session.
         """
-        rows = (await self._bus.call(LOGIND, PATH, MANAGER, "ListSessions"))[0]
+        rows = (await self._bus.call(LOGIND, PATH, MANAGER, "ListSessions", reply="a(susso)"))[0]
         found: list[Session] = []
         for identity, uid, user, _seat, path in rows:
             try:
-                kind = (await self._bus.call(LOGIND, path, PROPERTIES, "Get", "ss", [SESSION, "Class"]))[0]
+                kind = (
+                    await self._bus.call(LOGIND, path, PROPERTIES, "Get", "ss", [SESSION, "Class"], reply="v")
+                )[0]
             except EventdError as error:
                 if error.reason in ("unknown-object", "no-such-session"):
                     continue  # it ended in between; SessionRemoved is on its way
@@ -80,6 +84,7 @@ class Logind:
             "Get",
             "ss",
             [MANAGER, "PreparingForShutdown"],
+            reply="v",
             apply=lambda body: apply(bool(body[0])),
         )
 

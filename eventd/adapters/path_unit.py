@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from eventd.adapters.dbus import Variant
-from eventd.adapters.systemd1 import MANAGER, PATH, SYSTEMD, ListedUnit
+from eventd.adapters.systemd1 import MANAGER, PATH, SYSTEMD, UNITS, ListedUnit, listed
 from eventd.core.errors import EventdError
 from eventd.core.provenance_places import WATCH_UNIT
 
@@ -61,16 +61,21 @@ async def start(manager: SystemdManager, name: str, folders: Sequence[str]) -> N
         "StartTransientUnit",
         "ssa(sv)a(sa(sv))",
         [name, "replace", watch, [[service, tell]]],
+        reply="o",
         timeout=TIMEOUT,
     )
 
 
 async def stop(manager: SystemdManager, name: str) -> None:
     """Stop it, and forget that it failed; returns when that is queued."""
-    for member in ("ResetFailedUnit", "StopUnit"):
-        signature, body = ("s", [name]) if member == "ResetFailedUnit" else ("ss", [name, "replace"])
+    for member, signature, body, reply in (
+        ("ResetFailedUnit", "s", [name], ""),
+        ("StopUnit", "ss", [name, "replace"], "o"),
+    ):
         try:
-            await manager.bus.call(SYSTEMD, PATH, MANAGER, member, signature, body, timeout=TIMEOUT)
+            await manager.bus.call(
+                SYSTEMD, PATH, MANAGER, member, signature, body, reply=reply, timeout=TIMEOUT
+            )
         except EventdError as error:
             if error.reason not in ("no-such-unit", "unit-not-loaded"):
                 raise
@@ -85,6 +90,7 @@ async def loaded(manager: SystemdManager) -> list[ListedUnit]:
         "ListUnitsByPatterns",
         "asas",
         [[], [f"{WATCH_UNIT}-*.path"]],
+        reply=UNITS,
         timeout=TIMEOUT,
     )
-    return [ListedUnit.of(row) for row in rows[0]]
+    return listed(rows)

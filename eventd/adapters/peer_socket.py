@@ -33,13 +33,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eventd.adapters.dbus_frames import Frames
+from eventd.adapters.dbus_gate import PIECE, Gate
 from eventd.core.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 _UNCHANGED = ctypes.c_long(-1)
 # asm/unistd.h; on 32-bit machines this is setresuid32.
@@ -55,6 +55,8 @@ _SETRESUID = {
     ("armv7l", 4): 208,
     ("aarch64", 4): 208,
 }
+_GREETING = 16 * 1024
+"""Bytes that a bus may say before the first message: the lines of its authentication."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -138,13 +140,15 @@ class PeerSocket(socket.socket):
     """
 
     uid: int | None
-    frames: Frames | None = None
-    """Set once the connection speaks in messages: `recv` then leaves out those that are too large."""
+    gate: Gate | None = None
+    """Set once the connection speaks in messages: what is received then are those that it lets through."""
 
     def __init__(self, uid: int | None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
         self.settimeout(0)
         self.uid = uid
+        self._passed = b""
+        self._greeted = 0
 
     def connect(self, address: object) -> None:
         """Succeed or fail at once: a unix socket that connects is never "in progress".
@@ -179,13 +183,36 @@ class PeerSocket(socket.socket):
             return 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive as any socket does, without messages that are too large; a few bytes more than `size` may come."""
-        while True:
+        """Receive as any socket does; from a gate, whole messages that it lets through, of whatever length.
+
+        A piece is looked at first, and only what the gate has used is taken out of the kernel: the loop calls again
+        for what is left, after all others have had their turn.
+        """
+        if self.gate is None:
             data = super().recv(size, flags)
-            if self.frames is None or not data:
-                return data
-            if kept := self.frames.feed(data):
-                return kept
+            self._greeted += len(data)
+            if not data or self._greeted > _GREETING:
+                raise EOFError("it closed the connection, or had no end of words, before it let us in")
+            return data
+        data = super().recv(PIECE, socket.MSG_PEEK)
+        if not data:
+            return data
+        kept, used = self.gate.take(data)
+        super().recv(used)
+        if not kept:
+            raise BlockingIOError(errno.EAGAIN, "nothing that passes has come yet")
+        return kept
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive for `makefile`, by which dbus-next reads, which goes on until there is no more."""
+        if self.gate is None:
+            return super().recv_into(buffer, nbytes, flags)
+        self._passed = self._passed or self.recv(PIECE)
+        view = memoryview(buffer).cast("B")
+        count = min(nbytes or len(view), len(view), len(self._passed))
+        view[:count] = self._passed[:count]
+        self._passed = self._passed[count:]
+        return count
 
     def recvmsg(
         self, size: int, ancillary: int = 0, flags: int = 0

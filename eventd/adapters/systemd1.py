@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eventd.adapters.dbus import CALL_TIMEOUT, Variant
+from eventd.adapters.dbus import CALL_TIMEOUT, BadReplyError, Variant
 from eventd.core.boot import Startup, UnitTimes
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError
 from eventd.core.facts import ActiveState, LoadState, UnitState
+from eventd.core.names import loaded_unit_is_valid
 from eventd.core.ports import JobResult, Verb
+from eventd.core.text import printable
 
 if TYPE_CHECKING:
     from eventd.adapters.dbus import Bus, Signal
@@ -28,6 +30,12 @@ MANAGER = "org.freedesktop.systemd1.Manager"
 UNIT = "org.freedesktop.systemd1.Unit"
 _UNITS = f"{PATH}/unit/"
 _ESCAPED = re.compile(r"_([0-9a-f]{2})")
+_WORD = re.compile(r"[a-z0-9-]{0,64}")
+_LONGEST_PATH = 4096
+"""PATH_MAX of limits.h."""
+_MOST_PATHS = 128
+_MOST_JOBS = 256
+"""Ends of jobs that are kept while the number of our own is still to come."""
 _TYPES_WITH_RESULT = frozenset({"service", "socket", "timer", "path", "mount", "automount", "swap", "scope"})
 
 MATCHES = (
@@ -36,6 +44,11 @@ MATCHES = (
     f"type='signal',sender='{SYSTEMD}',path_namespace='{PATH}/unit',"
     "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
 )
+
+UNITS = "a(ssssssouso)"
+"""Signature of a list of units."""
+SIGNALS = {"UnitNew": "so", "UnitRemoved": "so", "JobNew": "uos", "JobRemoved": "uoss", "Reloading": "b"}
+"""Signatures of the manager's signals that are listened to."""
 
 Properties: TypeAlias = Mapping[str, Any]
 Fold: TypeAlias = Callable[[str, str, Properties], None]
@@ -56,7 +69,58 @@ def unit_name(path: str) -> str:
     """Name of the unit at an object path; empty for another object's path."""
     if not path.startswith(_UNITS):
         return ""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path[len(_UNITS) :])
+    return unit_of(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), path[len(_UNITS) :]))
+
+
+def unit_of(value: str) -> str:
+    """Return a unit's name. Raises BadReplyError if it is none: it becomes a fact, an event, a part of a sentence."""
+    if not loaded_unit_is_valid(value):
+        raise BadReplyError(f"the name of a unit that is none, {printable(value, 64)!r}")
+    return value
+
+
+def word_of(value: Any) -> str:
+    """Return a word of systemd's own, as those for states and results are. Raises BadReplyError if it is none."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise BadReplyError(f"a value that systemd has not, {printable(str(value)[:64], 64)!r}")
+    return value
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_PATH or "\0" in value:
+        raise BadReplyError("a path of a unit's file that is none")
+    return value
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    paths = tuple(map(_path, value)) if isinstance(value, list) else None
+    if paths is None or len(paths) > _MOST_PATHS or sum(map(len, paths)) > _MOST_PATHS * 256:
+        raise BadReplyError(f"more drop-ins of a unit than {_MOST_PATHS}, or longer paths of them")
+    return paths
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise BadReplyError("a number that is none")
+    return int(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadReplyError("a truth that is neither true nor false")
+    return value
+
+
+def _job(value: Any) -> int:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise BadReplyError("a job that is none")
+    return _number(value[0])
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadReplyError("a text that is none")
+    return printable(" ".join(value[: _SAID * 4].split())[:_SAID])
 
 
 def type_interface(name: str) -> str | None:
@@ -65,21 +129,23 @@ def type_interface(name: str) -> str | None:
     return f"{SYSTEMD}.{suffix.capitalize()}" if suffix in _TYPES_WITH_RESULT else None
 
 
-def _active(value: str) -> ActiveState:
+def _active(value: Any) -> ActiveState:
     try:
-        return ActiveState(value)
+        return ActiveState(word_of(value))
     except ValueError:
         return ActiveState.MAINTENANCE  # of a systemd newer than us: neither up nor down
 
 
-def _load(value: str) -> LoadState:
+def _load(value: Any) -> LoadState:
     try:
-        return LoadState(value)
+        return LoadState(word_of(value))
     except ValueError:
         return LoadState.ERROR
 
 
-def _invocation(value: bytes | Sequence[int]) -> str:
+def _invocation(value: Any) -> str:
+    if not isinstance(value, bytes | bytearray | list) or len(value) > 16:
+        raise BadReplyError("an id of an invocation that is none")
     text = bytes(value).hex()
     return text if text.strip("0") else ""
 
@@ -96,29 +162,37 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     # org.freedesktop.systemd1.Unit
     "LoadState": ("load", _load),
     "ActiveState": ("active", _active),
-    "SubState": ("sub", str),
-    "FragmentPath": ("fragment_path", str),
-    "SourcePath": ("source_path", str),
-    "DropInPaths": ("drop_ins", tuple),
-    "NeedDaemonReload": ("needs_reload", bool),
-    "UnitFileState": ("file_state", str),
+    "SubState": ("sub", word_of),
+    "FragmentPath": ("fragment_path", _path),
+    "SourcePath": ("source_path", _path),
+    "DropInPaths": ("drop_ins", _paths),
+    "NeedDaemonReload": ("needs_reload", _truth),
+    "UnitFileState": ("file_state", word_of),
     "InvocationID": ("invocation", _invocation),
-    "Job": ("job", lambda value: int(value[0])),
-    "StateChangeTimestampMonotonic": ("since", int),
-    "InactiveExitTimestampMonotonic": ("began", int),
+    "Job": ("job", _job),
+    "StateChangeTimestampMonotonic": ("since", _number),
+    "InactiveExitTimestampMonotonic": ("began", _number),
     # of the type
-    "Result": ("result", str),
-    "NRestarts": ("restarts", int),
-    "MainPID": ("main_pid", int),
-    "ExecMainStatus": ("exec_status", int),
-    "StatusText": ("said", lambda value: " ".join(str(value).split())[:_SAID]),
+    "Result": ("result", word_of),
+    "NRestarts": ("restarts", _number),
+    "MainPID": ("main_pid", _number),
+    "ExecMainStatus": ("exec_status", _number),
+    "StatusText": ("said", _said),
 }
 FIELDS = frozenset(_FIELDS) - {"StatusText"}
 """The properties whose change is one of a `UnitState`."""
 
 
+def known(properties: Properties) -> Properties:
+    """Return those properties that a `UnitState` has a place for: nothing else that a manager says is kept."""
+    return {name: properties[name] for name in _FIELDS if name in properties}
+
+
 def fold(state: UnitState, properties: Properties) -> UnitState:
-    """Return the state with those properties that it has a place for."""
+    """Return the state with those properties that it has a place for.
+
+    Raises BadReplyError for a value of another type than the property has, or larger than it can be.
+    """
     changes = {
         field: convert(properties[name]) for name, (field, convert) in _FIELDS.items() if name in properties
     }
@@ -138,7 +212,12 @@ class ListedUnit:
     @classmethod
     def of(cls, row: Sequence[Any]) -> ListedUnit:
         """From `(ssssssouso)`."""
-        return cls(row[0], _load(row[2]), _active(row[3]), row[4], int(row[7]))
+        return cls(unit_of(row[0]), _load(row[2]), _active(row[3]), word_of(row[4]), int(row[7]))
+
+
+def listed(body: Sequence[Any]) -> list[ListedUnit]:
+    """Return the rows of a reply with the signature `UNITS`."""
+    return [ListedUnit.of(row) for row in body[0]]
 
 
 class SystemdManager:
@@ -199,10 +278,16 @@ class SystemdManager:
         self, *, apply: Callable[[list[ListedUnit]], None] | None = None
     ) -> list[ListedUnit]:
         """Return all loaded units. `apply`: see `Bus.call`."""
-        rows = await self._call(
-            "ListUnits", apply=apply and (lambda body: apply([ListedUnit.of(row) for row in body[0]]))
-        )
-        return [ListedUnit.of(row) for row in rows[0]]
+        rows: list[ListedUnit] = []
+
+        def take(body: Sequence[Any]) -> None:
+            nonlocal rows
+            rows = listed(body)
+            if apply is not None:
+                apply(rows)
+
+        await self._call("ListUnits", reply=UNITS, apply=take)
+        return rows
 
     async def list_named(self, names: Iterable[str], *, apply: Callable[[list[ListedUnit]], None]) -> None:
         """Apply the rows of those of `names` that are loaded, without loading any (ListUnitsByPatterns).
@@ -215,7 +300,8 @@ class SystemdManager:
             "ListUnitsByPatterns",
             "asas",
             [[], patterns],
-            apply=lambda body: apply([ListedUnit.of(row) for row in body[0]]),
+            reply=UNITS,
+            apply=lambda body: apply(listed(body)),
         )
 
     async def read_unit(self, name: str) -> UnitState:
@@ -235,7 +321,8 @@ class SystemdManager:
         The type's properties come first and the unit's last, like the signals of a change. `path` is the
         unit's own, which differs from `unit_path(name)` if `name` is an alias.
         """
-        path: str = (await self._call("LoadUnit", "s", [name], timeout=timeout))[0]
+        path: str = (await self._call("LoadUnit", "s", [name], reply="o", timeout=timeout))[0]
+        unit_name(path)
         kinds = [kind for kind in (type_interface(name), UNIT) if kind is not None]
         # Sent without waiting in between: a round trip is saved, and the order is kept.
         replies = await asyncio.gather(
@@ -259,7 +346,7 @@ class SystemdManager:
         """Return when the boot went through its phases, and which unit runs this process (GetUnitByPID)."""
         found = await self._bus.get_all(SYSTEMD, PATH, MANAGER)
         try:
-            unit = unit_name((await self._call("GetUnitByPID", "u", [0]))[0])
+            unit = unit_name((await self._call("GetUnitByPID", "u", [0], reply="o"))[0])
         except EventdError as error:
             if error.reason == "disconnected":
                 raise
@@ -311,11 +398,11 @@ class SystemdManager:
     ) -> None:
         """Make a unit and have it started, without waiting for its job. `fds`: what values of type `h` index."""
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
-        await self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], fds=fds)
+        await self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], reply="o", fds=fds)
 
     async def stop(self, unit: str, *, timeout: float) -> None:
         """Have a unit stopped, without waiting for its job."""
-        await self._call("StopUnit", "ss", [unit, "replace"], timeout=timeout)
+        await self._call("StopUnit", "ss", [unit, "replace"], reply="o", timeout=timeout)
 
     async def _job(
         self, method: str, signature: str, body: Sequence[Any], unit: str, *, timeout: float
@@ -330,9 +417,11 @@ class SystemdManager:
             _, path, name, result = signal.body[:4]
             if mine == "":
                 # The answer with our path is still to come; a job that had nothing to do may end before it.
-                seen[path] = JobResult(name, result)
+                seen[path] = JobResult(unit_of(name), word_of(result))
+                if len(seen) > _MOST_JOBS:
+                    del seen[next(iter(seen))]
             elif path == mine and not removed.done():
-                removed.set_result(JobResult(name, result))
+                removed.set_result(JobResult(unit_of(name), word_of(result)))
 
         def created(body: Sequence[Any]) -> None:
             nonlocal mine
@@ -347,11 +436,11 @@ class SystemdManager:
         def lost() -> None:
             ended(DisconnectedError(f"the connection was lost during {method} {unit}"))
 
-        forget = self._bus.on(SYSTEMD, MANAGER, "JobRemoved", job_removed)
+        forget = self._bus.on(SYSTEMD, MANAGER, "JobRemoved", SIGNALS["JobRemoved"], job_removed)
         self._ended.add(ended)
         try:
             async with asyncio.timeout(timeout):
-                await self._call(method, signature, body, timeout=timeout, apply=created)
+                await self._call(method, signature, body, reply="o", timeout=timeout, apply=created)
                 self._bus.on_closed(lost)
                 return await removed
         except TimeoutError as error:
@@ -380,10 +469,20 @@ class SystemdManager:
         signature: str = "",
         body: Sequence[Any] = (),
         *,
+        reply: str = "",
         timeout: float = CALL_TIMEOUT,
         apply: Callable[[Sequence[Any]], None] | None = None,
         fds: Sequence[int] = (),
     ) -> Sequence[Any]:
         return await self._bus.call(
-            SYSTEMD, PATH, MANAGER, member, signature, body, timeout=timeout, apply=apply, fds=fds
+            SYSTEMD,
+            PATH,
+            MANAGER,
+            member,
+            signature,
+            body,
+            reply=reply,
+            timeout=timeout,
+            apply=apply,
+            fds=fds,
         )

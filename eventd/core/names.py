@@ -20,6 +20,7 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(?:@[A-Za-z0-9:_.\\-]*)?\.[a-z]+")
 _MAX_UNIT = 255
+_LOADED = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+")
 
 RESERVED = frozenset(
     {"root", "nobody", "nogroup", "daemon", "bin", "sys", "sync", "messagebus", "dbus", "polkitd", "sshd"}
@@ -86,6 +87,11 @@ def host_is_valid(name: str) -> bool:
 def unit_is_valid(name: str) -> bool:
     """Tell whether systemd takes it for a unit name, template or instance included (systemd.unit(5))."""
     return len(name) <= _MAX_UNIT and bool(_UNIT.fullmatch(name))
+
+
+def loaded_unit_is_valid(name: str) -> bool:
+    """Tell whether a manager can have a unit of this name: any instance, any escapes."""
+    return len(name) <= _MAX_UNIT and bool(_LOADED.fullmatch(name))
 
 
 def nearest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -194,10 +194,12 @@ class _Session:
             ("SessionNew", EventKind.SESSION_NEW),
             ("SessionRemoved", EventKind.SESSION_REMOVED),
         ):
-            bus.on(LOGIND, MANAGER, member, self._session_changed(kind))
-        bus.on(LOGIND, MANAGER, "UserNew", lambda s: source.say(EventKind.USER_NEW, str(s.body[0])))
-        bus.on(LOGIND, MANAGER, "UserRemoved", lambda s: source.say(EventKind.USER_REMOVED, str(s.body[0])))
-        bus.on(LOGIND, MANAGER, "PrepareForShutdown", lambda s: source.shutting_down(start=bool(s.body[0])))
+            bus.on(LOGIND, MANAGER, member, "so", self._session_changed(kind))
+        for member, kind in (("UserNew", EventKind.USER_NEW), ("UserRemoved", EventKind.USER_REMOVED)):
+            bus.on(LOGIND, MANAGER, member, "uo", lambda s, kind=kind: source.say(kind, str(s.body[0])))  # type: ignore[misc]
+        bus.on(
+            LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.shutting_down(start=bool(s.body[0]))
+        )
         await self._logind.attach(self._owner_changed)
         asked = False
         while True:

@@ -14,7 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from eventd.adapters.dbus import PROPERTIES
-from eventd.adapters.systemd1 import MANAGER, SYSTEMD, SystemdManager, unit_name
+from eventd.adapters.systemd1 import MANAGER, SIGNALS, SYSTEMD, SystemdManager, unit_name, unit_of, word_of
 from eventd.core.errors import DisconnectedError
 from eventd.core.events import EventKind
 from eventd.core.facts import FactKey, FactKind
@@ -59,12 +59,15 @@ class ManagerFeed:
         on = self._bus.on
         self._gone = gone
         self._bus.on_closed(self._wake.set)
-        on(SYSTEMD, PROPERTIES, "PropertiesChanged", self._properties_changed)
-        on(SYSTEMD, MANAGER, "UnitNew", self._unit_new)
-        on(SYSTEMD, MANAGER, "UnitRemoved", self._unit_removed)
-        on(SYSTEMD, MANAGER, "JobNew", self._job_new)
-        on(SYSTEMD, MANAGER, "JobRemoved", self._job_removed)
-        on(SYSTEMD, MANAGER, "Reloading", self._reloading_changed)
+        on(SYSTEMD, PROPERTIES, "PropertiesChanged", "sa{sv}as", self._properties_changed)
+        for member, handler in {
+            "UnitNew": self._unit_new,
+            "UnitRemoved": self._unit_removed,
+            "JobNew": self._job_new,
+            "JobRemoved": self._job_removed,
+            "Reloading": self._reloading_changed,
+        }.items():
+            on(SYSTEMD, MANAGER, member, SIGNALS[member], handler)
         await self.manager.attach(self._owner_changed)
         while True:
             self._wake.clear()
@@ -154,7 +157,7 @@ class ManagerFeed:
         name = unit_name(signal.path)
         if not name:
             return
-        interface, changed, invalidated = signal.body[:3]
+        interface, changed, invalidated = signal.body
         for known in self._table.names(signal.path, name):
             current = self._table.change(known, interface, changed)
             if known in self._table.watched:
@@ -167,21 +170,23 @@ class ManagerFeed:
     def _unit_new(self, signal: Signal) -> None:
         if self._reloading or not self._table.everything:
             return
-        self._new[signal.body[0]] = None
+        self._new[unit_of(signal.body[0])] = None
         self._wake.set()
 
     def _unit_removed(self, signal: Signal) -> None:
         if self._reloading:
             return
-        self._new.pop(signal.body[0], None)
-        self._table.removed(signal.body[0])
+        name = unit_of(signal.body[0])
+        self._new.pop(name, None)
+        self._table.removed(name)
 
     def _job_new(self, signal: Signal) -> None:
-        self._table.say(EventKind.JOB_NEW, signal.body[2], attributes={"job": signal.body[0]})
+        self._table.say(EventKind.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})
 
     def _job_removed(self, signal: Signal) -> None:
-        job, _, unit, result = signal.body[:4]
-        self._table.say(EventKind.JOB_REMOVED, unit, attributes={"job": job, "result": result})
+        job, _, unit, result = signal.body
+        attributes = {"job": job, "result": word_of(result)}
+        self._table.say(EventKind.JOB_REMOVED, unit_of(unit), attributes=attributes)
 
     def _reloading_changed(self, signal: Signal) -> None:
         self._reloading = bool(signal.body[0])

@@ -11,10 +11,11 @@ for them too.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from eventd.adapters.systemd1 import FIELDS, UNIT, fold, unit_path
+from eventd.adapters.systemd1 import FIELDS, UNIT, fold, known, type_interface, unit_path
 from eventd.core.events import Attribute, Emit, EventKind, Origin
 from eventd.core.facts import FactKey, FactKind, FactValue, LoadState, UnitState
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from eventd.adapters.systemd1 import ListedUnit
 
+MOST = 20_000
+"""Units of one scope that are kept; a large host has some hundred."""
+_log = logging.getLogger(__name__)
 _PARTIAL = frozenset({"ActiveState", "SubState", "Job"})
 
 
@@ -40,9 +44,13 @@ class UnitTable:
         self._states: dict[str, UnitState] = {}
         self._paths: dict[str, set[str]] = {}
         """Object path -> watched names. Several, if one is another's alias."""
+        self._located: dict[str, str] = {}
+        """Watched name -> its path, where that is not its own."""
         self._held: dict[str, dict[str, Any]] = {}
         """Properties of the type, which systemd sends just before the unit's: folded with them, as one
         change."""
+        self._full_up = False
+        """That there are too many units has been said."""
 
     @property
     def watched(self) -> frozenset[str]:
@@ -63,6 +71,9 @@ class UnitTable:
             self._paths.setdefault(unit_path(name), set()).add(name)
         left = {path: names - gone for path, names in self._paths.items()}
         self._paths = {path: names for path, names in left.items() if names}
+        for name in gone:
+            self._located.pop(name, None)
+            self._held.pop(name, None)
         self._full -= gone
         if not self.everything:
             self._forget(gone, EventKind.UNIT_CHANGED)
@@ -76,9 +87,23 @@ class UnitTable:
         return tuple(watched) if watched else ()
 
     def located(self, name: str, path: str) -> None:
-        """Note the path that a watched name was found at: another than its own if it is an alias."""
-        if name in self._watched:
+        """Note the path that a watched name was found at: another than its own if it is an alias.
+
+        The last one only: whoever answers may find it at another path each time.
+        """
+        own = unit_path(name)
+        if name not in self._watched or self._located.get(name, own) == path:
+            return
+        self._leave(name, self._located.pop(name, ""))
+        if path != own:
+            self._located[name] = path
             self._paths.setdefault(path, set()).add(name)
+
+    def _leave(self, name: str, path: str) -> None:
+        names = self._paths.get(path, set())
+        names.discard(name)
+        if not names:
+            self._paths.pop(path, None)
 
     def change(self, name: str, interface: str, properties: Mapping[str, Any]) -> bool:
         """Fold PropertiesChanged of a unit; return False if it has to be read to know how it is."""
@@ -97,7 +122,8 @@ class UnitTable:
                 self._set(fold(state, {k: v for k, v in properties.items() if k in _PARTIAL}))
             return True
         if interface != UNIT:
-            self._held.setdefault(name, {}).update(properties)
+            if interface == type_interface(name):
+                self._held.setdefault(name, {}).update(known(properties))
             return True
         self._set(fold(state, {**self._held.pop(name, {}), **properties}))
         # Not loaded and yet changing: it has been loaded since. LoadState and the paths come with no signal.
@@ -112,7 +138,7 @@ class UnitTable:
         if name not in self._watched:
             return
         if interface != UNIT:
-            self._held[name] = dict(properties)
+            self._held[name] = dict(known(properties))
             return
         self._full.add(name)
         self._set(fold(UnitState(name), {**self._held.pop(name, {}), **properties}))
@@ -123,6 +149,8 @@ class UnitTable:
         facts: list[tuple[FactKey, FactValue]] = []
         for row in rows:
             present.add(row.name)
+            if not self._has_room(row.name):
+                continue
             before = self._states.get(row.name, UnitState(row.name))
             state = replace(before, load=row.load, active=row.active, sub=row.sub, job=row.job)
             if self._states.get(row.name) != state:
@@ -163,7 +191,7 @@ class UnitTable:
         self._emit(self.origin, kind, subject, scope=self.scope, attributes=attributes or {}, facts=facts)
 
     def _set(self, state: UnitState) -> None:
-        if self._states.get(state.name) == state:
+        if self._states.get(state.name) == state or not self._has_room(state.name):
             return
         self._states[state.name] = state
         self.say(
@@ -172,6 +200,17 @@ class UnitTable:
             attributes={"active": str(state.active), "sub": state.sub},
             facts=((FactKey(FactKind.UNIT, state.name, self.scope), state),),
         )
+
+    def _has_room(self, name: str) -> bool:
+        """Tell whether a unit can become a fact. What is watched always can."""
+        if name in self._states or name in self._watched or len(self._states) < MOST:
+            return True
+        if not self._full_up:
+            self._full_up = True
+            _log.warning(
+                "there are more than %d units%s: not all are kept", MOST, self.scope and f" of {self.scope}"
+            )
+        return False
 
     def _forget(self, names: Iterable[str], kind: EventKind) -> None:
         for name in sorted(names):

@@ -39,7 +39,7 @@ async def test_a_reply_comes_with_its_variants_unwrapped(bus: Bus, bus_daemon: B
     """Values inside variants, dictionaries and structs are plain values for the caller."""
     body = [{"a": Variant("(sa{sv})", ["x", {"b": Variant("as", ["y"])}])}]
     peer = await _peer(bus_daemon.address, lambda call: Message.new_method_return(call, "a{sv}", body))
-    reply = await bus.call(NAME, PATH, FACE, "Get")
+    reply = await bus.call(NAME, PATH, FACE, "Get", reply="a{sv}")
     name, inner = reply[0]["a"]
     assert (name, inner) == ("x", {"b": ["y"]})
     await peer.stop()
@@ -133,8 +133,8 @@ async def test_a_reply_is_applied_at_its_place_among_the_signals(bus: Bus, bus_d
     peer.answer = burst
     await bus.track(NAME)
     await bus.add_match(MATCH)
-    bus.on(NAME, FACE, "Changed", lambda signal: seen.append(signal.body[0]))
-    await bus.call(NAME, PATH, FACE, "Read", apply=lambda body: seen.append(body[0]))
+    bus.on(NAME, FACE, "Changed", "s", lambda signal: seen.append(signal.body[0]))
+    await bus.call(NAME, PATH, FACE, "Read", reply="s", apply=lambda body: seen.append(body[0]))
     peer.answer = None
     await bus.call(NAME, PATH, FACE, "Barrier")
     assert seen == ["before", "reply"] + ["after"] * 50
@@ -155,7 +155,7 @@ async def test_fifty_thousand_signals_arrive_all_and_in_order(bus: Bus, bus_daem
 
     await bus.track(NAME)
     await bus.add_match(MATCH)
-    bus.on(NAME, FACE, "Tick", handler)
+    bus.on(NAME, FACE, "Tick", "u", handler)
     for number in range(count):
         peer.signal(PATH, FACE, "Tick", "u", [number])
     await asyncio.wait_for(done.wait(), 280)
@@ -183,7 +183,7 @@ async def test_a_forged_signal_is_ignored(bus: Bus, bus_daemon: BusDaemon):
     stranger = await _peer(bus_daemon.address, name="")
     await bus.track(NAME)
     await bus.add_match(MATCH)
-    bus.on(NAME, FACE, "Changed", lambda signal: seen.append(signal.body[0]))
+    bus.on(NAME, FACE, "Changed", "s", lambda signal: seen.append(signal.body[0]))
     ours = bus._connection.unique_name
     stranger.signal(PATH, FACE, "Changed", "s", ["forged"], to=ours)
     stranger.signal(
@@ -212,7 +212,7 @@ async def test_the_owner_of_a_name_is_followed(bus: Bus, bus_daemon: BusDaemon):
     assert await bus.track(NAME, told.put_nowait) == ""
     await bus.add_match(MATCH)
     seen: asyncio.Queue[str] = asyncio.Queue()
-    bus.on(NAME, FACE, "Changed", lambda signal: seen.put_nowait(signal.body[0]))
+    bus.on(NAME, FACE, "Changed", "s", lambda signal: seen.put_nowait(signal.body[0]))
     for value in ("first", "second"):
         peer = await _peer(bus_daemon.address)
         peer.signal(PATH, FACE, "Changed", "s", [value])
@@ -231,7 +231,7 @@ async def test_a_failing_handler_closes_the_connection(bus: Bus, bus_daemon: Bus
     await bus.add_match(MATCH)
     closed = asyncio.Event()
     bus.on_closed(closed.set)
-    bus.on(NAME, FACE, "Changed", lambda signal: signal.body[17])
+    bus.on(NAME, FACE, "Changed", "s", lambda signal: signal.body[17])
     peer.signal(PATH, FACE, "Changed", "s", ["x"])
     await asyncio.wait_for(closed.wait(), 60)
     assert bus.closed is not None
@@ -287,7 +287,7 @@ async def test_messages_with_descriptors_are_withheld(bus: Bus, bus_daemon: BusD
     await bus.track(NAME)
     await bus.add_match(MATCH)
     seen = []
-    bus.on(NAME, FACE, "Take", lambda signal: seen.append(signal.body))
+    bus.on(NAME, FACE, "Take", "h", lambda signal: seen.append(signal.body))
     before = _descriptors()
     for _ in range(20):
         signal = Message.new_signal(PATH, FACE, "Take", "h", [0])
@@ -374,6 +374,7 @@ async def test_a_users_bus_is_entered_in_the_users_name(user_daemon: BusDaemon):
                 "GetConnectionUnixUser",
                 "s",
                 [bus._connection.unique_name],
+                reply="u",
             )
             assert uid[0] == NOBODY
             await bus.close()

@@ -131,14 +131,14 @@ async def test_invalidated_properties_are_read_again_once_at_a_time(
         manager.units[WEB]["Result"] = "timeout"
         for _ in range(20):
             manager.change(WEB, invalidated=("Result", "ExecStart"))
-        manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "marker"])
-        await recorder.until_event(EventKind.JOB_NEW, "marker")
+        manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "marker.service"])
+        await recorder.until_event(EventKind.JOB_NEW, "marker.service")
         assert manager.count("LoadUnit") == reads + 1
         manager.release("LoadUnit")
         await manager.until_called("LoadUnit", reads + 2)
         await recorder.until(lambda: recorder.unit(WEB).result == "timeout")
-        manager.say("JobNew", "uos", [2, "/org/freedesktop/systemd1/job/2", "end"])
-        await recorder.until_event(EventKind.JOB_NEW, "end")
+        manager.say("JobNew", "uos", [2, "/org/freedesktop/systemd1/job/2", "end.service"])
+        await recorder.until_event(EventKind.JOB_NEW, "end.service")
         assert manager.count("LoadUnit") == reads + 2
 
 
@@ -179,8 +179,8 @@ async def test_reading_a_missing_unit_does_not_go_in_circles(bus_daemon: BusDaem
         for _ in range(5):
             manager.say("UnitNew", "so", [WEB, "/x"])
             manager.say("UnitRemoved", "so", [WEB, "/x"])
-        manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "end"])
-        await recorder.until_event(EventKind.JOB_NEW, "end")
+        manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "end.service"])
+        await recorder.until_event(EventKind.JOB_NEW, "end.service")
         assert manager.count("LoadUnit") == 1
 
 
