@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from eventd.adapters.dbus_errors import translate
-from eventd.adapters.dbus_gate import DRIVER, SYSTEM_BUS, USER_BUS, Limits, RefusedError
+from eventd.adapters.dbus_gate import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
 from eventd.adapters.dbus_library import (
     LIBRARY,
     AuthError,
@@ -41,6 +41,7 @@ from eventd.adapters.dbus_library import (
     Message,
     MessageType,
     Variant,
+    forget_signatures,
     unwrap,
 )
 from eventd.adapters.dbus_wire import Header, Kind, first_text
@@ -110,7 +111,7 @@ class Bus:
         *,
         uid: int | None = None,
         timeout: float = CALL_TIMEOUT,
-        limits: Limits = SYSTEM_BUS,
+        limits: Limits = SYSTEM_LIMITS,
         fds: bool = False,
     ) -> Bus:
         """Connect, authenticate and say Hello.
@@ -129,11 +130,11 @@ class Bus:
         except BaseException as error:
             if connection is not None:
                 connection.dispose()
-            match error:
-                case TimeoutError() if connection is not None and (refused := connection.gate.refused):
+                if isinstance(error, Exception) and (refused := connection.gate.refused):
                     raise DisconnectedError(
                         f"the bus {address} was given up: {refused.message}", reason=refused.reason
-                    ) from refused
+                    ) from error
+            match error:
                 case TimeoutError():
                     raise DeadlineError(
                         f"the bus {address} did not let us in within {timeout:g} s"
@@ -339,10 +340,13 @@ class Bus:
         except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
             cause = error
         self._connection.dispose()  # dbus-next leaves it open
+        if self._connection.gate.limits.strict:
+            forget_signatures()
         lost = DisconnectedError(f"the connection to {self._address} was lost")
-        if isinstance(cause, RefusedError):
+        refused = self._connection.gate.refused  # also where the library has found another end of it first
+        if refused is not None:
             lost = DisconnectedError(
-                f"the connection to {self._address} was ended: {cause.message}", reason=cause.reason
+                f"the connection to {self._address} was ended: {refused.message}", reason=refused.reason
             )
         lost.__cause__ = cause
         self._down(lost)
@@ -476,8 +480,8 @@ def _consume(sent: asyncio.Future[None]) -> None:
 
 
 def system_bus_address() -> str:
-    """DBUS_SYSTEM_BUS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
-    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+    """DBUS_SYSTEM_LIMITS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
+    return os.environ.get("DBUS_SYSTEM_LIMITS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 
 __all__ = [
@@ -486,7 +490,7 @@ __all__ = [
     "DBUS_PATH",
     "LIBRARY",
     "PROPERTIES",
-    "USER_BUS",
+    "USER_LIMITS",
     "Apply",
     "BadReplyError",
     "Bus",

@@ -54,14 +54,14 @@ class Limits:
     """Their bytes, likewise."""
 
 
-SYSTEM_BUS = Limits(message=4 * _MEGABYTE, strict=False, variants=100_000)
+SYSTEM_LIMITS = Limits(message=4 * _MEGABYTE, strict=False, variants=100_000)
 """The list of a manager's units has about 400 bytes for each of them."""
-USER_BUS = Limits(
+USER_LIMITS = Limits(
     message=_MEGABYTE // 4,
     strict=True,
     # A reload announces every unit twice; one that changes does so in about three signals of 300 bytes.
-    signals=(20_000, 200),
-    bytes=(8 * _MEGABYTE, 128 * 1024),
+    signals=(10_000, 200),
+    bytes=(4 * _MEGABYTE, 128 * 1024),
 )
 """All properties of a service take about 30 KiB, more with a long command line or environment."""
 

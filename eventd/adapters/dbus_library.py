@@ -23,6 +23,7 @@ if TYPE_CHECKING or LIBRARY == "dbus_fast":
     from dbus_fast.aio import MessageBus
     from dbus_fast.auth import AuthExternal
     from dbus_fast.errors import AuthError, InvalidAddressError
+    from dbus_fast.signature import get_signature_tree
     from dbus_fast.unpack import unpack_variants as unwrap
 elif LIBRARY == "dbus_next":
     from dbus_next import Message, MessageType, Variant
@@ -42,6 +43,12 @@ elif LIBRARY == "dbus_next":
         return data
 else:
     raise ImportError(f"EVENTD_DBUS={LIBRARY}: known are dbus_fast and dbus_next")
+
+
+def forget_signatures() -> None:
+    """Empty dbus-fast's cache of signatures: a peer can have it remember 4096 of its own making."""
+    if LIBRARY == "dbus_fast":
+        get_signature_tree.cache_clear()
 
 
 class _External(AuthExternal):
@@ -135,5 +142,6 @@ __all__ = [
     "Message",
     "MessageType",
     "Variant",
+    "forget_signatures",
     "unwrap",
 ]

@@ -15,6 +15,9 @@ from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState
 from eventd.core.layout import manager_unit
 
 REASON = "user-manager-unavailable"
+MISBEHAVES = "bus-misbehaves"
+OFFENCES = frozenset({"signal-flood", "message-too-large", "bad-message", "bad-reply", "handler-failed"})
+"""Reasons for which a connection to a user's bus is ended: what no systemd ever does."""
 
 
 class Cause(StrEnum):
@@ -29,6 +32,7 @@ class Cause(StrEnum):
     FROZEN = "frozen"
     STOPPED = "process stopped"
     SILENT = "no answer"
+    MISBEHAVES = "bus misbehaves"
     SLOW = "slow start"
 
 
@@ -104,7 +108,13 @@ def explain(
             return found(Cause.NO_RUNTIME, f"{run} is not there, or not a folder of the user's", again)
         if error is None:
             return None if seen.socket else found(Cause.NO_SOCKET, f"{run}/bus is not there", again)
-        if error.reason in (REASON, "bus-unavailable", "access-denied", "bus-not-trusted", "bad-reply"):
+        if error.reason == MISBEHAVES or error.reason in OFFENCES:
+            return found(
+                Cause.MISBEHAVES,
+                error.message,
+                f"what serves {run}/bus is not, or not only, systemd: systemctl status user-{account.uid}.slice",
+            )
+        if error.reason in (REASON, "bus-unavailable", "access-denied", "bus-not-trusted"):
             if not seen.socket:
                 return found(Cause.NO_SOCKET, f"{run}/bus is not there", again)
             if seen.full:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from eventd.adapters.foreign_files import EVERYTHING, Found, look, of
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Foreign, ManagerState, unit
+from eventd.core.manager_trouble import OFFENCES
 from eventd.core.provenance_places import (
     WATCH_UNIT,
     Names,
@@ -42,6 +43,7 @@ from eventd.core.provenance_places import (
     user_places,
 )
 from eventd.sources import late
+from eventd.sources.isolated import isolated
 
 if TYPE_CHECKING:
     from eventd.adapters.inotify import Inotify
@@ -130,7 +132,7 @@ class ProvenanceSource:
                 fresh.append(user)
         async with anyio.create_task_group() as group:
             for user in fresh:
-                group.start_soon(self._look_once, user)
+                group.start_soon(self._alone, user, self._look_once)
         self._mark(*(user.name for user in fresh))
 
     def watch_also(self, name: str, paths: frozenset[str]) -> None:
@@ -169,7 +171,17 @@ class ProvenanceSource:
                 names, self._dirty = self._dirty, set()
                 for name in names:
                     if (each := self._users.get(name)) is not None:
-                        group.start_soon(self._look, each)
+                        group.start_soon(self._alone, each, self._look)
+
+    async def _alone(self, user: _User, look: Callable[[_User], Awaitable[None]]) -> None:
+        """Look at one user; what goes wrong with that is that user's, and what its manager said ends its connection."""
+        found: list[EventdError] = []
+        await isolated(f"unit folders of {user.name}", partial(look, user), found.append)
+        for error in found:
+            self._broken(user, anyio.current_time(), error.message)
+            self._tell(user)
+            if error.reason in OFFENCES:
+                await self._managers.blame(user.name, error)
 
     def _mark(self, *names: str) -> None:
         self._dirty.update(names)

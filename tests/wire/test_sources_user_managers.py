@@ -15,7 +15,7 @@ from eventd.core.errors import TemporaryError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState, ManagerState, UnitState
 from eventd.core.ports import Verb
-from eventd.sources import user_managers
+from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
@@ -200,7 +200,7 @@ async def test_a_bus_that_comes_back_later_is_found_by_its_socket(
             waiting.set()  # it waits, and so is woken by the socket, before anybody else runs
             yield 1000.0
 
-    monkeypatch.setattr(user_managers, "pauses", far_apart)
+    monkeypatch.setattr(manager_link, "pauses", far_apart)
     await host.start()
     await host.source.connect(WEB, timeout=60)
     await host.stop_bus(unlink=True)
