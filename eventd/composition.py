@@ -92,6 +92,8 @@ class Sources:
     """Everything that has a `run` and feeds the dispatcher."""
 
     inotify: Inotify
+    guarded: Inotify
+    """For places that others than root may write."""
     system: SystemSource
     user_managers: UserManagersSource
     logind: LogindSource
@@ -116,6 +118,7 @@ class Sources:
         others stand on: its end is the daemon's, and the next one reads everything.
         """
         group.start_soon(self.inotify.run)
+        group.start_soon(self.guarded.run)
         for name, run in (
             ("files", self.owned_files.run),
             ("triggers", self.triggers.run),
@@ -194,14 +197,14 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     paths = settings.paths
     make_folders(settings)
     dispatcher = Dispatcher()
-    inotify = Inotify()
+    inotify, guarded = Inotify(), Inotify(guarded=True)
     layout = layout_of(settings)
     is_root = os.geteuid() == 0
     owner = (0, 0) if is_root else None
     group = primary_group if is_root and accounts is None else everybody
     system = SystemSource(dispatcher.emit, address=settings.dbus.system, watch=frozenset({LOGIND_UNIT.name}))
     user_managers = UserManagersSource(
-        dispatcher.emit, dispatcher.facts, inotify, address=settings.dbus.user, as_user=accounts is None
+        dispatcher.emit, dispatcher.facts, guarded, address=settings.dbus.user, as_user=accounts is None
     )
     logind = LogindSource(
         dispatcher.emit,
@@ -263,7 +266,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         return await anyio.to_thread.run_sync(assemble, tree, rules[0], cache)
 
     rules = [rules_of(settings)]
-    files = WatchedFiles(inotify, dispatcher.emit, owned=layout.roots)
+    files = WatchedFiles(guarded, dispatcher.emit, owned=layout.roots)
     images = ImageStoreSource(dispatcher.emit, dispatcher.facts, host.images)
     containers = PodmanTable(images.happened)
     health = ContainerHealthSource(dispatcher.emit, JournalFollow(), containers)
@@ -327,6 +330,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     )
     sources = Sources(
         inotify,
+        guarded,
         system,
         user_managers,
         logind,

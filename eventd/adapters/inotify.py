@@ -1,4 +1,8 @@
-"""One inotify instance for the whole daemon, shared by everyone who wants to know about names in folders.
+"""inotify, shared by everyone in the daemon who wants to know about names in folders: two instances of it.
+
+The one is for places that only root writes. The other (`guarded`) is for those that anybody may write, a workload's
+runtime folder or what a gate waits for: its queue can be made to overflow, and each of its watches has a budget. A
+folder in which more goes on than that is watched no more for a while, and then looked at again.
 
 Owns the descriptor, the watches and their masks, and the rule that what was lost is said: `Q_OVERFLOW` calls
 every `gap` callback. It reads no file and decides nothing; `eventd.adapters.folder_watch` builds recursion
@@ -15,7 +19,9 @@ Facts of the kernel (inotify(7)) that shape it:
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,6 +29,8 @@ from typing import TypeAlias
 import asyncinotify
 from asyncinotify import Mask
 
+from eventd.core.budget import Budget
+from eventd.core.conduct import Conduct
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 
 NAMES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
@@ -38,6 +46,12 @@ _LOST = (SELF | Mask.IGNORED | Mask.UNMOUNT).value
 _OVERFLOW = Mask.Q_OVERFLOW.value
 _IGNORED = Mask.IGNORED.value
 _READ_EVENTS = 128
+_AT_ONCE, _PER_SECOND = 2000, 200
+"""Changes in one guarded folder: more are not listened to."""
+_LONGEST_PAUSE = 30.0
+_NOISY = 1000
+"""Folders of which is remembered that they were."""
+_log = logging.getLogger(__name__)
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
@@ -79,10 +93,12 @@ class Subscription:
 class _Watched:
     """A folder and who is interested in it: by the one name that they wait for, None for any."""
 
-    __slots__ = ("by_name", "watch")
+    __slots__ = ("budget", "by_name", "path", "watch")
 
-    def __init__(self, watch: asyncinotify.Watch) -> None:
+    def __init__(self, watch: asyncinotify.Watch, path: str, budget: Budget | None) -> None:
         self.watch = watch
+        self.path = path
+        self.budget = budget
         # Dictionaries as ordered sets: every workload has subscriptions of `/`, `/etc` and so on, and neither an event
         # there nor the end of one subscription may cost the more the more there are.
         self.by_name: dict[str | None, dict[Subscription, None]] = {}
@@ -96,20 +112,25 @@ class _Watched:
         if not group:
             self.by_name.pop(subscription.name, None)
 
+    def all(self) -> list[Subscription]:
+        """Return all subscribers."""
+        return [each for group in self.by_name.values() for each in group]
+
     def concerned(self, change: Change) -> list[Subscription]:
         """Return who is told. That the folder is lost concerns all."""
         if change.lost:
-            return [each for group in self.by_name.values() for each in group]
+            return self.all()
         return [*self.by_name.get(None, ()), *self.by_name.get(change.name, ())]
 
 
 class Inotify:
     """The instance. Callbacks are called on the loop's thread and must not block; `run` has to be running.
 
-    Raises TemporaryError(reason="inotify-exhausted") when the user's instances are used up.
+    `guarded`: for places that others may write. Raises TemporaryError(reason="inotify-exhausted") when the user's
+    instances are used up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, guarded: bool = False) -> None:
         try:
             self._inotify = asyncinotify.Inotify(cache_size=_READ_EVENTS)
         except OSError as error:
@@ -117,6 +138,9 @@ class Inotify:
         self._by_wd: dict[int, _Watched] = {}
         self._gaps: list[Callable[[], None]] = []
         self.overflows = 0
+        self._guarded = guarded
+        self._noisy: dict[str, Conduct] = {}
+        self._muted: set[asyncio.TimerHandle] = set()
 
     async def run(self) -> None:
         """Hand on changes until cancelled."""
@@ -127,6 +151,8 @@ class Inotify:
     def close(self) -> None:
         """Give the instance back; nothing is told any more."""
         self._by_wd.clear()
+        for timer in self._muted:
+            timer.cancel()
         self._inotify.close()
 
     def on_gap(self, callback: Callable[[], None]) -> None:
@@ -153,7 +179,8 @@ class Inotify:
             raise _translate(error, f"watch {path}") from error
         subscription.wd = watch.wd
         if watch.wd not in self._by_wd:
-            self._by_wd[watch.wd] = _Watched(watch)
+            budget = Budget(_AT_ONCE, _PER_SECOND) if self._guarded else None
+            self._by_wd[watch.wd] = _Watched(watch, path, budget)
         self._by_wd[watch.wd].add(subscription)
         return subscription
 
@@ -190,12 +217,42 @@ class Inotify:
             return
         if bits & _IGNORED:
             del self._by_wd[watch.wd]
+        elif entry.budget is not None and not entry.budget.take(asyncio.get_running_loop().time()):
+            self._mute(watch.wd, entry)
+            return
         change = Change("" if event.name is None else str(event.name), event.mask)
         lost = change.lost
         for subscription in entry.concerned(change):
             # A callback may cancel its neighbour; and who asked for less is not told more than that.
             if subscription.callback is not None and (lost or subscription.bits & bits):
                 subscription.callback(change)
+
+    def _mute(self, wd: int, entry: _Watched) -> None:
+        """Stop listening to a folder; its subscribers are told later that they have lost it, and look again."""
+        del self._by_wd[wd]
+        try:
+            self._inotify.rm_watch(entry.watch)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise _translate(error, f"stop watching {entry.path}") from error
+        loop = asyncio.get_running_loop()
+        conduct = self._noisy.pop(entry.path, None) or Conduct()
+        self._noisy[entry.path] = conduct
+        if len(self._noisy) > _NOISY:
+            del self._noisy[next(iter(self._noisy))]
+        pause = min(conduct.offended(loop.time()), _LONGEST_PAUSE)
+        _log.warning(
+            "more than %d changes a second in %s: it is not watched for %g s", _PER_SECOND, entry.path, pause
+        )
+
+        def tell() -> None:
+            self._muted.discard(timer)
+            for subscription in entry.all():
+                if subscription.callback is not None:
+                    subscription.callback(Change("", Mask.IGNORED))
+
+        timer = loop.call_later(pause, tell)
+        self._muted.add(timer)
 
 
 def _translate(error: OSError, what: str) -> EventdError:

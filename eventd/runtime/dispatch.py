@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 
+from eventd.core.event_ring import EventRing
 from eventd.core.events import NO_ATTRIBUTES, Attribute, Event, EventKind, Origin
 from eventd.core.facts import FactKey, Facts, FactValue
 
-KEPT = 4096
-"""Events in memory; about 1 MB."""
+LONGEST = 4096
+"""Characters of each text of an event: of a path (PATH_MAX), and of all that peers and people say."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Dispatcher:
 
     facts: Facts = field(default_factory=Facts)
     wall: Callable[[], float] = time.time
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
+    events: EventRing = field(default_factory=EventRing)
     sequence: int = 0
     current: Event | None = None
     """The event whose facts are being folded, so that a fact's watcher knows its cause."""
@@ -46,6 +46,10 @@ class Dispatcher:
     ) -> Event:
         """Take in one event (see `Emit`); return it numbered."""
         self.sequence += 1
+        if len(subject) > LONGEST or any(
+            isinstance(v, str) and len(v) > LONGEST for v in attributes.values()
+        ):
+            subject, attributes = subject[:LONGEST], {k: _cut(v) for k, v in attributes.items()}
         event = Event(
             self.sequence, origin, kind, subject, anyio.current_time(), self.wall(), scope, attributes
         )
@@ -76,3 +80,7 @@ class Dispatcher:
             if self._more.is_set():
                 self._more = anyio.Event()
             await self._more.wait()
+
+
+def _cut(value: Attribute) -> Attribute:
+    return value[:LONGEST] if isinstance(value, str) else value

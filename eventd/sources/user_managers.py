@@ -33,7 +33,7 @@ class UserManagersSource:
     """One connection per known user.
 
     `facts`: where `user@UID.service` of the system's manager is to be found (`SystemSource` keeps it).
-    `address`: D-Bus address with `{uid}` in it. `inotify`: the daemon's instance. `as_user`: connect with the
+    `address`: D-Bus address with `{uid}` in it. `inotify`: a guarded instance. `as_user`: connect with the
     user's effective uid; False where the users' buses are the caller's own, as those of the simulated host.
     """
 

@@ -110,6 +110,37 @@ async def test_a_deleted_folder_ends_its_subscription(inotify: Inotify, tmp_path
     inotify.cancel(subscription)
 
 
+async def test_a_noisy_folder_is_not_watched_for_a_while(tmp_path: Path, monkeypatch, caplog):
+    """In a guarded instance: its subscribers lose it and look again, neighbours are told all, the queue stays small."""
+    monkeypatch.setattr("eventd.adapters.inotify._AT_ONCE", 50)
+    monkeypatch.setattr("eventd.core.conduct.FIRST", 0.05)
+    instance = Inotify(guarded=True)
+    task = asyncio.create_task(instance.run())
+    noisy, quiet = tmp_path / "noisy", tmp_path / "quiet"
+    for folder in (noisy, quiet):
+        folder.mkdir()
+    loud, calm = Changes(), Changes()
+    instance.subscribe(str(noisy), NAMES, loud, follow=False, name="wanted")
+    ended = instance.subscribe(str(noisy), NAMES, pytest.fail, follow=False, name="ended")
+    instance.subscribe(str(quiet), NAMES, calm, follow=False)
+    for number in range(300):
+        (noisy / str(number)).touch()
+    (quiet / "x").touch()
+    await calm.until("x", Mask.CREATE)
+    assert ended is not None
+    instance.cancel(ended)
+    await loud.until("", Mask.IGNORED)
+    assert all(change.lost for change in loud)
+    assert f"{noisy}: it is not watched for" in caplog.text
+    instance.subscribe(str(noisy), NAMES, loud, follow=False, name="wanted")
+    (noisy / "wanted").touch()
+    await loud.until("wanted", Mask.CREATE)
+    assert instance.overflows == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    instance.close()
+
+
 async def test_an_overflow_is_said():
     """When the kernel drops events, every gap callback is called."""
     instance = Inotify()

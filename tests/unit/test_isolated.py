@@ -1,0 +1,53 @@
+"""Scope: `eventd.sources.isolated`, and that the sources start what serves one scope through it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import anyio
+
+import eventd.sources
+from eventd.core.errors import EventdError, TemporaryError
+from eventd.sources.isolated import isolated
+
+WHOLE = {
+    "logind.py": {"keep"},  # the connection to the system's bus
+    "user_managers.py": {"self._keep"},  # runs each link through `isolated`
+    "provenance.py": {"self._alone"},  # looks at each user through `isolated`
+    "probes.py": {"self._keep_asking"},  # asks each time through `isolated`
+}
+"""Tasks that sources start otherwise, and why that is right."""
+
+
+async def test_what_goes_wrong_for_one_ends_nobody_else():
+    """Also what nobody thought of; whose it is gets told with a sentence, without what the exception quotes."""
+    told: list[EventdError] = []
+    done = anyio.Event()
+
+    async def bug() -> None:
+        raise IndexError("\x1b[2J hunter2")
+
+    async def lost() -> None:
+        raise TemporaryError("the bus was lost", reason="disconnected")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(isolated, "folders of evil", bug, told.append)
+        group.start_soon(isolated, "folders of good", lost, told.append)
+        await anyio.wait_all_tasks_blocked()
+        done.set()
+    assert done.is_set()
+    assert [error.reason for error in told] == ["bad-reply", "disconnected"]
+    assert "hunter2" not in str(told[0])
+
+
+def test_sources_start_what_serves_one_scope_through_it():
+    """A task that one workload's words can end must not be a member of a group that serves all."""
+    found: dict[str, set[str]] = {}
+    for path in Path(eventd.sources.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr in ("start_soon", "create_task"):
+                    found.setdefault(path.name, set()).add(ast.unparse(node.args[0]))
+    for name, started in found.items():
+        assert started - {"isolated"} <= WHOLE.get(name, set()), f"{name}: start it through `isolated`"
