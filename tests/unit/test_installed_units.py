@@ -57,6 +57,17 @@ def test_each_service_runs_a_program_that_the_package_installs(path: Path):
     assert command in project["scripts"]
 
 
+def test_the_daemon_has_bounds_that_nobody_outside_can_drive_it_over():
+    """A bug ends at a limit, git is ended before the daemon, and the memory of the daemon gets on no disk."""
+    text = (ROOT / "usr/lib/systemd/system/eventd.service").read_text().splitlines()
+    found = dict(line.split("=", 1) for line in text if not line.startswith(("#", "[")) and "=" in line)
+    assert found["OOMPolicy"] == "continue"
+    assert found["LimitCORE"] == "0"
+    assert int(found["TasksMax"]) <= 512
+    high, most = (int(found[name].removesuffix("G")) for name in ("MemoryHigh", "MemoryMax"))
+    assert high < most <= 2
+
+
 def test_the_listener_for_the_network_has_no_privileges():
     """What parses bytes of strangers is no user of this host, has no capability, and opens no port itself."""
     text = (ROOT / "usr/lib/systemd/system/eventd-webhook.service").read_text()

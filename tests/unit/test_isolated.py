@@ -46,8 +46,8 @@ def test_sources_start_what_serves_one_scope_through_it():
     found: dict[str, set[str]] = {}
     for path in Path(eventd.sources.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if node.func.attr in ("start_soon", "create_task"):
-                    found.setdefault(path.name, set()).add(ast.unparse(node.args[0]))
+            func = node.func if isinstance(node, ast.Call) else None
+            if isinstance(func, ast.Attribute) and func.attr in ("start_soon", "create_task"):
+                found.setdefault(path.name, set()).add(ast.unparse(node.args[0]))
     for name, started in found.items():
         assert started - {"isolated"} <= WHOLE.get(name, set()), f"{name}: start it through `isolated`"
