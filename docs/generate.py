@@ -30,10 +30,14 @@ from eventd import settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
+<<<<<<< HEAD
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import rights  # noqa: E402
+=======
+from eventd.cli import reference  # noqa: E402
+from eventd.core import event_ring, rights  # noqa: E402
+>>>>>>> e4c5c4d (ADR 11: what a peer may say)
 from eventd.core.events import EventKind, Origin  # noqa: E402
-from eventd.runtime import dispatch  # noqa: E402
 from eventd.webhook import settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
@@ -97,8 +101,8 @@ EVENTS = f"""\
 {MADE}
 
 An event says where eventd looked again; it never carries a decision. `eventctl events --follow` shows them as
-they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {dispatch.KEPT:,} are kept, in
-memory.
+they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {event_ring.MOST:,} are kept, in
+memory: who says much pushes out its own, and not those of other workloads.
 
 ## Origins
 
