@@ -35,6 +35,10 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def test_a_reply_comes_with_its_variants_unwrapped(bus: Bus, bus_daemon: BusDaemon):
     """Values inside variants, dictionaries and structs are plain values for the caller."""
     body = [{"a": Variant("(sa{sv})", ["x", {"b": Variant("as", ["y"])}])}]
@@ -203,6 +207,53 @@ async def test_a_forged_signal_is_ignored(bus: Bus, bus_daemon: BusDaemon):
     await bus.call(NAME, PATH, FACE, "Barrier")
     assert seen == ["genuine"]
     await stranger.stop()
+    await peer.stop()
+
+
+async def test_what_strangers_send_is_dropped_before_it_is_parsed(bus: Bus, bus_daemon: BusDaemon):
+    """150 MB of numbers to our unique name, and names of the routes that we listen to: nothing is made of them."""
+    peer = await _peer(bus_daemon.address)
+    stranger = await _peer(bus_daemon.address, name="")
+    await bus.track(NAME)
+    bus.on(NAME, FACE, "Changed", "au", lambda _: pytest.fail("forged"))
+    ours = bus._connection.unique_name
+    await bus.call(NAME, PATH, FACE, "Barrier")
+    before = _resident()
+    signal = Message.new_signal(PATH, FACE, "Changed", "ay", [bytes(3 << 20)])
+    signal.destination = ours
+    for _ in range(50):
+        await stranger.bus.send(signal)
+    await stranger.bus.call(
+        Message(destination=ours, path="/", interface="org.freedesktop.DBus.Peer", member="Ping")
+    )
+    assert bus._connection.gate.dropped >= 50
+    assert _resident() - before < 32 << 20
+    await bus.call(NAME, PATH, FACE, "Barrier")
+    await stranger.stop()
+    await peer.stop()
+
+
+async def test_a_reply_of_other_types_is_an_error_of_that_call_alone(bus: Bus, bus_daemon: BusDaemon):
+    """On the system's bus: the call ends at once, with what was wrong, and the connection lives."""
+    peer = await _peer(bus_daemon.address, lambda call: Message.new_method_return(call, "as", [["x"]]))
+    with pytest.raises(TemporaryError, match="'as', not 'a\\(ssssssouso\\)'") as raised:
+        await bus.call(NAME, PATH, FACE, "List", reply="a(ssssssouso)", timeout=60)
+    assert raised.value.reason == "bad-reply"
+    peer.answer = Message.new_method_return
+    with pytest.raises(TemporaryError, match="'', not 's'"):
+        await bus.call(NAME, PATH, FACE, "Get", reply="s", timeout=60)
+    assert bus.closed is None
+    await peer.stop()
+
+
+async def test_a_reply_that_is_not_understood_ends_the_call_and_the_connection(
+    bus: Bus, bus_daemon: BusDaemon
+):
+    """Whatever `apply` makes of it: who called is told at once, not at the deadline."""
+    peer = await _peer(bus_daemon.address, lambda call: Message.new_method_return(call, "s", ["x"]))
+    with pytest.raises(DisconnectedError, match="was not understood"):
+        await bus.call(NAME, PATH, FACE, "Get", reply="s", timeout=60, apply=lambda body: body[17])
+    assert bus.closed is not None
     await peer.stop()
 
 
