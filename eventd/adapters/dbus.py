@@ -490,6 +490,7 @@ __all__ = [
     "DBUS_PATH",
     "LIBRARY",
     "PROPERTIES",
+    "SYSTEM_LIMITS",
     "USER_LIMITS",
     "Apply",
     "BadReplyError",

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 import anyio
 
 from eventd.adapters import process
-from eventd.adapters.dbus import PROPERTIES, Bus, Signal, system_bus_address
+from eventd.adapters.dbus import PROPERTIES, SYSTEM_LIMITS, USER_LIMITS, Bus, Signal, system_bus_address
 from eventd.adapters.process import OUTPUT_LIMIT, Completed
 from eventd.adapters.systemd1 import SYSTEMD, UNIT, SystemdManager, type_interface, unit_path
 from eventd.adapters.unit_pipes import Pipes
@@ -349,12 +349,17 @@ class TransientUnit:
 
     async def start(self, fds: Sequence[int]) -> None:
         """Start it; `fds`: its standard input, output and errors, which stay the caller's."""
-        bus = self._bus = await Bus.connect(self._address, uid=self._uid, fds=True)
+        bus = self._bus = await Bus.connect(
+            self._address,
+            uid=self._uid,
+            limits=SYSTEM_LIMITS if self._uid is None else USER_LIMITS,
+            fds=True,
+        )
         bus.on_closed(self._lost)
         await bus.track(SYSTEMD, self._owner_changed)
         # Of this unit alone: all others are none of this connection's business.
         rule = f"type='signal',sender='{SYSTEMD}',path='{self._path}',interface='{PROPERTIES}'"
-        bus.on(SYSTEMD, PROPERTIES, "PropertiesChanged", self._changed)
+        bus.on(SYSTEMD, PROPERTIES, "PropertiesChanged", "sa{sv}as", self._changed)
         await bus.add_match(rule)
         manager = SystemdManager(bus)
         await manager.subscribe()

@@ -2,11 +2,18 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+<<<<<<< HEAD
 from tests.host.machine import Machine
 from tests.host.operator import HOOK, REMOTE, Operator, container
+=======
+from tests.host.machine import Machine, Process
+from tests.host.operator import HOOK, Operator, container
+>>>>>>> 2f49dbe (Host tests: a bus of the workload's own, an empty reply, a runtime folder full of noise)
 from tests.host.operator import SECRET as WEBHOOK_SECRET
 
 SECRET = "hunter2"
@@ -76,6 +83,13 @@ HOSTILE = [
     "--rate",
     "110",
 ]
+FILES = """\
+import os, sys
+for number in range(300_000):
+    path = f"{sys.argv[1]}/{number % 50}"
+    open(path, "w").close()
+    os.unlink(path)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +147,10 @@ def test_nobody_holds_the_lock_of_the_runs(op: Operator, user: str) -> None:
 
 
 def test_a_huge_message_costs_the_daemon_nothing(op: Operator) -> None:
-    """60 MB of numbers, on the workload's own bus and on the system's: dropped, and the connections live."""
+    """60 MB of numbers, on the workload's own bus and on the system's: nothing is made of them.
+
+    Nobody ends the connections to the system's bus by it; the one to the workload's own bus is ended, and made anew.
+    """
     before, mine, system = memory(op), connections(op, user="evil"), connections(op)
     assert (len(mine), len(system) > 0) == (1, True)
     uid = op.machine.run(["id", "-u", "evil"]).stdout.strip()
@@ -145,8 +162,85 @@ def test_a_huge_message_costs_the_daemon_nothing(op: Operator) -> None:
     op.until(
         lambda _: op.user_unit("evil", "evil.service", "ActiveState")["ActiveState"] == "active", "healed"
     )
-    assert (connections(op, user="evil"), connections(op)) == (mine, system)
+    assert connections(op, user="evil") not in (mine, [])
+    assert connections(op) == system
     assert memory(op) - before < 30_000
+
+
+@contextmanager
+def own_bus(op: Operator, attack: str, *options: str) -> Iterator[Process]:
+    """Have the workload serve a bus of its own, in the place of its user's; afterwards all is as it was."""
+    uid = op.machine.run(["id", "-u", "evil"]).stdout.strip()
+    program = [
+        "/opt/eventd/bin/python",
+        "-m",
+        "eventd_simulators.hostile.bus",
+        f"/run/user/{uid}/bus",
+        attack,
+    ]
+    with op.machine.start([*program, "evil.service", *options], user="evil") as process:
+        process.read_until("listening")
+        op.machine.run(["pkill", "-u", "evil", "-x", "dbus-daemon"], check=False)
+        process.read_until("connected")
+        yield process
+    op.machine.run(["systemctl", "restart", f"user@{uid}.service"])
+    op.ctl("sync")
+    op.state("evil", "converged")
+
+
+def heals(op: Operator, name: str) -> None:
+    """A container that was stopped by hand is back."""
+    before = op.invocation(name)
+    op.machine.run(["systemctl", "--user", "stop", f"{name}.service"], user=name)
+    op.until(lambda _: op.invocation(name) not in ("", before), f"{name} healed")
+
+
+def test_a_bus_of_the_workloads_own_is_left_alone_and_neighbours_are_healed(op: Operator) -> None:
+    """It floods: little memory is gone, others are healed, their events are still there, and the status says why."""
+    pid = op.machine.show("eventd.service", "MainPID")["MainPID"]
+    heals(op, "quad")
+    op.machine.run(f"echo 5 >/proc/{pid}/clear_refs")  # VmHWM from now on
+    before = memory(op)
+    told = json.loads(op.ctl("events", "--json")[1].splitlines()[0])["sequence"]
+    with own_bus(op, "job-flood"):
+        heals(op, "quad")
+        status = op.until(lambda s: "misbehaves" in json.dumps(s), "named")
+        assert "more signals than" in json.dumps(status)
+        heals(op, "quad")
+        assert json.loads(op.ctl("events", "--json")[1].splitlines()[0])["sequence"] == told
+    assert memory(op) - before < 32_000
+    assert op.machine.show("eventd.service", "MainPID")["MainPID"] == pid
+
+
+def test_an_empty_reply_ends_nobodys_audit(op: Operator) -> None:
+    """A list of units without a list, when its folders are to be watched: a neighbour's are watched all the same."""
+    with own_bus(op, "no-path-unit"):
+        op.until(lambda s: "misbehaves" in json.dumps(s), "named")
+        op.machine.run(
+            "mkdir -p ~/.config/systemd/user/quad.service.d;"
+            " echo '[Service]' >~/.config/systemd/user/quad.service.d/x.conf",
+            user="quad",
+        )
+        op.until(lambda s: "quad.service.d/x.conf" in json.dumps(s), "a drop-in of the neighbour")
+        status = op.told()
+        assert status["troubles"] == []
+    op.machine.run("rm -r ~/.config/systemd/user/quad.service.d", user="quad")
+    op.state("quad", "converged")
+    assert "bug: " not in op.machine.run("journalctl -u eventd -o cat").stdout
+
+
+def test_files_in_a_runtime_folder_overflow_no_queue_of_the_daemons(op: Operator) -> None:
+    """Its bus hangs up, so that the folder is watched for another: it makes files all the time, and is not watched."""
+    uid = op.machine.run(["id", "-u", "evil"]).stdout.strip()
+    with own_bus(op, "hangup") as bus:
+        bus.close()
+        op.machine.run(["rm", f"/run/user/{uid}/bus"], user="evil")
+        op.machine.run(["python3", "-c", FILES, f"/run/user/{uid}"], user="evil")
+        heals(op, "quad")
+        log = op.machine.run("journalctl -u eventd -o cat").stdout
+        assert f"in /run/user/{uid}: it is not watched for" in log
+    gaps = [json.loads(line) for line in op.ctl("events", "--json")[1].splitlines()]
+    assert not [each for each in gaps if each["kind"] == "gap" and each["subject"] == "files"]
 
 
 def test_a_registry_of_the_workloads_own_holds_up_nobody(op: Operator) -> None:
