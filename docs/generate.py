@@ -30,13 +30,8 @@ from eventd import settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
-<<<<<<< HEAD
 from eventd.cli import reasons, reference  # noqa: E402
-from eventd.core import rights  # noqa: E402
-=======
-from eventd.cli import reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
->>>>>>> e4c5c4d (ADR 11: what a peer may say)
 from eventd.core.events import EventKind, Origin  # noqa: E402
 from eventd.webhook import settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402

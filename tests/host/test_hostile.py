@@ -7,13 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-<<<<<<< HEAD
-from tests.host.machine import Machine
-from tests.host.operator import HOOK, REMOTE, Operator, container
-=======
 from tests.host.machine import Machine, Process
-from tests.host.operator import HOOK, Operator, container
->>>>>>> 2f49dbe (Host tests: a bus of the workload's own, an empty reply, a runtime folder full of noise)
+from tests.host.operator import HOOK, REMOTE, Operator, container
 from tests.host.operator import SECRET as WEBHOOK_SECRET
 
 SECRET = "hunter2"
