@@ -398,7 +398,9 @@ class SystemdManager:
     ) -> None:
         """Make a unit and have it started, without waiting for its job. `fds`: what values of type `h` index."""
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
-        await self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], reply="o", fds=fds)
+        await self._call(
+            "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], reply="o", fds=fds
+        )
 
     async def stop(self, unit: str, *, timeout: float) -> None:
         """Have a unit stopped, without waiting for its job."""
