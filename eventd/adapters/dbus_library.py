@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from eventd.adapters.dbus_gate import Gate, Limits
-from eventd.adapters.peer_socket import PeerSocket
+from eventd.adapters.peer_socket import GREETING, PeerSocket
 from eventd.core.errors import EventdError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Connection(MessageBus):
         else:
             raise InvalidAddressError("only unix:path= and unix:abstract= are known")
         sock = PeerSocket(self._as_uid)
+        sock.greeting = GREETING
         stream = sock.makefile("rwb")
         self._own.append((sock, stream))
         return sock, stream, address

@@ -55,7 +55,7 @@ _SETRESUID = {
     ("armv7l", 4): 208,
     ("aarch64", 4): 208,
 }
-_GREETING = 16 * 1024
+GREETING = 16 * 1024
 """Bytes that a bus may say before the first message: the lines of its authentication."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -142,13 +142,14 @@ class PeerSocket(socket.socket):
     uid: int | None
     gate: Gate | None = None
     """Set once the connection speaks in messages: what is received then are those that it lets through."""
+    greeting: int | None = None
+    """Bytes that the other end may say before that, and before it closes the connection; None: as it likes."""
 
     def __init__(self, uid: int | None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
         self.settimeout(0)
         self.uid = uid
         self._passed = b""
-        self._greeted = 0
 
     def connect(self, address: object) -> None:
         """Succeed or fail at once: a unix socket that connects is never "in progress".
@@ -190,9 +191,10 @@ class PeerSocket(socket.socket):
         """
         if self.gate is None:
             data = super().recv(size, flags)
-            self._greeted += len(data)
-            if not data or self._greeted > _GREETING:
-                raise EOFError("it closed the connection, or had no end of words, before it let us in")
+            if self.greeting is not None:
+                self.greeting -= len(data)
+                if not data or self.greeting < 0:
+                    raise EOFError("it closed the connection, or had no end of words, before it let us in")
             return data
         data = super().recv(PIECE, socket.MSG_PEEK)
         if not data:
