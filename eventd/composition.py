@@ -281,7 +281,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     named = NamedFiles(
         dispatcher.emit,
         dispatcher.facts,
-        inotify,
+        guarded,
         Digester(host_key(f"{paths.state}/files.key")),
         provenance.watch_also if provenance is not None else lambda _name, _paths: None,
     )

@@ -33,6 +33,7 @@ from eventd.core.events import Attribute, Emit, EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind, Facts, NamedState
 from eventd.core.named_files import expand
 from eventd.sources import late
+from eventd.sources.isolated import isolated
 
 TIMEOUT = 5.0
 """Seconds for one look at all files of a workload."""
@@ -120,7 +121,7 @@ class NamedFiles:
 
         async def first(owner: _Owner) -> None:
             try:
-                await self._look(owner)
+                await self._alone(owner)
             except EventdError as error:
                 failed.append(error)
                 self._mark(owner)
@@ -162,12 +163,28 @@ class NamedFiles:
                     names, self._marked = self._marked, set()
                     for name in names:
                         if (owner := self._owners.get(name)) is not None:
-                            group.start_soon(self._look, owner)
+                            group.start_soon(self._alone, owner)
         except BaseExceptionGroup as group_:
             for error in group_.exceptions:
                 if isinstance(error, EventdError):
                     raise error from group_
             raise
+
+    async def _alone(self, owner: _Owner) -> None:
+        """Look. That there is no watch to be had is everybody's; what else goes wrong is this workload's alone."""
+        exhausted: list[EventdError] = []
+
+        async def look() -> None:
+            try:
+                await self._look(owner)
+            except EventdError as error:
+                exhausted.append(error)
+
+        await isolated(
+            f"files of {owner.name or 'this host'}", look, lambda _: owner.dirty.update(owner.files)
+        )
+        if exhausted:
+            raise exhausted[0]
 
     def _file(self, owner: _Owner, raw: str) -> _File:
         def again() -> None:

@@ -15,6 +15,7 @@ WHOLE = {
     "logind.py": {"keep"},  # the connection to the system's bus
     "user_managers.py": {"self._keep"},  # runs each link through `isolated`
     "provenance.py": {"self._alone"},  # looks at each user through `isolated`
+    "named_files.py": {"first", "self._alone"},  # look at each workload's through `isolated`
     "probes.py": {"self._keep_asking"},  # asks each time through `isolated`
 }
 """Tasks that sources start otherwise, and why that is right."""
