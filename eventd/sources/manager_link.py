@@ -202,6 +202,8 @@ class ManagerLink:
         if self._was_up or error.reason in OFFENCES:
             attributes = {"reason": error.reason, "error": error.message}
             self.table.say(EventKind.GAP, self.account.name, attributes=attributes)
+        if error.reason in OFFENCES:
+            self.table.clear()  # nothing that it has said of its units is worth anything
         if self._was_up:
             self._become(ManagerState.UNREACHABLE)
 

@@ -179,6 +179,13 @@ class Peer:
             "ActiveState": Raw("s", self.active),
             "SubState": Raw("s", "running" if up else "failed"),
             "Job": Raw("(uo)", [0, "/"]),
+            "FragmentPath": Raw("s", f"/run/user/{os.getuid()}/systemd/generator/{self.unit}"),
+            "SourcePath": Raw(
+                "s",
+                f"/etc/containers/systemd/users/{os.getuid()}/{self.unit.removesuffix('.service')}.container",
+            ),
+            "UnitFileState": Raw("s", "generated"),
+            "NeedDaemonReload": Raw("b", 0),
             "InvocationID": Raw("ay", bytes(range(16))),
         }
 
