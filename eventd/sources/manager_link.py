@@ -202,10 +202,10 @@ class ManagerLink:
         if self._was_up or error.reason in OFFENCES:
             attributes = {"reason": error.reason, "error": error.message}
             self.table.say(EventKind.GAP, self.account.name, attributes=attributes)
-        if error.reason in OFFENCES:
-            self.table.clear()  # nothing that it has said of its units is worth anything
         if self._was_up:
             self._become(ManagerState.UNREACHABLE)
+        if error.reason in OFFENCES:
+            self.table.clear()  # nothing that it has said of its units is worth anything
 
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, uid=self._uid, timeout=CONNECT_TIMEOUT, limits=USER_LIMITS)
