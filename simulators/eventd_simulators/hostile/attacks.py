@@ -240,9 +240,13 @@ class WrongSignature(Peer):
 
 @_attack
 class NoPathUnit(Peer):
-    """Honest, until it is asked which units there are that watch the folders of its user."""
+    """Honest, but for what watches the folders of its user: that is down, and there is no list of it."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
+        if call.member == "GetAll" and call.path.endswith("_2epath"):
+            down = {"ActiveState": Raw("s", "inactive"), "SubState": Raw("s", "dead")}
+            yield self.reply(call, "a{sv}", [self.properties(call.text()) | down])
+            return
         if call.member == "ListUnitsByPatterns":
             yield self.reply(call, "")
             return
