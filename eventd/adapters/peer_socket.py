@@ -200,7 +200,10 @@ class PeerSocket(socket.socket):
         if not data:
             return data
         kept, used = self.gate.take(data)
-        super().recv(used)
+        while used and (
+            taken := len(super().recv(used))
+        ):  # what came with descriptors ends a piece (unix(7))
+            used -= taken
         if not kept:
             raise BlockingIOError(errno.EAGAIN, "nothing that passes has come yet")
         return kept
