@@ -212,12 +212,16 @@ class PeerSocket(socket.socket):
         """Receive for `makefile`, by which dbus-next reads, which goes on until there is no more."""
         if self.gate is None:
             return super().recv_into(buffer, nbytes, flags)
-        self._passed = self._passed or self.recv(PIECE)
         view = memoryview(buffer).cast("B")
-        count = min(nbytes or len(view), len(view), len(self._passed))
-        view[:count] = self._passed[:count]
-        self._passed = self._passed[count:]
-        return count
+        part = self._next(min(nbytes or len(view), len(view)))
+        view[: len(part)] = part
+        return len(part)
+
+    def _next(self, size: int) -> bytes:
+        """Return no more than `size` bytes of what the gate lets through, for who reads on until there is no more."""
+        self._passed = self._passed or self.recv(PIECE)
+        part, self._passed = self._passed[:size], self._passed[size:]
+        return part
 
     def recvmsg(
         self, size: int, ancillary: int = 0, flags: int = 0
@@ -227,7 +231,7 @@ class PeerSocket(socket.socket):
         What a connection needs that hands descriptors over: others may send it theirs, and nobody would close them.
         """
         del ancillary
-        return self.recv(size, flags), [], 0, None
+        return self.recv(size, flags) if self.gate is None else self._next(size), [], 0, None
 
     def listener_uid(self) -> int:
         """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""
