@@ -146,7 +146,7 @@ def first_text(data: bytes) -> str:
 class _Type:
     """One complete type of a signature."""
 
-    code: str
+    letter: str
     align: int
     size: int = 0
     """Bytes, of what has always as many; else 0."""
@@ -168,17 +168,17 @@ def _types(signature: str) -> tuple[_Type, ...]:
 def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
     if depth > DEEPEST or at >= len(signature):
         raise MalformedError("a signature that is none, or nested too deep")
-    code = signature[at]
-    if code in _SIZES:
-        return _Type(code, _SIZES[code], _SIZES[code]), at + 1
-    if code in "sogv":
-        return _Type(code, 4 if code in "so" else 1, varies=code == "v"), at + 1
-    if code == "a":
+    letter = signature[at]
+    if letter in _SIZES:
+        return _Type(letter, _SIZES[letter], _SIZES[letter]), at + 1
+    if letter in "sogv":
+        return _Type(letter, 4 if letter in "so" else 1, varies=letter == "v"), at + 1
+    if letter == "a":
         inner, end = _type(signature, at + 1, depth + 1)
         return _Type("a", 4, varies=inner.varies, inner=(inner,)), end
-    if code not in "({":
+    if letter not in "({":
         raise MalformedError("a signature that is none")
-    close = ")" if code == "(" else "}"
+    close = ")" if letter == "(" else "}"
     members = []
     at += 1
     while signature[at : at + 1] != close:
@@ -186,7 +186,7 @@ def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
         members.append(inner)
     if not members:
         raise MalformedError("a signature that is none")
-    return _Type(code, 8, varies=any(each.varies for each in members), inner=tuple(members)), at + 1
+    return _Type(letter, 8, varies=any(each.varies for each in members), inner=tuple(members)), at + 1
 
 
 @dataclass(slots=True)
@@ -219,7 +219,7 @@ class Checker:
         at += -at % kind.align
         if kind.size:
             at += kind.size
-        elif kind.code == "a":
+        elif kind.letter == "a":
             (length,) = unpack(data, at)
             at += 4
             (inner,) = kind.inner
@@ -233,9 +233,9 @@ class Checker:
                 if at != end:
                     raise MalformedError("an array that is longer than it says")
             at = end
-        elif kind.code == "v":
+        elif kind.letter == "v":
             at = self._variant(data, at, unpack, depth)
-        elif kind.code == "g":
+        elif kind.letter == "g":
             at += data[at] + 2
         elif kind.inner:
             for inner in kind.inner:
