@@ -68,7 +68,9 @@ def modules() -> dict[str, frozenset[str]]:
         # A look into a home, by the ids of the file system alone; and `eventd.ending`, a program of its own.
         (SWITCHES, {"eventd/adapters/as_account.py", "eventd/ending.py"}),
         # A connection to a user's bus, for one system call in a thread that ends with it.
-        ({"_SETRESUID", "effective_uid"}, {"eventd/adapters/peer_socket.py"}),
+        ({"_SETRESUID"}, {"eventd/adapters/peer_socket.py"}),
+        # And to end a process of git's or the checks', for one kill(2).
+        ({"effective_uid"}, {"eventd/adapters/peer_socket.py", "eventd/adapters/process.py"}),
         ({"syscall"}, {"eventd/adapters/as_account.py", "eventd/adapters/peer_socket.py"}),
         # Programs of their own, each in a unit: `eventd.ending`, and what is run as an account to look into its home.
         (STARTERS, {"eventd/adapters/process.py", "eventd/ending.py", "eventd/adapters/account_script.py"}),
@@ -78,7 +80,7 @@ def modules() -> dict[str, frozenset[str]]:
         # The ids of git's and the checks' accounts, and of nobody else.
         ({"ServiceAccount()"}, {"eventd/configured.py"}),
     ],
-    ids=["switches", "connects", "system-calls", "starts", "runs-as", "units", "accounts"],
+    ids=["switches", "connects", "ends", "system-calls", "starts", "runs-as", "units", "accounts"],
 )
 @pytest.mark.timeout(60)
 def test_one_module_each(names: set[str], where: set[str]) -> None:
