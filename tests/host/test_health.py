@@ -160,3 +160,29 @@ def test_an_image_that_is_gone_from_the_store_is_told(op: Operator) -> None:
     assert op.user_unit("typo", "typo.service", "ActiveState")["ActiveState"] == "active"
     op.machine.run(["podman", "tag", number, image], user="typo", cwd="/")
     op.state("typo", "converged")
+
+
+def test_the_status_names_containers_and_a_file_outlives_the_daemon(op: Operator) -> None:
+    """Id, image, state and health of each container, without podman; the file stays when eventd stops."""
+    m = op.machine
+    (box_,) = op.state("hc", "converged")["containers"]
+    number = m.run(
+        ["podman", "inspect", "--format", "{{.Id}} {{.Image}}", "systemd-hc"], user="hc", cwd="/"
+    ).stdout
+    assert f"{box_['id']} {box_['image_id']}" == number.strip()
+    assert (box_["name"], box_["image"], box_["state"]) == ("systemd-hc", "localhost/busybox:1", "running")
+    assert box_["health"] == "healthy"
+    path = "/run/eventd/status/hc.json"
+    pid = op.told()["daemon"]["pid"]
+    m.run(["systemctl", "stop", "eventd.service"])
+    document = json.loads(m.run(["cat", path], user="hc").stdout)
+    stat = m.stat(path)
+    assert stat is not None
+    assert (stat["mode"] & 0o777, stat["uid"]) == (0o644, 0)
+    assert (document["state"], document["daemon"]["pid"]) == ("converged", pid)
+    assert document["containers"][0]["id"] == box_["id"]
+    assert "log" not in document
+    m.run(["systemctl", "start", "eventd.service"])
+    op.until(lambda s: s["state"] == "converged", "back")
+    (again,) = op.state("hc", "converged")["containers"]
+    assert again["id"] == box_["id"], "read back from the journal"
