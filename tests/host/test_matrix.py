@@ -161,6 +161,17 @@ def test_T02_a_restart_that_succeeds_is_verified(op: Operator, name: str) -> Non
         in_order(e, name)
         e.state(name, "converged")
 
+        def told() -> bool:
+            rows = workload(op.told(), name)["containers"]
+            mine = [(row["id"], row["state"], row["health"]) for row in rows if row["name"] == box(name)]
+            return (
+                bool(mine)
+                and mine[0][0].startswith(container_id(op, name))
+                and mine[0][1:] == ("running", "healthy")
+            )
+
+        eventually(told, "the new container in the status")
+
 
 @KINDS
 def test_T03_a_restart_that_fails_returns_non_zero(op: Operator, name: str) -> None:
