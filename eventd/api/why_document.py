@@ -13,7 +13,8 @@ from eventd.core.facts import unit as as_unit
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
 from eventd.core.predicate_atoms import Atom, ContainerHealthy, Present, WorkloadIs
-from eventd.core.predicates import atoms
+from eventd.core.predicates import atoms, missing
+from eventd.core.report import VOLUME_AWAY
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.storage_plan import PREFIX
 from eventd.runtime.keeper import keeper_of
@@ -31,7 +32,7 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
     if keeper_of(reconciler.in_force.keepers, name) is None:
         facts += _facts(reconciler, name, wanted)
     because = list(_causes(reconciler, name, view))
-    missing = [f for f in facts if not f["holds"]]
+    lacking = [f for f in facts if not f["holds"]]
     match row["state"]:
         case "converged":
             sentence = (
@@ -43,9 +44,9 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
             sentence = f"{name}: {row['message']}"
         case "held":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
-            rest = [f for f in missing if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
+            rest = [f for f in lacking if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
             others = "" if rest or because else "; everything else it needs is ready"
-            sentence = f"{name} waits since {since}: {row['message']}{others}"
+            sentence = f"{name} waits since {since}: {_waiting(reconciler, name, row)}{others}"
         case "rolled-back":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
@@ -58,7 +59,7 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
         case "failed" | "refused":
             sentence = f"{name} {row['state']}: {row['message']}"
         case state:
-            first = missing[0] if missing else None
+            first = lacking[0] if lacking else None
             detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
             sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
     sentence += "".join(f", because {_said(each)}" for each in because)
@@ -73,6 +74,15 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
         "because": because,
         "facts": facts,
     }
+
+
+def _waiting(reconciler: Reconciler, name: str, row: dict[str, Any]) -> str:
+    """Say what a held workload waits for as it is now, as the table of facts does; what the hold said then is old."""
+    gates = reconciler.in_force.gates_of(name).requires
+    if row["reason"] not in ("gate", VOLUME_AWAY) or gates is None:
+        return str(row["message"])
+    parts = missing(gates, reconciler.dispatcher.facts)
+    return "; ".join(part.sentence for part in parts) or str(row["message"])
 
 
 def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[dict[str, Any]]:

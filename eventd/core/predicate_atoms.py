@@ -127,7 +127,7 @@ class UnitIs(_Leaf):
         subject = f"unit {self.name}" + (f" of {self.workload}" if self.workload else "")
         unit = facts.get(self.key)
         if not isinstance(unit, UnitState):
-            return f"{subject} has not been seen"
+            return f"{subject} is not loaded"
         if unit.load in (LoadState.NOT_FOUND, LoadState.MASKED) and not unit.up:
             return f"{subject} is {'not installed' if unit.load is LoadState.NOT_FOUND else 'masked'}"
         wanted = "" if self.value(facts) or self.state == "active" else f", not {self.state}"
@@ -158,7 +158,7 @@ class WorkloadIs(_Leaf):
         """Say how things are."""
         now = facts.get(self.key)
         if not isinstance(now, str):
-            return f"workload {self.name} has not been seen"
+            return f"workload {self.name} is not up yet"
         wanted = "" if self.value(facts) else f", not {self.state}"
         return f"workload {self.name} is {now}{wanted}"
 
@@ -238,7 +238,7 @@ class ManagerUp(_Leaf):
         """Say how things are."""
         now = facts.get(self.key)
         return f"the user manager of {self.user} " + (
-            f"is {now}" if isinstance(now, ManagerState) else "has not been seen"
+            f"is {now}" if isinstance(now, ManagerState) else "is not up yet"
         )
 
 

@@ -156,6 +156,23 @@ def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
     run(story())
 
 
+def test_why_says_in_its_sentence_what_its_table_says() -> None:
+    """Both are of now: what a workload was held for, when the other had not been seen yet, is not repeated."""
+
+    async def story() -> None:
+        told = Story()
+        await told.start()
+        told.push(gated({"page": "workload:photos=active", "photos": f"file:{PATHS[0]}"}))
+        await asyncio.sleep(LONG)
+        answer = why_document.why(told.engine.reconciler, "page")
+        (row,) = [each for each in answer["facts"] if each["wanted"] == "requires"]
+        assert row["value"] == "workload photos is held, not active"
+        assert row["value"] in answer["sentence"]
+        assert "seen" not in answer["sentence"]
+
+    run(story())
+
+
 def test_why_follows_what_waits_to_its_root() -> None:
     """From the workload that is asked about, over what it waits for, to what failed; the hint is that one's.
 

@@ -384,7 +384,7 @@ def test_missing_names_each_part_in_a_sentence():
 @pytest.mark.parametrize(
     ("text", "fact", "sentence"),
     [
-        ("unit:a.service", None, "unit a.service has not been seen"),
+        ("unit:a.service", None, "unit a.service is not loaded"),
         (
             "unit:a.service",
             unit("a.service", ActiveState.INACTIVE, load=LoadState.NOT_FOUND),

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventd.core.waits.build import desired_graph
 from eventd.core.waits.cycles import cycles
 from eventd.core.waits.document import document, relevant
 from eventd.core.waits.layout import GAP_X, lay_out
 from eventd.core.waits.svg import draw
+from eventd.core.waits.units import LiveGraph
+from tests.unit.trees import desired
 from tests.unit.waitgraphs import ONESHOT, graph, wait
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,6 +66,46 @@ def test_every_arrow_tells_why():
         "server.service is not started before gate.service has finished starting"
         " (After=gate.service in units/server.service:2)"
     )
+
+
+PAGE = {
+    "workloads/blog/blog.container": "[Container]\nImage=x\nPublishPort=8080:80\n",
+    "workloads/blog/workload.toml": (
+        'requires = ["mount:/srv/photos"]\n[health]\nexpect = ["http://127.0.0.1:8080/ping"]\n'
+    ),
+}
+GATES = [
+    {"workload": "blog", "kind": "requires", "holds": False, "missing": ["mount /srv/photos is not mounted"]},
+    {"workload": "blog", "kind": "expect", "holds": True, "missing": []},
+]
+
+
+def page() -> ET.Element:
+    made = desired_graph(desired(PAGE), LiveGraph())
+    return ET.fromstring(draw({**document(relevant(made, ()), ()), "gates": GATES}, "Who waits for whom"))
+
+
+def test_a_gate_says_whether_it_is_open_or_shut():
+    """By a word and by its colour, with what is missing in the tooltip; in words that the repository's files have."""
+    root = page()
+    boxes = {
+        group.get("class", ""): [text.text for text in group.iter(f"{SVG}text")]
+        for group in root.iter(f"{SVG}g")
+    }
+    assert boxes["gate shut"] == ["gate, shut", "blog starts when"]
+    assert boxes["gate open"] == ["gate, open", "blog is healthy when"]
+    (shut,) = [g.findtext(f"{SVG}title") for g in root.iter(f"{SVG}g") if g.get("class") == "gate shut"]
+    assert shut == "blog starts when; mount /srv/photos is not mounted"
+    assert root.findtext(f"{SVG}desc") == "no wait is circular; 1 of 2 gates is shut"
+
+
+def test_a_workload_and_its_unit_are_joined_by_one_line_without_a_tip():
+    """An arrow means waiting; that a unit belongs to a workload is no wait in either direction."""
+    parts = [group for group in page().iter(f"{SVG}g") if group.get("class") == "part"]
+    assert [group.findtext(f"{SVG}title") for group in parts] == [
+        "blog.service of blog is a unit of workload blog"
+    ]
+    assert [child.get("class") for child in parts[0] if child.get("class")] == ["edge"]
 
 
 def test_text_is_escaped():

@@ -176,7 +176,8 @@ def _gate(
 ) -> None:
     """Add a gate as a node of its own, so that a picture shows it; it holds its workload back."""
     node = f"gate:{workload}/{key}"
-    draft.nodes[node] = Node(node, NodeKind.GATE, f"{key} of {workload}", workload)
+    label = f"{workload} starts when" if key == "requires" else f"{workload} is healthy when"
+    draft.nodes[node] = Node(node, NodeKind.GATE, label, workload)
     draft.edges.append(Edge(point, Point(node, Phase.UP), EdgeKind.INNER))
     for part in parts:
         place = part.place
