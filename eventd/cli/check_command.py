@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventd.cli import codes, repository, show
+from eventd.cli import codes, host_files, repository, show
 from eventd.cli.host_accounts import taken
 from eventd.cli.text import clean, count
 from eventd.core.desired import FileRole
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.host_accounts import conflicts
+from eventd.core.host_files import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +78,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _host_says(checkout: repository.Checkout) -> dict[str, list[Diagnostic]]:
-    """Return what stands in the way on this host, by workload; nothing where another host is asked about."""
+    """Return what this host has to say, by workload; nothing where another host is asked about."""
     settings, workloads = checkout.settings, checkout.desired.workloads
     if settings is None:
         return {}
@@ -91,6 +92,9 @@ def _host_says(checkout: repository.Checkout) -> dict[str, list[Diagnostic]]:
     origins = {name: workload.origin for name, workload in workloads.items()}
     for each in conflicts(origins, seen, lambda name, uid: why_protected(rules, name, uid)):
         found.setdefault(by_origin[each.file], []).append(each)
+    for name, workload in workloads.items():
+        reader, places = host_files.look(workload)
+        found.setdefault(name, []).extend(unreadable(workload, reader, places))
     return found
 
 

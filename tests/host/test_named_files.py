@@ -235,6 +235,36 @@ def test_a_folder_of_the_host_is_given_to_the_uid_of_a_container_by_the_hint(op:
     m.run(writes, user="app")
 
 
+def test_check_on_the_host_warns_of_a_key_that_the_account_cannot_read(op: Operator) -> None:
+    """A key of root's behind a folder of root's; what the hint says is enough for `check`, and for the container."""
+    m, path = op.machine, "/etc/keys/tls.pem"
+    m.run(f"install -d -m 700 /etc/keys && echo secret > {path} && chmod 600 {path}")
+    files = {"workloads/web/web.container": container(more=f"Volume={path}:/key:ro\n")}
+    op.commit(files)
+    findings = unreadable(op)
+    assert [(each["file"], each["severity"]) for each in findings] == [
+        ("workloads/web/web.container", "warning")
+    ]
+    assert path in findings[0]["message"]
+    commands = findings[0]["hint"].split("; or ")[1]
+    m.run(commands)
+    assert unreadable(op) == []
+    op.push()
+    op.until(lambda _s: op.invocation("web") != "" and key_in(op) == "secret", "a container with the key")
+    op.state("web", "converged")
+
+
+def unreadable(op: Operator) -> list[dict[str, str]]:
+    """Return what `eventctl check` says of files that cannot be read."""
+    said = json.loads(op.machine.run(["eventctl", "check", "/root/work", "--json"]).stdout)
+    return [each for each in said["diagnostics"] if each["code"] == "unreadable-file"]
+
+
+def key_in(op: Operator) -> str:
+    """Return the key as the container reads it."""
+    return op.machine.run("cd / && podman exec systemd-web cat /key", user="web", check=False).stdout.strip()
+
+
 def test_nothing_that_tells_of_it_tells_what_is_in_it(op: Operator) -> None:
     """Neither status, events, metrics nor log have the digest; the state file has it only under the host's key."""
     m = op.machine
