@@ -119,4 +119,4 @@ def _finding(
     hint = f"{lists} (package acl); or {modes}; or a podman secret"
     if reader.uid is None:
         hint = f"once the first run has made the account: {hint}"
-    return Diagnostic(Severity.WARNING, named.file, named.line, "", message, hint, "unreadable-file")
+    return Diagnostic(Severity.WARNING, named.file, named.line, "", message, hint, code="unreadable-file")

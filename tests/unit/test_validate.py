@@ -180,6 +180,7 @@ def test_every_code_is_documented() -> None:
         "plain_secrets",
         "write_access",
         "host_accounts",
+        "host_files",
         "predicate_read",
         "predicate_parse",
         "waits/declared",
