@@ -395,6 +395,25 @@ def test_attaching_and_detaching_over_and_over_ends_converged_and_leaks_nothing(
 
 
 @pytest.mark.timeout(900, method="signal", func_only=True)
+def test_no_repository_seals_a_folder_of_the_system_and_what_left_is_opened(op: Operator) -> None:
+    """A volume "at" /var/lib/private, of no disk, would take every DynamicUser= service of the host with it for good.
+
+    And a folder that was sealed for a volume goes once the volume has left the manifest.
+    """
+    m = op.machine
+    nowhere = '[volume.bad]\nuuid = "99999999-2222-3333-4444-555555555555"\npath = "{}"\n'
+    op.deploy({"storage.toml": MANIFEST + nowhere.format("/var/lib/private")})
+    said = op.ctl("check", "/root/work")[1]
+    assert "/var/lib/private is in none of the folders in which this host lets volumes be mounted" in said
+    assert "i" not in m.run("lsattr -d /var/lib/private | cut -d' ' -f1", check=False).stdout
+    m.run(["systemd-run", "--wait", "-q", "-p", "DynamicUser=yes", "-p", "StateDirectory=tried", "/bin/true"])
+    op.deploy({"storage.toml": MANIFEST + nowhere.format("/srv/bad")})
+    op.until(lambda _s: m.exists("/srv/bad"), "sealed")
+    op.until(lambda _s: m.run("echo x > /srv/bad/x", check=False).returncode != 0, "closed also for root")
+    op.deploy({"storage.toml": MANIFEST})
+    op.until(lambda _s: not m.exists("/srv/bad"), "opened, and taken away")
+
+
 def test_a_disk_that_is_there_at_boot_is_mounted_before_its_workload_starts(
     op: Operator, disks: Disks
 ) -> None:
