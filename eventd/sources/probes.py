@@ -25,7 +25,6 @@ from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, EventKind, Origin
 from eventd.core.predicate_atoms import Probe, ProbeKind
 from eventd.probe.protocol import Answer, Outcome
-from eventd.sources.isolated import isolated
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -118,13 +117,7 @@ class ProbesSource:
         with asked.scope:
             while True:
                 asked.poked = anyio.Event()
-                good = False
-
-                async def ask() -> None:
-                    nonlocal good
-                    good = await self._ask(asked)
-
-                await isolated(asked.probe.text, ask, lambda _error: None)
+                good = await self._ask(asked)
                 failures = 0 if good else failures + 1
                 doubtful = bool(asked.value) and asked.bad > 0
                 pause = AGAIN if good else FIRST_PAUSE if doubtful else self._pause(failures)

@@ -16,7 +16,7 @@ WHOLE = {
     "user_managers.py": {"self._keep"},  # runs each link through `isolated`
     "provenance.py": {"self._alone"},  # looks at each user through `isolated`
     "named_files.py": {"first", "self._alone"},  # look at each workload's through `isolated`
-    "probes.py": {"self._keep_asking"},  # asks each time through `isolated`
+    "probes.py": {"self._keep_asking"},  # what answers is one process of eventd's own, and no workload
 }
 """Tasks that sources start otherwise, and why that is right."""
 
