@@ -9,6 +9,8 @@ from eventd.core.text import printable
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
+UNNAMED_REASON = "unknown-error"
+"""Of an error whose name does not end in a word."""
 _LAST = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 _GONE = frozenset(
@@ -56,7 +58,7 @@ _PERMANENT = frozenset(
 def _kebab(name: str) -> str:
     """Return the last part of an error's name as a reason: whoever sends it may call it anything."""
     last = name.rpartition(".")[2]
-    return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else "unknown-error"
+    return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else UNNAMED_REASON
 
 
 def translate(name: str, text: str, *, what: str) -> EventdError:

@@ -231,8 +231,9 @@ def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
 def _elsewhere(root: Path) -> dict[str, str]:
     """Return for each key where it belongs, in the words of a hint; `root`: the table that has all others in it."""
     above = f"into [{'.'.join(map(str, root))}]" if root else "above the first [table]"
-    return {
-        key: f"{key} belongs " + (f"into [{'.'.join(map(str, (*root, section)))}]" if section else above)
-        for section, keys in OPTION_KEYS.items()
-        for key in keys
-    }
+    places: dict[str, list[str]] = {}
+    for section, keys in OPTION_KEYS.items():
+        for key in keys:
+            place = f"into [{'.'.join(map(str, (*root, section)))}]" if section else above
+            places.setdefault(key, []).append(place)
+    return {key: f"{key} belongs {' or '.join(found)}" for key, found in places.items()}

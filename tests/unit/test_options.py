@@ -95,7 +95,7 @@ def test_each_mistake_has_its_place(text: bytes, code: str, line: int, key: str)
     [
         (b"[health]\nrequires = []", "requires belongs above the first [table]"),
         (b"data = 'delete'", "data belongs into [remove]"),
-        (b"[remove]\ndeadline = 9", "deadline belongs into [health]"),
+        (b"[remove]\ndeadline = 9", "deadline belongs into [health] or into [storage]"),
         (b"[health]\nexpcet = []", "did you mean expect?"),
     ],
 )
