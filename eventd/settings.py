@@ -20,26 +20,9 @@ from eventd.core.calendar import calendar_problem
 from eventd.core.durations import parse_duration
 from eventd.core.errors import PermanentError
 from eventd.core.names import did_you_mean
+from eventd.core.system_folders import SYSTEM_FOLDERS
 from eventd.core.toml_lines import locate
 
-SYSTEM_FOLDERS = (
-    *(
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/lib32",
-        "/lib64",
-        "/libx32",
-        "/proc",
-        "/root",
-        "/run",
-    ),
-    *("/sbin", "/sys", "/tmp", "/usr", "/var"),  # noqa: S108  names, not files
-)
-"""What nothing of a repository is mounted in, whatever the configuration says (hier(7))."""
 DEFAULT_PATH = "/etc/eventd/eventd.toml"
 
 
@@ -146,7 +129,7 @@ def _place(path: str) -> str:
     """Accept a folder that a repository's volumes may be mounted in: none of the system's own, nor a home."""
     if not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,7}", path):
         raise ValueError("it has to be an absolute path of letters, digits and . _ + -")
-    for folder in SYSTEM_FOLDERS:
+    for folder in (*SYSTEM_FOLDERS, "/var"):
         if path == folder or path.startswith(folder + "/") or folder.startswith(path + "/"):
             raise ValueError(f"volumes cannot be mounted in {path}: {folder} is the system's")
     return path

@@ -26,9 +26,9 @@ import anyio.to_thread
 
 from eventd.adapters import login_defs
 from eventd.adapters.account_signs import SystemAccountSigns
-from eventd.adapters.accounts import overlapping, parse_ranges
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
+from eventd.adapters.subordinate_ids import overlapping, parse_ranges
 from eventd.adapters.unit_process import AsRoot, Processes, UnitProcesses
 from eventd.core.adoption import Password
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError

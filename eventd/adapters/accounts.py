@@ -14,8 +14,8 @@ import errno
 import grp
 import os
 import pwd
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -23,6 +23,7 @@ import anyio.to_thread
 from eventd.adapters import login_defs
 from eventd.adapters.homes import check_home, complete_home
 from eventd.adapters.process import Completed, run
+from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.adapters.unit_process import Processes, UnitProcesses
 from eventd.adapters.used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
@@ -32,21 +33,6 @@ from eventd.core.journal import ACCOUNT_COMMENT
 GROUP = "eventd-managed"
 """For people to see in `id` and `getent group`: membership gives nothing."""
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A line of subuid(5) or subgid(5)."""
-
-    owner: str
-    """A name or a uid in decimal."""
-    first: int
-    count: int
-
-    @property
-    def end(self) -> int:
-        """The first id after it."""
-        return self.first + self.count
 
 
 class SystemAccounts:
@@ -248,8 +234,8 @@ class SystemAccounts:
             gid=row.pw_gid,
             home=row.pw_dir,
             shell=row.pw_shell,
-            subuid=_best(self._ranges("subuid"), row.pw_name, row.pw_uid),
-            subgid=_best(self._ranges("subgid"), row.pw_name, row.pw_uid),
+            subuid=best(self._ranges("subuid"), row.pw_name, row.pw_uid),
+            subgid=best(self._ranges("subgid"), row.pw_name, row.pw_uid),
             comment=row.pw_gecos,
         )
 
@@ -381,44 +367,6 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return ""
-
-
-def parse_ranges(text: str) -> list[Range]:
-    """Return the rows of a subuid(5) file; what does not parse is skipped, as newuidmap(1) does."""
-    ranges = []
-    for line in text.splitlines():
-        owner, _, rest = line.strip().partition(":")
-        first, _, count = rest.partition(":")
-        if owner and first.isdecimal() and count.isdecimal():
-            ranges.append(Range(owner, int(first), int(count)))
-    return ranges
-
-
-def free_range(ranges: Iterable[Range], lowest: int, highest: int) -> int | None:
-    """Return the first id of a free range of 65,536 within the limits (inclusive), None if there is none."""
-    first = lowest
-    for taken in sorted(ranges, key=lambda r: r.first):
-        if taken.end > first and taken.first < first + SUBORDINATE_IDS:
-            first = taken.end
-    return first if first + SUBORDINATE_IDS - 1 <= highest else None
-
-
-def overlapping(ranges: Iterable[Range], account: Account, have: tuple[int, int]) -> Range | None:
-    """Return a range of another account that shares ids with `have` (first, count)."""
-    for other in ranges:
-        if other.owner not in (account.name, str(account.uid)) and (
-            other.first < have[0] + have[1] and have[0] < other.end
-        ):
-            return other
-    return None
-
-
-def _best(ranges: Sequence[Range], name: str, uid: int) -> tuple[int, int] | None:
-    """Return the first range that is large enough, else the largest."""
-    mine = [r for r in ranges if r.owner in (name, str(uid))]
-    enough = next((r for r in mine if r.count >= SUBORDINATE_IDS), None)
-    chosen = enough or max(mine, key=lambda r: r.count, default=None)
-    return None if chosen is None else (chosen.first, chosen.count)
 
 
 def _refused(completed: Completed, name: str) -> EventdError:

@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 
+from eventd.core.system_folders import SYSTEM_FOLDERS
 from eventd.volume.places import IMMUTABLE, Refused, flags, is_mounted, set_flags, walk
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,32 +24,7 @@ _LABEL = "security.selinux"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-NEVER = (
-    *(
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/lib32",
-        "/lib64",
-        "/libx32",
-        "/proc",
-        "/root",
-        "/run",
-    ),
-    *(
-        "/sbin",
-        "/sys",
-        "/tmp",  # noqa: S108  a name, not a file
-        "/usr",
-        "/var/lib/private",
-        "/var/cache/private",
-        "/var/log",
-        "/var/lib/systemd",
-    ),
-)
+NEVER = (*SYSTEM_FOLDERS, "/var/lib/private", "/var/cache/private", "/var/log", "/var/lib/systemd")
 """Nothing is sealed here, whoever orders it: services of the system need these (hier(7), systemd.exec(5))."""
 
 

@@ -18,8 +18,9 @@ from typing import cast
 import pytest
 
 from eventd.adapters import accounts as module
-from eventd.adapters.accounts import Range, SystemAccounts, free_range, overlapping, parse_ranges
+from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.inotify import Inotify
+from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.events import EventKind
 from eventd.core.facts import Account, FactKind
@@ -234,7 +235,7 @@ def test_ranges_by_name_and_by_uid():
     assert parse_ranges(text) == [Range("web", 1, 2), Range("1500", 100000, 65536)]
     account = Account("web", 1500, 1500, "/")
     rows = parse_ranges(text)
-    assert module._best(rows, "web", 1500) == (100000, 65536)
+    assert best(rows, "web", 1500) == (100000, 65536)
     assert overlapping(rows, account, (100000, 65536)) is None
     assert overlapping(rows, Account("x", 1501, 1501, "/"), (165535, 1)) == Range("1500", 100000, 65536)
     assert overlapping(rows, Account("x", 1501, 1501, "/"), (165536, 1)) is None
