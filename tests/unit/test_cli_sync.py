@@ -72,6 +72,16 @@ def test_what_keeps_the_run_from_beginning_is_said(path: str) -> None:
     ]
 
 
+def test_a_run_that_had_nothing_left_to_do_names_the_one_that_did_the_work(path: str) -> None:
+    """Whoever pushes and then syncs is often too late: what applied the push is shown besides."""
+    earlier = run(11, "ok")
+    result = sync(path, [*START, {**done(), "applied": earlier}])
+    assert result.code == 0
+    (line,) = [line for line in result.out.splitlines() if line.startswith("applied by ")]
+    assert line.startswith("applied by run 11: ok ")
+    assert not [line for line in sync(path, [*START, done()]).out.splitlines() if "applied by" in line]
+
+
 def test_a_joined_run_is_named(path: str) -> None:
     """When a run is on already, the answer says which."""
     with FakeDaemon(path, {"POST /v1/sync": Answer({"queued": True, "joined": 11}, 202)}):
