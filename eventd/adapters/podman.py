@@ -45,6 +45,10 @@ class _Image(_Model):
     digests: list[str] | None = Field(default=None, alias="RepoDigests")
 
 
+class _Check(_Model):
+    output: str = Field(default="", alias="Output")
+
+
 class _Container(_Model):
     image: str = Field(alias="ImageID", pattern=_ID.pattern)
     labels: dict[str, str] | None = Field(default=None, alias="Labels")
@@ -60,6 +64,7 @@ class _Manifest(_Model):
 
 
 _IMAGES = TypeAdapter(list[_Image])
+_CHECKS = TypeAdapter(list[_Check])
 _CONTAINERS = TypeAdapter(list[_Container])
 
 
@@ -106,6 +111,15 @@ class PodmanImages:
             if unit:
                 rows.append(Running(unit, labels.get(SERVICE_LABEL, ""), each.image.removeprefix("sha256:")))
         return rows
+
+    async def last_check(self, account: Account, container: str) -> str:
+        """Return what the last health check of a container printed; empty if there was none, or it is gone."""
+        form = "{{if .State.Health}}{{json .State.Health.Log}}{{end}}"
+        done = await self._podman(account, "container", "inspect", "--format", form, "--", container)
+        if not done.ok or done.stdout.strip() in (b"", b"null"):
+            return ""
+        checks = _read(_CHECKS, done.stdout)
+        return checks[-1].output.strip() if checks else ""
 
     async def complaint(self, account: Account) -> str:
         """Return what podman writes to stderr as it reads containers and networks; empty where nothing is wrong."""

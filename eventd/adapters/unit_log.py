@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 
 from eventd.adapters.process import run
+from eventd.core.causes import Said, Speaker
 from eventd.core.errors import EventdError
 from eventd.core.facts import Account
 
@@ -23,6 +24,7 @@ _LINE_LIMIT = 500
 _MOST_LINES = 200
 _EVENT = "PODMAN_EVENT"
 """The field of podman's own events (podman-events(1)), which say what podman did, not what went wrong."""
+_RUN = "_SYSTEMD_INVOCATION_ID"
 _SHARE = 3
 """Lines that are read for one that is wanted: podman logs about two events per start and end of a container."""
 _OUTPUT_LIMIT = 4 * 1024 * 1024
@@ -51,7 +53,7 @@ class Journal:
             "--quiet",
             "--no-pager",
             "--output=json",
-            f"--output-fields=MESSAGE,{_EVENT}",
+            f"--output-fields=MESSAGE,{_EVENT},_COMM,_TRANSPORT,SYSLOG_IDENTIFIER,{_RUN}",
             f"--lines={max(1, min(lines * _SHARE, _MOST_LINES))}",
             *matches(account, unit, invocation),
         ]
@@ -80,7 +82,7 @@ def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
     return [*said, "+", *told]
 
 
-def message(line: bytes) -> str:
+def message(line: bytes) -> Said:
     """Return the printable text of one entry of `--output=json`; empty if it has none, or is podman's event.
 
     MESSAGE is a string, a list of byte values where it is not UTF-8, a list of such if the entry has
@@ -89,7 +91,7 @@ def message(line: bytes) -> str:
     try:
         entry = json.loads(line)
     except ValueError:
-        return ""
+        return Said("")
     value = entry.get("MESSAGE") if isinstance(entry, dict) and _EVENT not in entry else None
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         value = value[0]
@@ -99,7 +101,28 @@ def message(line: bytes) -> str:
         case list() if all(isinstance(byte, int) and 0 <= byte <= 255 for byte in value):
             text = bytes(value).decode("utf-8", "replace")
         case _:
-            return ""
+            return Said("")
     # Also no escape sequences: these lines end up on an operator's terminal.
     text = "".join(c if c.isprintable() else " " for c in text).strip()
-    return text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
+    text = text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
+    return Said(text, speaker(entry), str(entry.get(_RUN, "")))
+
+
+def speaker(entry: dict[str, object]) -> Speaker:
+    """Return who said it, by the name of the process and the way it came, both of which journald sets.
+
+    podman speaks on the unit's standard output, and the container's output comes from conmon: it cannot get there.
+    """
+    command, way = str(entry.get("_COMM", "")), entry.get("_TRANSPORT")
+    match command.partition(".")[0], way:
+        case "podman", "stdout":
+            return Speaker.PODMAN
+        case "eventd-compose", "stdout":
+            return Speaker.COMPOSE
+        case "pasta", "syslog":
+            return Speaker.HELPER
+        case "conmon", _:
+            own = entry.get("SYSLOG_IDENTIFIER") == "conmon" and way == "syslog"
+            return Speaker.HELPER if own else Speaker.CONTAINER
+        case _:
+            return Speaker.OTHER

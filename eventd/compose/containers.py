@@ -18,6 +18,8 @@ COMPLETES_LABEL: Final = "eventd.completes"
 """`true` on a service whose container is meant to end, with status 0 (a migration, say)."""
 _SERVICE: Final = "com.docker.compose.service"
 _DEPENDS: Final = "com.docker.compose.depends_on"
+_MOST: Final = 200
+"""Characters that are quoted of what a container says."""
 _ONEOFF: Final = "com.docker.compose.oneoff"
 
 
@@ -50,6 +52,8 @@ class Container:
     """Services that it depends on, each with the condition (`service_started`)."""
     completes: bool
     """Whether its label says that it ends."""
+    checked: str = ""
+    """What its last health check printed, on one line."""
 
 
 def containers(documents: list[dict[str, Any]]) -> tuple[Container, ...]:
@@ -87,7 +91,20 @@ def _container(document: dict[str, Any]) -> Container:
         image_id=document.get("Image", ""),
         depends=_depends(labels.get(_DEPENDS, "")),
         completes=labels.get(COMPLETES_LABEL, "").lower() == "true",
+        checked=_checked(state.get("Health") or {}),
     )
+
+
+def _checked(health: dict[str, Any]) -> str:
+    """Return what the last health check printed: podman keeps the latest five."""
+    log = health.get("Log") or [{}]
+    return printable(str(log[-1].get("Output", "")))
+
+
+def printable(text: str) -> str:
+    """Return the last line of what a container said, as the end of a sentence."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "".join(c if c.isprintable() else " " for c in lines[-1]).strip()[:_MOST] if lines else ""
 
 
 def _has_check(check: dict[str, Any]) -> bool:

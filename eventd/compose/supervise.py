@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventd.compose import events, verdict
-from eventd.compose.containers import Container, stop_order, unmonitored
+from eventd.compose.containers import Container, printable, stop_order, unmonitored
 from eventd.compose.failure import Reason, StackError
 from eventd.compose.notify import Notify
 from eventd.compose.podman import Podman, last_line, unreadable
@@ -160,7 +160,7 @@ class Supervisor:
             if now.up:
                 return
             if now.broken:
-                raise StackError(Reason.UNHEALTHY, "; ".join(map(str, now.broken)))
+                raise StackError(Reason.UNHEALTHY, "; ".join(map(self._with_last_words, now.broken)))
             if missing := [one for one in now.findings if one.condition is verdict.Condition.MISSING]:
                 # `compose up` has ended: nobody makes it any more.
                 names = ", ".join(one.name for one in missing)
@@ -185,7 +185,7 @@ class Supervisor:
             now = self._judge()
             unhealthy = [one for one in now.broken if one.condition is verdict.Condition.UNHEALTHY]
             if unhealthy:
-                raise StackError(Reason.UNHEALTHY, "; ".join(map(str, unhealthy)))
+                raise StackError(Reason.UNHEALTHY, "; ".join(map(self._with_last_words, unhealthy)))
             until = None
             if now.up:
                 if lacking_since is not None:
@@ -198,7 +198,7 @@ class Supervisor:
                     self._log("warning", now.summary())
                 until = lacking_since + self._limits.grace
                 if time.monotonic() >= until:
-                    raise StackError(Reason.UNHEALTHY, "; ".join(map(str, now.lacking)))
+                    raise StackError(Reason.UNHEALTHY, "; ".join(map(self._with_last_words, now.lacking)))
             self._wait(until, now.look_at)
         self._reload = False
 
@@ -218,6 +218,15 @@ class Supervisor:
             self._tell_what_runs()
             return int(error.why.value)
         return 0
+
+    def _with_last_words(self, found: verdict.Finding) -> str:
+        """Return a finding, and what the container said last, if it has ended."""
+        ended = [one for one in self._stack if one.name == found.name and one.state in {"exited", "stopped"}]
+        if not ended:
+            return str(found)
+        done = self._podman.run(["podman", "logs", "--tail=1", ended[0].id], check=False)
+        words = printable(done.stdout + done.stderr)
+        return f"{found} (its last line: {words})" if words else str(found)
 
     # What it knows, and waits for.
 

@@ -105,9 +105,9 @@ def _judge(container: Container, *, now: float, settle: float, ends: bool) -> tu
         case "running" if container.health == "healthy":
             return Condition.UP, "is healthy"
         case "running" if container.health == "unhealthy":
-            return Condition.UNHEALTHY, "is unhealthy"
+            return Condition.UNHEALTHY, f"is unhealthy{_says(container)}"
         case "running" if container.health:
-            return Condition.STARTING, "is not healthy yet"
+            return Condition.STARTING, f"is not healthy yet{_says(container)}"
         case "running":
             # A clock that was set back must not make it wait for hours.
             if 0 <= now - container.started < settle:
@@ -129,6 +129,10 @@ def _judge(container: Container, *, now: float, settle: float, ends: bool) -> tu
             return Condition.EXITED, "has lost its monitor process"
         case _:
             return Condition.EXITED, f"is in the state {container.state!r}"
+
+
+def _says(container: Container) -> str:
+    return f" (its check says: {container.checked})" if container.checked else ""
 
 
 def _comes_back(container: Container) -> bool:

@@ -283,6 +283,10 @@ class Images(Protocol):
         """Return the user's containers that run under a unit."""
         ...
 
+    async def last_check(self, account: Account, container: str) -> str:
+        """Return what the last health check of a container printed; empty if there was none, or it is gone."""
+        ...
+
     async def complaint(self, account: Account) -> str:
         """Return what podman says of its own store that is wrong; empty where it can read it."""
         ...

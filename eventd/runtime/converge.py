@@ -6,6 +6,7 @@ reload), so that no decision about a unit is taken before that unit has been loo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,12 +24,15 @@ from eventd.core.actions import (
     StopUnit,
     Verify,
 )
+from eventd.core.causes import explained, quoted
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import Account, ActiveState
 from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed
 from eventd.core.plan import Context, plan
+from eventd.core.predicate_atoms import ContainerHealthy
+from eventd.core.predicates import atoms
 from eventd.core.provenance import audit
 from eventd.core.records import UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
@@ -47,6 +51,9 @@ RELOADS = 2
 KEEPER_STEPS = 24
 """Actions for one subject of a keeper in one run."""
 LOG_LINES = 20
+UNCHECKED = frozenset({"not-up-in-time", "not-healthy-in-time"})
+"""Reasons of failures that a health check may tell more about."""
+_log = logging.getLogger(__name__)
 IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
 """What takes a user's manager."""
 _Step = Callable[[Action, Observed], Awaitable[None]]
@@ -217,9 +224,13 @@ class Converger:
             return self._report(tx, Outcome.FAILED, error, done, began, verb=verb, log=tuple(log))
         except UnitFailedError as error:
             log = error.log or await last_lines(tx, error.unit)
-            return self._report(
-                tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(log)
+            report = self._report(
+                tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(map(str, log))
             )
+            message, hint = explained(report.message, report.hint, log, tx.workload, tx.ports())
+            if error.reason in UNCHECKED and (said := await _last_check(tx)):
+                message = f"{message}; {said}"
+            return replace(report, message=message, hint=hint)
         except EventdError as error:
             return self._report(tx, Outcome.FAILED, error, done, began, verb=verb)
         return WorkloadReport(
@@ -325,6 +336,26 @@ async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
         return await tx.host.unit_log.tail(None, unit, lines=LOG_LINES // 2)
     except EventdError as error:
         return (f"(the journal cannot be read: {error.message})",)
+
+
+async def _last_check(tx: Transaction) -> str:
+    """Return what the health check of a container that is not healthy printed, as a clause."""
+    if tx.account is None or tx.gates.healthy is None:
+        return ""
+    for atom in atoms(tx.gates.healthy):
+        if (
+            isinstance(atom, ContainerHealthy)
+            and atom.workload == tx.workload
+            and atom.value(tx.facts) is not True
+        ):
+            try:
+                words = await tx.host.images.last_check(tx.account, atom.name)
+            except EventdError as error:
+                _log.warning("%s: its health check's output is not known: %s", tx.workload, error)
+                return ""
+            if words:
+                return f"the health check of {atom.name} says: {quoted(words)}"
+    return ""
 
 
 async def last_lines(tx: Transaction, unit: str) -> Sequence[str]:

@@ -10,10 +10,10 @@ nothing about them, and remembers nothing of what became of them: who does is to
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eventd.core.desired import Desired, Workload
+from eventd.core.desired import Desired, HostPort, Workload
 from eventd.core.errors import EventdError
 from eventd.core.events import Event
 from eventd.core.facts import FactKey, FactKind, Facts
@@ -80,6 +80,11 @@ class InForce:
         if order is not None:
             return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
+
+    def ports(self) -> Mapping[str, Sequence[HostPort]]:
+        """Return which ports of the host each workload publishes."""
+        workloads = self.desired.workloads if self.desired is not None else {}
+        return {name: workload.ports for name, workload in workloads.items()}
 
     def commit_of(self, name: str) -> str:
         """Return the commit of the revision that is in force; empty before the first one."""

@@ -7,13 +7,14 @@ to journal and to be cut short. Handlers get nothing else of the runtime.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import anyio
 
 from eventd.core.actions import Action
+from eventd.core.desired import HostPort
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit
 from eventd.core.facts import Account, FactKey, FactKind, Facts
@@ -84,6 +85,8 @@ class Transaction:
     gates: WorkloadGates = OPEN
     place: OptionsPlace = field(default_factory=OptionsPlace)
     """Where the workload's options are written, for hints."""
+    ports: Callable[[], Mapping[str, Sequence[HostPort]]] = field(default=dict)
+    """Which ports of the host each workload publishes, to tell who has one."""
     expecting: Callable[[Predicate | None], None] = field(default=lambda _predicate: None)
     """Told what the verification waits for (None: no longer), so that it is probed if need be."""
     account: Account | None = None

@@ -130,6 +130,7 @@ class Turns:
             gates=self.in_force.gates_of(name),
             place=workload.options.place if workload is not None else ANYWHERE,
             restore=self.going_back.restore(name, workload),
+            ports=self.in_force.ports,
             expecting=lambda predicate: self.probing.expect(name, predicate),
         )
         if keeper is not None:

@@ -140,8 +140,8 @@ async def _started(
         )
     state = await manager.read_unit(action.unit)
     raise UnitFailedError(
-        f"{action.unit} did not start: its job ended with {result.result}"
-        f" (result {state.result}, status {state.exec_status}){state.quoted}",
+        f"{action.unit} did not start ({'' if result.result == 'failed' else f'job {result.result}, '}"
+        f"result {state.result}, status {state.exec_status}){state.quoted}",
         unit=action.unit,
         reason="start-failed",
         hint=f"journalctl _SYSTEMD_USER_UNIT={action.unit} _UID={tx.user().uid}",
