@@ -34,6 +34,7 @@ LOOKING = {
     "check",
     "doctor",
     "events",
+    "explain",
     "gates",
     "images",
     "logs",
