@@ -31,6 +31,7 @@ from eventd.adapters.named_file import Digester
 from eventd.adapters.podman import PodmanImages
 from eventd.adapters.prober import ProberProcess, starter
 from eventd.adapters.quadlet_generator import HostQuadletGenerator
+from eventd.adapters.sock_diag import OpenPorts
 from eventd.adapters.state import StateStore
 from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
@@ -253,6 +254,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
+        listeners=OpenPorts(),
         generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity(settings)),
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),

@@ -11,8 +11,10 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import anyio
 
 from eventd.core.errors import TemporaryError
 
@@ -52,6 +54,19 @@ class OpenPort(NamedTuple):
     host: str
     port: int
     owner: Owner
+
+
+class OpenPorts:
+    """`core.ports.Listeners`."""
+
+    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """Return unit and uid of each that has the port open."""
+        try:
+            found = await anyio.to_thread.run_sync(open_ports, abandon_on_cancel=True)
+        except TemporaryError as error:
+            _log.warning("%s", error, extra={"reason": error.reason})
+            return ()
+        return tuple(dict.fromkeys((each.owner.unit, each.owner.uid) for each in found if each.port == port))
 
 
 def open_ports(cgroups: str = CGROUPS) -> tuple[OpenPort, ...]:

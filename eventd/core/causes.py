@@ -244,18 +244,34 @@ def last_words(lines: Sequence[str]) -> str:
 
 
 def explained(
-    message: str, hint: str, lines: Sequence[str], workload: str, uses: Mapping[str, Sequence[HostPort]]
+    message: str, hint: str, lines: Sequence[str], workload: str, owner: tuple[str, str] | None = None
 ) -> tuple[str, str]:
-    """Return message and hint of a unit's failure with its cause first; else with the container's last words."""
+    """Return message and hint of a unit's failure with its cause first; else with the container's last words.
+
+    `owner`: unit and account that have the port which the cause is about; the account is empty for the system's.
+    """
     cause = cause_of(lines, workload)
     if cause is None:
         words = last_words(lines)
         return (f"{message}; its last line: {words}" if words else message), hint
-    sentence, plain = cause.sentence, message.partition(QUOTED)[0]
-    if cause.port and (owner := taken_by(cause.port, workload, uses)) is not None:
-        sentence += f" by {owner[0]} of {owner[1]}"
-        return f"{sentence}: {plain}", f"publish another one in {workload} or in {owner[1]}"
-    return f"{sentence}: {plain}", cause.hint or hint
+    sentence, plain, hint = cause.sentence, message.partition(QUOTED)[0], cause.hint or hint
+    if owner is not None:
+        unit, account = owner
+        sentence += f" by {unit}" + (f" of {account}" if account else "")
+        hint = f"publish another one in {workload}" + (
+            f", or in {account}" if account else f", or stop {unit}"
+        )
+    return f"{sentence}: {plain}", hint
+
+
+def own_port(lines: Sequence[str], workload: str, uses: Mapping[str, Sequence[HostPort]]) -> int:
+    """Return the port that was taken, 0 if there is none, or one that the workload does not publish itself.
+
+    So a line that a workload made up learns nothing of others.
+    """
+    cause = cause_of(lines)
+    mine = cause is not None and any(cause.port in use.ports for use in uses.get(workload, ()))
+    return cause.port if cause is not None and mine else 0
 
 
 def _of_last_run(lines: Sequence[str]) -> list[Said]:
@@ -266,9 +282,7 @@ def _of_last_run(lines: Sequence[str]) -> list[Said]:
 
 
 def taken_by(port: int, workload: str, uses: Mapping[str, Sequence[HostPort]]) -> tuple[str, str] | None:
-    """Return unit and workload that publish a port which `workload` publishes too; None without any."""
-    if not any(port in use.ports for use in uses.get(workload, ())):
-        return None  # so a line that was made up learns nothing of others
+    """Return unit and name of another workload that publishes a port; None without any."""
     return next(_publishing(port, {name: found for name, found in uses.items() if name != workload}), None)
 
 

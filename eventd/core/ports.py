@@ -323,6 +323,14 @@ class UnitLog(Protocol):
         ...
 
 
+class Listeners(Protocol):
+    """Who has a TCP port of this host open."""
+
+    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """Return unit and uid (None: the system's manager runs it) of each; empty where the kernel cannot tell."""
+        ...
+
+
 class QuadletGenerator(Protocol):
     """The host's own Quadlet generator, as a check."""
 

@@ -24,10 +24,10 @@ from eventd.core.actions import (
     StopUnit,
     Verify,
 )
-from eventd.core.causes import explained, quoted
+from eventd.core.causes import explained, own_port, quoted, taken_by
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import Account, ActiveState
+from eventd.core.facts import Account, ActiveState, FactKind
 from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed
 from eventd.core.plan import Context, plan
@@ -227,7 +227,8 @@ class Converger:
             report = self._report(
                 tx, Outcome.FAILED, error, done, began, verb=verb, unit=error.unit, log=tuple(map(str, log))
             )
-            message, hint = explained(report.message, report.hint, log, tx.workload, tx.ports())
+            owner = await _owner_of_port(tx, log)
+            message, hint = explained(report.message, report.hint, log, tx.workload, owner)
             if error.reason in UNCHECKED and (said := await _last_check(tx)):
                 message = f"{message}; {said}"
             return replace(report, message=message, hint=hint)
@@ -336,6 +337,21 @@ async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
         return await tx.host.unit_log.tail(None, unit, lines=LOG_LINES // 2)
     except EventdError as error:
         return (f"(the journal cannot be read: {error.message})",)
+
+
+async def _owner_of_port(tx: Transaction, log: Sequence[str]) -> tuple[str, str] | None:
+    """Return unit and account that have the port which a start failed for: as the repository says, or the kernel."""
+    uses = tx.ports()
+    port = own_port(log, tx.workload, uses)
+    if not port or (wanted := taken_by(port, tx.workload, uses)) is not None:
+        return wanted if port else None
+    names = {
+        value.uid: key.name for key, value in tx.facts.items(FactKind.ACCOUNT) if isinstance(value, Account)
+    }
+    for unit, uid in await tx.host.listeners.on(port):
+        if uid is None or uid in names:
+            return unit, names[uid] if uid is not None else ""
+    return None
 
 
 async def _last_check(tx: Transaction) -> str:

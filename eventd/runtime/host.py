@@ -12,6 +12,7 @@ from eventd.core.ports import (
     FileWatch,
     HostLock,
     Images,
+    Listeners,
     Logins,
     Manager,
     QuadletGenerator,
@@ -35,6 +36,7 @@ class Host:
     file_watch: FileWatch
     repository: Repository
     unit_log: UnitLog
+    listeners: Listeners
     generator: QuadletGenerator
     store: Store
     lock: HostLock

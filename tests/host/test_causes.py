@@ -22,7 +22,8 @@ FILES = {
     ),
     "workloads/stack/compose.yaml": STACK.format(command="sh -c 'echo cannot reach db.internal; exit 7'"),
     "workloads/sick/sick.container": container(more=HEALTH),
-    "workloads/sick/workload.toml": '[health]\ndeadline = "8s"\n',
+    "workloads/sick/workload.toml": '[health]\ndeadline = "8s"\non_failure = "rollback"\n',
+    "workloads/other/other.container": container(more="PublishPort=8090:80"),
 }
 
 
@@ -31,7 +32,10 @@ def status(machine: Machine) -> dict[str, dict[str, str]]:
     """Each workload's part of the status, on a host where all but one of them fail."""
     operator = Operator(machine)
     operator.install()
-    operator.deploy({name: text for name, text in FILES.items() if "/shop/" in name})
+    machine.run(["systemd-run", "--unit=squatter", "python3", "-m", "http.server", "8090"])
+    well = container(more=HEALTH.replace("exit 1", "exit 0"))
+    first = {name: text for name, text in FILES.items() if "/shop/" in name or "/sick/" in name}
+    operator.deploy({**first, "workloads/sick/sick.container": well})
     answer = operator.deploy(FILES)
     operator.ctl("sync", "--wait")
     return {name: workload(answer, name) for name in {path.split("/")[1] for path in FILES}}
@@ -41,6 +45,7 @@ def status(machine: Machine) -> dict[str, dict[str, str]]:
     ("name", "cause"),
     [
         ("taken", "port 8080 of this host is taken by http.service of shop: "),
+        ("other", "port 8090 of this host is taken by squatter.service: "),
         ("secret", "no secret dbpass in this account: "),
         ("image", "image localhost/nothere:1 is not known here: "),
         ("bind", "the account may not look into /root/deep, which is to be mounted: "),
@@ -60,5 +65,6 @@ def test_a_containers_last_words_are_in_the_sentence(status: dict[str, dict[str,
 
 
 def test_what_the_health_check_printed_is_in_the_sentence(status: dict[str, dict[str, str]]) -> None:
-    """A container that does not become healthy says why by its own check."""
+    """A container that does not become healthy says why by its own check, also when it was rolled back for it."""
+    assert status["sick"]["state"] == "rolled-back"
     assert "database is locked" in status["sick"]["message"]

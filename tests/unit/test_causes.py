@@ -9,7 +9,7 @@ import json
 import pytest
 
 from eventd.adapters.unit_log import message
-from eventd.core.causes import Said, Speaker, cause_of, explained, last_words
+from eventd.core.causes import Said, Speaker, cause_of, explained, last_words, own_port, taken_by
 from eventd.core.desired import HostPort, Located
 
 P, H, C = Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE
@@ -72,7 +72,7 @@ def test_what_a_container_prints_is_no_cause(by: Speaker, line: str, sentence: s
     del by, sentence
     said = [Said(line, Speaker.CONTAINER)]
     assert cause_of(said) is None
-    message, _ = explained("web.service is down", "", said, "web", {})
+    message, _ = explained("web.service is down", "", said, "web")
     assert message.startswith("web.service is down; its last line: ")
 
 
@@ -103,18 +103,23 @@ TAKEN = [
 def test_who_has_a_port_is_named() -> None:
     """The sentence begins with the cause, and what systemd says of it comes after."""
     uses = {"web": port(8080, "web.service"), "shop": port(8080, "shop-http.service")}
-    message, hint = explained("web.service did not start; it said: provider", "", TAKEN, "web", uses)
+    assert own_port(TAKEN, "web", uses) == 8080
+    owner = taken_by(8080, "web", uses)
+    assert owner == ("shop-http.service", "shop")
+    message, hint = explained("web.service did not start; it said: provider", "", TAKEN, "web", owner)
     assert (
         message == "port 8080 of this host is taken by shop-http.service of shop: web.service did not start"
     )
-    assert hint == "publish another one in web or in shop"
+    assert hint == "publish another one in web, or in shop"
+    message, hint = explained("web.service did not start", "", TAKEN, "web", ("nginx.service", ""))
+    assert message == "port 8080 of this host is taken by nginx.service: web.service did not start"
+    assert hint == "publish another one in web, or stop nginx.service"
 
 
 def test_a_made_up_port_learns_nothing_of_other_workloads() -> None:
     """Only who publishes a port itself is told who else does."""
     uses = {"web": port(9090, "web.service"), "shop": port(8080, "shop-http.service")}
-    message, hint = explained("web.service did not start", "", TAKEN, "web", uses)
-    assert "shop" not in message + hint
+    assert own_port(TAKEN, "web", uses) == 0
 
 
 def test_a_cause_of_an_earlier_run_of_the_unit_is_old() -> None:

@@ -27,7 +27,13 @@ from eventd_simulators.inprocess.life import Life
 from eventd_simulators.inprocess.logins import SimAccounts, SimLogins
 from eventd_simulators.inprocess.managers import SimManager, SimUserManagers
 from eventd_simulators.inprocess.removal import SimAccountRemoval
-from eventd_simulators.inprocess.repository import Clone, SimGenerator, SimRepository, SimUnitLog
+from eventd_simulators.inprocess.repository import (
+    Clone,
+    SimGenerator,
+    SimListeners,
+    SimRepository,
+    SimUnitLog,
+)
 from eventd_simulators.inprocess.store import Disk, SimLock, SimStore
 from eventd_simulators.model.files import MemoryTree
 from eventd_simulators.model.host import HostModel
@@ -107,6 +113,7 @@ class SimHost:
             file_watch=self.file_watch,
             repository=self.repository,
             unit_log=self.unit_log,
+            listeners=SimListeners(),
             generator=self.generator,
             store=self.store,
             lock=self.lock,

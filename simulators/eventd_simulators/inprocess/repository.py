@@ -99,6 +99,15 @@ class SimUnitLog:
         return await self._life.look(read)
 
 
+class SimListeners:
+    """`core.ports.Listeners`: the model opens no ports."""
+
+    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """See the port."""
+        del port
+        return ()
+
+
 class SimGenerator:
     """`core.ports.QuadletGenerator`: the model's own."""
 
