@@ -32,7 +32,7 @@ def status(machine: Machine) -> dict[str, dict[str, str]]:
     """Each workload's part of the status, on a host where all but one of them fail."""
     operator = Operator(machine)
     operator.install()
-    machine.run(["systemd-run", "--unit=squatter", "python3", "-m", "http.server", "8090"])
+    machine.run(["systemd-run", "--unit=squatter", "python3", "-m", "http.server", "--bind", "::", "8090"])
     well = container(more=HEALTH.replace("exit 1", "exit 0"))
     first = {name: text for name, text in FILES.items() if "/shop/" in name or "/sick/" in name}
     operator.deploy({**first, "workloads/sick/sick.container": well})

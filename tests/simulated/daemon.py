@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from eventd.cli import reasons
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
 from eventd.core.errors import PermanentError
@@ -39,6 +40,8 @@ from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.model.manager import Manager
 
+FAULT = "simulated-failure"
+"""The reason of what is made to fail in here, which no real host gives."""
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
 CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
@@ -177,6 +180,14 @@ class Story:
         await asyncio.sleep(seconds)
         if self._task is not None and self._task.done():
             self._look_at(self._task)
+        rows = self.engine.reconciler.standings.rows
+        given = {
+            standing.reason for name, standing in rows.items() if ":" not in name
+        }  # tests have keepers of their own
+        unexplained = {
+            reason for reason in given if reason not in ("", FAULT) and reasons.find(reason) is None
+        }
+        assert not unexplained, "what a workload may stand with has a row in eventd/reasons.toml"
 
     async def sync(self) -> RunReport | None:
         """`eventctl sync --wait`."""
