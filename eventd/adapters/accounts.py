@@ -21,7 +21,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from eventd.adapters import login_defs
-from eventd.adapters.homes import check_home, complete_home
+from eventd.adapters.homes import check_home, check_room, complete_home
 from eventd.adapters.process import Completed, run
 from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.adapters.unit_process import Processes, UnitProcesses
@@ -255,6 +255,8 @@ class SystemAccounts:
                 reason="home-exists",
                 hint="move it away, or make the account that it belongs to",
             )
+        if self._etc == Path("/etc"):
+            check_room(name, self._etc)
         shell = next((shell for shell in _SHELLS if os.access(shell, os.X_OK)), _SHELLS[-1])
         options = ["--create-home", "--user-group", "--shell", shell, "--comment", ACCOUNT_COMMENT]
         if login_defs.has_group(self._etc, GROUP):

@@ -10,6 +10,7 @@ has made: whose home is somebody else's is an error.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -21,6 +22,7 @@ from eventd.adapters import login_defs
 from eventd.adapters.unit_process import AsUser, Processes
 from eventd.core.errors import PermanentError
 from eventd.core.facts import Account
+from eventd.core.sandbox import writable
 
 _MODE = 0o700
 COPY = """\
@@ -56,7 +58,10 @@ def _folder(account: Account, etc: Path) -> None:
     if parent != login_defs.home_base(etc) or not name:
         check_home(account)
         return
-    base = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        base = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unmade(account.name, account.home, error) from error
     try:
         with contextlib.suppress(FileExistsError):  # whose it is, is looked at below
             os.mkdir(name, _MODE, dir_fd=base)
@@ -69,13 +74,38 @@ def _folder(account: Account, etc: Path) -> None:
         finally:
             os.close(home)
     except OSError as error:
-        raise PermanentError(
-            f"the home {account.home} of {account.name} cannot be made: {error.strerror}",
-            reason="home-missing",
-        ) from error
+        raise _unmade(account.name, account.home, error) from error
     finally:
         os.close(base)
     check_home(account)
+
+
+def check_room(name: str, etc: Path) -> None:
+    """Raise where no home can be made for a new account: before useradd leaves an account without one."""
+    parent = login_defs.home_base(etc)
+    try:
+        status = os.statvfs(parent)
+    except OSError as error:
+        raise _unmade(name, f"{parent}/{name}", error) from error
+    if status.f_flag & os.ST_RDONLY:
+        raise _unmade(name, f"{parent}/{name}", OSError(errno.EROFS, os.strerror(errno.EROFS)))
+
+
+def _unmade(name: str, home: str, error: OSError) -> PermanentError:
+    parent = home.rpartition("/")[0]
+    message = f"the home {home} of {name} cannot be made: {error.strerror}"
+    if error.errno == errno.EROFS:
+        return PermanentError(
+            f"{message}: {parent} is outside of the ReadWritePaths= of eventd.service",
+            reason="homes-read-only",
+            hint=writable(parent),
+        )
+    hint = (
+        f"mkdir {parent}, where HOME= in /etc/default/useradd says homes are"
+        if error.errno == errno.ENOENT
+        else ""
+    )
+    return PermanentError(message, reason="home-missing", hint=hint)
 
 
 def check_home(account: Account) -> None:

@@ -51,6 +51,12 @@ class Digester:
         total.update(f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}".encode())
         return self._end(total)
 
+    def folder(self, path: str, status: os.stat_result) -> str:
+        """Return a digest of which folder that is, whatever is in it."""
+        total = self._begin(path, b"folder")
+        total.update(f"{status.st_dev} {status.st_ino}".encode())
+        return self._end(total)
+
     def _begin(self, path: str, what: bytes) -> hmac.HMAC:
         return hmac.new(self._key, what + b"\0" + os.fsencode(path) + b"\0", hashlib.sha256)
 
@@ -75,6 +81,13 @@ def look(path: str, account: Account | None, digester: Digester) -> Seen:
     found = find(path, through=True)
     with as_account(account, groups=True):
         state, changed = _state(path, digester)
+        if (
+            state.kind is FileKind.DIRECTORY
+            and account is not None
+            and path == os.path.normpath(account.home)
+        ):
+            # Which folder it is: what is in it changes all the time, and another one in its place is none of ours.
+            state = replace(state, digest=digester.folder(path, os.stat(path)))
     now, clock = time.monotonic_ns() // 1000, time.time()
     since = max(changed, found.changed)
     # A file that is to be made yet has no time; neither has one from the future.

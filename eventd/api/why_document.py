@@ -10,6 +10,7 @@ from eventd.api.documents import workload
 from eventd.core.desired import Workload
 from eventd.core.facts import Account, FactKey, FactKind, Facts, ManagerState
 from eventd.core.facts import unit as as_unit
+from eventd.core.named_files import HOME
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
 from eventd.core.predicate_atoms import Atom, ContainerHealthy, Present, WorkloadIs
@@ -174,7 +175,9 @@ def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[d
 def _named(reconciler: Reconciler, wanted: Workload) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for path, state in named_of(reconciler.dispatcher.facts, wanted).items():
-        required = any(each.required for unit in wanted.units for each in unit.named if each.path == path)
+        required = path == HOME or any(
+            each.required for unit in wanted.units for each in unit.named if each.path == path
+        )
         value = state.problem or (state.kind.value if state.kind is not None else "missing")
         holds = state.kind is not None or not required
         rows[path] = {"fact": f"file {state.path}", "value": value, "wanted": "there", "holds": holds}

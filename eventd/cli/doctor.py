@@ -258,6 +258,7 @@ CHECKS: tuple[_Check, ...] = (
     accounts,
     socket,
     doctor_installed.programs,
+    doctor_installed.homes,
     doctor_installed.space,
 )
 

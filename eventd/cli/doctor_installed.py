@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from eventd.cli.doctor_subject import Check, Subject, bad, good
 from eventd.cli.text import size_text
 from eventd.core import programs as of_unit
+from eventd.core import sandbox
 from eventd.core.programs import LINK
 
 if TYPE_CHECKING:
@@ -65,6 +67,19 @@ def _services(it: Subject, folder: str, prefix: str) -> Iterator[str]:
             yield f"{folder}/{name}"
         elif name.endswith(".service.d"):
             yield from (f"{folder}/{name}/{each}" for each in it.probe.entries(f"{folder}/{name}"))
+
+
+def homes(it: Subject) -> Check:
+    """The daemon may write where useradd makes homes: its sandbox knows /home, and not what HOME= says."""
+    said = re.search(r"^HOME=(/\S+)", it.probe.read("/etc/default/useradd") or "", re.MULTILINE)
+    folder = (said[1] if said else "/home").rstrip("/")
+    shown = it.probe.output("systemctl", "show", "-p", "ProtectSystem,ReadWritePaths", sandbox.UNIT) or ""
+    if sandbox.closed(folder, shown):
+        why = f"/etc/default/useradd has HOME={folder}, which eventd's sandbox keeps read-only"
+        return bad("homes", why, sandbox.writable(folder))
+    if it.probe.place(folder) is None:
+        return bad("homes", f"{folder} is not there, so no account can be made", f"mkdir {folder}")
+    return good("homes", f"new ones are made in {folder}")
 
 
 def space(it: Subject) -> Check:

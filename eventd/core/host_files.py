@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from eventd.core.desired import NamedFile, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
-from eventd.core.named_files import PROVIDER
+from eventd.core.named_files import HOME, PROVIDER
 
 _READ, _SEARCH = 4, 1
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
@@ -56,7 +56,7 @@ def unreadable(
         way = places.get(named.path, ())
         where = (named.file, named.line, named.path)
         refusals = tuple(_refusals(way, reader))
-        if refusals and named.key != PROVIDER and where not in told:
+        if refusals and named.key != PROVIDER and named.path != HOME and where not in told:
             told.add(where)
             yield _finding(workload.name, named, refusals, reader)
 

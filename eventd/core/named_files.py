@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from eventd.core.desired import DesiredUnit, NamedFile, VolumeUse, WorkloadOptions
+from eventd.core.desired import DesiredUnit, FileRole, NamedFile, UnitRole, VolumeUse, WorkloadOptions
 from eventd.core.facts import FileKind, NamedState, UnitState
 from eventd.core.records import StartedWith
 from eventd.core.stack_services import stacks_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST = 64
 """Named files of a workload that are looked at: each may take a look of its own."""
+HOME = "%h"
+"""The home of the account, which every unit that runs uses: podman keeps what it knows there."""
 _UNSEEN = ("/dev", "/proc", "/root", "/run/user", "/sys", "/tmp", "/var/tmp")  # noqa: S108  what is left out
 """The daemon's sandbox has its own of these, or is kept out of them; and what runs makes its sockets there itself."""
 _OF_SYSTEM = (
@@ -83,7 +85,17 @@ def with_named(
             else:
                 count += 1
             mine[named.path] = named
-    return tuple(replace(unit, named=tuple(found.get(unit.name, {}).values())) for unit in units)
+    return tuple(
+        replace(unit, named=(*found.get(unit.name, {}).values(), *_home(unit, content.origin)))
+        for unit in units
+    )
+
+
+def _home(unit: DesiredUnit, origin: str) -> Iterator[NamedFile]:
+    """Yield the home, for a unit that is restarted when that is another folder."""
+    quadlet = unit.role is UnitRole.ON_DEMAND and unit.file_role is FileRole.QUADLET
+    if unit.name.endswith(".service") and (unit.role is UnitRole.RUNNING or quadlet):
+        yield NamedFile(HOME, origin, 0, "home", required=False)
 
 
 def expand(path: str, name: str, uid: int, home: str) -> str:
@@ -220,7 +232,7 @@ def fresh(named: tuple[NamedFile, ...], states: Mapping[str, NamedState], unit: 
 def came_back(unit: DesiredUnit, states: Mapping[str, NamedState], seen: UnitState) -> bool:
     """Tell whether a file that a unit needs has become usable, or another, since the unit failed."""
     return any(
-        each.required
+        (each.required or each.path == HOME)
         and (state := states.get(each.path)) is not None
         and state.kind is not None
         and not state.problem

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eventd.core import homes
 from eventd.core.actions import (
     STARTS,
     Action,
@@ -35,7 +36,16 @@ from eventd.core.actions import (
 from eventd.core.desired import DesiredUnit, FileRole, NamedFile, OnChange, UnitRole, Workload
 from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
-from eventd.core.named_files import RESTART_PENDING, came_back, digests, fresh, lacking, stale, unrecorded
+from eventd.core.named_files import (
+    HOME,
+    RESTART_PENDING,
+    came_back,
+    digests,
+    fresh,
+    lacking,
+    stale,
+    unrecorded,
+)
 from eventd.core.observed import Observed
 from eventd.core.provenance import audit
 from eventd.core.records import Ownership, Records, WorkloadRecord
@@ -74,6 +84,8 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         actions.append(AdoptAccount(name, seen.account.uid))
     elif seen.account.subuid is None or seen.account.subgid is None:
         actions.append(CompleteAccount(name))
+    elif homes.is_gone(seen.named) and not homes.lost(workload, seen.account, records):
+        actions.append(CompleteAccount(name, f"its home {seen.account.home} is gone"))
     if seen.account is not None and seen.store is None and begins_in_adopted(workload, records):
         actions.append(InspectStore(name))
     puts, removes = _files(workload, seen, records, context)
@@ -105,6 +117,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
         action = _unit(workload, wanted, seen, records, context, changed=changed)
         if action is not None:
             actions.append(action)
+    actions = [*_furnished(workload, seen, records, actions), *actions]
     if actions or not _verified(workload, records.workloads.get(name)):
         why = "what was done has to hold" if actions else "this content has not been verified"
         actions.append(
@@ -123,6 +136,22 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     return (*actions, *_recorded(workload, seen, records, started))
 
 
+def _furnished(
+    workload: Workload, seen: Observed, records: Records, actions: list[Action]
+) -> Iterator[CompleteAccount]:
+    """Yield what adds to a home that somebody has put there what a home of ours has, before a unit is started on it."""
+    name, account = workload.name, seen.account
+    record = records.workloads.get(name)
+    started = [action.unit for action in actions if isinstance(action, STARTS)]
+    if (
+        account is not None
+        and record is not None
+        and (record.uid, record.ownership) == (account.uid, Ownership.CREATED)
+        and any(homes.is_another(seen.named, records.started_with(name, unit)) for unit in started)
+    ):
+        yield CompleteAccount(name, f"its home {account.home} is another folder than it was")
+
+
 @dataclass(frozen=True, slots=True)
 class FileTrouble:
     """What is to be said of a workload that is up: a file of the host is missing, or another than it was."""
@@ -134,6 +163,9 @@ class FileTrouble:
 
 def file_trouble(workload: Workload, seen: Observed, records: Records) -> FileTrouble | None:
     """Return what is wrong with the files that a workload names, the worst first; None if nothing is."""
+    if seen.account is not None and homes.is_gone(seen.named):
+        what = homes.lost(workload, seen.account, records) or "all"
+        return FileTrouble(homes.MISSING, *homes.trouble(workload.name, seen.account, what))
     running = [unit for unit in workload.units if unit.role is not UnitRole.ON_DEMAND]
     found = [each for unit in running for each in lacking(unit, seen.named)]
     if found:
@@ -364,7 +396,8 @@ def _unit(
     # No record, but it runs and no file changes: it was started from just this content (a lost database).
     unknown = record is None and not changed
     on = state is not None and is_on(state)
-    restarts = bool(changed_files) and workload.options.on_change is OnChange.RESTART
+    moved = any(each.path == HOME for each in changed_files)  # nothing that it writes lasts
+    restarts = moved or (bool(changed_files) and workload.options.on_change is OnChange.RESTART)
     if restarts and lacking(wanted, seen.named):
         restarts = False  # it would not come up again
     if unit in seen.stopped:

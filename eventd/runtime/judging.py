@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from eventd.core import homes
 from eventd.core.actions import (
     Action,
     Reload,
@@ -39,7 +40,7 @@ TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
 
 
 class BlockedError(UnitFailedError):
-    """A unit's provenance is not what it must be; nothing of this workload is started or changed until it is."""
+    """A unit's provenance is not what it must be, or the home is gone: nothing is started or changed until it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,20 @@ def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
 
 
 def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
-    """Return why a workload must not be converged by any action: its units' provenance, or systemd gave up."""
+    """Return why a workload must not be converged by any action: its provenance, its home, or systemd gave up."""
     found = audit(workload, seen, context.layout, context.allow).findings
     if found:
         more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
         return BlockedError(
             f"{found[0].message}{more}", unit=found[0].unit, reason=found[0].code, hint=found[0].fix
         )
+    if (
+        seen.account is not None
+        and homes.is_gone(seen.named)
+        and (what := homes.lost(workload, seen.account, records))
+    ):
+        message, hint = homes.trouble(workload.name, seen.account, what)
+        return BlockedError(message, unit="", reason=homes.MISSING, hint=hint)
     for unit in workload.units:
         state = seen.units.get(unit.name)
         if state is None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from eventd.core import homes
 from eventd.core.actions import Action, PullImages, RestartUnit
 from eventd.core.desired import OnUnhealthy, UnitRole, Workload
 from eventd.core.facts import ActiveState, Facts
@@ -37,6 +38,8 @@ from eventd.runtime.update import Updates
 
 _FOREIGN = frozenset(Code)
 LIMIT = "start-limit-hit"
+_UNBLOCKED = frozenset({LIMIT, homes.MISSING})
+"""Reasons that end with what blocks a workload."""
 
 
 @dataclass(slots=True)
@@ -123,8 +126,12 @@ class Outlook:
         failure = self.failures.rows.get(name)
         if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
             self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
-        if failure is not None and failure.report.reason == LIMIT and self.blocked(name, workload) is None:
-            self.failures.clear(name)  # there is something else to start now: a file that it needs has come
+        if (
+            failure is not None
+            and failure.report.reason in _UNBLOCKED
+            and self.blocked(name, workload) is None
+        ):
+            self.failures.clear(name)  # a file that it needs, or its home, has come
         digest = workload.digest if workload else ""
         if self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()

@@ -66,6 +66,8 @@ class MadeUp:
     def output(self, *argv: str) -> str | None:
         if argv[1:] == ("is-active", "systemd-logind.service"):
             return self.logind or None
+        if argv[1:] == ("show", "-p", "ProtectSystem,ReadWritePaths", "eventd.service"):
+            return "ProtectSystem=strict\nReadWritePaths=/etc -/home /srv/homes/"
         return self.commands.get(argv[0]) or None
 
     def capable(self, path: str) -> bool:
@@ -83,6 +85,7 @@ def host() -> MadeUp:
     return MadeUp(
         places={
             CONFIG: FILE,
+            "/home": FOLDER,
             "/run/systemd/system": FOLDER,
             "/sys/fs/cgroup/cgroup.controllers": FILE,
             "/run/dbus/system_bus_socket": FILE,
@@ -153,6 +156,14 @@ def with_version(command: str, text: str) -> MadeUp:
 def with_place(path: str, place: Place) -> MadeUp:
     probe = host()
     probe.places[path] = place
+    return probe
+
+
+def with_homes(folder: str) -> MadeUp:
+    """Return a host whose homes are elsewhere."""
+    probe = host()
+    probe.places[folder] = FOLDER
+    probe.texts["/etc/default/useradd"] = f"SHELL=/bin/sh\nHOME={folder}\n"
     return probe
 
 
@@ -239,6 +250,9 @@ def without_name(name: str) -> MadeUp:
         ),
         (with_room(size=10 << 30, free=100 << 20), "free space", "/home: 100 MiB of 10.0 GiB free"),
         (with_room(free=0), "free space", "0 B of 100 GiB free"),
+        (drop("/home"), "homes", "mkdir /home"),
+        (with_homes("/data/homes"), "homes", "ReadWritePaths=/data/homes"),
+        (with_homes("/homestead"), "homes", "ReadWritePaths=/homestead"),
         (with_room(inodes_free=12), "free space", "12 of 1000000 inodes"),
     ],
 )
@@ -262,6 +276,14 @@ def test_what_a_workload_runs_in_its_home_is_not_looked_for() -> None:
 def test_room_enough_is_no_problem(room: dict[str, int]) -> None:
     """A large disk with 2 GiB left, a small one that is half empty, a file system that has no inodes to run out of."""
     assert bad(with_room(**room)) == []
+
+
+def test_homes_that_the_sandbox_lets_eventd_write_are_right() -> None:
+    """One of the writable paths, or a folder below one."""
+    for folder in ("/srv/homes", "/srv/homes/eu/", "/home/apps"):
+        probe = with_homes(folder)
+        probe.places[folder.rstrip("/")] = FOLDER
+        assert bad(probe) == []
 
 
 def test_a_socket_that_is_open_to_everybody_is_right() -> None:
@@ -373,7 +395,7 @@ def test_doctor_works_without_a_daemon_and_says_that_there_is_none(tmp_path: Pat
     assert result.code == 1
     assert result.out.startswith("BAD daemon ")
     assert "systemctl enable --now eventd" in result.out
-    assert result.out.endswith("1 problem, 24 fine\n")
+    assert result.out.endswith("1 problem, 25 fine\n")
 
 
 @pytest.mark.usefixtures("fine")
@@ -398,4 +420,4 @@ def test_all_fine_is_0(tmp_path: Path) -> None:
     path = short_path(tmp_path)
     with FakeDaemon(path, {"GET /v1/doctor": Answer({"checks": []})}):
         result = eventctl("doctor", "--socket", path)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "all 25 checks are fine")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "all 26 checks are fine")

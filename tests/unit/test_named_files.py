@@ -10,7 +10,7 @@ from eventd.core.actions import PutFile, RecordFiles, RestartUnit, Verify
 from eventd.core.desired import DesiredUnit, NamedFile, OnChange, Workload
 from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, FileKind, NamedState
 from eventd.core.gates import OPEN
-from eventd.core.named_files import MOST, expand
+from eventd.core.named_files import HOME, MOST, expand
 from eventd.core.observed import Observed
 from eventd.core.plan import file_trouble, is_renewed, plan
 from eventd.core.records import Records, StartedWith
@@ -27,7 +27,7 @@ def named(files: dict[str, str], unit: str = "web.service") -> dict[str, NamedFi
     result = in_web(files)
     assert result.refused == {}, result.refused
     (found,) = [each for each in result.workloads["web"].units if each.name == unit]
-    return {each.path: each for each in found.named}
+    return {each.path: each for each in found.named if each.path != HOME}
 
 
 def test_a_container_names_what_is_read_or_mounted_at_its_start() -> None:
