@@ -8,7 +8,7 @@ from eventd.core.actions import Action, RecordFiles, RestartUnit, StartUnit, Sto
 from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.facts import ActiveState, FactKey, FactKind, FactValue, NamedState
 from eventd.core.facts import unit as as_unit
-from eventd.core.named_files import ABSENT, UNSURE
+from eventd.core.named_files import ABSENT, HOME, UNSURE
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import StartedWith, UnitRecord
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
@@ -64,7 +64,9 @@ async def record_files(action: Action, tx: Transaction) -> None:
 
 
 def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
-    return {path: tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload)) for path in action.named}
+    """Return what is known of the named files; the home of a new account, which nobody has looked at yet, is no part."""
+    states = {path: tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload)) for path in action.named}
+    return {path: state for path, state in states.items() if path != HOME or state is not None}
 
 
 async def _note(
@@ -75,9 +77,10 @@ async def _note(
     A file that changed meanwhile may have been read before or after that. None: it is about to be started, and if we
     die now, nobody can tell.
     """
-    now, files = _states(action, tx), dict.fromkeys(action.named, UNSURE)
+    now = _states(action, tx)
+    files = dict.fromkeys(now if before is None else before, UNSURE)
     for path, state in (before or {}).items():
-        if isinstance(state, NamedState) and state is now[path]:
+        if isinstance(state, NamedState) and state is now.get(path):
             files[path] = state.digest or ABSENT
     if files:
         await tx.ledger.started_with(tx.workload, action.unit, StartedWith(files))
