@@ -64,7 +64,7 @@ async def record_files(action: Action, tx: Transaction) -> None:
 
 
 def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
-    """Return what is known of the named files; the home of a new account, which nobody has looked at yet, is no part."""
+    """Return what is known of the named files; not the home of a new account, until it was looked at."""
     states = {path: tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload)) for path in action.named}
     return {path: state for path, state in states.items() if path != HOME or state is not None}
 
