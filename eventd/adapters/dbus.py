@@ -293,7 +293,13 @@ class Bus:
             self._connection.send(message).add_done_callback(_consume)
         except (TypeError, ValueError, struct.error) as error:
             self._pending.pop(serial)
+            if not self._connection.connected:
+                raise self._lost_under(what, error) from error
             raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
+        except OSError as error:
+            # The bus has gone, and the library has closed the socket, before its end was told.
+            self._pending.pop(serial)
+            raise self._lost_under(what, error) from error
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -363,6 +369,13 @@ class Bus:
         callbacks, self._on_closed = self._on_closed, []
         for callback in callbacks:
             callback()
+
+    def _lost_under(self, what: str, error: Exception) -> DisconnectedError:
+        """Note that the connection is gone, as a call has found out."""
+        self._down(DisconnectedError(f"the connection to {self._address} was lost: {what} was not sent"))
+        lost = self._closed_error()
+        lost.__cause__ = error
+        return lost
 
     def _closed_error(self) -> DisconnectedError:
         # A new one each time: an exception collects the traceback of every place that it is raised at.

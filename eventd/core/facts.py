@@ -329,6 +329,8 @@ class SourceTrouble:
     """It has read them before: what is known is old, and not nothing."""
     optional: bool = False
     """The host is in order without it, but for what needs it."""
+    passing: bool = False
+    """It ends by itself: what it comes from is still starting, as at a boot. No run fails for it."""
 
 
 FactValue: TypeAlias = (

@@ -44,9 +44,11 @@ class SourceState:
         """It may have missed something, and reads all of its facts again; that it cannot is not known yet."""
         self._say(EventKind.GAP, value=None, reason=reason)
 
-    def trouble(self, error: EventdError, *, optional: bool = False) -> None:
-        """It cannot read its facts, or not keep them, until something is done about it."""
-        found = SourceTrouble(error.reason, error.message, error.hint, known=self._read, optional=optional)
+    def trouble(self, error: EventdError, *, optional: bool = False, passing: bool = False) -> None:
+        """It cannot read its facts, or not keep them, until something is done about it; `passing`: or it has come."""
+        found = SourceTrouble(
+            error.reason, error.message, error.hint, known=self._read, optional=optional, passing=passing
+        )
         self._say(EventKind.GAP, value=found, reason=error.reason)
 
     def _say(self, kind: EventKind, *, value: FactValue, reason: str = "") -> None:

@@ -200,7 +200,7 @@ class Reconciler:
             wellbeing=self.wellbeing,
             wall=self.wall,
             concurrency=concurrency,
-            wrong=self.general_error,
+            wrong=self.run_error,
             try_again=self._try_again,
             tell=self._tell,
         )
@@ -348,7 +348,15 @@ class Reconciler:
 
     def general_error(self) -> str:
         """Return what is wrong with everything, not with one workload; empty if nothing is."""
-        for error in (self.load_error, self.runs.error, *(error for _, error in self.all_troubles())):
+        return self._wrong(self.all_troubles())
+
+    def run_error(self) -> str:
+        """Return what fails a run as a whole: not what is still starting, and will be there in a moment."""
+        passing = self.source_errors.passing
+        return self._wrong([row for row in self.all_troubles() if row[0] not in passing])
+
+    def _wrong(self, troubles: list[tuple[str, EventdError]]) -> str:
+        for error in (self.load_error, self.runs.error, *(error for _, error in troubles)):
             if error is not None:
                 return str(error)
         failure = self.dispatcher.facts.get(FETCH)

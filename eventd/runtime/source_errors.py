@@ -20,6 +20,8 @@ class SourceErrors:
     facts: Facts
     changed: Callable[[], None]
     rows: dict[str, EventdError] = field(default_factory=dict)
+    passing: set[str] = field(default_factory=set)
+    """Those that end by themselves."""
 
     def __post_init__(self) -> None:
         """Begin to listen; sources speak before anything else does."""
@@ -37,5 +39,9 @@ class SourceErrors:
             self.rows[key.name] = error_of(value)
         else:
             self.rows.pop(key.name, None)
+        if isinstance(value, SourceTrouble) and value.passing:
+            self.passing.add(key.name)
+        else:
+            self.passing.discard(key.name)
         if known != (key.name in self.rows):
             self.changed()

@@ -58,6 +58,8 @@ class Wellbeing:
     last: dict[str, Crash] = field(default_factory=dict)
     _falls: Relapses = field(default_factory=lambda: Relapses(free=HEALS - 1))
     _illnesses: Relapses = field(default_factory=Relapses)
+    _content: dict[str, str] = field(default_factory=dict)
+    """Digest of what each was last looked at with: how another content went says nothing about this one."""
     _ended: dict[FactKey, str] = field(default_factory=dict)
     """Unit that has been up in this life -> invocation whose end was counted."""
 
@@ -68,6 +70,9 @@ class Wellbeing:
     def look(self, name: str, workload: Workload) -> Ailment | None:
         """Return what is wrong with a workload that nothing is left to do for; tell what is new about it."""
         now = anyio.current_time()
+        if self._content.setdefault(name, workload.digest) != workload.digest:
+            self._content[name] = workload.digest
+            self.forget(name)
         low = standing.down(workload, self.facts)
         if low is not None:
             return self._down(name, *low, now)

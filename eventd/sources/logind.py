@@ -142,7 +142,8 @@ class LogindSource:
         """It cannot be had: say what is wrong with it, and with what that ends."""
         self._error = error
         state = as_unit(self._facts.get(LOGIND_UNIT)) if self._facts is not None else None
-        self._state.trouble(logind_trouble(error, state))
+        passing = state is not None and state.active is ActiveState.ACTIVATING
+        self._state.trouble(logind_trouble(error, state), passing=passing)
 
     def _unit_changed(self, _key: FactKey) -> None:
         """What cures its absence may be something else now, or was not known before."""

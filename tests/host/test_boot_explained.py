@@ -115,6 +115,10 @@ def test_a_boot_is_explained(op: Operator) -> None:
     op.until(lambda _s: boot(op) == document, "told as before")
     op.machine.run(["systemctl", "stop", "eventd.service"])
     op.machine.run(["systemctl", "start", "eventd.service"])
+    op.until(lambda _s: boot(op) == document, "told as before")
+    # Installed after the boot: there is no story of that.
+    op.machine.run("systemctl stop eventd.service && rm /run/eventd/boot.json")
+    op.machine.run(["systemctl", "start", "eventd.service"])
     op.until(lambda _s: boot(op)["state"] == "converged", "converged after a start by hand")
     document = boot(op)
     assert document["origin"] == "daemon"

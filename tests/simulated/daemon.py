@@ -187,7 +187,7 @@ class Story:
         unexplained = {
             reason for reason in given if reason not in ("", FAULT) and reasons.find(reason) is None
         }
-        assert not unexplained, "what a workload may stand with has a row in eventd/reasons.toml"
+        assert not unexplained, f"no row in eventd/reasons.toml for {sorted(unexplained)}"
 
     async def sync(self) -> RunReport | None:
         """`eventctl sync --wait`."""

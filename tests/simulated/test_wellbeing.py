@@ -270,6 +270,21 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
 
 
 @virtual()
+async def test_a_fix_ends_a_loop_at_once() -> None:
+    """How often the content before crashed says nothing about the one that is up now."""
+    story = Story()
+    story.world.model.behaviours.set("web", "web.service", runs_for=12.0, status=3)
+    await story.start()
+    story.push(web(more="[Service]\nRestart=always"))
+    await story.quiet(400)
+    assert story.standing("web").reason == "crash-looping"
+    story.world.model.behaviours.set("web", "web.service", runs_for=None, status=0)
+    story.push(web(more="[Service]\nRestart=always\nTimeoutStopSec=7"))
+    await story.quiet(10)
+    assert story.standing("web").state is WorkloadState.CONVERGED
+
+
+@virtual()
 async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
     """A shut gate, an image that is gone: it runs on, gates on it stay open, and it is told once."""
     story = Story()

@@ -508,3 +508,24 @@ async def test_a_users_bus_refuses_root(user_daemon: BusDaemon):
     """dbus-daemon lets its own user in and nobody else: so the change of uid is needed."""
     with pytest.raises((PermanentError, DisconnectedError)):
         await Bus.connect(user_daemon.address, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "gone", [OSError(9, "Bad file descriptor"), ValueError("Invalid file descriptor: -1")]
+)
+async def test_a_call_that_finds_the_socket_closed_is_a_lost_connection(
+    bus_daemon: BusDaemon, gone: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bus may go between two looks: what the library says of its descriptor then is no mistake of the caller's."""
+    bus = await Bus.connect(bus_daemon.address, timeout=60)
+    told: list[str] = []
+    bus.on_closed(lambda: told.append("closed"))
+
+    def send(_message: Message) -> None:
+        bus._connection.disconnect()
+        raise gone
+
+    monkeypatch.setattr(bus._connection, "send", send)
+    with pytest.raises(DisconnectedError):
+        await bus.call("org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId", reply="s")
+    assert told == ["closed"]

@@ -109,7 +109,7 @@ class SimManager:
                     return manager.start(unit)
                 case Verb.STOP:
                     if unit in self._life.faults.unstoppable:
-                        raise PermanentError(f"{unit} may not be stopped", reason="operation-refused")
+                        raise PermanentError(f"{unit} may not be stopped", reason="simulated-failure")
                     return manager.stop(unit)
                 case Verb.RESTART:
                     return manager.restart(unit)
