@@ -138,6 +138,8 @@ class Turns:
                 name, keeper, await self.converger.keep(tx, lambda: keeper.plan(name, asked=batch.asks(name)))
             )
         self.in_force.watch(name)
+        if workload is not None:
+            self.wellbeing.begin(name, workload)
         restart = batch.restarts.pop(name, None) is not None
         if restart:
             self.failures.clear(name)

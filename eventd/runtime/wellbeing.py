@@ -59,7 +59,7 @@ class Wellbeing:
     _falls: Relapses = field(default_factory=lambda: Relapses(free=HEALS - 1))
     _illnesses: Relapses = field(default_factory=Relapses)
     _content: dict[str, str] = field(default_factory=dict)
-    """Digest of what each was last looked at with: how another content went says nothing about this one."""
+    """Digest of what the last turn of each was about."""
     _ended: dict[FactKey, str] = field(default_factory=dict)
     """Unit that has been up in this life -> invocation whose end was counted."""
 
@@ -70,9 +70,6 @@ class Wellbeing:
     def look(self, name: str, workload: Workload) -> Ailment | None:
         """Return what is wrong with a workload that nothing is left to do for; tell what is new about it."""
         now = anyio.current_time()
-        if self._content.setdefault(name, workload.digest) != workload.digest:
-            self._content[name] = workload.digest
-            self.forget(name)
         low = standing.down(workload, self.facts)
         if low is not None:
             return self._down(name, *low, now)
@@ -83,6 +80,12 @@ class Wellbeing:
             )
             return Ailment(WorkloadState.FAILED, LOOPING, message, _see(name))
         return self._ill(name, workload, now)
+
+    def begin(self, name: str, workload: Workload) -> None:
+        """A turn over a workload begins: how another content went says nothing about this one."""
+        if self._content.get(name) != workload.digest:
+            self._content[name] = workload.digest
+            self.forget(name)
 
     def is_ill(self, name: str, workload: Workload | None) -> bool:
         """Tell whether a workload that is up is known not to be what it expects."""
