@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventd.api import answers, approvals_document
+from eventd.api.loading import until_loaded
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
@@ -101,6 +102,7 @@ async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
     removals = api.reconciler.keepers.get(PREFIX)
     if not isinstance(removals, Removals):
         raise PermanentError("this daemon removes nothing", reason="not-supported")
+    await until_loaded(api.reconciler)
     await removals.ask(request.match_info["name"], RemoveData(body.data))
     return answers.document({"queued": True}, status=202)
 

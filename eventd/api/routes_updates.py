@@ -5,31 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import anyio
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from eventd.api import answers, documents
+from eventd.api import answers
 from eventd.api.following import followed
+from eventd.api.loading import until_loaded
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
 from eventd.api.updates_document import last_update
 from eventd.core.desired import Workload
-from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import EventKind, Origin
 from eventd.core.facts import Account, FactKey, FactKind
 from eventd.core.images import VARIABLE, images_of, running_of
 from eventd.core.rights import Request, View
-from eventd.runtime.in_force import FETCH
 from eventd.runtime.queue import Ticket
-from eventd.runtime.reconcile import Reconciler
 
 AT_ONCE = 4
 """Users whose podman is asked side by side."""
 CHECK_TIMEOUT = 60.0
 """Seconds for one question to a registry."""
-LOAD_TIMEOUT = 60.0
-"""Seconds to wait for the first commit after a start."""
 
 
 class UpdateRequest(BaseModel):
@@ -40,39 +36,10 @@ class UpdateRequest(BaseModel):
     retry: bool = False
 
 
-async def _until_loaded(reconciler: Reconciler) -> None:
-    """Wait until it is known what there is, or that it cannot be known just now: a daemon listens before it has read.
-
-    Raises TemporaryError(reason="starting") after LOAD_TIMEOUT seconds.
-    """
-    changed = anyio.Event()
-
-    def look() -> None:
-        nonlocal changed
-        changed.set()
-        changed = anyio.Event()
-
-    reconciler.changed.append(look)
-    stop = reconciler.dispatcher.facts.watch((FETCH,), lambda _key: look())
-    try:
-        with anyio.fail_after(LOAD_TIMEOUT):
-            while documents.overall(reconciler) == "starting":
-                await changed.wait()
-    except TimeoutError:
-        raise TemporaryError(
-            "the daemon has no commit of the repository yet",
-            reason="starting",
-            hint="eventctl status says what it waits for",
-        ) from None
-    finally:
-        stop()
-        reconciler.changed = [each for each in reconciler.changed if each is not look]
-
-
 async def _update(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     reconciler = api.reconciler
     body = await answers.body(request, UpdateRequest)
-    await _until_loaded(reconciler)
+    await until_loaded(reconciler)
     if "workload" in request.match_info:
         name = api.workload(request, view)
         workload = reconciler.in_force.workload(name)
@@ -119,7 +86,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     check = request.query.get("check") == "1"
-    await _until_loaded(api.reconciler)
+    await until_loaded(api.reconciler)
     if "workload" in request.match_info:
         workload = api.reconciler.in_force.workload(api.workload(request, view))
         wanted = [workload] if workload is not None else []

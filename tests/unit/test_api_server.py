@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from eventd.api import answers, documents, routes_updates
+from eventd.api import answers, documents, loading
 from eventd.api.access import Peer
 from eventd.api.door import Door, Use
 from eventd.api.following import PROGRESS_KEPT
@@ -133,8 +133,10 @@ async def test_what_there_is_to_update_is_told_once_it_is_known(
     assert [each["name"] for each in answers[0]["workloads"]] == ["web"]
 
     in_force.desired = None
-    monkeypatch.setattr(routes_updates, "LOAD_TIMEOUT", 0.05)
+    monkeypatch.setattr(loading, "LOAD_TIMEOUT", 0.05)
     error = await running.refused(lambda: running.client.post(at("update"), {"wait": False}))
+    assert error.reason == "starting"
+    error = await running.refused(lambda: running.client.post(at("retained", "web"), {"data": "keep"}))
     assert error.reason == "starting"
     in_force.desired = desired
 
