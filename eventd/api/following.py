@@ -65,7 +65,7 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
     def look() -> None:
         changed.set()
 
-    api.reconciler.changed.append(look)
+    stop = api.reconciler.on_change(look)
     try:
         while not ticket.started.is_set():
             changed = anyio.Event()
@@ -83,7 +83,7 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
                 group.start_soon(either, ticket.started.wait)
                 group.start_soon(either, changed.wait)
     finally:
-        api.reconciler.changed = [each for each in api.reconciler.changed if each is not look]
+        stop()
 
 
 async def _follow(

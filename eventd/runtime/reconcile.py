@@ -396,6 +396,15 @@ class Reconciler:
         for listener in self.listeners:
             listener(progress)
 
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after each look at the host, until what is returned is called (which `listener` may do)."""
+        self.changed.append(listener)
+
+        def stop() -> None:
+            self.changed = [each for each in self.changed if each is not listener]
+
+        return stop
+
     def _tell(self) -> None:
         self.probing.look()
         for listener in self.changed:

@@ -12,14 +12,26 @@ import anyio
 from eventd.core.facts import FactKey, Facts
 
 
-async def until(facts: Facts, keys: Iterable[FactKey], holds: Callable[[], bool], *, timeout: float) -> bool:
-    """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds)."""
+async def until(
+    facts: Facts,
+    keys: Iterable[FactKey],
+    holds: Callable[[], bool],
+    *,
+    timeout: float,
+    also: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+) -> bool:
+    """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds).
+
+    `also`: subscribes to what counts too, though it is no fact, and returns what ends that.
+    """
     changed = anyio.Event()
 
-    def wake(_key: FactKey) -> None:
+    def wake(_key: FactKey | None = None) -> None:
         changed.set()
 
-    stop = facts.watch(keys, wake)
+    stops = [facts.watch(keys, wake)]
+    if also is not None:
+        stops.append(also(wake))
     try:
         with anyio.move_on_after(timeout):
             while not holds():
@@ -28,4 +40,5 @@ async def until(facts: Facts, keys: Iterable[FactKey], holds: Callable[[], bool]
             return True
         return holds()
     finally:
-        stop()
+        for stop in stops:
+            stop()
