@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -624,18 +624,15 @@ GET = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
-def open_door(running: Running, tmp_path: Path) -> Iterator[Running]:
+def open_door(running: Running, tmp_path: Path) -> Running:
     """The socket's own mode lets everybody in: what is tested is the answer to who is there."""
     Path(running.path).chmod(0o666)
-    changed = []
+    # They stay so: tests that run beside this one share the upper folders, and need them as open.
     for folder in (tmp_path, *tmp_path.parents):
         mode = folder.stat().st_mode
         if not mode & 0o001:
-            changed.append((folder, mode))
             folder.chmod(mode | 0o011)
-    yield running
-    for folder, mode in changed:
-        folder.chmod(mode)
+    return running
 
 
 @root_only
