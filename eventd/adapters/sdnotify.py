@@ -2,21 +2,25 @@
 
 sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 Owns the notification socket. Messages are datagrams that never block the loop: while the manager's queue is
-full they wait in order for the socket to become writable. Without a manager (`NOTIFY_SOCKET` unset) all is
-accepted and dropped.
+full they wait in order for the socket to become writable. A process without a loop says `blocking`, and waits itself.
+Without a manager (`NOTIFY_SOCKET` unset) all is accepted and dropped.
+
+`eventd-compose` is here too, once for each stack: asyncio (6 MB) is imported only where there is a loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventd.core.errors import PermanentError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, MutableMapping
 
 _FIRST_FD = 3
 """SD_LISTEN_FDS_START."""
@@ -27,7 +31,7 @@ _KEPT = 64
 class Notifier:
     """The service's side of `Type=notify` and `Type=notify-reload` (systemd.service(5))."""
 
-    def __init__(self, address: str = "", *, watchdog_usec: int = 0) -> None:
+    def __init__(self, address: str = "", *, watchdog_usec: int = 0, blocking: bool = False) -> None:
         self._socket: socket.socket | None = None
         self._address = b""
         self._waiting: deque[bytes] = deque(maxlen=_KEPT)
@@ -43,16 +47,16 @@ class Notifier:
         # A leading @ stands for the NUL byte of the abstract namespace (unix(7)).
         self._address = os.fsencode("\0" + address[1:] if address[0] == "@" else address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)  # noqa: FBT003  the signature of socket
+        self._socket.setblocking(blocking)
 
     @classmethod
-    def from_environment(cls, environment: MutableMapping[str, str]) -> Notifier:
+    def from_environment(cls, environment: MutableMapping[str, str], *, blocking: bool = False) -> Notifier:
         """Take NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of it, so that no child has them."""
         address = environment.pop("NOTIFY_SOCKET", "")
         usec = environment.pop("WATCHDOG_USEC", "")
         pid = environment.pop("WATCHDOG_PID", "")
         watched = usec.isdecimal() and pid in ("", str(os.getpid()))
-        return cls(address, watchdog_usec=int(usec) if watched else 0)
+        return cls(address, watchdog_usec=int(usec) if watched else 0, blocking=blocking)
 
     def ready(self, status: str = "") -> None:
         """Say that start-up, or a reload, is finished."""
@@ -90,6 +94,8 @@ class Notifier:
         """
         if self.watchdog_interval is None or self._socket is None:
             return
+        import asyncio  # noqa: PLC0415  see the module
+
         while True:
             if alive():
                 self.watchdog()
@@ -123,6 +129,8 @@ class Notifier:
                 self._socket.sendto(self._waiting[0], self._address)
             except BlockingIOError:
                 if self._writing is None:
+                    import asyncio  # noqa: PLC0415  see the module
+
                     self._writing = asyncio.get_running_loop()
                     self._writing.add_writer(self._socket, self._flush)
                 return
@@ -142,8 +150,7 @@ class Notifier:
         self._writing = None
 
 
-@dataclass(frozen=True, slots=True)
-class PassedSocket:
+class PassedSocket(NamedTuple):
     """A socket that the manager opened for us."""
 
     name: str

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from eventd.adapters.sdnotify import Notifier
 from eventd.compose import verdict
 from eventd.compose.failure import Reason, StackError
-from eventd.compose.notify import Notify
 from eventd.compose.podman import Podman, Stack, unreadable
 from eventd.compose.supervise import SIGNALS, Limits, Supervisor, take_down
 from eventd.compose.watch import Watch
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(stack: Stack, options: argparse.Namespace) -> int:
-    notify = Notify.from_environment(os.environ)
+    notify = Notifier.from_environment(os.environ, blocking=True)
     limits = Limits(
         deadline=options.deadline, settle=options.settle, grace=options.grace, stop=options.stop_timeout
     )

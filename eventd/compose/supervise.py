@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from eventd.adapters.sdnotify import Notifier
 from eventd.compose import events, verdict
 from eventd.compose.containers import Container, printable, stop_order, unmonitored
 from eventd.compose.failure import Reason, StackError
-from eventd.compose.notify import Notify
 from eventd.compose.podman import Podman, last_line, unreadable
 from eventd.compose.watch import Child, Watch, Woken
 
@@ -50,7 +50,7 @@ class Supervisor:
     """One stack."""
 
     def __init__(
-        self, podman: Podman, watch: Watch, notify: Notify, log: Log, limits: Limits, uid: int
+        self, podman: Podman, watch: Watch, notify: Notifier, log: Log, limits: Limits, uid: int
     ) -> None:
         self._podman = podman
         self._project = podman.stack.project

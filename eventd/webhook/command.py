@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from eventd.adapters.sdnotify import listen_fds
 from eventd.core.errors import EventdError, PermanentError
 from eventd.webhook.deliveries import Deliveries
 from eventd.webhook.log import Log, Priority
@@ -22,8 +23,6 @@ from eventd.webhook.relay import Relay
 from eventd.webhook.server import BoundedServer, Listener
 from eventd.webhook.settings import SHORT_SECRET, Settings, load
 from eventd.webhook.signatures import SIGNING_PREFIX, signing_key
-
-_FIRST_DESCRIPTOR = 3
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -67,19 +66,16 @@ def check_secrets(settings: Settings, log: Log) -> None:
 
 def inherited() -> list[socket.socket]:
     """Return systemd's sockets (sd_listen_fds(3)). Raises PermanentError(reason="no-socket")."""
-    ours = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
-    count = int(os.environ.pop("LISTEN_FDS", "0")) if ours else 0
-    os.environ.pop("LISTEN_FDNAMES", None)
-    if count < 1:
+    passed = listen_fds(os.environ)
+    if not passed:
         raise PermanentError(
             "systemd passed no socket",
             reason="no-socket",
             hint="start eventd-webhook.socket, or give --listen HOST:PORT for a try",
         )
-    sockets = [socket.socket(fileno=_FIRST_DESCRIPTOR + index) for index in range(count)]
-    for passed in sockets:
-        passed.set_inheritable(False)
-        passed.setblocking(False)  # noqa: FBT003  the standard library's signature
+    sockets = [socket.socket(fileno=each.fd) for each in passed]
+    for each in sockets:
+        each.setblocking(False)  # noqa: FBT003  the standard library's signature
     return sockets
 
 

@@ -165,3 +165,22 @@ def test_sockets_for_another_process_are_left_alone():
     assert listen_fds({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == ()
     with pytest.raises(PermanentError):
         listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"})
+
+
+def test_a_process_without_a_loop_waits_for_its_manager(manager: tuple[socket.socket, str]):
+    """More messages than the manager's queue holds all arrive, in order, from a process that has no event loop."""
+    server, name = manager
+    server.setblocking(True)
+    server.settimeout(60)
+    script = """
+import os, sys
+from eventd.adapters.sdnotify import Notifier
+import eventd.compose.command
+notifier = Notifier.from_environment(os.environ, blocking=True)
+for number in range(2000):
+    notifier.status(str(number))
+sys.exit("asyncio" in sys.modules)
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "NOTIFY_SOCKET": name})
+    assert [server.recv(64) for _ in range(2000)] == [b"STATUS=%d" % number for number in range(2000)]
+    assert child.wait(60) == 0, "asyncio is 6 MB, for each stack"

@@ -14,10 +14,10 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
+from eventd.adapters.sdnotify import Notifier
 from eventd_simulators.wire.server import WireHost
 
 _PR_SET_PDEATHSIG = 1
@@ -46,17 +46,8 @@ async def _run(folder: Path, *, online: bool) -> None:
     async with WireHost(folder, online=online) as host:
         sys.stdout.write(json.dumps({"system": host.address, "user": host.user_address}) + "\n")
         sys.stdout.flush()
-        _notify("READY=1")
+        Notifier.from_environment(os.environ).ready()
         await ended.wait()
-
-
-def _notify(text: str) -> None:
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + path[1:] if path.startswith("@") else path)
-        sock.sendall(text.encode())
 
 
 if __name__ == "__main__":
