@@ -236,7 +236,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
 
 def _workload(report: WorkloadReport) -> dict[str, Any]:
     row = {**dataclasses.asdict(report), "result": report.outcome.value}
-    del row["wakes_on"]  # for this life's index only
+    del row["wakes_on"], row["judged"]  # for this life only
     return row
 
 

@@ -2,7 +2,8 @@
 
 Adapters translate every foreign exception (DBusError, OSError, an exit status) into one of these
 before it leaves them. The runtime looks at nothing but the class: a `TemporaryError` is retried with
-backoff and woken by the facts it names, a `PermanentError` waits until its cause changes.
+backoff and woken by the facts it names, a `PermanentError` waits until its cause changes: one of those facts, if it
+names any.
 """
 
 from __future__ import annotations
@@ -17,15 +18,26 @@ class EventdError(Exception):
     """Anything that eventd itself reports.
 
     `reason` is a stable, kebab-case name for scripts (`user-manager-unavailable`); `message` is a sentence
-    without secrets; `hint` says what to do about it, or is empty.
+    without secrets; `hint` says what to do about it, or is empty. What failed with it is tried again at once when
+    one of the facts in `wakes_on` changes.
     """
 
     reason = "error"
+    judged = False
+    """Nothing was tried: a policy, or what is seen of the host, forbids it. It lasts as long as that does."""
 
-    def __init__(self, message: str, *, reason: str | None = None, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        hint: str = "",
+        wakes_on: frozenset[FactKey] = frozenset(),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.wakes_on = wakes_on
         if reason is not None:
             self.reason = reason
 
@@ -51,9 +63,8 @@ class TemporaryError(EventdError):
         delay: float | None = None,
         wakes_on: frozenset[FactKey] = frozenset(),
     ) -> None:
-        super().__init__(message, reason=reason, hint=hint)
+        super().__init__(message, reason=reason, hint=hint, wakes_on=wakes_on)
         self.delay = delay
-        self.wakes_on = wakes_on
 
 
 class PermanentError(EventdError):

@@ -73,6 +73,8 @@ class WorkloadReport:
     failing_unit: str = ""
     wakes_on: frozenset[FactKey] = frozenset()
     """Facts whose change is a reason to look at it again at once."""
+    judged: bool = False
+    """It failed by a judgement, of a policy or of what is seen; nothing was tried. It lasts as long as that does."""
     failing_verb: str = ""
     """The action that could not be carried out; it waits for its retry, and so does what comes after it."""
 

@@ -26,7 +26,7 @@ from eventd.core.actions import (
 )
 from eventd.core.causes import explained, own_port, quoted, taken_by
 from eventd.core.desired import UnitRole, Workload
-from eventd.core.errors import EventdError, PermanentError, TemporaryError
+from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import Account, ActiveState, FactKind
 from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed
@@ -67,6 +67,12 @@ class HeldError(EventdError):
     def __init__(self, hold: Hold) -> None:
         super().__init__(hold.message, reason=hold.reason, hint=hold.hint)
         self.hold = hold
+
+
+class DeniedError(PermanentError):
+    """A policy forbids the next action, for as long as what it judges by is as it is."""
+
+    judged = True
 
 
 @dataclass(slots=True)
@@ -254,7 +260,7 @@ class Converger:
             case Hold():
                 raise HeldError(verdict)
             case Deny(reason, message, hint):
-                raise PermanentError(message, reason=reason, hint=hint)
+                raise DeniedError(message, reason=reason, hint=hint)
             case Allow():
                 approval = verdict.approval
         if tx.stopping():
@@ -327,7 +333,8 @@ class Converger:
             log=log,
             failing_unit=unit,
             failing_verb=verb,
-            wakes_on=error.wakes_on if isinstance(error, TemporaryError) else frozenset(),
+            wakes_on=error.wakes_on,
+            judged=error.judged,
         )
 
 

@@ -1,7 +1,10 @@
 """What has failed and when it is tried again: per workload, in memory.
 
 A failure belongs to a content. Another content, an operator's request, or a change of a fact that it failed on forgets
-the waiting; time alone brings a retry only by the backoff, and never for what systemd gave up on.
+the waiting; time alone brings a retry only by the backoff, and never for what only a change can cure. Such a failure is
+ended by that change: a judgement by the next look that judges otherwise (the outlook sees to that), anything else by
+one of the facts that it names. One that names none is tried again by time, whatever its reason: nothing else would end
+it.
 """
 
 from __future__ import annotations
@@ -51,7 +54,8 @@ class Failures:
         attempts = max(1, self.loops.get(name, 0))
         if last is not None and last.digest == digest and now - last.at < FORGET:
             attempts = last.attempts + 1
-        retry_at = None if report.reason in FINAL else now + backoff.delay(attempts, jitter)
+        final = report.reason in FINAL and (report.judged or bool(report.wakes_on))
+        retry_at = None if final else now + backoff.delay(attempts, jitter)
         self.rows[name] = failure = Failure(digest, report, attempts, now, retry_at)
         return failure
 
@@ -85,10 +89,13 @@ class Failures:
         a pause of a second between two such retries.
         """
         failure = self.rows.get(name)
-        if failure is None or failure.retry_at is None:
-            return
-        pause = WAKE_PAUSE if failure.attempts >= MANY else 0.0
-        failure.retry_at = min(failure.retry_at, failure.at + pause) if now < failure.at + pause else 0.0
+        if failure is None or failure.report.judged:
+            return  # what was judged is judged anew at each look
+        soonest = failure.at + (WAKE_PAUSE if failure.attempts >= MANY else 0.0)
+        if now >= soonest:
+            failure.retry_at = 0.0
+        else:
+            failure.retry_at = soonest if failure.retry_at is None else min(failure.retry_at, soonest)
 
     def is_of_another(self, name: str, digest: str) -> bool:
         """Tell whether the failure on record is of another content."""

@@ -42,6 +42,14 @@ TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
 class BlockedError(UnitFailedError):
     """A unit's provenance is not what it must be, or the home is gone: nothing is started or changed until it is."""
 
+    judged = True
+
+
+class GaveUpError(UnitFailedError):
+    """systemd gave a unit up: it is not started until something about it changes, or somebody asks."""
+
+    judged = True
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -109,7 +117,7 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
             continue
         renewed = is_renewed(workload.name, unit, state, seen, records)
         if unit.role is not UnitRole.ON_DEMAND and gave_up(state) and not (context.asked or renewed):
-            return UnitFailedError(
+            return GaveUpError(
                 f"{unit.name} crashed until systemd's start limit and is not started again",
                 unit=unit.name,
                 reason="start-limit-hit",

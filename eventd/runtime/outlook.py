@@ -14,19 +14,18 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core import homes
 from eventd.core.actions import Action, PullImages, RestartUnit
 from eventd.core.desired import OnUnhealthy, UnitRole, Workload
 from eventd.core.facts import ActiveState, Facts
 from eventd.core.gates import OPEN
 from eventd.core.plan import FileTrouble, file_trouble
-from eventd.core.provenance import Audit, Code, audit
+from eventd.core.provenance import Audit, audit
 from eventd.core.report import Standing
-from eventd.core.verdicts import Allow, Case, Hold, Verdict
+from eventd.core.verdicts import Allow, Case, Deny, Hold, Verdict
 from eventd.core.wellness import Illness, illness
 from eventd.runtime import standing
 from eventd.runtime.converge import Converger
-from eventd.runtime.failures import Failures
+from eventd.runtime.failures import Failure, Failures
 from eventd.runtime.holds import Holds
 from eventd.runtime.in_force import InForce
 from eventd.runtime.judging import STARTING, UNSEEN, BlockedError, blocked, draft, judge, left
@@ -35,11 +34,6 @@ from eventd.runtime.ledger import Ledger
 from eventd.runtime.queue import Batch
 from eventd.runtime.transaction import UnitFailedError
 from eventd.runtime.update import Updates
-
-_FOREIGN = frozenset(Code)
-LIMIT = "start-limit-hit"
-_UNBLOCKED = frozenset({LIMIT, homes.MISSING})
-"""Reasons that end with what blocks a workload."""
 
 
 @dataclass(slots=True)
@@ -108,10 +102,15 @@ class Outlook:
 
     def _has_kept_work(self, name: str, keeper: Keeper, batch: Batch) -> bool:
         actions = keeper.plan(name, asked=batch.asks(name))
-        if not actions or not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
+        if not actions:
             return False
         case = Case(actions[0], None, UNSEEN, self.ledger.records, self.facts, OPEN)
         hold = judge(case, self.converger.policies)
+        failure = self.failures.rows.get(name)
+        if failure is not None and failure.report.judged and not _is_denied(hold, failure):
+            self.failures.clear(name)
+        if not self.failures.may_start(name, keeper.digest(name), anyio.current_time()):
+            return False
         now, digest = anyio.current_time(), keeper.digest(name)
         return not (isinstance(hold, Hold) and self.holds.same(name, digest, hold.waits_for, now, None))
 
@@ -124,14 +123,8 @@ class Outlook:
     def wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return which actions wait for a retry that is not due."""
         failure = self.failures.rows.get(name)
-        if failure is not None and failure.report.reason in _FOREIGN and not self._is_foreign(name, workload):
-            self.failures.clear(name)  # what blocked it is gone; nothing was tried, so nothing has to wait
-        if (
-            failure is not None
-            and failure.report.reason in _UNBLOCKED
-            and self.blocked(name, workload) is None
-        ):
-            self.failures.clear(name)  # a file that it needs, or its home, has come
+        if failure is not None and failure.report.judged and not self._is_still(name, workload, failure):
+            self.failures.clear(name)  # what forbade it is gone; nothing was tried, so nothing has to wait
         digest = workload.digest if workload else ""
         if self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
@@ -148,6 +141,14 @@ class Outlook:
             return None
         seen = self.converger.view.of(name, workload)
         return blocked(workload, seen, self.ledger.records, replace(self.converger.context, asked=asked))
+
+    def _is_still(self, name: str, workload: Workload | None, failure: Failure) -> bool:
+        """Tell whether what was judged is still judged so."""
+        block = self.blocked(name, workload)
+        if block is not None and block.reason == failure.report.reason:
+            return True
+        actions = self.actions(name, asked=False)
+        return bool(actions) and _is_denied(self._verdict(name, workload, actions[0]), failure)
 
     def _is_foreign(self, name: str, workload: Workload | None) -> bool:
         """Tell whether the provenance of its units blocks a workload."""
@@ -199,3 +200,8 @@ class Outlook:
     def _is_verified(self, name: str, workload: Workload) -> bool:
         record = self.ledger.records.workloads.get(name)
         return record is not None and record.verified_digest == workload.digest
+
+
+def _is_denied(verdict: Verdict, failure: Failure) -> bool:
+    """Tell whether a policy still says what made this failure."""
+    return isinstance(verdict, Deny) and verdict.reason == failure.report.reason

@@ -78,12 +78,17 @@ async def _check(action: RenameAccount, account: Account | None, tx: Transaction
             hint=f"usermod --login {action.new} {action.old}, once you are sure, and adopt it",
         )
     if refusal := await tx.host.removal.refusal(account):
-        raise PermanentError(f"the account {action.old} is not renamed: {refusal}", reason="protected")
+        raise PermanentError(
+            f"the account {action.old} is not renamed: {refusal}",
+            reason="protected",
+            wakes_on=frozenset({FactKey(FactKind.ACCOUNT, action.old)}),
+        )
     if await tx.host.accounts.lookup(action.new) is not None:
         raise PermanentError(
             f"there is an account {action.new} already",
             reason="account-exists",
             hint="give the workload another name, or remove the account if it is yours to remove",
+            wakes_on=frozenset({FactKey(FactKind.ACCOUNT, action.new)}),
         )
     if tx.facts.get(FactKey(FactKind.SESSIONS, action.old)):
         raise TemporaryError(

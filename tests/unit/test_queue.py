@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -122,9 +123,19 @@ def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> 
     assert pauses == sorted(set(pauses))
     assert not failures.may_start("web", "d", 6.0)
     assert failures.may_start("web", "other", 6.0)
-    final = WorkloadReport("web", Outcome.FAILED, "shadowed")
+    final = WorkloadReport("web", Outcome.FAILED, "shadowed", judged=True)
     assert failures.note("web", "d", final, 7.0, 0.0).retry_at is None
     assert failures.next_retry() is None
+
+
+def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
+    """A handler says "protected": what it names wakes it; if it names nothing, time alone brings it back."""
+    failures, row = Failures(), WorkloadReport("rename:web", Outcome.FAILED, "protected")
+    assert failures.note("rename:web", "d", row, 1.0, 0.0).retry_at is not None
+    named = replace(row, wakes_on=frozenset({FactKey(FactKind.ACCOUNT, "web")}))
+    assert failures.note("rename:web", "d", named, 2.0, 0.0).retry_at is None
+    failures.wake("rename:web", 3.0)
+    assert failures.may_start("rename:web", "d", 3.0)
 
 
 def test_a_due_retry_is_taken_once() -> None:
