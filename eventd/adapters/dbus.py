@@ -41,6 +41,7 @@ from eventd.adapters.dbus_library import (
     Message,
     MessageType,
     Variant,
+    consume,
     forget_signatures,
     unwrap,
 )
@@ -290,7 +291,7 @@ class Bus:
                 unix_fds=list(fds),
             )
             # A failed write ends the connection, and that ends the future.
-            self._connection.send(message).add_done_callback(_consume)
+            self._connection.send(message).add_done_callback(consume)
         except (TypeError, ValueError, struct.error) as error:
             self._pending.pop(serial)
             if not self._connection.connected:
@@ -345,7 +346,7 @@ class Bus:
             await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
             cause = error
-        self._connection.dispose()  # dbus-next leaves it open
+        self._connection.dispose()
         if self._connection.gate.limits.strict:
             forget_signatures()
         lost = DisconnectedError(f"the connection to {self._address} was lost")
@@ -485,11 +486,6 @@ class Bus:
                         sender, message.path or "", interface or "", member or "", unwrap(message.body)
                     )
                 handler(signal)
-
-
-def _consume(sent: asyncio.Future[None]) -> None:
-    if not sent.cancelled():
-        sent.exception()
 
 
 def system_bus_address() -> str:

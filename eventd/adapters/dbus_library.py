@@ -7,15 +7,14 @@ in stays in here. `dbus.Bus` is the connection that everybody else uses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from eventd.adapters.dbus_gate import Gate, Limits
 from eventd.adapters.peer_socket import GREETING, PeerSocket
 from eventd.core.errors import EventdError
-
-if TYPE_CHECKING:
-    import socket
 
 LIBRARY = os.environ.get("EVENTD_DBUS", "dbus_fast")
 if TYPE_CHECKING or LIBRARY == "dbus_fast":
@@ -51,6 +50,12 @@ def forget_signatures() -> None:
         get_signature_tree.cache_clear()
 
 
+def consume(done: asyncio.Future[Any]) -> None:
+    """Take note of how a future of the library ended, which is told elsewhere as well; else asyncio logs it."""
+    if not done.cancelled():
+        done.exception()
+
+
 class _External(AuthExternal):
     """AUTH EXTERNAL (D-Bus specification) in the name of the uid that the socket was connected as."""
 
@@ -63,15 +68,35 @@ class _External(AuthExternal):
         return f"AUTH EXTERNAL {str(self._as_uid).encode().hex()}"
 
 
+class _HeldSocket(PeerSocket):
+    """A socket whose descriptor the library cannot give back: only `release` does.
+
+    Both libraries go on using the number of a socket that they have closed: they wait for it to become writable, and
+    take its reader from the loop once more. By then it may be the number of another connection, or of a file that a
+    thread has opened.
+    """
+
+    def close(self) -> None:
+        """Shut the connection down, as far as there is one."""
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Close the descriptor. Nothing may be registered for it any more."""
+        super().close()
+
+
 class Connection(MessageBus):
     """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
 
     def __init__(self, address: str, uid: int | None, limits: Limits, *, fds: bool = False) -> None:
         self.gate = Gate(limits)
         self._as_uid = uid  # first, since dbus-next connects in its constructor
-        self._own: list[tuple[PeerSocket, Any]] = []
+        self._own: list[tuple[_HeldSocket, Any]] = []
         auth = _External(os.geteuid() if uid is None else uid)
         super().__init__(bus_address=address, auth=auth, negotiate_unix_fd=fds)
+        # An attempt that fails is told by connect(), and then nobody asks how the connection ended.
+        self._disconnect_future.add_done_callback(consume)
 
     def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
         if "path" in options:
@@ -80,7 +105,7 @@ class Connection(MessageBus):
             address = "\0" + options["abstract"]
         else:
             raise InvalidAddressError("only unix:path= and unix:abstract= are known")
-        sock = PeerSocket(self._as_uid)
+        sock = _HeldSocket(self._as_uid)
         sock.greeting = GREETING
         stream = sock.makefile("rwb")
         self._own.append((sock, stream))
@@ -120,7 +145,7 @@ class Connection(MessageBus):
         return len(waiting) if hasattr(waiting, "__len__") else int(waiting.qsize())
 
     def dispose(self) -> None:
-        """Close what an attempt to connect has left open; for a connection that never came to be."""
+        """Take everything back from the loop, and close the descriptor: the one place that does. It may be repeated."""
         loop = asyncio.get_running_loop()
         for sock, stream in self._own:
             if sock.fileno() >= 0:
@@ -131,7 +156,7 @@ class Connection(MessageBus):
             except OSError:
                 pass  # dbus-next's unsent bytes: there is nobody to send them to
             finally:
-                sock.close()
+                sock.release()
         self._own.clear()
 
 
@@ -143,6 +168,7 @@ __all__ = [
     "Message",
     "MessageType",
     "Variant",
+    "consume",
     "forget_signatures",
     "unwrap",
 ]

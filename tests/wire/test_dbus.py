@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -529,3 +530,82 @@ async def test_a_call_that_finds_the_socket_closed_is_a_lost_connection(
     with pytest.raises(DisconnectedError):
         await bus.call("org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId", reply="s")
     assert told == ["closed"]
+
+
+def _complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What asyncio's logger, or any traceback, would put into the journal."""
+    gc.collect()  # a future complains when it is forgotten
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "asyncio" or record.exc_info is not None
+    ]
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["found out by a call", "found out by the loop"])
+async def test_a_bus_that_goes_away_leaves_no_traceback(
+    bus_daemon: BusDaemon, caplog: pytest.LogCaptureFixture, noticed: bool
+) -> None:
+    """With calls under way, and calls made before the loss is known: each ends, and nobody complains."""
+    for _ in range(10):
+        bus = await Bus.connect(bus_daemon.address, timeout=60)
+        peer = await _peer(bus_daemon.address)
+        peer.held["Slow"] = []
+        waiting = asyncio.create_task(bus.call(NAME, PATH, FACE, "Slow", timeout=60))
+        await peer.until_called("Slow")
+        bus_daemon.kill()
+        if noticed:
+            await asyncio.sleep(0)
+        late = [bus.call(NAME, PATH, FACE, "Late", timeout=60) for _ in range(4)]
+        ended = await asyncio.gather(waiting, *late, return_exceptions=True)
+        assert [type(error) for error in ended] == [DisconnectedError] * 5
+        await bus.close()
+        await peer.stop()
+        bus_daemon.start()
+    assert _complaints(caplog) == []
+
+
+async def test_a_connection_that_is_ended_while_it_begins_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bus that lets us in and is gone before it answers Hello is one error, told once."""
+    path = tmp_path / "half"
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n")
+        writer.write(b"OK 0123456789abcdef0123456789abcdef\r\n")
+        await reader.readuntil(b"BEGIN\r\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(half, path)
+    for _ in range(5):
+        with pytest.raises(DisconnectedError):
+            await Bus.connect(f"unix:path={path}", timeout=60)
+    server.close()
+    assert _complaints(caplog) == []
+
+
+async def test_the_descriptor_stays_taken_until_nothing_of_it_is_registered(bus_daemon: BusDaemon) -> None:
+    """The library goes on using the number of a socket that it closed: until we give it back it is nobody else's."""
+    bus = await Bus.connect(bus_daemon.address, timeout=60)
+    number = bus._connection._fd
+    finalize = bus._connection._finalize
+    taken: list[int] = []
+
+    def finalize_and_let_others_open_something(error: Exception | None = None) -> None:
+        finalize(error)
+        taken.extend(os.pipe())
+
+    bus._connection._finalize = finalize_and_let_others_open_something
+    bus_daemon.kill()
+    with pytest.raises(DisconnectedError):
+        await bus.call(NAME, PATH, FACE, "Late", timeout=60)
+    await bus.close()
+    try:
+        assert taken
+        assert number not in taken
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)  # closed in the end
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
