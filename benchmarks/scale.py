@@ -12,8 +12,9 @@ from typing import Any
 from benchmarks.figures import Table
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Tree, TreeFile
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, UnitState
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import PlatformFact, UnitState
 from eventd.runtime.queue import Batch
 from eventd_simulators import virtual_time
 from tests.simulated.daemon import Story, container
@@ -75,12 +76,14 @@ async def _looking(found: Table, size: int) -> None:
     reconciler.changed.append(looked.set)
     for number in range(TIMES):
         looked.clear()
-        key = FactKey(FactKind.UNIT, "w5.service", "w5")
+        key = FactKey(PlatformFact.UNIT, "w5.service", "w5")
         state = story.dispatcher.facts.get(key)
         assert isinstance(state, UnitState)
         fresh: list[tuple[FactKey, Any]] = [(key, replace(state, main_pid=10**6 + number))]
         checks, began = reconciler.runs.counters.checks, time.perf_counter()
-        story.dispatcher.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh)
+        story.dispatcher.emit(
+            PlatformOrigin.SYSTEMD, PlatformEvent.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh
+        )
         await looked.wait()
         found.add(row, "one fact to an empty plan", time.perf_counter() - began)
         if reconciler.runs.counters.checks != checks + 1:

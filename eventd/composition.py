@@ -51,10 +51,11 @@ from eventd.configured import (
 )
 from eventd.core.assemble import Cache, HostRules, assemble
 from eventd.core.desired import Desired, Tree
-from eventd.core.events import Emit, EventKind
+from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.core.storage_file import PLACES, in_places
+from eventd.repository.model_events import RepositoryEvent
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -360,7 +361,7 @@ async def add_triggers(
     triggers: PathTriggers, settings: Settings, config: str, repository: GitRepository
 ) -> None:
     """Watch the configuration, the transforms, and the branch of a repository on this host."""
-    await triggers.add(config, EventKind.CONFIG_CHANGED)
-    await triggers.add(settings.paths.transforms, EventKind.CONFIG_CHANGED)
+    await triggers.add(config, KernelEvent.CONFIG_CHANGED)
+    await triggers.add(settings.paths.transforms, KernelEvent.CONFIG_CHANGED)
     for path in repository.watch_paths():
-        await triggers.add(path, EventKind.PUSHED, subject=repository.remote.url)
+        await triggers.add(path, RepositoryEvent.PUSHED, subject=repository.remote.url)

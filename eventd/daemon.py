@@ -36,7 +36,7 @@ from eventd.api.status_files import StatusFiles
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
-from eventd.core.events import Event, EventKind
+from eventd.core.events import Event, KernelEvent
 from eventd.core.orders import NETWORK
 from eventd.core.report import RunReport, RunResult
 from eventd.runtime.supervise import known
@@ -210,7 +210,7 @@ class Daemon:
                     self.stop()
 
     def _on_event(self, event: Event) -> None:
-        if event.kind is EventKind.CONFIG_CHANGED:
+        if event.kind is KernelEvent.CONFIG_CHANGED:
             self._reload.set()
         log.debug("%s %s %s", event.origin, event.kind, event.subject)
 

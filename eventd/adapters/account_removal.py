@@ -32,8 +32,8 @@ from eventd.adapters.subordinate_ids import overlapping, parse_ranges
 from eventd.adapters.unit_process import AsRoot, Processes, UnitProcesses
 from eventd.core.adoption import Password
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.core.facts import Account
 from eventd.core.ports import Measured
+from eventd.platform.model_facts import Account
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with a file per user, by name: a later account of that name must not find one."""

@@ -16,7 +16,7 @@ import anyio.to_thread
 from eventd.adapters.unit_process import AsUser, Processes, UnitProcesses
 from eventd.core.adoption import Password, Signs
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 LOOK = """\
 import json, os, sys

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 # asm/unistd.h; on 32-bit machines this is setgroups32.
 _SETGROUPS = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventd.adapters.unit_process import AsUser, Processes
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 TIMEOUT = 120.0
 """Seconds for one workload."""

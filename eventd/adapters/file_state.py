@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass, field
 
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import FileKind, FileState
+from eventd.platform.model_facts import FileKind, FileState
 
 TEMPORARY_PREFIX = ".eventd-tmp-"
 """Names that begin so are writes in progress, or what a crash left of one."""

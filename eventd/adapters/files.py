@@ -29,7 +29,7 @@ import anyio.to_thread
 
 from eventd.adapters.file_state import ABSENT, TEMPORARY_PREFIX, open_folder, read_at, translate, walk
 from eventd.core.errors import DeadlineError, PermanentError
-from eventd.core.facts import FileState
+from eventd.platform.model_facts import FileState
 
 _T = TypeVar("_T")
 _FOLDER_MODE = 0o755

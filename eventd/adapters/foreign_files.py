@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from eventd.adapters.as_account import as_account
-from eventd.core.facts import Account
 from eventd.core.provenance_places import Names, Place
+from eventd.platform.model_facts import Account
 
 MOST = 2000
 """Entries per workload, over all its folders."""

@@ -25,8 +25,8 @@ from eventd.adapters.git_tree import Listing, TreeLimits, parse_batch, parse_lis
 from eventd.core import object_ids
 from eventd.core.desired import Tree, TreeFile
 from eventd.core.errors import DeadlineError, EventdError, PermanentError
-from eventd.core.facts import BRANCH_MISSING
 from eventd.core.ports import Fetched
+from eventd.repository.model_facts import BRANCH_MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

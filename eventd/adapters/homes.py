@@ -21,8 +21,8 @@ import anyio.to_thread
 from eventd.adapters import login_defs
 from eventd.adapters.unit_process import AsUser, Processes
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account
 from eventd.core.sandbox import writable
+from eventd.platform.model_facts import Account
 
 _MODE = 0o700
 COPY = """\

@@ -23,12 +23,14 @@ from eventd.adapters.sock_diag import OpenPort, open_ports
 from eventd.adapters.systemd1 import SYSTEMD, UNIT, unit_path
 from eventd.core.desired import Desired
 from eventd.core.errors import DeadlineError, EventdError
-from eventd.core.facts import Account, FactKey, FactKind, Facts, LoadState, UnitState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import read_gates
 from eventd.core.predicate_atoms import Present, UnitIs
 from eventd.core.predicates import atoms
 from eventd.core.waits.build import DAEMON
 from eventd.core.waits.units import ORDERINGS, PULLS, Listener, LiveGraph, LiveUnit, mount_unit
+from eventd.platform.model_facts import Account, LoadState, PlatformFact, UnitState
+from eventd.storage.model_facts import StorageFact
 
 DEADLINE = 5.0
 """Seconds for all of it; a host of 250 units takes some 0.1."""
@@ -83,7 +85,7 @@ class LiveGraphReader:
         """Yield the ports of the system's units and of workloads; those of other users concern no gate."""
         users: dict[int, str] = {}
         for name in desired.workloads:
-            account = self._facts.get(FactKey(FactKind.ACCOUNT, name))
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, name))
             if isinstance(account, Account):
                 users[account.uid] = name
         for port in ports:
@@ -93,7 +95,7 @@ class LiveGraphReader:
 
     def _sockets(self) -> Iterator[str]:
         """Yield the system's sockets that listen."""
-        for key, value in self._facts.items(FactKind.UNIT, ""):
+        for key, value in self._facts.items(PlatformFact.UNIT, ""):
             if key.name.endswith(".socket") and isinstance(value, UnitState) and value.up:
                 yield key.name
 
@@ -132,7 +134,7 @@ class LiveGraphReader:
         return tuple(found.values())
 
     def _loaded(self, name: str) -> bool:
-        state = self._facts.get(FactKey(FactKind.UNIT, name))
+        state = self._facts.get(FactKey(PlatformFact.UNIT, name))
         return (
             isinstance(state, UnitState) and state.load is LoadState.LOADED and not name.endswith(".device")
         )
@@ -146,7 +148,7 @@ def asked_units(desired: Desired) -> Iterator[str]:
                 match atom:
                     case UnitIs(name=name, workload=""):
                         yield name
-                    case Present(kind=FactKind.MOUNT, name=path):
+                    case Present(kind=StorageFact.MOUNT, name=path):
                         yield mount_unit(path)
                     case _:
                         pass

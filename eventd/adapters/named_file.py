@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from eventd.adapters.as_account import as_account
 from eventd.adapters.file_state import ABSENT
 from eventd.adapters.path_presence import find
-from eventd.core.facts import Account, FileKind, NamedState
+from eventd.platform.model_facts import Account, FileKind
+from eventd.workloads.model_facts import NamedState
 
 LIMIT = 16 * 1024 * 1024
 """Bytes that are read. Of a larger file, and one that is not readable, it is inode, size and time that tell."""

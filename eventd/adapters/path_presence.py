@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 
 from eventd.adapters.file_state import ABSENT, translate
-from eventd.core.facts import FileKind, FileState
+from eventd.platform.model_facts import FileKind, FileState
 
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40

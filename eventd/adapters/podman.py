@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eventd.adapters.process import Completed
 from eventd.adapters.unit_process import InManager, Processes, UnitProcesses
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.core.facts import Account
 from eventd.core.images import Image, Running
 from eventd.core.own_drop_ins import PAUSE_UNIT
+from eventd.platform.model_facts import Account
 
 ANSWER = 30.0
 """Seconds for a command that only looks."""

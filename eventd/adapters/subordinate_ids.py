@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eventd.adapters.used_ids import SUBORDINATE_IDS
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 
 @dataclass(frozen=True, slots=True)

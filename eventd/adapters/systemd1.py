@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from eventd.adapters.dbus import CALL_TIMEOUT, BadReplyError, Variant
 from eventd.core.boot import Startup, UnitTimes
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError
-from eventd.core.facts import ActiveState, LoadState, UnitState
 from eventd.core.names import loaded_unit_is_valid
 from eventd.core.ports import JobResult, Verb
 from eventd.core.text import printable
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 
 if TYPE_CHECKING:
     from eventd.adapters.dbus import Bus, Signal

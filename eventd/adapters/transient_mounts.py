@@ -19,8 +19,8 @@ import anyio.to_thread
 from eventd.adapters.file_state import translate
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import ActiveState, UnitState
 from eventd.core.ports import JobResult, Verb
+from eventd.platform.model_facts import ActiveState, UnitState
 
 TRANSIENT = "/run/systemd/transient/"
 _DETACH = "/usr/bin/umount"

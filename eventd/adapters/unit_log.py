@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from eventd.adapters.process import run
 from eventd.core.causes import Said, Speaker
 from eventd.core.errors import EventdError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 _LINE_LIMIT = 500
 """Characters of a line that are kept."""

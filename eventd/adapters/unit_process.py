@@ -29,7 +29,7 @@ from eventd.adapters.process import OUTPUT_LIMIT, Completed
 from eventd.adapters.systemd1 import SYSTEMD, UNIT, SystemdManager, type_interface, unit_path
 from eventd.adapters.unit_pipes import Pipes
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 Property: TypeAlias = tuple[str, str, Any]
 """Name, D-Bus signature and value of org.freedesktop.systemd1(5)."""

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.facts import ActiveState, UnitState
 from eventd.core.ports import JobResult, Verb
 from eventd.core.storage_migration import Job, job_unit, message_of
+from eventd.platform.model_facts import ActiveState, UnitState
 
 TOOL = "/usr/bin/eventd-volume"
 CALL_TIMEOUT = 60.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from eventd.core.approvals import NAMESPACE, OPEN, Attempt, Request, State
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.removals import Removal, Stage
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.removals import PREFIX
@@ -66,7 +67,7 @@ def retained(reconciler: Reconciler, kept: Approvals) -> list[dict[str, Any]]:
 def _retained(reconciler: Reconciler, kept: Approvals, name: str) -> dict[str, Any]:
     row = reconciler.ledger.removals.get(name) or Removal()
     record = reconciler.ledger.records.workloads.get(name)
-    account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     waiting = [r for r in kept.requests.rows.values() if r.subject == PREFIX + name and r.state in OPEN]
     return {
         "name": name,

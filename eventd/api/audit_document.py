@@ -10,11 +10,13 @@ from typing import Any
 
 from eventd.api import documents
 from eventd.core.desired import DesiredUnit, FileRole, Workload
-from eventd.core.facts import Account, FactKey, FactKind, Foreign, ManagerState, UnitState
+from eventd.core.facts import FactKey
 from eventd.core.observed import Observed
 from eventd.core.provenance import Finding, command
 from eventd.core.rights import View
+from eventd.platform.model_facts import Account, UnitState
 from eventd.runtime.reconcile import Reconciler
+from eventd.workloads.model_facts import Foreign, ManagerState, WorkloadFact
 
 
 def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
@@ -34,7 +36,7 @@ def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
     seen = reconciler.converger.view.of(name, workload)
     found = reconciler.outlook.audit(name)
-    foreign = reconciler.dispatcher.facts.get(FactKey(FactKind.FOREIGN, name))
+    foreign = reconciler.dispatcher.facts.get(FactKey(WorkloadFact.FOREIGN, name))
     return {
         "name": name,
         "note": _note(seen),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from eventd.core.desired import Desired, FileRole
-from eventd.core.facts import FactKey, FactKind, Facts, FileKind, NamedState
+from eventd.core.facts import FactKey, Facts
+from eventd.platform.model_facts import FileKind
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 
 def checks(desired: Desired | None, facts: Facts, provider: str) -> list[dict[str, Any]]:
@@ -17,7 +19,7 @@ def checks(desired: Desired | None, facts: Facts, provider: str) -> list[dict[st
     ]
     if not stacks:
         return []
-    state = facts.get(FactKey(FactKind.NAMED, provider))
+    state = facts.get(FactKey(WorkloadFact.NAMED, provider))
     usable = isinstance(state, NamedState) and state.kind is FileKind.REGULAR and state.executable
     message, hint = f"{provider} is there", ""
     if not isinstance(state, NamedState):

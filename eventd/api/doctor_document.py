@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from eventd.api import compose_document, documents, recovery_document
-from eventd.core.facts import FactKey, FetchFailure
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
+from eventd.platform.model_facts import unit as as_unit
+from eventd.repository.model_facts import FetchFailure
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.reconcile import Reconciler
 

@@ -15,14 +15,17 @@ from eventd.core.desired import Desired, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
 from eventd.core.events import Event
-from eventd.core.facts import Account, FactKey, FactKind, FetchFailure, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey
 from eventd.core.orders import Rollback, Suspension
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
+from eventd.platform.model_facts import Account, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
+from eventd.repository.model_facts import FetchFailure
 from eventd.runtime.in_force import FETCH, REVISION
 from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
+from eventd.workloads.model_facts import WorkloadFact
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -214,7 +217,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     wanted, order = reconciler.in_force.workload(name), reconciler.orders.rollback_of(name)
     record = reconciler.ledger.records.workloads.get(name)
     standing = standing_of(reconciler, name)
-    account = reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     refused = desired.refused.get(name, ()) if desired else ()
     suspended = reconciler.orders.suspension_of(name)
     return {
@@ -279,7 +282,7 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[di
     """Return the units of a workload, as wanted and as seen."""
     rows = []
     for each in wanted.units if wanted else ():
-        state = as_unit(reconciler.dispatcher.facts.get(FactKey(FactKind.UNIT, each.name, name)))
+        state = as_unit(reconciler.dispatcher.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
         rows.append(
             {
                 "name": each.name,
@@ -299,10 +302,10 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[di
 def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
     """Return the containers of a workload, as podman's events told; none of what left the repository."""
     facts = reconciler.dispatcher.facts
-    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if wanted is None or not isinstance(account, Account):
         return []
-    states = {u.name: as_unit(facts.get(FactKey(FactKind.UNIT, u.name, name))) for u in wanted.units}
+    states = {u.name: as_unit(facts.get(FactKey(PlatformFact.UNIT, u.name, name))) for u in wanted.units}
     used = reconciler.updates.used.get(name)
     digests = {
         image.id: image.digests[0] for image in (used.all() if used is not None else ()) if image.digests
@@ -310,7 +313,8 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
     health = {
         u.container: value
         for u in wanted.units
-        if u.container and isinstance(value := facts.get(FactKey(FactKind.CONTAINER, u.container, name)), str)
+        if u.container
+        and isinstance(value := facts.get(FactKey(WorkloadFact.CONTAINER, u.container, name)), str)
     }
     units = {unit: state for unit, state in states.items() if state is not None}
     rows = shown(wanted, reconciler.containers(account), units, digests, health)

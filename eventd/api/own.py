@@ -12,12 +12,13 @@ from typing import Any
 
 from eventd import __version__
 from eventd.api import documents
-from eventd.core.events import Event, EventKind
+from eventd.core.events import Event
 from eventd.core.report import Outcome, RunResult, WorkloadState, overall
 from eventd.core.rights import View
 from eventd.core.waits.refuse import CODE as CIRCULAR
 from eventd.runtime.queue import CAUSES
 from eventd.runtime.reconcile import Reconciler
+from eventd.workloads.model_events import WorkloadEvent
 
 _HOST = {
     WorkloadState.CONVERGED: "converged",
@@ -101,7 +102,7 @@ def _trigger(row: Mapping[str, Any], view: View) -> dict[str, Any] | None:
     """Return what led to a run: the caller's own events, and without its subject what is everybody's."""
     if view.sees(row.get("scope", "")):
         return dict(row)
-    return {**row, "subject": ""} if row["kind"] in CAUSES and row["kind"] != EventKind.RESTART else None
+    return {**row, "subject": ""} if row["kind"] in CAUSES and row["kind"] != WorkloadEvent.RESTART else None
 
 
 def sees(event: Event, view: View) -> bool:

@@ -16,11 +16,13 @@ from eventd.api.visit import visit_of
 from eventd.core.account_finds import Finds
 from eventd.core.adoption import Candidate, Grant, Signs, findings, meaning, obstacles
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.rights import Request, View
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.disown import disown
 from eventd.runtime.queue import Ticket
+from eventd.workloads.model_events import WorkloadEvent
 
 LOOK_TIMEOUT = 15.0
 """Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
@@ -62,7 +64,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
             hint="eventd makes the account of a workload by itself; adopt is for one that is there already",
         )
     desired = api.reconciler.desired
-    sessions = api.reconciler.dispatcher.facts.get(FactKey(FactKind.SESSIONS, name))
+    sessions = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.SESSIONS, name))
     return Candidate(
         account,
         await api.signs.look(account, timeout=LOOK_TIMEOUT) if api.signs is not None else Signs(),
@@ -76,7 +78,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
 async def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
     account = candidate.account
     facts = api.reconciler.dispatcher.facts
-    lingers = facts.get(FactKey(FactKind.LINGER, account.name)) is True
+    lingers = facts.get(FactKey(PlatformFact.LINGER, account.name)) is True
     finds = Finds()
     if not candidate.protected:
         try:
@@ -131,8 +133,8 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
 
     def begin(ticket: Ticket) -> None:
         trigger = reconciler.dispatcher.emit(
-            Origin.REQUEST,
-            EventKind.ADOPTED,
+            KernelOrigin.REQUEST,
+            WorkloadEvent.ADOPTED,
             name,
             scope=name,
             attributes={"uid": uid, "by": visit.peer.uid if visit is not None else -1, "given": True},

@@ -17,8 +17,9 @@ from eventd.api.visit import visit_of
 from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.rights import Request, View
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.removals import PREFIX, Removals
 
@@ -90,7 +91,7 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
             reason="no-such-workload",
             hint=f"there are: {have}",
         )
-    account = api.reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if isinstance(account, Account):
         size = await api.reconciler.host.removal.measure(account, timeout=MEASURE_TIMEOUT)
         row |= {"files": size.files, "bytes": size.bytes, "complete": size.complete, "top": list(size.top)}

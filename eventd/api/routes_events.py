@@ -9,7 +9,7 @@ from aiohttp import web
 
 from eventd.api import answers, documents, own
 from eventd.api.routing import Api, Route
-from eventd.core.events import Event, EventKind, Origin
+from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.rights import Request, View
 
 PAGE = 64
@@ -52,8 +52,8 @@ def _missed(last: int, event: Event) -> Mapping[str, Any]:
     """Return what stands for the events that went by while this reader was slow."""
     gap = Event(
         event.sequence - 1,
-        Origin.DAEMON,
-        EventKind.GAP,
+        KernelOrigin.DAEMON,
+        KernelEvent.GAP,
         "events",
         event.monotonic,
         event.wall,

@@ -16,13 +16,14 @@ from eventd.api.routing import Api, Route
 from eventd.api.storage_document import migration_document
 from eventd.api.volumes import kept, named, volume_of
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelOrigin
 from eventd.core.rights import Request, View
 from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Forgetting, Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.storage.model_events import StorageEvent
 
 
 class MigrateRequest(BaseModel):
@@ -68,7 +69,10 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
     if row is not keeper.memory.migrations.get(volume.name):
         await keeper.migrate(replace(row, since=now))
     trigger = api.reconciler.dispatcher.emit(
-        Origin.REQUEST, EventKind.MIGRATE, volume.name, attributes={"to": row.to, "abort": body.abort}
+        KernelOrigin.REQUEST,
+        StorageEvent.MIGRATE,
+        volume.name,
+        attributes={"to": row.to, "abort": body.abort},
     )
     api.reconciler.ask(PREFIX + volume.name, trigger)
     if body.wait:
@@ -183,7 +187,7 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
     if before is None or before.since != since:
         old = f"{volume.id_kind} {volume.id}"
         await keeper.forget(Forgetting(volume.name, old, since, caller(request), api.reconciler.wall()))
-    trigger = api.reconciler.dispatcher.emit(Origin.REQUEST, EventKind.MIGRATE, volume.name)
+    trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
     api.reconciler.ask(PREFIX + volume.name, trigger)
     return answers.document({"queued": True}, status=202)
 

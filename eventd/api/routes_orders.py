@@ -13,8 +13,9 @@ from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core import object_ids
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelOrigin
 from eventd.core.rights import Request, View
+from eventd.overrides.model_events import OverrideEvent
 from eventd.runtime.queue import Ticket
 
 COMMIT = f"^{object_ids.ABBREVIATED}$"
@@ -52,8 +53,8 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
 
     def begin(ticket: Ticket) -> None:
         trigger = reconciler.dispatcher.emit(
-            Origin.REQUEST,
-            EventKind.ROLLBACK,
+            KernelOrigin.REQUEST,
+            OverrideEvent.ROLLBACK,
             name,
             scope=name,
             attributes={"by": who, "to": order.good.commit},

@@ -10,9 +10,10 @@ from eventd.api.following import followed
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelOrigin
 from eventd.core.rights import Request, View
 from eventd.runtime.queue import Ticket
+from eventd.workloads.model_events import WorkloadEvent
 
 
 class RestartRequest(BaseModel):
@@ -36,7 +37,7 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
 
     def begin(ticket: Ticket) -> None:
         trigger = api.reconciler.dispatcher.emit(
-            Origin.REQUEST, EventKind.RESTART, name, scope=name, attributes=attributes
+            KernelOrigin.REQUEST, WorkloadEvent.RESTART, name, scope=name, attributes=attributes
         )
         api.reconciler.restart(name, trigger, ticket)
 

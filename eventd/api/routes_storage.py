@@ -14,12 +14,13 @@ from eventd.api.routing import Api, Route
 from eventd.api.storage_document import storage
 from eventd.api.volumes import kept, volume_of
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import EventKind, KernelOrigin
 from eventd.core.rights import Request, View
 from eventd.core.storage_manifest import Volume, Wanted
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.queue import Ticket
+from eventd.storage.model_events import StorageEvent
 
 
 class Waiting(BaseModel):
@@ -38,7 +39,7 @@ async def _eject(api: Api, request: web.Request, view: View) -> web.StreamRespon
     body = await answers.body(request, Waiting)
     _at_rest(api, volume, "it is unmounted")
     await kept(api).keeper.set_away(volume.name, away=True)
-    return await _run(api, request, view, volume, EventKind.EJECT, wait=body.wait)
+    return await _run(api, request, view, volume, StorageEvent.EJECT, wait=body.wait)
 
 
 async def _attach(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -51,7 +52,7 @@ async def _attach(api: Api, request: web.Request, view: View) -> web.StreamRespo
             hint=f'remove state = "decommissioned" of volume.{volume.name} there',
         )
     await kept(api).keeper.set_away(volume.name, away=False)
-    return await _run(api, request, view, volume, EventKind.ATTACH, wait=body.wait)
+    return await _run(api, request, view, volume, StorageEvent.ATTACH, wait=body.wait)
 
 
 async def _decommission(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -73,7 +74,7 @@ async def _decommission(api: Api, request: web.Request, view: View) -> web.Strea
         )
     _at_rest(api, volume, "it is taken out of service")
     await keeper.set_away(volume.name, away=True, decommissioned=True)
-    return await _run(api, request, view, volume, EventKind.DECOMMISSION, wait=body.wait)
+    return await _run(api, request, view, volume, StorageEvent.DECOMMISSION, wait=body.wait)
 
 
 def _at_rest(api: Api, volume: Volume, before: str) -> None:
@@ -106,7 +107,7 @@ async def _run(
     subject = PREFIX + volume.name
 
     def begin(ticket: Ticket) -> None:
-        trigger = api.reconciler.dispatcher.emit(Origin.REQUEST, kind, volume.name)
+        trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, kind, volume.name)
         api.reconciler.ask(subject, trigger, ticket)
 
     if wait:

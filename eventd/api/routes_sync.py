@@ -9,9 +9,10 @@ from eventd.api import answers
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
 from eventd.core import object_ids
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import BRANCH_MISSING, FetchFailure
+from eventd.core.events import KernelEvent, KernelOrigin
 from eventd.core.rights import Request, View
+from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
+from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.queue import Ticket
 
@@ -44,7 +45,10 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
 
     def begin(ticket: Ticket) -> None:
         trigger = api.reconciler.dispatcher.emit(
-            Origin.REQUEST, EventKind.SYNC, "eventctl", attributes={"fetch": body.fetch, "wait": body.wait}
+            KernelOrigin.REQUEST,
+            KernelEvent.SYNC,
+            "eventctl",
+            attributes={"fetch": body.fetch, "wait": body.wait},
         )
         if body.fetch:
             api.fetcher.sync(trigger, ticket)
@@ -68,8 +72,8 @@ async def pushed(api: Api, request: web.Request) -> web.Response:
             {"ignored": f"branch {body.branch!r} is not {api.identity.branch!r}"}, status=202
         )
     api.reconciler.dispatcher.emit(
-        Origin.WEBHOOK,
-        EventKind.PUSHED,
+        RepositoryOrigin.WEBHOOK,
+        RepositoryEvent.PUSHED,
         body.repository or body.hook,
         attributes={"branch": body.branch, "commit": body.commit, "delivery": body.delivery},
     )

@@ -16,11 +16,13 @@ from eventd.api.routing import Api, Route
 from eventd.api.updates_document import last_update
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.images import VARIABLE, images_of, running_of
 from eventd.core.rights import Request, View
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.queue import Ticket
+from eventd.updates.model_events import UpdateEvent
 
 AT_ONCE = 4
 """Users whose podman is asked side by side."""
@@ -70,8 +72,8 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
     def begin(ticket: Ticket) -> None:
         trigger = reconciler.dispatcher.emit(
-            Origin.REQUEST,
-            EventKind.UPDATE,
+            KernelOrigin.REQUEST,
+            UpdateEvent.UPDATE,
             names[0] if len(names) == 1 else "all",
             scope=names[0] if len(names) == 1 else "",
             attributes={"by": who},
@@ -123,7 +125,7 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
         "images": [],
         "error": "",
     }
-    account = api.reconciler.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     uses = images_of(workload)
     if not isinstance(account, Account):
         row["error"] = f"there is no account {name} yet"

@@ -21,8 +21,9 @@ from eventd import __version__
 from eventd.adapters.status_folder import StatusFolder
 from eventd.api import documents
 from eventd.core.errors import EventdError
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.report import Standing
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.progress import Progress
 from eventd.runtime.reconcile import Reconciler
 
@@ -74,7 +75,7 @@ class StatusFiles:
         """Podman's events told something new of an account's containers."""
         facts = self.reconciler.dispatcher.facts
         for name in self._marks:
-            account = facts.get(FactKey(FactKind.ACCOUNT, name))
+            account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
             if isinstance(account, Account) and account.uid == uid:
                 self._dirty.add(name)
                 self._wake.set()

@@ -10,17 +10,19 @@ import anyio
 import anyio.to_thread
 
 from eventd.core.backup_content import places, total
-from eventd.core.facts import Account, DeviceState, FactKey, FactKind, MountState
+from eventd.core.facts import FactKey
 from eventd.core.rights import View
 from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Migration
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.keeper import Stand
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.sizes import Sizes
+from eventd.storage.model_facts import DeviceState, MountState, StorageFact
 
 STATFS_TIMEOUT = 2.0
 """Seconds. A disk that does not tell how full it is within that time has other troubles."""
@@ -79,7 +81,7 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
     # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
     if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
-    mount = reconciler.dispatcher.facts.get(FactKey(FactKind.MOUNT, volume.path))
+    mount = reconciler.dispatcher.facts.get(FactKey(StorageFact.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours
     space = await _space(volume.path) if mounted else None
     full = space is not None and space[0] > 0 and space[1] <= space[0] * (1 - FULL)
@@ -133,7 +135,7 @@ def _unknown(reconciler: Reconciler, keeper: VolumeKeeper) -> list[dict[str, Any
     known = {
         device.uuid for volume in keeper.manifest.volumes.values() for device in carriers(volume, devices)
     }
-    mounts = [value for _, value in facts.items(FactKind.MOUNT) if isinstance(value, MountState)]
+    mounts = [value for _, value in facts.items(StorageFact.MOUNT) if isinstance(value, MountState)]
     return [
         {
             "uuid": device.uuid,
@@ -155,7 +157,7 @@ def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[
     facts, desired = reconciler.dispatcher.facts, reconciler.desired
     rows: list[dict[str, Any]] = []
     for name, workload in (desired.workloads if desired is not None else {}).items():
-        account = facts.get(FactKey(FactKind.ACCOUNT, name))
+        account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
         if not view.sees(name) or not isinstance(account, Account):
             continue
         if not reconciler.ledger.records.ours(name, account.uid):
@@ -167,7 +169,7 @@ def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[
         sizes = known.sizes if known is not None else {}
         numbers = {path: size.size for path, size in sizes.items() if size is not None}
         numbers |= {path: 0 for path, size in sizes.items() if size is None}
-        stopped = facts.get(FactKey(FactKind.STOPPED, name))
+        stopped = facts.get(FactKey(StorageFact.STOPPED, name))
         rows.append(
             {
                 "name": name,

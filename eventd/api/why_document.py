@@ -8,8 +8,7 @@ from typing import Any
 
 from eventd.api.documents import workload
 from eventd.core.desired import Workload
-from eventd.core.facts import Account, FactKey, FactKind, Facts, ManagerState
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, Facts
 from eventd.core.named_files import HOME
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
@@ -18,8 +17,12 @@ from eventd.core.predicates import atoms, missing
 from eventd.core.report import VOLUME_AWAY
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.storage_plan import PREFIX
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
+from eventd.storage.model_facts import StorageFact
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 MOST_CAUSES = 8
 """How far a chain of what waits for what is followed."""
@@ -121,7 +124,7 @@ def _subject(atom: Atom) -> str:
     match atom:
         case WorkloadIs(name=name):
             return name
-        case Present(kind=FactKind.VOLUME, name=name):
+        case Present(kind=StorageFact.VOLUME, name=name):
             return PREFIX + name
         case _:
             return ""
@@ -153,15 +156,15 @@ def _is_silent(atom: Atom, facts: Facts) -> bool:
 
 def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
     facts = reconciler.dispatcher.facts
-    account = facts.get(FactKey(FactKind.ACCOUNT, name))
-    manager = facts.get(FactKey(FactKind.MANAGER, name))
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    manager = facts.get(FactKey(WorkloadFact.MANAGER, name))
     rows = [
         _fact(f"account {name}", "exists" if isinstance(account, Account) else "missing", "exists"),
-        _fact("linger", "yes" if facts.get(FactKey(FactKind.LINGER, name)) is True else "no", "yes"),
+        _fact("linger", "yes" if facts.get(FactKey(PlatformFact.LINGER, name)) is True else "no", "yes"),
         _fact("manager", manager.value if isinstance(manager, ManagerState) else "down", "up"),
     ]
     for each in wanted.units if wanted else ():
-        state = as_unit(facts.get(FactKey(FactKind.UNIT, each.name, name)))
+        state = as_unit(facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
         value = f"{state.active} ({state.sub})" if state else "unknown"
         if each.role.value == "running":
             rows.append({**_fact(each.name, value, "active"), "holds": state is not None and state.up})

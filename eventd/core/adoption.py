@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventd.core.account_finds import Finds
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 
 class Password(StrEnum):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventd.core.desired import Workload
-from eventd.core.facts import Account
 from eventd.core.storage_manifest import Backup, Manifest
+from eventd.platform.model_facts import Account
 
 IMAGES = ".local/share/containers/storage"
 LEFT_OUT = (

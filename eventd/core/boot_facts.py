@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import manager_unit
 from eventd.core.predicate_atoms import ContainerHealthy, ManagerUp, Present, UnitIs, WorkloadIs
 from eventd.core.predicates import All, Any, Predicate, atoms
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.storage.model_facts import StorageFact
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 
@@ -44,9 +46,9 @@ def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
                 return "", workload
             case ManagerUp(user=user):
                 return manager_of(user, facts), user
-            case Present(kind=FactKind.MOUNT, name=name):
+            case Present(kind=StorageFact.MOUNT, name=name):
                 return unit_of_path(name, "mount"), ""
-            case Present(kind=FactKind.DEVICE, name=name):
+            case Present(kind=StorageFact.DEVICE, name=name):
                 return unit_of_path(f"/dev/disk/by-uuid/{name}", "device"), ""
             case _:
                 return "", ""
@@ -55,7 +57,7 @@ def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
 
 def manager_of(user: str, facts: Facts) -> str:
     """Return the unit of a user's manager, empty while the account is not known."""
-    account = facts.get(FactKey(FactKind.ACCOUNT, user))
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, user))
     return manager_unit(account.uid) if isinstance(account, Account) else ""
 
 

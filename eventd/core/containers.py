@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eventd.core.desired import UnitRole, Workload
-from eventd.core.facts import ActiveState, UnitState
+from eventd.platform.model_facts import ActiveState, UnitState
 
 
 @dataclass(frozen=True, slots=True)

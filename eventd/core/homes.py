@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 
 from eventd.core.desired import FileRole, InstallFile, Workload
-from eventd.core.facts import Account, NamedState
 from eventd.core.named_files import HOME
 from eventd.core.own_drop_ins import ORIGIN
 from eventd.core.records import Ownership, Records, StartedWith
 from eventd.core.unitfile import parse
+from eventd.platform.model_facts import Account
+from eventd.workloads.model_facts import NamedState
 
 MISSING = "home-missing"
 _IN_HOME = re.compile(rb"%h|~/|\$\{?HOME")

@@ -17,10 +17,10 @@ from typing import TypeAlias
 
 from eventd.core import actions, storage_actions
 from eventd.core.actions import Action
-from eventd.core.facts import Account, ActiveState, FileKind, FileState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.records import FileRecord, Records, UnitRecord
+from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, UnitState
 
 ACCOUNT_COMMENT = "eventd workload"
 """In the GECOS field of accounts that eventd makes; with a shell that nobody logs in by, it marks them as ours."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState, UnitState
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
+from eventd.workloads.model_facts import WorkloadFact
 
 REASON = "user-manager-unavailable"
 MISBEHAVES = "bus-misbehaves"
@@ -65,10 +67,10 @@ class ManagerUnavailableError(TemporaryError):
             hint=hint,
             wakes_on=frozenset(
                 {
-                    FactKey(FactKind.UNIT, unit),
-                    FactKey(FactKind.MANAGER, account.name),
+                    FactKey(PlatformFact.UNIT, unit),
+                    FactKey(WorkloadFact.MANAGER, account.name),
                     # Unmasking, and a drop-in that is corrected, show in a reload of the system's manager.
-                    FactKey(FactKind.RELOADING, ""),
+                    FactKey(PlatformFact.RELOADING, ""),
                 }
             ),
         )

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from eventd.core.desired import DesiredUnit, FileRole, NamedFile, UnitRole, VolumeUse, WorkloadOptions
-from eventd.core.facts import FileKind, NamedState, UnitState
 from eventd.core.records import StartedWith
 from eventd.core.stack_services import stacks_of
 from eventd.core.units import made_units
+from eventd.platform.model_facts import FileKind, UnitState
+from eventd.workloads.model_facts import NamedState
 
 if TYPE_CHECKING:
     from eventd.core.content import Content

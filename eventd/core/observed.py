@@ -10,20 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from eventd.core.desired import NamedFile, VolumeUse, Workload
-from eventd.core.facts import (
-    Account,
-    FactKey,
-    FactKind,
-    Facts,
-    FileState,
-    Foreign,
-    ManagerState,
-    NamedState,
-    StoreState,
-    UnitState,
-    unit,
-)
+from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import manager_unit
+from eventd.platform.model_facts import Account, FileState, PlatformFact, UnitState, unit
+from eventd.storage.model_facts import StorageFact
+from eventd.workloads.model_facts import Foreign, ManagerState, NamedState, StoreState, WorkloadFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +54,35 @@ def observe(
     named: Iterable[NamedFile] = (),
 ) -> Observed:
     """Collect the facts of workload `name`; `paths` are the files known to be in its folders."""
-    account = facts.get(FactKey(FactKind.ACCOUNT, name))
-    manager = facts.get(FactKey(FactKind.MANAGER, name))
-    sessions = facts.get(FactKey(FactKind.SESSIONS, name))
-    foreign = facts.get(FactKey(FactKind.FOREIGN, name))
-    stopped = facts.get(FactKey(FactKind.STOPPED, name))
-    store = facts.get(FactKey(FactKind.STORE, name))
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    manager = facts.get(FactKey(WorkloadFact.MANAGER, name))
+    sessions = facts.get(FactKey(PlatformFact.SESSIONS, name))
+    foreign = facts.get(FactKey(WorkloadFact.FOREIGN, name))
+    stopped = facts.get(FactKey(StorageFact.STOPPED, name))
+    store = facts.get(FactKey(WorkloadFact.STORE, name))
     uses = tuple(volumes)
     mine = account if isinstance(account, Account) else None
     files: dict[str, FileState] = {}
     for path in paths:
-        state = facts.get(FactKey(FactKind.FILE, path))
+        state = facts.get(FactKey(PlatformFact.FILE, path))
         if isinstance(state, FileState):
             files[path] = state
     states: dict[str, UnitState] = {}
     for each in units:
-        state = unit(facts.get(FactKey(FactKind.UNIT, each, name)))
+        state = unit(facts.get(FactKey(PlatformFact.UNIT, each, name)))
         if state is not None:
             states[each] = state
     return Observed(
         account=mine,
-        linger=facts.get(FactKey(FactKind.LINGER, name)) is True,
+        linger=facts.get(FactKey(PlatformFact.LINGER, name)) is True,
         manager=manager if isinstance(manager, ManagerState) else ManagerState.DOWN,
-        manager_unit=unit(facts.get(FactKey(FactKind.UNIT, manager_unit(mine.uid)))) if mine else None,
+        manager_unit=unit(facts.get(FactKey(PlatformFact.UNIT, manager_unit(mine.uid)))) if mine else None,
         files=files,
         units=states,
         sessions=sessions if isinstance(sessions, frozenset) else frozenset(),
-        lost=tuple(use.volume for use in uses if facts.get(FactKey(FactKind.VOLUME, use.volume)) is not True),
+        lost=tuple(
+            use.volume for use in uses if facts.get(FactKey(StorageFact.VOLUME, use.volume)) is not True
+        ),
         stopped=stopped if isinstance(stopped, frozenset) else frozenset(),
         folders={use.volume: _folder(facts, use, name) for use in uses},
         foreign=foreign if isinstance(foreign, Foreign) else None,
@@ -106,12 +99,12 @@ def named_of(facts: Facts, workload: Workload) -> Mapping[str, NamedState]:
 def _named(facts: Facts, name: str, named: Iterable[NamedFile]) -> Mapping[str, NamedState]:
     found: dict[str, NamedState] = {}
     for each in named:
-        state = facts.get(FactKey(FactKind.NAMED, each.path, name))
+        state = facts.get(FactKey(WorkloadFact.NAMED, each.path, name))
         if isinstance(state, NamedState):
             found[each.path] = state
     return found
 
 
 def _folder(facts: Facts, use: VolumeUse, name: str) -> FileState | None:
-    state = facts.get(FactKey(FactKind.FILE, use.folder(name)))
+    state = facts.get(FactKey(PlatformFact.FILE, use.folder(name)))
     return state if isinstance(state, FileState) else None

@@ -14,19 +14,21 @@ from typing import ClassVar
 
 from eventd.core.actions import RestartUnit, StartUnit, Verify
 from eventd.core.desired import DesiredUnit, FileRole, OnFailure, UnitRole, Workload, WorkloadOptions
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.predicate_scope import quadlet_files
 from eventd.core.predicates import All, Any, Atom, Predicate, missing
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.unitfile import UnitFile
 from eventd.core.units import triggered_unit
 from eventd.core.wellness import UNHEALTHY
+from eventd.platform.model_facts import PlatformFact
+from eventd.workloads.model_facts import WorkloadFact
 
 KEPT = 3
 """Verified revisions that are remembered of each workload."""
 TRIES = 5
 """Times that one content is tried again by itself because a fact that it failed on came right."""
-NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+NETWORK = FactKey(PlatformFact.UNIT, "network-online.target")
 NETWORK_TEXT = "unit:network-online.target"
 
 _STARTS = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
@@ -242,7 +244,13 @@ def _parts(expect: Predicate | None) -> tuple[Predicate, ...]:
 
 
 def _foreign(found: Iterable[Atom], name: str) -> bool:
-    own = (FactKind.WORKLOAD, FactKind.ACCOUNT, FactKind.MANAGER, FactKind.LINGER, FactKind.SESSIONS)
+    own = (
+        WorkloadFact.WORKLOAD,
+        PlatformFact.ACCOUNT,
+        WorkloadFact.MANAGER,
+        PlatformFact.LINGER,
+        PlatformFact.SESSIONS,
+    )
     return all(
         atom.probe is None and atom.key.scope != name and not (atom.key.kind in own and atom.key.name == name)
         for atom in found

@@ -34,7 +34,6 @@ from eventd.core.actions import (
     Verify,
 )
 from eventd.core.desired import DesiredUnit, FileRole, NamedFile, OnChange, UnitRole, Workload
-from eventd.core.facts import ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.named_files import (
     HOME,
@@ -50,6 +49,8 @@ from eventd.core.observed import Observed
 from eventd.core.provenance import audit
 from eventd.core.records import Ownership, Records, WorkloadRecord
 from eventd.core.storage_actions import MakeFolder, StopForVolume
+from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, UnitState
+from eventd.workloads.model_facts import ManagerState
 
 STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""

@@ -14,11 +14,11 @@ from typing import Protocol
 from eventd.core.account_finds import Finds, Moved
 from eventd.core.adoption import Signs
 from eventd.core.desired import Tree
-from eventd.core.facts import Account, FileState, UnitState
 from eventd.core.images import Image, Running
 from eventd.core.journal import OpenStep
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
 from eventd.core.report import RunReport
+from eventd.platform.model_facts import Account, FileState, UnitState
 
 
 class Verb(StrEnum):

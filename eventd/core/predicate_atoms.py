@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from eventd.core.facts import (
-    ActiveState,
-    DeviceState,
-    FactKey,
-    FactKind,
-    Facts,
-    LoadState,
-    ManagerState,
-    UnitState,
-)
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.gates.model_facts import GateFact
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.storage.model_facts import DeviceState, StorageFact
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 UNIT_STATES = ("active", "inactive", "failed", "activating", "deactivating")
 """What may follow `unit:NAME=`. `active` is met while it reloads, too."""
@@ -54,7 +49,7 @@ class Probe:
     @property
     def key(self) -> FactKey:
         """The fact to set."""
-        return FactKey(FactKind.PROBE, self.text)
+        return FactKey(GateFact.PROBE, self.text)
 
     def accepts(self, status: int) -> bool:
         """Tell whether an HTTP status is a good answer."""
@@ -106,7 +101,7 @@ class UnitIs(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact it is about."""
-        return FactKey(FactKind.UNIT, self.name, self.workload)
+        return FactKey(PlatformFact.UNIT, self.name, self.workload)
 
     def value(self, facts: Facts) -> bool | None:
         """Return whether it holds, None if that is not known."""
@@ -145,7 +140,7 @@ class WorkloadIs(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact it is about."""
-        return FactKey(FactKind.WORKLOAD, self.name)
+        return FactKey(WorkloadFact.WORKLOAD, self.name)
 
     def value(self, facts: Facts) -> bool | None:
         """Return whether it holds, None if that is not known."""
@@ -181,18 +176,18 @@ class ContainerHealthy(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact of podman's event, which says more than the unit."""
-        return FactKey(FactKind.CONTAINER, self.name, self.workload)
+        return FactKey(WorkloadFact.CONTAINER, self.name, self.workload)
 
     def keys(self) -> frozenset[FactKey]:
         """Return the facts it mentions."""
         keys = {self.key}
         if self.unit:
-            keys.add(FactKey(FactKind.UNIT, self.unit, self.workload))
+            keys.add(FactKey(PlatformFact.UNIT, self.unit, self.workload))
         return frozenset(keys)
 
     def value(self, facts: Facts) -> bool | None:
         """Return whether it holds, None if that is not known."""
-        unit = facts.get(FactKey(FactKind.UNIT, self.unit, self.workload)) if self.unit else None
+        unit = facts.get(FactKey(PlatformFact.UNIT, self.unit, self.workload)) if self.unit else None
         if isinstance(unit, UnitState) and not unit.up:
             return False  # whatever was heard last of a container that is gone by now
         health = facts.get(self.key)
@@ -227,7 +222,7 @@ class ManagerUp(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact it is about."""
-        return FactKey(FactKind.MANAGER, self.user)
+        return FactKey(WorkloadFact.MANAGER, self.user)
 
     def value(self, facts: Facts) -> bool | None:
         """Return whether it holds, None if that is not known."""
@@ -243,10 +238,10 @@ class ManagerUp(_Leaf):
 
 
 _IS = {
-    FactKind.MOUNT: ("mount", "mounted"),
-    FactKind.VOLUME: ("volume", "attached"),
-    FactKind.DEVICE: ("device", "attached"),
-    FactKind.FILE: ("file", "there"),
+    StorageFact.MOUNT: ("mount", "mounted"),
+    StorageFact.VOLUME: ("volume", "attached"),
+    StorageFact.DEVICE: ("device", "attached"),
+    PlatformFact.FILE: ("file", "there"),
 }
 
 
@@ -289,7 +284,7 @@ class SessionOf(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact it is about."""
-        return FactKey(FactKind.SESSIONS, self.user)
+        return FactKey(PlatformFact.SESSIONS, self.user)
 
     def value(self, facts: Facts) -> bool:
         """Return whether it holds."""

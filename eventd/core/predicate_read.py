@@ -26,6 +26,8 @@ from eventd.core.predicate_atoms import (
     WorkloadIs,
 )
 from eventd.core.predicate_scope import NOWHERE, Scope
+from eventd.platform.model_facts import PlatformFact
+from eventd.storage.model_facts import StorageFact
 
 UNIT_SUFFIXES = (
     *("service", "socket", "target", "mount", "automount", "timer"),
@@ -236,7 +238,7 @@ def _device(text: str, rest: str, _scope: Scope) -> Atom:
         raise MistakeError(
             f"{text} is a node, which may be another device after the next boot", "blkid shows its UUID"
         )
-    return Present(text, FactKind.DEVICE, _plain(rest, _UUID, "filesystem (a UUID)"))
+    return Present(text, StorageFact.DEVICE, _plain(rest, _UUID, "filesystem (a UUID)"))
 
 
 _ATOMS: Mapping[str, Callable[[str, str, Scope], Atom]] = {
@@ -245,11 +247,11 @@ _ATOMS: Mapping[str, Callable[[str, str, Scope], Atom]] = {
     "workload": _workload,
     "container": _container,
     "manager": lambda text, rest, _scope: ManagerUp(text, _plain(rest, _USER, "user")),
-    "mount": _present(FactKind.MOUNT),
-    "volume": lambda text, rest, _scope: Present(text, FactKind.VOLUME, _plain(rest, _NAME, "volume")),
+    "mount": _present(StorageFact.MOUNT),
+    "volume": lambda text, rest, _scope: Present(text, StorageFact.VOLUME, _plain(rest, _NAME, "volume")),
     "device": _device,
     "session": lambda text, rest, _scope: SessionOf(text, _plain(rest, _USER, "user")),
-    "file": _present(FactKind.FILE),
+    "file": _present(PlatformFact.FILE),
     "tcp": _tcp,
     "dns": _dns,
     "http": _http,

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventd.core.desired import DesiredUnit, FileRole, Workload
-from eventd.core.facts import Account, Foreign, LoadState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.provenance_places import WATCH_UNIT, drop_in_folders
+from eventd.platform.model_facts import Account, LoadState, UnitState
+from eventd.workloads.model_facts import Foreign
 
 GENERATED = "/systemd/generator"
 """What a user manager's generator folders have in their paths (systemd.generator(7))."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventd.core.desired import FileRole, Workload
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 WATCH_UNIT = "eventd-audit"
 """Name, without the suffix, of the unit in a user's manager that tells of changes in the user's folders."""

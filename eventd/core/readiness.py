@@ -6,7 +6,7 @@ missing counts. Next: `eventd.runtime.wellbeing` says it, as the state `at-risk`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, FactKind, Facts
@@ -14,10 +14,13 @@ from eventd.core.gates import WorkloadGates
 from eventd.core.images import VARIABLE, images_of
 from eventd.core.predicate_atoms import SessionOf, WorkloadIs
 from eventd.core.predicates import All, Predicate, atoms
+from eventd.updates.model_facts import UpdateFact
 
 WOULD_NOT_START = "would-not-start"
 """The reason of a workload that runs, and would not come up again."""
-_MISSING = {FactKind.IMAGE: "the image {} is not in its store, so a start would have to pull it"}
+_MISSING: Mapping[FactKind, str] = {
+    UpdateFact.IMAGE: "the image {} is not in its store, so a start would have to pull it"
+}
 """What a fact that is false says, by its kind."""
 TOLD = 4
 """What is missing, at the most, in one sentence."""
@@ -26,7 +29,7 @@ TOLD = 4
 def needs_of(workload: Workload) -> frozenset[FactKey]:
     """Return the facts of what a workload's start takes from its account: its images."""
     return frozenset(
-        FactKey(FactKind.IMAGE, use.reference, workload.name)
+        FactKey(UpdateFact.IMAGE, use.reference, workload.name)
         for use in images_of(workload)
         if use.fixed not in ("built", VARIABLE)
     )

@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.records import Records
+from eventd.platform.model_facts import Account, PlatformFact
 
 
 class Role(StrEnum):
@@ -139,7 +140,7 @@ def workload_of(uid: int, records: Records, facts: Facts) -> str:
     """
     for record in records.workloads.values():
         if record.uid == uid:
-            account = facts.get(FactKey(FactKind.ACCOUNT, record.name))
+            account = facts.get(FactKey(PlatformFact.ACCOUNT, record.name))
             if isinstance(account, Account) and account.uid == uid and account.name == record.name:
                 return record.name
     return ""

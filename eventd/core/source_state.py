@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FactValue, SourceTrouble
+from eventd.core.events import Emit, EventKind, KernelEvent, Origin
+from eventd.core.facts import FactKey, FactValue, KernelFact, SourceTrouble
 
 
 def source(name: str) -> FactKey:
     """Return the key of a source's fact."""
-    return FactKey(FactKind.SOURCE, name)
+    return FactKey(KernelFact.SOURCE, name)
 
 
 @dataclass(slots=True)
@@ -38,24 +38,24 @@ class SourceState:
     def current(self) -> None:
         """All of its facts have been read, and are kept."""
         self._read = True
-        self._say(EventKind.SOURCE, value=True)
+        self._say(KernelEvent.SOURCE, value=True)
 
     def lost(self, reason: str) -> None:
         """It may have missed something, and reads all of its facts again; that it cannot is not known yet."""
-        self._say(EventKind.GAP, value=None, reason=reason)
+        self._say(KernelEvent.GAP, value=None, reason=reason)
 
     def trouble(self, error: EventdError, *, optional: bool = False, passing: bool = False) -> None:
         """It cannot read its facts, or not keep them, until something is done about it; `passing`: or it has come."""
         found = SourceTrouble(
             error.reason, error.message, error.hint, known=self._read, optional=optional, passing=passing
         )
-        self._say(EventKind.GAP, value=found, reason=error.reason)
+        self._say(KernelEvent.GAP, value=found, reason=error.reason)
 
     def _say(self, kind: EventKind, *, value: FactValue, reason: str = "") -> None:
-        if kind is EventKind.SOURCE and self._said is True:
+        if kind is KernelEvent.SOURCE and self._said is True:
             return
         self._said = value
-        attributes = {"reason": reason} if kind is EventKind.GAP else {}
+        attributes = {"reason": reason} if kind is KernelEvent.GAP else {}
         if isinstance(value, SourceTrouble):
             attributes["error"] = str(error_of(value))
         self.emit(self.origin, kind, self.name, attributes=attributes, facts=[(source(self.name), value)])

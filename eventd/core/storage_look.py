@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from eventd.core.facts import DeviceState, MountState
 from eventd.core.storage_manifest import ALWAYS, IdKind, Volume, Wanted
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.storage.model_facts import DeviceState, MountState
 
 _BROKEN = ("emergency_ro", "shutdown")
 """Options by which ext4 and others show that they gave up (ext4: `emergency_ro`, Linux 6.15)."""

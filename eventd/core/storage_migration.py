@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from eventd.core.facts import ActiveState, UnitState
+from eventd.platform.model_facts import ActiveState, UnitState
 
 
 class Phase(StrEnum):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from eventd.core.facts import DeviceState, MountState
 from eventd.core.storage_look import Look, look
 from eventd.core.storage_manifest import Volume, Wanted
 from eventd.core.storage_migration import Migration, Phase, folder_on
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.storage.model_facts import DeviceState, MountState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from eventd.core.events import Attribute, Emit, EventKind, Origin
+from eventd.audit.model_events import AuditEvent
+from eventd.core.events import Attribute, Emit, KernelOrigin
 from eventd.core.provenance import Finding
 
 log = logging.getLogger(__name__)
@@ -42,4 +43,4 @@ class Alarms:
             "codes": " ".join(sorted({str(each.code) for each in findings})),
             "message": findings[0].message if findings else "",
         }
-        self.emit(Origin.DAEMON, EventKind.PROVENANCE, name, scope=name, attributes=attributes)
+        self.emit(KernelOrigin.DAEMON, AuditEvent.PROVENANCE, name, scope=name, attributes=attributes)

@@ -19,12 +19,14 @@ from typing import Any
 
 import anyio
 
+from eventd.approvals.model_events import ApprovalEvent
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core import approvals
 from eventd.core.approvals import OPEN, Draft, Request, State
 from eventd.core.committed_approvals import Signed
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts
+from eventd.core.events import Emit, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
 from eventd.runtime import shelf
 from eventd.runtime.approval_rules import Rules
@@ -318,8 +320,8 @@ class Approvals:
         self._changed.set()
         self._changed = anyio.Event()
         self.emit(
-            Origin.DAEMON,
-            EventKind.APPROVAL_CHANGED,
+            KernelOrigin.DAEMON,
+            ApprovalEvent.APPROVAL_CHANGED,
             request.id,
             scope=request.subject,
             attributes={"state": request.state.value, "signer": request.signer},
@@ -340,7 +342,7 @@ class Approvals:
                     value = ApprovalState(request.id, rejected=True)
                 case State.DONE | State.EXPIRED | State.WITHDRAWN:
                     value = None
-        return FactKey(FactKind.APPROVAL, key), value
+        return FactKey(ApprovalFact.APPROVAL, key), value
 
     def _surplus(self) -> list[Row]:
         """Return rows that delete the oldest of what is over."""

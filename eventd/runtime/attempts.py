@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from eventd.approvals.model_events import ApprovalEvent
 from eventd.core.approvals import Attempt
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.events import Emit, KernelOrigin
 from eventd.core.ports import Store
 from eventd.runtime import shelf
 from eventd.runtime.shelf import Shelf
@@ -55,8 +56,8 @@ class Attempts:
             ]
             await shelf.write([(self._shelf, f"{number:012d}", new), *old])
         self._emit(
-            Origin.DAEMON,
-            EventKind.APPROVAL_REFUSED,
+            KernelOrigin.DAEMON,
+            ApprovalEvent.APPROVAL_REFUSED,
             request,
             attributes={"reason": error.reason, "origin": origin},
         )

@@ -11,8 +11,9 @@ from typing import Protocol
 import anyio
 
 from eventd.core.boot import UnitTimes
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, LoadState, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, Facts
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 
 MOST = 400
 """Units; each is a call of well under a millisecond."""
@@ -36,7 +37,7 @@ async def read_units(times: UnitTimesOf, facts: Facts, roots: Iterable[str]) -> 
     found: dict[str, UnitTimes] = {}
 
     async def read(name: str) -> UnitTimes | None:
-        state = as_unit(facts.get(FactKey(FactKind.UNIT, name)))
+        state = as_unit(facts.get(FactKey(PlatformFact.UNIT, name)))
         if name not in found and len(found) < MOST and state is not None and _ran(state):
             found[name] = await times.unit_times(name)
         return found.get(name)

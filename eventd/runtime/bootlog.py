@@ -19,17 +19,19 @@ import anyio
 from eventd.core.boot import BootRecord, Origin, Span, SpanKind, Startup, UnitTimes
 from eventd.core.boot_facts import brought_by, parts
 from eventd.core.errors import EventdError
-from eventd.core.facts import ActiveState, FactKey, FactKind
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey
 from eventd.core.predicate_atoms import ManagerUp, UnitIs
 from eventd.core.predicates import Predicate
 from eventd.core.report import Standing, WorkloadState
 from eventd.core.wellness import CRASHED
+from eventd.platform.model_facts import ActiveState
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.boot_story import ALWAYS, Course, Noted, Seen, roots, tell
 from eventd.runtime.boot_units import read_units
 from eventd.runtime.in_force import REVISION
 from eventd.runtime.progress import Progress
 from eventd.runtime.reconcile import Reconciler
+from eventd.workloads.model_facts import WorkloadFact
 
 log = logging.getLogger(__name__)
 LONGEST = 1800.0
@@ -237,7 +239,8 @@ class BootLog:
             if name not in self._seen.workloads:
                 self._seen.workloads[name] = Course()
                 self._open[name] = None
-                self._watch((FactKey(FactKind.WORKLOAD, name),), lambda _key, name=name: self._stand(name))  # type: ignore[misc]
+                key = FactKey(WorkloadFact.WORKLOAD, name)
+                self._watch((key,), lambda _key, name=name: self._stand(name))  # type: ignore[misc]
                 self._take(f"manager:{name}", ManagerUp(f"manager:{name}", name))
             gates = self._reconciler.in_force.gates.get(name)
             for part in (*parts(gates.requires), *parts(gates.expect)) if gates is not None else ():

@@ -27,7 +27,6 @@ from eventd.core.actions import (
 from eventd.core.causes import explained, own_port, quoted, taken_by
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import Account, ActiveState, FactKind
 from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.observed import Observed
 from eventd.core.plan import Context, plan
@@ -38,6 +37,7 @@ from eventd.core.records import UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.storage_actions import StopForVolume
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
 from eventd.runtime.steps import Steps
@@ -353,7 +353,9 @@ async def _owner_of_port(tx: Transaction, log: Sequence[str]) -> tuple[str, str]
     if not port or (wanted := taken_by(port, tx.workload, uses)) is not None:
         return wanted if port else None
     names = {
-        value.uid: key.name for key, value in tx.facts.items(FactKind.ACCOUNT) if isinstance(value, Account)
+        value.uid: key.name
+        for key, value in tx.facts.items(PlatformFact.ACCOUNT)
+        if isinstance(value, Account)
     }
     for unit, uid in await tx.host.listeners.on(port):
         if uid is None or uid in names:

@@ -11,12 +11,15 @@ from __future__ import annotations
 from eventd.core import handing_back
 from eventd.core.desired import FileRole, UnitRole
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, ManagerState
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.removals import Stage
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.reconcile import Reconciler
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 CALL_TIMEOUT = 30.0
 """Seconds for the account's manager to load its units afresh."""
@@ -39,7 +42,11 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
         if removal is not None and removal.stage is not Stage.NONE:
             raise PermanentError(f"the deletion of {name} has begun", reason="deletion-begun")
         trigger = reconciler.dispatcher.emit(
-            Origin.REQUEST, EventKind.ADOPTED, name, scope=name, attributes={"by": by, "given": False}
+            KernelOrigin.REQUEST,
+            WorkloadEvent.ADOPTED,
+            name,
+            scope=name,
+            attributes={"by": by, "given": False},
         )
         commit = reconciler.desired.commit if reconciler.desired else ""
         began = reconciler.wall()
@@ -68,7 +75,7 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
 async def _leave(reconciler: Reconciler, name: str) -> None:
     """Write what is left to run without eventd, and have the manager load it if it is up."""
     record, facts = reconciler.ledger.records.workloads.get(name), reconciler.dispatcher.facts
-    account = facts.get(FactKey(FactKind.ACCOUNT, name))
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if record is None or not isinstance(account, Account) or account.uid != record.uid:
         return
     workload = reconciler.in_force.workload(name)
@@ -76,7 +83,7 @@ async def _leave(reconciler: Reconciler, name: str) -> None:
         running = {unit.name for unit in workload.units if unit.role is UnitRole.RUNNING}
     else:  # refused, or not in the repository any more: what runs of it
         known = reconciler.ledger.records.units.get(name, {})
-        states = {unit: as_unit(facts.get(FactKey(FactKind.UNIT, unit, name))) for unit in known}
+        states = {unit: as_unit(facts.get(FactKey(PlatformFact.UNIT, unit, name))) for unit in known}
         running = {unit for unit, state in states.items() if state is not None and state.up}
     files = workload.files if workload is not None else ()
     companions = {file.name: file.content for file in files if file.role is FileRole.COMPANION}
@@ -87,6 +94,6 @@ async def _leave(reconciler: Reconciler, name: str) -> None:
             await reconciler.host.files.remove(f"{folder}/{path}")
         else:
             await reconciler.host.files.put(f"{folder}/{path}", content, mode=0o644)
-    if changes and facts.get(FactKey(FactKind.MANAGER, name)) is ManagerState.UP:
+    if changes and facts.get(FactKey(WorkloadFact.MANAGER, name)) is ManagerState.UP:
         manager = await reconciler.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
         await manager.reload(timeout=CALL_TIMEOUT)

@@ -18,9 +18,8 @@ from eventd.core.actions import Action
 from eventd.core.containers import Seen
 from eventd.core.desired import Desired, Tree
 from eventd.core.errors import EventdError
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import Event, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.gates import WorkloadGates
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.manager_trouble import ManagerUnavailableError
@@ -28,6 +27,9 @@ from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.repository.model_events import RepositoryEvent
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.converge import Converger
@@ -94,7 +96,7 @@ class Parts:
 def _folders(desired: Desired) -> frozenset[FactKey]:
     """Return the facts of the folders that workloads have on volumes."""
     return frozenset(
-        FactKey(FactKind.FILE, use.folder(name))
+        FactKey(PlatformFact.FILE, use.folder(name))
         for name, workload in desired.workloads.items()
         for use in workload.volumes
     )
@@ -190,7 +192,7 @@ class Engine:
                     group.start_soon(self._reconnect, record.name)
         await self.recovery.finish()
         boot = self.dispatcher.emit(
-            Origin.DAEMON, EventKind.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
+            KernelOrigin.DAEMON, KernelEvent.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
         )
         try:
             await self.fetcher.start_offline()
@@ -207,7 +209,7 @@ class Engine:
             group.start_soon(self.reconciler.serve)
 
     def _on_event(self, event: Event) -> None:
-        if event.kind is EventKind.PUSHED:
+        if event.kind is RepositoryEvent.PUSHED:
             self.fetcher.request(event)
 
     async def _load(self, commit: str) -> Loaded:
@@ -256,21 +258,23 @@ class Engine:
         if self.parts.track is not None:
             await self.parts.track(names)
         for name in sorted(names):
-            key = FactKey(FactKind.ACCOUNT, name)
+            key = FactKey(PlatformFact.ACCOUNT, name)
             account = self.dispatcher.facts.get(key)
             if account is None and self.parts.track is None:
                 account = await self.host.accounts.lookup(name)
-                self.dispatcher.emit(Origin.DAEMON, EventKind.READ, name, scope=name, facts=[(key, account)])
+                self.dispatcher.emit(
+                    KernelOrigin.DAEMON, KernelEvent.READ, name, scope=name, facts=[(key, account)]
+                )
             if name in recorded and isinstance(account, Account):
                 for folder in self.parts.layout.folders(account.uid):
                     await self.host.file_watch.watch(folder)
 
     async def _reconnect(self, name: str) -> None:
         """Connect to the manager of a known workload if it is up; if not, the first plan starts it."""
-        account = self.dispatcher.facts.get(FactKey(FactKind.ACCOUNT, name))
+        account = self.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
         if not isinstance(account, Account):
             return
-        unit = as_unit(self.dispatcher.facts.get(FactKey(FactKind.UNIT, manager_unit(account.uid))))
+        unit = as_unit(self.dispatcher.facts.get(FactKey(PlatformFact.UNIT, manager_unit(account.uid))))
         units = frozenset(self.ledger.records.units.get(name, {}))
         self.host.user_managers.watch(name, units | self.recovery.units_of(name))
         if unit is None or not unit.up:

@@ -16,9 +16,11 @@ import anyio
 from eventd.core import backoff
 from eventd.core.desired import Desired
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FetchFailure
+from eventd.core.events import Event
+from eventd.core.facts import FactKey
 from eventd.core.orders import NETWORK
+from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
+from eventd.repository.model_facts import FetchFailure, RepositoryFact
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.host import Host
 from eventd.runtime.in_force import FETCH, REVISION
@@ -74,7 +76,9 @@ class Fetcher:
         """Take the last accepted commit from the disk, so that a boot converges without the network."""
         commit = await self.host.repository.current()
         if commit:
-            self.dispatcher.emit(Origin.GIT, EventKind.REVISION, commit, facts=[(REVISION, commit)])
+            self.dispatcher.emit(
+                RepositoryOrigin.GIT, RepositoryEvent.REVISION, commit, facts=[(REVISION, commit)]
+            )
 
     async def serve(self) -> None:
         """Run for ever."""
@@ -117,8 +121,8 @@ class Fetcher:
             since = before.since if isinstance(before, FetchFailure) else self.wall()
             failure = FetchFailure(error.reason, error.message, error.hint, since)
             event = self.dispatcher.emit(
-                Origin.GIT,
-                EventKind.FETCH_FAILED,
+                RepositoryOrigin.GIT,
+                RepositoryEvent.FETCH_FAILED,
                 error.reason,
                 attributes={"message": error.message, "attempt": self.attempts},
                 facts=[(FETCH, failure)],
@@ -134,8 +138,8 @@ class Fetcher:
         known = self.dispatcher.facts.get(REVISION)
         failing = FETCH in self.dispatcher.facts
         event = self.dispatcher.emit(
-            Origin.GIT,
-            EventKind.REVISION,
+            RepositoryOrigin.GIT,
+            RepositoryEvent.REVISION,
             fetched.commit,
             attributes={"previous": fetched.previous},
             facts=[(FETCH, None), (REVISION, fetched.commit)],
@@ -151,5 +155,5 @@ class Fetcher:
 
     def _network_changed(self, _key: FactKey) -> None:
         self._network = True
-        if FactKey(FactKind.FETCH) in self.dispatcher.facts:
+        if FactKey(RepositoryFact.FETCH) in self.dispatcher.facts:
             self.request()

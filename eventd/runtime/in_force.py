@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from eventd.core.desired import Desired, HostPort, Workload
 from eventd.core.errors import EventdError
 from eventd.core.events import Event
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.orders import Rollback
 from eventd.core.predicates import Predicate, atoms
 from eventd.core.readiness import needs_of
+from eventd.repository.model_facts import RepositoryFact
 from eventd.runtime.host import Host
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.ledger import Ledger
@@ -29,8 +30,8 @@ from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Batch
 from eventd.runtime.supervise import bug
 
-REVISION = FactKey(FactKind.REVISION)
-FETCH = FactKey(FactKind.FETCH)
+REVISION = FactKey(RepositoryFact.REVISION)
+FETCH = FactKey(RepositoryFact.FETCH)
 log = logging.getLogger(__name__)
 
 Load = Callable[[str], Awaitable[Loaded]]

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import Layout
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.workloads.model_facts import WorkloadFact
 
 _PER_USER = frozenset(
-    {FactKind.ACCOUNT, FactKind.LINGER, FactKind.MANAGER, FactKind.SESSIONS, FactKind.FOREIGN}
+    {
+        PlatformFact.ACCOUNT,
+        PlatformFact.LINGER,
+        WorkloadFact.MANAGER,
+        PlatformFact.SESSIONS,
+        WorkloadFact.FOREIGN,
+    }
 )
 
 
@@ -32,7 +40,7 @@ class Index:
 
     def start(self) -> None:
         """Begin to watch; what is known already is taken in, and makes nothing dirty."""
-        for kind in (FactKind.ACCOUNT, FactKind.FILE):
+        for kind in (PlatformFact.ACCOUNT, PlatformFact.FILE):
             for key, _ in self.facts.items(kind):
                 self._concerns(key)
         self.facts.watch_all(self._changed)
@@ -64,14 +72,14 @@ class Index:
             self.woken(waiting)
 
     def _concerns(self, key: FactKey) -> str | None:
-        if key.kind is FactKind.UNIT:
+        if key.kind is PlatformFact.UNIT:
             if key.scope:
                 return key.scope
             if key.name.startswith("user@") and key.name.endswith(".service"):
                 uid = key.name[5:-8]
                 return self._by_uid.get(int(uid)) if uid.isdecimal() else None
             return None
-        if key.kind is FactKind.FILE:
+        if key.kind is PlatformFact.FILE:
             uid_of = self.layout.uid_of(key.name)
             if uid_of is None:
                 return None
@@ -80,10 +88,10 @@ class Index:
             else:
                 self._paths.get(uid_of, {}).pop(key.name, None)
             return self._by_uid.get(uid_of)
-        if key.kind is FactKind.NAMED:
+        if key.kind is WorkloadFact.NAMED:
             return key.scope or None
         if key.kind in _PER_USER:
-            if key.kind is FactKind.ACCOUNT:
+            if key.kind is PlatformFact.ACCOUNT:
                 account = self.facts.get(key)
                 if isinstance(account, Account):
                     self._by_uid[account.uid] = key.name

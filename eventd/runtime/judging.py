@@ -21,13 +21,15 @@ from eventd.core.actions import (
     Verify,
 )
 from eventd.core.desired import UnitRole, Workload
-from eventd.core.facts import FactKey, FactKind, Facts, ManagerState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, is_renewed, plan, plan_removal
 from eventd.core.provenance import audit
 from eventd.core.records import Records
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import UnitFailedError
+from eventd.workloads.model_facts import ManagerState
 
 UNSEEN = Observed(
     None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()
@@ -66,7 +68,7 @@ class View:
 
     def of(self, name: str, workload: Workload | None) -> Observed:
         """Observe one workload: its wanted units and those it was last known to have."""
-        account = self.facts.get(FactKey(FactKind.ACCOUNT, name))
+        account = self.facts.get(FactKey(PlatformFact.ACCOUNT, name))
         uid = getattr(account, "uid", None)
         units = dict.fromkeys(u.name for u in workload.units) if workload else {}
         units |= dict.fromkeys(self.records.units.get(name, {}))

@@ -15,10 +15,10 @@ from eventd.core.committed_approvals import Signed, committed
 from eventd.core.desired import Desired, FileRole, Tree, Workload
 from eventd.core.diagnostics import Diagnostic, Severity
 from eventd.core.errors import EventdError
-from eventd.core.facts import FactKind
 from eventd.core.gates import WorkloadGates, read_gates, refuse
 from eventd.core.waits.refuse import refusals
 from eventd.core.waits.units import LiveGraph
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.host import Host
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Loaded:
         found: dict[str, set[str]] = {}
         for gates in self.gates.values():
             for key in gates.keys():  # noqa: SIM118 - not a mapping
-                if key.kind is FactKind.UNIT and key.scope:
+                if key.kind is PlatformFact.UNIT and key.scope:
                     found.setdefault(key.scope, set()).add(key.name)
         return {name: frozenset(units) for name, units in found.items()}
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventd.core.desired import Desired, Workload
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.events import Event, EventKind, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import WorkloadGates, read_gates
 from eventd.core.orders import (
     TRIES,
@@ -29,6 +29,9 @@ from eventd.core.ports import Store
 from eventd.core.predicates import All, Not, Predicate
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import WorkloadReport
+from eventd.overrides.model_events import OverrideEvent
+from eventd.overrides.model_facts import OverrideFact
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.shelf import Shelf, write
 
@@ -66,8 +69,8 @@ class Orders:
         for shelf in (self.suspensions, self.rollbacks, self.revisions):
             await shelf.load()
         self.dispatcher.emit(
-            Origin.DAEMON,
-            EventKind.READ,
+            KernelOrigin.DAEMON,
+            KernelEvent.READ,
             "orders",
             facts=[(suspension_key(name), row.sentence) for name, row in self.suspensions.rows.items()],
         )
@@ -114,7 +117,7 @@ class Orders:
         """Leave a workload (empty: all of them) as it is from now on."""
         row = Suspension(name, self.wall(), by, why)
         await self.suspensions.put(name, row)
-        self._tell(EventKind.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
+        self._tell(OverrideEvent.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
         return row
 
     async def resume(self, name: str, by: str) -> Event:
@@ -125,15 +128,15 @@ class Orders:
         self.gates.pop(name, None)
         if order is not None:
             self._tries.pop((name, order.bad), None)
-        return self._tell(EventKind.RESUMED, name, {"by": by}, None)
+        return self._tell(OverrideEvent.RESUMED, name, {"by": by}, None)
 
     async def roll_back(self, order: Rollback) -> None:
         """Put another revision in force from now on. What is done is done by the plan."""
         self.gates[order.workload] = self._read_gates(order)
         await self.rollbacks.put(order.workload, order)
         self.dispatcher.emit(
-            Origin.DAEMON if order.automatic else Origin.REQUEST,
-            EventKind.ROLLED_BACK,
+            KernelOrigin.DAEMON if order.automatic else KernelOrigin.REQUEST,
+            OverrideEvent.ROLLED_BACK,
             order.workload,
             scope=order.workload,
             attributes={
@@ -219,7 +222,9 @@ class Orders:
 
     def mentioned(self, name: str) -> frozenset[str]:
         """Return the units of a workload that the gates of any order mention."""
-        return frozenset(key.name for key in self.keys() if key.kind is FactKind.UNIT and key.scope == name)
+        return frozenset(
+            key.name for key in self.keys() if key.kind is PlatformFact.UNIT and key.scope == name
+        )
 
     def before(self, name: str) -> Revision | None:
         """Return the newest verified revision that is neither what the repository has nor what is in force."""
@@ -260,7 +265,7 @@ class Orders:
 
     def _tell(self, kind: EventKind, name: str, attributes: Mapping[str, str], value: str | None) -> Event:
         return self.dispatcher.emit(
-            Origin.REQUEST,
+            KernelOrigin.REQUEST,
             kind,
             name or "host",
             scope=name,
@@ -271,7 +276,7 @@ class Orders:
 
 def suspension_key(name: str) -> FactKey:
     """Return the fact of a suspension; empty: the host's."""
-    return FactKey(FactKind.SUSPENSION, name)
+    return FactKey(OverrideFact.SUSPENSION, name)
 
 
 def suspended(name: str, facts: Facts) -> bool:

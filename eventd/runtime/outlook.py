@@ -16,13 +16,14 @@ import anyio
 
 from eventd.core.actions import Action, PullImages, RestartUnit
 from eventd.core.desired import OnUnhealthy, UnitRole, Workload
-from eventd.core.facts import ActiveState, Facts
+from eventd.core.facts import Facts
 from eventd.core.gates import OPEN
 from eventd.core.plan import FileTrouble, file_trouble
 from eventd.core.provenance import Audit, audit
 from eventd.core.report import Standing
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Verdict
 from eventd.core.wellness import Illness, illness
+from eventd.platform.model_facts import ActiveState
 from eventd.runtime import standing
 from eventd.runtime.converge import Converger
 from eventd.runtime.failures import Failure, Failures

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.predicates import Predicate, Probe, probes
 from eventd.runtime.holds import Holds
 from eventd.runtime.in_force import InForce
+from eventd.workloads.model_facts import WorkloadFact
 
 
 @dataclass(slots=True)
@@ -52,4 +53,4 @@ class Probing:
             self.probe(wanted)
 
     def _is_up(self, name: str) -> bool:
-        return self.facts.get(FactKey(FactKind.WORKLOAD, name)) in ("active", "healthy")
+        return self.facts.get(FactKey(WorkloadFact.WORKLOAD, name)) in ("active", "healthy")

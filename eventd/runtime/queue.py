@@ -11,19 +11,21 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from eventd.core.events import Event, EventKind
+from eventd.core.events import Event, KernelEvent
 from eventd.core.report import RunReport
+from eventd.repository.model_events import RepositoryEvent
+from eventd.workloads.model_events import WorkloadEvent
 
 TRIGGERS_KEPT = 32
 """Events named per run; a storm of uevents is one reason, not a thousand."""
 CAUSES = frozenset(
     {
-        EventKind.SYNC,
-        EventKind.RESTART,
-        EventKind.PUSHED,
-        EventKind.REVISION,
-        EventKind.BOOT,
-        EventKind.CONFIG_CHANGED,
+        KernelEvent.SYNC,
+        WorkloadEvent.RESTART,
+        RepositoryEvent.PUSHED,
+        RepositoryEvent.REVISION,
+        KernelEvent.BOOT,
+        KernelEvent.CONFIG_CHANGED,
     }
 )
 """Named first, and never left out."""

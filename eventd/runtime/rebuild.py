@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 
 from eventd.core.desired import Desired, Workload
 from eventd.core.errors import EventdError
-from eventd.core.facts import Account, FactKey, FactKind, Facts, FileState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.journal import OpenStep
 from eventd.core.layout import Layout
 from eventd.core.plan import file_is, mode_of
 from eventd.core.records import LOSSES, FileRecord, Ownership, StateLoss, UnitRecord, WorkloadRecord
+from eventd.platform.model_facts import Account, FileState, PlatformFact
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loader
@@ -158,7 +159,7 @@ class Rebuild:
         return desired.workloads.get(name)
 
     async def _record(self, name: str, row: Pending, revisions: list[Workload]) -> None:
-        account = self.facts.get(FactKey(FactKind.ACCOUNT, name))
+        account = self.facts.get(FactKey(PlatformFact.ACCOUNT, name))
         if not isinstance(account, Account):
             return
         run = self.ledger.records.workloads[name].run
@@ -166,7 +167,7 @@ class Rebuild:
             whole = True
             for file in workload.files:
                 path = self.layout.path(file, account.uid)
-                state = self.facts.get(FactKey(FactKind.FILE, path))
+                state = self.facts.get(FactKey(PlatformFact.FILE, path))
                 seen = state if isinstance(state, FileState) else None
                 mode = mode_of(executable=file.executable)
                 if not file_is(seen, file.digest, mode, self.owner_uid):

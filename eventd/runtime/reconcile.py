@@ -23,7 +23,7 @@ from eventd.core.desired import Desired
 from eventd.core.diagnostics import errors
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Event
-from eventd.core.facts import Account, FactKey, FactKind, FetchFailure
+from eventd.core.facts import FactKey
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.report import (
@@ -31,6 +31,8 @@ from eventd.core.report import (
     Standing,
     WorkloadState,
 )
+from eventd.platform.model_facts import Account
+from eventd.repository.model_facts import FetchFailure
 from eventd.runtime.alarms import Alarms
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
@@ -56,6 +58,7 @@ from eventd.runtime.supervise import bug
 from eventd.runtime.turn import Examine, Turns
 from eventd.runtime.update import Updates
 from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads.model_facts import WorkloadFact
 
 log = logging.getLogger(__name__)
 
@@ -389,7 +392,7 @@ class Reconciler:
 
     def _look_into_stores(self) -> None:
         """Forget the volumes of accounts: somebody who asks may have changed them, of which nothing tells."""
-        for key, _ in tuple(self.dispatcher.facts.items(FactKind.STORE)):
+        for key, _ in tuple(self.dispatcher.facts.items(WorkloadFact.STORE)):
             self.dispatcher.facts.set(key, None)
 
     def _tell_step(self, progress: Progress) -> None:

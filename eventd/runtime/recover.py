@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 from eventd.core import journal
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, Facts
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import Emit, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.journal import Looks, OpenStep, Settlement, World
+from eventd.platform.model_facts import PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 
@@ -137,8 +138,8 @@ class Recovery:
             extra={"workload": step.workload, "run": step.run, "verb": step.verb, "ended": found.ended.value},
         )
         self.emit(
-            Origin.DAEMON,
-            EventKind.RECOVERED,
+            KernelOrigin.DAEMON,
+            KernelEvent.RECOVERED,
             step.workload,
             scope=step.workload,
             attributes={
@@ -158,10 +159,10 @@ class Recovery:
                 path = step.known().get("path")
                 return World(file=await self.host.files.read(path) if path else None)
             case Looks.LINGER:
-                return World(linger=self.facts.get(FactKey(FactKind.LINGER, step.workload)) is True)
+                return World(linger=self.facts.get(FactKey(PlatformFact.LINGER, step.workload)) is True)
             case Looks.UNIT:
                 unit = step.known().get("unit", step.target)
-                return World(unit=as_unit(self.facts.get(FactKey(FactKind.UNIT, unit, step.workload))))
+                return World(unit=as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, step.workload))))
             case Looks.NOTHING:
                 return World()
 

@@ -12,20 +12,23 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core.actions import Action, DeleteAccount
 from eventd.core.desired import Desired, RemoveData
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts, RenameState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
 from eventd.core.renames import find
 from eventd.core.reversibility import deletion
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime import shelf
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
+from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 PREFIX = "deletion:"
 
@@ -56,7 +59,7 @@ class Removals:
         self._facts, self._dirty = facts, dirty
         for name, row in self.ledger.removals.rows.items():
             if row.stage is not Stage.NONE:
-                facts.set(FactKey(FactKind.DELETION, name), True)  # noqa: FBT003
+                facts.set(FactKey(WorkloadFact.DELETION, name), True)  # noqa: FBT003
         self._watch()
 
     async def note(self, desired: Desired) -> None:
@@ -114,7 +117,7 @@ class Removals:
         action = self._action(name.removeprefix(PREFIX))
         if action is None:
             return ()
-        state = self._facts.get(FactKey(FactKind.APPROVAL, deletion(action).key))
+        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, deletion(action).key))
         return () if isinstance(state, ApprovalState) and state.rejected else (action,)
 
     def stand(self, name: str) -> Stand:
@@ -204,7 +207,7 @@ class Removals:
         if row.stage is not Stage.NONE:
             return _delete(workload, row.uid, row.home, row.made_by)
         record = self.ledger.records.workloads.get(workload)
-        account = self._facts.get(FactKey(FactKind.ACCOUNT, workload))
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, workload))
         if record is None or not record.retained or record.ownership is not Ownership.CREATED:
             return None
         if not isinstance(account, Account):
@@ -214,7 +217,7 @@ class Removals:
     def _watch(self) -> None:
         """Watch the facts of those whose data is to go: that they are stopped, and who is logged in."""
         self._unwatch()
-        kinds = (FactKind.WORKLOAD, FactKind.ACCOUNT, FactKind.SESSIONS)
+        kinds = (WorkloadFact.WORKLOAD, PlatformFact.ACCOUNT, PlatformFact.SESSIONS)
         keys = [
             FactKey(kind, name)
             for name, row in self.ledger.removals.rows.items()

@@ -11,12 +11,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from eventd.core.actions import Action, RenameAccount
-from eventd.core.facts import FactKey, FactKind, Facts, RenameState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.removals import Removals
+from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 PREFIX = "rename:"
 
@@ -40,19 +42,21 @@ class Renames:
         """Say which renames have begun, since their workloads wait for that."""
         self._facts, self._dirty = facts, dirty
         for new, row in self.ledger.renames.rows.items():
-            facts.set(FactKey(FactKind.RENAME, new), RenameState((row.old,), told=True))
+            facts.set(FactKey(WorkloadFact.RENAME, new), RenameState((row.old,), told=True))
 
     def loaded(self, loaded: Loaded) -> None:
         """Say which workloads are renamed, or may be, and watch for the old ones to be stopped."""
         del loaded
         wanted = dict(self.removals.renamed)
         wanted |= {new: RenameState((row.old,), told=True) for new, row in self.ledger.renames.rows.items()}
-        known = {key.name for key, _ in self._facts.items(FactKind.RENAME)}
+        known = {key.name for key, _ in self._facts.items(WorkloadFact.RENAME)}
         for new in known | wanted.keys():
-            self._facts.set(FactKey(FactKind.RENAME, new), wanted.get(new))
+            self._facts.set(FactKey(WorkloadFact.RENAME, new), wanted.get(new))
         self._unwatch()
         by_old = {state.old[0]: new for new, state in wanted.items() if state.told}
-        keys = [FactKey(kind, old) for old in by_old for kind in (FactKind.WORKLOAD, FactKind.SESSIONS)]
+        keys = [
+            FactKey(kind, old) for old in by_old for kind in (WorkloadFact.WORKLOAD, PlatformFact.SESSIONS)
+        ]
         self._unwatch = self._facts.watch(keys, lambda key: self._dirty(PREFIX + by_old[key.name]))
 
     def names(self) -> Collection[str]:

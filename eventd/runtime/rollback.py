@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from eventd.core.desired import OnFailure, Workload
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import FactKey, FactKind, Facts
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import WorkloadGates
 from eventd.core.orders import Revision, Rollback, bound_units, identity, rolls_back
 from eventd.core.ports import Repository
 from eventd.core.report import Outcome, WorkloadReport
+from eventd.platform.model_facts import PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.converge import Converger
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
@@ -184,7 +185,7 @@ class GoingBack:
         if known is None or self._is_verified(workload):
             return frozenset()
         units = {unit.name for row in known.rows for unit in row.workload.units}
-        states = {unit: as_unit(self.facts.get(FactKey(FactKind.UNIT, unit, name))) for unit in units}
+        states = {unit: as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, name))) for unit in units}
         return frozenset(unit for unit, state in states.items() if state is not None and state.up)
 
     def restore(self, name: str, workload: Workload | None) -> frozenset[str]:

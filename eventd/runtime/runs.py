@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
-from eventd.core.events import Event, EventKind, Origin
+from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.ports import LockHolder
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
 from eventd.runtime.converge import Converger
@@ -153,8 +153,8 @@ class Runs:
             )
             log.warning("%s", self.locked.message)
             self.dispatcher.emit(
-                Origin.DAEMON,
-                EventKind.LOCKED,
+                KernelOrigin.DAEMON,
+                KernelEvent.LOCKED,
                 "runs",
                 attributes={"pid": holder.pid, "command": holder.command} if holder is not None else {},
             )
@@ -292,7 +292,9 @@ class Runs:
         for name in self.wellbeing.take_due(now):
             self.queue.touch(name, None)
         for name in (*self.failures.take_due(now), *self.holds.due(now)):
-            self.queue.touch(name, self.dispatcher.emit(Origin.DAEMON, EventKind.RETRY, name, scope=name))
+            self.queue.touch(
+                name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
+            )
 
     def failed(self, batch: Batch, error: EventdError) -> None:
         """A run ended with an error of its own: tell who waits for it, and try again."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from eventd.core.errors import EventdError
-from eventd.core.facts import FactKey, FactKind, Facts, SourceTrouble
+from eventd.core.facts import FactKey, Facts, KernelFact, SourceTrouble
 from eventd.core.source_state import error_of
 
 
@@ -32,7 +32,7 @@ class SourceErrors:
         return iter(tuple(self.rows.items()))
 
     def _look(self, key: FactKey) -> None:
-        if key.kind is not FactKind.SOURCE:
+        if key.kind is not KernelFact.SOURCE:
             return
         value, known = self.facts.get(key), key.name in self.rows
         if isinstance(value, SourceTrouble) and not value.optional:

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import errors
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, Facts
 from eventd.core.named_files import RESTART_PENDING
 from eventd.core.orders import Rollback
 from eventd.core.plan import FileTrouble
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.core.wellness import CRASHED, Ailment
+from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 
 FINE = (Outcome.OK, Outcome.UNCHANGED)
 REMOVED = "it left the repository; its account and data are kept"
@@ -127,7 +128,7 @@ def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:
     for wanted in workload.units if workload else ():
         if wanted.role is not UnitRole.RUNNING or workload is None:
             continue
-        state = as_unit(facts.get(FactKey(FactKind.UNIT, wanted.name, workload.name)))
+        state = as_unit(facts.get(FactKey(PlatformFact.UNIT, wanted.name, workload.name)))
         if state is None:
             return "starting", f"{wanted.name} has not been read yet"
         if state.up:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import anyio
 
 from eventd.core.desired import Workload
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.runtime import standing
@@ -28,6 +28,8 @@ from eventd.runtime.index import Index
 from eventd.runtime.keeper import Keeper, keeper_of
 from eventd.runtime.outlook import Outlook
 from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
 
 
 @dataclass(slots=True)
@@ -152,11 +154,11 @@ class Standings:
             value = "healthy"
         elif workload is not None and standing.down(workload, self.dispatcher.facts) is None:
             value = "active"
-        key = FactKey(FactKind.WORKLOAD, name)
+        key = FactKey(WorkloadFact.WORKLOAD, name)
         if self.dispatcher.facts.get(key) != value:
             self.dispatcher.emit(
-                Origin.DAEMON,
-                EventKind.WORKLOAD_CHANGED,
+                KernelOrigin.DAEMON,
+                WorkloadEvent.WORKLOAD_CHANGED,
                 name,
                 scope=name,
                 attributes={"state": value},
@@ -173,7 +175,7 @@ class Standings:
     def forget(self, name: str) -> None:
         """Drop what this life knows of a workload whose records are gone."""
         self.rows.pop(name, None)
-        self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
+        self.dispatcher.facts.set(FactKey(WorkloadFact.WORKLOAD, name), None)
         self.afresh(name)
 
     def forget_gone(self) -> None:
@@ -192,6 +194,6 @@ class Standings:
             self.alarms.look(name, ())
         for name in [n for n in self.rows if not self.in_force.known(n) and n not in desired.refused]:
             del self.rows[name]
-            self.dispatcher.facts.set(FactKey(FactKind.WORKLOAD, name), None)
+            self.dispatcher.facts.set(FactKey(WorkloadFact.WORKLOAD, name), None)
             self.failures.clear(name)
             self.index.wake_on(name, ())

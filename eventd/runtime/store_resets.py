@@ -14,20 +14,24 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core.actions import Action, ResetStore
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, ApprovalState, FactKey, FactKind, Facts
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.podman_damage import REASON, Damage, damage
 from eventd.core.ports import Store
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.reversibility import reset
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
 
 PREFIX = "store:"
 log = logging.getLogger(__name__)
@@ -53,13 +57,13 @@ class StoreResets:
         self._facts = facts
 
         def changed(key: FactKey) -> None:
-            if key.kind is FactKind.DAMAGE:
+            if key.kind is WorkloadFact.DAMAGE:
                 if key in facts:
                     self._damaged.add(key.name)
                 else:
                     self._damaged.discard(key.name)
                 dirty(PREFIX + key.name)
-            elif key.kind is FactKind.APPROVAL:
+            elif key.kind is ApprovalFact.APPROVAL:
                 for name in self._damaged:
                     dirty(PREFIX + name)
 
@@ -84,7 +88,7 @@ class StoreResets:
         action = self._action(name.removeprefix(PREFIX))
         if action is None:
             return ()
-        state = self._facts.get(FactKey(FactKind.APPROVAL, reset(action).key))
+        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, reset(action).key))
         return () if isinstance(state, ApprovalState) and state.rejected else (action,)
 
     def stand(self, name: str) -> Stand:
@@ -126,11 +130,11 @@ class StoreResets:
 
     def _tell(self, tx: Transaction, name: str, found: Damage | None) -> None:
         """Set the fact; the keeper's subject is dirty with it."""
-        key = FactKey(FactKind.DAMAGE, name)
+        key = FactKey(WorkloadFact.DAMAGE, name)
         if tx.facts.get(key) != found:
             tx.emit(
-                Origin.DAEMON,
-                EventKind.STORE_DAMAGED,
+                KernelOrigin.DAEMON,
+                WorkloadEvent.STORE_DAMAGED,
                 name,
                 scope=name,
                 attributes={"damaged": found is not None, "path": found.path if found is not None else ""},
@@ -138,12 +142,12 @@ class StoreResets:
             )
 
     def _damage(self, workload: str) -> Damage | None:
-        found = self._facts.get(FactKey(FactKind.DAMAGE, workload))
+        found = self._facts.get(FactKey(WorkloadFact.DAMAGE, workload))
         return found if isinstance(found, Damage) else None
 
     def _action(self, workload: str) -> ResetStore | None:
         found = self._damage(workload)
-        account = self._facts.get(FactKey(FactKind.ACCOUNT, workload))
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, workload))
         record = self.ledger.records.workloads.get(workload)
         if found is None or not found.can_be_reset or not isinstance(account, Account) or record is None:
             return None

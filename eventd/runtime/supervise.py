@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from eventd.core import backoff
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.events import Emit, Origin
+from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import Facts
 from eventd.core.source_state import SourceState, source
 from eventd.runtime.waiting import until
@@ -67,7 +67,7 @@ class _Started(TaskStatus[None]):
 
 async def supervise(name: str, run: Callable[[TaskStatus[None]], Awaitable[None]], emit: Emit) -> None:
     """Keep `run(task_status)` running until cancelled; the SOURCE fact `name` says how it stands."""
-    state, attempts = SourceState(emit, Origin.DAEMON, name), 0
+    state, attempts = SourceState(emit, KernelOrigin.DAEMON, name), 0
     while True:
         began = anyio.current_time()
         try:
@@ -100,6 +100,6 @@ async def settled(facts: Facts, emit: Emit, names: Sequence[str]) -> None:
                     reason=f"{name}-unavailable",
                     hint="what needs it waits, and goes on as soon as it is there; journalctl -u eventd",
                 )
-                SourceState(emit, Origin.DAEMON, name).trouble(late)
+                SourceState(emit, KernelOrigin.DAEMON, name).trouble(late)
     first = source("systemd")
     await until(facts, [first], lambda: facts.get(first) is True, timeout=math.inf)

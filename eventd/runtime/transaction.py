@@ -17,20 +17,21 @@ from eventd.core.actions import Action
 from eventd.core.desired import HostPort
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit
-from eventd.core.facts import Account, FactKey, FactKind, Facts
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.journal import is_down
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.options_place import OptionsPlace
 from eventd.core.predicates import Predicate
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import shelf
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.shelf import Shelf
 
 T = TypeVar("T")
-SHUTDOWN = FactKey(FactKind.SHUTDOWN)
+SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)
 CALLED_OFF = "start-called-off"
 """The reason of a start whose job somebody ended: no fault of the unit's."""
 
@@ -111,7 +112,7 @@ class Transaction:
     def manager_is_down(self) -> bool:
         """Tell whether the user's manager is known not to run: one that starts later reads the files as they are."""
         return self.account is not None and is_down(
-            as_unit(self.facts.get(FactKey(FactKind.UNIT, manager_unit(self.account.uid))))
+            as_unit(self.facts.get(FactKey(PlatformFact.UNIT, manager_unit(self.account.uid))))
         )
 
     async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:

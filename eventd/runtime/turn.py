@@ -19,7 +19,7 @@ import anyio
 
 from eventd.core.actions import RestartUnit
 from eventd.core.desired import OnUnhealthy, Workload
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.options_place import ANYWHERE
 from eventd.core.orders import NETWORK
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
@@ -45,6 +45,7 @@ from eventd.runtime.supervise import bug
 from eventd.runtime.transaction import EndingError, Transaction
 from eventd.runtime.update import ASIDE, GONE_BACK, Updates
 from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads.model_facts import WorkloadFact
 
 Examine: TypeAlias = Callable[[Transaction, Workload, WorkloadReport], Awaitable[WorkloadReport]]
 log = logging.getLogger(__name__)
@@ -253,8 +254,8 @@ class Turns:
         """Have a workload that failed tried again as soon as what it failed on, or may have, changes."""
         workload = self.in_force.workload(name)
         files = {
-            FactKey(FactKind.NAMED, each.path, name)
+            FactKey(WorkloadFact.NAMED, each.path, name)
             for unit in (workload.units if workload is not None else ())
             for each in unit.named
         }
-        self.index.wake_on(name, (NETWORK, FactKey(FactKind.MANAGER, name), *files, *report.wakes_on))
+        self.index.wake_on(name, (NETWORK, FactKey(WorkloadFact.MANAGER, name), *files, *report.wakes_on))

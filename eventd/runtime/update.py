@@ -16,7 +16,7 @@ import anyio
 from eventd.core.actions import PullImages, TagImages
 from eventd.core.desired import OnFailure, UnitRole, Workload
 from eventd.core.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
-from eventd.core.facts import Account, FactKey, FactKind, ManagerState
+from eventd.core.facts import FactKey
 from eventd.core.images import (
     Image,
     ImageUse,
@@ -36,12 +36,14 @@ from eventd.core.orders import KEPT
 from eventd.core.ports import Images
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.updates import Update, UpdateResult, UsedImage, UsedImages
+from eventd.platform.model_facts import Account
 from eventd.runtime.converge import Converger, HeldError, last_lines
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.shelf import Shelf
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 log = logging.getLogger(__name__)
 PULL_TIMEOUT = 600.0
@@ -261,7 +263,7 @@ class _Work:
                 await self.updates.host().user_managers.refresh(name)
             except TemporaryError:
                 gone = True
-        if gone or self.tx.facts.get(FactKey(FactKind.MANAGER, name)) is not ManagerState.UP:
+        if gone or self.tx.facts.get(FactKey(WorkloadFact.MANAGER, name)) is not ManagerState.UP:
             self.cut_off = True
             raise error
 

@@ -16,16 +16,18 @@ from dataclasses import dataclass, field
 import anyio
 
 from eventd.core.desired import OnUnhealthy, Workload
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import Emit, EventKind, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import WorkloadGates
 from eventd.core.readiness import WOULD_NOT_START, lacks, sentence
 from eventd.core.report import Standing, WorkloadState
 from eventd.core.wellness import CRASHED, UNHEALTHY, Ailment, illness
+from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import standing
 from eventd.runtime.failures import FORGET, HEALS
 from eventd.runtime.relapses import Relapses
+from eventd.workloads.model_events import WorkloadEvent
 
 log = logging.getLogger(__name__)
 BUSY = (WorkloadState.APPLYING, WorkloadState.VERIFYING)
@@ -131,7 +133,7 @@ class Wellbeing:
                 log.error(
                     "%s is unhealthy: %s", name, found.message, extra={"workload": name, "reason": UNHEALTHY}
                 )
-                self._tell(EventKind.UNHEALTHY, name, {"message": found.message, "times": times})
+                self._tell(WorkloadEvent.UNHEALTHY, name, {"message": found.message, "times": times})
             return Ailment(WorkloadState.FAILED, UNHEALTHY, f"{found.message}{often}", _mend(workload))
         left = self._illnesses.is_well(name, now)
         if left > 0:
@@ -143,7 +145,7 @@ class Wellbeing:
             return Ailment(WorkloadState.FAILED, UNHEALTHY, message, _mend(workload))
         if was:
             log.info("%s is healthy again", name, extra={"workload": name})
-            self._tell(EventKind.HEALED, name, {})
+            self._tell(WorkloadEvent.HEALED, name, {})
         return self._at_risk(name)
 
     def _at_risk(self, name: str) -> Ailment | None:
@@ -156,7 +158,7 @@ class Wellbeing:
         said = sentence(found)
         if said != was:
             log.warning("%s: %s", name, said, extra={"workload": name, "reason": WOULD_NOT_START})
-            self._tell(EventKind.AT_RISK, name, {"message": said})
+            self._tell(WorkloadEvent.AT_RISK, name, {"message": said})
         return Ailment(WorkloadState.AT_RISK, WOULD_NOT_START, said, f"eventctl why {name}")
 
     def _often(self, name: str, now: float) -> str:
@@ -164,7 +166,7 @@ class Wellbeing:
 
     def _changed(self, key: FactKey) -> None:
         """A unit of a workload that has been up, and ended without being told to, has crashed: each run of it once."""
-        if key.kind is not FactKind.UNIT or not key.scope:
+        if key.kind is not PlatformFact.UNIT or not key.scope:
             return
         state = as_unit(self.facts.get(key))
         if state is None:
@@ -190,13 +192,13 @@ class Wellbeing:
             return  # it is a loop, and told as one
         log.warning("%s: %s", name, sentence, extra={"workload": name, "reason": CRASHED})
         self._tell(
-            EventKind.CRASHED,
+            WorkloadEvent.CRASHED,
             name,
             {"unit": state.name, "result": state.result, "status": state.exec_status, "times": times},
         )
 
     def _tell(self, kind: EventKind, name: str, attributes: Mapping[str, str | int]) -> None:
-        self.emit(Origin.DAEMON, kind, name, scope=name, attributes=dict(attributes))
+        self.emit(KernelOrigin.DAEMON, kind, name, scope=name, attributes=dict(attributes))
 
 
 def _mend(workload: Workload) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 
 from eventd.adapters.inotify import CONTENT, SELF, Change, Inotify, Subscription
 from eventd.core.errors import PermanentError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.events import Emit, KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.ports import Accounts
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, PlatformFact
 
 _DATABASES = frozenset({"passwd", "subuid", "subgid", "nsswitch.conf"})
 
@@ -51,8 +53,8 @@ class AccountSource:
                     read.append(name)
             finally:
                 if gone or read:
-                    facts = [(FactKey(FactKind.ACCOUNT, n), self._known.get(n)) for n in (*gone, *read)]
-                    self._emit(Origin.INOTIFY, EventKind.READ, "accounts", facts=facts)
+                    facts = [(FactKey(PlatformFact.ACCOUNT, n), self._known.get(n)) for n in (*gone, *read)]
+                    self._emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "accounts", facts=facts)
 
     async def refresh(self, name: str) -> Account | None:
         """Read one known account afresh, for instance after creating it, without waiting for inotify."""
@@ -81,10 +83,10 @@ class AccountSource:
         if name in self._known and self._known[name] != account:
             self._known[name] = account
             self._emit(
-                Origin.INOTIFY,
-                EventKind.ACCOUNT_CHANGED,
+                PlatformOrigin.INOTIFY,
+                PlatformEvent.ACCOUNT_CHANGED,
                 name,
-                facts=[(FactKey(FactKind.ACCOUNT, name), account)],
+                facts=[(FactKey(PlatformFact.ACCOUNT, name), account)],
             )
         return account
 

@@ -21,10 +21,13 @@ from anyio.abc import TaskStatus
 
 from eventd.adapters.udev import Block, BlockMonitor
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import DeviceState, FactKey, FactKind
+from eventd.core.events import Emit, KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
+from eventd.platform.model_events import PlatformOrigin
 from eventd.sources.reconnect import pauses
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import DeviceState, StorageFact
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +69,11 @@ class DeviceTable:
                     continue
                 self._remember(uuid, state)
                 self._emit(
-                    Origin.UDEV,
-                    EventKind.DEVICE,
+                    PlatformOrigin.UDEV,
+                    StorageEvent.DEVICE,
                     uuid,
                     attributes={"action": action, "node": block.node, "attached": state is not None},
-                    facts=[(FactKey(FactKind.DEVICE, uuid), state)],
+                    facts=[(FactKey(StorageFact.DEVICE, uuid), state)],
                 )
 
     def read(self, blocks: list[Block]) -> None:
@@ -80,8 +83,8 @@ class DeviceTable:
         found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
         for uuid, state in found.items():
             self._remember(uuid, state)
-        facts = [(FactKey(FactKind.DEVICE, uuid), state) for uuid, state in found.items()]
-        self._emit(Origin.UDEV, EventKind.READ, "devices", facts=facts)
+        facts = [(FactKey(StorageFact.DEVICE, uuid), state) for uuid, state in found.items()]
+        self._emit(PlatformOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
 
     def _remember(self, uuid: str, state: DeviceState | None) -> None:
         if state is None:
@@ -110,7 +113,7 @@ class DevicesSource:
     """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
 
     def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
-        self._state = SourceState(emit, Origin.UDEV, "devices")
+        self._state = SourceState(emit, PlatformOrigin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
 

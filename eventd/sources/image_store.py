@@ -15,10 +15,14 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.events import Emit, KernelEvent
+from eventd.core.facts import FactKey, Facts
 from eventd.core.images import names
 from eventd.core.ports import Images
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.updates.model_events import UpdateEvent
+from eventd.updates.model_facts import UpdateFact
+from eventd.workloads.model_events import WorkloadOrigin
 
 SPACING = 5.0
 """Seconds between two rounds of questions: an account may tag and untag as often as it likes."""
@@ -47,12 +51,12 @@ class ImageStoreSource:
             key
             for name, references in self._wanted.items()
             for reference in references - wanted.get(name, set())
-            if (key := FactKey(FactKind.IMAGE, reference, name)) in self._facts
+            if (key := FactKey(UpdateFact.IMAGE, reference, name)) in self._facts
         ]
         self._wanted = wanted
         self._by_uid = {}
         if gone:
-            self._emit(Origin.PODMAN, EventKind.READ, "images", facts=[(key, None) for key in gone])
+            self._emit(WorkloadOrigin.PODMAN, KernelEvent.READ, "images", facts=[(key, None) for key in gone])
 
     def happened(self, uid: int, image: str, came: bool) -> None:  # noqa: FBT001 - what it was
         """Take in an event: an image came into an account's store, or one of its names was taken away."""
@@ -60,7 +64,7 @@ class ImageStoreSource:
             for reference in sorted(self._wanted.get(workload, ())):
                 if not names(reference, image):
                     continue
-                key = FactKey(FactKind.IMAGE, reference, workload)
+                key = FactKey(UpdateFact.IMAGE, reference, workload)
                 if came:
                     self._suspects.pop(key, None)
                     self._tell(key, there=True)
@@ -73,7 +77,7 @@ class ImageStoreSource:
         if uid not in self._by_uid:
             self._by_uid = {}
             for name in self._wanted:
-                account = self._facts.get(FactKey(FactKind.ACCOUNT, name))
+                account = self._facts.get(FactKey(PlatformFact.ACCOUNT, name))
                 if isinstance(account, Account):
                     self._by_uid.setdefault(account.uid, []).append(name)
         return self._by_uid.get(uid, [])
@@ -90,7 +94,7 @@ class ImageStoreSource:
             await anyio.sleep(SPACING)
 
     async def _ask(self, key: FactKey) -> None:
-        account = self._facts.get(FactKey(FactKind.ACCOUNT, key.scope))
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, key.scope))
         if not isinstance(account, Account) or key.name not in self._wanted.get(key.scope, ()):
             return
         try:
@@ -105,8 +109,8 @@ class ImageStoreSource:
         if self._facts.get(key) is there or (there and key not in self._facts):
             return  # that it is there is what is taken for granted
         self._emit(
-            Origin.PODMAN,
-            EventKind.IMAGE_CHANGED,
+            WorkloadOrigin.PODMAN,
+            UpdateEvent.IMAGE_CHANGED,
             key.name,
             scope=key.scope,
             attributes={"there": there},

@@ -25,10 +25,12 @@ from eventd.adapters.dbus import Bus, system_bus_address
 from eventd.adapters.inotify import NAMES, SELF
 from eventd.adapters.logind import LOGIND, MANAGER, PERSONAL, Logind
 from eventd.core.errors import DisconnectedError, EventdError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, LoadState, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import EventKind, KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 
 if TYPE_CHECKING:
@@ -39,11 +41,12 @@ if TYPE_CHECKING:
     from eventd.adapters.dbus import Signal
     from eventd.adapters.inotify import Change, Inotify, Subscription
     from eventd.core.events import Emit
-    from eventd.core.facts import Account, Facts
+    from eventd.core.facts import Facts
+    from eventd.platform.model_facts import Account
 
 ACTIVATION = 2.5
 """Seconds for logind to come when the bus is asked for it; from then on its absence is told as a trouble."""
-LOGIND_UNIT = FactKey(FactKind.UNIT, "systemd-logind.service")
+LOGIND_UNIT = FactKey(PlatformFact.UNIT, "systemd-logind.service")
 LINGER_FOLDER = "/var/lib/systemd/linger"
 _log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ class LogindSource:
     ) -> None:
         self._emit = emit
         self._facts = facts
-        self._state = SourceState(emit, Origin.LOGIND, "logind")
+        self._state = SourceState(emit, PlatformOrigin.LOGIND, "logind")
         self._error: EventdError | None = None
         """Why it cannot be had."""
         if facts is not None:
@@ -115,7 +118,7 @@ class LogindSource:
         for user in sorted(self._sessions.keys() | sessions.keys()):
             now = sessions.get(user)
             if now != self._sessions.get(user):
-                self.say(EventKind.READ, user, facts=((FactKey(FactKind.SESSIONS, user), now),))
+                self.say(KernelEvent.READ, user, facts=((FactKey(PlatformFact.SESSIONS, user), now),))
         self._sessions = sessions
 
     def say(
@@ -126,11 +129,11 @@ class LogindSource:
         facts: tuple[tuple[FactKey, frozenset[str] | bool | None], ...] = (),
     ) -> None:
         """Emit an event of logind."""
-        self._emit(Origin.LOGIND, kind, subject, facts=facts)
+        self._emit(PlatformOrigin.LOGIND, kind, subject, facts=facts)
 
-    def shutting_down(self, *, start: bool, kind: EventKind = EventKind.SHUTDOWN) -> None:
+    def shutting_down(self, *, start: bool, kind: EventKind = PlatformEvent.SHUTDOWN) -> None:
         """Emit PrepareForShutdown, or what its property says."""
-        self.say(kind, "shutdown", facts=((FactKey(FactKind.SHUTDOWN), start),))
+        self.say(kind, "shutdown", facts=((FactKey(PlatformFact.SHUTDOWN), start),))
 
     def away(self) -> None:
         """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
@@ -192,11 +195,14 @@ class _Session:
         bus, source = self._bus, self._source
         bus.on_closed(self._wake.set)
         for member, kind in (
-            ("SessionNew", EventKind.SESSION_NEW),
-            ("SessionRemoved", EventKind.SESSION_REMOVED),
+            ("SessionNew", PlatformEvent.SESSION_NEW),
+            ("SessionRemoved", PlatformEvent.SESSION_REMOVED),
         ):
             bus.on(LOGIND, MANAGER, member, "so", self._session_changed(kind))
-        for member, kind in (("UserNew", EventKind.USER_NEW), ("UserRemoved", EventKind.USER_REMOVED)):
+        for member, kind in (
+            ("UserNew", PlatformEvent.USER_NEW),
+            ("UserRemoved", PlatformEvent.USER_REMOVED),
+        ):
             bus.on(LOGIND, MANAGER, member, "uo", lambda s, kind=kind: source.say(kind, str(s.body[0])))  # type: ignore[misc]
         bus.on(
             LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.shutting_down(start=bool(s.body[0]))
@@ -242,11 +248,11 @@ class _Session:
             # Read before the sessions, and applied at its place in the order: a PrepareForShutdown after it
             # is newer.
             await self._logind.preparing_for_shutdown(
-                apply=lambda start: self._source.shutting_down(start=start, kind=EventKind.READ)
+                apply=lambda start: self._source.shutting_down(start=start, kind=KernelEvent.READ)
             )
             await self._read_sessions()
             self._source.connected(self._logind)
-            self._source.say(EventKind.READ, LOGIND)
+            self._source.say(KernelEvent.READ, LOGIND)
             ready()
         while self._sessions_dirty:
             self._sessions_dirty = False
@@ -311,10 +317,10 @@ class _Lingering:
             before, self._known = self._known, now
             for user in sorted(before ^ now):
                 self._emit(
-                    Origin.LOGIND,
-                    EventKind.LINGER_CHANGED,
+                    PlatformOrigin.LOGIND,
+                    PlatformEvent.LINGER_CHANGED,
                     user,
-                    facts=((FactKey(FactKind.LINGER, user), True if user in now else None),),
+                    facts=((FactKey(PlatformFact.LINGER, user), True if user in now else None),),
                 )
 
     def _subscribe(self) -> None:

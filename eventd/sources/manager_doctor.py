@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from eventd.adapters import manager_evidence
 from eventd.core.errors import EventdError
-from eventd.core.facts import FactKey, FactKind, unit
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.manager_trouble import Cause, ManagerUnavailableError, explain
+from eventd.platform.model_facts import PlatformFact, unit
 
 if TYPE_CHECKING:
-    from eventd.core.facts import Account, Facts
+    from eventd.core.facts import Facts
+    from eventd.platform.model_facts import Account
     from eventd.sources.systemd import SystemSource
     from eventd.sources.user_managers import UserManagersSource
 
@@ -35,7 +37,7 @@ class ManagerDoctor:
     async def diagnose(self, account: Account, error: EventdError | None) -> ManagerUnavailableError | None:
         """Return why the manager cannot be used; None if nothing says so. `error`: as in `explain`."""
         name = manager_unit(account.uid)
-        state = unit(self.facts.get(FactKey(FactKind.UNIT, name)))
+        state = unit(self.facts.get(FactKey(PlatformFact.UNIT, name)))
         if error is not None:
             # Of units that nobody watches in full, the facts have no `Result`.
             with contextlib.suppress(EventdError):

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from eventd.adapters.dbus import PROPERTIES
 from eventd.adapters.systemd1 import MANAGER, SIGNALS, SYSTEMD, SystemdManager, unit_name, unit_of, word_of
 from eventd.core.errors import DisconnectedError
-from eventd.core.events import EventKind
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import PlatformFact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +109,7 @@ class ManagerFeed:
             if table.everything:
                 await self.manager.list_units(apply=lambda rows: table.listed(rows, complete=True))
             await self._read_units(sorted(table.watched))
-            table.say(EventKind.READ, SYSTEMD)
+            table.say(KernelEvent.READ, SYSTEMD)
             ready()
         if self._new:
             new, self._new = self._new, {}
@@ -147,7 +149,7 @@ class ManagerFeed:
         # From one owner to the next without "" in between: daemon-reexec. The new one remembers its
         # subscribers, but what it did before it was on the bus again it has told nobody.
         if self._subscribed:
-            self._table.say(EventKind.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
+            self._table.say(KernelEvent.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
             self._gone()
         self._reloading = self._subscribed = self._read = False
         if owner:
@@ -181,12 +183,12 @@ class ManagerFeed:
         self._table.removed(name)
 
     def _job_new(self, signal: Signal) -> None:
-        self._table.say(EventKind.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})
+        self._table.say(PlatformEvent.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})
 
     def _job_removed(self, signal: Signal) -> None:
         job, _, unit, result = signal.body
         attributes = {"job": job, "result": word_of(result)}
-        self._table.say(EventKind.JOB_REMOVED, unit_of(unit), attributes=attributes)
+        self._table.say(PlatformEvent.JOB_REMOVED, unit_of(unit), attributes=attributes)
 
     def _reloading_changed(self, signal: Signal) -> None:
         self._reloading = bool(signal.body[0])
@@ -194,7 +196,7 @@ class ManagerFeed:
             self._read = False
             self._wake.set()
         self._table.say(
-            EventKind.RELOADING if self._reloading else EventKind.RELOADED,
+            PlatformEvent.RELOADING if self._reloading else PlatformEvent.RELOADED,
             SYSTEMD,
-            facts=((FactKey(FactKind.RELOADING, "", self._table.scope), self._reloading),),
+            facts=((FactKey(PlatformFact.RELOADING, "", self._table.scope), self._reloading),),
         )

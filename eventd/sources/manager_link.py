@@ -27,20 +27,25 @@ from eventd.adapters.dbus import USER_LIMITS, Bus
 from eventd.adapters.inotify import NAMES
 from eventd.core.conduct import Conduct
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, ManagerState, unit
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.manager_trouble import MISBEHAVES, OFFENCES, REASON
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import ActiveState, PlatformFact, unit
 from eventd.sources.manager_feed import ManagerFeed
 from eventd.sources.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
 from eventd.sources.unit_table import UnitTable
+from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 if TYPE_CHECKING:
     from eventd.adapters.inotify import Change, Inotify
     from eventd.adapters.systemd1 import SystemdManager
     from eventd.core.events import Emit
-    from eventd.core.facts import Account, Facts
+    from eventd.core.facts import Facts
     from eventd.core.ports import Manager
+    from eventd.platform.model_facts import Account
 
 STEADY = 5.0
 """Seconds that a connection has to last for the pauses between attempts to begin anew."""
@@ -63,7 +68,7 @@ class ManagerLink:
     ) -> None:
         self.account = account
         self._uid = account.uid if as_user else None
-        self.table = UnitTable(emit, Origin.USER_MANAGER, account.name, everything=False)
+        self.table = UnitTable(emit, WorkloadOrigin.USER_MANAGER, account.name, everything=False)
         self.feed: ManagerFeed | None = None
         """Set while its facts are current."""
         self._session_feed: ManagerFeed | None = None
@@ -71,7 +76,7 @@ class ManagerLink:
         self._facts = facts
         self._inotify = inotify
         self._address = address
-        self._unit = FactKey(FactKind.UNIT, manager_unit(account.uid))
+        self._unit = FactKey(PlatformFact.UNIT, manager_unit(account.uid))
         self._state: ManagerState | None = None
         self._was_up = False
         self._asked = True
@@ -201,7 +206,7 @@ class ManagerLink:
         self._error = error
         if self._was_up or error.reason in OFFENCES:
             attributes = {"reason": error.reason, "error": error.message}
-            self.table.say(EventKind.GAP, self.account.name, attributes=attributes)
+            self.table.say(KernelEvent.GAP, self.account.name, attributes=attributes)
         if self._was_up:
             self._become(ManagerState.UNREACHABLE)
         if error.reason in OFFENCES:
@@ -278,7 +283,7 @@ class ManagerLink:
             f"the user manager of {self.account.name} cannot be used, {why}{cause}",
             reason=MISBEHAVES if self._conduct.left(anyio.current_time()) > 0 else REASON,
             hint=f"systemctl status {self._unit.name}",
-            wakes_on=frozenset({self._unit, FactKey(FactKind.MANAGER, self.account.name)}),
+            wakes_on=frozenset({self._unit, FactKey(WorkloadFact.MANAGER, self.account.name)}),
         )
 
     def _become(self, state: ManagerState) -> None:
@@ -288,9 +293,9 @@ class ManagerLink:
 
     def _say_state(self, state: ManagerState | None) -> None:
         facts: list[tuple[FactKey, ManagerState | bool | None]] = [
-            (FactKey(FactKind.MANAGER, self.account.name), state)
+            (FactKey(WorkloadFact.MANAGER, self.account.name), state)
         ]
         if state is not ManagerState.UP:
-            facts.append((FactKey(FactKind.RELOADING, "", self.account.name), None))
-        kind = EventKind.CONNECTED if state is ManagerState.UP else EventKind.UNIT_CHANGED
+            facts.append((FactKey(PlatformFact.RELOADING, "", self.account.name), None))
+        kind = WorkloadEvent.CONNECTED if state is ManagerState.UP else PlatformEvent.UNIT_CHANGED
         self.table.say(kind, self._unit.name, attributes={"manager": str(state or "forgotten")}, facts=facts)

@@ -29,11 +29,14 @@ from eventd.adapters.inotify import ATTRIBUTES, Inotify
 from eventd.adapters.named_file import Digester, Seen, look
 from eventd.adapters.path_way import PathWay
 from eventd.core.errors import EventdError
-from eventd.core.events import Attribute, Emit, EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, Facts, NamedState
+from eventd.core.events import Attribute, Emit, KernelEvent
+from eventd.core.facts import FactKey, Facts
 from eventd.core.named_files import expand
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources import late
 from eventd.sources.isolated import isolated
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 TIMEOUT = 5.0
 """Seconds for one look at all files of a workload."""
@@ -115,7 +118,7 @@ class NamedFiles:
                 owner.dirty |= new
                 fresh.append(owner)
         self._stop()
-        accounts = [FactKey(FactKind.ACCOUNT, name) for name in self._owners]
+        accounts = [FactKey(PlatformFact.ACCOUNT, name) for name in self._owners]
         self._stop = self._facts.watch(accounts, lambda key: self.look_at(key.name))
         failed: list[EventdError] = []
 
@@ -208,7 +211,7 @@ class NamedFiles:
             for _ in range(_LOOKS):
                 if owner.stuck or not owner.dirty:
                     break
-                account = self._facts.get(FactKey(FactKind.ACCOUNT, owner.name))
+                account = self._facts.get(FactKey(PlatformFact.ACCOUNT, owner.name))
                 marked, owner.dirty = owner.dirty, set()
                 files = [owner.files[raw] for raw in sorted(marked & owner.files.keys())]
                 if not isinstance(account, Account) and owner.name:
@@ -283,7 +286,7 @@ class NamedFiles:
         before, each.state = each.state, state
         if before is None and state is None:
             return
-        key = FactKey(FactKind.NAMED, each.raw, owner.name)
+        key = FactKey(WorkloadFact.NAMED, each.raw, owner.name)
         first = before is None or state is None
         there = state is not None and state.kind is not None
         attributes: dict[str, Attribute] = {
@@ -291,8 +294,8 @@ class NamedFiles:
             "problem": state.problem if state is not None else "unknown",
         }
         self._emit(
-            Origin.INOTIFY,
-            EventKind.READ if first else EventKind.FILE_CHANGED,
+            PlatformOrigin.INOTIFY,
+            KernelEvent.READ if first else PlatformEvent.FILE_CHANGED,
             state.path if state is not None else each.raw,
             scope=owner.name,
             attributes=attributes,

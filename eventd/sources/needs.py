@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.predicates import Probe
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.image_store import ImageStoreSource
 from eventd.sources.logind import LOGIND_UNIT
 from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.watched_files import WatchedFiles
+from eventd.updates.model_facts import UpdateFact
+from eventd.workloads.model_facts import WorkloadFact
 
-_OF_PODMAN = (FactKind.CONTAINER, FactKind.IMAGE)
-NETWORK = FactKey(FactKind.UNIT, "network-online.target")
+_OF_PODMAN = (WorkloadFact.CONTAINER, UpdateFact.IMAGE)
+NETWORK = FactKey(PlatformFact.UNIT, "network-online.target")
 
 
 @dataclass(slots=True)
@@ -42,7 +45,7 @@ class Needs:
         """
         self._stop()
         self._keys = keys
-        users = {FactKey(FactKind.ACCOUNT, k.scope) for k in keys if k.kind in _OF_PODMAN}
+        users = {FactKey(PlatformFact.ACCOUNT, k.scope) for k in keys if k.kind in _OF_PODMAN}
         ends = (
             self.facts.watch(users, self._accounts_changed),
             self.facts.watch((NETWORK,), lambda _key: self.probes.poke()),
@@ -53,11 +56,11 @@ class Needs:
                 end()
 
         self._stop = stop
-        units = {k.name for k in keys if k.kind is FactKind.UNIT and not k.scope}
+        units = {k.name for k in keys if k.kind is PlatformFact.UNIT and not k.scope}
         self.system.watch(frozenset({*units, LOGIND_UNIT.name}))
-        self.images.want(k for k in keys if k.kind is FactKind.IMAGE)
+        self.images.want(k for k in keys if k.kind is UpdateFact.IMAGE)
         self._accounts_changed()
-        await self.files.want(k.name for k in keys if k.kind is FactKind.FILE)
+        await self.files.want(k.name for k in keys if k.kind is PlatformFact.FILE)
 
     def probe(self, wanted: frozenset[Probe]) -> None:
         """Have exactly these asked, for as long as somebody waits for the answer."""
@@ -67,10 +70,10 @@ class Needs:
         containers: dict[FactKey, int] = {}
         accounts: set[int] = set()
         for key in self._keys:
-            account = self.facts.get(FactKey(FactKind.ACCOUNT, key.scope))
+            account = self.facts.get(FactKey(PlatformFact.ACCOUNT, key.scope))
             if key.kind not in _OF_PODMAN or not isinstance(account, Account):
                 continue
             accounts.add(account.uid)
-            if key.kind is FactKind.CONTAINER:
+            if key.kind is WorkloadFact.CONTAINER:
                 containers[key] = account.uid
         self.health.want(containers, frozenset(accounts))

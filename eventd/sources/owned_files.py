@@ -20,8 +20,10 @@ from eventd.adapters.file_state import Walk, look, translate
 from eventd.adapters.folder_watch import FolderWatch
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FileState
+from eventd.core.events import Emit, EventKind, KernelEvent
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileState, PlatformFact
 
 _LOOKS = 16
 """How often one folder is listed in a row while new folders keep appearing in it; then it waits for its turn
@@ -81,7 +83,7 @@ class OwnedFilesSource:
                 kept = {path for other in self._folders.values() for path in other.known}
                 gone = [path for path in entry.known if path not in kept]
                 if gone:
-                    self._tell(EventKind.READ, entry.watch.path, dict.fromkeys(gone))
+                    self._tell(KernelEvent.READ, entry.watch.path, dict.fromkeys(gone))
 
     async def look(self, path: str) -> None:
         """Read one path of a watched folder now: under the same lock as every other look, so the newest look counts.
@@ -123,7 +125,7 @@ class OwnedFilesSource:
         if self._gap:
             self._gap = False
             self._dirty.clear()
-            self._emit(Origin.INOTIFY, EventKind.GAP, "files")
+            self._emit(PlatformOrigin.INOTIFY, KernelEvent.GAP, "files")
             for entry in tuple(self._folders.values()):
                 entry.watch.forget(entry.watch.path)
                 try:
@@ -147,7 +149,7 @@ class OwnedFilesSource:
         changes: dict[str, FileState | None] = dict.fromkeys(entry.known)
         changes.update(found.files)
         entry.known = found.files
-        self._tell(EventKind.READ, entry.watch.path, changes)
+        self._tell(KernelEvent.READ, entry.watch.path, changes)
 
     async def _look(self, entry: _Folder, path: str) -> None:
         found = await self._cover(entry, path)
@@ -162,7 +164,7 @@ class OwnedFilesSource:
                 del entry.known[changed]
             else:
                 entry.known[changed] = state
-            self._tell(EventKind.FILE_CHANGED, changed, {changed: state})
+            self._tell(PlatformEvent.FILE_CHANGED, changed, {changed: state})
 
     async def _cover(self, entry: _Folder, path: str) -> Walk:
         """Read `path`, having subscribed to all folders that are found there before they are listed."""
@@ -182,11 +184,11 @@ class OwnedFilesSource:
         for p in gone:
             del entry.known[p]
         self._emit(
-            Origin.INOTIFY,
-            EventKind.GAP,
+            PlatformOrigin.INOTIFY,
+            KernelEvent.GAP,
             path,
             attributes={"error": str(error), "reason": error.reason},
-            facts=[(FactKey(FactKind.FILE, p), None) for p in gone],
+            facts=[(FactKey(PlatformFact.FILE, p), None) for p in gone],
         )
 
     def _drop(self, entry: _Folder) -> None:
@@ -195,8 +197,8 @@ class OwnedFilesSource:
         del self._folders[entry.watch.path]
 
     def _tell(self, kind: EventKind, subject: str, changes: dict[str, FileState | None]) -> None:
-        facts = [(FactKey(FactKind.FILE, path), state) for path, state in changes.items()]
-        self._emit(Origin.INOTIFY, kind, subject, facts=facts)
+        facts = [(FactKey(PlatformFact.FILE, path), state) for path, state in changes.items()]
+        self._emit(PlatformOrigin.INOTIFY, kind, subject, facts=facts)
 
 
 def _outermost(paths: set[str]) -> list[str]:

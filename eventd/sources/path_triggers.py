@@ -22,7 +22,8 @@ import anyio.to_thread
 
 from eventd.adapters.folder_watch import FolderWatch
 from eventd.adapters.inotify import Inotify
-from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
+from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind
+from eventd.platform.model_events import PlatformOrigin
 
 _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 
@@ -97,7 +98,7 @@ class PathTriggers:
         seen = await self._look(trigger)
         if seen != trigger.seen:
             trigger.seen = seen
-            self._emit(Origin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
+            self._emit(PlatformOrigin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
 
     def _on_gap(self) -> None:
         # The signatures tell whether something was missed, so no GAP event is needed.

@@ -22,8 +22,9 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.events import Emit, KernelEvent
 from eventd.core.predicate_atoms import Probe, ProbeKind
+from eventd.gates.model_events import GateEvent, GateOrigin
 from eventd.probe.protocol import Answer, Outcome
 
 FIRST_PAUSE = 0.5
@@ -104,7 +105,7 @@ class ProbesSource:
                 asked.scope.cancel()
                 del self._asked[name]
                 if asked.value is not None:
-                    self._emit(Origin.PROBE, EventKind.READ, name, facts=[(asked.probe.key, None)])
+                    self._emit(GateOrigin.PROBE, KernelEvent.READ, name, facts=[(asked.probe.key, None)])
         for name, probe in self._wanted.items():
             if name not in self._asked:
                 self._asked[name] = asked = _Asked(probe)
@@ -148,7 +149,11 @@ class ProbesSource:
             asked.value = good
             attributes = {"good": good, "outcome": answer.outcome.value, "status": answer.status}
             self._emit(
-                Origin.PROBE, EventKind.PROBED, probe.text, attributes=attributes, facts=[(probe.key, good)]
+                GateOrigin.PROBE,
+                GateEvent.PROBED,
+                probe.text,
+                attributes=attributes,
+                facts=[(probe.key, good)],
             )
         return good
 

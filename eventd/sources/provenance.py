@@ -31,8 +31,8 @@ from eventd.adapters import path_unit
 from eventd.adapters.folder_watch import FolderWatch
 from eventd.adapters.foreign_files import EVERYTHING, Found, look, of
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Foreign, ManagerState, unit
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.manager_trouble import OFFENCES
 from eventd.core.provenance_places import (
     WATCH_UNIT,
@@ -42,8 +42,11 @@ from eventd.core.provenance_places import (
     system_places,
     user_places,
 )
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
 from eventd.sources import late
 from eventd.sources.isolated import isolated
+from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_facts import Foreign, ManagerState, WorkloadFact
 
 if TYPE_CHECKING:
     from eventd.adapters.inotify import Inotify
@@ -143,7 +146,7 @@ class ProvenanceSource:
     def touched(self, uid: int) -> None:
         """A file of eventd's own was written and is as it was: `NeedDaemonReload` goes by its time."""
         for user in self._users.values():
-            account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
             if isinstance(account, Account) and account.uid == uid:
                 user.triggered = True
                 self._mark(user.name)
@@ -192,7 +195,7 @@ class ProvenanceSource:
         self._wake.set()
 
     def _fact_changed(self, key: FactKey) -> None:
-        if key.kind is FactKind.UNIT and key.scope in self._users and key.name.startswith(WATCH_UNIT):
+        if key.kind is PlatformFact.UNIT and key.scope in self._users and key.name.startswith(WATCH_UNIT):
             state = unit(self._facts.get(key))
             user = self._users[key.scope]
             if key.name != user.watch or state is None:
@@ -200,20 +203,20 @@ class ProvenanceSource:
             user.triggered = True
             if state.sub != "running":
                 self._mark(key.scope)
-        elif key.kind is FactKind.UNIT and key.scope in self._users:
+        elif key.kind is PlatformFact.UNIT and key.scope in self._users:
             self._loaded(self._users[key.scope], key)
-        elif key.kind is FactKind.RELOADING and key.scope in self._users:
+        elif key.kind is PlatformFact.RELOADING and key.scope in self._users:
             if self._facts.get(key) is not True:
                 self._mark(key.scope)
-        elif key.kind in (FactKind.MANAGER, FactKind.ACCOUNT) and key.name in self._users:
-            if key.kind is FactKind.MANAGER and self._facts.get(key) is ManagerState.DOWN:
+        elif key.kind in (WorkloadFact.MANAGER, PlatformFact.ACCOUNT) and key.name in self._users:
+            if key.kind is WorkloadFact.MANAGER and self._facts.get(key) is ManagerState.DOWN:
                 self._users[key.name].watch = ""
             self._mark(key.name)
 
     def _loaded(self, user: _User, key: FactKey) -> None:
         """A unit was loaded from files that the last look has not seen: that look is old, and says nothing now."""
         state = unit(self._facts.get(key))
-        foreign = self._facts.get(FactKey(FactKind.FOREIGN, user.name))
+        foreign = self._facts.get(FactKey(WorkloadFact.FOREIGN, user.name))
         loaded = (
             frozenset((state.fragment_path, state.source_path, *state.drop_ins)) if state else frozenset()
         )
@@ -268,7 +271,7 @@ class ProvenanceSource:
 
     async def _look_once(self, user: _User) -> None:
         """Look, without a subscription."""
-        account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
         if isinstance(account, Account):
             async with user.looking:  # an older look must not end after a newer one
                 user.found = await self._scan(user, account, user_places(account))
@@ -277,7 +280,7 @@ class ProvenanceSource:
     async def _look(self, user: _User) -> None:
         async with user.looking:
             triggered, user.triggered = user.triggered, False
-            account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
             if not isinstance(account, Account):
                 self._say(user.name, None)
                 return
@@ -311,7 +314,7 @@ class ProvenanceSource:
             user.problem = f"{len(folders)} folders to watch, more than {_FOLDERS}"
             return False
         name = path_unit.name_for(folders)
-        state = unit(self._facts.get(FactKey(FactKind.UNIT, name, user.name)))
+        state = unit(self._facts.get(FactKey(PlatformFact.UNIT, name, user.name)))
         if name == user.watch and state is not None and state.active is ActiveState.ACTIVE:
             user.problem = ""
             return False
@@ -342,7 +345,7 @@ class ProvenanceSource:
             except EventdError as error:
                 if error.reason != "unit-exists":
                     raise
-        key = FactKey(FactKind.UNIT, name, user.name)
+        key = FactKey(PlatformFact.UNIT, name, user.name)
         active = asyncio.Event()
 
         def changed(_key: FactKey) -> None:
@@ -397,7 +400,7 @@ class ProvenanceSource:
             return False
         files = {**user.found.files, **self._concerns(user)}
         folders = [place.folder for place in self._places]
-        account = self._facts.get(FactKey(FactKind.ACCOUNT, user.name))
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
         if isinstance(account, Account):
             folders += [place.folder for place in user_places(account)]
         masks = (user.found.masks | self._system.masks) & files.keys()
@@ -407,11 +410,13 @@ class ProvenanceSource:
         return before != files
 
     def _say(self, name: str, foreign: Foreign | None) -> None:
-        key = FactKey(FactKind.FOREIGN, name)
+        key = FactKey(WorkloadFact.FOREIGN, name)
         before = self._facts.get(key)
         if before == foreign:
             return
         first = before is None and foreign is not None and not foreign.paths and not foreign.problem
-        kind = EventKind.READ if first or foreign is None else EventKind.FOREIGN
+        kind = KernelEvent.READ if first or foreign is None else WorkloadEvent.FOREIGN
         attributes = {"files": " ".join(foreign.paths[:20]), "problem": foreign.problem} if foreign else {}
-        self._emit(Origin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)])
+        self._emit(
+            WorkloadOrigin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)]
+        )

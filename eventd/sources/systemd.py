@@ -14,8 +14,9 @@ from anyio import TASK_STATUS_IGNORED
 from eventd.adapters.dbus import Bus, system_bus_address
 from eventd.adapters.live_graph import live_unit
 from eventd.core.errors import DisconnectedError, EventdError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelEvent
 from eventd.core.source_state import SourceState
+from eventd.platform.model_events import PlatformOrigin
 from eventd.sources.manager_feed import ManagerFeed
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 from eventd.sources.unit_table import UnitTable
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from eventd.adapters.systemd1 import SystemdManager
     from eventd.core.boot import Startup, UnitTimes
     from eventd.core.events import Emit
-    from eventd.core.facts import UnitState
     from eventd.core.ports import JobResult, Verb
     from eventd.core.waits.units import LiveUnit
+    from eventd.platform.model_facts import UnitState
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class SystemSource:
     ) -> None:
         self._emit = emit
         self._address = address or system_bus_address()
-        self._state = SourceState(emit, Origin.SYSTEMD, "systemd")
-        self._table = UnitTable(emit, Origin.SYSTEMD, "", everything=True)
+        self._state = SourceState(emit, PlatformOrigin.SYSTEMD, "systemd")
+        self._table = UnitTable(emit, PlatformOrigin.SYSTEMD, "", everything=True)
         self._table.watch(watch)
         self._feed: ManagerFeed | None = None
         """Set while the facts are current."""
@@ -141,7 +142,9 @@ class SystemSource:
     def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
         _log.warning("system bus: %s", error)
         if was_ready:
-            self._emit(Origin.SYSTEMD, EventKind.GAP, "systemd", attributes={"reason": error.reason})
+            self._emit(
+                PlatformOrigin.SYSTEMD, KernelEvent.GAP, "systemd", attributes={"reason": error.reason}
+            )
             return
         self._state.trouble(
             EventdError(

@@ -16,8 +16,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eventd.adapters.systemd1 import FIELDS, UNIT, fold, known, type_interface, unit_path
-from eventd.core.events import Attribute, Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FactValue, LoadState, UnitState
+from eventd.core.events import Attribute, Emit, EventKind, KernelEvent, Origin
+from eventd.core.facts import FactKey, FactValue
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import LoadState, PlatformFact, UnitState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,7 +78,7 @@ class UnitTable:
             self._held.pop(name, None)
         self._full -= gone
         if not self.everything:
-            self._forget(gone, EventKind.UNIT_CHANGED)
+            self._forget(gone, PlatformEvent.UNIT_CHANGED)
         return added
 
     def names(self, path: str, primary: str) -> Iterable[str]:
@@ -155,14 +157,14 @@ class UnitTable:
             state = replace(before, load=row.load, active=row.active, sub=row.sub, job=row.job)
             if self._states.get(row.name) != state:
                 self._states[row.name] = state
-                facts.append((FactKey(FactKind.UNIT, row.name, self.scope), state))
+                facts.append((FactKey(PlatformFact.UNIT, row.name, self.scope), state))
         if complete:
             for name in sorted(self._states.keys() - present - self._watched):
                 del self._states[name]
-                facts.append((FactKey(FactKind.UNIT, name, self.scope), None))
+                facts.append((FactKey(PlatformFact.UNIT, name, self.scope), None))
         if facts:
             # One event for all: a host has hundreds of units, and they did not change just now.
-            self.say(EventKind.READ, "units", attributes={"units": len(facts)}, facts=facts)
+            self.say(KernelEvent.READ, "units", attributes={"units": len(facts)}, facts=facts)
 
     def removed(self, name: str) -> None:
         """Take in UnitRemoved: systemd forgot an inactive unit that nothing refers to.
@@ -171,13 +173,13 @@ class UnitTable:
         there was not said. To read it would load it again, and have systemd announce its removal again.
         """
         if name not in self._watched:
-            self._forget((name,), EventKind.UNIT_REMOVED)
+            self._forget((name,), PlatformEvent.UNIT_REMOVED)
 
     def clear(self) -> None:
         """Forget all facts of the scope (what is watched stays so)."""
         self._full.clear()
         self._held.clear()
-        self._forget(tuple(self._states), EventKind.UNIT_REMOVED)
+        self._forget(tuple(self._states), PlatformEvent.UNIT_REMOVED)
 
     def say(
         self,
@@ -195,10 +197,10 @@ class UnitTable:
             return
         self._states[state.name] = state
         self.say(
-            EventKind.UNIT_CHANGED,
+            PlatformEvent.UNIT_CHANGED,
             state.name,
             attributes={"active": str(state.active), "sub": state.sub},
-            facts=((FactKey(FactKind.UNIT, state.name, self.scope), state),),
+            facts=((FactKey(PlatformFact.UNIT, state.name, self.scope), state),),
         )
 
     def _has_room(self, name: str) -> bool:
@@ -215,4 +217,4 @@ class UnitTable:
     def _forget(self, names: Iterable[str], kind: EventKind) -> None:
         for name in sorted(names):
             if self._states.pop(name, None) is not None:
-                self.say(kind, name, facts=((FactKey(FactKind.UNIT, name, self.scope), None),))
+                self.say(kind, name, facts=((FactKey(PlatformFact.UNIT, name, self.scope), None),))

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from eventd.adapters.inotify import Inotify
     from eventd.adapters.systemd1 import SystemdManager
     from eventd.core.events import Emit
-    from eventd.core.facts import Account, Facts
+    from eventd.core.facts import Facts
     from eventd.core.ports import Manager
+    from eventd.platform.model_facts import Account
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
 

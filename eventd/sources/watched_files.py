@@ -24,8 +24,10 @@ from eventd.adapters.inotify import ATTRIBUTES, Inotify
 from eventd.adapters.path_presence import Presence, find
 from eventd.adapters.path_way import PathWay
 from eventd.core.errors import EventdError
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FileState
+from eventd.core.events import Emit, EventKind, KernelEvent
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.sources import late
 
 _LOOKS = 16
@@ -79,7 +81,7 @@ class WatchedFiles:
                 except BaseException:
                     self._drop(path)
                     raise
-                self._tell(EventKind.READ, entry)
+                self._tell(KernelEvent.READ, entry)
 
     def look_again(self, points: Iterable[str] | None = None) -> None:
         """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
@@ -105,7 +107,7 @@ class WatchedFiles:
                         before = entry.state
                         await self._look(entry)
                         if entry.state != before:
-                            self._tell(EventKind.FILE_CHANGED, entry)
+                            self._tell(PlatformEvent.FILE_CHANGED, entry)
                 except BaseException:
                     self.look_again()
                     raise
@@ -142,16 +144,16 @@ class WatchedFiles:
         self.look_again()
 
     def _tell(self, kind: EventKind, entry: _Path) -> None:
-        fact = (FactKey(FactKind.FILE, entry.path), entry.state)
+        fact = (FactKey(PlatformFact.FILE, entry.path), entry.state)
         attributes = {"there": entry.state is not None}
-        self._emit(Origin.INOTIFY, kind, entry.path, attributes=attributes, facts=[fact])
+        self._emit(PlatformOrigin.INOTIFY, kind, entry.path, attributes=attributes, facts=[fact])
 
     def _drop(self, path: str) -> None:
         entry = self._paths.pop(path)
         entry.way.leave()
         if entry.state is not None:
             entry.state = None
-            self._tell(EventKind.READ, entry)
+            self._tell(KernelEvent.READ, entry)
 
     def _is_owned(self, path: str) -> bool:
         return any(path == folder or path.startswith(folder + "/") for folder in self._owned)

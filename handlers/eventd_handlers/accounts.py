@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount, InspectStore
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, StoreState
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_events import WorkloadOrigin
+from eventd.workloads.model_facts import StoreState, WorkloadFact
 
 TIMEOUT = 30.0
 """Seconds for useradd(8), which waits for other writers of /etc/passwd."""
@@ -56,10 +60,10 @@ async def inspect_store(action: Action, tx: Transaction) -> None:
             reason="store-unknown",
             hint=f"podman volume ls in eventctl shell {action.workload}",
         )
-    key = FactKey(FactKind.STORE, action.workload)
+    key = FactKey(WorkloadFact.STORE, action.workload)
     tx.emit(
-        Origin.PODMAN,
-        EventKind.READ,
+        WorkloadOrigin.PODMAN,
+        KernelEvent.READ,
         action.workload,
         scope=action.workload,
         attributes={"volumes": len(found.volumes)},
@@ -78,9 +82,9 @@ async def _known(account: Account, tx: Transaction) -> None:
     for folder in tx.layout.folders(account.uid):
         await tx.host.file_watch.watch(folder)
     tx.emit(
-        Origin.DAEMON,
-        EventKind.ACCOUNT_CHANGED,
+        KernelOrigin.DAEMON,
+        PlatformEvent.ACCOUNT_CHANGED,
         account.name,
         scope=account.name,
-        facts=[(FactKey(FactKind.ACCOUNT, account.name), account)],
+        facts=[(FactKey(PlatformFact.ACCOUNT, account.name), account)],
     )

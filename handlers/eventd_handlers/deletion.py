@@ -13,13 +13,17 @@ from dataclasses import replace
 from eventd.core.actions import Action, DeleteAccount
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
 from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 
 log = logging.getLogger(__name__)
@@ -59,8 +63,8 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
                 "the account %s is deleted; what it owned stays: %s", action.account, ", ".join(stays)
             )
             tx.emit(
-                Origin.DAEMON,
-                EventKind.LEFT_BEHIND,
+                KernelOrigin.DAEMON,
+                WorkloadEvent.LEFT_BEHIND,
                 action.account,
                 scope=action.account,
                 attributes={"uid": account.uid, "stays": ", ".join(stays)},
@@ -113,13 +117,13 @@ async def _check(action: DeleteAccount, account: Account | None, tx: Transaction
             hint="delete it by hand, once you are sure",
             wakes_on=frozenset({FactKey(FactKind.ACCOUNT, name)}),
         )
-    sessions = tx.facts.get(FactKey(FactKind.SESSIONS, name))
+    sessions = tx.facts.get(FactKey(PlatformFact.SESSIONS, name))
     if sessions:
         raise TemporaryError(
             f"somebody is logged in as {name}",
             reason="logged-in",
             hint=f"loginctl list-sessions; it goes on when {name} has logged out",
-            wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
         )
     return account
 
@@ -136,7 +140,7 @@ async def _stop(account: Account, tx: Transaction) -> None:
 
 async def _stage(action: DeleteAccount, row: Removal, tx: Transaction) -> None:
     await tx.ledger.removals.put(action.account, row)
-    tx.facts.set(FactKey(FactKind.DELETION, action.account), True)  # noqa: FBT003
+    tx.facts.set(FactKey(WorkloadFact.DELETION, action.account), True)  # noqa: FBT003
     tx.progress(f"{action.verb} {action.account}", "begin", row.stage.value)
 
 
@@ -148,9 +152,9 @@ async def _forget(action: DeleteAccount, tx: Transaction) -> None:
     await tx.ledger.forget(name)
     await tx.conclude([(tx.ledger.removals, name, None)])
     tx.emit(
-        Origin.DAEMON,
-        EventKind.ACCOUNT_CHANGED,
+        KernelOrigin.DAEMON,
+        PlatformEvent.ACCOUNT_CHANGED,
         name,
         scope=name,
-        facts=[(FactKey(FactKind.ACCOUNT, name), None), (FactKey(FactKind.DELETION, name), None)],
+        facts=[(FactKey(PlatformFact.ACCOUNT, name), None), (FactKey(WorkloadFact.DELETION, name), None)],
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from eventd.core.actions import Action, PutFile, RemoveFile
-from eventd.core.facts import FactKey, FactKind, ManagerState
+from eventd.core.facts import FactKey
 from eventd.core.plan import mode_of
 from eventd.core.records import FileRecord
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 
 async def put(action: Action, tx: Transaction) -> None:
@@ -34,5 +35,5 @@ async def remove(action: Action, tx: Transaction) -> None:
 def _note_rewrite(tx: Transaction) -> None:
     if not tx.manager_is_down():
         tx.ledger.rewrote(tx.workload)
-    if tx.facts.get(FactKey(FactKind.MANAGER, tx.workload)) is ManagerState.UP:
+    if tx.facts.get(FactKey(WorkloadFact.MANAGER, tx.workload)) is ManagerState.UP:
         tx.rewritten = True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from eventd.core.actions import Action, DisableLinger, EnableLinger, Reload, Retain, StartManager, StopManager
 from eventd.core.errors import TemporaryError
-from eventd.core.facts import FactKey, FactKind
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.records import Ownership
+from eventd.platform.model_facts import PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import Transaction
 
 CALL_TIMEOUT = 30.0
@@ -52,7 +53,7 @@ async def start(action: Action, tx: Transaction) -> None:
             f"the user manager of {account.name} did not start: the job of {unit} ended with {result.result}",
             reason="user-manager-unavailable",
             hint=f"systemctl status {unit}; journalctl -u {unit}",
-            wakes_on=frozenset({FactKey(FactKind.UNIT, unit)}),
+            wakes_on=frozenset({FactKey(PlatformFact.UNIT, unit)}),
         )
     if down:
         tx.ledger.loaded(tx.workload)
@@ -80,7 +81,7 @@ async def reload(action: Action, tx: Transaction) -> None:
     await manager.reload(timeout=CALL_TIMEOUT)
     tx.ledger.loaded(tx.workload)
     await tx.host.user_managers.refresh(tx.workload)
-    for key, value in tx.facts.items(FactKind.UNIT, tx.workload):
+    for key, value in tx.facts.items(PlatformFact.UNIT, tx.workload):
         state = as_unit(value)
         if state is not None:
             tx.invocations[key.name] = state.invocation
@@ -96,7 +97,7 @@ async def retain(action: Action, tx: Transaction) -> None:
     assert isinstance(action, Retain)
     record, account = tx.ledger.records.workloads.get(tx.workload), tx.account
     ours = record is not None and record.ownership is Ownership.CREATED
-    if ours and account is not None and not tx.facts.get(FactKey(FactKind.SESSIONS, tx.workload)):
+    if ours and account is not None and not tx.facts.get(FactKey(PlatformFact.SESSIONS, tx.workload)):
         await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
     for unit in list(tx.ledger.records.units.get(tx.workload, {})):
         await tx.ledger.unit(tx.workload, unit, None)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from eventd.core.actions import Action
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.facts import FactKey, FactKind, MountState
+from eventd.core.facts import FactKey
 from eventd.core.storage_actions import ForgetData, MigrateVolume
 from eventd.core.storage_look import carriers, mounted_on
 from eventd.core.storage_manifest import Volume
@@ -32,6 +32,7 @@ from eventd.core.storage_records import VolumeRecord
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction
+from eventd.storage.model_facts import MountState, StorageFact
 from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 
@@ -200,22 +201,22 @@ class MigrationHandlers:
             f"the volume {row.to}, where {row.volume} is to go, is not attached",
             reason="not-attached",
             hint=f"attach it, or: eventctl storage migrate {row.volume} --abort",
-            wakes_on=frozenset({FactKey(FactKind.VOLUME, row.to)}),
+            wakes_on=frozenset({FactKey(StorageFact.VOLUME, row.to)}),
         )
 
     async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
         """Mount a volume's own disk where only root gets to; return where."""
         where = private_mount(volume.name)
-        key = FactKey(FactKind.MOUNT, where)
+        key = FactKey(StorageFact.MOUNT, where)
         devices = self.keeper.devices()
         mine = carriers(volume, devices)
         if len(mine) != 1 or mine[0].ambiguous:
             raise TemporaryError(
                 f"the disk {volume.id_kind} {volume.id} is {'there more than once' if mine else 'not attached'}",
                 reason="not-attached",
-                wakes_on=frozenset(FactKey(FactKind.DEVICE, each.uuid) for each in mine),
+                wakes_on=frozenset(FactKey(StorageFact.DEVICE, each.uuid) for each in mine),
             )
-        for _, state in tx.facts.items(FactKind.MOUNT):
+        for _, state in tx.facts.items(StorageFact.MOUNT):
             if isinstance(state, MountState) and state.point != where and mounted_on(state, mine[0]):
                 raise TemporaryError(
                     f"{state.source} is mounted at {state.point}",

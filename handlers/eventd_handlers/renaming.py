@@ -10,11 +10,14 @@ from dataclasses import replace
 
 from eventd.core.actions import Action, RenameAccount
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.records import Ownership
 from eventd.core.removals import Rename
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_facts import WorkloadFact
 
 TIMEOUT = 60.0
 """Seconds for usermod(8) and groupmod(8), which wait for other writers."""
@@ -52,14 +55,14 @@ async def rename_account(action: Action, tx: Transaction) -> None:
         await ledger.forget(action.old)
     await tx.conclude([(ledger.removals, action.old, None), (ledger.renames, action.new, None)])
     tx.emit(
-        Origin.DAEMON,
-        EventKind.ACCOUNT_CHANGED,
+        KernelOrigin.DAEMON,
+        PlatformEvent.ACCOUNT_CHANGED,
         action.new,
         scope=action.new,
         facts=[
-            (FactKey(FactKind.ACCOUNT, action.old), None),
-            (FactKey(FactKind.ACCOUNT, action.new), account),
-            (FactKey(FactKind.RENAME, action.new), None),
+            (FactKey(PlatformFact.ACCOUNT, action.old), None),
+            (FactKey(PlatformFact.ACCOUNT, action.new), account),
+            (FactKey(WorkloadFact.RENAME, action.new), None),
         ],
     )
 
@@ -90,10 +93,10 @@ async def _check(action: RenameAccount, account: Account | None, tx: Transaction
             hint="give the workload another name, or remove the account if it is yours to remove",
             wakes_on=frozenset({FactKey(FactKind.ACCOUNT, action.new)}),
         )
-    if tx.facts.get(FactKey(FactKind.SESSIONS, action.old)):
+    if tx.facts.get(FactKey(PlatformFact.SESSIONS, action.old)):
         raise TemporaryError(
             f"somebody is logged in as {action.old}",
             reason="logged-in",
-            wakes_on=frozenset({FactKey(FactKind.SESSIONS, action.old)}),
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, action.old)}),
         )
     return account

@@ -15,7 +15,7 @@ import anyio
 
 from eventd.core.actions import Action, StartAgain
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.facts import DeviceState, FactKey, FactKind, FileState, MountState
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.ports import JobResult, Verb
 from eventd.core.storage_actions import (
@@ -35,9 +35,11 @@ from eventd.core.storage_migration import Phase
 from eventd.core.storage_moved import settled
 from eventd.core.storage_ports import MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
+from eventd.storage.model_facts import DeviceState, MountState, StorageFact
 from eventd_handlers import units
 from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.migration import MigrationHandlers
@@ -131,7 +133,7 @@ class StorageHandlers:
             # A namespace may keep it as it is not to be now, read-only or broken: one file system is not both.
             await self.unmounting.clear(volume.name, tx)
             result = await mount()
-        key = FactKey(FactKind.MOUNT, volume.path)
+        key = FactKey(StorageFact.MOUNT, volume.path)
         if not result.done:
             await self._remember(volume, tx, mounting=False)
             if action.source:
@@ -232,7 +234,7 @@ class StorageHandlers:
         """Make the folder of a workload, and wait until it is seen."""
         assert isinstance(action, MakeFolder)
         user = tx.user()
-        key = FactKey(FactKind.FILE, action.target)
+        key = FactKey(PlatformFact.FILE, action.target)
         await self.points.folder(action.mount, action.workload, user.uid, user.gid)
 
         def there() -> bool:

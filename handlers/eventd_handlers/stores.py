@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from eventd.core.actions import Action, ResetStore
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.podman_damage import damage
 from eventd.core.ports import Verb
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
 from eventd_handlers.managers import MANAGER_TIMEOUT
 
 
@@ -26,12 +29,12 @@ async def reset_store(action: Action, tx: Transaction) -> None:
         raise PermanentError(
             f"the account {name} is not the one that was signed for", reason="account-changed"
         )
-    if tx.facts.get(FactKey(FactKind.SESSIONS, name)):
+    if tx.facts.get(FactKey(PlatformFact.SESSIONS, name)):
         raise TemporaryError(
             f"somebody is logged in as {name}",
             reason="logged-in",
             hint=f"loginctl list-sessions; it goes on when {name} has logged out",
-            wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
         )
     found = damage(await tx.host.images.complaint(account), account.home)
     if found is not None:
@@ -50,10 +53,10 @@ async def reset_store(action: Action, tx: Transaction) -> None:
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
     await tx.host.user_managers.disconnect(name)
     tx.emit(
-        Origin.DAEMON,
-        EventKind.STORE_DAMAGED,
+        KernelOrigin.DAEMON,
+        WorkloadEvent.STORE_DAMAGED,
         name,
         scope=name,
         attributes={"damaged": False, "path": action.damage.path},
-        facts=[(FactKey(FactKind.DAMAGE, name), None)],
+        facts=[(FactKey(WorkloadFact.DAMAGE, name), None)],
     )

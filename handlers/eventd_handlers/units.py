@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from eventd.core.actions import Action, RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.core.errors import DeadlineError, TemporaryError
-from eventd.core.facts import ActiveState, FactKey, FactKind, FactValue, NamedState
-from eventd.core.facts import unit as as_unit
+from eventd.core.facts import FactKey, FactValue
 from eventd.core.named_files import ABSENT, HOME, UNSURE
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import StartedWith, UnitRecord
+from eventd.platform.model_facts import ActiveState, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd_handlers.managers import CALL_TIMEOUT
 
 ENDED = frozenset({"canceled", "collected"})
@@ -65,7 +67,7 @@ async def record_files(action: Action, tx: Transaction) -> None:
 
 def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
     """Return what is known of the named files; not the home of a new account, until it was looked at."""
-    states = {path: tx.facts.get(FactKey(FactKind.NAMED, path, tx.workload)) for path in action.named}
+    states = {path: tx.facts.get(FactKey(WorkloadFact.NAMED, path, tx.workload)) for path in action.named}
     return {path: state for path, state in states.items() if path != HOME or state is not None}
 
 
@@ -123,7 +125,7 @@ async def _started(
         return
     if result.result == "dependency":
         await tx.host.user_managers.refresh(tx.workload)
-        for key, value in tx.facts.items(FactKind.UNIT, tx.workload):
+        for key, value in tx.facts.items(PlatformFact.UNIT, tx.workload):
             other = as_unit(value)
             if other is not None and key.name != action.unit and other.active is ActiveState.FAILED:
                 raise UnitFailedError(

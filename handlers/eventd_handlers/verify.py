@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.core.actions import Action, Verify
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, UnitState
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.predicates import Predicate, atoms, missing
+from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import waiting
 from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ async def verify(action: Action, tx: Transaction) -> None:
     """Wait until the units are up (by the deadline), then that none of them goes down during the grace."""
     assert isinstance(action, Verify)
     await tx.host.user_managers.refresh(tx.workload)
-    keys = {unit: FactKey(FactKind.UNIT, unit, tx.workload) for unit in action.units}
+    keys = {unit: FactKey(PlatformFact.UNIT, unit, tx.workload) for unit in action.units}
 
     def states() -> dict[str, UnitState | None]:
         return {unit: as_unit(tx.facts.get(key)) for unit, key in keys.items()}
@@ -83,14 +86,14 @@ async def _expect(action: Verify, expect: Predicate, tx: Transaction) -> None:
     """Wait for what counts as healthy. What was probed before this start says nothing about it, and is forgotten."""
     stale = [atom.key for atom in atoms(expect) if atom.probe is not None]
     tx.emit(
-        Origin.DAEMON,
-        EventKind.WORKLOAD_CHANGED,
+        KernelOrigin.DAEMON,
+        WorkloadEvent.WORKLOAD_CHANGED,
         tx.workload,
         scope=tx.workload,
         attributes={"state": "active"},
-        facts=[(FactKey(FactKind.WORKLOAD, tx.workload), "active"), *((key, None) for key in stale)],
+        facts=[(FactKey(WorkloadFact.WORKLOAD, tx.workload), "active"), *((key, None) for key in stale)],
     )
-    units = [FactKey(FactKind.UNIT, unit, tx.workload) for unit in action.units]
+    units = [FactKey(PlatformFact.UNIT, unit, tx.workload) for unit in action.units]
 
     def decided() -> bool:
         return expect.holds(tx.facts) or any(

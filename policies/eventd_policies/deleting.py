@@ -7,13 +7,14 @@ its end, and then gets a new account.
 from __future__ import annotations
 
 from eventd.core.actions import DeleteAccount
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.workloads.model_facts import WorkloadFact
 
 
 def deleting(case: Case) -> Verdict:
     """Hold everything for a workload whose deletion has begun."""
-    fact = FactKey(FactKind.DELETION, case.action.workload)
+    fact = FactKey(WorkloadFact.DELETION, case.action.workload)
     if isinstance(case.action, DeleteAccount) or case.facts.get(fact) is not True:
         return ALLOW
     return Hold(

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from eventd.core.actions import PullImages, RestartUnit, StartUnit
-from eventd.core.facts import FactKind, Facts
+from eventd.core.facts import Facts
 from eventd.core.predicate_atoms import UnitIs
 from eventd.core.predicates import Missing, missing
 from eventd.core.report import VOLUME_AWAY
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.storage.model_facts import StorageFact
 
 
 def gates(case: Case) -> Verdict:
@@ -34,7 +35,7 @@ def gates(case: Case) -> Verdict:
 
 def _is_volume(part: Missing) -> bool:
     """Tell whether only a volume is missing: a disk that a person took away, and may bring back next week."""
-    return all(key.kind is FactKind.VOLUME for key in part.keys)
+    return all(key.kind is StorageFact.VOLUME for key in part.keys)
 
 
 def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:

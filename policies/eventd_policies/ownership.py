@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from eventd.core.actions import PutFile
-from eventd.core.facts import FileKind
 from eventd.core.layout import Layout
 from eventd.core.verdicts import ALLOW, Case, Deny, Verdict
+from eventd.platform.model_facts import FileKind
 
 
 class Ownership:

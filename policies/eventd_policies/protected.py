@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventd.core.actions import AdoptAccount, CreateAccount
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.verdicts import ALLOW, Case, Deny, Hold, Verdict
+from eventd.platform.model_facts import PlatformFact
 
 OWN = frozenset({"root", "nobody", "eventd", "eventd-git", "eventd-webhook", "eventd-managed"})
 
@@ -49,7 +50,7 @@ def protected(rules: Rules) -> Callable[[Case], Verdict]:
             return Hold(
                 "person-logged-in",
                 f"somebody is logged in as {name}: it is adopted when they have left",
-                wakes_on=frozenset({FactKey(FactKind.SESSIONS, name)}),
+                wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
                 waits_for=(f"nobody logged in as {name}",),
             )
         if record is None and not isinstance(case.action, CreateAccount | AdoptAccount):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from eventd.core.actions import PutFile, RestartUnit, StartUnit
 from eventd.core.desired import FileRole
-from eventd.core.facts import FactKey, FactKind, FileKind, NamedState
+from eventd.core.facts import FactKey
 from eventd.core.verdicts import ALLOW, Case, Hold, Policy, Verdict
+from eventd.platform.model_facts import FileKind
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 REASON = "no-compose-provider"
 
 
 def provider(path: str) -> Policy:
     """Return the policy of a host whose stacks are applied by `path`."""
-    key = FactKey(FactKind.NAMED, path)
+    key = FactKey(WorkloadFact.NAMED, path)
 
     def verdict(case: Case) -> Verdict:
         stack = case.workload is not None and any(file.role is FileRole.STACK for file in case.workload.files)

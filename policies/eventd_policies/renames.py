@@ -6,15 +6,16 @@ Never silently two databases: one with the data under the old name, and an empty
 from __future__ import annotations
 
 from eventd.core.actions import RenameAccount
-from eventd.core.facts import FactKey, FactKind, RenameState
+from eventd.core.facts import FactKey
 from eventd.core.options_place import ANYWHERE
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 
 def renames(case: Case) -> Verdict:
     """Hold everything for a workload whose rename is not done, or not decided."""
     name = case.action.workload
-    fact = FactKey(FactKind.RENAME, name)
+    fact = FactKey(WorkloadFact.RENAME, name)
     state = case.facts.get(fact)
     if isinstance(case.action, RenameAccount) or not isinstance(state, RenameState):
         return ALLOW

@@ -6,7 +6,8 @@ signature, the host and the expiry before it sets that fact, and it checks again
 
 from __future__ import annotations
 
-from eventd.core.facts import ApprovalState, FactKey, FactKind
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.core.facts import FactKey
 from eventd.core.reversibility import classify
 from eventd.core.verdicts import ALLOW, Allow, Case, Hold, Verdict
 
@@ -18,7 +19,7 @@ def reversibility(case: Case) -> Verdict:
     draft = classify(case.action, case.records, case.run).draft
     if draft is None:
         return ALLOW
-    fact = FactKey(FactKind.APPROVAL, draft.key)
+    fact = FactKey(ApprovalFact.APPROVAL, draft.key)
     state = case.facts.get(fact)
     does = "; ".join(each.does for each in draft.plan)
     match state:

@@ -5,8 +5,9 @@ Whatever would be done is held, be it a repair; what happens is seen all the sam
 
 from __future__ import annotations
 
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.overrides.model_facts import OverrideFact
 
 REASON = "suspended"
 
@@ -14,7 +15,7 @@ REASON = "suspended"
 def suspended(case: Case) -> Verdict:
     """Hold every action on what is suspended."""
     for name in dict.fromkeys((case.action.workload, "")):
-        key = FactKey(FactKind.SUSPENSION, name)
+        key = FactKey(OverrideFact.SUSPENSION, name)
         sentence = case.facts.get(key)
         if sentence is not None:
             return Hold(

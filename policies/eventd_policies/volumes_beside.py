@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from eventd.core.account_finds import beside, project_of
 from eventd.core.actions import EnableLinger, PutFile, RestartUnit, StartManager, StartUnit
-from eventd.core.facts import FactKey, FactKind, StoreState
+from eventd.core.facts import FactKey
 from eventd.core.plan import begins_in_adopted
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.workloads.model_facts import StoreState, WorkloadFact
 
 REASON = "volumes-elsewhere"
 
@@ -22,7 +23,7 @@ def volumes_beside(case: Case) -> Verdict:
         case.action, (PutFile, EnableLinger, StartManager, StartUnit, RestartUnit)
     ):
         return ALLOW
-    key = FactKey(FactKind.STORE, workload.name)
+    key = FactKey(WorkloadFact.STORE, workload.name)
     store = case.facts.get(key)
     if not isinstance(store, StoreState) or not begins_in_adopted(workload, case.records):
         return ALLOW

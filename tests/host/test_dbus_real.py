@@ -21,8 +21,10 @@ import anyio
 from eventd.adapters.dbus import Bus
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import EventdError
-from eventd.core.events import EventKind
-from eventd.core.facts import Account, FactKey, FactKind, ManagerState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.core.ports import Verb
 from eventd.runtime.dispatch import Dispatcher
 from eventd.sources.logind import LogindSource
@@ -30,7 +32,7 @@ from eventd.sources.systemd import SystemSource
 from eventd.sources.user_managers import UserManagersSource
 
 WEB = Account("web", 1500, 1500, "/home/web")
-MANAGER = FactKey(FactKind.MANAGER, "web")
+MANAGER = FactKey(WorkloadFact.MANAGER, "web")
 APP = "app.service"
 
 class Host:
@@ -44,7 +46,7 @@ class Host:
         self.runs = (inotify, self.system, self.users, self.logind)
 
     def unit(self, name=APP, scope="web"):
-        return self.facts.get(FactKey(FactKind.UNIT, name, scope))
+        return self.facts.get(FactKey(PlatformFact.UNIT, name, scope))
 
     def get(self, kind, name=""):
         return self.facts.get(FactKey(kind, name))
@@ -54,7 +56,7 @@ class Host:
         return sum(e.kind is kind and scope in (None, e.scope) for e in events)
 
     def read_by(self, origin, since, scope=""):
-        read = (origin, EventKind.READ, "org.", scope)
+        read = (origin, KernelEvent.READ, "org.", scope)
         return any((e.origin, e.kind, e.subject[:4], e.scope) == read for e in self.dispatcher.since(since))
 
     async def until(self, condition, timeout=120):

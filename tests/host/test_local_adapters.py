@@ -297,7 +297,7 @@ def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any
         machine,
         f"""
         from eventd.adapters.unit_log import Journal
-        from eventd.core.facts import Account
+        from eventd.platform.model_facts import Account
         async def main():
             web = Account("web", {web["uid"]}, {web["uid"]}, "/")
             other = Account("x", {web["uid"]} + 1, 1, "/")

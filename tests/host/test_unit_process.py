@@ -12,7 +12,7 @@ PRELUDE = """\
 import asyncio, json, os, sys
 from eventd.adapters.unit_process import AsNobody, AsRoot, AsUser, InManager, UnitProcesses
 from eventd.core.errors import EventdError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 WEB = Account("web", WEB_UID, WEB_UID, "/home/web")
 processes = UnitProcesses()
 async def said(who, *argv, timeout=60, **how):

@@ -16,10 +16,10 @@ from eventd.cli import reasons
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
 from eventd.core.errors import PermanentError
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import ActiveState, UnitState
+from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
+from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -192,7 +192,7 @@ class Story:
     async def sync(self) -> RunReport | None:
         """`eventctl sync --wait`."""
         ticket = Ticket()
-        event = self.dispatcher.emit(Origin.REQUEST, EventKind.SYNC, "sync")
+        event = self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync")
         self.engine.fetcher.sync(event, ticket)
         await ticket.done.wait()
         return ticket.report

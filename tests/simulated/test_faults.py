@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventd.core.facts import ActiveState
+from eventd.platform.model_facts import ActiveState
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import QUIET, Story, container

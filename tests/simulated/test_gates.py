@@ -9,12 +9,13 @@ import pytest
 
 from eventd.api import why_document
 from eventd.core.desired import Located
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, FileKind, FileState
+from eventd.core.facts import FactKey
 from eventd.core.predicate_parse import parse
 from eventd.core.predicates import Predicate
 from eventd.core.report import WorkloadState
 from eventd.core.rights import View
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import ActiveState, FileKind, FileState, PlatformFact
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
 
@@ -52,8 +53,8 @@ def gated(gates: dict[str, str], deadline: str = "1h") -> dict[str, str | bytes]
 
 def tell(story: Story, path: str, *, there: bool) -> None:
     """Set a flag, as the source of watched files would."""
-    fact = (FactKey(FactKind.FILE, path), THERE if there else None)
-    story.dispatcher.emit(Origin.INOTIFY, EventKind.FILE_CHANGED, path, facts=[fact])
+    fact = (FactKey(PlatformFact.FILE, path), THERE if there else None)
+    story.dispatcher.emit(PlatformOrigin.INOTIFY, PlatformEvent.FILE_CHANGED, path, facts=[fact])
 
 
 def started(story: Story, name: str) -> bool:

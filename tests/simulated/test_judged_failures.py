@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, Foreign
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.provenance import Code
 from eventd.core.report import WorkloadState
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.model_facts import Account
 from eventd.runtime.failures import FINAL
+from eventd.workloads.model_facts import Foreign, WorkloadFact
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -24,8 +27,8 @@ MASK = f"{HOME}/systemd/user/web.service"
 
 def foreign(story: Story, found: Foreign) -> None:
     """Say what stands on the disk that is not eventd's, as its source would."""
-    key = FactKey(FactKind.FOREIGN, "web")
-    story.dispatcher.emit(Origin.INOTIFY, EventKind.READ, "web", scope="web", facts=[(key, found)])
+    key = FactKey(WorkloadFact.FOREIGN, "web")
+    story.dispatcher.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "web", scope="web", facts=[(key, found)])
 
 
 def table(story: Story) -> AccountTable:

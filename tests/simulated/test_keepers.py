@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from eventd.core.actions import Action
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
 from eventd.core.report import Outcome, RunResult, WorkloadState
+from eventd.gates.model_facts import GateFact
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
@@ -20,7 +21,7 @@ from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
 
 LAMP = "lamp:hall"
-POWER = FactKey(FactKind.PROBE, "power")
+POWER = FactKey(GateFact.PROBE, "power")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class House:
 
 
 def power(story: Story, *, on: bool) -> None:
-    story.dispatcher.emit(Origin.UDEV, EventKind.UNIT_CHANGED, "power", facts=[(POWER, on)])
+    story.dispatcher.emit(PlatformOrigin.UDEV, PlatformEvent.UNIT_CHANGED, "power", facts=[(POWER, on)])
 
 
 def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:

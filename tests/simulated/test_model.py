@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventd.core.facts import Account, ActiveState, LoadState
+from eventd.platform.model_facts import Account, ActiveState, LoadState
 from eventd_simulators.model import signals
 from eventd_simulators.model.host import HostModel
 from eventd_simulators.model.manager import Manager, RefusedError

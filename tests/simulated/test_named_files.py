@@ -7,14 +7,17 @@ import random
 
 import pytest
 
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FileKind, NamedState
+from eventd.core.events import Event
+from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileKind
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
 
 PATH = "/etc/secrets/web.env"
-KEY = FactKey(FactKind.NAMED, PATH, "web")
+KEY = FactKey(WorkloadFact.NAMED, PATH, "web")
 FILES = {**container("web", more=f"EnvironmentFile={PATH}"), **container("other")}
 
 
@@ -37,7 +40,7 @@ class Secret:
         digest = f"k:{self.digest}" if self.digest else ""
         state = NamedState(PATH, kind, digest, noticed=self.story.world.model.system.now_us())
         self.story.dispatcher.emit(
-            Origin.INOTIFY, EventKind.FILE_CHANGED, PATH, scope="web", facts=[(KEY, state)]
+            PlatformOrigin.INOTIFY, PlatformEvent.FILE_CHANGED, PATH, scope="web", facts=[(KEY, state)]
         )
 
     def look(self, _event: Event) -> None:
@@ -98,7 +101,7 @@ def test_what_is_lost_is_said_and_shuts_no_gate_of_others() -> None:
         standing = told.standing("web")
         assert standing.state is not WorkloadState.CONVERGED
         assert standing.reason == "file-missing"
-        assert told.dispatcher.facts.get(FactKey(FactKind.WORKLOAD, "web")) == "healthy"
+        assert told.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
         assert told.standing("other").state is WorkloadState.CONVERGED
 
     run(story())

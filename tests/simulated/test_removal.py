@@ -7,10 +7,10 @@ import hashlib
 
 import pytest
 
+from eventd.approvals.model_events import ApprovalEvent
 from eventd.core.approvals import Request, State
 from eventd.core.desired import RemoveData
 from eventd.core.errors import EventdError
-from eventd.core.events import EventKind
 from eventd.core.report import RunResult, WorkloadState
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run
@@ -101,7 +101,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         await told.quiet()
         last = told.engine.reconciler.last
         assert last is not None
-        assert EventKind.APPROVAL_CHANGED in {each.kind for each in last.triggers}, (
+        assert ApprovalEvent.APPROVAL_CHANGED in {each.kind for each in last.triggers}, (
             "a run says why it was made"
         )
         assert deletions(told) == ["discard-home web", "userdel web"]

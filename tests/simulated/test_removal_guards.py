@@ -10,9 +10,10 @@ import pytest
 from eventd.core.actions import DeleteAccount
 from eventd.core.desired import RemoveData
 from eventd.core.errors import EventdError
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
 from eventd_handlers.deletion import delete_account
 from eventd_simulators.virtual_time import run
@@ -87,7 +88,7 @@ async def login_shell(told: Story) -> None:
 
 async def session(told: Story) -> None:
     """Somebody is logged in."""
-    told.dispatcher.facts.set(FactKey(FactKind.SESSIONS, "web"), frozenset({"3"}))
+    told.dispatcher.facts.set(FactKey(PlatformFact.SESSIONS, "web"), frozenset({"3"}))
 
 
 async def gone(told: Story) -> None:

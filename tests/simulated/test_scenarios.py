@@ -7,11 +7,12 @@ import asyncio
 from eventd.api.audit_document import audit
 from eventd.api.plan_document import plan
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState
+from eventd.core.events import KernelEvent
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
 from eventd.core.source_state import SourceState
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.model_facts import ActiveState
 from eventd_simulators.inprocess import SimHost
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -293,7 +294,7 @@ async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
     ((name, error),) = story.engine.reconciler.all_troubles()
     assert (name, error.reason) == ("run-lock", "host-locked")
     assert "process 4242 (other)" in error.message
-    (event,) = [each for each in story.events if each.kind is EventKind.LOCKED]
+    (event,) = [each for each in story.events if each.kind is KernelEvent.LOCKED]
     assert event.attributes == {"pid": 4242, "command": "other"}
     await story.quiet(60)
     report = await asked
@@ -333,7 +334,7 @@ async def test_without_logind_it_starts_and_converges_what_does_not_need_it() ->
     story.manager("web").stop("web.service")
     await story.start(away={"logind"})
     trouble = TemporaryError("logind is away", reason="logind-unavailable", hint="bring it back")
-    state = SourceState(story.dispatcher.emit, Origin.LOGIND, "logind")
+    state = SourceState(story.dispatcher.emit, PlatformOrigin.LOGIND, "logind")
     state.trouble(trouble)
     await story.quiet(60)
     assert story.unit("web").active is ActiveState.ACTIVE

@@ -9,14 +9,16 @@ import pytest
 
 from eventd.api.audit_document import audit
 from eventd.core.actions import Action
-from eventd.core.facts import ActiveState, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
 from eventd.core.storage_records import VolumeState
+from eventd.platform.model_facts import ActiveState
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.transaction import Handler, Transaction
+from eventd.storage.model_facts import StorageFact
 from eventd_handlers import HANDLERS
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
@@ -29,7 +31,7 @@ from tests.simulated.daemon import Story, container
 
 UUID = "11111111-2222-3333-4444-555555555555"
 MANIFEST = f'[volume.media]\nuuid = "{UUID}"\npath = "/srv/media"\nlabel = "MEDIA"\n'
-VOLUME = FactKey(FactKind.VOLUME, "media")
+VOLUME = FactKey(StorageFact.VOLUME, "media")
 
 
 class DiskStory(Story):

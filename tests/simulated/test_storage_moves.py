@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from eventd.core.facts import ActiveState
 from eventd.core.report import WorkloadState
 from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import PATIENCE, Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
+from eventd.platform.model_facts import ActiveState
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import container
 from tests.simulated.test_storage import MANIFEST, UUID, DiskStory

@@ -7,9 +7,9 @@ import hashlib
 import pytest
 
 from eventd.core.approvals import State
-from eventd.core.facts import ActiveState
 from eventd.core.podman_damage import REASON
 from eventd.core.report import WorkloadState
+from eventd.platform.model_facts import ActiveState
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 

@@ -9,9 +9,9 @@ import pytest
 
 from eventd.api.metrics import Metrics
 from eventd.api.updates_document import updates
-from eventd.core.facts import Account, ActiveState
 from eventd.core.images import short_id
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
+from eventd.platform.model_facts import Account, ActiveState
 from eventd.runtime.queue import Ticket
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess.images import SimImages

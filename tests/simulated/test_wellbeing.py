@@ -7,57 +7,55 @@ import asyncio
 import pytest
 
 from eventd.api import documents
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import (
-    ActiveState,
-    FactKey,
-    FactKind,
-    FactValue,
-    FileKind,
-    FileState,
-    LoadState,
-    MountState,
-    UnitState,
-)
+from eventd.core.events import EventKind, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey, FactValue
 from eventd.core.report import RunResult, WorkloadState
 from eventd.core.wellness import CRASHED, UNHEALTHY
+from eventd.gates.model_facts import GateFact
+from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
 from eventd.runtime.failures import HEALS
 from eventd.runtime.queue import Ticket
+from eventd.storage.model_facts import MountState, StorageFact
+from eventd.updates.model_facts import UpdateFact
+from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_facts import WorkloadFact
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
 CHECK = "HealthCmd=true"
-BOX = FactKey(FactKind.CONTAINER, "web", "web")
+BOX = FactKey(WorkloadFact.CONTAINER, "web", "web")
 THERE = FileState(FileKind.REGULAR, "", 0o644, 0, 0)
 EXPECTED: dict[str, tuple[str, FactKey, FactValue, FactValue]] = {
     "container": ("container:web=healthy", BOX, "healthy", "unhealthy"),
     "unit": (
         "unit:db.service",
-        FactKey(FactKind.UNIT, "db.service"),
+        FactKey(PlatformFact.UNIT, "db.service"),
         UnitState("db.service", LoadState.LOADED, ActiveState.ACTIVE),
         UnitState("db.service", LoadState.LOADED, ActiveState.FAILED),
     ),
     "mount": (
         "mount:/srv/a",
-        FactKey(FactKind.MOUNT, "/srv/a"),
+        FactKey(StorageFact.MOUNT, "/srv/a"),
         MountState("/srv/a", "/dev/a", "ext4", "rw", "8:1"),
         None,
     ),
-    "file": ("file:/srv/flag", FactKey(FactKind.FILE, "/srv/flag"), THERE, None),
+    "file": ("file:/srv/flag", FactKey(PlatformFact.FILE, "/srv/flag"), THERE, None),
     "http": (
         "http://127.0.0.1:8080/ping",
-        FactKey(FactKind.PROBE, "http://127.0.0.1:8080/ping"),
+        FactKey(GateFact.PROBE, "http://127.0.0.1:8080/ping"),
         True,
         False,
     ),
-    "not": ("not(file:/srv/flag)", FactKey(FactKind.FILE, "/srv/flag"), None, THERE),
-    "any": ("any(file:/srv/flag, mount:/srv/a)", FactKey(FactKind.FILE, "/srv/flag"), THERE, None),
+    "not": ("not(file:/srv/flag)", FactKey(PlatformFact.FILE, "/srv/flag"), None, THERE),
+    "any": ("any(file:/srv/flag, mount:/srv/a)", FactKey(PlatformFact.FILE, "/srv/flag"), THERE, None),
 }
 
 
 def tell(story: Story, key: FactKey, value: FactValue) -> None:
     """Set a fact, as its source would."""
-    story.dispatcher.emit(Origin.PODMAN, EventKind.HEALTH, key.name, scope=key.scope, facts=[(key, value)])
+    story.dispatcher.emit(
+        WorkloadOrigin.PODMAN, WorkloadEvent.HEALTH, key.name, scope=key.scope, facts=[(key, value)]
+    )
 
 
 def count(story: Story, kind: EventKind, name: str = "web") -> int:
@@ -99,7 +97,7 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
     assert (standing.state, standing.reason) == (WorkloadState.FAILED, UNHEALTHY)
     assert standing.message
     assert documents.overall(story.engine.reconciler) == "degraded"
-    assert story.dispatcher.facts.get(FactKey(FactKind.WORKLOAD, "web")) == "active"
+    assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "active"
     assert len(story.world.disk.runs) == runs, "a report needs no run"
     report = await story.sync()
     assert report is not None
@@ -108,8 +106,8 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
     tell(story, key, good)
     await story.quiet(5)
     assert story.standing("web").state is WorkloadState.CONVERGED
-    assert story.dispatcher.facts.get(FactKey(FactKind.WORKLOAD, "web")) == "healthy"
-    assert (count(story, EventKind.UNHEALTHY), count(story, EventKind.HEALED)) == (1, 1)
+    assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
+    assert (count(story, WorkloadEvent.UNHEALTHY), count(story, WorkloadEvent.HEALED)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ async def test_a_check_without_a_result_yet_is_not_unhealthy() -> None:
     tell(story, BOX, "starting")
     await story.quiet(5)
     assert (story.standing("web").state, story.standing("web").reason) == (WorkloadState.PENDING, "starting")
-    assert count(story, EventKind.UNHEALTHY) == 0
+    assert count(story, WorkloadEvent.UNHEALTHY) == 0
 
 
 @virtual()
@@ -147,7 +145,7 @@ async def test_flapping_is_told_a_few_times_and_not_for_ever() -> None:
     for turn in range(400):
         tell(story, BOX, "unhealthy" if turn % 2 == 0 else "healthy")
         await story.quiet(2)
-    own = [event for event in story.events[before:] if event.origin is Origin.DAEMON]
+    own = [event for event in story.events[before:] if event.origin is KernelOrigin.DAEMON]
     assert len(own) < 20, own
     assert story.standing("web").reason == UNHEALTHY, "it is not healthy because it was so for a moment"
     await story.quiet(600)
@@ -168,7 +166,7 @@ def heal_by_restart(story: Story, *, mends: bool) -> list[str]:
             if not mends:
                 loop.call_later(8.0, tell, story, BOX, "unhealthy")
 
-    story.dispatcher.facts.watch([FactKey(FactKind.UNIT, "web.service", "web")], listen)
+    story.dispatcher.facts.watch([FactKey(PlatformFact.UNIT, "web.service", "web")], listen)
     return seen
 
 
@@ -251,7 +249,7 @@ async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     assert (last.result, last.workloads[0].reason) == (RunResult.OK, CRASHED)
     assert "web.service ended" in last.workloads[0].message
     assert "it was started again" in last.workloads[0].message
-    assert count(story, EventKind.CRASHED) == 1
+    assert count(story, WorkloadEvent.CRASHED) == 1
     assert story.engine.reconciler.wellbeing.crashes == {"web": 1}
 
 
@@ -266,7 +264,7 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
     await story.quiet(400)
     standing = story.standing("web")
     assert (standing.state, standing.reason) == (WorkloadState.FAILED, "crash-looping")
-    assert HEALS <= count(story, EventKind.CRASHED) <= HEALS + 1, "a loop is told once"
+    assert HEALS <= count(story, WorkloadEvent.CRASHED) <= HEALS + 1, "a loop is told once"
 
 
 @virtual()
@@ -289,7 +287,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
     """A shut gate, an image that is gone: it runs on, gates on it stay open, and it is told once."""
     story = Story()
     await story.start()
-    flag, image = EXPECTED["file"][1], FactKey(FactKind.IMAGE, "localhost/web:1", "web")
+    flag, image = EXPECTED["file"][1], FactKey(UpdateFact.IMAGE, "localhost/web:1", "web")
     tell(story, flag, THERE)
     story.push(web('requires = ["file:/srv/flag"]\n'))
     await story.quiet(100)
@@ -298,19 +296,19 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         (image, False, None, "the image localhost/web:1 is not in its store"),
     ):
         assert story.standing("web").state is WorkloadState.CONVERGED
-        before = count(story, EventKind.AT_RISK)
+        before = count(story, WorkloadEvent.AT_RISK)
         tell(story, key, bad)
         await story.quiet(5)
         standing = story.standing("web")
         assert (standing.state, standing.reason) == (WorkloadState.AT_RISK, "would-not-start")
         assert said in standing.message
         assert documents.overall(story.engine.reconciler) == "at-risk"
-        assert story.dispatcher.facts.get(FactKey(FactKind.WORKLOAD, "web")) == "healthy"
+        assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
         report = await story.sync()
         assert report is not None
         assert report.result is RunResult.OK
         assert story.standing("web").state is WorkloadState.AT_RISK
-        assert count(story, EventKind.AT_RISK) == before + 1
+        assert count(story, WorkloadEvent.AT_RISK) == before + 1
         tell(story, key, good)
         await story.quiet(5)
     assert story.standing("web").state is WorkloadState.CONVERGED
@@ -321,7 +319,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
 async def test_a_gate_on_another_workload_puts_nobody_at_risk() -> None:
     """That one has a state of its own, which passes."""
     story = await started({**container("db"), **web('requires = ["workload:db=healthy"]\n')})
-    tell(story, FactKey(FactKind.CONTAINER, "db", "db"), "unhealthy")
+    tell(story, FactKey(WorkloadFact.CONTAINER, "db", "db"), "unhealthy")
     await story.quiet(5)
     assert story.standing("db").reason == UNHEALTHY
     assert story.standing("web").state is WorkloadState.CONVERGED
@@ -336,7 +334,7 @@ async def test_a_restart_that_an_operator_asks_for_begins_anew() -> None:
         await story.quiet(2)
     assert story.standing("web").reason == UNHEALTHY
     ticket = Ticket()
-    event = story.dispatcher.emit(Origin.REQUEST, EventKind.SYNC, "web")
+    event = story.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "web")
     story.engine.reconciler.restart("web", event, ticket)
     await ticket.done.wait()
     assert ticket.report is not None

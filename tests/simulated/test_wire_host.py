@@ -16,8 +16,8 @@ from eventd.adapters.dbus import Bus
 from eventd.adapters.logind import Logind
 from eventd.adapters.systemd1 import SystemdManager
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, ActiveState, LoadState
 from eventd.core.ports import Verb
+from eventd.platform.model_facts import Account, ActiveState, LoadState
 from eventd_simulators.wire import FileAccounts, WireHost
 from eventd_simulators.wire.control import Control
 

@@ -15,7 +15,7 @@ from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemov
 from eventd.adapters.process import Completed
 from eventd.adapters.unit_process import AsUser, Who
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 

@@ -22,8 +22,8 @@ from eventd.adapters.accounts import SystemAccounts
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.core.events import EventKind
-from eventd.core.facts import Account, FactKind
+from eventd.core.events import KernelEvent
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources.accounts import AccountSource
 from tests.unit.recorder import Recorder
 
@@ -283,21 +283,21 @@ async def test_account_facts_follow_the_databases(source: tuple[AccountSource, R
     accounts, recorder = source
     replace(host.etc / "passwd", f"web:x:1500:1500::{host.home}:/bin/sh\n")
     await accounts.known(["web", "db"])
-    assert recorder.kinds() == [EventKind.READ]
-    assert isinstance(recorder.fact(FactKind.ACCOUNT, "web"), Account)
-    assert recorder.fact(FactKind.ACCOUNT, "db") is None
+    assert recorder.kinds() == [KernelEvent.READ]
+    assert isinstance(recorder.fact(PlatformFact.ACCOUNT, "web"), Account)
+    assert recorder.fact(PlatformFact.ACCOUNT, "db") is None
     replace(
         host.etc / "passwd",
         f"web:x:1500:1500::{host.home}:/bin/sh\ndb:x:1501:1501::/db:/bin/sh\nother:x:1502:1502::/:/bin/sh\n",
     )
-    await recorder.until(lambda: recorder.fact(FactKind.ACCOUNT, "db") is not None)
+    await recorder.until(lambda: recorder.fact(PlatformFact.ACCOUNT, "db") is not None)
     replace(host.etc / "subuid", "db:200000:65536\n")
     await recorder.until(
-        lambda: getattr(recorder.fact(FactKind.ACCOUNT, "db"), "subuid", None) == (200000, 65536)
+        lambda: getattr(recorder.fact(PlatformFact.ACCOUNT, "db"), "subuid", None) == (200000, 65536)
     )
     assert {seen.subject for seen in recorder.seen[1:]} == {"db"}
     replace(host.etc / "passwd", "")
-    await recorder.until(lambda: recorder.fact(FactKind.ACCOUNT, "web") is None)
+    await recorder.until(lambda: recorder.fact(PlatformFact.ACCOUNT, "web") is None)
 
 
 async def test_a_name_that_is_not_known_any_more_is_forgotten(
@@ -310,7 +310,7 @@ async def test_a_name_that_is_not_known_any_more_is_forgotten(
     await accounts.known(["web"])
     assert len(recorder.seen) == 1
     await accounts.known([])
-    assert recorder.fact(FactKind.ACCOUNT, "web") is None
+    assert recorder.fact(PlatformFact.ACCOUNT, "web") is None
 
 
 async def test_refresh_reads_without_waiting_for_a_signal(source: tuple[AccountSource, Recorder], host: Host):
@@ -319,7 +319,7 @@ async def test_refresh_reads_without_waiting_for_a_signal(source: tuple[AccountS
     await accounts.known(["web"])
     await host.accounts().create("web", timeout=60)
     await accounts.refresh("web")
-    assert isinstance(recorder.fact(FactKind.ACCOUNT, "web"), Account)
+    assert isinstance(recorder.fact(PlatformFact.ACCOUNT, "web"), Account)
 
 
 async def test_what_was_read_before_an_error_is_told(host: Host):
@@ -342,6 +342,6 @@ async def test_what_was_read_before_an_error_is_told(host: Host):
         await source.known(["db", "web"])
     broken = False
     await source.known(["db", "web"])
-    assert isinstance(recorder.fact(FactKind.ACCOUNT, "db"), Account)
-    assert recorder.fact(FactKind.ACCOUNT, "old") is None
+    assert isinstance(recorder.fact(PlatformFact.ACCOUNT, "db"), Account)
+    assert recorder.fact(PlatformFact.ACCOUNT, "old") is None
     inotify.close()

@@ -12,10 +12,11 @@ from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.core import handing_back
 from eventd.core.adoption import Candidate, Grant, Password, Signs, meaning, obstacles
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.records import Ownership
 from eventd.core.report import WorkloadState
 from eventd.core.unitfile import parse
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.disown import disown
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -138,7 +139,7 @@ async def test_a_grant_outlives_the_daemon_and_waits_for_a_person_to_leave() -> 
     account = story.world.model.accounts.add("anna", shell="/bin/bash")
     story.push(container("anna"))
     await story.quiet(100)
-    sessions = FactKey(FactKind.SESSIONS, "anna")
+    sessions = FactKey(PlatformFact.SESSIONS, "anna")
     story.dispatcher.facts.set(sessions, frozenset({"c1"}))
     await story.engine.ledger.grant("anna", Grant(account.uid, 0.0))
     story.engine.reconciler.ask("anna", None)

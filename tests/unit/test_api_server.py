@@ -30,11 +30,13 @@ from eventd.api.server import Server
 from eventd.client import Client, DaemonError, NoDaemonError, at
 from eventd.core.boot import BootRecord
 from eventd.core.errors import DisconnectedError, PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import BRANCH_MISSING, FactKey, FactKind, FetchFailure, UnitState
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadReport
 from eventd.core.rights import Role
 from eventd.core.verdicts import Deny, Hold
+from eventd.platform.model_facts import PlatformFact, UnitState
+from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
@@ -159,7 +161,7 @@ async def test_status_says_what_is(running: Running) -> None:
 async def test_a_unit_says_since_when(running: Running) -> None:
     """Seconds since the epoch, from systemd's microseconds of CLOCK_MONOTONIC."""
     facts = running.story.dispatcher.facts
-    key = FactKey(FactKind.UNIT, "web.service", "web")
+    key = FactKey(PlatformFact.UNIT, "web.service", "web")
     state = facts.get(key)
     assert isinstance(state, UnitState)
     ago = time.clock_gettime(time.CLOCK_MONOTONIC) - 5
@@ -357,7 +359,7 @@ async def test_events_follow_and_end_with_the_daemon(running: Running) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(running.ask, follow)
         await first.wait()
-        running.story.dispatcher.emit(Origin.DAEMON, EventKind.READ, "the last word")
+        running.story.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.READ, "the last word")
         await asyncio.sleep(0.1)
         running.server.end_streams()
     assert got[-1]["subject"] == "the last word"
@@ -405,7 +407,7 @@ class Held(Pace):
 async def test_a_long_answer_is_written_in_pages_and_root_does_not_wait_for_it(running: Running) -> None:
     """Operators have used up their time: the answer to one stops after a page, while root is given a whole one."""
     for number in range(1000):
-        running.story.dispatcher.emit(Origin.DAEMON, EventKind.READ, f"{number}")
+        running.story.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.READ, f"{number}")
     door = running.server.door = Operators(lambda _uid: "", operators=7)
     pace = door.kinds[Role.OPERATOR].pace = Held(0.5, 1.0)
 
@@ -496,7 +498,7 @@ async def test_a_slow_follower_holds_up_nobody_and_is_told_what_it_missed(runnin
     sock = await running.ask(open_stream)
     for _ in range(20):
         for _ in range(600):
-            dispatcher.emit(Origin.DAEMON, EventKind.READ, text)
+            dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.READ, text)
         await asyncio.sleep(0.01)
     assert (await running.get("status"))["state"] == "converged", "others are answered"
     last = dispatcher.sequence
@@ -535,7 +537,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
     reconciler.runs.stopping = True
     hold = Hold("gate", "it waits", waits_for=("unit:x.target",))
     reconciler.converger.policies = (lambda _case: hold,)
-    key = FactKey(FactKind.UNIT, "web.service", "web")
+    key = FactKey(PlatformFact.UNIT, "web.service", "web")
     gone = asyncio.Event()
     running.story.dispatcher.facts.watch((key,), lambda _key: gone.set())
     async with asyncio.timeout(60):

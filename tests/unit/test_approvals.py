@@ -12,13 +12,15 @@ import pytest
 
 from eventd.adapters.state import StateStore
 from eventd.adapters.state_database import Database
+from eventd.approvals.model_events import ApprovalEvent
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core import approvals
 from eventd.core.approvals import Draft, Planned, Request, State
 from eventd.core.committed_approvals import Signed, committed
 from eventd.core.desired import Tree, TreeFile
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import NO_ATTRIBUTES, Attribute, EventKind, Origin
-from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts, FactValue
+from eventd.core.facts import FactKey, Facts, FactValue
 from eventd.runtime import approvals as runtime
 from eventd.runtime import attempts
 from eventd.runtime.approval_rules import Rules
@@ -26,7 +28,7 @@ from eventd.runtime.approvals import Approvals
 
 NOW = 1_800_000_000.0
 DRAFT = Draft("deletion:web", (Planned("delete-account", "web", "deletes it"),), ("account web",), "it left")
-KEY = FactKey(FactKind.APPROVAL, DRAFT.key)
+KEY = FactKey(ApprovalFact.APPROVAL, DRAFT.key)
 GOOD = b"-----BEGIN SSH SIGNATURE-----\nalice\n"
 
 
@@ -240,7 +242,7 @@ async def test_every_refusal_is_recorded_and_the_request_stays_open(desk: Desk, 
         ("malformed-approval", 1),
         ("bad-signature", 3),
     ]
-    assert desk.events.count((EventKind.APPROVAL_REFUSED, request.id)) == 3
+    assert desk.events.count((ApprovalEvent.APPROVAL_REFUSED, request.id)) == 3
     assert desk.fact() == ApprovalState(request.id)
     await desk.kept.accept(request.document.encode(), GOOD, "test")
 

@@ -14,17 +14,20 @@ from eventd.core.boot import BootRecord, FactTime, Origin, Span, SpanKind, Start
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.boot_path import critical_path
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind
-from eventd.core.events import Origin as From
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, LoadState, MountState, UnitState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.runtime.boot_units import MOST, read_units
 from eventd.runtime.bootlog import BootLog
+from eventd.storage.model_facts import MountState, StorageFact
+from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import EPOCH, virtual
 from tests.simulated.daemon import Story, container
 from tests.unit.boots import Memory, Times, record, start, workload
 
-MOUNT = FactKey(FactKind.MOUNT, "/srv")
+MOUNT = FactKey(StorageFact.MOUNT, "/srv")
 MOUNTED = MountState("/srv", "/dev/sdb1", "ext4", "rw", "8:17")
 STARTUP = Startup(kernel=True, initrd=EPOCH - 20, userspace=EPOCH - 18, finished=None, unit="eventd.service")
 UNITS = {
@@ -53,10 +56,12 @@ class Logged(Story):
         """Start both."""
         await self.start()
         self.say(
-            FactKind.UNIT, "eventd.service", UnitState("eventd.service", LoadState.LOADED, ActiveState.ACTIVE)
+            PlatformFact.UNIT,
+            "eventd.service",
+            UnitState("eventd.service", LoadState.LOADED, ActiveState.ACTIVE),
         )
         self.say(
-            FactKind.UNIT, "basic.target", UnitState("basic.target", LoadState.LOADED, ActiveState.ACTIVE)
+            PlatformFact.UNIT, "basic.target", UnitState("basic.target", LoadState.LOADED, ActiveState.ACTIVE)
         )
         converger = self.engine.reconciler.converger
         converger.policies = (*converger.policies, gates)
@@ -76,7 +81,9 @@ class Logged(Story):
 
     def say(self, kind: FactKind, name: str, value: UnitState | MountState | None) -> None:
         """Set a fact, as a source would."""
-        self.dispatcher.emit(From.SYSTEMD, EventKind.READ, name, facts=[(FactKey(kind, name), value)])
+        self.dispatcher.emit(
+            PlatformOrigin.SYSTEMD, KernelEvent.READ, name, facts=[(FactKey(kind, name), value)]
+        )
 
 
 @virtual()
@@ -93,7 +100,7 @@ async def test_waits_steps_and_facts_become_a_story() -> None:
     assert [each.complete for each in story.memory.saved] == [False]  # as soon as only the gate was left
 
     mounted = asyncio.get_running_loop().time()
-    story.say(FactKind.MOUNT, "/srv", MOUNTED)
+    story.say(StorageFact.MOUNT, "/srv", MOUNTED)
     await story.quiet(50)
     assert story.running.done()
     told = await story.log.record()
@@ -131,7 +138,7 @@ async def test_after_the_end_nothing_of_it_is_registered() -> None:
     assert reconciler.listeners == []
     assert story.log._look not in reconciler.changed
     assert story.log._stops == []
-    assert FactKey(FactKind.WORKLOAD, "web") not in story.dispatcher.facts._watchers
+    assert FactKey(WorkloadFact.WORKLOAD, "web") not in story.dispatcher.facts._watchers
     told = await story.log.record()
     story.push({**container("web"), **container("later")})
     await story.quiet(50)
@@ -229,10 +236,10 @@ async def test_a_unit_that_was_restarted_keeps_the_time_it_first_came() -> None:
     story = Logged()
     late = UnitTimes("srv.mount", EPOCH + 3000, EPOCH + 3001)
     await story.boot(Times(STARTUP, **UNITS, mount=late))
-    story.say(FactKind.UNIT, "srv.mount", UnitState("srv.mount", LoadState.LOADED, ActiveState.ACTIVE))
+    story.say(PlatformFact.UNIT, "srv.mount", UnitState("srv.mount", LoadState.LOADED, ActiveState.ACTIVE))
     story.push(gated("photos", "mount:/srv"))
     await story.quiet(50)
-    story.say(FactKind.MOUNT, "/srv", MOUNTED)
+    story.say(StorageFact.MOUNT, "/srv", MOUNTED)
     await story.quiet(50)
     told = await story.log.record()
     fact = next(each for each in told.facts if each.text == "mount:/srv")
@@ -245,8 +252,8 @@ async def test_the_chain_before_a_unit_is_read_and_no_more() -> None:
     """Of what a unit is ordered after, the last to come; units that are not up or not loaded are left alone."""
     facts = Facts()
     for name in ("a.service", "b.service", "c.target", "early.service"):
-        facts.set(FactKey(FactKind.UNIT, name), UnitState(name, LoadState.LOADED, ActiveState.ACTIVE))
-    facts.set(FactKey(FactKind.UNIT, "down.service"), UnitState("down.service", LoadState.LOADED))
+        facts.set(FactKey(PlatformFact.UNIT, name), UnitState(name, LoadState.LOADED, ActiveState.ACTIVE))
+    facts.set(FactKey(PlatformFact.UNIT, "down.service"), UnitState("down.service", LoadState.LOADED))
     times = Times(
         a=UnitTimes("a.service", 9, 10, ("b.service", "c.target", "down.service", "unloaded.service")),
         b=UnitTimes("b.service", 3, 8, ("early.service",)),
@@ -259,7 +266,7 @@ async def test_the_chain_before_a_unit_is_read_and_no_more() -> None:
         f"u{n}.service": UnitTimes(f"u{n}.service", n, n, (f"u{n - 1}.service",)) for n in range(1, 2 * MOST)
     }
     for name in many:
-        facts.set(FactKey(FactKind.UNIT, name), UnitState(name, LoadState.LOADED, ActiveState.ACTIVE))
+        facts.set(FactKey(PlatformFact.UNIT, name), UnitState(name, LoadState.LOADED, ActiveState.ACTIVE))
     assert len(await read_units(Times(None, **many), facts, [f"u{2 * MOST - 1}.service"])) == MOST
 
 

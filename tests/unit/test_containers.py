@@ -7,7 +7,7 @@ import pytest
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.containers import Seen, shown
 from eventd.core.desired import Workload
-from eventd.core.facts import ActiveState, LoadState, UnitState
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from tests.unit.trees import tree
 
 WEB = Seen("systemd-web", "a1", "localhost/web:1", "f00", "web.service", "", "running", "healthy", 12.0)

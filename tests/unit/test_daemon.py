@@ -23,10 +23,11 @@ from eventd.adapters.sdnotify import Notifier
 from eventd.api import routing
 from eventd.client import Client, DaemonError, at
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelEvent
 from eventd.core.layout import Layout
 from eventd.core.source_state import SourceState
 from eventd.daemon import Daemon, main
+from eventd.platform.model_events import PlatformOrigin
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.settings import Settings, load
@@ -156,7 +157,7 @@ async def test_it_is_ready_and_answers_before_anything_is_read(
     daemon = host.daemon(anyio.sleep_forever)
     async with living(daemon) as client:
         trouble = TemporaryError("logind is away", reason="logind-unavailable", hint="bring it back")
-        SourceState(daemon.parts.dispatcher.emit, Origin.LOGIND, "logind").trouble(trouble)
+        SourceState(daemon.parts.dispatcher.emit, PlatformOrigin.LOGIND, "logind").trouble(trouble)
         status = await ask(client, "status")
         assert status["state"] == "starting"
         assert [(t["name"], t["reason"], t["hint"]) for t in status["troubles"]] == [
@@ -248,7 +249,7 @@ async def test_an_unreadable_transform_changes_nothing_at_a_reload(
     async with living(daemon) as client:
         (transforms / "a.container").symlink_to("/proc/self/mem")  # a regular file, and reading it is EIO
         reloaded = reload_of(daemon)
-        daemon.parts.dispatcher.emit(Origin.INOTIFY, EventKind.CONFIG_CHANGED, "transforms")
+        daemon.parts.dispatcher.emit(PlatformOrigin.INOTIFY, KernelEvent.CONFIG_CHANGED, "transforms")
         await reloaded.wait()
         assert (await ask(client, "status"))["host"] == "first"
     assert host.reconfigured == []

@@ -6,19 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventd.core.event_ring import EventRing, size_of
-from eventd.core.events import Event, EventKind, Origin
+from eventd.core.events import Event, Origin
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.workloads.model_events import WorkloadOrigin
 
 
-def event(number: int, scope: str, subject: str = "x", origin: Origin = Origin.USER_MANAGER) -> Event:
-    return Event(number, origin, EventKind.JOB_NEW, subject, 0.0, 0.0, scope)
+def event(number: int, scope: str, subject: str = "x", origin: Origin = WorkloadOrigin.USER_MANAGER) -> Event:
+    return Event(number, origin, PlatformEvent.JOB_NEW, subject, 0.0, 0.0, scope)
 
 
 def test_a_flood_pushes_out_its_own_events_and_nobody_elses():
     """A quiet workload's event and the host's are there after a million of another's."""
     ring = EventRing()
     ring.append(event(1, "quiet"))
-    ring.append(event(2, "", origin=Origin.LOGIND))
-    ring.append(event(3, "", origin=Origin.SYSTEMD))
+    ring.append(event(2, "", origin=PlatformOrigin.LOGIND))
+    ring.append(event(3, "", origin=PlatformOrigin.SYSTEMD))
     for number in range(4, 30_000):
         ring.append(event(number, "evil", f"j{number}.service"))
     kept = list(ring)
@@ -40,9 +42,9 @@ def test_a_flood_of_long_subjects_is_bounded_in_bytes():
 def test_the_system_has_a_share_for_each_that_sees_something():
     """A file that comes and goes in a folder of anybody's pushes out no event of systemd."""
     ring = EventRing(most=10)
-    ring.append(event(1, "", origin=Origin.SYSTEMD))
+    ring.append(event(1, "", origin=PlatformOrigin.SYSTEMD))
     for number in range(2, 100):
-        ring.append(event(number, "", origin=Origin.INOTIFY))
+        ring.append(event(number, "", origin=PlatformOrigin.INOTIFY))
     assert next(iter(ring)).sequence == 1
 
 

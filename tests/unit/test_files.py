@@ -18,7 +18,7 @@ from eventd.adapters import file_state
 from eventd.adapters.file_state import TEMPORARY_PREFIX
 from eventd.adapters.files import OwnedFiles
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.core.facts import FileKind
+from eventd.platform.model_facts import FileKind
 
 OWNER = (os.geteuid(), os.getegid())
 

@@ -16,13 +16,15 @@ import pytest
 
 from eventd.adapters.journal_follow import Entry, JournalFollow, read_entry
 from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.sources.health import ContainerHealthSource
+from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_facts import WorkloadFact
 from tests.unit.recorder import Recorder
 
-WEB = FactKey(FactKind.CONTAINER, "web", "alice")
-DB = FactKey(FactKind.CONTAINER, "db", "bob")
+WEB = FactKey(WorkloadFact.CONTAINER, "web", "alice")
+DB = FactKey(WorkloadFact.CONTAINER, "db", "bob")
 ALICE, BOB = 1000, 1001
 
 
@@ -136,7 +138,7 @@ def health(emit: Recorder, key: FactKey = WEB) -> object:
 
 
 def reads(emit: Recorder) -> int:
-    return emit.kinds().count(EventKind.READ)
+    return emit.kinds().count(KernelEvent.READ)
 
 
 async def test_nothing_is_followed_that_nobody_asks_for() -> None:
@@ -165,7 +167,11 @@ async def test_each_check_that_says_something_new_is_an_event() -> None:
             journal.check(status)
             assert health(emit) == status
             seen = emit.seen[-1]
-            assert (seen.origin, seen.kind, seen.subject) == (Origin.PODMAN, EventKind.HEALTH, "web")
+            assert (seen.origin, seen.kind, seen.subject) == (
+                WorkloadOrigin.PODMAN,
+                WorkloadEvent.HEALTH,
+                "web",
+            )
             assert (seen.scope, seen.attributes) == ("alice", {"health": status})
         before = len(emit.seen)
         journal.check("healthy")
@@ -213,7 +219,7 @@ async def test_what_was_said_before_is_read_back() -> None:
         source.want({WEB: ALICE})
         await emit.until(lambda: reads(emit) == 1)
         assert health(emit) == "healthy"
-        assert emit.seen[0].kind is EventKind.READ
+        assert emit.seen[0].kind is KernelEvent.READ
 
 
 async def test_what_was_said_before_it_died_is_not_read_back() -> None:
@@ -295,7 +301,7 @@ async def test_another_user_joins_without_losing_a_word() -> None:
 async def test_another_container_of_the_same_user_needs_no_other_follower() -> None:
     """One process serves all containers of all users that are asked for."""
     emit, journal = Recorder(), FakeJournal()
-    cache = FactKey(FactKind.CONTAINER, "cache", "alice")
+    cache = FactKey(WorkloadFact.CONTAINER, "cache", "alice")
     async with running(emit, journal) as source:
         source.want({WEB: ALICE})
         await emit.until(lambda: reads(emit) == 1)
@@ -331,7 +337,7 @@ async def test_a_follower_that_ends_is_a_gap_and_all_is_read_back() -> None:
         journal.broken = PermanentError("no journal", reason="journal-unreadable")
         assert journal.ended is not None
         journal.ended("journalctl was ended by signal 9")
-        await emit.until(lambda: emit.kinds().count(EventKind.GAP) == 3)
+        await emit.until(lambda: emit.kinds().count(KernelEvent.GAP) == 3)
         assert health(emit) == "healthy"
         journal.broken = None
         await emit.until(lambda: health(emit) == "unhealthy")

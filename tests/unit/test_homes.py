@@ -16,12 +16,13 @@ from eventd.core import homes
 from eventd.core.actions import CompleteAccount, RestartUnit, StartUnit, Verify
 from eventd.core.desired import OnChange, Workload, WorkloadOptions
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, ActiveState, FileKind, NamedState
 from eventd.core.named_files import HOME
 from eventd.core.observed import Observed
 from eventd.core.plan import file_trouble, plan
 from eventd.core.records import Ownership, Records, StartedWith
+from eventd.platform.model_facts import Account, ActiveState, FileKind
 from eventd.runtime.judging import BlockedError, blocked, left
+from eventd.workloads.model_facts import NamedState
 from tests.unit.test_plan import ACCOUNT, CONTEXT, converged
 from tests.unit.trees import container, in_web
 

@@ -17,7 +17,9 @@ from asyncinotify import Mask
 from eventd.adapters.git import GitOptions, GitRepository
 from eventd.adapters.inotify import CONTENT, NAMES, Change, Inotify
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelEvent
+from eventd.platform.model_events import PlatformOrigin
+from eventd.repository.model_events import RepositoryEvent
 from eventd.sources.path_triggers import PathTriggers
 from tests.unit.gitremote import Remote, public_folder
 from tests.unit.recorder import Recorder
@@ -174,12 +176,12 @@ async def test_a_file_that_appears_later_triggers(triggers: tuple[PathTriggers, 
     """
     source, recorder = triggers
     path = tmp_path / "etc/eventd/eventd.toml"
-    await source.add(str(path), EventKind.CONFIG_CHANGED)
+    await source.add(str(path), KernelEvent.CONFIG_CHANGED)
     assert recorder.seen == []
     path.parent.mkdir(parents=True)
     path.write_text("a")
     await told(recorder, 1)
-    assert (recorder.seen[0].origin, recorder.seen[0].subject) == (Origin.INOTIFY, str(path))
+    assert (recorder.seen[0].origin, recorder.seen[0].subject) == (PlatformOrigin.INOTIFY, str(path))
     count = len(recorder.seen)
     with path.open("r+") as file:
         file.write("bc")
@@ -204,7 +206,7 @@ async def test_a_moved_parent_counts(triggers: tuple[PathTriggers, Recorder], tm
     path = tmp_path / "a/b/file"
     path.parent.mkdir(parents=True)
     path.write_text("1")
-    await source.add(str(path), EventKind.CONFIG_CHANGED)
+    await source.add(str(path), KernelEvent.CONFIG_CHANGED)
     (tmp_path / "a").rename(tmp_path / "old")
     await told(recorder, 1)
     (tmp_path / "old/b/file").write_text("not at the path any more")
@@ -218,12 +220,12 @@ async def test_a_neighbour_does_not_count(triggers: tuple[PathTriggers, Recorder
     source, recorder = triggers
     path, mark = tmp_path / "file", tmp_path / "mark"
     path.write_text("1")
-    await source.add(str(path), EventKind.CONFIG_CHANGED)
-    await source.add(str(mark), EventKind.PUSHED)
+    await source.add(str(path), KernelEvent.CONFIG_CHANGED)
+    await source.add(str(mark), RepositoryEvent.PUSHED)
     (tmp_path / "neighbour").write_text("x")
     mark.write_text("x")
     await told(recorder, 1)
-    assert set(recorder.kinds()) == {EventKind.PUSHED}
+    assert set(recorder.kinds()) == {RepositoryEvent.PUSHED}
 
 
 async def test_a_symlinked_configuration_is_followed(triggers: tuple[PathTriggers, Recorder], tmp_path: Path):
@@ -234,7 +236,7 @@ async def test_a_symlinked_configuration_is_followed(triggers: tuple[PathTrigger
     (tmp_path / "real/two").write_text("2")
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "real/one")
-    await source.add(str(link), EventKind.CONFIG_CHANGED)
+    await source.add(str(link), KernelEvent.CONFIG_CHANGED)
     (tmp_path / "real/one").write_text("1.1")
     await told(recorder, 1)
     count = len(recorder.seen)
@@ -252,7 +254,7 @@ async def test_a_folder_triggers_for_what_is_below_it(
     """The transforms folder is told of as a whole, at any depth, also when it did not exist."""
     source, recorder = triggers
     folder = tmp_path / "transforms"
-    await source.add(str(folder), EventKind.CONFIG_CHANGED)
+    await source.add(str(folder), KernelEvent.CONFIG_CHANGED)
     (folder / "deep/er").mkdir(parents=True)
     await told(recorder, 1)
     for name in ("deep/er/a", "b"):
@@ -267,7 +269,7 @@ async def test_after_an_overflow_only_what_changed_is_told(inotify: Inotify, tmp
     source = PathTriggers(inotify, recorder)
     for name in ("a", "b"):
         (tmp_path / name).write_text("1")
-        await source.add(str(tmp_path / name), EventKind.CONFIG_CHANGED)
+        await source.add(str(tmp_path / name), KernelEvent.CONFIG_CHANGED)
     (tmp_path / "a").write_text("2.2")
     source._dirty.clear()  # as if the queue had lost it
     source._on_gap()
@@ -300,7 +302,7 @@ async def test_a_push_to_a_local_bare_repository_triggers(
     git("init", "-q", str(work))
     options = GitOptions(str(tmp_path / "own.git"), str(bare), branch="feature/x")
     for path in GitRepository(options).watch_paths():
-        await source.add(path, EventKind.PUSHED, subject=str(bare))
+        await source.add(path, RepositoryEvent.PUSHED, subject=str(bare))
     for number in (1, 2):
         git("-C", str(work), "commit", "-q", "--allow-empty", "-m", str(number))
         count = len(recorder.seen)
@@ -323,7 +325,7 @@ async def _pushes_master(source: PathTriggers, recorder: Recorder, folder: Path)
     remote = Remote.make(folder / "hosts.git", "master")
     repository = remote.open(folder, branch="main")
     for path in repository.watch_paths():
-        await source.add(path, EventKind.PUSHED, subject="hosts")
+        await source.add(path, RepositoryEvent.PUSHED, subject="hosts")
     with pytest.raises(PermanentError, match="no branch at all"):
         await repository.fetch()
     remote.commit({"a": b"1"})

@@ -10,11 +10,12 @@ import pytest
 from eventd.core import actions, journal
 from eventd.core.actions import Action
 from eventd.core.desired import FileRole, InstallFile
-from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.journal import Ended, OpenStep, SetFile, SetLingering, SetUnit, World
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
+from eventd.workloads.model_facts import ManagerState
 
 OURS = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin", comment=journal.ACCOUNT_COMMENT)
 PATH = "/etc/containers/systemd/users/1001/web.container"

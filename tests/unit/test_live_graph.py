@@ -11,8 +11,9 @@ from eventd.adapters.live_graph import LiveGraphReader, hostnames
 from eventd.adapters.sock_diag import OpenPort, Owner
 from eventd.core.desired import Desired, Located, Workload, WorkloadOptions
 from eventd.core.errors import DisconnectedError, PermanentError, TemporaryError
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, Facts, LoadState, UnitState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.waits.units import Listener, LiveUnit
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 
 
 @dataclass
@@ -35,10 +36,10 @@ class Units:
         facts = Facts()
         for name in self.after:
             facts.set(
-                FactKey(FactKind.UNIT, name),
+                FactKey(PlatformFact.UNIT, name),
                 UnitState(name, load=LoadState.LOADED, active=ActiveState.ACTIVE),
             )
-        facts.set(FactKey(FactKind.ACCOUNT, "web"), Account("web", 1001, 1001, "/home/web"))
+        facts.set(FactKey(PlatformFact.ACCOUNT, "web"), Account("web", 1001, 1001, "/home/web"))
         return facts
 
 

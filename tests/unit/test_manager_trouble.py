@@ -10,8 +10,10 @@ import pytest
 
 from eventd.adapters import manager_evidence
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState, UnitState
+from eventd.core.facts import FactKey
 from eventd.core.manager_trouble import Cause, Evidence, explain
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
+from eventd.workloads.model_facts import WorkloadFact
 
 ACCOUNT = Account("web", 1001, 1001, "/home/web")
 UP = UnitState("user@1001.service", LoadState.LOADED, ActiveState.ACTIVE, "running")
@@ -54,8 +56,8 @@ def test_a_cause_by_its_evidence(
     assert (found.cause, found.reason) == (cause, "user-manager-unavailable")
     assert f"({cause})" in found.message
     assert found.hint
-    assert FactKey(FactKind.UNIT, "user@1001.service") in found.wakes_on
-    assert FactKey(FactKind.MANAGER, "web") in found.wakes_on
+    assert FactKey(PlatformFact.UNIT, "user@1001.service") in found.wakes_on
+    assert FactKey(WorkloadFact.MANAGER, "web") in found.wakes_on
 
 
 def test_the_evidence_is_read_without_following_anything(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from eventd.core.actions import PutFile, RecordFiles, RestartUnit, Verify
 from eventd.core.desired import DesiredUnit, NamedFile, OnChange, Workload
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, FileKind, NamedState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN
 from eventd.core.named_files import HOME, MOST, expand
 from eventd.core.observed import Observed
 from eventd.core.plan import file_trouble, is_renewed, plan
 from eventd.core.records import Records, StartedWith
 from eventd.core.verdicts import Case
+from eventd.platform.model_facts import ActiveState, FileKind
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd_policies.provider import provider
 from tests.unit.test_plan import CONTEXT, a_workload, converged
 from tests.unit.trees import HOST, container, desired, in_web
@@ -209,7 +211,7 @@ def test_a_provider_that_is_not_there_holds_what_a_stack_has_written() -> None:
     """Whatever is missing of it; not for a workload without a stack, and not before anybody has looked."""
     stack = in_web({"compose.yaml": "services:\n  app:\n    image: x\n"}).workloads["web"]
     plain = in_web({"web.container": container()}).workloads["web"]
-    facts, key = Facts(), FactKey(FactKind.NAMED, "/usr/bin/docker-compose")
+    facts, key = Facts(), FactKey(WorkloadFact.NAMED, "/usr/bin/docker-compose")
     judge = provider("/usr/bin/docker-compose")
 
     def verdict(workload: Workload) -> str:

@@ -17,9 +17,11 @@ from eventd.adapters.host_key import host_key
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.named_file import LIMIT, Digester, look
 from eventd.adapters.path_presence import find
-from eventd.core.facts import Account, FactKey, FactKind, FileKind, NamedState
+from eventd.core.facts import FactKey
+from eventd.platform.model_facts import Account, FileKind, PlatformFact
 from eventd.sources import named_files
 from eventd.sources.named_files import NamedFiles
+from eventd.workloads.model_facts import NamedState, WorkloadFact
 from tests.unit.recorder import Recorder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to act as somebody else")
@@ -135,7 +137,7 @@ def test_the_key_of_the_host_is_made_once_and_is_nobody_elses_to_read(tmp_path: 
 @pytest.fixture
 def emit(tmp_path: Path) -> Recorder:
     recorder = Recorder()
-    recorder.facts.set(FactKey(FactKind.ACCOUNT, "web"), me(tmp_path))
+    recorder.facts.set(FactKey(PlatformFact.ACCOUNT, "web"), me(tmp_path))
     return recorder
 
 
@@ -152,7 +154,7 @@ async def source(emit: Recorder) -> AsyncIterator[NamedFiles]:
 
 
 def now(emit: Recorder, path: object) -> NamedState | None:
-    state = emit.facts.get(FactKey(FactKind.NAMED, str(path), "web"))
+    state = emit.facts.get(FactKey(WorkloadFact.NAMED, str(path), "web"))
     return state if isinstance(state, NamedState) else None
 
 
@@ -222,10 +224,10 @@ async def test_without_an_account_nothing_is_known_and_nothing_is_read(
 ) -> None:
     """It is looked at when the account is there, in whose home `%h` is."""
     (tmp_path / "x").write_text("x")
-    emit.facts.set(FactKey(FactKind.ACCOUNT, "web"), None)
+    emit.facts.set(FactKey(PlatformFact.ACCOUNT, "web"), None)
     await source.want({"web": ["%h/x"]})
     assert now(emit, "%h/x") is None
-    emit.facts.set(FactKey(FactKind.ACCOUNT, "web"), me(tmp_path))
+    emit.facts.set(FactKey(PlatformFact.ACCOUNT, "web"), me(tmp_path))
     await emit.until(lambda: digest_of(emit, "%h/x") != "")
     await source.want({})
     assert now(emit, "%h/x") is None
@@ -235,7 +237,7 @@ async def test_a_path_that_hangs_is_unknown_and_takes_one_thread(
     source: NamedFiles, emit: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No other workload waits for it, no change there starts another look, and its answer is taken when it comes."""
-    emit.facts.set(FactKey(FactKind.ACCOUNT, "other"), me(tmp_path))
+    emit.facts.set(FactKey(PlatformFact.ACCOUNT, "other"), me(tmp_path))
     real, answers, looks = look, threading.Event(), list[str]()
 
     def hanging(path: str, account: Account | None, digester: Digester) -> object:
@@ -251,7 +253,7 @@ async def test_a_path_that_hangs_is_unknown_and_takes_one_thread(
     with suppress(TimeoutError):
         await source.want({"web": [str(tmp_path / "hangs")], "other": [str(tmp_path / "fine")]})
     assert now(emit, tmp_path / "hangs") is None
-    assert emit.facts.get(FactKey(FactKind.NAMED, str(tmp_path / "fine"), "other")) is not None
+    assert emit.facts.get(FactKey(WorkloadFact.NAMED, str(tmp_path / "fine"), "other")) is not None
     source.look_at("web")
     source.look_at("web")
     (tmp_path / "fine").write_text("changed")

@@ -10,8 +10,9 @@ from typing import cast
 import pytest
 
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, UnitState
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.image_store import ImageStoreSource
 from eventd.sources.needs import NETWORK, Needs
@@ -20,7 +21,7 @@ from eventd.sources.systemd import SystemSource
 from eventd.sources.watched_files import WatchedFiles
 from tests.unit.recorder import Recorder
 
-ONE, TWO = (frozenset({FactKey(FactKind.FILE, path)}) for path in ("/srv/one", "/srv/two"))
+ONE, TWO = (frozenset({FactKey(PlatformFact.FILE, path)}) for path in ("/srv/one", "/srv/two"))
 
 
 class Files:
@@ -62,7 +63,7 @@ class Made:
 
     def network(self, active: ActiveState) -> None:
         state = UnitState(NETWORK.name, active=active)
-        self.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, NETWORK.name, facts=[(NETWORK, state)])
+        self.emit(PlatformOrigin.SYSTEMD, PlatformEvent.UNIT_CHANGED, NETWORK.name, facts=[(NETWORK, state)])
 
 
 async def test_after_an_error_the_next_is_handed_on() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Located, OnFailure, Tree, TreeFile, Workload, WorkloadOptions
-from eventd.core.facts import FactKey, FactKind, Facts, MountState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import read_gates
 from eventd.core.orders import (
     KEPT,
@@ -20,10 +20,11 @@ from eventd.core.orders import (
 )
 from eventd.core.predicates import Predicate
 from eventd.core.report import Outcome, WorkloadReport
+from eventd.storage.model_facts import MountState, StorageFact
 
 FAILED = WorkloadReport("w", Outcome.FAILED, "start-failed", "it did not start", failing_verb="start-unit")
 UNHEALTHY = replace(FAILED, reason="not-healthy-in-time", failing_verb="verify")
-MOUNT = FactKey(FactKind.MOUNT, "/srv/a")
+MOUNT = FactKey(StorageFact.MOUNT, "/srv/a")
 
 
 def made(*, more: dict[str, str] | None = None, **options: object) -> Workload:

@@ -16,8 +16,9 @@ import pytest
 from eventd.adapters import file_state
 from eventd.adapters.files import OwnedFiles
 from eventd.adapters.inotify import Inotify
-from eventd.core.events import EventKind
-from eventd.core.facts import FactKind, FileKind, FileState
+from eventd.core.events import KernelEvent
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import FileKind, FileState, PlatformFact
 from eventd.sources.owned_files import OwnedFilesSource, _outermost
 from tests.unit.recorder import Recorder
 
@@ -30,7 +31,7 @@ class Setting:
         self.source = OwnedFilesSource(self.inotify, self.recorder)
 
     def digest(self, name: str) -> str | None:
-        state = self.recorder.fact(FactKind.FILE, self.folder / name)
+        state = self.recorder.fact(PlatformFact.FILE, self.folder / name)
         return state.digest if isinstance(state, FileState) else None
 
     async def has(self, name: str, content: bytes | None) -> None:
@@ -38,7 +39,9 @@ class Setting:
         await self.recorder.until(lambda: self.digest(name) == wanted)
 
     def names(self) -> set[str]:
-        return {os.path.relpath(key.name, self.folder) for key, _ in self.recorder.facts.items(FactKind.FILE)}
+        return {
+            os.path.relpath(key.name, self.folder) for key, _ in self.recorder.facts.items(PlatformFact.FILE)
+        }
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ async def test_what_is_there_is_read_first(setting: Setting):
     (setting.folder / "a").write_bytes(b"1")
     (setting.folder / "sub/b").write_bytes(b"2")
     await setting.source.watch(str(setting.folder))
-    assert setting.recorder.kinds() == [EventKind.READ]
+    assert setting.recorder.kinds() == [KernelEvent.READ]
     assert setting.names() == {"a", "sub/b"}
     await setting.source.watch(str(setting.folder))
     assert len(setting.recorder.seen) == 1
@@ -80,14 +83,14 @@ async def test_every_kind_of_change_reaches_the_facts(setting: Setting):
     await setting.has("a", b"")
     path.chmod(0o600)
     await setting.recorder.until(
-        lambda: getattr(setting.recorder.fact(FactKind.FILE, path), "mode", 0) == 0o600
+        lambda: getattr(setting.recorder.fact(PlatformFact.FILE, path), "mode", 0) == 0o600
     )
     path.rename(setting.folder / "b")
     await setting.has("b", b"")
     assert setting.digest("a") is None
     (setting.folder / "b").unlink()
     await setting.has("b", None)
-    assert set(setting.recorder.kinds()[1:]) == {EventKind.FILE_CHANGED}
+    assert set(setting.recorder.kinds()[1:]) == {PlatformEvent.FILE_CHANGED}
 
 
 async def test_a_folder_that_does_not_exist_yet(setting: Setting):
@@ -166,7 +169,7 @@ async def test_symlinks_are_facts_and_not_followed(setting: Setting, tmp_path: P
     (setting.folder / "tree").symlink_to(outside)
     await setting.recorder.until(lambda: setting.names() == {"link", "tree"})
     for name in ("link", "tree"):
-        state = setting.recorder.fact(FactKind.FILE, setting.folder / name)
+        state = setting.recorder.fact(PlatformFact.FILE, setting.folder / name)
         assert isinstance(state, FileState)
         assert state.kind is FileKind.SYMLINK
     count = len(setting.recorder.seen)
@@ -229,7 +232,7 @@ async def test_after_an_overflow_everything_is_read_afresh(setting: Setting):
     (setting.folder / "new/c").write_bytes(b"3")
     await setting.has("new/c", b"3")
     assert setting.inotify.overflows == 1
-    assert setting.recorder.kinds()[-2:] == [EventKind.GAP, EventKind.READ]
+    assert setting.recorder.kinds()[-2:] == [KernelEvent.GAP, KernelEvent.READ]
     assert setting.names() == {"a", "new/c"}
     assert setting.digest("a") == hashlib.sha256(b"2").hexdigest()
 
@@ -247,7 +250,7 @@ async def test_unwatch_forgets_the_facts_and_stops(setting: Setting):
     (other / "a").write_bytes(b"2")
     wanted = hashlib.sha256(b"2").hexdigest()
     await setting.recorder.until(
-        lambda: getattr(setting.recorder.fact(FactKind.FILE, other / "a"), "digest", "") == wanted
+        lambda: getattr(setting.recorder.fact(PlatformFact.FILE, other / "a"), "digest", "") == wanted
     )
     assert setting.digest("a") is None
 
@@ -267,7 +270,7 @@ async def test_an_unreadable_folder_is_a_gap_with_a_reason(setting: Setting, mon
     monkeypatch.setattr(file_state, "read_at", broken)
     (setting.folder / "a").write_bytes(b"2")
     await setting.has("a", None)
-    assert setting.recorder.seen[-1].kind is EventKind.GAP
+    assert setting.recorder.seen[-1].kind is KernelEvent.GAP
     assert setting.recorder.seen[-1].attributes["reason"] == "io-error"
     (setting.folder / "b").write_bytes(b"3")
     await setting.has("b", b"3")

@@ -11,12 +11,13 @@ from eventd.adapters.dbus_errors import translate
 from eventd.adapters.systemd1 import ListedUnit, fold, known, unit_name, unit_of, unit_path
 from eventd.core.budget import Budget
 from eventd.core.conduct import FORGIVEN, Conduct
-from eventd.core.events import Origin
-from eventd.core.facts import UnitState
 from eventd.core.manager_trouble import Evidence, explain
 from eventd.core.text import printable
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.model_facts import UnitState
 from eventd.sources import unit_table
 from eventd.sources.unit_table import UnitTable
+from eventd.workloads.model_events import WorkloadOrigin
 from tests.unit.recorder import Recorder
 
 
@@ -105,7 +106,7 @@ def test_of_all_properties_only_those_with_a_place_are_kept():
 
 def test_a_unit_is_kept_at_one_other_place_only():
     """Whoever answers may find an alias at another path each time it is asked."""
-    table = UnitTable(Recorder(), Origin.USER_MANAGER, "evil", everything=False)
+    table = UnitTable(Recorder(), WorkloadOrigin.USER_MANAGER, "evil", everything=False)
     table.watch(frozenset({"web.service"}))
     for number in range(1000):
         table.located("web.service", f"/org/freedesktop/systemd1/unit/x{number}")
@@ -120,7 +121,7 @@ def test_a_unit_is_kept_at_one_other_place_only():
 def test_units_of_one_scope_are_bounded_and_watched_ones_always_kept(monkeypatch, caplog):
     """A system with units without end is said once, and what workloads wait for is known all the same."""
     monkeypatch.setattr(unit_table, "MOST", 10)
-    table = UnitTable(Recorder(), Origin.SYSTEMD, "", everything=True)
+    table = UnitTable(Recorder(), PlatformOrigin.SYSTEMD, "", everything=True)
     table.watch(frozenset({"wanted.service"}))
     rows = [[f"u{n}.service", "", "loaded", "active", "running", "", "/x", 0, "", "/"] for n in range(50)]
     rows.append(["wanted.service", "", "loaded", "active", "running", "", "/x", 0, "", "/"])
@@ -185,7 +186,7 @@ def test_a_peer_is_left_alone_longer_each_time_until_it_is_forgiven():
 def test_a_bus_that_misbehaves_is_a_cause_of_its_own(reason: str):
     """With what was wrong, and where to look."""
     from eventd.core.errors import TemporaryError
-    from eventd.core.facts import Account, ActiveState
+    from eventd.platform.model_facts import Account, ActiveState
 
     account = Account("evil", 1001, 1001, "/home/evil")
     state = UnitState("user@1001.service", active=ActiveState.ACTIVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventd.core.backup_content import PlaceKind, places, total
 from eventd.core.desired import Desired
 from eventd.core.diagnostics import Diagnostic, Severity
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 from tests.unit.trees import container, desired
 
 STORAGE = """\

@@ -23,11 +23,12 @@ from eventd.core.actions import (
     Verify,
 )
 from eventd.core.desired import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
-from eventd.core.facts import Account, ActiveState, FileKind, FileState, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.plan import Context, plan, plan_removal
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
+from eventd.workloads.model_facts import ManagerState
 
 LAYOUT = Layout()
 CONTEXT = Context(LAYOUT)

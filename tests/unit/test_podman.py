@@ -9,7 +9,7 @@ import pytest
 from eventd.adapters.podman import PodmanImages
 from eventd.adapters.process import Completed
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 WEB = Account("web", 1001, 1001, "/home/web")
 ID = "a" * 64

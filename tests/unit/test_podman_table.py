@@ -10,11 +10,13 @@ import anyio
 import pytest
 
 from eventd.adapters.journal_follow import Entry
-from eventd.core.events import EventKind
-from eventd.core.facts import Account, FactKey, FactKind
+from eventd.core.facts import FactKey
 from eventd.core.images import Image, names
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources.image_store import SPACING, ImageStoreSource
 from eventd.sources.podman_table import MOST, PodmanTable
+from eventd.updates.model_events import UpdateEvent
+from eventd.updates.model_facts import UpdateFact
 from eventd_simulators.virtual_time import virtual
 from tests.unit.recorder import Recorder
 
@@ -136,8 +138,8 @@ class Store:
 async def test_an_image_that_may_be_gone_is_asked_after() -> None:
     """The fact is false when the store says so, true when it is back, and nothing is asked but for an event."""
     emit, store = Recorder(), Store()
-    key = FactKey(FactKind.IMAGE, WEB, "web")
-    emit.facts.set(FactKey(FactKind.ACCOUNT, "web"), Account("web", UID, UID, "/home/web"))
+    key = FactKey(UpdateFact.IMAGE, WEB, "web")
+    emit.facts.set(FactKey(PlatformFact.ACCOUNT, "web"), Account("web", UID, UID, "/home/web"))
     source = ImageStoreSource(emit, emit.facts, store)  # type: ignore[arg-type]
     source.want([key])
     seen = PodmanTable(source.happened)
@@ -161,7 +163,7 @@ async def test_an_image_that_may_be_gone_is_asked_after() -> None:
         assert store.asked <= 3 + 10 / SPACING, "as often as it likes"
         seen.take(entry("tag", kind="image", name=WEB, id="f00"))
         assert emit.facts.get(key) is True
-        assert [each.kind for each in emit.seen] == [EventKind.IMAGE_CHANGED] * 2
+        assert [each.kind for each in emit.seen] == [UpdateEvent.IMAGE_CHANGED] * 2
         source.want([])
         assert key not in emit.facts
         group.cancel_scope.cancel()

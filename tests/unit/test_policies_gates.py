@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from eventd.core.actions import StartUnit
-from eventd.core.facts import ActiveState, FactKey, FactKind, Facts, LoadState, UnitState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import WorkloadGates
 from eventd.core.predicate_atoms import UnitIs
 from eventd.core.records import Records
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.runtime.judging import UNSEEN
 from eventd_policies.gates import gates
 
@@ -20,7 +21,7 @@ IDLE = UnitState(TARGET, LoadState.LOADED, ActiveState.INACTIVE)
 def asked(state: UnitState | None, wanted: str = "active", workload: str = "") -> Verdict:
     """What is said of a start that waits for a unit, whose state is this."""
     facts = Facts()
-    facts.set(FactKey(FactKind.UNIT, TARGET, workload), state)
+    facts.set(FactKey(PlatformFact.UNIT, TARGET, workload), state)
     requires = UnitIs(f"unit:{TARGET}", TARGET, wanted, workload)
     action = StartUnit("web", "web.service", digest="", why="", timeout=1.0)
     return gates(Case(action, None, UNSEEN, Records(), facts, WorkloadGates(requires=requires)))

@@ -6,11 +6,13 @@ import pytest
 
 from eventd.core.actions import CreateAccount, EnableLinger, PutFile, StartUnit
 from eventd.core.desired import FileRole, InstallFile
-from eventd.core.facts import Account, FactKey, FactKind, Facts, FileKind, FileState, ManagerState
+from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.records import FileRecord, Ownership, Records, WorkloadRecord
 from eventd.core.verdicts import ALLOW, Case, Deny
+from eventd.platform.model_facts import Account, FileKind, FileState, PlatformFact
+from eventd.workloads.model_facts import ManagerState
 from eventd_policies import ownership
 from eventd_policies.protected import Rules, protected
 from eventd_simulators.virtual_time import virtual
@@ -104,5 +106,5 @@ async def test_a_persons_account_of_a_workloads_name_is_left_as_it_is() -> None:
     assert not story.world.model.logind.is_lingering("web")
     assert "web" not in story.world.model.managers
     assert story.world.disk.records == Records()
-    assert FactKey(FactKind.ACCOUNT, "web") in story.dispatcher.facts
+    assert FactKey(PlatformFact.ACCOUNT, "web") in story.dispatcher.facts
     assert StartUnit.verb not in " ".join(story.host.life.calls)

@@ -10,26 +10,17 @@ from hypothesis import strategies as st
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Located, Tree, TreeFile
 from eventd.core.diagnostics import Diagnostic
-from eventd.core.facts import (
-    ActiveState,
-    DeviceState,
-    FactKey,
-    FactKind,
-    Facts,
-    FactValue,
-    FileKind,
-    FileState,
-    LoadState,
-    ManagerState,
-    MountState,
-    UnitState,
-)
+from eventd.core.facts import FactKey, Facts, FactValue
 from eventd.core.layout import Layout
 from eventd.core.predicate_atoms import UNIT_STATES, Present, ProbeKind, UnitIs, WorkloadIs
 from eventd.core.predicate_parse import MAX_DEPTH, parse, parse_all
 from eventd.core.predicate_scope import NOWHERE, Scope, scope_of
 from eventd.core.predicates import All, Any, Not, Predicate, all_of, atoms, missing, probes
+from eventd.gates.model_facts import GateFact
+from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
 from eventd.runtime.index import Index
+from eventd.storage.model_facts import DeviceState, MountState, StorageFact
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 
 class Gates:
@@ -72,7 +63,7 @@ def facts(*pairs: tuple[FactKey, FactValue]) -> Facts:
 def unit(
     name: str, active: ActiveState = ActiveState.ACTIVE, scope: str = "", load: LoadState = LoadState.LOADED
 ) -> tuple[FactKey, FactValue]:
-    return FactKey(FactKind.UNIT, name, scope), UnitState(name, load=load, active=active)
+    return FactKey(PlatformFact.UNIT, name, scope), UnitState(name, load=load, active=active)
 
 
 MOUNTED = MountState("/srv/photos", "/dev/sdb1", "ext4", "rw", "8:17")
@@ -85,35 +76,35 @@ HOLDING = [
     ("unit:a.service=inactive", unit("a.service", ActiveState.INACTIVE)),
     ("user-unit:web/web.service", unit("web.service", scope="web")),
     ("user-unit:web/web.service=activating", unit("web.service", ActiveState.ACTIVATING, "web")),
-    ("workload:db=active", (FactKey(FactKind.WORKLOAD, "db"), "active")),
-    ("workload:db=active", (FactKey(FactKind.WORKLOAD, "db"), "healthy")),
-    ("workload:db=healthy", (FactKey(FactKind.WORKLOAD, "db"), "healthy")),
-    ("manager:web", (FactKey(FactKind.MANAGER, "web"), ManagerState.UP)),
-    ("mount:/srv/photos", (FactKey(FactKind.MOUNT, "/srv/photos"), MOUNTED)),
-    ("mount:/srv//photos/", (FactKey(FactKind.MOUNT, "/srv/photos"), MOUNTED)),
-    ("volume:media", (FactKey(FactKind.VOLUME, "media"), True)),
+    ("workload:db=active", (FactKey(WorkloadFact.WORKLOAD, "db"), "active")),
+    ("workload:db=active", (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy")),
+    ("workload:db=healthy", (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy")),
+    ("manager:web", (FactKey(WorkloadFact.MANAGER, "web"), ManagerState.UP)),
+    ("mount:/srv/photos", (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)),
+    ("mount:/srv//photos/", (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)),
+    ("volume:media", (FactKey(StorageFact.VOLUME, "media"), True)),
     (
         "device:1111-2222",
-        (FactKey(FactKind.DEVICE, "1111-2222"), DeviceState("1111-2222", ("/dev/sdb",), "", "")),
+        (FactKey(StorageFact.DEVICE, "1111-2222"), DeviceState("1111-2222", ("/dev/sdb",), "", "")),
     ),
-    ("session:alice", (FactKey(FactKind.SESSIONS, "alice"), frozenset({"3"}))),
-    ("file:/etc/hostname", (FactKey(FactKind.FILE, "/etc/hostname"), PRESENT_FILE)),
-    ("tcp:db.example.org:5432", (FactKey(FactKind.PROBE, "tcp:db.example.org:5432"), True)),
-    ("dns:example.org", (FactKey(FactKind.PROBE, "dns:example.org"), True)),
-    ("https://example.org/=204", (FactKey(FactKind.PROBE, "https://example.org/=204"), True)),
+    ("session:alice", (FactKey(PlatformFact.SESSIONS, "alice"), frozenset({"3"}))),
+    ("file:/etc/hostname", (FactKey(PlatformFact.FILE, "/etc/hostname"), PRESENT_FILE)),
+    ("tcp:db.example.org:5432", (FactKey(GateFact.PROBE, "tcp:db.example.org:5432"), True)),
+    ("dns:example.org", (FactKey(GateFact.PROBE, "dns:example.org"), True)),
+    ("https://example.org/=204", (FactKey(GateFact.PROBE, "https://example.org/=204"), True)),
 ]
 FAILING = [
     ("unit:a.service", unit("a.service", ActiveState.ACTIVATING)),
     ("unit:a.service=failed", unit("a.service")),
     ("user-unit:web/web.service", unit("web.service", ActiveState.FAILED, "web")),
-    ("workload:db=healthy", (FactKey(FactKind.WORKLOAD, "db"), "active")),
-    ("workload:db=active", (FactKey(FactKind.WORKLOAD, "db"), "failed")),
-    ("manager:web", (FactKey(FactKind.MANAGER, "web"), ManagerState.STARTING)),
-    ("mount:/srv/photos", (FactKey(FactKind.MOUNT, "/srv"), MOUNTED)),
-    ("volume:media", (FactKey(FactKind.VOLUME, "media"), False)),
-    ("device:1111-2222", (FactKey(FactKind.DEVICE, "1111-2222"), DeviceState("1111-2222", (), "", ""))),
-    ("session:alice", (FactKey(FactKind.SESSIONS, "alice"), frozenset())),
-    ("tcp:h:1", (FactKey(FactKind.PROBE, "tcp:h:1"), False)),
+    ("workload:db=healthy", (FactKey(WorkloadFact.WORKLOAD, "db"), "active")),
+    ("workload:db=active", (FactKey(WorkloadFact.WORKLOAD, "db"), "failed")),
+    ("manager:web", (FactKey(WorkloadFact.MANAGER, "web"), ManagerState.STARTING)),
+    ("mount:/srv/photos", (FactKey(StorageFact.MOUNT, "/srv"), MOUNTED)),
+    ("volume:media", (FactKey(StorageFact.VOLUME, "media"), False)),
+    ("device:1111-2222", (FactKey(StorageFact.DEVICE, "1111-2222"), DeviceState("1111-2222", (), "", ""))),
+    ("session:alice", (FactKey(PlatformFact.SESSIONS, "alice"), frozenset())),
+    ("tcp:h:1", (FactKey(GateFact.PROBE, "tcp:h:1"), False)),
 ]
 
 
@@ -178,7 +169,7 @@ def test_a_url_may_say_its_status(text, url, status, port):
     """`=status` at the end is the status that is wanted, unless it is the value of the last parameter."""
     (probe,) = probes(read(text), facts())
     assert (probe.kind, probe.url, probe.status, probe.port) == (ProbeKind.HTTP, url, status, port)
-    assert probe.key == FactKey(FactKind.PROBE, text)
+    assert probe.key == FactKey(GateFact.PROBE, text)
 
 
 def test_a_probe_accepts_its_status_or_any_good_one():
@@ -296,8 +287,8 @@ def web(desired) -> Scope:
 def test_a_workload_means_its_own_unit_first(web):
     """`unit:web.service` in the workload that has one is that unit; any other name is the system's."""
     own, system = read("unit:web.service", web), read("unit:nginx.service", web)
-    assert own.keys() == {FactKey(FactKind.UNIT, "web.service", "web")}
-    assert system.keys() == {FactKey(FactKind.UNIT, "nginx.service")}
+    assert own.keys() == {FactKey(PlatformFact.UNIT, "web.service", "web")}
+    assert system.keys() == {FactKey(PlatformFact.UNIT, "nginx.service")}
 
 
 def test_a_container_is_named_as_by_podman_or_by_its_file(web):
@@ -309,7 +300,7 @@ def test_a_container_is_named_as_by_podman_or_by_its_file(web):
         ("sidecar", "sidecar"),
     ):
         (atom,) = atoms(read(f"container:{text}=healthy", web))
-        assert {FactKey(FactKind.CONTAINER, name, "web")} <= atom.keys()
+        assert {FactKey(WorkloadFact.CONTAINER, name, "web")} <= atom.keys()
 
 
 def test_notify_healthy_tells_a_containers_health(web):
@@ -317,7 +308,7 @@ def test_notify_healthy_tells_a_containers_health(web):
     predicate = read("container:web=healthy", web)
     up = facts(unit("web.service", scope="web"))
     assert predicate.holds(up)
-    up.set(FactKey(FactKind.CONTAINER, "systemd-web", "web"), "unhealthy")
+    up.set(FactKey(WorkloadFact.CONTAINER, "systemd-web", "web"), "unhealthy")
     assert not predicate.holds(up)
     assert missing(predicate, up)[0].sentence == "container systemd-web of web is unhealthy"
 
@@ -325,7 +316,7 @@ def test_notify_healthy_tells_a_containers_health(web):
 def test_the_health_of_a_stopped_container_is_not_what_was_heard_last(web):
     """A unit that is not up has no healthy container, whatever podman's last event was."""
     predicate = read("container:web=healthy", web)
-    stale = (FactKey(FactKind.CONTAINER, "systemd-web", "web"), "healthy")
+    stale = (FactKey(WorkloadFact.CONTAINER, "systemd-web", "web"), "healthy")
     assert predicate.holds(facts(stale, unit("web.service", scope="web")))
     assert not predicate.holds(facts(stale, unit("web.service", ActiveState.ACTIVATING, "web")))
 
@@ -334,7 +325,7 @@ def test_without_notify_only_podman_tells_a_containers_health(web):
     """An active unit of a container that notifies at its start says nothing of its health."""
     predicate = read("container:side=healthy", web)
     assert not predicate.holds(facts(unit("side.service", scope="web")))
-    assert predicate.holds(facts((FactKey(FactKind.CONTAINER, "sidecar", "web"), "healthy")))
+    assert predicate.holds(facts((FactKey(WorkloadFact.CONTAINER, "sidecar", "web"), "healthy")))
 
 
 @pytest.mark.parametrize(
@@ -369,8 +360,8 @@ def test_missing_names_each_part_in_a_sentence():
     predicate = read("all(unit:a.service, mount:/srv/photos, any(tcp:h:1, session:al), not(file:/stop))")
     seen = facts(
         unit("a.service"),
-        (FactKey(FactKind.PROBE, "tcp:h:1"), False),
-        (FactKey(FactKind.FILE, "/stop"), PRESENT_FILE),
+        (FactKey(GateFact.PROBE, "tcp:h:1"), False),
+        (FactKey(PlatformFact.FILE, "/stop"), PRESENT_FILE),
     )
     parts = missing(predicate, seen)
     assert [(part.text, part.sentence) for part in parts] == [
@@ -378,7 +369,7 @@ def test_missing_names_each_part_in_a_sentence():
         ("any(tcp:h:1, session:al)", "tcp:h:1 accepts no connection, and al is not logged in"),
         ("not(file:/stop)", "file /stop is there"),
     ]
-    assert parts[1].keys == {FactKey(FactKind.PROBE, "tcp:h:1"), FactKey(FactKind.SESSIONS, "al")}
+    assert parts[1].keys == {FactKey(GateFact.PROBE, "tcp:h:1"), FactKey(PlatformFact.SESSIONS, "al")}
 
 
 @pytest.mark.parametrize(
@@ -399,19 +390,19 @@ def test_missing_names_each_part_in_a_sentence():
         ),
         (
             "workload:db=healthy",
-            (FactKey(FactKind.WORKLOAD, "db"), "active"),
+            (FactKey(WorkloadFact.WORKLOAD, "db"), "active"),
             "workload db is active, not healthy",
         ),
         (
             "manager:w",
-            (FactKey(FactKind.MANAGER, "w"), ManagerState.STARTING),
+            (FactKey(WorkloadFact.MANAGER, "w"), ManagerState.STARTING),
             "the user manager of w is starting",
         ),
         ("dns:h", None, "dns:h has not been asked"),
-        ("dns:h", (FactKey(FactKind.PROBE, "dns:h"), False), "h does not resolve"),
+        ("dns:h", (FactKey(GateFact.PROBE, "dns:h"), False), "h does not resolve"),
         (
             "https://h/=200",
-            (FactKey(FactKind.PROBE, "https://h/=200"), False),
+            (FactKey(GateFact.PROBE, "https://h/=200"), False),
             "https://h/ does not answer with 200",
         ),
     ],
@@ -425,7 +416,7 @@ def test_the_sentence_says_how_things_are(text, fact, sentence):
 def test_nothing_is_probed_while_a_local_fact_is_missing():
     """A remote host is asked only when its answer decides: not before the mount is there."""
     predicate = read("all(mount:/srv/photos, tcp:h:1)")
-    mounted = (FactKey(FactKind.MOUNT, "/srv/photos"), MOUNTED)
+    mounted = (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)
     assert probes(predicate, facts()) == ()
     assert [probe.text for probe in probes(predicate, facts(mounted))] == ["tcp:h:1"]
     alternative = read("any(mount:/srv/photos, tcp:h:1)")
@@ -444,11 +435,14 @@ def test_a_negated_unknown_is_not_probed_for():
 NAMES = ("a.service", "b.service", "c.service")
 VALUES: dict[FactKey, list[FactValue]] = {
     **{
-        FactKey(FactKind.UNIT, name): [None, *(UnitState(name, active=ActiveState(s)) for s in UNIT_STATES)]
+        FactKey(PlatformFact.UNIT, name): [
+            None,
+            *(UnitState(name, active=ActiveState(s)) for s in UNIT_STATES),
+        ]
         for name in NAMES
     },
-    **{FactKey(FactKind.MOUNT, path): [None, MOUNTED] for path in ("/x", "/y")},
-    **{FactKey(FactKind.WORKLOAD, name): [None, "failed", "active", "healthy"] for name in ("v", "w")},
+    **{FactKey(StorageFact.MOUNT, path): [None, MOUNTED] for path in ("/x", "/y")},
+    **{FactKey(WorkloadFact.WORKLOAD, name): [None, "failed", "active", "healthy"] for name in ("v", "w")},
 }
 LEAVES = st.one_of(
     st.builds(
@@ -456,7 +450,7 @@ LEAVES = st.one_of(
         st.sampled_from(NAMES),
         st.sampled_from(UNIT_STATES),
     ),
-    st.builds(lambda path: Present(f"mount:{path}", FactKind.MOUNT, path), st.sampled_from(["/x", "/y"])),
+    st.builds(lambda path: Present(f"mount:{path}", StorageFact.MOUNT, path), st.sampled_from(["/x", "/y"])),
     st.builds(
         lambda name, state: WorkloadIs(f"workload:{name}={state}", name, state),
         st.sampled_from("vw"),
@@ -531,8 +525,8 @@ def test_every_order_of_a_few_events_ends_alike():
     gate = read("all(unit:a.service, mount:/srv/photos, workload:db=healthy)")
     came = [
         unit("a.service"),
-        (FactKey(FactKind.MOUNT, "/srv/photos"), MOUNTED),
-        (FactKey(FactKind.WORKLOAD, "db"), "healthy"),
+        (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED),
+        (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy"),
     ]
     for order in permutations(came):
         seen = Facts()

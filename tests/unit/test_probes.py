@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKind
 from eventd.core.predicate_atoms import Probe, ProbeKind
+from eventd.gates.model_events import GateEvent, GateOrigin
+from eventd.gates.model_facts import GateFact
 from eventd.probe.protocol import Answer, Outcome
 from eventd.sources import probes
 from eventd.sources.probes import ProbesSource
@@ -109,17 +109,17 @@ async def test_the_answer_is_an_event_when_it_is_another() -> None:
         source.want(wanted(DB))
         await asyncio.sleep(20)
         assert [(s.origin, s.kind, s.subject) for s in emit.seen] == [
-            (Origin.PROBE, EventKind.PROBED, DB.text)
+            (GateOrigin.PROBE, GateEvent.PROBED, DB.text)
         ]
         assert emit.seen[0].attributes == {"good": False, "outcome": "refused", "status": 0}
-        assert emit.fact(FactKind.PROBE, DB.text) is False
+        assert emit.fact(GateFact.PROBE, DB.text) is False
         prober.answers[DB.text] = GOOD
         await asyncio.sleep(60)
-        assert emit.fact(FactKind.PROBE, DB.text) is True
+        assert emit.fact(GateFact.PROBE, DB.text) is True
         assert len(emit.seen) == 2
         prober.answers[DB.text] = REFUSED
         await asyncio.sleep(probes.AGAIN + CONFIRMED)
-        assert emit.fact(FactKind.PROBE, DB.text) is False
+        assert emit.fact(GateFact.PROBE, DB.text) is False
         assert len(emit.seen) == 3
 
 
@@ -149,11 +149,11 @@ async def test_a_status_is_judged_by_the_probe() -> None:
     async with running(emit, prober) as source:
         source.want(wanted(WEB, ANY))
         await asyncio.sleep(0.1)
-        assert emit.fact(FactKind.PROBE, WEB.text) is False
-        assert emit.fact(FactKind.PROBE, ANY.text) is True
+        assert emit.fact(GateFact.PROBE, WEB.text) is False
+        assert emit.fact(GateFact.PROBE, ANY.text) is True
         prober.answers[ANY.text] = Answer(Outcome.ANSWERED, 500)
         await asyncio.sleep(11 + CONFIRMED)
-        assert emit.fact(FactKind.PROBE, ANY.text) is False
+        assert emit.fact(GateFact.PROBE, ANY.text) is False
 
 
 @virtual()
@@ -207,15 +207,15 @@ async def test_what_is_no_longer_wanted_is_forgotten() -> None:
     async with running(emit, prober) as source:
         source.want(wanted(DB, WEB))
         await asyncio.sleep(1)
-        assert emit.fact(FactKind.PROBE, DB.text) is True
+        assert emit.fact(GateFact.PROBE, DB.text) is True
         prober.takes = 1.0
         source.poke()
         await asyncio.sleep(0.5)
         assert prober.running == 2
         source.want(wanted(WEB))
         await asyncio.sleep(10)
-        assert emit.fact(FactKind.PROBE, DB.text) is None
-        assert emit.fact(FactKind.PROBE, WEB.text) is True
+        assert emit.fact(GateFact.PROBE, DB.text) is None
+        assert emit.fact(GateFact.PROBE, WEB.text) is True
         assert prober.stops == 1  # as it began; not while something is wanted
         source.want({})
         await asyncio.sleep(0.1)
@@ -248,7 +248,7 @@ async def test_wanting_can_be_changed_back_within_a_turn() -> None:
         source.want({})
         source.want(wanted(DB))
         await asyncio.sleep(1)
-        assert emit.fact(FactKind.PROBE, DB.text) is True
+        assert emit.fact(GateFact.PROBE, DB.text) is True
         assert len(emit.seen) == 1
         assert prober.times() == [0]
 
@@ -264,7 +264,7 @@ async def test_a_probe_of_the_same_name_that_asks_something_else_is_another() ->
         prober.takes = 5.0
         source.want({DB.text: Probe(ProbeKind.TCP, DB.text, "elsewhere", 1)})
         await asyncio.sleep(1)
-        assert emit.fact(FactKind.PROBE, DB.text) is None
+        assert emit.fact(GateFact.PROBE, DB.text) is None
 
 
 @virtual()
@@ -278,10 +278,10 @@ async def test_a_broken_prober_says_nothing_about_the_network() -> None:
         for error in (TemporaryError("crashed"), PermanentError("no account")):
             prober.answers[DB.text] = error
             await asyncio.sleep(60)
-            assert emit.fact(FactKind.PROBE, DB.text) is True
+            assert emit.fact(GateFact.PROBE, DB.text) is True
         prober.answers[DB.text] = REFUSED
         await asyncio.sleep(60)
-        assert emit.fact(FactKind.PROBE, DB.text) is False
+        assert emit.fact(GateFact.PROBE, DB.text) is False
 
 
 @virtual()

@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from eventd.core.desired import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
-from eventd.core.facts import Account, ActiveState, Foreign, LoadState, ManagerState, UnitState
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.plan import Context
 from eventd.core.provenance import Audit, Code, audit
 from eventd.core.provenance_places import Names, Rank, drop_in_folders, names_of, user_places
 from eventd.core.records import Records
+from eventd.platform.model_facts import Account, ActiveState, LoadState, UnitState
 from eventd.runtime.judging import BlockedError, blocked
+from eventd.workloads.model_facts import Foreign, ManagerState
 
 LAYOUT = Layout()
 ACCOUNT = Account("web", 1001, 1001, "/home/web")

@@ -15,17 +15,20 @@ import pytest
 from eventd.adapters.foreign_files import Found
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, Foreign
+from eventd.core.facts import FactKey
 from eventd.core.provenance_places import Names, Place, system_places
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources import provenance
 from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.user_managers import UserManagersSource
+from eventd.workloads.model_events import WorkloadOrigin
+from eventd.workloads.model_facts import Foreign, WorkloadFact
 from tests.unit.recorder import Recorder
 
 NAMES = Names(units=frozenset({"web.service"}), drop_ins=frozenset({"web.service.d"}))
 RUN = "provenance"
-RELOADING = FactKey(FactKind.RELOADING, "", "web")
+RELOADING = FactKey(PlatformFact.RELOADING, "", "web")
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def emit(tmp_path: Path) -> Recorder:
     """With the account `web`, whose home is the test's folder."""
     recorder = Recorder()
     account = Account("web", os.geteuid(), os.getegid(), str(tmp_path))
-    recorder.facts.set(FactKey(FactKind.ACCOUNT, "web"), account)
+    recorder.facts.set(FactKey(PlatformFact.ACCOUNT, "web"), account)
     return recorder
 
 
@@ -62,7 +65,7 @@ async def source(emit: Recorder, tmp_path: Path, refreshed: asyncio.Event) -> As
 
 
 def paths(emit: Recorder) -> tuple[str, ...]:
-    found = emit.fact(FactKind.FOREIGN, "web")
+    found = emit.fact(WorkloadFact.FOREIGN, "web")
     return found.paths if isinstance(found, Foreign) else ()
 
 
@@ -79,8 +82,8 @@ async def test_after_a_reload_the_folders_are_looked_at(
     assert paths(emit) == (str(stray),)
     stray.unlink()
     for reloading in (True, False):
-        kind = EventKind.RELOADING if reloading else EventKind.RELOADED
-        emit(Origin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
+        kind = PlatformEvent.RELOADING if reloading else PlatformEvent.RELOADED
+        emit(WorkloadOrigin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
     await emit.until(lambda: paths(emit) == ())
 
 
@@ -137,7 +140,7 @@ async def test_a_home_that_hangs_is_looked_at_when_its_server_answers(
         await looks.get()
     async with source._users["web"].looking:
         pass
-    found = emit.fact(FactKind.FOREIGN, "web")
+    found = emit.fact(WorkloadFact.FOREIGN, "web")
     assert isinstance(found, Foreign)
     assert "no answer" in found.problem
     monkeypatch.setattr(provenance, "TIMEOUT", 60.0)

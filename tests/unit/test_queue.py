@@ -9,21 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.core.events import Event, EventKind, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.report import Outcome, RunResult, WorkloadReport, overall
+from eventd.platform.model_facts import PlatformFact
 from eventd.runtime import waiting
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.storage.model_events import StorageEvent
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
-KEY = FactKey(FactKind.SHUTDOWN)
+KEY = FactKey(PlatformFact.SHUTDOWN)
 
 
 def event(kind: EventKind, number: int) -> Event:
-    return Event(number, Origin.DAEMON, kind, str(number), 0.0, 0.0)
+    return Event(number, KernelOrigin.DAEMON, kind, str(number), 0.0, 0.0)
 
 
 @given(st.lists(st.sampled_from(["touch a", "touch b", "all", "take", "put back"])))
@@ -59,10 +61,10 @@ def test_causes_are_never_left_out_of_the_triggers() -> None:
     """A storm of other events does not push a sync or a push out of the report."""
     queue = Queue()
     for number in range(100):
-        queue.touch("web", event(EventKind.DEVICE, number))
-    queue.touch_all(event(EventKind.SYNC, 101))
+        queue.touch("web", event(StorageEvent.DEVICE, number))
+    queue.touch_all(event(KernelEvent.SYNC, 101))
     queue.put_back(queue.take())
-    assert queue.pending.triggers[0].kind is EventKind.SYNC
+    assert queue.pending.triggers[0].kind is KernelEvent.SYNC
     assert len(queue.pending.triggers) < 40
 
 
@@ -110,7 +112,7 @@ async def test_the_dispatcher_loses_no_event_for_a_follower() -> None:
     tasks = [asyncio.create_task(follow()) for _ in range(2)]
     for _ in range(10):
         for _ in range(3):
-            dispatcher.emit(Origin.DAEMON, EventKind.READ, "x")
+            dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.READ, "x")
         await asyncio.sleep(0.1)
     await asyncio.gather(*tasks)
     assert sorted(got) == sorted([*range(1, 31), *range(1, 31)])

@@ -13,12 +13,15 @@ import pytest
 from eventd.api import documents
 from eventd.core.actions import PutFile
 from eventd.core.errors import DeadlineError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, LoadState, UnitState
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.orders import NETWORK
 from eventd.core.ports import Fetched
 from eventd.core.report import RunResult, WorkloadState
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.runtime.queue import Ticket
+from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -100,7 +103,9 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is None, "nothing of it is tried"
     await story.engine.reconciler.resume("bad", "root")
     facts = story.dispatcher.facts
-    assert facts.get(FactKey(FactKind.WORKLOAD, "bad")) != facts.get(FactKey(FactKind.WORKLOAD, "good"))
+    assert facts.get(FactKey(WorkloadFact.WORKLOAD, "bad")) != facts.get(
+        FactKey(WorkloadFact.WORKLOAD, "good")
+    )
     assert not story.world.disk.steps, "the step of the bug is closed"
     story.engine.reconciler.converger.handlers = handlers
     await story.quiet()
@@ -269,7 +274,7 @@ async def test_a_request_before_the_first_commit_is_answered_later() -> None:
     story.world.faults.latency = (1.0, 1.1)
     await story.start()
     ticket = Ticket()
-    event = story.dispatcher.emit(Origin.REQUEST, EventKind.SYNC, "sync")
+    event = story.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync")
     assert story.engine.reconciler.desired is None
     story.engine.reconciler.request(event, asked=True, ticket=ticket)
     async with asyncio.timeout(300):
@@ -451,6 +456,8 @@ async def test_the_network_that_comes_while_a_fetch_fails_has_it_tried_at_once()
     await story.quiet(5)
     online = UnitState(NETWORK.name, LoadState.LOADED, ActiveState.ACTIVE, "active")
     assert story.dispatcher.facts.get(NETWORK) != online
-    story.dispatcher.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, NETWORK.name, facts=[(NETWORK, online)])
+    story.dispatcher.emit(
+        PlatformOrigin.SYSTEMD, PlatformEvent.UNIT_CHANGED, NETWORK.name, facts=[(NETWORK, online)]
+    )
     await story.quiet(6)
     assert [round(at - begun[0]) for at in begun] == [0, 10]

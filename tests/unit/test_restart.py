@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from eventd.core.events import EventKind, Origin
+from eventd.core.events import KernelOrigin
 from eventd.core.report import Outcome, RunResult, WorkloadState
 from eventd.runtime.queue import Ticket
+from eventd.workloads.model_events import WorkloadEvent
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -24,7 +25,7 @@ async def started(**workloads: str) -> Story:
 def restart(story: Story, name: str) -> Ticket:
     """Ask, as the route does."""
     ticket = Ticket()
-    trigger = story.dispatcher.emit(Origin.REQUEST, EventKind.RESTART, name, scope=name)
+    trigger = story.dispatcher.emit(KernelOrigin.REQUEST, WorkloadEvent.RESTART, name, scope=name)
     story.engine.reconciler.restart(name, trigger, ticket)
     return ticket
 

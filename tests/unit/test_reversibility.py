@@ -6,11 +6,12 @@ from typing import Any, get_args
 
 import pytest
 
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core import actions
 from eventd.core import storage_actions as storage
 from eventd.core.actions import Action
 from eventd.core.desired import FileRole, InstallFile
-from eventd.core.facts import ApprovalState, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.podman_damage import Damage, Part
 from eventd.core.records import FileRecord, Records
 from eventd.core.reversibility import Provenance, Reversibility, classify, destruction
@@ -74,7 +75,7 @@ def held(action: Action, *facts: ApprovalState, run: int = 9) -> Any:
     for fact in facts:
         draft = classify(action, OURS, run).draft
         assert draft is not None
-        known.set(FactKey(FactKind.APPROVAL, draft.key), fact)
+        known.set(FactKey(ApprovalFact.APPROVAL, draft.key), fact)
     return reversibility(Case(action, None, UNSEEN, OURS, known, run=run))
 
 
@@ -125,7 +126,7 @@ def test_what_is_to_be_signed_names_the_resource_and_is_asked_for_once() -> None
     then = held(DELETE, ApprovalState("abc123"))
     assert isinstance(then, Hold)
     assert (then.draft, then.waits_for) == (None, ("approval:abc123",))
-    assert first.wakes_on == then.wakes_on == {FactKey(FactKind.APPROVAL, first.draft.key)}
+    assert first.wakes_on == then.wakes_on == {FactKey(ApprovalFact.APPROVAL, first.draft.key)}
     assert held(DELETE, ApprovalState("abc123", rejected=True)).reason == "rejected"
 
 
@@ -142,6 +143,6 @@ def test_an_approved_action_names_the_approval_that_it_uses_up() -> None:
     assert isinstance(allowed, Allow)
     assert allowed.approval
     known = Facts()
-    known.set(FactKey(FactKind.APPROVAL, allowed.approval), ApprovalState("abc123", approved=True))
+    known.set(FactKey(ApprovalFact.APPROVAL, allowed.approval), ApprovalState("abc123", approved=True))
     other = actions.DeleteAccount("deletion:web", "web", 1001, "/home/web", 4, "it left")
     assert isinstance(reversibility(Case(other, None, UNSEEN, OURS, known, run=9)), Hold)

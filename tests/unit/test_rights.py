@@ -25,9 +25,10 @@ from eventd.api.routing import Api, Route
 from eventd.api.server import ROUTES, Server
 from eventd.core.boot import BootRecord
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account, FactKey, FactKind, Facts
+from eventd.core.facts import FactKey, Facts
 from eventd.core.records import Ownership, Records, WorkloadRecord
 from eventd.core.rights import TABLE, Request, Role, Scope, scope, view, workload_of
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 
@@ -204,10 +205,10 @@ def test_a_number_that_has_changed_hands_is_no_workload() -> None:
     }
     assert workload_of(1001, records, facts) == ""  # nothing has been read yet
     for name, uid in (("web", 1001), ("left", 1003)):
-        facts.set(FactKey(FactKind.ACCOUNT, name), Account(name, uid, uid, f"/home/{name}"))
+        facts.set(FactKey(PlatformFact.ACCOUNT, name), Account(name, uid, uid, f"/home/{name}"))
     assert workload_of(1001, records, facts) == "web"
     assert workload_of(1003, records, facts) == "left"
-    facts.set(FactKey(FactKind.ACCOUNT, "web"), Account("web", 1002, 1002, "/home/web"))
+    facts.set(FactKey(PlatformFact.ACCOUNT, "web"), Account("web", 1002, 1002, "/home/web"))
     assert workload_of(1001, records, facts) == ""
     assert workload_of(1002, records, facts) == ""
 
@@ -276,7 +277,7 @@ async def test_a_workload_restarts_itself_and_waits_for_it(asked: Asked) -> None
     facts = asked.story.dispatcher.facts
 
     def invocations() -> list[Any]:
-        keys = [FactKey(FactKind.UNIT, f"{name}.service", name) for name in (OWN, OTHER)]
+        keys = [FactKey(PlatformFact.UNIT, f"{name}.service", name) for name in (OWN, OTHER)]
         return [getattr(facts.get(key), "invocation", None) for key in keys]
 
     before = invocations()

@@ -17,15 +17,16 @@ import pytest
 from eventd.adapters.state import StateStore
 from eventd.adapters.state_database import VERSION, Database
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.events import Event, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import Event, KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.records import FileRecord, Ownership, UnitRecord, WorkloadRecord
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport
+from eventd.workloads.model_facts import WorkloadFact
 
 WEB = WorkloadRecord(
     "web", 1001, Ownership.CREATED, 1, verified_digest="d", verified_commit="c", verified_at=2.5
 )
-TRIGGER = Event(7, Origin.REQUEST, EventKind.SYNC, "eventctl", 1.0, 2.0)
+TRIGGER = Event(7, KernelOrigin.REQUEST, KernelEvent.SYNC, "eventctl", 1.0, 2.0)
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs, or needs another account")
 
 
@@ -63,7 +64,7 @@ async def test_a_report_is_kept_as_it_is_shown(store: StateStore) -> None:
     """Every field of a report goes through JSON, those for this life only excepted."""
     run = await store.begin_run(1.0, "c0", "request:sync:eventctl")
     row = WorkloadReport(
-        "web", Outcome.FAILED, "r", log=("line",), wakes_on=frozenset({FactKey(FactKind.MANAGER, "web")})
+        "web", Outcome.FAILED, "r", log=("line",), wakes_on=frozenset({FactKey(WorkloadFact.MANAGER, "web")})
     )
     await store.end_run(RunReport(run, 1.0, "c1", (TRIGGER,), 2.0, RunResult.FAILED, (row,), "error", 3))
     (text,) = await store.runs(10)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from eventd.core.facts import ActiveState, DeviceState, LoadState, MountState, UnitState
 from eventd.core.storage_actions import (
     MigrateVolume,
     MountVolume,
@@ -20,6 +19,8 @@ from eventd.core.storage_migration import Migration, Phase, Step, count_of, job_
 from eventd.core.storage_moved import look_at, moved, place_of
 from eventd.core.storage_plan import Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
+from eventd.storage.model_facts import DeviceState, MountState
 
 MEDIA = Volume("media", IdKind.UUID, "1111", "/srv/media")
 BIG = Volume("big", IdKind.UUID, "2222", "/srv/big")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventd.core.facts import DeviceState, MountState
 from eventd.core.storage_actions import MountVolume, NoteVolume, SealMountPoint, StorageAction, UnmountVolume
 from eventd.core.storage_look import Look, look
 from eventd.core.storage_manifest import IdKind, Volume, Wanted
 from eventd.core.storage_plan import draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.storage.model_facts import DeviceState, MountState
 
 UUID = "11111111-2222-3333-4444-555555555555"
 MEDIA = Volume("media", IdKind.UUID, UUID, "/srv/media", label="MEDIA")

@@ -9,9 +9,10 @@ import pytest
 from anyio.abc import TaskStatus
 
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey, KernelFact
 from eventd.core.source_state import SourceState
+from eventd.platform.model_events import PlatformOrigin
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.source_errors import SourceErrors
 from eventd.runtime.supervise import SETTLE, settled, supervise
@@ -56,7 +57,7 @@ async def test_a_failing_source_is_started_again_and_says_gap() -> None:
     source = Source(*(TemporaryError("no watches left", reason="inotify-exhausted") for _ in range(3)))
     dispatcher, troubles = await supervised(source, 100)
     assert len(source.starts) == 4
-    gaps = [event for event in dispatcher.events if event.kind is EventKind.GAP]
+    gaps = [event for event in dispatcher.events if event.kind is KernelEvent.GAP]
     assert [event.attributes["reason"] for event in gaps] == ["inotify-exhausted"] * 3
     assert troubles == {}
 
@@ -78,7 +79,7 @@ async def test_a_bug_and_a_group_of_errors_are_survived() -> None:
     group = ExceptionGroup("tasks", [ExceptionGroup("inner", [PermanentError("inside", reason="inside")])])
     source = Source(ValueError("hunter2"), group, ExceptionGroup("mixed", [PermanentError("x"), KeyError()]))
     dispatcher, _ = await supervised(source, 100)
-    reasons = [e.attributes["reason"] for e in dispatcher.events if e.kind is EventKind.GAP]
+    reasons = [e.attributes["reason"] for e in dispatcher.events if e.kind is KernelEvent.GAP]
     assert reasons == ["bug", "inside", "bug"]
     assert "hunter2" not in repr(list(dispatcher.events))
 
@@ -97,7 +98,7 @@ async def test_a_source_is_in_trouble_until_it_has_read_everything_again() -> No
         assert len(source.starts) == 2
         assert errors.rows["files"].message == "not yet"
         await anyio.sleep(5)
-        assert dispatcher.facts.get(FactKey(FactKind.SOURCE, "files")) is True
+        assert dispatcher.facts.get(FactKey(KernelFact.SOURCE, "files")) is True
         group.cancel_scope.cancel()
     assert seen == [True, False]
 
@@ -112,11 +113,11 @@ async def test_a_source_that_never_reads_is_not_waited_for(missing: str) -> None
     began = loop.time()
     for name in names:
         if name != missing:
-            SourceState(dispatcher.emit, Origin.DAEMON, name).current()
+            SourceState(dispatcher.emit, KernelOrigin.DAEMON, name).current()
     await settled(dispatcher.facts, dispatcher.emit, names)
     assert loop.time() - began == SETTLE, "in virtual time"
     assert dict(errors)[missing].reason == f"{missing}-unavailable"
-    SourceState(dispatcher.emit, Origin.DAEMON, missing).current()
+    SourceState(dispatcher.emit, KernelOrigin.DAEMON, missing).current()
     assert dict(errors) == {}
     await settled(dispatcher.facts, dispatcher.emit, names)
     assert loop.time() - began == SETTLE, "nothing is waited for that is there"
@@ -137,7 +138,7 @@ async def test_without_systemd_there_is_nothing_to_go_on_with() -> None:
         await anyio.sleep(3600)
         assert not done.is_set()
         assert dict(errors)["systemd"].reason == "systemd-unavailable"
-        SourceState(dispatcher.emit, Origin.SYSTEMD, "systemd").current()
+        SourceState(dispatcher.emit, PlatformOrigin.SYSTEMD, "systemd").current()
         await done.wait()
     assert dict(errors) == {}
 

@@ -11,8 +11,8 @@ import pytest
 
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.core.errors import PermanentError
-from eventd.core.facts import ActiveState, LoadState, UnitState
 from eventd.core.ports import JobResult, Verb
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 
 WHERE = "/srv/media"
 UNIT = "srv-media.mount"

@@ -17,9 +17,12 @@ import pytest
 
 from eventd.adapters.udev import Block, BlockMonitor
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import DeviceState, FactKind, SourceTrouble
+from eventd.core.events import KernelEvent
+from eventd.core.facts import KernelFact, SourceTrouble
+from eventd.platform.model_events import PlatformOrigin
 from eventd.sources.devices import DevicesSource, Monitor
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import DeviceState, StorageFact
 from tests.unit.recorder import Recorder
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -95,8 +98,8 @@ async def test_what_is_attached_is_read_before_it_starts() -> None:
     emit = Recorder()
     monitor = FakeMonitor(block("sda1", label="photos"), block("sdb", ""))
     async with running(emit, monitor.connect):
-        assert emit.kinds() == [EventKind.READ, EventKind.SOURCE]
-        assert emit.fact(FactKind.DEVICE, UUID) == DeviceState(
+        assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE]
+        assert emit.fact(StorageFact.DEVICE, UUID) == DeviceState(
             UUID, ("/dev/sda1",), "photos", "ext4", numbers=("",), members=("",)
         )
         assert len(emit.facts) == 2, "the device, and that all of them are known"
@@ -108,12 +111,12 @@ async def test_plugging_in_and_out_is_an_event_each() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("loop0", ""))
     async with running(emit, monitor.connect):
         monitor.tell("change", block("loop0"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, UUID) is not None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is not None)
         seen = emit.seen[-1]
-        assert (seen.origin, seen.kind, seen.subject) == (Origin.UDEV, EventKind.DEVICE, UUID)
+        assert (seen.origin, seen.kind, seen.subject) == (PlatformOrigin.UDEV, StorageEvent.DEVICE, UUID)
         assert seen.attributes == {"action": "change", "node": "/dev/loop0", "attached": True}
         monitor.tell("change", block("loop0", ""))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -122,7 +125,7 @@ async def test_a_removed_device_takes_its_file_system_along() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.tell("remove", block("sda1"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -131,7 +134,7 @@ async def test_two_devices_with_one_uuid_are_both_there() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sdb1"))
 
     def nodes() -> tuple[str, ...]:
-        state = emit.fact(FactKind.DEVICE, UUID)
+        state = emit.fact(StorageFact.DEVICE, UUID)
         return state.nodes if isinstance(state, DeviceState) else ()
 
     async with running(emit, monitor.connect):
@@ -149,8 +152,8 @@ async def test_a_new_file_system_on_the_same_device_replaces_the_old() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.tell("change", block("sda1", "other"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, "other") is not None)
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "other") is not None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -160,8 +163,8 @@ async def test_events_that_change_no_fact_are_not_passed_on() -> None:
     async with running(emit, monitor.connect):
         monitor.tell("change", block("sda1"), block("sdb", ""))
         monitor.tell("change", block("sdc", "last"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, "last") is not None)
-        assert emit.kinds() == [EventKind.READ, EventKind.SOURCE, EventKind.DEVICE]
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "last") is not None)
+        assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE, StorageEvent.DEVICE]
     monitor.close()
 
 
@@ -170,14 +173,14 @@ async def test_after_lost_events_all_is_read_afresh() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.lose(block("sdb1", "new"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, "new") is not None)
-        assert emit.fact(FactKind.DEVICE, UUID) is None
-        await emit.until(lambda: emit.fact(FactKind.SOURCE, "devices") is True)
-        read = [EventKind.READ, EventKind.SOURCE]
-        assert emit.kinds() == [*read, EventKind.GAP, *read]
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "new") is not None)
+        assert emit.fact(StorageFact.DEVICE, UUID) is None
+        await emit.until(lambda: emit.fact(KernelFact.SOURCE, "devices") is True)
+        read = [KernelEvent.READ, KernelEvent.SOURCE]
+        assert emit.kinds() == [*read, KernelEvent.GAP, *read]
         assert monitor.made == 2
         monitor.tell("add", block("sdc", "later"))
-        await emit.until(lambda: emit.fact(FactKind.DEVICE, "later") is not None)
+        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "later") is not None)
     monitor.close()
 
 
@@ -192,8 +195,8 @@ async def test_a_host_without_udev_runs_without_devices(caplog: pytest.LogCaptur
         group.start_soon(DevicesSource(emit, monitor=no_monitor).run)
         await emit.until(lambda: bool(emit.seen))
         group.cancel_scope.cancel()
-        assert emit.kinds() == [EventKind.GAP]
-        trouble = emit.fact(FactKind.SOURCE, "devices")
+        assert emit.kinds() == [KernelEvent.GAP]
+        trouble = emit.fact(KernelFact.SOURCE, "devices")
         assert isinstance(trouble, SourceTrouble)
         assert trouble.optional, "only who waits for a device needs to know"
         assert emit.seen[0].attributes["reason"] in ("no-udev", "no-libudev")

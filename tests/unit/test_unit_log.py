@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventd.adapters.unit_log import Journal, matches, message
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 WEB = Account("web", 1001, 1001, "/home/web")
 

@@ -13,8 +13,9 @@ import pytest
 
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.path_presence import find
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKind, FileKind, FileState
+from eventd.core.events import KernelEvent
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileKind, FileState, PlatformFact
 from eventd.sources import watched_files
 from eventd.sources.watched_files import WatchedFiles
 from tests.unit.recorder import Recorder
@@ -127,7 +128,7 @@ async def source(inotify: Inotify, emit: Recorder, tmp_path: Path) -> AsyncItera
 
 
 def there(emit: Recorder, path: Path) -> bool:
-    return emit.fact(FactKind.FILE, path) is not None
+    return emit.fact(PlatformFact.FILE, path) is not None
 
 
 async def test_what_is_wanted_has_been_looked_at_on_return(
@@ -137,9 +138,9 @@ async def test_what_is_wanted_has_been_looked_at_on_return(
     present, absent = tmp_path / "present", tmp_path / "absent"
     present.touch()
     await source.want([str(present), str(absent)])
-    assert isinstance(emit.fact(FactKind.FILE, present), FileState)
+    assert isinstance(emit.fact(PlatformFact.FILE, present), FileState)
     assert not there(emit, absent)
-    assert set(emit.kinds()) == {EventKind.READ}
+    assert set(emit.kinds()) == {KernelEvent.READ}
 
 
 async def test_coming_and_going_are_events(source: WatchedFiles, emit: Recorder, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ async def test_coming_and_going_are_events(source: WatchedFiles, emit: Recorder,
     path.touch()
     await emit.until(lambda: there(emit, path))
     assert [(s.origin, s.kind, s.subject) for s in emit.seen] == [
-        (Origin.INOTIFY, EventKind.FILE_CHANGED, str(path))
+        (PlatformOrigin.INOTIFY, PlatformEvent.FILE_CHANGED, str(path))
     ]
     assert emit.seen[0].attributes == {"there": True}
     path.rename(tmp_path / "away")
@@ -172,7 +173,7 @@ async def test_an_owner_or_a_mode_that_changes_is_an_event(
     await emit.until(lambda: there(emit, path))
 
     def mode() -> int:
-        state = emit.fact(FactKind.FILE, path)
+        state = emit.fact(PlatformFact.FILE, path)
         assert isinstance(state, FileState)
         return state.mode
 
@@ -181,7 +182,7 @@ async def test_an_owner_or_a_mode_that_changes_is_an_event(
         await emit.until(lambda wanted=wanted: mode() == wanted)
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
-        await emit.until(lambda: getattr(emit.fact(FactKind.FILE, path), "uid", 0) == 65534)
+        await emit.until(lambda: getattr(emit.fact(PlatformFact.FILE, path), "uid", 0) == 65534)
 
 
 async def test_a_way_that_does_not_exist_yet_is_watched(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventd.core.events import NO_ATTRIBUTES, Attribute, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, Facts, FactValue, UnitState
+from eventd.core.facts import FactKey, FactKind, Facts, FactValue
+from eventd.platform.model_facts import PlatformFact, UnitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Recorder:
 
     def unit(self, name: str, scope: str = "") -> UnitState | None:
         """The fact of a unit."""
-        value = self.facts.get(FactKey(FactKind.UNIT, name, scope))
+        value = self.facts.get(FactKey(PlatformFact.UNIT, name, scope))
         assert value is None or isinstance(value, UnitState)
         return value
 

@@ -18,12 +18,15 @@ import pytest
 
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState, ManagerState, UnitState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.ports import Verb
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.runtime.dispatch import Dispatcher
 from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.hostile.attacks import ATTACKS
 from tests.wire.recorder import Recorder
 from tests.wire.running import running
@@ -86,7 +89,10 @@ class Host:
             name = f"user@{account.uid}.service"
             state = UnitState(name, LoadState.LOADED, ActiveState.ACTIVE)
             self.emit(
-                Origin.SYSTEMD, EventKind.UNIT_CHANGED, name, facts=[(FactKey(FactKind.UNIT, name), state)]
+                PlatformOrigin.SYSTEMD,
+                PlatformEvent.UNIT_CHANGED,
+                name,
+                facts=[(FactKey(PlatformFact.UNIT, name), state)],
             )
 
     @asynccontextmanager
@@ -115,7 +121,7 @@ class Host:
 
     def manager(self, account: Account) -> ManagerState | None:
         """Return the MANAGER fact."""
-        value = self.facts.get(FactKey(FactKind.MANAGER, account.name))
+        value = self.facts.get(FactKey(WorkloadFact.MANAGER, account.name))
         assert value is None or isinstance(value, ManagerState)
         return value
 
@@ -147,7 +153,7 @@ async def refused(source: UserManagersSource, connecting: asyncio.Task[object]) 
 def gaps(recorder: Recorder) -> list[str]:
     """Return the reasons for which the connection to the hostile bus was ended."""
     return [
-        str(e.attributes["reason"]) for e in recorder.seen if e.kind is EventKind.GAP and e.scope == "evil"
+        str(e.attributes["reason"]) for e in recorder.seen if e.kind is KernelEvent.GAP and e.scope == "evil"
     ]
 
 
@@ -168,7 +174,7 @@ async def test_a_bus_that_is_none_loses_its_connection_and_nobody_else_theirs(
         assert len(raised.value.message) < 1000
         assert raised.value.message.isprintable()
     assert resident() - before < 32 << 20
-    assert {e.scope for e in host.emit.seen if e.kind is EventKind.GAP} == {"evil"}
+    assert {e.scope for e in host.emit.seen if e.kind is KernelEvent.GAP} == {"evil"}
 
 
 @pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - ENDED.keys()))

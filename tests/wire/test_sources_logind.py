@@ -13,16 +13,10 @@ import pytest
 
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import DisconnectedError, PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import (
-    Account,
-    ActiveState,
-    FactKey,
-    FactKind,
-    LoadState,
-    SourceTrouble,
-    UnitState,
-)
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey, KernelFact, SourceTrouble
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.sources.logind import LOGIND_UNIT, LogindSource
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.logind import FakeLogind
@@ -30,10 +24,10 @@ from tests.wire.recorder import Recorder
 from tests.wire.running import running
 
 WEB = Account("web", 1500, 1500, "/home/web")
-LINGER = FactKey(FactKind.LINGER, "web")
-SESSIONS = FactKey(FactKind.SESSIONS, "web")
-STATE = FactKey(FactKind.SOURCE, "logind")
-SHUTDOWN = FactKey(FactKind.SHUTDOWN)
+LINGER = FactKey(PlatformFact.LINGER, "web")
+SESSIONS = FactKey(PlatformFact.SESSIONS, "web")
+STATE = FactKey(KernelFact.SOURCE, "logind")
+SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)
 
 
 @pytest.fixture
@@ -78,7 +72,7 @@ async def test_people_are_sessions_and_managers_are_not(
     recorder = Recorder()
     async with _source(bus_daemon, linger, recorder):
         assert recorder.facts.get(SESSIONS) == frozenset({"1", "c4"})
-        assert FactKey(FactKind.SESSIONS, "db") not in recorder.facts
+        assert FactKey(PlatformFact.SESSIONS, "db") not in recorder.facts
         assert recorder.facts.get(SHUTDOWN) is False
 
 
@@ -92,7 +86,11 @@ async def test_logging_in_and_out(bus_daemon: BusDaemon, logind: FakeLogind, lin
         del logind.sessions["1"]
         logind.say("SessionRemoved", "so", ["1", "/s/1"])
         await recorder.until(lambda: SESSIONS not in recorder.facts)
-    assert recorder.count(EventKind.SESSION_NEW, "1") == recorder.count(EventKind.SESSION_REMOVED, "1") == 1
+    assert (
+        recorder.count(PlatformEvent.SESSION_NEW, "1")
+        == recorder.count(PlatformEvent.SESSION_REMOVED, "1")
+        == 1
+    )
 
 
 async def test_a_session_that_begins_while_sessions_are_read(
@@ -186,7 +184,7 @@ async def test_a_restarted_logind_is_a_gap_and_all_is_read_again(
     recorder = Recorder()
     async with _source(bus_daemon, linger, recorder) as source:
         await logind.stop()
-        await recorder.until_event(EventKind.GAP)
+        await recorder.until_event(KernelEvent.GAP)
         with pytest.raises(DisconnectedError):
             await source.set_linger(WEB, True, timeout=60)
         logind.sessions = {"2": (1500, "web", "user")}
@@ -203,7 +201,7 @@ async def test_a_lost_bus_is_a_gap_and_all_is_read_again(
     recorder = Recorder()
     async with _source(bus_daemon, linger, recorder):
         bus_daemon.kill()
-        await recorder.until_event(EventKind.GAP)
+        await recorder.until_event(KernelEvent.GAP)
         await logind.stop()
         logind.sessions["1"] = (1500, "web", "user")
         bus_daemon.start()
@@ -241,7 +239,7 @@ async def test_a_logind_that_cannot_be_had_is_a_trouble_with_its_cure(
 
     try:
         await recorder.until(lambda: trouble() is not None)
-        recorder(Origin.SYSTEMD, EventKind.READ, "units", facts=[(LOGIND_UNIT, unit)])
+        recorder(PlatformOrigin.SYSTEMD, KernelEvent.READ, "units", facts=[(LOGIND_UNIT, unit)])
         found = trouble()
         assert found is not None
         assert found.reason == "logind-unavailable"
@@ -249,7 +247,7 @@ async def test_a_logind_that_cannot_be_had_is_a_trouble_with_its_cure(
         assert found.hint.startswith(cure)
         await logind.start(bus_daemon.address)
         await recorder.until(lambda: recorder.facts.get(STATE) is True)
-        recorder(Origin.SYSTEMD, EventKind.READ, "units", facts=[(LOGIND_UNIT, None)])
+        recorder(PlatformOrigin.SYSTEMD, KernelEvent.READ, "units", facts=[(LOGIND_UNIT, None)])
         assert recorder.facts.get(STATE) is True
         await logind.stop()
         await recorder.until(lambda: trouble() is not None)  # it is asked for again, and does not come

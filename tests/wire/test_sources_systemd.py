@@ -10,9 +10,11 @@ import pytest
 
 from eventd.adapters.systemd1 import UNIT as UNIT_INTERFACE
 from eventd.core.errors import DisconnectedError
-from eventd.core.events import EventKind
-from eventd.core.facts import ActiveState, FactKey, FactKind, LoadState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.ports import Verb
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact
 from eventd.sources.systemd import SystemSource
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
@@ -43,7 +45,7 @@ async def test_all_loaded_units_are_facts_when_it_has_started(bus_daemon: BusDae
         assert db is not None
         assert (web.active, web.main_pid, web.fragment_path) == (ActiveState.ACTIVE, 42, "/web")
         assert (db.active, db.load, db.main_pid) == (ActiveState.FAILED, LoadState.LOADED, 0)
-        assert recorder.count(EventKind.READ, "org.freedesktop.systemd1") == 1
+        assert recorder.count(KernelEvent.READ, "org.freedesktop.systemd1") == 1
     order = [name for name, _ in manager.calls]
     assert order.index("Subscribe") < order.index("ListUnits")
 
@@ -56,7 +58,7 @@ async def test_a_change_is_one_event_with_all_of_it(bus_daemon: BusDaemon, manag
         manager.change(
             WEB, ActiveState="failed", SubState="failed", Result="signal", MainPID=0, ExecMainStatus=9
         )
-        await recorder.until_event(EventKind.UNIT_CHANGED, WEB, times=2)
+        await recorder.until_event(PlatformEvent.UNIT_CHANGED, WEB, times=2)
     state = recorder.unit(WEB)
     assert state is not None
     assert (state.active, state.result, state.main_pid, state.exec_status) == (
@@ -65,7 +67,7 @@ async def test_a_change_is_one_event_with_all_of_it(bus_daemon: BusDaemon, manag
         0,
         9,
     )
-    assert recorder.values(FactKind.UNIT, WEB)[2:] == [state]  # listed, read, changed
+    assert recorder.values(PlatformFact.UNIT, WEB)[2:] == [state]  # listed, read, changed
 
 
 async def test_no_call_is_made_for_a_change(bus_daemon: BusDaemon, manager: FakeManager):
@@ -97,7 +99,7 @@ async def test_a_signal_after_a_read_reply_wins_over_it(bus_daemon: BusDaemon, m
         manager.change(WEB, ActiveState="active", SubState="running")  # … and right after it, active
         await refresh
         await recorder.until(lambda: recorder.unit(WEB).up)
-        actives = [value.active for value in recorder.values(FactKind.UNIT, WEB)]
+        actives = [value.active for value in recorder.values(PlatformFact.UNIT, WEB)]
     assert actives[-1] is ActiveState.ACTIVE
     assert actives.count(ActiveState.ACTIVE) == 1
 
@@ -132,13 +134,13 @@ async def test_invalidated_properties_are_read_again_once_at_a_time(
         for _ in range(20):
             manager.change(WEB, invalidated=("Result", "ExecStart"))
         manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "marker.service"])
-        await recorder.until_event(EventKind.JOB_NEW, "marker.service")
+        await recorder.until_event(PlatformEvent.JOB_NEW, "marker.service")
         assert manager.count("LoadUnit") == reads + 1
         manager.release("LoadUnit")
         await manager.until_called("LoadUnit", reads + 2)
         await recorder.until(lambda: recorder.unit(WEB).result == "timeout")
         manager.say("JobNew", "uos", [2, "/org/freedesktop/systemd1/job/2", "end.service"])
-        await recorder.until_event(EventKind.JOB_NEW, "end.service")
+        await recorder.until_event(PlatformEvent.JOB_NEW, "end.service")
         assert manager.count("LoadUnit") == reads + 2
 
 
@@ -180,7 +182,7 @@ async def test_reading_a_missing_unit_does_not_go_in_circles(bus_daemon: BusDaem
             manager.say("UnitNew", "so", [WEB, "/x"])
             manager.say("UnitRemoved", "so", [WEB, "/x"])
         manager.say("JobNew", "uos", [1, "/org/freedesktop/systemd1/job/1", "end.service"])
-        await recorder.until_event(EventKind.JOB_NEW, "end.service")
+        await recorder.until_event(PlatformEvent.JOB_NEW, "end.service")
         assert manager.count("LoadUnit") == 1
 
 
@@ -208,17 +210,17 @@ async def test_a_reload_detaches_nothing_and_is_followed_by_a_read(
             manager.say("UnitRemoved", "so", [name, "/x"])
         for name in (WEB, DB):
             manager.say("UnitNew", "so", [name, "/x"])
-        await recorder.until_event(EventKind.RELOADING)
-        assert recorder.facts.get(FactKey(FactKind.RELOADING)) is True
+        await recorder.until_event(PlatformEvent.RELOADING)
+        assert recorder.facts.get(FactKey(PlatformFact.RELOADING)) is True
         manager.units[WEB]["FragmentPath"] = "/new"
         del manager.units["gone.service"]
         manager.say("Reloading", "b", [False])
-        await recorder.until_event(EventKind.READ, "org.freedesktop.systemd1", times=2)
-        assert recorder.facts.get(FactKey(FactKind.RELOADING)) is False
+        await recorder.until_event(KernelEvent.READ, "org.freedesktop.systemd1", times=2)
+        assert recorder.facts.get(FactKey(PlatformFact.RELOADING)) is False
     assert recorder.unit(WEB).fragment_path == "/new"
     assert recorder.unit("gone.service") is None
-    assert None not in recorder.values(FactKind.UNIT, DB)
-    assert recorder.count(EventKind.GAP) == 0
+    assert None not in recorder.values(PlatformFact.UNIT, DB)
+    assert recorder.count(KernelEvent.GAP) == 0
 
 
 async def test_jobs_are_events(bus_daemon: BusDaemon, manager: FakeManager):
@@ -227,10 +229,10 @@ async def test_jobs_are_events(bus_daemon: BusDaemon, manager: FakeManager):
     async with _source(bus_daemon, recorder):
         manager.say("JobNew", "uos", [7, "/org/freedesktop/systemd1/job/7", WEB])
         manager.end_job(7, WEB, "timeout")
-        await recorder.until_event(EventKind.JOB_REMOVED, WEB)
+        await recorder.until_event(PlatformEvent.JOB_REMOVED, WEB)
     assert [(e.kind, e.attributes) for e in recorder.seen[-2:]] == [
-        (EventKind.JOB_NEW, {"job": 7}),
-        (EventKind.JOB_REMOVED, {"job": 7, "result": "timeout"}),
+        (PlatformEvent.JOB_NEW, {"job": 7}),
+        (PlatformEvent.JOB_REMOVED, {"job": 7, "result": "timeout"}),
     ]
 
 
@@ -299,7 +301,7 @@ async def test_a_lost_bus_is_a_gap_and_all_is_read_again(bus_daemon: BusDaemon, 
     recorder = Recorder()
     async with _source(bus_daemon, recorder) as source:
         bus_daemon.kill()
-        await recorder.until_event(EventKind.GAP)
+        await recorder.until_event(KernelEvent.GAP)
         with pytest.raises(DisconnectedError):
             await source.read_unit(WEB)
         manager.units[WEB].update(ActiveState="failed", SubState="failed")
@@ -307,7 +309,7 @@ async def test_a_lost_bus_is_a_gap_and_all_is_read_again(bus_daemon: BusDaemon, 
         await manager.stop()
         bus_daemon.start()
         await manager.start(bus_daemon.address)
-        await recorder.until_event(EventKind.READ, "org.freedesktop.systemd1", times=2)
+        await recorder.until_event(KernelEvent.READ, "org.freedesktop.systemd1", times=2)
         assert recorder.unit(WEB).active is ActiveState.FAILED
         assert recorder.unit(DB) is None
         assert (await source.read_unit(WEB)).active is ActiveState.FAILED
@@ -323,7 +325,7 @@ async def test_a_re_executed_manager_is_a_gap_and_all_is_read_again(
     recorder = Recorder()
     async with _source(bus_daemon, recorder):
         await manager.stop()
-        await recorder.until_event(EventKind.GAP)
+        await recorder.until_event(KernelEvent.GAP)
         successor = FakeManager()
         successor.unit(WEB, ActiveState="active", SubState="running")
         await successor.start(bus_daemon.address)
@@ -375,7 +377,7 @@ async def test_it_starts_before_systemd_is_on_the_bus(bus_daemon: BusDaemon):
     async with running(source.run):
         assert recorder.unit(WEB) is not None
     await task
-    assert recorder.count(EventKind.GAP) <= 1
+    assert recorder.count(KernelEvent.GAP) <= 1
     await manager.stop()
 
 
@@ -404,7 +406,7 @@ async def test_a_unit_that_is_watched_while_the_others_are_read_is_read_too(
         manager.release("GetAll")
         await recorder.until(lambda: recorder.unit(DB).main_pid == 43)
         await manager.stop()
-        await recorder.until_event(EventKind.GAP)
+        await recorder.until_event(KernelEvent.GAP)
         manager.unit("c.service", ActiveState="active", MainPID=44)
         manager.held["GetAll"] = []
         asked = manager.count("GetAll")

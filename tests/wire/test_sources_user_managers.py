@@ -12,11 +12,15 @@ import pytest
 
 from eventd.adapters.inotify import Inotify
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, LoadState, ManagerState, UnitState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.ports import Verb
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
+from eventd.workloads.model_events import WorkloadOrigin
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.recorder import Recorder
@@ -26,7 +30,7 @@ UID = os.geteuid()
 WEB = Account("web", UID, UID, "/home/web")
 UNIT = "app.service"
 MANAGER_UNIT = f"user@{UID}.service"
-MANAGER = FactKey(FactKind.MANAGER, "web")
+MANAGER = FactKey(WorkloadFact.MANAGER, "web")
 
 
 class Host:
@@ -45,10 +49,10 @@ class Host:
         """What the system's manager says of user@UID.service."""
         state = UnitState(MANAGER_UNIT, LoadState.LOADED, ActiveState(active))
         self.recorder(
-            Origin.SYSTEMD,
-            EventKind.UNIT_CHANGED,
+            PlatformOrigin.SYSTEMD,
+            PlatformEvent.UNIT_CHANGED,
             MANAGER_UNIT,
-            facts=((FactKey(FactKind.UNIT, MANAGER_UNIT), state),),
+            facts=((FactKey(PlatformFact.UNIT, MANAGER_UNIT), state),),
         )
 
     async def start(self) -> None:
@@ -126,7 +130,11 @@ async def test_a_change_of_a_users_unit_is_a_fact_in_the_users_scope(host: Host)
     await host.recorder.until(lambda: host.recorder.unit(UNIT, "web").result == "signal")
     assert host.recorder.unit("other.service", "web") is None
     event = host.recorder.seen[-1]
-    assert (event.origin, event.kind, event.scope) == (Origin.USER_MANAGER, EventKind.UNIT_CHANGED, "web")
+    assert (event.origin, event.kind, event.scope) == (
+        WorkloadOrigin.USER_MANAGER,
+        PlatformEvent.UNIT_CHANGED,
+        "web",
+    )
 
 
 async def test_a_manager_that_is_not_running_fails_at_once(host: Host):
@@ -134,7 +142,7 @@ async def test_a_manager_that_is_not_running_fails_at_once(host: Host):
     with pytest.raises(TemporaryError) as raised:
         await host.source.connect(WEB, timeout=60)
     assert raised.value.reason == "user-manager-unavailable"
-    assert raised.value.wakes_on == {MANAGER, FactKey(FactKind.UNIT, MANAGER_UNIT)}
+    assert raised.value.wakes_on == {MANAGER, FactKey(PlatformFact.UNIT, MANAGER_UNIT)}
     assert host.state is ManagerState.DOWN
 
 
@@ -178,7 +186,7 @@ async def test_a_restarted_bus_is_a_gap_and_all_is_read_again(host: Host):
     await host.source.connect(WEB, timeout=60)
     await host.stop_bus()
     await host.until(ManagerState.UNREACHABLE)
-    assert host.recorder.count(EventKind.GAP, "web") == 1
+    assert host.recorder.count(KernelEvent.GAP, "web") == 1
     assert host.recorder.unit(UNIT, "web").up
     host.manager.units[UNIT].update(ActiveState="failed", SubState="failed")
     await host.start_bus()
@@ -295,7 +303,7 @@ async def test_a_user_managers_reload_is_a_fact_of_its_scope(host: Host):
     """RELOADING of the user; gone with the connection."""
     await host.start()
     await host.source.connect(WEB, timeout=60)
-    key = FactKey(FactKind.RELOADING, "", "web")
+    key = FactKey(PlatformFact.RELOADING, "", "web")
     host.manager.say("Reloading", "b", [True])
     await host.recorder.until(lambda: host.recorder.facts.get(key) is True)
     await host.stop_bus()

@@ -9,8 +9,8 @@ import pytest
 from eventd.adapters.dbus import Bus
 from eventd.adapters.systemd1 import SystemdManager, type_interface, unit_name, unit_path
 from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError
-from eventd.core.facts import ActiveState, LoadState, UnitState
 from eventd.core.ports import JobResult, Verb
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.fakes.peer import Peer

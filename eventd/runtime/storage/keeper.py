@@ -12,20 +12,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core.actions import Action
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import (
-    Account,
-    ActiveState,
-    ApprovalState,
-    DeviceState,
-    FactKey,
-    FactKind,
-    Facts,
-    MountState,
-    UnitState,
-)
-from eventd.core.facts import unit as as_unit
+from eventd.core.events import Emit, KernelOrigin
+from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
 from eventd.core.records import Records
 from eventd.core.report import Outcome
@@ -46,10 +36,14 @@ from eventd.core.storage_migration import (
 from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
 from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.owners import FactOwners
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import DeviceState, MountState, StorageFact
 
 ONCE = 5.0
 """Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
@@ -104,7 +98,7 @@ class VolumeKeeper:
         """Begin to watch devices, mounts and folders."""
         self._facts = facts
         self._dirty = dirty
-        for key, _ in facts.items(FactKind.DEVICE):
+        for key, _ in facts.items(StorageFact.DEVICE):
             self._note_device(key)
         facts.watch_all(self._changed)
         self.owners.attach(facts)
@@ -159,7 +153,7 @@ class VolumeKeeper:
             if name not in self.manifest.volumes
             and not row.unsealed
             and row.volume.path not in points
-            and FactKey(FactKind.MOUNT, row.volume.path) not in self._facts
+            and FactKey(StorageFact.MOUNT, row.volume.path) not in self._facts
         ]
 
     def digest(self, name: str) -> str:
@@ -197,7 +191,7 @@ class VolumeKeeper:
 
     def _rejected(self, action: ForgetData) -> bool:
         draft_ = classify(action, Records(), 0).draft
-        state = self._facts.get(FactKey(FactKind.APPROVAL, draft_.key)) if draft_ is not None else None
+        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, draft_.key)) if draft_ is not None else None
         return isinstance(state, ApprovalState) and state.rejected
 
     def stand(self, name: str) -> Stand:
@@ -223,7 +217,7 @@ class VolumeKeeper:
 
     def look(self, volume: Volume) -> Look:
         """Say how a volume is now."""
-        found = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
+        found = self._facts.get(FactKey(StorageFact.MOUNT, volume.path))
         mount = found if isinstance(found, MountState) else None
         record, place = self.memory.volumes.get(volume.name), self.place(volume)
         if place is not None:
@@ -247,7 +241,7 @@ class VolumeKeeper:
         return place_of(volume, other, there=there)
 
     def _moved_to(self, volume: Volume) -> str:
-        mount = self._facts.get(FactKey(FactKind.MOUNT, volume.path))
+        mount = self._facts.get(FactKey(StorageFact.MOUNT, volume.path))
         return claimed(
             volume,
             self.memory.volumes.get(volume.name),
@@ -278,7 +272,9 @@ class VolumeKeeper:
         switched = record is not None and record.migrated_to == row.to
         job = {Phase.COPY: Job.COPY, Phase.VERIFY: Job.VERIFY}.get(row.phase)
         unit = (
-            as_unit(self._facts.get(FactKey(FactKind.UNIT, job_unit(job, name)))) if job is not None else None
+            as_unit(self._facts.get(FactKey(PlatformFact.UNIT, job_unit(job, name))))
+            if job is not None
+            else None
         )
         late = bool(self.running(name)) and self._wall() - row.since >= PATIENCE
         return Moving(row, next_step(row, unit, switched=switched, late=late))
@@ -333,38 +329,38 @@ class VolumeKeeper:
         users = self.users.get(name, frozenset())
         found = {
             key.scope
-            for key, state in self._facts.items(FactKind.UNIT)
+            for key, state in self._facts.items(PlatformFact.UNIT)
             if key.scope in users and (key.scope, key.name) in self._units and _runs(as_unit(state))
         }
         return tuple(sorted(found))
 
     def _uids(self, name: str) -> tuple[int, ...]:
-        found = (self._facts.get(FactKey(FactKind.ACCOUNT, user)) for user in self.users.get(name, ()))
+        found = (self._facts.get(FactKey(PlatformFact.ACCOUNT, user)) for user in self.users.get(name, ()))
         return tuple(sorted(account.uid for account in found if isinstance(account, Account)))
 
     def _changed(self, key: FactKey) -> None:
         match key.kind:
-            case FactKind.DEVICE:
+            case StorageFact.DEVICE:
                 self._note_device(key)
                 for name in self.manifest.volumes:
                     self._fold(name)
                     self._dirty(PREFIX + name)
-            case FactKind.MOUNT if key.name in self._points:
+            case StorageFact.MOUNT if key.name in self._points:
                 name = self._points[key.name]
                 for each in (name, *self.on(name)):
                     self._fold(each)
                     self._dirty(PREFIX + each)
-            case FactKind.FILE if key.name in self._folders:
+            case PlatformFact.FILE if key.name in self._folders:
                 self._dirty(self._folders[key.name])
-            case FactKind.UNIT if not key.scope and (name := job_of(key.name)) in self.manifest.volumes:
+            case PlatformFact.UNIT if not key.scope and (name := job_of(key.name)) in self.manifest.volumes:
                 self._dirty(PREFIX + name)
-            case FactKind.UNIT if key.scope in self._with_volumes:
+            case PlatformFact.UNIT if key.scope in self._with_volumes:
                 state = as_unit(self._facts.get(key))
                 if not _runs(state):
                     self._stopped(key.scope)
                 if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
                     self.suspect()
-            case FactKind.STOPPED:
+            case StorageFact.STOPPED:
                 self._dirty(key.name)
             case _:
                 pass
@@ -395,11 +391,11 @@ class VolumeKeeper:
         else:
             self._told[name] = usable
         self._emit(
-            Origin.DAEMON,
-            EventKind.VOLUME_CHANGED,
+            KernelOrigin.DAEMON,
+            StorageEvent.VOLUME_CHANGED,
             name,
             attributes={"attached": bool(usable)},
-            facts=[(FactKey(FactKind.VOLUME, name), usable)],
+            facts=[(FactKey(StorageFact.VOLUME, name), usable)],
         )
         self.in_use(any(self._told.values()))
         for workload in sorted(self.users.get(name, ())):

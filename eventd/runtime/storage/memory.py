@@ -8,12 +8,14 @@ from typing import Any
 
 import anyio
 
-from eventd.core.events import Emit, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind
+from eventd.core.events import Emit, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.ports import Store
 from eventd.core.storage_migration import Forgetting, Migration
 from eventd.core.storage_records import StoppedUnits, VolumeRecord
 from eventd.runtime.shelf import Shelf, write
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import StorageFact
 
 
 class StorageMemory:
@@ -88,10 +90,10 @@ class StorageMemory:
         row = self.stopped.get(workload)
         units = frozenset(row.units) if row else None
         self._emit(
-            Origin.DAEMON,
-            EventKind.VOLUME_CHANGED,
+            KernelOrigin.DAEMON,
+            StorageEvent.VOLUME_CHANGED,
             workload,
             scope=workload,
             attributes={"stopped": len(units or ())},
-            facts=[(FactKey(FactKind.STOPPED, workload), units)],
+            facts=[(FactKey(StorageFact.STOPPED, workload), units)],
         )

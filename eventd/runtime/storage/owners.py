@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from eventd.core.desired import Workload
-from eventd.core.facts import Account, FactKind, Facts
+from eventd.core.facts import Facts
+from eventd.platform.model_facts import Account, PlatformFact
 
 
 class FactOwners:
@@ -27,7 +28,7 @@ class FactOwners:
 
     def account(self, uid: int) -> str:
         """Return the workload whose account has this uid, empty if none has."""
-        for key, state in self._facts.items(FactKind.ACCOUNT):
+        for key, state in self._facts.items(PlatformFact.ACCOUNT):
             if isinstance(state, Account) and state.uid == uid and key.name in self._units:
                 return key.name
         return ""

@@ -16,7 +16,7 @@ import anyio
 
 from eventd.core.backup_content import Place
 from eventd.core.errors import EventdError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 
 log = logging.getLogger(__name__)
 FRESH = 900.0

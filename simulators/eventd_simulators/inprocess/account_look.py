@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import replace
 
 from eventd.core.account_finds import Finds, Moved
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 from eventd_simulators.inprocess.life import Life
 
 

@@ -11,14 +11,18 @@ from collections.abc import Iterable
 
 from eventd.adapters.udev import Block
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import ActiveState, FactKey, FactKind, FileState, LoadState, MountState, UnitState
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
 from eventd.core.ports import JobResult
 from eventd.core.source_state import SourceState
 from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import Job, job_unit
 from eventd.core.storage_ports import Keeping
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import ActiveState, FileState, LoadState, PlatformFact, UnitState
 from eventd.sources.devices import DeviceTable
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import MountState, StorageFact
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
 
@@ -52,14 +56,14 @@ class SimDisks:
         self._read_devices()
         self._tell_mounts()
         for name in ("devices", "mounts"):
-            SourceState(self._life.emit, Origin.DAEMON, name).current()
+            SourceState(self._life.emit, KernelOrigin.DAEMON, name).current()
 
     def _told(self, action: str, block: Block) -> None:
         channel = self._udev.setdefault(block.path, Channel(self._life, self._gap))
         channel.post(lambda: self._table.take([(action, block)]), may_drop=True)
 
     def _gap(self) -> None:
-        self._life.emit(Origin.UDEV, EventKind.GAP, "devices", attributes={"reason": "udev-lost"})
+        self._life.emit(PlatformOrigin.UDEV, KernelEvent.GAP, "devices", attributes={"reason": "udev-lost"})
         # What was on its way is lost with the old socket; the new one is subscribed to before all is read.
         for channel in self._udev.values():
             channel.close()
@@ -73,21 +77,27 @@ class SimDisks:
         now = dict(self._drives.mounts)
         for point in self._known.keys() | now.keys():
             if self._known.get(point) != now.get(point):
-                key = FactKey(FactKind.MOUNT, point)
-                self._life.emit(Origin.KERNEL, EventKind.MOUNT, point, facts=[(key, now.get(point))])
+                key = FactKey(StorageFact.MOUNT, point)
+                self._life.emit(
+                    PlatformOrigin.KERNEL, StorageEvent.MOUNT, point, facts=[(key, now.get(point))]
+                )
         self._known = now
         for unit in self._units.keys() | self._drives.jobs.keys():
             if self._units.get(unit) != (job := self._drives.jobs.get(unit)):
-                units = FactKey(FactKind.UNIT, unit)
+                units = FactKey(PlatformFact.UNIT, unit)
                 shown = None if job is None else UnitState(unit, LoadState.LOADED, *_SHOWN[job])
-                self._life.emit(Origin.SYSTEMD, EventKind.UNIT_CHANGED, unit, facts=[(units, shown)])
+                self._life.emit(
+                    PlatformOrigin.SYSTEMD, PlatformEvent.UNIT_CHANGED, unit, facts=[(units, shown)]
+                )
         self._units = dict(self._drives.jobs)
         for point, name in self._folders:
             path, state = f"{point}/{name}", self._drives.folder(point, name)
             if self._files.get(path) != state:
                 self._files[path] = state
-                key = FactKey(FactKind.FILE, path)
-                self._life.emit(Origin.INOTIFY, EventKind.FILE_CHANGED, path, facts=[(key, state)])
+                key = FactKey(PlatformFact.FILE, path)
+                self._life.emit(
+                    PlatformOrigin.INOTIFY, PlatformEvent.FILE_CHANGED, path, facts=[(key, state)]
+                )
 
     async def mount(
         self,

@@ -11,9 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import DisconnectedError
-from eventd.core.events import Attribute, EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FactValue, UnitState
+from eventd.core.events import Attribute, EventKind, KernelEvent
+from eventd.core.facts import FactKey, FactValue
 from eventd.core.ports import JobResult
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import PlatformFact, UnitState
+from eventd.workloads.model_events import WorkloadOrigin
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
@@ -36,7 +39,7 @@ class Feed:
     ) -> None:
         self._life = life
         self._scope = scope
-        self._origin = Origin.USER_MANAGER if scope else Origin.SYSTEMD
+        self._origin = WorkloadOrigin.USER_MANAGER if scope else PlatformOrigin.SYSTEMD
         self._manager = manager
         self._sent: dict[str, UnitState] = {}
         self._jobs: dict[int, asyncio.Future[JobResult]] = {}
@@ -83,12 +86,14 @@ class Feed:
     def read_all(self) -> None:
         """Read every watched unit as it is now; the answers come in order with the signals."""
         self._post_states(sorted(self.watched))
-        self.channel.post(lambda: self._life.emit(self._origin, EventKind.READ, "systemd", scope=self._scope))
+        self.channel.post(
+            lambda: self._life.emit(self._origin, KernelEvent.READ, "systemd", scope=self._scope)
+        )
 
     def gap(self) -> None:
         """Something may have been missed."""
         if not self.lost:
-            self._life.emit(self._origin, EventKind.GAP, "systemd", scope=self._scope)
+            self._life.emit(self._origin, KernelEvent.GAP, "systemd", scope=self._scope)
             # A job's end may be what was missed: nobody may wait for it for ever.
             manager = self._manager()
             for job, waiter in list(self._jobs.items()):
@@ -109,11 +114,11 @@ class Feed:
                 if unit in self.watched or not self._scope:
                     self.channel.post(lambda: self._changed(unit, state), may_drop=True)
             case signals.UnitNew(self._scope, unit):
-                self._say(EventKind.UNIT_NEW, unit)
+                self._say(PlatformEvent.UNIT_NEW, unit)
             case signals.UnitRemoved(self._scope, unit):
-                self._say(EventKind.UNIT_REMOVED, unit)
+                self._say(PlatformEvent.UNIT_REMOVED, unit)
             case signals.JobNew(self._scope, job, unit):
-                self._say(EventKind.JOB_NEW, unit, job=job)
+                self._say(PlatformEvent.JOB_NEW, unit, job=job)
             case signals.JobRemoved(self._scope, job, unit, result):
                 self.channel.post(lambda: self._job_removed(job, unit, result), may_drop=True)
             case signals.Reloading(self._scope, active):
@@ -131,8 +136,8 @@ class Feed:
         self._tell(unit, state)
 
     def _reloading(self, *, active: bool) -> None:
-        kind = EventKind.RELOADING if active else EventKind.RELOADED
-        facts = ((FactKey(FactKind.RELOADING, "", self._scope), active),)
+        kind = PlatformEvent.RELOADING if active else PlatformEvent.RELOADED
+        facts = ((FactKey(PlatformFact.RELOADING, "", self._scope), active),)
         self.channel.post(
             lambda: self._life.emit(self._origin, kind, "systemd", scope=self._scope, facts=facts)
         )
@@ -144,7 +149,9 @@ class Feed:
         if waiter is not None and not waiter.done():
             waiter.set_result(JobResult(unit, result))
         attributes: dict[str, Attribute] = {"job": job, "result": result}
-        self._life.emit(self._origin, EventKind.JOB_REMOVED, unit, scope=self._scope, attributes=attributes)
+        self._life.emit(
+            self._origin, PlatformEvent.JOB_REMOVED, unit, scope=self._scope, attributes=attributes
+        )
 
     def _say(self, kind: EventKind, subject: str, **attributes: int) -> None:
         self.channel.post(
@@ -156,5 +163,7 @@ class Feed:
             self._sent.pop(name, None)
         else:
             self._sent[name] = state
-        facts: tuple[tuple[FactKey, FactValue], ...] = ((FactKey(FactKind.UNIT, name, self._scope), state),)
-        self._life.emit(self._origin, EventKind.UNIT_CHANGED, name, scope=self._scope, facts=facts)
+        facts: tuple[tuple[FactKey, FactValue], ...] = (
+            (FactKey(PlatformFact.UNIT, name, self._scope), state),
+        )
+        self._life.emit(self._origin, PlatformEvent.UNIT_CHANGED, name, scope=self._scope, facts=facts)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import FactKey, FactKind, FileState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileState, PlatformFact
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
@@ -81,8 +83,10 @@ class SimFileWatch:
     async def unwatch(self, folder: str) -> None:
         """See the port."""
         known = self._folders.pop(folder, {})
-        facts = [(FactKey(FactKind.FILE, path), None) for path in known]
-        await self._life.look(lambda: self._life.emit(Origin.INOTIFY, EventKind.READ, folder, facts=facts))
+        facts = [(FactKey(PlatformFact.FILE, path), None) for path in known]
+        await self._life.look(
+            lambda: self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, folder, facts=facts)
+        )
 
     def _on_signal(self, signal: signals.Signal) -> None:
         if isinstance(signal, signals.FileChanged):
@@ -97,11 +101,11 @@ class SimFileWatch:
         self._folders[folder][path] = None
         if entry is None:
             del self._folders[folder][path]
-        facts = ((FactKey(FactKind.FILE, path), None if entry is None else entry.state),)
-        self._life.emit(Origin.INOTIFY, EventKind.FILE_CHANGED, path, facts=facts)
+        facts = ((FactKey(PlatformFact.FILE, path), None if entry is None else entry.state),)
+        self._life.emit(PlatformOrigin.INOTIFY, PlatformEvent.FILE_CHANGED, path, facts=facts)
 
     def _overflowed(self) -> None:
-        self._life.emit(Origin.INOTIFY, EventKind.GAP, "files")
+        self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.GAP, "files")
         for folder in self._folders:
             self._read(folder)
 
@@ -109,6 +113,6 @@ class SimFileWatch:
         known = self._folders[folder]
         found = {path: entry.state for path, entry in self._tree.below(folder)}
         gone = [path for path in known if path not in found]
-        facts = [(FactKey(FactKind.FILE, path), found.get(path)) for path in (*gone, *found)]
+        facts = [(FactKey(PlatformFact.FILE, path), found.get(path)) for path in (*gone, *found)]
         self._folders[folder] = dict.fromkeys(found)
-        self._life.emit(Origin.INOTIFY, EventKind.READ, folder, facts=facts)
+        self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, folder, facts=facts)

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventd.core.events import Emit, EventKind, Origin
+from eventd.core.events import Emit, KernelOrigin
 from eventd.core.source_state import SourceState
+from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.runtime.host import Host
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
@@ -135,11 +136,11 @@ class SimHost:
         await self.logins.channel.flush()
         for name in ("systemd", "logind"):
             if name not in self.away:
-                SourceState(self.life.emit, Origin.DAEMON, name).current()
+                SourceState(self.life.emit, KernelOrigin.DAEMON, name).current()
 
     def pushed(self, repository: str = "repository") -> None:
         """Tell of a push, as the webhook listener would."""
-        self.life.emit(Origin.WEBHOOK, EventKind.PUSHED, repository)
+        self.life.emit(RepositoryOrigin.WEBHOOK, RepositoryEvent.PUSHED, repository)
 
     def kill(self) -> None:
         """Kill the daemon here and now."""

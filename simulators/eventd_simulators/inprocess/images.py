@@ -17,7 +17,7 @@ from eventd_simulators.model.behaviours import Behaviour, short_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventd.core.facts import Account
+    from eventd.platform.model_facts import Account
     from eventd_simulators.inprocess.life import Life
     from eventd_simulators.model.host import HostModel
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, FactKey, FactKind, FactValue
+from eventd.core.events import EventKind, KernelEvent, KernelOrigin, Origin
+from eventd.core.facts import FactKey, FactValue
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 from eventd_simulators.model.accounts import AccountTable
@@ -35,42 +37,58 @@ class SimLogins:
             if self._host.accounts.get(user.name) is None:
                 raise PermanentError(f"no such user: {user.name}", reason="no-such-user")
             self._host.logind.set_linger(user, enable=enable)
-            self._post(Origin.REQUEST, EventKind.LINGER_CHANGED, user.name, self._linger(user.name))
+            self._post(KernelOrigin.REQUEST, PlatformEvent.LINGER_CHANGED, user.name, self._linger(user.name))
 
         await self._life.change(f"SetUserLinger {user.name} {enable}", set_it)
         await self.channel.flush()
 
     def read_all(self) -> None:
         """Read everything afresh, after the start or a gap."""
-        self._life.emit(Origin.LOGIND, EventKind.GAP, "logind")
+        self._life.emit(PlatformOrigin.LOGIND, KernelEvent.GAP, "logind")
         for account in self._host.accounts:
             if account.uid:
                 self._post(
-                    Origin.LOGIND,
-                    EventKind.READ,
+                    PlatformOrigin.LOGIND,
+                    KernelEvent.READ,
                     account.name,
                     self._linger(account.name),
                     self._sessions(account.name),
                 )
-        self._post(Origin.LOGIND, EventKind.READ, "logind", self._shutdown())
+        self._post(PlatformOrigin.LOGIND, KernelEvent.READ, "logind", self._shutdown())
 
     def _on_signal(self, signal: signals.Signal) -> None:
         match signal:
             case signals.UserNew(_, name):
-                self._post(Origin.LOGIND, EventKind.USER_NEW, name, may_drop=True)
+                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_NEW, name, may_drop=True)
             case signals.UserRemoved(_, name):
-                self._post(Origin.LOGIND, EventKind.USER_REMOVED, name, may_drop=True)
+                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_REMOVED, name, may_drop=True)
             case signals.SessionNew(_, name):
-                self._post(Origin.LOGIND, EventKind.SESSION_NEW, name, self._sessions(name), may_drop=True)
+                self._post(
+                    PlatformOrigin.LOGIND,
+                    PlatformEvent.SESSION_NEW,
+                    name,
+                    self._sessions(name),
+                    may_drop=True,
+                )
             case signals.SessionRemoved(_, name):
                 self._post(
-                    Origin.LOGIND, EventKind.SESSION_REMOVED, name, self._sessions(name), may_drop=True
+                    PlatformOrigin.LOGIND,
+                    PlatformEvent.SESSION_REMOVED,
+                    name,
+                    self._sessions(name),
+                    may_drop=True,
                 )
             case signals.PrepareForShutdown():
-                self._post(Origin.LOGIND, EventKind.SHUTDOWN, "logind", self._shutdown())
+                self._post(PlatformOrigin.LOGIND, PlatformEvent.SHUTDOWN, "logind", self._shutdown())
             case signals.FileChanged(path) if path.startswith(self._host.folders.linger + "/"):
                 name = path.rsplit("/", 1)[-1]
-                self._post(Origin.INOTIFY, EventKind.LINGER_CHANGED, name, self._linger(name), may_drop=True)
+                self._post(
+                    PlatformOrigin.INOTIFY,
+                    PlatformEvent.LINGER_CHANGED,
+                    name,
+                    self._linger(name),
+                    may_drop=True,
+                )
             case _:
                 pass
 
@@ -85,14 +103,14 @@ class SimLogins:
         self.channel.post(lambda: self._life.emit(origin, kind, subject, facts=facts), may_drop=may_drop)
 
     def _linger(self, name: str) -> tuple[FactKey, FactValue]:
-        return FactKey(FactKind.LINGER, name), self._host.logind.is_lingering(name)
+        return FactKey(PlatformFact.LINGER, name), self._host.logind.is_lingering(name)
 
     def _sessions(self, name: str) -> tuple[FactKey, FactValue]:
         people = (s.id for s in self._host.logind.sessions.values() if s.user == name and s.kind == "user")
-        return FactKey(FactKind.SESSIONS, name), frozenset(people)
+        return FactKey(PlatformFact.SESSIONS, name), frozenset(people)
 
     def _shutdown(self) -> tuple[FactKey, FactValue]:
-        return FactKey(FactKind.SHUTDOWN), self._host.logind.preparing
+        return FactKey(PlatformFact.SHUTDOWN), self._host.logind.preparing
 
 
 class SimAccounts:
@@ -150,11 +168,11 @@ class SimAccounts:
         self._known = wanted
         await self._life.look(lambda: None)
         facts = [
-            (FactKey(FactKind.ACCOUNT, name), self._host.accounts.get(name) if name in wanted else None)
+            (FactKey(PlatformFact.ACCOUNT, name), self._host.accounts.get(name) if name in wanted else None)
             for name in changed
         ]
         if facts:
-            self._life.emit(Origin.INOTIFY, EventKind.READ, "accounts", facts=facts)
+            self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "accounts", facts=facts)
 
     def read_all(self) -> None:
         """Read all known accounts afresh."""
@@ -167,5 +185,5 @@ class SimAccounts:
 
     def _tell(self, name: str) -> None:
         account = self._host.accounts.get(name)
-        facts = ((FactKey(FactKind.ACCOUNT, name), account),)
-        self._life.emit(Origin.INOTIFY, EventKind.ACCOUNT_CHANGED, name, facts=facts)
+        facts = ((FactKey(PlatformFact.ACCOUNT, name), account),)
+        self._life.emit(PlatformOrigin.INOTIFY, PlatformEvent.ACCOUNT_CHANGED, name, facts=facts)

@@ -7,9 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
-from eventd.core.events import EventKind, Origin
-from eventd.core.facts import Account, ActiveState, FactKey, FactKind, ManagerState, UnitState
+from eventd.core.events import KernelEvent
+from eventd.core.facts import FactKey
 from eventd.core.ports import JobResult, Manager, Verb
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, ActiveState, UnitState
+from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.model import signals
 from eventd_simulators.model.manager import Manager as ModelManager
@@ -162,7 +166,7 @@ class SimUserManagers:
             raise TemporaryError(
                 f"the manager of {name} cannot be reached",
                 reason="user-manager-unavailable",
-                wakes_on=frozenset({FactKey(FactKind.MANAGER, name)}),
+                wakes_on=frozenset({FactKey(WorkloadFact.MANAGER, name)}),
             )
         return SimManager(self._life, self._host, name, lambda: self._feeds.get(name))
 
@@ -193,9 +197,9 @@ class SimUserManagers:
     def tell_state(self, user: str) -> None:
         """Emit the MANAGER fact as it is now."""
         state = self._state(user)
-        facts = ((FactKey(FactKind.MANAGER, user), state),)
-        kind = EventKind.CONNECTED if state is ManagerState.UP else EventKind.UNIT_CHANGED
-        self._life.emit(Origin.USER_MANAGER, kind, user, scope=user, facts=facts)
+        facts = ((FactKey(WorkloadFact.MANAGER, user), state),)
+        kind = WorkloadEvent.CONNECTED if state is ManagerState.UP else PlatformEvent.UNIT_CHANGED
+        self._life.emit(WorkloadOrigin.USER_MANAGER, kind, user, scope=user, facts=facts)
 
     def _state(self, user: str) -> ManagerState:
         if user in self._feeds:
@@ -231,7 +235,7 @@ class SimUserManagers:
                 feed = self._feeds.pop(user)
                 gone = user not in self._host.managers
                 feed.close(forget=gone)
-                self._life.emit(Origin.USER_MANAGER, EventKind.GAP, user, scope=user)
+                self._life.emit(WorkloadOrigin.USER_MANAGER, KernelEvent.GAP, user, scope=user)
                 self.tell_state(user)
             case signals.BusUp(user) if user in self._wanted and user not in self._feeds:
                 self._life.clock.call_later(self._life.faults.delay(), lambda: self._reopen(user))

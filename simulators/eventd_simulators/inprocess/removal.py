@@ -8,7 +8,7 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.ports import Measured
 
 if TYPE_CHECKING:
-    from eventd.core.facts import Account
+    from eventd.platform.model_facts import Account
     from eventd_simulators.inprocess.host import World
     from eventd_simulators.inprocess.life import Life
 

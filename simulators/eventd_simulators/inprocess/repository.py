@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eventd.core.desired import Tree
-    from eventd.core.facts import Account
+    from eventd.platform.model_facts import Account
     from eventd_simulators.git_remote import GitRemote
     from eventd_simulators.inprocess.life import Life
     from eventd_simulators.model.host import HostModel

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventd.core.facts import LoadState
+from eventd.platform.model_facts import LoadState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

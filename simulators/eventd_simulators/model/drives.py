@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from eventd.adapters.udev import Block
-from eventd.core.facts import FileKind, FileState, MountState
 from eventd.core.storage_holders import Holder
+from eventd.platform.model_facts import FileKind, FileState
+from eventd.storage.model_facts import MountState
 
 Told = Callable[[str, Block], None]
 

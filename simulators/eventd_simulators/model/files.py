@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from eventd.core.facts import FileKind, FileState
+from eventd.platform.model_facts import FileKind, FileState
 from eventd_simulators.model.signals import FileChanged, Hub
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from eventd.core.facts import Account, ActiveState
+from eventd.platform.model_facts import Account, ActiveState
 from eventd_simulators.model.accounts import AccountDatabase, AccountTable
 from eventd_simulators.model.behaviours import Behaviours
 from eventd_simulators.model.files import FileTree, MemoryTree

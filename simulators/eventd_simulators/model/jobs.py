@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventd.core.facts import ActiveState
+from eventd.platform.model_facts import ActiveState
 from eventd_simulators.model.signals import JobNew, JobRemoved
 from eventd_simulators.model.unit import DOWN, Step, Unit
 

@@ -19,7 +19,7 @@ from eventd_simulators.model.signals import (
 )
 
 if TYPE_CHECKING:
-    from eventd.core.facts import Account
+    from eventd.platform.model_facts import Account
     from eventd_simulators.model.host import HostModel
 
 STOP_DELAY = 10.0

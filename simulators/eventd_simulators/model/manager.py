@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from eventd.core.facts import LoadState, UnitState
+from eventd.platform.model_facts import LoadState, UnitState
 from eventd_simulators.model.definition import Definition
 from eventd_simulators.model.jobs import Job, JobQueue
 from eventd_simulators.model.service import Service
@@ -29,7 +29,7 @@ from eventd_simulators.model.unit import DOWN, Unit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from eventd.core.facts import ActiveState
+    from eventd.platform.model_facts import ActiveState
     from eventd_simulators.model.behaviours import Behaviours
 
 DEFAULT_TARGET = "default.target"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from eventd.core.facts import ActiveState, LoadState
+from eventd.platform.model_facts import ActiveState, LoadState
 from eventd_simulators.model.unit import DOWN, Step, Unit
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from eventd.core.facts import UnitState
+    from eventd.platform.model_facts import UnitState
 
 
 class Timer(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from eventd.core.facts import Account, LoadState
+from eventd.platform.model_facts import Account, LoadState
 from eventd_simulators.model import quadlet
 from eventd_simulators.model.definition import Definition, define, parse
 

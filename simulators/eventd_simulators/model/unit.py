@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from eventd.core.facts import ActiveState, LoadState, UnitState
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 
 if TYPE_CHECKING:
     from eventd_simulators.model.definition import Definition

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import PermanentError
-from eventd.core.facts import Account
+from eventd.platform.model_facts import Account
 from eventd_simulators.model.accounts import FIRST_SUBORDINATE, FIRST_UID, SUBORDINATES
 
 if TYPE_CHECKING:

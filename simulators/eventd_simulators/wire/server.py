@@ -28,7 +28,7 @@ from eventd_simulators.wire.systemd1 import SystemdService
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from eventd.core.facts import Account
+    from eventd.platform.model_facts import Account
 
 _log = logging.getLogger(__name__)
 REACH_TIMEOUT = 60.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from typing import TYPE_CHECKING, Any, Final
 
-from eventd.core.facts import LoadState, UnitState
+from eventd.platform.model_facts import LoadState, UnitState
 from eventd_simulators.model import signals
 from eventd_simulators.model.manager import RefusedError
 from eventd_simulators.wire.dbus_object import PROPERTIES, BusError, Row, Service, reply, variants

@@ -1,0 +1,1 @@
+"""Approvals: what is done only with an operator's signature."""

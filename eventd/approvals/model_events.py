@@ -1,0 +1,14 @@
+"""Events about requests for a signature."""
+
+from __future__ import annotations
+
+from eventd.core.events import EventKind
+
+
+class ApprovalEvent(EventKind):
+    """Events about requests for a signature."""
+
+    APPROVAL_CHANGED = "approval-changed"
+    """Something became of a request for a signature; the subject is its id. Attributes `state`, `signer`."""
+    APPROVAL_REFUSED = "approval-refused"
+    """A signature was refused. Attributes `reason`, `origin`."""

@@ -1,0 +1,24 @@
+"""Facts about requests for a signature: their kinds, and what their values are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.facts import FactKind
+
+
+class ApprovalFact(FactKind):
+    """Facts about requests for a signature; the comments say what scope, name and value are."""
+
+    APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalState:
+    """Where the request for a signature stands."""
+
+    request: str
+    """Its id."""
+    approved: bool = False
+    """Signed, not expired, and not yet used for anything that is finished."""
+    rejected: bool = False

@@ -1,0 +1,1 @@
+"""The audit: where the units of a workload come from."""

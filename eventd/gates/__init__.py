@@ -1,0 +1,1 @@
+"""Gates: what a workload waits for before it starts."""

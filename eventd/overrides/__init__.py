@@ -1,0 +1,1 @@
+"""Overrides: what an operator says against the repository: suspend, roll back."""

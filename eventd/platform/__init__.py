@@ -1,0 +1,1 @@
+"""the peers of more than one domain."""

@@ -1,0 +1,55 @@
+"""Events about units, managers, sessions, accounts and files: what they are, and who says so."""
+
+from __future__ import annotations
+
+from eventd.core.events import EventKind, Origin
+
+
+class PlatformOrigin(Origin):
+    """Who tells of units, managers, sessions, accounts and files."""
+
+    SYSTEMD = "systemd"
+    """The system's manager."""
+    LOGIND = "logind"
+    """logind."""
+    INOTIFY = "inotify"
+    """The kernel, of files."""
+    UDEV = "udev"
+    """udev."""
+    KERNEL = "kernel"
+    """The kernel, of mounts."""
+
+
+class PlatformEvent(EventKind):
+    """Events about units, managers, sessions, accounts and files."""
+
+    JOB_NEW = "job-new"
+    """A manager has queued a job; the subject is the unit. Attribute `job`: its number."""
+    JOB_REMOVED = "job-removed"
+    """A job has ended. Attributes `job`, `result` (org.freedesktop.systemd1(5), JobRemoved)."""
+    UNIT_NEW = "unit-new"
+    """A manager has loaded a unit."""
+    UNIT_REMOVED = "unit-removed"
+    """A manager has forgotten a unit."""
+    UNIT_CHANGED = "unit-changed"
+    """A unit has changed. Attributes `active`, `sub`; of `user@UID.service` of a workload: `manager`."""
+    RELOADING = "reloading"
+    """A manager has begun to reload its units."""
+    RELOADED = "reloaded"
+    """A manager has reloaded its units, and they have been read again."""
+    SESSION_NEW = "session-new"
+    """Somebody has logged in."""
+    SESSION_REMOVED = "session-removed"
+    """Somebody has logged out."""
+    USER_NEW = "user-new"
+    """logind has begun to track a user; the subject is the uid."""
+    USER_REMOVED = "user-removed"
+    """logind has ended to track a user."""
+    SHUTDOWN = "shutdown"
+    """A shutdown was announced or called off (PrepareForShutdown): no new run begins."""
+    FILE_CHANGED = "file-changed"
+    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted."""
+    LINGER_CHANGED = "linger-changed"
+    """Lingering was switched on or off for a user."""
+    ACCOUNT_CHANGED = "account-changed"
+    """An account of a workload was made, changed or deleted."""

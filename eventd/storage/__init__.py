@@ -1,0 +1,1 @@
+"""Storage: volumes, their disks, and who uses them."""

@@ -1,0 +1,25 @@
+"""Events about mounts, devices and volumes."""
+
+from __future__ import annotations
+
+from eventd.core.events import EventKind
+
+
+class StorageEvent(EventKind):
+    """Events about mounts, devices and volumes."""
+
+    DEVICE = "device"
+    """A filesystem came or went; the subject is its UUID. Attributes `action`, `node`, `attached`."""
+    MOUNT = "mount"
+    """A file system was mounted or unmounted. Attributes `mounted`, `source`."""
+    EJECT = "eject"
+    """An operator puts a volume away."""
+    ATTACH = "attach"
+    """An operator takes a volume back."""
+    DECOMMISSION = "decommission"
+    """An operator takes a volume out of service."""
+    MIGRATE = "migrate"
+    """An operator has a volume moved to another disk, ends that, or wants the old data to be deleted."""
+    VOLUME_CHANGED = "volume-changed"
+    """A volume can be used now, or not any more. Attribute `attached`. Of a workload: `stopped`, how many of its units
+    wait for a volume to be started again."""

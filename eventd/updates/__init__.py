@@ -1,0 +1,1 @@
+"""Updates: newer images for what runs."""

@@ -1,0 +1,1 @@
+"""Workloads: accounts, files, managers and units, from adoption to removal."""
