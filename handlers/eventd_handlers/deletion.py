@@ -115,7 +115,7 @@ async def _check(action: DeleteAccount, account: Account | None, tx: Transaction
             f"the account {name} is not deleted: {refusal}",
             reason="protected",
             hint="delete it by hand, once you are sure",
-            wakes_on=frozenset({FactKey(FactKind.ACCOUNT, name)}),
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, name)}),
         )
     sessions = tx.facts.get(FactKey(PlatformFact.SESSIONS, name))
     if sessions:

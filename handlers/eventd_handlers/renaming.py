@@ -84,14 +84,14 @@ async def _check(action: RenameAccount, account: Account | None, tx: Transaction
         raise PermanentError(
             f"the account {action.old} is not renamed: {refusal}",
             reason="protected",
-            wakes_on=frozenset({FactKey(FactKind.ACCOUNT, action.old)}),
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, action.old)}),
         )
     if await tx.host.accounts.lookup(action.new) is not None:
         raise PermanentError(
             f"there is an account {action.new} already",
             reason="account-exists",
             hint="give the workload another name, or remove the account if it is yours to remove",
-            wakes_on=frozenset({FactKey(FactKind.ACCOUNT, action.new)}),
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, action.new)}),
         )
     if tx.facts.get(FactKey(PlatformFact.SESSIONS, action.old)):
         raise TemporaryError(

@@ -134,7 +134,7 @@ def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
     """A handler says "protected": what it names wakes it; if it names nothing, time alone brings it back."""
     failures, row = Failures(), WorkloadReport("rename:web", Outcome.FAILED, "protected")
     assert failures.note("rename:web", "d", row, 1.0, 0.0).retry_at is not None
-    named = replace(row, wakes_on=frozenset({FactKey(FactKind.ACCOUNT, "web")}))
+    named = replace(row, wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, "web")}))
     assert failures.note("rename:web", "d", named, 2.0, 0.0).retry_at is None
     failures.wake("rename:web", 3.0)
     assert failures.may_start("rename:web", "d", 3.0)
