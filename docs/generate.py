@@ -30,19 +30,10 @@ from eventd import settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
-from eventd.approvals.model_events import ApprovalEvent  # noqa: E402
-from eventd.audit.model_events import AuditEvent  # noqa: E402
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
-from eventd.core.events import KernelEvent, KernelOrigin  # noqa: E402
-from eventd.gates.model_events import GateEvent, GateOrigin  # noqa: E402
-from eventd.overrides.model_events import OverrideEvent  # noqa: E402
-from eventd.platform.model_events import PlatformEvent, PlatformOrigin  # noqa: E402
-from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin  # noqa: E402
-from eventd.storage.model_events import StorageEvent  # noqa: E402
-from eventd.updates.model_events import UpdateEvent  # noqa: E402
+from eventd.core.events import EventKind, Origin  # noqa: E402
 from eventd.webhook import settings as webhook  # noqa: E402
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
 
@@ -237,19 +228,15 @@ async def _exposed() -> str:
 def events() -> Iterator[str]:
     """Yield events.md."""
     yield from EVENTS.splitlines()
-    yield from _members(KernelOrigin, PlatformOrigin, RepositoryOrigin, WorkloadOrigin, GateOrigin)
+    yield from _members(*_domains(Origin))
     yield from ("", "## Kinds", "", "| kind | |", "|---|---|")
-    yield from _members(
-        KernelEvent,
-        PlatformEvent,
-        RepositoryEvent,
-        WorkloadEvent,
-        GateEvent,
-        StorageEvent,
-        UpdateEvent,
-        OverrideEvent,
-        ApprovalEvent,
-        AuditEvent,
+    yield from _members(*_domains(EventKind))
+
+
+def _domains(base: type[StrEnum]) -> list[type[StrEnum]]:
+    """Return what the kernel and each domain make of an enumeration; all of them are imported by the daemon."""
+    return sorted(
+        base.__subclasses__(), key=lambda each: (not each.__name__.startswith("Kernel"), each.__module__)
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 UNIT_GENERATOR = "/usr/lib/systemd/user-generators/eventd-user-generator"
 SYSTEMD, PODMAN, GIT = (254, 0), (4, 6), (2, 34)
 """Oldest versions, as docs/how-to/install.md has them; git: commits signed with SSH keys."""
+NEWER_PODMAN = ((".pod files and Notify=healthy", (5, 0), "5.0"), ("compose stacks", (4, 7), "4.7"))
+"""What the oldest podman has not, and since when there is it."""
 OVERLAY = (5, 13)
 """The kernel that lets a rootless user mount overlayfs."""
 _SUBORDINATE = 65536
@@ -80,9 +82,9 @@ def user_bus(it: Subject) -> Check:
 def podman(it: Subject) -> Check:
     """The podman that is there knows Quadlet files by uid."""
     found = _version(it, "podman", "podman", PODMAN, "install a newer podman (Debian 13 has 5.4)")
-    if found.ok and (version := _numbers(found.message)) and version < (5, 0):
-        return good("podman", f"{found.message}; .pod files and Notify=healthy need 5.0")
-    return found
+    version = _numbers(found.message) if found.ok else None
+    needs = [f"{what} need {dotted}" for what, oldest, dotted in NEWER_PODMAN if version and version < oldest]
+    return good("podman", "; ".join([found.message, *needs])) if needs else found
 
 
 def generator(it: Subject) -> Check:
@@ -90,7 +92,7 @@ def generator(it: Subject) -> Check:
     place = it.probe.place(it.generator)
     if place is not None and place.executable:
         return good("quadlet generator", it.generator)
-    hint = "it comes with podman 4.4 and later; if it is elsewhere, set paths.generator in eventd.toml"
+    hint = "it comes with podman; if it is elsewhere, set paths.generator in eventd.toml"
     return bad("quadlet generator", f"{it.generator} is not there", hint)
 
 

@@ -57,8 +57,6 @@ class Request(StrEnum):
     SUSPEND = "suspend"
     UPDATE = "update"
     IMAGES = "images"
-    BACKUP = "backup"
-    RESTORE = "restore"
     AUDIT = "audit"
     APPROVALS = "approvals"
     APPROVE = "approve"
@@ -99,8 +97,6 @@ TABLE: Mapping[Request, Row] = {
     Request.SUSPEND: Row(NO, NO, "Leave workloads as they are, and take that back: `eventctl suspend`"),
     Request.UPDATE: Row(NO, OWN, "Look for newer images and take them: `eventctl update`"),
     Request.IMAGES: Row(ALL, OWN, "Images that run, and whether registries have newer: `eventctl images`"),
-    Request.BACKUP: Row(NO, OWN, "Back up a workload's data: `eventctl backup`"),
-    Request.RESTORE: Row(NO, NO, "Put a backup over live data: `eventctl restore`"),
     Request.AUDIT: Row(ALL, OWN, "Where what runs comes from: `eventctl audit`"),
     Request.APPROVALS: Row(ALL, NO, "What waits for a signature: `eventctl approvals`"),
     Request.APPROVE: Row(ALL, NO, "Hand in a signature; what counts is its key: `eventctl approve`"),

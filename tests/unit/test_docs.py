@@ -1,4 +1,4 @@
-"""Scope: what the documentation points to is there: files, headings, tests, make targets."""
+"""Scope: what the documentation points to is there: files, headings, make targets. test_docs_names.py: the code."""
 
 from __future__ import annotations
 
@@ -7,33 +7,14 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
-PAGES = sorted(
-    path.relative_to(CHECKOUT)
-    for folder in (
-        CHECKOUT.glob("*.md"),
-        (CHECKOUT / "docs").rglob("*.md"),
-        (CHECKOUT / "examples").rglob("*.md"),
-    )
-    for path in folder
-)
+from tests.unit.docs_pages import ROOT as CHECKOUT
+from tests.unit.docs_pages import anchors, paths, prose
+
+PAGES = paths()
 
 
-def prose(text: str) -> str:
-    """Return a page without its code blocks."""
-    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def anchors(text: str) -> set[str]:
-    """Return what headings can be linked as, by the rule of the forges."""
-    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """A relative link names a file of the checkout, and a heading in it."""
-    text = (CHECKOUT / page).read_text(encoding="utf-8")
+def dead_links(page: Path, text: str) -> list[str]:
+    """Return the links of a page that lead nowhere: to no file of the checkout, or to no heading in it."""
     dead = []
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(text)):
         if re.match(r"[a-z]+:", link):
@@ -43,28 +24,32 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         missing = not target.exists()
         if missing or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
             dead.append(link)
-    assert dead == []
+    return dead
 
 
-def test_every_test_that_a_page_names_exists() -> None:
-    """`tests/…/test_x.py::test_y` in a page is a test."""
-    gone = []
-    for page in PAGES:
-        for path, name in re.findall(
-            r"`(tests/[\w/]+\.py)::(\w+)`", (CHECKOUT / page).read_text(encoding="utf-8")
-        ):
-            file = CHECKOUT / path
-            if not file.exists() or not re.search(rf"^(async )?def {name}\b", file.read_text(), re.MULTILINE):
-                gone.append(f"{page}: {path}::{name}")
-    assert gone == []
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A relative link names a file of the checkout, and a heading in it."""
+    assert dead_links(page, (CHECKOUT / page).read_text(encoding="utf-8")) == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    """To a file that is gone, and to a heading that is called otherwise by now."""
+    page = Path("docs/README.md")
+    assert dead_links(page, "[x](nowhere.md) [y](explanation/seeds.md#nothing)") == [
+        "nowhere.md",
+        "explanation/seeds.md#nothing",
+    ]
+    assert dead_links(page, "[z](explanation/seeds.md) [home](https://example.org/#x)") == []
 
 
 def test_every_invariant_says_what_holds_it() -> None:
-    """Ten rows, each with a test or a plain "not yet"."""
+    """Ten rows, each with nothing but tests; that these exist, test_docs_names.py makes sure of."""
     text = (CHECKOUT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| .* \| (.+) \|$", text, re.MULTILINE)
     assert [number for number, _ in rows] == [str(n) for n in range(1, 11)]
-    assert all("::test_" in held for _, held in rows)
+    only_tests = re.compile(r"`tests/[\w/]+\.py::test_\w+`(?:, `tests/[\w/]+\.py::test_\w+`)*")
+    assert [number for number, held in rows if not only_tests.fullmatch(held)] == []
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:
@@ -92,3 +77,11 @@ def test_every_page_is_reachable_from_the_readme() -> None:
             todo += [((CHECKOUT / page.parent / link).resolve()).relative_to(CHECKOUT) for link in links]
     documents = {page for page in PAGES if page.parts[0] == "docs" and page.name != "README.md"}
     assert documents <= seen
+
+
+def test_the_map_of_the_code_has_every_folder() -> None:
+    """Each package of the daemon, and each folder beside it, stands in the table "Where things are"."""
+    text = (CHECKOUT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## Where things are")[2].partition("\n## ")[0]
+    packages = {f"eventd/{each.parent.name}/" for each in (CHECKOUT / "eventd").glob("*/__init__.py")}
+    assert packages | {"systemd/", "tests/"} <= set(re.findall(r"`([\w/]+/)`", table))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from eventd.cli import parser
 from eventd.cli.commands import COMMANDS
+from tests.unit import docs_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("eventd", "handlers", "policies")
@@ -24,10 +25,11 @@ QUOTED = re.compile(r"(?<=--reason )'[^']*'|(?<=--reason )\"[^\"]*\"|\b9f8e7d6câ
 PLACEHOLDER = "9f8e7d6c" * 5
 """For what a message fills in: it has to do for a name and for a commit."""
 WORDS = {"COMMIT", "FILE", "ID", "NAME", "OTHER", "WORKLOAD"}
-PROSE = {PLACEHOLDER, "backup", "gives", "of", "restore"}
-"""What may follow the name where no command is meant, or one that is still to come."""
+PROSE = {PLACEHOLDER, "gives", "of"}
+"""What may follow the name where no command is meant."""
 PARSER = parser.build()
 LOOKING = {
+    "--version",
     "approvals",
     "audit",
     "boot",
@@ -102,9 +104,10 @@ def told() -> Iterator[tuple[str, list[str]]]:
         for path in sorted((ROOT / folder).rglob("*.py"))
         for line, text in strings(path)
     ]
-    for path in sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]):
-        code = re.findall(r"`([^`\n]+)`|^```\w*\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
-        places += [(str(path.relative_to(ROOT)), text) for pair in code for text in pair if text]
+    for page in docs_pages.paths():
+        said = docs_pages.text_of(page)
+        code = (*docs_pages.spans(said), *(block for _, block in docs_pages.blocks(said)))
+        places += [(str(page), text) for text in code]
     for where, text in places:
         for line in text.splitlines():
             plain = QUOTED.sub(PLACEHOLDER, line)
@@ -116,6 +119,8 @@ def told() -> Iterator[tuple[str, list[str]]]:
 
 def is_accepted(words: list[str]) -> bool:
     """Tell whether the parser takes this, or a beginning of it after which a sentence goes on; or its name alone."""
+    if words[0].startswith("-"):
+        return parses(words)
     if len(words) == 1:
         return words[0] in {command.name for command in COMMANDS}
     if words[-1].startswith("--") and parses([*words, PLACEHOLDER]):
