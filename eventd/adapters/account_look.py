@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eventd.adapters import account_script
 from eventd.adapters.unit_process import AsUser, Processes, UnitProcesses
+from eventd.adoption.model_facts import StoreVolume
 from eventd.core.account_finds import Finds, Moved, Project
 from eventd.core.errors import PermanentError
 from eventd.platform.model_facts import Account
-from eventd.workloads.model_facts import StoreVolume
 
 _OUTPUT = 4 * 1024 * 1024
 

@@ -29,8 +29,8 @@ from eventd.core.predicate_atoms import Present, UnitIs
 from eventd.core.predicates import atoms
 from eventd.core.waits.build import DAEMON
 from eventd.core.waits.units import ORDERINGS, PULLS, Listener, LiveGraph, LiveUnit, mount_unit
+from eventd.mounts.model_facts import MountFact
 from eventd.platform.model_facts import Account, LoadState, PlatformFact, UnitState
-from eventd.storage.model_facts import StorageFact
 
 DEADLINE = 5.0
 """Seconds for all of it; a host of 250 units takes some 0.1."""
@@ -148,7 +148,7 @@ def asked_units(desired: Desired) -> Iterator[str]:
                 match atom:
                     case UnitIs(name=name, workload=""):
                         yield name
-                    case Present(kind=StorageFact.MOUNT, name=path):
+                    case Present(kind=MountFact.MOUNT, name=path):
                         yield mount_unit(path)
                     case _:
                         pass

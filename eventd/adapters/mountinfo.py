@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from eventd.core.errors import PermanentError, TemporaryError
-from eventd.storage.model_facts import MountState
+from eventd.mounts.model_facts import MountState
 
 TABLES = ("/proc/1/mountinfo", "/proc/self/mountinfo")
 """The host's; if that cannot be read (hidepid=), our own, in which the sandbox's mounts are as well."""

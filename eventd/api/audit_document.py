@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventd.api import documents
+from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.desired import DesiredUnit, FileRole, Workload
 from eventd.core.facts import FactKey
 from eventd.core.observed import Observed
@@ -16,7 +17,7 @@ from eventd.core.provenance import Finding, command
 from eventd.core.rights import View
 from eventd.platform.model_facts import Account, UnitState
 from eventd.runtime.reconcile import Reconciler
-from eventd.workloads.model_facts import Foreign, ManagerState, WorkloadFact
+from eventd.workloads.model_facts import ManagerState
 
 
 def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
@@ -36,7 +37,7 @@ def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
     seen = reconciler.converger.view.of(name, workload)
     found = reconciler.outlook.audit(name)
-    foreign = reconciler.dispatcher.facts.get(FactKey(WorkloadFact.FOREIGN, name))
+    foreign = reconciler.dispatcher.facts.get(FactKey(AuditFact.FOREIGN, name))
     return {
         "name": name,
         "note": _note(seen),

@@ -19,13 +19,13 @@ from eventd.core.facts import FactKey
 from eventd.core.orders import Rollback, Suspension
 from eventd.core.records import WorkloadRecord
 from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
+from eventd.health.model_facts import HealthFact
 from eventd.platform.model_facts import Account, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.repository.model_facts import FetchFailure
 from eventd.runtime.in_force import FETCH, REVISION
 from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
-from eventd.workloads.model_facts import WorkloadFact
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -314,7 +314,7 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
         u.container: value
         for u in wanted.units
         if u.container
-        and isinstance(value := facts.get(FactKey(WorkloadFact.CONTAINER, u.container, name)), str)
+        and isinstance(value := facts.get(FactKey(HealthFact.CONTAINER, u.container, name)), str)
     }
     units = {unit: state for unit, state in states.items() if state is not None}
     rows = shown(wanted, reconciler.containers(account), units, digests, health)

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from eventd.adoption.model_events import AdoptionEvent
 from eventd.api import answers, documents, own
 from eventd.api.following import followed
 from eventd.api.routing import Api, Route
@@ -22,7 +23,6 @@ from eventd.core.rights import Request, View
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.disown import disown
 from eventd.runtime.queue import Ticket
-from eventd.workloads.model_events import WorkloadEvent
 
 LOOK_TIMEOUT = 15.0
 """Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
@@ -134,7 +134,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
     def begin(ticket: Ticket) -> None:
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
-            WorkloadEvent.ADOPTED,
+            AdoptionEvent.ADOPTED,
             name,
             scope=name,
             attributes={"uid": uid, "by": visit.peer.uid if visit is not None else -1, "given": True},

@@ -17,12 +17,13 @@ from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Migration
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.keeper import Stand
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.sizes import Sizes
-from eventd.storage.model_facts import DeviceState, MountState, StorageFact
+from eventd.storage.model_facts import StorageFact
 
 STATFS_TIMEOUT = 2.0
 """Seconds. A disk that does not tell how full it is within that time has other troubles."""
@@ -81,7 +82,7 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
     # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
     if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
-    mount = reconciler.dispatcher.facts.get(FactKey(StorageFact.MOUNT, volume.path))
+    mount = reconciler.dispatcher.facts.get(FactKey(MountFact.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours
     space = await _space(volume.path) if mounted else None
     full = space is not None and space[0] > 0 and space[1] <= space[0] * (1 - FULL)
@@ -135,7 +136,7 @@ def _unknown(reconciler: Reconciler, keeper: VolumeKeeper) -> list[dict[str, Any
     known = {
         device.uuid for volume in keeper.manifest.volumes.values() for device in carriers(volume, devices)
     }
-    mounts = [value for _, value in facts.items(StorageFact.MOUNT) if isinstance(value, MountState)]
+    mounts = [value for _, value in facts.items(MountFact.MOUNT) if isinstance(value, MountState)]
     return [
         {
             "uuid": device.uuid,

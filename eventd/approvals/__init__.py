@@ -1,1 +1,1 @@
-"""Approvals: what is done only with an operator's signature."""
+"""Approvals: what is destructive waits until an operator has signed for exactly that."""

@@ -1,1 +1,1 @@
-"""The audit: where the units of a workload come from."""
+"""The audit: where the units that run come from, and what stands beside eventd's own."""

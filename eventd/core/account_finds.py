@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventd.adoption.model_facts import StoreVolume
 from eventd.core.desired import FileRole, NamedVolume, WorkloadOptions
 from eventd.core.quadlet import split
 from eventd.core.stack_services import stacks_of
-from eventd.workloads.model_facts import StoreVolume
 
 if TYPE_CHECKING:
     from eventd.core.content import Content

@@ -11,8 +11,8 @@ from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import manager_unit
 from eventd.core.predicate_atoms import ContainerHealthy, ManagerUp, Present, UnitIs, WorkloadIs
 from eventd.core.predicates import All, Any, Predicate, atoms
+from eventd.mounts.model_facts import MountFact
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.storage.model_facts import StorageFact
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 
@@ -46,9 +46,9 @@ def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
                 return "", workload
             case ManagerUp(user=user):
                 return manager_of(user, facts), user
-            case Present(kind=StorageFact.MOUNT, name=name):
+            case Present(kind=MountFact.MOUNT, name=name):
                 return unit_of_path(name, "mount"), ""
-            case Present(kind=StorageFact.DEVICE, name=name):
+            case Present(kind=MountFact.DEVICE, name=name):
                 return unit_of_path(f"/dev/disk/by-uuid/{name}", "device"), ""
             case _:
                 return "", ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from eventd.adoption.model_facts import AdoptionFact, StoreState
+from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.desired import NamedFile, VolumeUse, Workload
 from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import manager_unit
 from eventd.platform.model_facts import Account, FileState, PlatformFact, UnitState, unit
 from eventd.storage.model_facts import StorageFact
-from eventd.workloads.model_facts import Foreign, ManagerState, NamedState, StoreState, WorkloadFact
+from eventd.workloads.model_facts import ManagerState, NamedState, WorkloadFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ def observe(
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     manager = facts.get(FactKey(WorkloadFact.MANAGER, name))
     sessions = facts.get(FactKey(PlatformFact.SESSIONS, name))
-    foreign = facts.get(FactKey(WorkloadFact.FOREIGN, name))
+    foreign = facts.get(FactKey(AuditFact.FOREIGN, name))
     stopped = facts.get(FactKey(StorageFact.STOPPED, name))
-    store = facts.get(FactKey(WorkloadFact.STORE, name))
+    store = facts.get(FactKey(AdoptionFact.STORE, name))
     uses = tuple(volumes)
     mine = account if isinstance(account, Account) else None
     files: dict[str, FileState] = {}

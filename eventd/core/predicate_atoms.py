@@ -14,8 +14,10 @@ from typing import TypeAlias
 
 from eventd.core.facts import FactKey, FactKind, Facts
 from eventd.gates.model_facts import GateFact
+from eventd.health.model_facts import HealthFact
+from eventd.mounts.model_facts import DeviceState, MountFact
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
-from eventd.storage.model_facts import DeviceState, StorageFact
+from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 UNIT_STATES = ("active", "inactive", "failed", "activating", "deactivating")
@@ -176,7 +178,7 @@ class ContainerHealthy(_Leaf):
     @property
     def key(self) -> FactKey:
         """The fact of podman's event, which says more than the unit."""
-        return FactKey(WorkloadFact.CONTAINER, self.name, self.workload)
+        return FactKey(HealthFact.CONTAINER, self.name, self.workload)
 
     def keys(self) -> frozenset[FactKey]:
         """Return the facts it mentions."""
@@ -238,9 +240,9 @@ class ManagerUp(_Leaf):
 
 
 _IS = {
-    StorageFact.MOUNT: ("mount", "mounted"),
+    MountFact.MOUNT: ("mount", "mounted"),
     StorageFact.VOLUME: ("volume", "attached"),
-    StorageFact.DEVICE: ("device", "attached"),
+    MountFact.DEVICE: ("device", "attached"),
     PlatformFact.FILE: ("file", "there"),
 }
 

@@ -26,6 +26,7 @@ from eventd.core.predicate_atoms import (
     WorkloadIs,
 )
 from eventd.core.predicate_scope import NOWHERE, Scope
+from eventd.mounts.model_facts import MountFact
 from eventd.platform.model_facts import PlatformFact
 from eventd.storage.model_facts import StorageFact
 
@@ -238,7 +239,7 @@ def _device(text: str, rest: str, _scope: Scope) -> Atom:
         raise MistakeError(
             f"{text} is a node, which may be another device after the next boot", "blkid shows its UUID"
         )
-    return Present(text, StorageFact.DEVICE, _plain(rest, _UUID, "filesystem (a UUID)"))
+    return Present(text, MountFact.DEVICE, _plain(rest, _UUID, "filesystem (a UUID)"))
 
 
 _ATOMS: Mapping[str, Callable[[str, str, Scope], Atom]] = {
@@ -247,7 +248,7 @@ _ATOMS: Mapping[str, Callable[[str, str, Scope], Atom]] = {
     "workload": _workload,
     "container": _container,
     "manager": lambda text, rest, _scope: ManagerUp(text, _plain(rest, _USER, "user")),
-    "mount": _present(StorageFact.MOUNT),
+    "mount": _present(MountFact.MOUNT),
     "volume": lambda text, rest, _scope: Present(text, StorageFact.VOLUME, _plain(rest, _NAME, "volume")),
     "device": _device,
     "session": lambda text, rest, _scope: SessionOf(text, _plain(rest, _USER, "user")),

@@ -14,12 +14,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eventd.audit.model_facts import Foreign
 from eventd.core.desired import DesiredUnit, FileRole, Workload
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.provenance_places import WATCH_UNIT, drop_in_folders
 from eventd.platform.model_facts import Account, LoadState, UnitState
-from eventd.workloads.model_facts import Foreign
 
 GENERATED = "/systemd/generator"
 """What a user manager's generator folders have in their paths (systemd.generator(7))."""

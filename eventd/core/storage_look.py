@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from eventd.core.storage_manifest import ALWAYS, IdKind, Volume, Wanted
 from eventd.core.storage_records import VolumeRecord, VolumeState
-from eventd.storage.model_facts import DeviceState, MountState
+from eventd.mounts.model_facts import DeviceState, MountState
 
 _BROKEN = ("emergency_ro", "shutdown")
 """Options by which ext4 and others show that they gave up (ext4: `emergency_ro`, Linux 6.15)."""

@@ -12,7 +12,7 @@ from eventd.core.storage_look import Look, look
 from eventd.core.storage_manifest import Volume, Wanted
 from eventd.core.storage_migration import Migration, Phase, folder_on
 from eventd.core.storage_records import VolumeRecord, VolumeState
-from eventd.storage.model_facts import DeviceState, MountState
+from eventd.mounts.model_facts import DeviceState, MountState
 
 
 @dataclass(frozen=True, slots=True)

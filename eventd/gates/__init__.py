@@ -1,1 +1,1 @@
-"""Gates: what a workload waits for before it starts."""
+"""Gates: predicates over facts, who asks the world for those facts, and which workloads are held by them."""

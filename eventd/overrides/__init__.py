@@ -1,1 +1,1 @@
-"""Overrides: what an operator says against the repository: suspend, roll back."""
+"""Overrides: what an operator or a failed change has in force instead of the repository, until it ends."""

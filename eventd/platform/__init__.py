@@ -1,1 +1,1 @@
-"""the peers of more than one domain."""
+"""Peers that more than one domain talks to: processes, inotify, descriptors, the journal, sd_notify. No decisions."""

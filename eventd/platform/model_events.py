@@ -10,14 +10,12 @@ class PlatformOrigin(Origin):
 
     SYSTEMD = "systemd"
     """The system's manager."""
+    USER_MANAGER = "user-manager"
+    """A workload's own manager, `user@UID.service`."""
     LOGIND = "logind"
     """logind."""
     INOTIFY = "inotify"
     """The kernel, of files."""
-    UDEV = "udev"
-    """udev."""
-    KERNEL = "kernel"
-    """The kernel, of mounts."""
 
 
 class PlatformEvent(EventKind):

@@ -1,1 +1,1 @@
-"""The repository: which commit is wanted."""
+"""The git repository: fetched without rights, read without a work tree, and what tells that it changed."""

@@ -8,6 +8,7 @@ eventd neither changes nor removes anything of it from then on. A workload of th
 
 from __future__ import annotations
 
+from eventd.adoption.model_events import AdoptionEvent
 from eventd.core import handing_back
 from eventd.core.desired import FileRole, UnitRole
 from eventd.core.errors import PermanentError
@@ -18,7 +19,6 @@ from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.reconcile import Reconciler
-from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 CALL_TIMEOUT = 30.0
@@ -43,7 +43,7 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
             raise PermanentError(f"the deletion of {name} has begun", reason="deletion-begun")
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
-            WorkloadEvent.ADOPTED,
+            AdoptionEvent.ADOPTED,
             name,
             scope=name,
             attributes={"by": by, "given": False},

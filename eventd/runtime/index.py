@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from eventd.audit.model_facts import AuditFact
 from eventd.core.facts import FactKey, Facts
 from eventd.core.layout import Layout
 from eventd.platform.model_facts import Account, PlatformFact
@@ -16,7 +17,7 @@ _PER_USER = frozenset(
         PlatformFact.LINGER,
         WorkloadFact.MANAGER,
         PlatformFact.SESSIONS,
-        WorkloadFact.FOREIGN,
+        AuditFact.FOREIGN,
     }
 )
 

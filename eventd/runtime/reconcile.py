@@ -17,6 +17,7 @@ from dataclasses import InitVar, dataclass, field, replace
 
 import anyio
 
+from eventd.adoption.model_facts import AdoptionFact
 from eventd.core import backoff
 from eventd.core.containers import Seen
 from eventd.core.desired import Desired
@@ -58,7 +59,6 @@ from eventd.runtime.supervise import bug
 from eventd.runtime.turn import Examine, Turns
 from eventd.runtime.update import Updates
 from eventd.runtime.wellbeing import Wellbeing
-from eventd.workloads.model_facts import WorkloadFact
 
 log = logging.getLogger(__name__)
 
@@ -392,7 +392,7 @@ class Reconciler:
 
     def _look_into_stores(self) -> None:
         """Forget the volumes of accounts: somebody who asks may have changed them, of which nothing tells."""
-        for key, _ in tuple(self.dispatcher.facts.items(WorkloadFact.STORE)):
+        for key, _ in tuple(self.dispatcher.facts.items(AdoptionFact.STORE)):
             self.dispatcher.facts.set(key, None)
 
     def _tell_step(self, progress: Progress) -> None:

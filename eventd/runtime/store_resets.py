@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.containers.model_events import ContainerEvent
+from eventd.containers.model_facts import ContainerFact
 from eventd.core.actions import Action, ResetStore
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError
@@ -30,8 +32,6 @@ from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
-from eventd.workloads.model_events import WorkloadEvent
-from eventd.workloads.model_facts import WorkloadFact
 
 PREFIX = "store:"
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class StoreResets:
         self._facts = facts
 
         def changed(key: FactKey) -> None:
-            if key.kind is WorkloadFact.DAMAGE:
+            if key.kind is ContainerFact.DAMAGE:
                 if key in facts:
                     self._damaged.add(key.name)
                 else:
@@ -130,11 +130,11 @@ class StoreResets:
 
     def _tell(self, tx: Transaction, name: str, found: Damage | None) -> None:
         """Set the fact; the keeper's subject is dirty with it."""
-        key = FactKey(WorkloadFact.DAMAGE, name)
+        key = FactKey(ContainerFact.DAMAGE, name)
         if tx.facts.get(key) != found:
             tx.emit(
                 KernelOrigin.DAEMON,
-                WorkloadEvent.STORE_DAMAGED,
+                ContainerEvent.STORE_DAMAGED,
                 name,
                 scope=name,
                 attributes={"damaged": found is not None, "path": found.path if found is not None else ""},
@@ -142,7 +142,7 @@ class StoreResets:
             )
 
     def _damage(self, workload: str) -> Damage | None:
-        found = self._facts.get(FactKey(WorkloadFact.DAMAGE, workload))
+        found = self._facts.get(FactKey(ContainerFact.DAMAGE, workload))
         return found if isinstance(found, Damage) else None
 
     def _action(self, workload: str) -> ResetStore | None:

@@ -22,12 +22,12 @@ from eventd.core.gates import WorkloadGates
 from eventd.core.readiness import WOULD_NOT_START, lacks, sentence
 from eventd.core.report import Standing, WorkloadState
 from eventd.core.wellness import CRASHED, UNHEALTHY, Ailment, illness
+from eventd.health.model_events import HealthEvent
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import standing
 from eventd.runtime.failures import FORGET, HEALS
 from eventd.runtime.relapses import Relapses
-from eventd.workloads.model_events import WorkloadEvent
 
 log = logging.getLogger(__name__)
 BUSY = (WorkloadState.APPLYING, WorkloadState.VERIFYING)
@@ -133,7 +133,7 @@ class Wellbeing:
                 log.error(
                     "%s is unhealthy: %s", name, found.message, extra={"workload": name, "reason": UNHEALTHY}
                 )
-                self._tell(WorkloadEvent.UNHEALTHY, name, {"message": found.message, "times": times})
+                self._tell(HealthEvent.UNHEALTHY, name, {"message": found.message, "times": times})
             return Ailment(WorkloadState.FAILED, UNHEALTHY, f"{found.message}{often}", _mend(workload))
         left = self._illnesses.is_well(name, now)
         if left > 0:
@@ -145,7 +145,7 @@ class Wellbeing:
             return Ailment(WorkloadState.FAILED, UNHEALTHY, message, _mend(workload))
         if was:
             log.info("%s is healthy again", name, extra={"workload": name})
-            self._tell(WorkloadEvent.HEALED, name, {})
+            self._tell(HealthEvent.HEALED, name, {})
         return self._at_risk(name)
 
     def _at_risk(self, name: str) -> Ailment | None:
@@ -158,7 +158,7 @@ class Wellbeing:
         said = sentence(found)
         if said != was:
             log.warning("%s: %s", name, said, extra={"workload": name, "reason": WOULD_NOT_START})
-            self._tell(WorkloadEvent.AT_RISK, name, {"message": said})
+            self._tell(HealthEvent.AT_RISK, name, {"message": said})
         return Ailment(WorkloadState.AT_RISK, WOULD_NOT_START, said, f"eventctl why {name}")
 
     def _often(self, name: str, now: float) -> str:
@@ -192,7 +192,7 @@ class Wellbeing:
             return  # it is a loop, and told as one
         log.warning("%s: %s", name, sentence, extra={"workload": name, "reason": CRASHED})
         self._tell(
-            WorkloadEvent.CRASHED,
+            HealthEvent.CRASHED,
             name,
             {"unit": state.name, "result": state.result, "status": state.exec_status, "times": times},
         )

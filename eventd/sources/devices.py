@@ -24,10 +24,9 @@ from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
-from eventd.platform.model_events import PlatformOrigin
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import DeviceState, MountFact
 from eventd.sources.reconnect import pauses
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import DeviceState, StorageFact
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +68,11 @@ class DeviceTable:
                     continue
                 self._remember(uuid, state)
                 self._emit(
-                    PlatformOrigin.UDEV,
-                    StorageEvent.DEVICE,
+                    MountOrigin.UDEV,
+                    MountEvent.DEVICE,
                     uuid,
                     attributes={"action": action, "node": block.node, "attached": state is not None},
-                    facts=[(FactKey(StorageFact.DEVICE, uuid), state)],
+                    facts=[(FactKey(MountFact.DEVICE, uuid), state)],
                 )
 
     def read(self, blocks: list[Block]) -> None:
@@ -83,8 +82,8 @@ class DeviceTable:
         found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
         for uuid, state in found.items():
             self._remember(uuid, state)
-        facts = [(FactKey(StorageFact.DEVICE, uuid), state) for uuid, state in found.items()]
-        self._emit(PlatformOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
+        facts = [(FactKey(MountFact.DEVICE, uuid), state) for uuid, state in found.items()]
+        self._emit(MountOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
 
     def _remember(self, uuid: str, state: DeviceState | None) -> None:
         if state is None:
@@ -113,7 +112,7 @@ class DevicesSource:
     """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
 
     def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
-        self._state = SourceState(emit, PlatformOrigin.UDEV, "devices")
+        self._state = SourceState(emit, MountOrigin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
 

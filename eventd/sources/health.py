@@ -27,10 +27,10 @@ from eventd.adapters.journal_follow import Entry
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Emit, EventKind, KernelEvent
 from eventd.core.facts import FactKey
+from eventd.health.model_events import HealthEvent, HealthOrigin
 from eventd.sources import podman_table
 from eventd.sources.podman_table import PodmanTable
 from eventd.sources.reconnect import pauses
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
 
 FIELDS = ("PODMAN_EVENT", "PODMAN_NAME", "PODMAN_ID", "PODMAN_HEALTH_STATUS", *podman_table.FIELDS)
 STATES = frozenset({"healthy", "unhealthy", "starting"})
@@ -154,7 +154,7 @@ class ContainerHealthSource:
                 except EventdError as error:
                     _log.warning("container health: %s", error, extra={"reason": error.reason})
                     self._emit(
-                        WorkloadOrigin.PODMAN, KernelEvent.GAP, "health", attributes={"reason": error.reason}
+                        HealthOrigin.PODMAN, KernelEvent.GAP, "health", attributes={"reason": error.reason}
                     )
                     # All is read afresh; until then the facts stay as they were last known.
                     await self._stop()
@@ -179,7 +179,7 @@ class ContainerHealthSource:
             del self._told[key]
         if gone:
             facts = [(key, None) for key in gone]
-            self._emit(WorkloadOrigin.PODMAN, KernelEvent.READ, "health", facts=facts)
+            self._emit(HealthOrigin.PODMAN, KernelEvent.READ, "health", facts=facts)
         accounts = self._accounts
         if not wanted and not accounts:
             await self._stop()
@@ -268,7 +268,7 @@ class ContainerHealthSource:
             self._pending[key].append(entry)
         elif key in self._known:
             self._known[key].take(entry)
-            self._tell(key, WorkloadEvent.HEALTH)
+            self._tell(key, HealthEvent.HEALTH)
 
     def _changed_rows(self, uid: int) -> None:
         for listener in self.listeners:
@@ -276,11 +276,11 @@ class ContainerHealthSource:
 
     def _tell(self, key: FactKey, kind: EventKind) -> None:
         health = self._known[key].health
-        if kind is WorkloadEvent.HEALTH and health == self._told.get(key):
+        if kind is HealthEvent.HEALTH and health == self._told.get(key):
             return
         self._told[key] = health
         self._emit(
-            WorkloadOrigin.PODMAN,
+            HealthOrigin.PODMAN,
             kind,
             key.name,
             scope=key.scope,

@@ -19,10 +19,10 @@ from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import FactKey, Facts
 from eventd.core.images import names
 from eventd.core.ports import Images
+from eventd.health.model_events import HealthOrigin
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
-from eventd.workloads.model_events import WorkloadOrigin
 
 SPACING = 5.0
 """Seconds between two rounds of questions: an account may tag and untag as often as it likes."""
@@ -56,7 +56,7 @@ class ImageStoreSource:
         self._wanted = wanted
         self._by_uid = {}
         if gone:
-            self._emit(WorkloadOrigin.PODMAN, KernelEvent.READ, "images", facts=[(key, None) for key in gone])
+            self._emit(HealthOrigin.PODMAN, KernelEvent.READ, "images", facts=[(key, None) for key in gone])
 
     def happened(self, uid: int, image: str, came: bool) -> None:  # noqa: FBT001 - what it was
         """Take in an event: an image came into an account's store, or one of its names was taken away."""
@@ -109,7 +109,7 @@ class ImageStoreSource:
         if self._facts.get(key) is there or (there and key not in self._facts):
             return  # that it is there is what is taken for granted
         self._emit(
-            WorkloadOrigin.PODMAN,
+            HealthOrigin.PODMAN,
             UpdateEvent.IMAGE_CHANGED,
             key.name,
             scope=key.scope,

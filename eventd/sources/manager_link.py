@@ -31,12 +31,12 @@ from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.manager_trouble import MISBEHAVES, OFFENCES, REASON
-from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, PlatformFact, unit
 from eventd.sources.manager_feed import ManagerFeed
 from eventd.sources.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
 from eventd.sources.unit_table import UnitTable
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ManagerLink:
     ) -> None:
         self.account = account
         self._uid = account.uid if as_user else None
-        self.table = UnitTable(emit, WorkloadOrigin.USER_MANAGER, account.name, everything=False)
+        self.table = UnitTable(emit, PlatformOrigin.USER_MANAGER, account.name, everything=False)
         self.feed: ManagerFeed | None = None
         """Set while its facts are current."""
         self._session_feed: ManagerFeed | None = None

@@ -20,10 +20,9 @@ from eventd.core.errors import TemporaryError
 from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
-from eventd.platform.model_events import PlatformOrigin
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.sources.reconnect import pauses
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import MountState, StorageFact
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class MountsSource:
         changed: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._emit = emit
-        self._state = SourceState(emit, PlatformOrigin.KERNEL, "mounts")
+        self._state = SourceState(emit, MountOrigin.KERNEL, "mounts")
         self._tables = tables
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
@@ -93,16 +92,16 @@ class MountsSource:
         known, self._known = self._known, mounts
         turned = sorted(p for p in known.keys() | mounts.keys() if known.get(p) != mounts.get(p))
         if first:
-            facts = [(FactKey(StorageFact.MOUNT, point), mounts.get(point)) for point in turned]
-            self._emit(PlatformOrigin.KERNEL, KernelEvent.READ, "mounts", facts=facts)
+            facts = [(FactKey(MountFact.MOUNT, point), mounts.get(point)) for point in turned]
+            self._emit(MountOrigin.KERNEL, KernelEvent.READ, "mounts", facts=facts)
         for point in () if first else turned:
             state = mounts.get(point)
             self._emit(
-                PlatformOrigin.KERNEL,
-                StorageEvent.MOUNT,
+                MountOrigin.KERNEL,
+                MountEvent.MOUNT,
                 point,
                 attributes={"mounted": state is not None, "source": state.source if state else ""},
-                facts=[(FactKey(StorageFact.MOUNT, point), state)],
+                facts=[(FactKey(MountFact.MOUNT, point), state)],
             )
         if turned and self._changed is not None:
             self._changed(turned)

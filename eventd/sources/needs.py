@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from eventd.core.facts import FactKey, Facts
 from eventd.core.predicates import Probe
+from eventd.health.model_facts import HealthFact
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.image_store import ImageStoreSource
@@ -19,9 +20,8 @@ from eventd.sources.probes import ProbesSource
 from eventd.sources.systemd import SystemSource
 from eventd.sources.watched_files import WatchedFiles
 from eventd.updates.model_facts import UpdateFact
-from eventd.workloads.model_facts import WorkloadFact
 
-_OF_PODMAN = (WorkloadFact.CONTAINER, UpdateFact.IMAGE)
+_OF_PODMAN = (HealthFact.CONTAINER, UpdateFact.IMAGE)
 NETWORK = FactKey(PlatformFact.UNIT, "network-online.target")
 
 
@@ -74,6 +74,6 @@ class Needs:
             if key.kind not in _OF_PODMAN or not isinstance(account, Account):
                 continue
             accounts.add(account.uid)
-            if key.kind is WorkloadFact.CONTAINER:
+            if key.kind is HealthFact.CONTAINER:
                 containers[key] = account.uid
         self.health.want(containers, frozenset(accounts))

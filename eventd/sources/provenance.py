@@ -30,6 +30,8 @@ from anyio.abc import TaskStatus
 from eventd.adapters import path_unit
 from eventd.adapters.folder_watch import FolderWatch
 from eventd.adapters.foreign_files import EVERYTHING, Found, look, of
+from eventd.audit.model_events import AuditEvent
+from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
@@ -42,11 +44,11 @@ from eventd.core.provenance_places import (
     system_places,
     user_places,
 )
+from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
 from eventd.sources import late
 from eventd.sources.isolated import isolated
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
-from eventd.workloads.model_facts import Foreign, ManagerState, WorkloadFact
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 if TYPE_CHECKING:
     from eventd.adapters.inotify import Inotify
@@ -216,7 +218,7 @@ class ProvenanceSource:
     def _loaded(self, user: _User, key: FactKey) -> None:
         """A unit was loaded from files that the last look has not seen: that look is old, and says nothing now."""
         state = unit(self._facts.get(key))
-        foreign = self._facts.get(FactKey(WorkloadFact.FOREIGN, user.name))
+        foreign = self._facts.get(FactKey(AuditFact.FOREIGN, user.name))
         loaded = (
             frozenset((state.fragment_path, state.source_path, *state.drop_ins)) if state else frozenset()
         )
@@ -410,13 +412,13 @@ class ProvenanceSource:
         return before != files
 
     def _say(self, name: str, foreign: Foreign | None) -> None:
-        key = FactKey(WorkloadFact.FOREIGN, name)
+        key = FactKey(AuditFact.FOREIGN, name)
         before = self._facts.get(key)
         if before == foreign:
             return
         first = before is None and foreign is not None and not foreign.paths and not foreign.problem
-        kind = KernelEvent.READ if first or foreign is None else WorkloadEvent.FOREIGN
+        kind = KernelEvent.READ if first or foreign is None else AuditEvent.FOREIGN
         attributes = {"files": " ".join(foreign.paths[:20]), "problem": foreign.problem} if foreign else {}
         self._emit(
-            WorkloadOrigin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)]
+            PlatformOrigin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)]
         )

@@ -1,1 +1,1 @@
-"""Storage: volumes, their disks, and who uses them."""
+"""Storage: the volumes of `storage.toml`, how each is, and how one is mounted, moved and put away."""

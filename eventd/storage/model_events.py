@@ -1,4 +1,4 @@
-"""Events about mounts, devices and volumes."""
+"""Events about volumes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from eventd.core.events import EventKind
 
 
 class StorageEvent(EventKind):
-    """Events about mounts, devices and volumes."""
+    """Events about volumes."""
 
-    DEVICE = "device"
-    """A filesystem came or went; the subject is its UUID. Attributes `action`, `node`, `attached`."""
-    MOUNT = "mount"
-    """A file system was mounted or unmounted. Attributes `mounted`, `source`."""
     EJECT = "eject"
     """An operator puts a volume away."""
     ATTACH = "attach"

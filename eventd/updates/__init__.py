@@ -1,1 +1,1 @@
-"""Updates: newer images for what runs."""
+"""Updates of images: pull, compare, restart only what changed, verify; or go back."""

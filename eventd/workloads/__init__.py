@@ -1,1 +1,1 @@
-"""Workloads: accounts, files, managers and units, from adoption to removal."""
+"""Workloads: observed, planned and changed; and what becomes of one that leaves or is renamed."""

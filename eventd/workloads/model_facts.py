@@ -14,12 +14,8 @@ class WorkloadFact(FactKind):
 
     MANAGER = "manager"  # name: user; value: ManagerState
     NAMED = "named"  # scope: workload, "" for the host; name: path as it is written; value: NamedState
-    STORE = "store"  # name: workload; value: StoreState, absent: not looked at
-    FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not looked at
     WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
-    CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
     RENAME = "rename"  # name: workload; value: RenameState, absent: it is none, or it is done
-    DAMAGE = "damage"  # name: workload; value: Damage of its account's podman store, absent: none is known
     DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
@@ -50,42 +46,6 @@ class NamedState:
     """Somebody may run it."""
     noticed: int = field(default=0, compare=False)
     """When it was first seen to be so: microseconds of CLOCK_MONOTONIC, as systemd's time stamps."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreVolume:
-    """A volume in the podman store of an account."""
-
-    name: str
-    project: str = ""
-    """The compose project that made it, as its label says."""
-    volume: str = ""
-    """What that calls it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreState:
-    """The podman store of an account that was handed over, before a workload is started in it."""
-
-    volumes: tuple[StoreVolume, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """What stands on the disk under a name that concerns a workload's units, and is not eventd's."""
-
-    paths: tuple[str, ...] = ()
-    """Unit files, Quadlet files and drop-ins, sorted."""
-    masks: frozenset[str] = frozenset()
-    """Those of them that are links to /dev/null, or empty."""
-    folders: tuple[str, ...] = ()
-    """Where was looked: what is below one of these and not in `paths` is not there."""
-    problem: str = ""
-    """Why it is not all known, as a clause; empty if it is."""
-
-    def covers(self, path: str) -> bool:
-        """Tell whether a path is where was looked."""
-        return any(path.startswith(f"{folder}/") for folder in self.folders)
 
 
 @dataclass(frozen=True, slots=True)

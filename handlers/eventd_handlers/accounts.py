@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from eventd.adoption.model_facts import AdoptionFact, StoreState
 from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount, InspectStore
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey
+from eventd.health.model_events import HealthOrigin
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction
-from eventd.workloads.model_events import WorkloadOrigin
-from eventd.workloads.model_facts import StoreState, WorkloadFact
 
 TIMEOUT = 30.0
 """Seconds for useradd(8), which waits for other writers of /etc/passwd."""
@@ -60,9 +60,9 @@ async def inspect_store(action: Action, tx: Transaction) -> None:
             reason="store-unknown",
             hint=f"podman volume ls in eventctl shell {action.workload}",
         )
-    key = FactKey(WorkloadFact.STORE, action.workload)
+    key = FactKey(AdoptionFact.STORE, action.workload)
     tx.emit(
-        WorkloadOrigin.PODMAN,
+        HealthOrigin.PODMAN,
         KernelEvent.READ,
         action.workload,
         scope=action.workload,

@@ -29,10 +29,11 @@ from eventd.core.storage_migration import (
 )
 from eventd.core.storage_ports import Moves
 from eventd.core.storage_records import VolumeRecord
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction
-from eventd.storage.model_facts import MountState, StorageFact
+from eventd.storage.model_facts import StorageFact
 from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 
@@ -207,16 +208,16 @@ class MigrationHandlers:
     async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
         """Mount a volume's own disk where only root gets to; return where."""
         where = private_mount(volume.name)
-        key = FactKey(StorageFact.MOUNT, where)
+        key = FactKey(MountFact.MOUNT, where)
         devices = self.keeper.devices()
         mine = carriers(volume, devices)
         if len(mine) != 1 or mine[0].ambiguous:
             raise TemporaryError(
                 f"the disk {volume.id_kind} {volume.id} is {'there more than once' if mine else 'not attached'}",
                 reason="not-attached",
-                wakes_on=frozenset(FactKey(StorageFact.DEVICE, each.uuid) for each in mine),
+                wakes_on=frozenset(FactKey(MountFact.DEVICE, each.uuid) for each in mine),
             )
-        for _, state in tx.facts.items(StorageFact.MOUNT):
+        for _, state in tx.facts.items(MountFact.MOUNT):
             if isinstance(state, MountState) and state.point != where and mounted_on(state, mine[0]):
                 raise TemporaryError(
                     f"{state.source} is mounted at {state.point}",

@@ -35,11 +35,11 @@ from eventd.core.storage_migration import Phase
 from eventd.core.storage_moved import settled
 from eventd.core.storage_ports import MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
-from eventd.storage.model_facts import DeviceState, MountState, StorageFact
 from eventd_handlers import units
 from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.migration import MigrationHandlers
@@ -133,7 +133,7 @@ class StorageHandlers:
             # A namespace may keep it as it is not to be now, read-only or broken: one file system is not both.
             await self.unmounting.clear(volume.name, tx)
             result = await mount()
-        key = FactKey(StorageFact.MOUNT, volume.path)
+        key = FactKey(MountFact.MOUNT, volume.path)
         if not result.done:
             await self._remember(volume, tx, mounting=False)
             if action.source:

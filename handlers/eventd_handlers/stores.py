@@ -6,6 +6,8 @@ a podman that works again is left alone. Nothing is deleted: the file stays besi
 
 from __future__ import annotations
 
+from eventd.containers.model_events import ContainerEvent
+from eventd.containers.model_facts import ContainerFact
 from eventd.core.actions import Action, ResetStore
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelOrigin
@@ -15,8 +17,6 @@ from eventd.core.podman_damage import damage
 from eventd.core.ports import Verb
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
-from eventd.workloads.model_events import WorkloadEvent
-from eventd.workloads.model_facts import WorkloadFact
 from eventd_handlers.managers import MANAGER_TIMEOUT
 
 
@@ -54,9 +54,9 @@ async def reset_store(action: Action, tx: Transaction) -> None:
     await tx.host.user_managers.disconnect(name)
     tx.emit(
         KernelOrigin.DAEMON,
-        WorkloadEvent.STORE_DAMAGED,
+        ContainerEvent.STORE_DAMAGED,
         name,
         scope=name,
         attributes={"damaged": False, "path": action.damage.path},
-        facts=[(FactKey(WorkloadFact.DAMAGE, name), None)],
+        facts=[(FactKey(ContainerFact.DAMAGE, name), None)],
     )

@@ -13,10 +13,10 @@ from eventd.core.facts import FactKey
 from eventd.core.storage_holders import Holder, remedy, some
 from eventd.core.storage_migration import private_mount
 from eventd.core.storage_ports import MountPoints, Mounts
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Transaction
-from eventd.storage.model_facts import MountState, StorageFact
 
 MOUNT_TIMEOUT = 60.0
 """Seconds for a mount: a journal of a large disk may have to be replayed."""
@@ -42,7 +42,7 @@ class Unmounting:
         `lazy`: though it is in use, here and everywhere. Raises InUseError(reason="in-use") with who uses it,
         TemporaryError(reason="unmount-failed").
         """
-        key = FactKey(StorageFact.MOUNT, where)
+        key = FactKey(MountFact.MOUNT, where)
         state = tx.facts.get(key)
         if not isinstance(state, MountState):
             return
@@ -100,7 +100,7 @@ class Unmounting:
         volumes = (*self.keeper.manifest.volumes.values(), *known)
         mine = {each.path for each in volumes if each.name in (name, *self.keeper.on(name))}
         for path in (*sorted(mine), private_mount(name)):
-            if FactKey(StorageFact.MOUNT, path) not in tx.facts:
+            if FactKey(MountFact.MOUNT, path) not in tx.facts:
                 await self._renew(name, path)
 
     async def _renew(self, name: str, path: str) -> None:

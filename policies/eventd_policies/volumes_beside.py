@@ -6,12 +6,12 @@ of all data; to guess which is meant could write into somebody else's. So whoeve
 
 from __future__ import annotations
 
+from eventd.adoption.model_facts import AdoptionFact, StoreState
 from eventd.core.account_finds import beside, project_of
 from eventd.core.actions import EnableLinger, PutFile, RestartUnit, StartManager, StartUnit
 from eventd.core.facts import FactKey
 from eventd.core.plan import begins_in_adopted
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
-from eventd.workloads.model_facts import StoreState, WorkloadFact
 
 REASON = "volumes-elsewhere"
 
@@ -23,7 +23,7 @@ def volumes_beside(case: Case) -> Verdict:
         case.action, (PutFile, EnableLinger, StartManager, StartUnit, RestartUnit)
     ):
         return ALLOW
-    key = FactKey(WorkloadFact.STORE, workload.name)
+    key = FactKey(AdoptionFact.STORE, workload.name)
     store = case.facts.get(key)
     if not isinstance(store, StoreState) or not begins_in_adopted(workload, case.records):
         return ALLOW

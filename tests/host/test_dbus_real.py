@@ -24,7 +24,7 @@ from eventd.core.errors import EventdError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.workloads.model_facts import ManagerState, WorkloadFact
+from eventd.workloads.model_facts import ManagerState
 from eventd.core.ports import Verb
 from eventd.runtime.dispatch import Dispatcher
 from eventd.sources.logind import LogindSource

@@ -25,7 +25,7 @@ from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.prober import ProberProcess, starter
 from eventd.adapters.unit_process import UnitProcesses
 from eventd.core.facts import FactKey
-from eventd.workloads.model_facts import WorkloadFact
+from eventd.health.model_facts import HealthFact
 from eventd.core.predicate_parse import parse
 from eventd.core.desired import Located
 from eventd.sources.devices import DevicesSource
@@ -49,7 +49,7 @@ async def main():
         await files.want(wanted.get("files", []))
         atoms = [parse(Located(text, "x", 0)) for text in wanted.get("probes", [])]
         probes.want({atom.text: atom.probe for atom in atoms})
-        health.want({FactKey(WorkloadFact.CONTAINER, name, pwd.getpwuid(uid).pw_name): uid
+        health.want({FactKey(HealthFact.CONTAINER, name, pwd.getpwuid(uid).pw_name): uid
                      for uid, name in wanted.get("containers", [])})
     async with anyio.create_task_group() as group:
         group.start_soon(inotify.run)
@@ -494,7 +494,7 @@ def test_after_a_power_cut_nothing_is_healthy_from_before(fresh_machine: Callabl
         import anyio
         from eventd.adapters.journal_follow import JournalFollow
         from eventd.core.facts import FactKey
-        from eventd.workloads.model_facts import WorkloadFact
+        from eventd.health.model_facts import HealthFact
         from eventd.sources.health import ContainerHealthSource
         async def main():
             seen = []
@@ -505,7 +505,7 @@ def test_after_a_power_cut_nothing_is_healthy_from_before(fresh_machine: Callabl
             source = ContainerHealthSource(emit, JournalFollow())
             async with anyio.create_task_group() as group:
                 await group.start(source.run)
-                source.want({{FactKey(WorkloadFact.CONTAINER, "app", "cut"): {uid}}})
+                source.want({{FactKey(HealthFact.CONTAINER, "app", "cut"): {uid}}})
                 await asyncio.wait_for(read.wait(), 120)
                 group.cancel_scope.cancel()
             return seen

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
 from eventd.core.provenance import Code
@@ -14,7 +15,6 @@ from eventd.core.report import WorkloadState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account
 from eventd.runtime.failures import FINAL
-from eventd.workloads.model_facts import Foreign, WorkloadFact
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -27,7 +27,7 @@ MASK = f"{HOME}/systemd/user/web.service"
 
 def foreign(story: Story, found: Foreign) -> None:
     """Say what stands on the disk that is not eventd's, as its source would."""
-    key = FactKey(WorkloadFact.FOREIGN, "web")
+    key = FactKey(AuditFact.FOREIGN, "web")
     story.dispatcher.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "web", scope="web", facts=[(key, found)])
 
 

@@ -12,7 +12,8 @@ from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
 from eventd.core.report import Outcome, RunResult, WorkloadState
 from eventd.gates.model_facts import GateFact
-from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.mounts.model_events import MountOrigin
+from eventd.platform.model_events import PlatformEvent
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
@@ -102,7 +103,7 @@ class House:
 
 
 def power(story: Story, *, on: bool) -> None:
-    story.dispatcher.emit(PlatformOrigin.UDEV, PlatformEvent.UNIT_CHANGED, "power", facts=[(POWER, on)])
+    story.dispatcher.emit(MountOrigin.UDEV, PlatformEvent.UNIT_CHANGED, "power", facts=[(POWER, on)])
 
 
 def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:

@@ -11,17 +11,16 @@ from eventd.core.desired import FileRole
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.facts import FactKey
 from eventd.core.report import Outcome, RunResult, WorkloadState
-from eventd.platform.model_events import PlatformOrigin
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_facts import ActiveState
 from eventd.runtime.queue import Ticket
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import MountState, StorageFact
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
 
 Files = dict[str, str | bytes]
-MOUNT = FactKey(StorageFact.MOUNT, "/srv/data")
+MOUNT = FactKey(MountFact.MOUNT, "/srv/data")
 
 
 def web(image: str = "web", *, options: str = "", more: str = "") -> Files:
@@ -212,14 +211,14 @@ async def test_a_mount_that_it_failed_on_has_it_tried_again_when_it_is_there() -
     await story.quiet(100)
     assert story.standing("web").state is WorkloadState.ROLLED_BACK
     assert story.standing("web").waits_for == ("mount:/srv/data",)
-    other = FactKey(StorageFact.MOUNT, "/srv/other")
+    other = FactKey(MountFact.MOUNT, "/srv/other")
     story.dispatcher.emit(
-        PlatformOrigin.KERNEL, StorageEvent.MOUNT, "/srv/other", facts=[(other, mount("/srv/other"))]
+        MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/other", facts=[(other, mount("/srv/other"))]
     )
     await story.quiet(100)
     assert story.standing("web").state is WorkloadState.ROLLED_BACK
     story.dispatcher.emit(
-        PlatformOrigin.KERNEL, StorageEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
+        MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
     )
     await story.quiet(100)
     assert story.standing("web").state is WorkloadState.CONVERGED
@@ -239,7 +238,7 @@ async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
     runs = []
     for number in range(12):
         value = mount("/srv/data") if number % 2 else None
-        story.dispatcher.emit(PlatformOrigin.KERNEL, StorageEvent.MOUNT, "/srv/data", facts=[(MOUNT, value)])
+        story.dispatcher.emit(MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, value)])
         await story.quiet(60)
         runs.append(len(story.world.disk.runs))
     assert story.standing("web").state is WorkloadState.ROLLED_BACK
@@ -484,7 +483,7 @@ async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
 
     orders.rollbacks._store = Full()  # type: ignore[assignment]
     story.dispatcher.emit(
-        PlatformOrigin.KERNEL, StorageEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
+        MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
     )
     await story.quiet()
     assert story.standing("web").state is WorkloadState.ROLLED_BACK

@@ -12,18 +12,19 @@ from eventd.core.facts import FactKey, FactValue
 from eventd.core.report import RunResult, WorkloadState
 from eventd.core.wellness import CRASHED, UNHEALTHY
 from eventd.gates.model_facts import GateFact
+from eventd.health.model_events import HealthEvent, HealthOrigin
+from eventd.health.model_facts import HealthFact
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
 from eventd.runtime.failures import HEALS
 from eventd.runtime.queue import Ticket
-from eventd.storage.model_facts import MountState, StorageFact
 from eventd.updates.model_facts import UpdateFact
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
 CHECK = "HealthCmd=true"
-BOX = FactKey(WorkloadFact.CONTAINER, "web", "web")
+BOX = FactKey(HealthFact.CONTAINER, "web", "web")
 THERE = FileState(FileKind.REGULAR, "", 0o644, 0, 0)
 EXPECTED: dict[str, tuple[str, FactKey, FactValue, FactValue]] = {
     "container": ("container:web=healthy", BOX, "healthy", "unhealthy"),
@@ -35,7 +36,7 @@ EXPECTED: dict[str, tuple[str, FactKey, FactValue, FactValue]] = {
     ),
     "mount": (
         "mount:/srv/a",
-        FactKey(StorageFact.MOUNT, "/srv/a"),
+        FactKey(MountFact.MOUNT, "/srv/a"),
         MountState("/srv/a", "/dev/a", "ext4", "rw", "8:1"),
         None,
     ),
@@ -54,7 +55,7 @@ EXPECTED: dict[str, tuple[str, FactKey, FactValue, FactValue]] = {
 def tell(story: Story, key: FactKey, value: FactValue) -> None:
     """Set a fact, as its source would."""
     story.dispatcher.emit(
-        WorkloadOrigin.PODMAN, WorkloadEvent.HEALTH, key.name, scope=key.scope, facts=[(key, value)]
+        HealthOrigin.PODMAN, HealthEvent.HEALTH, key.name, scope=key.scope, facts=[(key, value)]
     )
 
 
@@ -107,7 +108,7 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
     await story.quiet(5)
     assert story.standing("web").state is WorkloadState.CONVERGED
     assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
-    assert (count(story, WorkloadEvent.UNHEALTHY), count(story, WorkloadEvent.HEALED)) == (1, 1)
+    assert (count(story, HealthEvent.UNHEALTHY), count(story, HealthEvent.HEALED)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ async def test_a_check_without_a_result_yet_is_not_unhealthy() -> None:
     tell(story, BOX, "starting")
     await story.quiet(5)
     assert (story.standing("web").state, story.standing("web").reason) == (WorkloadState.PENDING, "starting")
-    assert count(story, WorkloadEvent.UNHEALTHY) == 0
+    assert count(story, HealthEvent.UNHEALTHY) == 0
 
 
 @virtual()
@@ -249,7 +250,7 @@ async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     assert (last.result, last.workloads[0].reason) == (RunResult.OK, CRASHED)
     assert "web.service ended" in last.workloads[0].message
     assert "it was started again" in last.workloads[0].message
-    assert count(story, WorkloadEvent.CRASHED) == 1
+    assert count(story, HealthEvent.CRASHED) == 1
     assert story.engine.reconciler.wellbeing.crashes == {"web": 1}
 
 
@@ -264,7 +265,7 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
     await story.quiet(400)
     standing = story.standing("web")
     assert (standing.state, standing.reason) == (WorkloadState.FAILED, "crash-looping")
-    assert HEALS <= count(story, WorkloadEvent.CRASHED) <= HEALS + 1, "a loop is told once"
+    assert HEALS <= count(story, HealthEvent.CRASHED) <= HEALS + 1, "a loop is told once"
 
 
 @virtual()
@@ -296,7 +297,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         (image, False, None, "the image localhost/web:1 is not in its store"),
     ):
         assert story.standing("web").state is WorkloadState.CONVERGED
-        before = count(story, WorkloadEvent.AT_RISK)
+        before = count(story, HealthEvent.AT_RISK)
         tell(story, key, bad)
         await story.quiet(5)
         standing = story.standing("web")
@@ -308,7 +309,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         assert report is not None
         assert report.result is RunResult.OK
         assert story.standing("web").state is WorkloadState.AT_RISK
-        assert count(story, WorkloadEvent.AT_RISK) == before + 1
+        assert count(story, HealthEvent.AT_RISK) == before + 1
         tell(story, key, good)
         await story.quiet(5)
     assert story.standing("web").state is WorkloadState.CONVERGED
@@ -319,7 +320,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
 async def test_a_gate_on_another_workload_puts_nobody_at_risk() -> None:
     """That one has a state of its own, which passes."""
     story = await started({**container("db"), **web('requires = ["workload:db=healthy"]\n')})
-    tell(story, FactKey(WorkloadFact.CONTAINER, "db", "db"), "unhealthy")
+    tell(story, FactKey(HealthFact.CONTAINER, "db", "db"), "unhealthy")
     await story.quiet(5)
     assert story.standing("db").reason == UNHEALTHY
     assert story.standing("web").state is WorkloadState.CONVERGED

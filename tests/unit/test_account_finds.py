@@ -15,6 +15,7 @@ import pytest
 
 from eventd.adapters import account_script
 from eventd.adapters.account_look import SystemAccountLook
+from eventd.adoption.model_facts import AdoptionFact, StoreState, StoreVolume
 from eventd.core.account_finds import Finds, Project, beside
 from eventd.core.actions import InspectStore, PutFile
 from eventd.core.adoption import findings
@@ -26,7 +27,6 @@ from eventd.core.plan import plan
 from eventd.core.records import Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.core.verdicts import Case, Hold
 from eventd.platform.model_facts import Account
-from eventd.workloads.model_facts import StoreState, StoreVolume, WorkloadFact
 from eventd_policies.volumes_beside import volumes_beside
 from tests.unit.test_account_removal import Here
 from tests.unit.test_plan import ACCOUNT, CONTEXT, NOTHING
@@ -79,7 +79,7 @@ def adopted() -> Records:
 
 def verdict(wanted: Workload, records: Records, *there: StoreVolume) -> Any:
     facts = Facts()
-    facts.set(FactKey(WorkloadFact.STORE, "web"), StoreState(there))
+    facts.set(FactKey(AdoptionFact.STORE, "web"), StoreState(there))
     seen: Observed = replace(NOTHING, account=ACCOUNT)
     return volumes_beside(Case(PutFile("web", wanted.files[0], ""), wanted, seen, records, facts, OPEN))
 

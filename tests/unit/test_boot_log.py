@@ -16,18 +16,18 @@ from eventd.core.boot_path import critical_path
 from eventd.core.errors import TemporaryError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.runtime.boot_units import MOST, read_units
 from eventd.runtime.bootlog import BootLog
-from eventd.storage.model_facts import MountState, StorageFact
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import EPOCH, virtual
 from tests.simulated.daemon import Story, container
 from tests.unit.boots import Memory, Times, record, start, workload
 
-MOUNT = FactKey(StorageFact.MOUNT, "/srv")
+MOUNT = FactKey(MountFact.MOUNT, "/srv")
 MOUNTED = MountState("/srv", "/dev/sdb1", "ext4", "rw", "8:17")
 STARTUP = Startup(kernel=True, initrd=EPOCH - 20, userspace=EPOCH - 18, finished=None, unit="eventd.service")
 UNITS = {
@@ -100,7 +100,7 @@ async def test_waits_steps_and_facts_become_a_story() -> None:
     assert [each.complete for each in story.memory.saved] == [False]  # as soon as only the gate was left
 
     mounted = asyncio.get_running_loop().time()
-    story.say(StorageFact.MOUNT, "/srv", MOUNTED)
+    story.say(MountFact.MOUNT, "/srv", MOUNTED)
     await story.quiet(50)
     assert story.running.done()
     told = await story.log.record()
@@ -239,7 +239,7 @@ async def test_a_unit_that_was_restarted_keeps_the_time_it_first_came() -> None:
     story.say(PlatformFact.UNIT, "srv.mount", UnitState("srv.mount", LoadState.LOADED, ActiveState.ACTIVE))
     story.push(gated("photos", "mount:/srv"))
     await story.quiet(50)
-    story.say(StorageFact.MOUNT, "/srv", MOUNTED)
+    story.say(MountFact.MOUNT, "/srv", MOUNTED)
     await story.quiet(50)
     told = await story.log.record()
     fact = next(each for each in told.facts if each.text == "mount:/srv")

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from eventd.core.event_ring import EventRing, size_of
 from eventd.core.events import Event, Origin
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
-from eventd.workloads.model_events import WorkloadOrigin
 
 
-def event(number: int, scope: str, subject: str = "x", origin: Origin = WorkloadOrigin.USER_MANAGER) -> Event:
+def event(number: int, scope: str, subject: str = "x", origin: Origin = PlatformOrigin.USER_MANAGER) -> Event:
     return Event(number, origin, PlatformEvent.JOB_NEW, subject, 0.0, 0.0, scope)
 
 

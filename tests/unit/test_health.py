@@ -18,13 +18,13 @@ from eventd.adapters.journal_follow import Entry, JournalFollow, read_entry
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
+from eventd.health.model_events import HealthEvent, HealthOrigin
+from eventd.health.model_facts import HealthFact
 from eventd.sources.health import ContainerHealthSource
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
-from eventd.workloads.model_facts import WorkloadFact
 from tests.unit.recorder import Recorder
 
-WEB = FactKey(WorkloadFact.CONTAINER, "web", "alice")
-DB = FactKey(WorkloadFact.CONTAINER, "db", "bob")
+WEB = FactKey(HealthFact.CONTAINER, "web", "alice")
+DB = FactKey(HealthFact.CONTAINER, "db", "bob")
 ALICE, BOB = 1000, 1001
 
 
@@ -168,8 +168,8 @@ async def test_each_check_that_says_something_new_is_an_event() -> None:
             assert health(emit) == status
             seen = emit.seen[-1]
             assert (seen.origin, seen.kind, seen.subject) == (
-                WorkloadOrigin.PODMAN,
-                WorkloadEvent.HEALTH,
+                HealthOrigin.PODMAN,
+                HealthEvent.HEALTH,
                 "web",
             )
             assert (seen.scope, seen.attributes) == ("alice", {"health": status})
@@ -301,7 +301,7 @@ async def test_another_user_joins_without_losing_a_word() -> None:
 async def test_another_container_of_the_same_user_needs_no_other_follower() -> None:
     """One process serves all containers of all users that are asked for."""
     emit, journal = Recorder(), FakeJournal()
-    cache = FactKey(WorkloadFact.CONTAINER, "cache", "alice")
+    cache = FactKey(HealthFact.CONTAINER, "cache", "alice")
     async with running(emit, journal) as source:
         source.want({WEB: ALICE})
         await emit.until(lambda: reads(emit) == 1)

@@ -15,10 +15,9 @@ import pytest
 from eventd.adapters.mountinfo import MountTable, Row, parse_row, reachable
 from eventd.core.errors import PermanentError
 from eventd.core.events import KernelEvent
-from eventd.platform.model_events import PlatformOrigin
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.sources.mounts import MountsSource
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import MountState, StorageFact
 from tests.unit.recorder import Recorder
 
 ROOT = b"21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro"
@@ -213,17 +212,17 @@ async def test_mounts_are_read_first_and_then_told(namespace: Namespace) -> None
     source = MountsSource(emit, tables=(namespace.table,), changed=lambda points: told.append(list(points)))
     async with running(source):
         assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE]
-        assert isinstance(emit.fact(StorageFact.MOUNT, before), MountState)
-        assert emit.fact(StorageFact.MOUNT, after) is None
+        assert isinstance(emit.fact(MountFact.MOUNT, before), MountState)
+        assert emit.fact(MountFact.MOUNT, after) is None
         namespace.mount(after)
-        await emit.until(lambda: emit.fact(StorageFact.MOUNT, after) is not None)
-        assert (emit.seen[-1].origin, emit.seen[-1].kind) == (PlatformOrigin.KERNEL, StorageEvent.MOUNT)
+        await emit.until(lambda: emit.fact(MountFact.MOUNT, after) is not None)
+        assert (emit.seen[-1].origin, emit.seen[-1].kind) == (MountOrigin.KERNEL, MountEvent.MOUNT)
         assert emit.seen[-1].subject == str(after)
         namespace.run(f"mount -o remount,ro '{after}'")
-        await emit.until(lambda: "ro," in getattr(emit.fact(StorageFact.MOUNT, after), "options", ""))
+        await emit.until(lambda: "ro," in getattr(emit.fact(MountFact.MOUNT, after), "options", ""))
         namespace.run(f"umount '{after}'")
-        await emit.until(lambda: emit.fact(StorageFact.MOUNT, after) is None)
-        assert emit.fact(StorageFact.MOUNT, before) is not None
+        await emit.until(lambda: emit.fact(MountFact.MOUNT, after) is None)
+        assert emit.fact(MountFact.MOUNT, before) is not None
     assert str(before) in told[0]
     assert told[1:] == [[str(after)]] * 3
 
@@ -239,7 +238,7 @@ async def test_what_was_mounted_while_it_was_down_is_told_on_its_return(namespac
         told.clear()
     namespace.mount(point)
     async with running(source):
-        assert emit.fact(StorageFact.MOUNT, point) is not None
+        assert emit.fact(MountFact.MOUNT, point) is not None
         assert told == [[str(point)]]
 
 
@@ -260,11 +259,11 @@ async def test_no_change_is_lost_in_a_storm(namespace: Namespace) -> None:
             for folder in folders[1::2]:
                 namespace.run(f"umount '{folder}'; mount -t tmpfs tmpfs '{folder}'")
             await emit.until(
-                lambda: [emit.fact(StorageFact.MOUNT, f) is not None for f in folders] == [False, True] * 20
+                lambda: [emit.fact(MountFact.MOUNT, f) is not None for f in folders] == [False, True] * 20
             )
             for folder in folders[1::2]:
                 namespace.run(f"umount '{folder}'")
-        await emit.until(lambda: all(emit.fact(StorageFact.MOUNT, folder) is None for folder in folders))
+        await emit.until(lambda: all(emit.fact(MountFact.MOUNT, folder) is None for folder in folders))
 
 
 @needs_namespace
@@ -275,7 +274,7 @@ async def test_an_idle_table_costs_nothing(namespace: Namespace) -> None:
         folder = namespace.folder / "x"
         folder.mkdir()
         namespace.mount(folder)
-        await emit.until(lambda: emit.fact(StorageFact.MOUNT, folder) is not None)
+        await emit.until(lambda: emit.fact(MountFact.MOUNT, folder) is not None)
         before = os.times().user + os.times().system
         await asyncio.sleep(0.3)
         assert os.times().user + os.times().system - before < 0.15

@@ -20,11 +20,11 @@ from eventd.core.orders import (
 )
 from eventd.core.predicates import Predicate
 from eventd.core.report import Outcome, WorkloadReport
-from eventd.storage.model_facts import MountState, StorageFact
+from eventd.mounts.model_facts import MountFact, MountState
 
 FAILED = WorkloadReport("w", Outcome.FAILED, "start-failed", "it did not start", failing_verb="start-unit")
 UNHEALTHY = replace(FAILED, reason="not-healthy-in-time", failing_verb="verify")
-MOUNT = FactKey(StorageFact.MOUNT, "/srv/a")
+MOUNT = FactKey(MountFact.MOUNT, "/srv/a")
 
 
 def made(*, more: dict[str, str] | None = None, **options: object) -> Workload:

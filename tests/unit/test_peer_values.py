@@ -17,7 +17,6 @@ from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import UnitState
 from eventd.sources import unit_table
 from eventd.sources.unit_table import UnitTable
-from eventd.workloads.model_events import WorkloadOrigin
 from tests.unit.recorder import Recorder
 
 
@@ -106,7 +105,7 @@ def test_of_all_properties_only_those_with_a_place_are_kept():
 
 def test_a_unit_is_kept_at_one_other_place_only():
     """Whoever answers may find an alias at another path each time it is asked."""
-    table = UnitTable(Recorder(), WorkloadOrigin.USER_MANAGER, "evil", everything=False)
+    table = UnitTable(Recorder(), PlatformOrigin.USER_MANAGER, "evil", everything=False)
     table.watch(frozenset({"web.service"}))
     for number in range(1000):
         table.located("web.service", f"/org/freedesktop/systemd1/unit/x{number}")

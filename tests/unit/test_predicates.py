@@ -17,9 +17,11 @@ from eventd.core.predicate_parse import MAX_DEPTH, parse, parse_all
 from eventd.core.predicate_scope import NOWHERE, Scope, scope_of
 from eventd.core.predicates import All, Any, Not, Predicate, all_of, atoms, missing, probes
 from eventd.gates.model_facts import GateFact
+from eventd.health.model_facts import HealthFact
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
 from eventd.runtime.index import Index
-from eventd.storage.model_facts import DeviceState, MountState, StorageFact
+from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 
@@ -80,12 +82,12 @@ HOLDING = [
     ("workload:db=active", (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy")),
     ("workload:db=healthy", (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy")),
     ("manager:web", (FactKey(WorkloadFact.MANAGER, "web"), ManagerState.UP)),
-    ("mount:/srv/photos", (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)),
-    ("mount:/srv//photos/", (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)),
+    ("mount:/srv/photos", (FactKey(MountFact.MOUNT, "/srv/photos"), MOUNTED)),
+    ("mount:/srv//photos/", (FactKey(MountFact.MOUNT, "/srv/photos"), MOUNTED)),
     ("volume:media", (FactKey(StorageFact.VOLUME, "media"), True)),
     (
         "device:1111-2222",
-        (FactKey(StorageFact.DEVICE, "1111-2222"), DeviceState("1111-2222", ("/dev/sdb",), "", "")),
+        (FactKey(MountFact.DEVICE, "1111-2222"), DeviceState("1111-2222", ("/dev/sdb",), "", "")),
     ),
     ("session:alice", (FactKey(PlatformFact.SESSIONS, "alice"), frozenset({"3"}))),
     ("file:/etc/hostname", (FactKey(PlatformFact.FILE, "/etc/hostname"), PRESENT_FILE)),
@@ -100,9 +102,9 @@ FAILING = [
     ("workload:db=healthy", (FactKey(WorkloadFact.WORKLOAD, "db"), "active")),
     ("workload:db=active", (FactKey(WorkloadFact.WORKLOAD, "db"), "failed")),
     ("manager:web", (FactKey(WorkloadFact.MANAGER, "web"), ManagerState.STARTING)),
-    ("mount:/srv/photos", (FactKey(StorageFact.MOUNT, "/srv"), MOUNTED)),
+    ("mount:/srv/photos", (FactKey(MountFact.MOUNT, "/srv"), MOUNTED)),
     ("volume:media", (FactKey(StorageFact.VOLUME, "media"), False)),
-    ("device:1111-2222", (FactKey(StorageFact.DEVICE, "1111-2222"), DeviceState("1111-2222", (), "", ""))),
+    ("device:1111-2222", (FactKey(MountFact.DEVICE, "1111-2222"), DeviceState("1111-2222", (), "", ""))),
     ("session:alice", (FactKey(PlatformFact.SESSIONS, "alice"), frozenset())),
     ("tcp:h:1", (FactKey(GateFact.PROBE, "tcp:h:1"), False)),
 ]
@@ -300,7 +302,7 @@ def test_a_container_is_named_as_by_podman_or_by_its_file(web):
         ("sidecar", "sidecar"),
     ):
         (atom,) = atoms(read(f"container:{text}=healthy", web))
-        assert {FactKey(WorkloadFact.CONTAINER, name, "web")} <= atom.keys()
+        assert {FactKey(HealthFact.CONTAINER, name, "web")} <= atom.keys()
 
 
 def test_notify_healthy_tells_a_containers_health(web):
@@ -308,7 +310,7 @@ def test_notify_healthy_tells_a_containers_health(web):
     predicate = read("container:web=healthy", web)
     up = facts(unit("web.service", scope="web"))
     assert predicate.holds(up)
-    up.set(FactKey(WorkloadFact.CONTAINER, "systemd-web", "web"), "unhealthy")
+    up.set(FactKey(HealthFact.CONTAINER, "systemd-web", "web"), "unhealthy")
     assert not predicate.holds(up)
     assert missing(predicate, up)[0].sentence == "container systemd-web of web is unhealthy"
 
@@ -316,7 +318,7 @@ def test_notify_healthy_tells_a_containers_health(web):
 def test_the_health_of_a_stopped_container_is_not_what_was_heard_last(web):
     """A unit that is not up has no healthy container, whatever podman's last event was."""
     predicate = read("container:web=healthy", web)
-    stale = (FactKey(WorkloadFact.CONTAINER, "systemd-web", "web"), "healthy")
+    stale = (FactKey(HealthFact.CONTAINER, "systemd-web", "web"), "healthy")
     assert predicate.holds(facts(stale, unit("web.service", scope="web")))
     assert not predicate.holds(facts(stale, unit("web.service", ActiveState.ACTIVATING, "web")))
 
@@ -325,7 +327,7 @@ def test_without_notify_only_podman_tells_a_containers_health(web):
     """An active unit of a container that notifies at its start says nothing of its health."""
     predicate = read("container:side=healthy", web)
     assert not predicate.holds(facts(unit("side.service", scope="web")))
-    assert predicate.holds(facts((FactKey(WorkloadFact.CONTAINER, "sidecar", "web"), "healthy")))
+    assert predicate.holds(facts((FactKey(HealthFact.CONTAINER, "sidecar", "web"), "healthy")))
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_the_sentence_says_how_things_are(text, fact, sentence):
 def test_nothing_is_probed_while_a_local_fact_is_missing():
     """A remote host is asked only when its answer decides: not before the mount is there."""
     predicate = read("all(mount:/srv/photos, tcp:h:1)")
-    mounted = (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED)
+    mounted = (FactKey(MountFact.MOUNT, "/srv/photos"), MOUNTED)
     assert probes(predicate, facts()) == ()
     assert [probe.text for probe in probes(predicate, facts(mounted))] == ["tcp:h:1"]
     alternative = read("any(mount:/srv/photos, tcp:h:1)")
@@ -441,7 +443,7 @@ VALUES: dict[FactKey, list[FactValue]] = {
         ]
         for name in NAMES
     },
-    **{FactKey(StorageFact.MOUNT, path): [None, MOUNTED] for path in ("/x", "/y")},
+    **{FactKey(MountFact.MOUNT, path): [None, MOUNTED] for path in ("/x", "/y")},
     **{FactKey(WorkloadFact.WORKLOAD, name): [None, "failed", "active", "healthy"] for name in ("v", "w")},
 }
 LEAVES = st.one_of(
@@ -450,7 +452,7 @@ LEAVES = st.one_of(
         st.sampled_from(NAMES),
         st.sampled_from(UNIT_STATES),
     ),
-    st.builds(lambda path: Present(f"mount:{path}", StorageFact.MOUNT, path), st.sampled_from(["/x", "/y"])),
+    st.builds(lambda path: Present(f"mount:{path}", MountFact.MOUNT, path), st.sampled_from(["/x", "/y"])),
     st.builds(
         lambda name, state: WorkloadIs(f"workload:{name}={state}", name, state),
         st.sampled_from("vw"),
@@ -525,7 +527,7 @@ def test_every_order_of_a_few_events_ends_alike():
     gate = read("all(unit:a.service, mount:/srv/photos, workload:db=healthy)")
     came = [
         unit("a.service"),
-        (FactKey(StorageFact.MOUNT, "/srv/photos"), MOUNTED),
+        (FactKey(MountFact.MOUNT, "/srv/photos"), MOUNTED),
         (FactKey(WorkloadFact.WORKLOAD, "db"), "healthy"),
     ]
     for order in permutations(came):

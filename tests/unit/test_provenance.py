@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from eventd.audit.model_facts import Foreign
 from eventd.core.desired import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
@@ -15,7 +16,7 @@ from eventd.core.provenance_places import Names, Rank, drop_in_folders, names_of
 from eventd.core.records import Records
 from eventd.platform.model_facts import Account, ActiveState, LoadState, UnitState
 from eventd.runtime.judging import BlockedError, blocked
-from eventd.workloads.model_facts import Foreign, ManagerState
+from eventd.workloads.model_facts import ManagerState
 
 LAYOUT = Layout()
 ACCOUNT = Account("web", 1001, 1001, "/home/web")

@@ -14,16 +14,15 @@ import pytest
 
 from eventd.adapters.foreign_files import Found
 from eventd.adapters.inotify import Inotify
+from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.errors import TemporaryError
 from eventd.core.facts import FactKey
 from eventd.core.provenance_places import Names, Place, system_places
-from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.sources import provenance
 from eventd.sources.provenance import ProvenanceSource
 from eventd.sources.user_managers import UserManagersSource
-from eventd.workloads.model_events import WorkloadOrigin
-from eventd.workloads.model_facts import Foreign, WorkloadFact
 from tests.unit.recorder import Recorder
 
 NAMES = Names(units=frozenset({"web.service"}), drop_ins=frozenset({"web.service.d"}))
@@ -65,7 +64,7 @@ async def source(emit: Recorder, tmp_path: Path, refreshed: asyncio.Event) -> As
 
 
 def paths(emit: Recorder) -> tuple[str, ...]:
-    found = emit.fact(WorkloadFact.FOREIGN, "web")
+    found = emit.fact(AuditFact.FOREIGN, "web")
     return found.paths if isinstance(found, Foreign) else ()
 
 
@@ -83,7 +82,7 @@ async def test_after_a_reload_the_folders_are_looked_at(
     stray.unlink()
     for reloading in (True, False):
         kind = PlatformEvent.RELOADING if reloading else PlatformEvent.RELOADED
-        emit(WorkloadOrigin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
+        emit(PlatformOrigin.USER_MANAGER, kind, "", scope="web", facts=[(RELOADING, reloading)])
     await emit.until(lambda: paths(emit) == ())
 
 
@@ -140,7 +139,7 @@ async def test_a_home_that_hangs_is_looked_at_when_its_server_answers(
         await looks.get()
     async with source._users["web"].looking:
         pass
-    found = emit.fact(WorkloadFact.FOREIGN, "web")
+    found = emit.fact(AuditFact.FOREIGN, "web")
     assert isinstance(found, Foreign)
     assert "no answer" in found.problem
     monkeypatch.setattr(provenance, "TIMEOUT", 60.0)

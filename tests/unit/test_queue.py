@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from eventd.core.events import Event, EventKind, KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.report import Outcome, RunResult, WorkloadReport, overall
+from eventd.mounts.model_events import MountEvent
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime import waiting
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.queue import Batch, Queue, Ticket
-from eventd.storage.model_events import StorageEvent
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -61,7 +61,7 @@ def test_causes_are_never_left_out_of_the_triggers() -> None:
     """A storm of other events does not push a sync or a push out of the report."""
     queue = Queue()
     for number in range(100):
-        queue.touch("web", event(StorageEvent.DEVICE, number))
+        queue.touch("web", event(MountEvent.DEVICE, number))
     queue.touch_all(event(KernelEvent.SYNC, 101))
     queue.put_back(queue.take())
     assert queue.pending.triggers[0].kind is KernelEvent.SYNC

@@ -19,8 +19,8 @@ from eventd.core.storage_migration import Migration, Phase, Step, count_of, job_
 from eventd.core.storage_moved import look_at, moved, place_of
 from eventd.core.storage_plan import Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.mounts.model_facts import DeviceState, MountState
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
-from eventd.storage.model_facts import DeviceState, MountState
 
 MEDIA = Volume("media", IdKind.UUID, "1111", "/srv/media")
 BIG = Volume("big", IdKind.UUID, "2222", "/srv/big")

@@ -13,7 +13,7 @@ from eventd.core.storage_look import Look, look
 from eventd.core.storage_manifest import IdKind, Volume, Wanted
 from eventd.core.storage_plan import draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
-from eventd.storage.model_facts import DeviceState, MountState
+from eventd.mounts.model_facts import DeviceState, MountState
 
 UUID = "11111111-2222-3333-4444-555555555555"
 MEDIA = Volume("media", IdKind.UUID, UUID, "/srv/media", label="MEDIA")

@@ -19,10 +19,9 @@ from eventd.adapters.udev import Block, BlockMonitor
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import KernelFact, SourceTrouble
-from eventd.platform.model_events import PlatformOrigin
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import DeviceState, MountFact
 from eventd.sources.devices import DevicesSource, Monitor
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import DeviceState, StorageFact
 from tests.unit.recorder import Recorder
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -99,7 +98,7 @@ async def test_what_is_attached_is_read_before_it_starts() -> None:
     monitor = FakeMonitor(block("sda1", label="photos"), block("sdb", ""))
     async with running(emit, monitor.connect):
         assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE]
-        assert emit.fact(StorageFact.DEVICE, UUID) == DeviceState(
+        assert emit.fact(MountFact.DEVICE, UUID) == DeviceState(
             UUID, ("/dev/sda1",), "photos", "ext4", numbers=("",), members=("",)
         )
         assert len(emit.facts) == 2, "the device, and that all of them are known"
@@ -111,12 +110,12 @@ async def test_plugging_in_and_out_is_an_event_each() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("loop0", ""))
     async with running(emit, monitor.connect):
         monitor.tell("change", block("loop0"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is not None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, UUID) is not None)
         seen = emit.seen[-1]
-        assert (seen.origin, seen.kind, seen.subject) == (PlatformOrigin.UDEV, StorageEvent.DEVICE, UUID)
+        assert (seen.origin, seen.kind, seen.subject) == (MountOrigin.UDEV, MountEvent.DEVICE, UUID)
         assert seen.attributes == {"action": "change", "node": "/dev/loop0", "attached": True}
         monitor.tell("change", block("loop0", ""))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -125,7 +124,7 @@ async def test_a_removed_device_takes_its_file_system_along() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.tell("remove", block("sda1"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -134,7 +133,7 @@ async def test_two_devices_with_one_uuid_are_both_there() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sdb1"))
 
     def nodes() -> tuple[str, ...]:
-        state = emit.fact(StorageFact.DEVICE, UUID)
+        state = emit.fact(MountFact.DEVICE, UUID)
         return state.nodes if isinstance(state, DeviceState) else ()
 
     async with running(emit, monitor.connect):
@@ -152,8 +151,8 @@ async def test_a_new_file_system_on_the_same_device_replaces_the_old() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.tell("change", block("sda1", "other"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "other") is not None)
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, UUID) is None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, "other") is not None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, UUID) is None)
     monitor.close()
 
 
@@ -163,8 +162,8 @@ async def test_events_that_change_no_fact_are_not_passed_on() -> None:
     async with running(emit, monitor.connect):
         monitor.tell("change", block("sda1"), block("sdb", ""))
         monitor.tell("change", block("sdc", "last"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "last") is not None)
-        assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE, StorageEvent.DEVICE]
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, "last") is not None)
+        assert emit.kinds() == [KernelEvent.READ, KernelEvent.SOURCE, MountEvent.DEVICE]
     monitor.close()
 
 
@@ -173,14 +172,14 @@ async def test_after_lost_events_all_is_read_afresh() -> None:
     emit, monitor = Recorder(), FakeMonitor(block("sda1"))
     async with running(emit, monitor.connect):
         monitor.lose(block("sdb1", "new"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "new") is not None)
-        assert emit.fact(StorageFact.DEVICE, UUID) is None
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, "new") is not None)
+        assert emit.fact(MountFact.DEVICE, UUID) is None
         await emit.until(lambda: emit.fact(KernelFact.SOURCE, "devices") is True)
         read = [KernelEvent.READ, KernelEvent.SOURCE]
         assert emit.kinds() == [*read, KernelEvent.GAP, *read]
         assert monitor.made == 2
         monitor.tell("add", block("sdc", "later"))
-        await emit.until(lambda: emit.fact(StorageFact.DEVICE, "later") is not None)
+        await emit.until(lambda: emit.fact(MountFact.DEVICE, "later") is not None)
     monitor.close()
 
 

@@ -19,7 +19,6 @@ from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
-from eventd.workloads.model_events import WorkloadOrigin
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
@@ -131,7 +130,7 @@ async def test_a_change_of_a_users_unit_is_a_fact_in_the_users_scope(host: Host)
     assert host.recorder.unit("other.service", "web") is None
     event = host.recorder.seen[-1]
     assert (event.origin, event.kind, event.scope) == (
-        WorkloadOrigin.USER_MANAGER,
+        PlatformOrigin.USER_MANAGER,
         PlatformEvent.UNIT_CHANGED,
         "web",
     )

@@ -26,7 +26,7 @@ from eventd.core.waits.draft import Draft, at
 from eventd.core.waits.graph import Edge, EdgeKind, Node, NodeKind, Phase, Point, behind
 from eventd.core.waits.serving import Directory, Server
 from eventd.core.waits.units import UnitSpec, mount_unit
-from eventd.storage.model_facts import StorageFact
+from eventd.mounts.model_facts import MountFact
 
 _PHASES: Mapping[str, Phase] = {"active": Phase.UP, "activating": Phase.BEGIN}
 """To be inactive or failed takes nobody's start."""
@@ -101,7 +101,7 @@ def _point(draft: Draft, catalogue: Catalogue, ask: Ask, atom: Atom) -> Point | 
             return Point(node_of(found), Phase.UP if unit else Phase.SERVES)
         case Answers():
             return _answer(draft, catalogue, ask, atom)
-        case Present(kind=StorageFact.MOUNT, name=path) if found := catalogue.find(mount_unit(path)):
+        case Present(kind=MountFact.MOUNT, name=path) if found := catalogue.find(mount_unit(path)):
             return Point(node_of(found), Phase.UP)
         case _:
             return draft.fact(f"fact:{atom.text}", atom.text)

@@ -36,6 +36,7 @@ from eventd.core.storage_migration import (
 from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
 from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.keeper import Stand
@@ -43,7 +44,7 @@ from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.owners import FactOwners
 from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import DeviceState, MountState, StorageFact
+from eventd.storage.model_facts import StorageFact
 
 ONCE = 5.0
 """Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
@@ -98,7 +99,7 @@ class VolumeKeeper:
         """Begin to watch devices, mounts and folders."""
         self._facts = facts
         self._dirty = dirty
-        for key, _ in facts.items(StorageFact.DEVICE):
+        for key, _ in facts.items(MountFact.DEVICE):
             self._note_device(key)
         facts.watch_all(self._changed)
         self.owners.attach(facts)
@@ -153,7 +154,7 @@ class VolumeKeeper:
             if name not in self.manifest.volumes
             and not row.unsealed
             and row.volume.path not in points
-            and FactKey(StorageFact.MOUNT, row.volume.path) not in self._facts
+            and FactKey(MountFact.MOUNT, row.volume.path) not in self._facts
         ]
 
     def digest(self, name: str) -> str:
@@ -217,7 +218,7 @@ class VolumeKeeper:
 
     def look(self, volume: Volume) -> Look:
         """Say how a volume is now."""
-        found = self._facts.get(FactKey(StorageFact.MOUNT, volume.path))
+        found = self._facts.get(FactKey(MountFact.MOUNT, volume.path))
         mount = found if isinstance(found, MountState) else None
         record, place = self.memory.volumes.get(volume.name), self.place(volume)
         if place is not None:
@@ -241,7 +242,7 @@ class VolumeKeeper:
         return place_of(volume, other, there=there)
 
     def _moved_to(self, volume: Volume) -> str:
-        mount = self._facts.get(FactKey(StorageFact.MOUNT, volume.path))
+        mount = self._facts.get(FactKey(MountFact.MOUNT, volume.path))
         return claimed(
             volume,
             self.memory.volumes.get(volume.name),
@@ -340,12 +341,12 @@ class VolumeKeeper:
 
     def _changed(self, key: FactKey) -> None:
         match key.kind:
-            case StorageFact.DEVICE:
+            case MountFact.DEVICE:
                 self._note_device(key)
                 for name in self.manifest.volumes:
                     self._fold(name)
                     self._dirty(PREFIX + name)
-            case StorageFact.MOUNT if key.name in self._points:
+            case MountFact.MOUNT if key.name in self._points:
                 name = self._points[key.name]
                 for each in (name, *self.on(name)):
                     self._fold(each)

@@ -18,11 +18,11 @@ from eventd.core.source_state import SourceState
 from eventd.core.storage_holders import Holder
 from eventd.core.storage_migration import Job, job_unit
 from eventd.core.storage_ports import Keeping
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileState, LoadState, PlatformFact, UnitState
 from eventd.sources.devices import DeviceTable
-from eventd.storage.model_events import StorageEvent
-from eventd.storage.model_facts import MountState, StorageFact
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
 
@@ -63,7 +63,7 @@ class SimDisks:
         channel.post(lambda: self._table.take([(action, block)]), may_drop=True)
 
     def _gap(self) -> None:
-        self._life.emit(PlatformOrigin.UDEV, KernelEvent.GAP, "devices", attributes={"reason": "udev-lost"})
+        self._life.emit(MountOrigin.UDEV, KernelEvent.GAP, "devices", attributes={"reason": "udev-lost"})
         # What was on its way is lost with the old socket; the new one is subscribed to before all is read.
         for channel in self._udev.values():
             channel.close()
@@ -77,10 +77,8 @@ class SimDisks:
         now = dict(self._drives.mounts)
         for point in self._known.keys() | now.keys():
             if self._known.get(point) != now.get(point):
-                key = FactKey(StorageFact.MOUNT, point)
-                self._life.emit(
-                    PlatformOrigin.KERNEL, StorageEvent.MOUNT, point, facts=[(key, now.get(point))]
-                )
+                key = FactKey(MountFact.MOUNT, point)
+                self._life.emit(MountOrigin.KERNEL, MountEvent.MOUNT, point, facts=[(key, now.get(point))])
         self._known = now
         for unit in self._units.keys() | self._drives.jobs.keys():
             if self._units.get(unit) != (job := self._drives.jobs.get(unit)):

@@ -16,7 +16,6 @@ from eventd.core.facts import FactKey, FactValue
 from eventd.core.ports import JobResult
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import PlatformFact, UnitState
-from eventd.workloads.model_events import WorkloadOrigin
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
@@ -39,7 +38,7 @@ class Feed:
     ) -> None:
         self._life = life
         self._scope = scope
-        self._origin = WorkloadOrigin.USER_MANAGER if scope else PlatformOrigin.SYSTEMD
+        self._origin = PlatformOrigin.USER_MANAGER if scope else PlatformOrigin.SYSTEMD
         self._manager = manager
         self._sent: dict[str, UnitState] = {}
         self._jobs: dict[int, asyncio.Future[JobResult]] = {}

@@ -10,9 +10,9 @@ from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError,
 from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
 from eventd.core.ports import JobResult, Manager, Verb
-from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, UnitState
-from eventd.workloads.model_events import WorkloadEvent, WorkloadOrigin
+from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.model import signals
@@ -199,7 +199,7 @@ class SimUserManagers:
         state = self._state(user)
         facts = ((FactKey(WorkloadFact.MANAGER, user), state),)
         kind = WorkloadEvent.CONNECTED if state is ManagerState.UP else PlatformEvent.UNIT_CHANGED
-        self._life.emit(WorkloadOrigin.USER_MANAGER, kind, user, scope=user, facts=facts)
+        self._life.emit(PlatformOrigin.USER_MANAGER, kind, user, scope=user, facts=facts)
 
     def _state(self, user: str) -> ManagerState:
         if user in self._feeds:
@@ -235,7 +235,7 @@ class SimUserManagers:
                 feed = self._feeds.pop(user)
                 gone = user not in self._host.managers
                 feed.close(forget=gone)
-                self._life.emit(WorkloadOrigin.USER_MANAGER, KernelEvent.GAP, user, scope=user)
+                self._life.emit(PlatformOrigin.USER_MANAGER, KernelEvent.GAP, user, scope=user)
                 self.tell_state(user)
             case signals.BusUp(user) if user in self._wanted and user not in self._feeds:
                 self._life.clock.call_later(self._life.faults.delay(), lambda: self._reopen(user))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from eventd.adapters.udev import Block
 from eventd.core.storage_holders import Holder
+from eventd.mounts.model_facts import MountState
 from eventd.platform.model_facts import FileKind, FileState
-from eventd.storage.model_facts import MountState
 
 Told = Callable[[str, Block], None]
 

@@ -1,0 +1,1 @@
+"""Adoption: an account that somebody made is handed over to eventd, and handed back."""

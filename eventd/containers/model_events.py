@@ -1,0 +1,12 @@
+"""Events about the podman stores of accounts."""
+
+from __future__ import annotations
+
+from eventd.core.events import EventKind
+
+
+class ContainerEvent(EventKind):
+    """Events about the podman stores of accounts."""
+
+    STORE_DAMAGED = "store-damaged"
+    """An account's podman cannot read its store, or can again. Attributes `damaged`, `path`."""

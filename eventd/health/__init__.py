@@ -1,0 +1,1 @@
+"""Health: whether what a workload expects of itself holds, now and for the next start."""

@@ -1,0 +1,1 @@
+"""Mounts and block devices: the MOUNT and DEVICE facts, and mount units made at run time."""
