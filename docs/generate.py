@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 import typing
@@ -20,16 +21,18 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from eventd import settings  # noqa: E402
+from eventd import daemon, settings  # noqa: E402
 from eventd.api import door  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
-from eventd.api.server import ACCEPTING  # noqa: E402
+from eventd.api.routing import BEGIN_TIMEOUT, EARLY  # noqa: E402
+from eventd.api.server import ACCEPTING, ROUTES  # noqa: E402
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
@@ -38,6 +41,10 @@ from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
 
 MADE = "<!-- Made by `make docs`; a test fails when it is out of date. -->"
+PLAIN = {"log_level"}
+"""Keys of the top, which are no table."""
+LIVE = ", ".join(f"`{name}`" if name in PLAIN else f"`[{name}]`" for name in daemon.LIVE)
+"""What a reload applies."""
 CONFIGURATION = f"""\
 # Configuration
 
@@ -46,8 +53,8 @@ CONFIGURATION = f"""\
 ## /etc/eventd/eventd.toml
 
 Read by `eventd`, and checked by `eventd --check-config`, which names each mistake by file, line and key.
-An unknown key is a mistake. A change of `[host]`, `[defaults]` and `log_level` is applied at once, the
-others at the next start of the daemon. No secret belongs here: see
+An unknown key is a mistake. A change of {LIVE} is applied at
+once, one of anything else at the next start of the daemon. No secret belongs here: see
 [private repositories](../how-to/private-repositories.md).
 
 Durations are seconds, or texts as `90s`, `5min`, `1h 30min`.
@@ -195,34 +202,24 @@ def _default(field: FieldInfo) -> str:
 
 
 def metrics() -> Iterator[str]:
-    """Yield metrics.md, from what a daemon says that has deployed one workload."""
+    """Yield metrics.md: the families of a daemon that has deployed one workload, with all labels that they declare."""
     yield from METRICS.splitlines()
-    kinds: dict[str, str] = {}
-    helps: dict[str, str] = {}
-    labels: dict[str, set[str]] = {}
-    for line in run(_exposed()).splitlines():
-        if line.startswith("# HELP "):
-            name, text = line.removeprefix("# HELP ").split(" ", 1)
-            helps[name] = text
-        elif line.startswith("# TYPE "):
-            name, kind = line.removeprefix("# TYPE ").split(" ", 1)
-            kinds[name] = kind
-        elif line:
-            name, _, rest = line.rpartition(" ")[0].partition("{")
-            parts = (part.split("=")[0] for part in rest.strip("}").split(",") if part)
-            labels.setdefault(name, set()).update(parts)
-    for name, kind in kinds.items():
-        shown = ", ".join(f"`{label}`" for label in sorted(labels.get(name, ())))
-        yield f"| `{name}` | {kind} | {shown} | {_sentence(helps[name])} |"
+    for family in run(_families()):
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        declared = getattr(family, "_labelnames", ())  # also of one that has no sample just now
+        labels = {*declared, *(label for sample in family.samples for label in sample.labels)}
+        shown = ", ".join(f"`{label}`" for label in sorted(labels))
+        kind = "gauge" if family.type == "info" else family.type
+        yield f"| `{name}` | {kind} | {shown} | {_sentence(family.documentation)} |"
     yield from ALERTS.splitlines()
 
 
-async def _exposed() -> str:
+async def _families() -> list[Metric]:
     story = Story()
     await story.start()
     story.push(container("web"))
     await story.quiet()
-    return Metrics(story.engine.reconciler).text().decode()
+    return list(Metrics(story.engine.reconciler).collect())
 
 
 def events() -> Iterator[str]:
@@ -377,6 +374,25 @@ def rights_page() -> Iterator[str]:
         )
 
 
+def routes() -> Iterator[str]:
+    """Yield the table of routes: what each is called, who may ask it, what it answers."""
+    yield "| request | operators | a workload | body, and answer |"
+    yield "|---|---|---|---|"
+    for route in ROUTES:
+        path = re.sub(r"\{(\w+)\}", lambda part: part[1].upper(), route.path)
+        roles = (rights.Role.OPERATOR, rights.Role.WORKLOAD)
+        scopes = " | ".join(rights.scope(route.request, role) for role in roles)
+        yield f"| `{route.method} {path}` | {scopes} | {route.answers} |"
+    early = sorted(
+        {f"`{route.path}`" for route in ROUTES if route.request in EARLY and "{" not in route.path}
+    )
+    yield from (
+        "",
+        f"Root may ask everything. A daemon that has not read the host yet answers {', '.join(early)};",
+    )
+    yield f"the others wait up to {BEGIN_TIMEOUT:g} s for it, and are then answered `starting`."
+
+
 PAGES = {
     "reference/configuration.md": configuration,
     "reference/metrics.md": metrics,
@@ -388,11 +404,23 @@ PAGES = {
 }
 
 
+SECTIONS = {"reference/api.md": {"routes": routes}}
+"""Pages of which only parts are made from the code: between `<!-- begin NAME -->` and `<!-- end NAME -->`."""
+
+
 def made(name: str) -> str:
     """Return a page as it should be."""
-    return "".join(f"{line}\n" for line in PAGES[name]())
+    if name in PAGES:
+        return "".join(f"{line}\n" for line in PAGES[name]())
+    text = (HERE / name).read_text(encoding="utf-8")
+    for part, lines in SECTIONS[name].items():
+        begin, end = f"<!-- begin {part}: made by `make docs` -->\n", f"<!-- end {part} -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = before + begin + "\n" + "".join(f"{line}\n" for line in lines()) + "\n" + end + after
+    return text
 
 
 if __name__ == "__main__":
-    for page in PAGES:
+    for page in (*PAGES, *SECTIONS):
         (HERE / page).write_text(made(page), encoding="utf-8")

@@ -173,8 +173,37 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/adopt/{name}", Request.ADOPT, _look),
-    Route("POST", "/v1/adopt/{name}", Request.ADOPT, _adopt),
-    Route("POST", "/v1/adopt/{name}/aside", Request.ADOPT, _aside),
-    Route("POST", "/v1/disown/{name}", Request.ADOPT, _disown),
+    Route(
+        "GET",
+        "/v1/adopt/{name}",
+        Request.ADOPT,
+        _look,
+        'what it means to hand an account over: `{"name", "uid", "home", "shell", "sessions", '
+        '"password", "ssh_keys", "obstacles": [{"reason", "message", "hint", "by_login"}], "found": '
+        '{"quadlets", "units", "projects", "volumes", "containers", "lingering", "problem"}, '
+        '"findings", "means"}`; 404 if there is no such account',
+    ),
+    Route(
+        "POST",
+        "/v1/adopt/{name}",
+        Request.ADOPT,
+        _adopt,
+        '`{"with_login": false, "wait": false}`: do it; 202 `{"queued": true}`, or with `wait` the '
+        "lines of a [Sync](#sync)",
+    ),
+    Route(
+        "POST",
+        "/v1/adopt/{name}/aside",
+        Request.ADOPT,
+        _aside,
+        '`{"with_login": false}`: move what is in the way into a folder of the home, as the account; '
+        '`{"aside", "moved", "stopped", "problem"}`',
+    ),
+    Route(
+        "POST",
+        "/v1/disown/{name}",
+        Request.ADOPT,
+        _disown,
+        '`{}`: forget it; `{"run": Run}`',
+    ),
 )

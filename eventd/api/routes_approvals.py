@@ -121,11 +121,61 @@ def _who(request: web.Request) -> str:
 
 
 ROUTES = (
-    Route("GET", "/v1/approvals", Request.APPROVALS, _approvals),
-    Route("GET", "/v1/approvals/{id}", Request.APPROVALS, _approval),
-    Route("POST", "/v1/approvals/{id}/signature", Request.APPROVE, _signature),
-    Route("POST", "/v1/approvals/{id}/reject", Request.REMOVE, _reject),
-    Route("GET", "/v1/retained", Request.APPROVALS, _retained),
-    Route("GET", "/v1/retained/{name}", Request.APPROVALS, _retained_one),
-    Route("POST", "/v1/retained/{name}", Request.REMOVE, _remove),
+    Route(
+        "GET",
+        "/v1/approvals",
+        Request.APPROVALS,
+        _approvals,
+        '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
+        '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
+        "refused signatures",
+    ),
+    Route(
+        "GET",
+        "/v1/approvals/{id}",
+        Request.APPROVALS,
+        _approval,
+        'Approval: `{"id", "state", "subject", "why", "plan": [{"action", "target", "does"}], '
+        '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
+        '"document"}`; `state` is requested, approved, spent, done, expired, rejected or withdrawn; '
+        "`document` is what is signed, byte for byte",
+    ),
+    Route(
+        "POST",
+        "/v1/approvals/{id}/signature",
+        Request.APPROVE,
+        _signature,
+        '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
+        "Approval, or 400 with the reason of the refusal",
+    ),
+    Route(
+        "POST",
+        "/v1/approvals/{id}/reject",
+        Request.REMOVE,
+        _reject,
+        '`{"undo": false}`: say no, or take that back; the Approval',
+    ),
+    Route(
+        "GET",
+        "/v1/retained",
+        Request.APPROVALS,
+        _retained,
+        '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
+        '"ownership", "deletion", "approval"}` of each account whose workload left',
+    ),
+    Route(
+        "GET",
+        "/v1/retained/{name}",
+        Request.APPROVALS,
+        _retained_one,
+        "Retained, with `files`, `bytes`, `complete` and `top` (the names in the home), counted for "
+        "at most 10 s",
+    ),
+    Route(
+        "POST",
+        "/v1/retained/{name}",
+        Request.REMOVE,
+        _remove,
+        '`{"data": "delete"}` or `{"data": "keep"}`: what becomes of it; 202 `{"queued": true}`',
+    ),
 )

@@ -19,6 +19,18 @@ async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response
 
 
 ROUTES = (
-    Route("GET", "/v1/audit", Request.AUDIT, _audit),
-    Route("GET", "/v1/audit/{workload}", Request.AUDIT, _audit_one),
+    Route(
+        "GET",
+        "/v1/audit",
+        Request.AUDIT,
+        _audit,
+        "[Audit](#audit) of every workload",
+    ),
+    Route(
+        "GET",
+        "/v1/audit/{workload}",
+        Request.AUDIT,
+        _audit_one,
+        "[Audit](#audit) of one",
+    ),
 )

@@ -62,4 +62,13 @@ def _missed(last: int, event: Event) -> Mapping[str, Any]:
     return documents.event(gap)
 
 
-ROUTES = (Route("GET", "/v1/events", Request.EVENTS, _events),)
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/events",
+        Request.EVENTS,
+        _events,
+        "the [events](#event) in memory, as lines; with `?since=N`, those after sequence number N; "
+        "with `last=N`, only the latest N of them; with `follow=1`, also those to come",
+    ),
+)

@@ -193,6 +193,20 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
 
 
 ROUTES = (
-    Route("POST", "/v1/storage/{volume}/migrate", Request.STORAGE_CHANGE, _migrate),
-    Route("POST", "/v1/storage/{volume}/forget-data", Request.STORAGE_CHANGE, _forget),
+    Route(
+        "POST",
+        "/v1/storage/{volume}/migrate",
+        Request.STORAGE_CHANGE,
+        _migrate,
+        '`{"to": VOLUME, "abort": false, "wait": false}`: move what is on it to another volume, or '
+        'end that; 202 `{"queued": true, "migration": Migration}`, or with `wait` a line `{"type": '
+        '"migration", "migration": Migration}` for each phase, and `done`',
+    ),
+    Route(
+        "POST",
+        "/v1/storage/{volume}/forget-data",
+        Request.STORAGE_CHANGE,
+        _forget,
+        '`{}`: ask for a signature to delete what is on the old disk; 202 `{"queued": true}`',
+    ),
 )

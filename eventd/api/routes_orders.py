@@ -124,9 +124,44 @@ def caller(request: web.Request) -> str:
 
 
 ROUTES = (
-    Route("POST", "/v1/rollback/{workload}", Request.ROLLBACK, _rollback),
-    Route("POST", "/v1/suspend", Request.SUSPEND, _suspend),
-    Route("POST", "/v1/suspend/{workload}", Request.SUSPEND, _suspend),
-    Route("POST", "/v1/resume", Request.SUSPEND, _resume),
-    Route("POST", "/v1/resume/{workload}", Request.ROLLBACK, _resume),
+    Route(
+        "POST",
+        "/v1/rollback/{workload}",
+        Request.ROLLBACK,
+        _rollback,
+        '`{"to": COMMIT or null, "wait": false}`: the revision before, or that one, is in force '
+        'until the repository has another; 202 `{"queued": true, "rollback": Rollback}`, or with '
+        "`wait` the lines of a [Sync](#sync)",
+    ),
+    Route(
+        "POST",
+        "/v1/suspend",
+        Request.SUSPEND,
+        _suspend,
+        '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
+        '"by", "why"}}`',
+    ),
+    Route(
+        "POST",
+        "/v1/suspend/{workload}",
+        Request.SUSPEND,
+        _suspend,
+        "the same for one workload",
+    ),
+    Route(
+        "POST",
+        "/v1/resume",
+        Request.SUSPEND,
+        _resume,
+        '`{"wait": false}`: ends the suspension of the host; `{"workload", "suspended", "rollback"}` '
+        "has what was ended, or with `wait` the lines of a [Sync](#sync)",
+    ),
+    Route(
+        "POST",
+        "/v1/resume/{workload}",
+        Request.ROLLBACK,
+        _resume,
+        "the same for one workload: its suspension, and its rollback. A workload may end its own "
+        "rollback; a suspension, only root",
+    ),
 )

@@ -28,6 +28,19 @@ async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Respo
 
 
 ROUTES = (
-    Route("GET", "/v1/state", Request.STATE, _state),
-    Route("POST", "/v1/state/acknowledge", Request.STATE_CHANGE, _acknowledge),
+    Route(
+        "GET",
+        "/v1/state",
+        Request.STATE,
+        _state,
+        '`{"losses", "recovery"}`: every loss of the state file, and what this start recovered, as '
+        "in [Status](#status)",
+    ),
+    Route(
+        "POST",
+        "/v1/state/acknowledge",
+        Request.STATE_CHANGE,
+        _acknowledge,
+        '`{}`: the losses are known; `{"acknowledged": N}`',
+    ),
 )

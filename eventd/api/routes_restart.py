@@ -47,4 +47,13 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
     return answers.document({"queued": True}, status=202)
 
 
-ROUTES = (Route("POST", "/v1/restart/{workload}", Request.RESTART, _restart),)
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/restart/{workload}",
+        Request.RESTART,
+        _restart,
+        '`{"wait": false}`: its units are restarted and verified in a run; 202 `{"queued": true}`, '
+        "or with `wait` the lines of a [Sync](#sync)",
+    ),
+)

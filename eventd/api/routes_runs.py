@@ -36,6 +36,18 @@ async def _run(api: Api, request: web.Request, view: View) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/runs", Request.RUNS, _runs),
-    Route("GET", "/v1/runs/{id}", Request.RUNS, _run),
+    Route(
+        "GET",
+        "/v1/runs",
+        Request.RUNS,
+        _runs,
+        '`{"runs": [Run]}`, the latest first; `?limit=N` from 1 to 100, 20 by default',
+    ),
+    Route(
+        "GET",
+        "/v1/runs/{id}",
+        Request.RUNS,
+        _run,
+        "[Run](#run); 404 if it is not known (any more)",
+    ),
 )

@@ -52,13 +52,69 @@ async def _metrics(api: Api, _request: web.Request, _view: View) -> web.Response
 
 
 ROUTES = (
-    Route("GET", "/v1/status", Request.STATUS, _status),
-    Route("GET", "/v1/status/{workload}", Request.STATUS, _status_one),
-    Route("GET", "/v1/why/{workload}", Request.WHY, _why),
-    Route("GET", "/v1/gates", Request.GATES, _gates),
-    Route("GET", "/v1/plan", Request.PLAN, _plan, {("fetch", "1"): Request.FETCH}),
-    Route("GET", "/v1/boot", Request.BOOT, _boot),
-    Route("GET", "/v1/boot.svg", Request.BOOT, _boot_svg),
-    Route("GET", "/v1/doctor", Request.DOCTOR, _doctor),
-    Route("GET", "/metrics", Request.METRICS, _metrics),
+    Route(
+        "GET",
+        "/v1/status",
+        Request.STATUS,
+        _status,
+        "[Status](#status)",
+    ),
+    Route(
+        "GET",
+        "/v1/status/{workload}",
+        Request.STATUS,
+        _status_one,
+        "[WorkloadStatus](#workloadstatus); 404 if there is no such workload",
+    ),
+    Route(
+        "GET",
+        "/v1/why/{workload}",
+        Request.WHY,
+        _why,
+        "[Why](#why)",
+    ),
+    Route(
+        "GET",
+        "/v1/gates",
+        Request.GATES,
+        _gates,
+        "[Gates](#gates)",
+    ),
+    Route(
+        "GET",
+        "/v1/plan",
+        Request.PLAN,
+        _plan,
+        "[Plan](#plan) against the revision at hand; with `?fetch=1`, against what the branch points to now",
+        {("fetch", "1"): Request.FETCH},
+    ),
+    Route(
+        "GET",
+        "/v1/boot",
+        Request.BOOT,
+        _boot,
+        "[Boot](#boot)",
+    ),
+    Route(
+        "GET",
+        "/v1/boot.svg",
+        Request.BOOT,
+        _boot_svg,
+        "the same as a picture",
+    ),
+    Route(
+        "GET",
+        "/v1/doctor",
+        Request.DOCTOR,
+        _doctor,
+        '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon sees of this host: its '
+        "state, each trouble, a repository that cannot be asked",
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        Request.METRICS,
+        _metrics,
+        "Prometheus' text format: [metrics](metrics.md)",
+    ),
 )

@@ -117,9 +117,34 @@ async def _run(
 
 
 ROUTES = (
-    Route("GET", "/v1/storage", Request.STORAGE, _storage),
-    Route("POST", "/v1/storage/{volume}/eject", Request.STORAGE_CHANGE, _eject),
-    Route("POST", "/v1/storage/{volume}/attach", Request.STORAGE_CHANGE, _attach),
-    Route("POST", "/v1/storage/{volume}/decommission", Request.STORAGE_CHANGE, _decommission),
+    Route(
+        "GET",
+        "/v1/storage",
+        Request.STORAGE,
+        _storage,
+        "[Storage](#storage)",
+    ),
+    Route(
+        "POST",
+        "/v1/storage/{volume}/eject",
+        Request.STORAGE_CHANGE,
+        _eject,
+        '`{"wait": false}`: stop what writes, unmount, let go of the disk; 202 `{"queued": true}`, '
+        "or with `wait` the lines of a [Sync](#sync)",
+    ),
+    Route(
+        "POST",
+        "/v1/storage/{volume}/attach",
+        Request.STORAGE_CHANGE,
+        _attach,
+        "the same: mount it again, and start what was stopped",
+    ),
+    Route(
+        "POST",
+        "/v1/storage/{volume}/decommission",
+        Request.STORAGE_CHANGE,
+        _decommission,
+        "the same: take a volume that nothing uses out of service",
+    ),
     *routes_migration.ROUTES,
 )

@@ -80,4 +80,12 @@ async def pushed(api: Api, request: web.Request) -> web.Response:
     return answers.document({"queued": True}, status=202)
 
 
-ROUTES = (Route("POST", "/v1/sync", Request.SYNC, _sync),)
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/sync",
+        Request.SYNC,
+        _sync,
+        "see [Sync](#sync)",
+    ),
+)

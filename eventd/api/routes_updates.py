@@ -171,8 +171,35 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
 
 
 ROUTES = (
-    Route("POST", "/v1/update", Request.UPDATE, _update),
-    Route("POST", "/v1/update/{workload}", Request.UPDATE, _update),
-    Route("GET", "/v1/images", Request.IMAGES, _images),
-    Route("GET", "/v1/images/{workload}", Request.IMAGES, _images),
+    Route(
+        "POST",
+        "/v1/update",
+        Request.UPDATE,
+        _update,
+        '`{"wait": false, "retry": false}`: pull what is newer, restart what changed, verify it; '
+        'with `retry`, also an image that failed before. 202 `{"queued": true, "workloads": '
+        "[NAME]}`, or with `wait` the lines of a [Sync](#sync)",
+    ),
+    Route(
+        "POST",
+        "/v1/update/{workload}",
+        Request.UPDATE,
+        _update,
+        "the same for one workload",
+    ),
+    Route(
+        "GET",
+        "/v1/images",
+        Request.IMAGES,
+        _images,
+        "[Images](#images) of every workload; with `?check=1`, the registries are asked whether they "
+        "have newer ones",
+    ),
+    Route(
+        "GET",
+        "/v1/images/{workload}",
+        Request.IMAGES,
+        _images,
+        "[Images](#images) of one",
+    ),
 )

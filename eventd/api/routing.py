@@ -121,6 +121,8 @@ class Route:
     path: str
     request: Request
     handle: Handle
+    answers: str
+    """What is asked with, and what is answered: for docs/reference/api.md, which is made from these."""
     queries: Mapping[tuple[str, str], Request] = field(default_factory=dict)
     """A key and value of the query with which it is another request of the table: `{("fetch", "1"): ...}`."""
 

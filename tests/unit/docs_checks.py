@@ -231,6 +231,15 @@ CHECKS = (
         "it fails with `gate-timeout`",
     ),
     Check(
+        "field of a document",
+        lambda text: [
+            name for span in spans(text) if "{" in span for name in re.findall(r'"([a-z_]+)"', span)
+        ],
+        code.is_field,
+        '`{"wait": false, "weight": 1}`',
+        '`{"wait": false, "queued": true}`',
+    ),
+    Check(
         "predicate",
         _in_spans(_ATOM.pattern),
         _predicate_parses,

@@ -208,6 +208,11 @@ WRITTEN = {"benchmarks/results/latest.json": "benchmarks/run.py"}
 """What a checkout has only after a tool of it has written it -> the tool."""
 
 
+def is_field(name: str) -> bool:
+    """Tell whether a document can have a field of this name: a key that is written, or a field of a class."""
+    return name in texts() or any(name in names for names in members().values())
+
+
 def is_path(path: str) -> bool:
     """Tell whether something of the checkout is there; `*` and placeholders stand for anything."""
     if (tool := WRITTEN.get(path)) is not None:

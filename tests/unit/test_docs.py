@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from eventd import daemon
+from eventd.cli import doctor
+from eventd.settings import Settings
 from tests.unit.docs_pages import ROOT as CHECKOUT
 from tests.unit.docs_pages import anchors, paths, prose
 
@@ -85,3 +89,32 @@ def test_the_map_of_the_code_has_every_folder() -> None:
     table = text.partition("## Where things are")[2].partition("\n## ")[0]
     packages = {f"eventd/{each.parent.name}/" for each in (CHECKOUT / "eventd").glob("*/__init__.py")}
     assert packages | {"systemd/", "tests/"} <= set(re.findall(r"`([\w/]+/)`", table))
+
+
+def test_each_dependency_has_its_reason() -> None:
+    """What pyproject.toml makes a host install stands in the decision about libraries."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[<>=\[]", each)[0] for each in project["dependencies"]}
+    text = (CHECKOUT / "docs/adr/0001-libraries.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(names) if name not in text] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/install.md"])
+def test_the_oldest_versions_are_those_that_doctor_accepts(page: str) -> None:
+    """Of systemd, podman and git; of Python, the one that the package asks for."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = {
+        name: ".".join(map(str, version)).removesuffix(".0")
+        for name, version in {"systemd": doctor.SYSTEMD, "podman": doctor.PODMAN, "git": doctor.GIT}.items()
+    } | {"Python": project["requires-python"].removeprefix(">=")}
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    said = dict(re.findall(r"\b(systemd|podman|git|Python) (\d+(?:\.\d+)?) or newer", text))
+    assert said == oldest
+
+
+def test_a_reload_applies_what_the_reference_says() -> None:
+    """The tables that are in force at once are settings, and the page names each of them."""
+    assert set(daemon.LIVE) <= set(Settings.model_fields)
+    text = (CHECKOUT / "docs/reference/configuration.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"A change of (.*?) is applied", text, re.DOTALL)
+    assert set(re.findall(r"\w+", sentence)) == set(daemon.LIVE)

@@ -10,7 +10,13 @@ from types import ModuleType
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("reference/configuration.md", "reference/metrics.md", "reference/events.md", "adr/README.md")
+PAGES = (
+    "reference/api.md",
+    "reference/configuration.md",
+    "reference/metrics.md",
+    "reference/events.md",
+    "adr/README.md",
+)
 
 
 @pytest.fixture(scope="module")
