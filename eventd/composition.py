@@ -126,7 +126,7 @@ class Sources:
             ("triggers", self.triggers.run),
             ("accounts", self.accounts.run),
         ):
-            group.start_soon(supervise, name, _silent(run), emit)
+            group.start_soon(supervise, name, _telling(run), emit)
         telling = (
             ("systemd", self.system),
             ("user-managers", self.user_managers),
@@ -142,22 +142,12 @@ class Sources:
             *((("provenance", self.provenance),) if self.provenance is not None else ()),
         )
         for name, each in telling:
-            group.start_soon(supervise, name, _telling(each.run), emit)
+            group.start_soon(supervise, name, _telling(each.run), emit, getattr(each, "state", None))
         await settled(facts, emit, [name for name, _ in telling])
 
 
 class _Run(Protocol):
     async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
-
-
-def _silent(run: Callable[[], Awaitable[None]]) -> Callable[[TaskStatus[None]], Awaitable[None]]:
-    """Wrap a source that reads what it is asked for, when it is asked."""
-
-    async def started(status: TaskStatus[None]) -> None:
-        status.started()
-        await run()
-
-    return started
 
 
 def _telling(run: _Run) -> Callable[[TaskStatus[None]], Awaitable[None]]:
@@ -299,7 +289,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         named.look_again(points)
 
     mounts = MountsSource(dispatcher.emit, changed=mounted)
-    kernel_errors = KernelErrorsSource(JournalFollow(), mounts.look)
+    kernel_errors = KernelErrorsSource(dispatcher.emit, JournalFollow(), mounts.look)
     volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")

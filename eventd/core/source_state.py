@@ -29,11 +29,13 @@ class SourceState:
     name: str
     _read: bool = False
     _said: FactValue = field(default=None)
+    _doubtful: bool = False
+    """A gap or a trouble was said since its facts were current."""
 
     @property
-    def is_current(self) -> bool:
-        """Its facts were said to be current last."""
-        return self._said is True
+    def was_read(self) -> bool:
+        """It has read all of its facts, now or before."""
+        return self._read
 
     def current(self) -> None:
         """All of its facts have been read, and are kept."""
@@ -41,8 +43,23 @@ class SourceState:
         self._say(KernelEvent.SOURCE, value=True)
 
     def lost(self, reason: str) -> None:
-        """It may have missed something, and reads all of its facts again; that it cannot is not known yet."""
-        self._say(KernelEvent.GAP, value=None, reason=reason)
+        """It may have missed something, and reads all of its facts again; that it cannot is not known yet.
+
+        One that is in trouble stays so: what it reads cures it, and not that it tries.
+        """
+        self._say(KernelEvent.GAP, value=None if self._said is True else self._said, reason=reason)
+
+    def failed(self, error: EventdError) -> None:
+        """A read, or what it is told by, has failed: a gap if its facts were current, else a trouble."""
+        if self._said is True:
+            self.lost(error.reason)
+        else:
+            self.trouble(error)
+
+    def mended(self) -> None:
+        """What had failed goes well again."""
+        if self._doubtful:
+            self.current()
 
     def trouble(self, error: EventdError, *, optional: bool = False, passing: bool = False) -> None:
         """It cannot read its facts, or not keep them, until something is done about it; `passing`: or it has come."""
@@ -52,13 +69,15 @@ class SourceState:
         self._say(KernelEvent.GAP, value=found, reason=error.reason)
 
     def _say(self, kind: EventKind, *, value: FactValue, reason: str = "") -> None:
-        if kind is KernelEvent.SOURCE and self._said is True:
+        changed = value != self._said
+        if kind is KernelEvent.SOURCE and not changed:
             return
-        self._said = value
+        self._said, self._doubtful = value, kind is KernelEvent.GAP
         attributes = {"reason": reason} if kind is KernelEvent.GAP else {}
         if isinstance(value, SourceTrouble):
             attributes["error"] = str(error_of(value))
-        self.emit(self.origin, kind, self.name, attributes=attributes, facts=[(source(self.name), value)])
+        facts = [(source(self.name), value)] if changed else []
+        self.emit(self.origin, kind, self.name, attributes=attributes, facts=facts)
 
 
 def error_of(trouble: SourceTrouble) -> EventdError:

@@ -65,9 +65,17 @@ class _Started(TaskStatus[None]):
         self._state.current()
 
 
-async def supervise(name: str, run: Callable[[TaskStatus[None]], Awaitable[None]], emit: Emit) -> None:
-    """Keep `run(task_status)` running until cancelled; the SOURCE fact `name` says how it stands."""
-    state, attempts = SourceState(emit, KernelOrigin.DAEMON, name), 0
+async def supervise(
+    name: str,
+    run: Callable[[TaskStatus[None]], Awaitable[None]],
+    emit: Emit,
+    own: SourceState | None = None,
+) -> None:
+    """Keep `run(task_status)` running until cancelled; the SOURCE fact `name` says how it stands.
+
+    `own`: what the source itself says that by, if it does: two records of one fact would take each other's word back.
+    """
+    state, attempts = own or SourceState(emit, KernelOrigin.DAEMON, name), 0
     while True:
         began = anyio.current_time()
         try:

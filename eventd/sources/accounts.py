@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
 from eventd.adapters.inotify import CONTENT, SELF, Change, Inotify, Subscription
 from eventd.core.errors import PermanentError
 from eventd.core.events import Emit, KernelEvent
@@ -17,6 +20,7 @@ from eventd.core.facts import FactKey
 from eventd.core.ports import Accounts
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.sources.rereading import reread
 
 _DATABASES = frozenset({"passwd", "subuid", "subgid", "nsswitch.conf"})
 
@@ -61,22 +65,18 @@ class AccountSource:
         async with self._reading:
             return await self._read(name)
 
-    async def run(self) -> None:
-        """Read all known accounts again whenever a database changes, until cancelled.
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Read all known accounts now and whenever a database changes, until cancelled; `started` once they are read.
 
-        Raises TemporaryError(reason="nss-failed"); started again, it reads all of them.
+        Raises TemporaryError(reason="nss-failed").
         """
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            async with self._reading:
-                try:
-                    self._subscribe()
-                    for name in sorted(self._known):
-                        await self._read(name)
-                except BaseException:
-                    self._wake.set()
-                    raise
+        await reread(self._wake, self._read_all, task_status)
+
+    async def _read_all(self) -> None:
+        async with self._reading:
+            self._subscribe()
+            for name in sorted(self._known):
+                await self._read(name)
 
     async def _read(self, name: str) -> Account | None:
         account = await self._accounts.lookup(name)

@@ -4,14 +4,15 @@ Emits `READ` with all of them first, then a `DEVICE` event per UUID whose fact c
 formatted, or on one device more (members of one btrfs, a clone of a disk: all nodes are in the fact). Events
 about devices that change no fact are not passed on. After a gap all is read afresh. Decides nothing.
 
-A host without udev or libudev has no DEVICE facts, and that is said loudly, once.
+A host without udev or libudev has no DEVICE facts, and that is said loudly, once; it is looked for again all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import anyio
@@ -20,6 +21,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from eventd.adapters.udev import Block, BlockMonitor
+from eventd.core import backoff
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import FactKey
@@ -112,45 +114,50 @@ class DevicesSource:
     """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
 
     def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
-        self._state = SourceState(emit, MountOrigin.UDEV, "devices")
+        self.state = SourceState(emit, MountOrigin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once all devices were read."""
-        started = False
-        wait = pauses()
+        lost, missing, said, started = pauses(), 0, "", False
         while True:
             try:
-                monitor = await anyio.to_thread.run_sync(self._monitor)
-                loop = asyncio.get_running_loop()
-                told = asyncio.Event()
-                # Subscribe (the monitor receives since it was made), then read.
-                loop.add_reader(monitor.fileno(), told.set)
-                try:
+                async with self._monitored() as (monitor, told):
                     blocks = await anyio.to_thread.run_sync(monitor.blocks)
                     self._table.read(blocks)
-                    self._state.current()
+                    self.state.current()
                     if not started:
                         started = True
                         task_status.started()
+                    missing, said = 0, ""
                     while True:
                         await told.wait()
                         told.clear()
                         self._table.take(monitor.receive())
-                        wait = pauses()
-                finally:
-                    loop.remove_reader(monitor.fileno())
+                        lost = pauses()
             except TemporaryError as error:
                 _log.warning("devices: %s; reading all of them afresh", error)
                 # Lost events cost a read, and are no trouble until that fails as well.
-                if self._state.is_current:
-                    self._state.lost(error.reason)
-                else:
-                    self._state.trouble(error)
-                await anyio.sleep(next(wait))
+                self.state.failed(error)
+                await anyio.sleep(next(lost))
             except PermanentError as error:
-                _log.error("devices: %s", error, extra={"reason": error.reason})
-                # A host without udev is in order, but for who waits for a device.
-                self._state.trouble(error, optional=True)
-                await anyio.sleep_forever()
+                if said != error.message:
+                    said = error.message
+                    _log.error("devices: %s", error, extra={"reason": error.reason})
+                # A host that never had udev is in order, but for who waits for a device.
+                self.state.trouble(error, optional=not self.state.was_read)
+                # No signal tells that udevd is back, as after an update of it.
+                missing += 1
+                await anyio.sleep(backoff.delay(missing, 0.0))
+
+    @asynccontextmanager
+    async def _monitored(self) -> AsyncIterator[tuple[Monitor, asyncio.Event]]:
+        """Subscribe: yield what receives from now on, and what is set when there is something to receive."""
+        monitor = await anyio.to_thread.run_sync(self._monitor)
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(monitor.fileno(), told.set)
+        try:
+            yield monitor, told
+        finally:
+            loop.remove_reader(monitor.fileno())

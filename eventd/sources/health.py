@@ -27,6 +27,7 @@ from eventd.adapters.journal_follow import Entry
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Emit, EventKind, KernelEvent
 from eventd.core.facts import FactKey
+from eventd.core.source_state import SourceState
 from eventd.health.model_events import HealthEvent, HealthOrigin
 from eventd.sources import podman_table
 from eventd.sources.podman_table import PodmanTable
@@ -109,6 +110,7 @@ class ContainerHealthSource:
 
     def __init__(self, emit: Emit, journal: JournalReader, table: PodmanTable | None = None) -> None:
         self._emit = emit
+        self.state = SourceState(emit, HealthOrigin.PODMAN, "container-health")
         self._journal = journal
         self._table = table
         self._accounts: frozenset[int] = frozenset()
@@ -140,9 +142,8 @@ class ContainerHealthSource:
             self._changed.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts of what is wanted current until cancelled; `started` at once."""
-        task_status.started()
-        wait = pauses()
+        """Keep the facts of what is wanted current until cancelled; `started` once they were read."""
+        wait, started = pauses(), False
         try:
             while True:
                 self._changed = anyio.Event()
@@ -151,11 +152,13 @@ class ContainerHealthSource:
                         raise TemporaryError(self._lost, reason="journal-lost")
                     await self._apply(dict(self._wanted))
                     wait = pauses()
+                    self.state.mended()
+                    if not started:
+                        started = True
+                        task_status.started()
                 except EventdError as error:
                     _log.warning("container health: %s", error, extra={"reason": error.reason})
-                    self._emit(
-                        HealthOrigin.PODMAN, KernelEvent.GAP, "health", attributes={"reason": error.reason}
-                    )
+                    self.state.failed(error)
                     # All is read afresh; until then the facts stay as they were last known.
                     await self._stop()
                     self._known.clear()

@@ -7,6 +7,7 @@ nothing is asked: what runs has its image. Decides nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -21,6 +22,7 @@ from eventd.core.images import names
 from eventd.core.ports import Images
 from eventd.health.model_events import HealthOrigin
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.sources.rereading import reread
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
 
@@ -40,7 +42,7 @@ class ImageStoreSource:
         """Workload -> references."""
         self._by_uid: dict[int, list[str]] = {}
         self._suspects: dict[FactKey, None] = {}
-        self._wake = anyio.Event()
+        self._wake = asyncio.Event()
 
     def want(self, keys: Iterable[FactKey]) -> None:
         """Set which IMAGE facts are kept; those of others are forgotten."""
@@ -83,15 +85,21 @@ class ImageStoreSource:
         return self._by_uid.get(uid, [])
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Ask after what may be gone, until cancelled; `started` at once."""
-        task_status.started()
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            suspects, self._suspects = self._suspects, {}
-            for key in suspects:
+        """Ask after what may be gone, until cancelled; `started` once it has, if there was anything left to ask."""
+        await reread(self._wake, self._ask_all, task_status)
+
+    async def _ask_all(self) -> None:
+        if not self._suspects:
+            return
+        suspects, self._suspects = self._suspects, {}
+        try:
+            while suspects:
+                key = next(iter(suspects))
                 await self._ask(key)
-            await anyio.sleep(SPACING)
+                del suspects[key]
+        finally:
+            self._suspects = suspects | self._suspects
+        await anyio.sleep(SPACING)
 
     async def _ask(self, key: FactKey) -> None:
         account = self._facts.get(FactKey(PlatformFact.ACCOUNT, key.scope))

@@ -69,7 +69,7 @@ class LogindSource:
     ) -> None:
         self._emit = emit
         self._facts = facts
-        self._state = SourceState(emit, PlatformOrigin.LOGIND, "logind")
+        self.state = SourceState(emit, PlatformOrigin.LOGIND, "logind")
         self._error: EventdError | None = None
         """Why it cannot be had."""
         if facts is not None:
@@ -87,7 +87,7 @@ class LogindSource:
             def complete() -> None:
                 ready()
                 self._error = None
-                self._state.current()
+                self.state.current()
                 first.set()
 
             try:
@@ -139,14 +139,14 @@ class LogindSource:
         """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
         self.connected(None)
         self._error = None
-        self._state.lost("owner-changed")
+        self.state.lost("owner-changed")
 
     def unavailable(self, error: EventdError) -> None:
         """It cannot be had: say what is wrong with it, and with what that ends."""
         self._error = error
         state = as_unit(self._facts.get(LOGIND_UNIT)) if self._facts is not None else None
         passing = state is not None and state.active is ActiveState.ACTIVATING
-        self._state.trouble(logind_trouble(error, state), passing=passing)
+        self.state.trouble(logind_trouble(error, state), passing=passing)
 
     def _unit_changed(self, _key: FactKey) -> None:
         """What cures its absence may be something else now, or was not known before."""
@@ -159,7 +159,7 @@ class LogindSource:
     def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
         _log.warning("logind: %s", error)
         if was_ready:
-            self._state.lost(error.reason)
+            self.state.lost(error.reason)
         else:
             self.unavailable(error)
 

@@ -42,7 +42,7 @@ class MountsSource:
         changed: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._emit = emit
-        self._state = SourceState(emit, MountOrigin.KERNEL, "mounts")
+        self.state = SourceState(emit, MountOrigin.KERNEL, "mounts")
         self._tables = tables
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
@@ -69,12 +69,12 @@ class MountsSource:
                     mounts = await anyio.to_thread.run_sync(table.read)
                 except TemporaryError as error:
                     _log.warning("mounts: %s", error)
-                    self._state.trouble(error)
+                    self.state.trouble(error)
                     await anyio.sleep(next(wait))
                     continue
                 wait = pauses()
                 self._tell(mounts, first=not started)
-                self._state.current()
+                self.state.current()
                 if not started:
                     started = True
                     task_status.started()

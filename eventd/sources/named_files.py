@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import anyio
 from anyio import TASK_STATUS_IGNORED, CapacityLimiter
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from asyncinotify import Mask
 
 from eventd.adapters.inotify import ATTRIBUTES, Inotify
@@ -152,26 +152,31 @@ class NamedFiles:
                     self._mark(owner)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` at once, since `want` looks by itself.
+        """Look at every path, then at what changed, until cancelled; `started` once all were looked at.
 
-        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        Raises TemporaryError(reason="inotify-exhausted").
         """
-        task_status.started()
         self.look_again()
         try:
+            async with anyio.create_task_group() as first:
+                self._look_at_marked(first)
+            task_status.started()
             async with anyio.create_task_group() as group:
                 while True:
                     await self._wake.wait()
-                    self._wake.clear()
-                    names, self._marked = self._marked, set()
-                    for name in names:
-                        if (owner := self._owners.get(name)) is not None:
-                            group.start_soon(self._alone, owner)
+                    self._look_at_marked(group)
         except BaseExceptionGroup as group_:
             for error in group_.exceptions:
                 if isinstance(error, EventdError):
                     raise error from group_
             raise
+
+    def _look_at_marked(self, group: TaskGroup) -> None:
+        self._wake.clear()
+        names, self._marked = self._marked, set()
+        for name in names:
+            if (owner := self._owners.get(name)) is not None:
+                group.start_soon(self._alone, owner)
 
     async def _alone(self, owner: _Owner) -> None:
         """Look. That there is no watch to be had is everybody's; what else goes wrong is this workload's alone."""

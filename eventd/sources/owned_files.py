@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable
 
 import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from eventd.adapters.file_state import Walk, look, translate
 from eventd.adapters.folder_watch import FolderWatch
@@ -24,6 +26,7 @@ from eventd.core.events import Emit, EventKind, KernelEvent
 from eventd.core.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
+from eventd.sources.rereading import reread
 
 _LOOKS = 16
 """How often one folder is listed in a row while new folders keep appearing in it; then it waits for its turn
@@ -98,20 +101,20 @@ class OwnedFilesSource:
                     except OSError as error:
                         raise translate(error, "read", path) from error
 
-    async def run(self) -> None:
-        """Look at what changed, until cancelled.
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` once it has.
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it reads everything afresh.
         """
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            async with self._looking:
-                try:
-                    await self._work()
-                except BaseException:
-                    self._on_gap()
-                    raise
+        await reread(self._wake, self._look_at_changed, task_status)
+
+    async def _look_at_changed(self) -> None:
+        async with self._looking:
+            try:
+                await self._work()
+            except BaseException:
+                self._on_gap()
+                raise
 
     def _on_gap(self) -> None:
         self._gap = True

@@ -19,11 +19,14 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from eventd.adapters.folder_watch import FolderWatch
 from eventd.adapters.inotify import Inotify
 from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind
 from eventd.platform.model_events import PlatformOrigin
+from eventd.sources.rereading import reread
 
 _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 
@@ -78,21 +81,21 @@ class PathTriggers:
             self._triggers.clear()
             self._dirty.clear()
 
-    async def run(self) -> None:
-        """Look at what changed, until cancelled.
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` once it has.
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
         """
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            async with self._looking:
-                try:
-                    while self._dirty:
-                        await self._check(self._dirty.pop())
-                except BaseException:
-                    self._on_gap()
-                    raise
+        await reread(self._wake, self._look_at_changed, task_status)
+
+    async def _look_at_changed(self) -> None:
+        async with self._looking:
+            try:
+                while self._dirty:
+                    await self._check(self._dirty.pop())
+            except BaseException:
+                self._on_gap()
+                raise
 
     async def _check(self, trigger: _Trigger) -> None:
         seen = await self._look(trigger)

@@ -24,6 +24,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, KernelEvent
 from eventd.core.predicate_atoms import Probe, ProbeKind
+from eventd.core.source_state import SourceState
 from eventd.gates.model_events import GateEvent, GateOrigin
 from eventd.probe.protocol import Answer, Outcome
 
@@ -57,6 +58,7 @@ class ProbesSource:
 
     def __init__(self, emit: Emit, prober: Prober, *, jitter: Callable[[], float] = random.random) -> None:
         self._emit = emit
+        self.state = SourceState(emit, GateOrigin.PROBE, "probes")
         self._prober = prober
         self._jitter = jitter
         self._wanted: dict[str, Probe] = {}
@@ -136,7 +138,9 @@ class ProbesSource:
                 # Nothing was learned about the network: what was known stays.
                 level = logging.ERROR if isinstance(error, PermanentError) else logging.WARNING
                 _log.log(level, "%s cannot be asked: %s", probe.text, error, extra={"reason": error.reason})
+                self.state.failed(error)
                 return False
+        self.state.mended()
         if asked.scope.cancel_called:
             return False  # the answer came in the same turn in which it was given up: the fact is gone
         good = answer.outcome is Outcome.ANSWERED and (

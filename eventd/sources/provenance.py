@@ -161,7 +161,9 @@ class ProvenanceSource:
             await self._look_once(user)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` at once, since `want` looks by itself."""
+        """Look at what changed, until cancelled; `started` once the system's folders, if known, were read."""
+        if self._users:  # it is started again
+            await self._read_system()
         task_status.started()
         self._mark(*self._users)
         async with anyio.create_task_group() as group:

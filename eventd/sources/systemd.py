@@ -48,7 +48,7 @@ class SystemSource:
     ) -> None:
         self._emit = emit
         self._address = address or system_bus_address()
-        self._state = SourceState(emit, PlatformOrigin.SYSTEMD, "systemd")
+        self.state = SourceState(emit, PlatformOrigin.SYSTEMD, "systemd")
         self._table = UnitTable(emit, PlatformOrigin.SYSTEMD, "", everything=True)
         self._table.watch(watch)
         self._feed: ManagerFeed | None = None
@@ -67,7 +67,7 @@ class SystemSource:
                 nonlocal started
                 ready()
                 self._feed = feed
-                self._state.current()
+                self.state.current()
                 if not started:
                     started = True
                     task_status.started()
@@ -146,7 +146,7 @@ class SystemSource:
                 PlatformOrigin.SYSTEMD, KernelEvent.GAP, "systemd", attributes={"reason": error.reason}
             )
             return
-        self._state.trouble(
+        self.state.trouble(
             EventdError(
                 f"systemd cannot be asked over the system's bus: {error.message}",
                 reason="systemd-unavailable",

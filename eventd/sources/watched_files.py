@@ -29,6 +29,7 @@ from eventd.core.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.sources import late
+from eventd.sources.rereading import reread
 
 _LOOKS = 16
 """How often one path is looked at in a row while the way to it keeps changing."""
@@ -90,27 +91,26 @@ class WatchedFiles:
                 self._mark_anew(entry)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` at once, since `want` looks by itself.
+        """Look at what changed, until cancelled; `started` once it has.
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
         """
-        task_status.started()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            async with self._looking:
-                try:
-                    while self._dirty:
-                        entry = self._paths.get(self._dirty.pop())
-                        if entry is None:
-                            continue
-                        before = entry.state
-                        await self._look(entry)
-                        if entry.state != before:
-                            self._tell(PlatformEvent.FILE_CHANGED, entry)
-                except BaseException:
-                    self.look_again()
-                    raise
+        await reread(self._wake, self._look_at_changed, task_status)
+
+    async def _look_at_changed(self) -> None:
+        async with self._looking:
+            try:
+                while self._dirty:
+                    entry = self._paths.get(self._dirty.pop())
+                    if entry is None:
+                        continue
+                    before = entry.state
+                    await self._look(entry)
+                    if entry.state != before:
+                        self._tell(PlatformEvent.FILE_CHANGED, entry)
+            except BaseException:
+                self.look_again()
+                raise
 
     async def _look(self, entry: _Path) -> None:
         """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""

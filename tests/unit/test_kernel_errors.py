@@ -9,7 +9,10 @@ import anyio
 
 from eventd.adapters.journal_follow import Entry
 from eventd.core.errors import PermanentError
+from eventd.core.facts import KernelFact, SourceTrouble
 from eventd.sources.kernel_errors import KernelErrorsSource
+from eventd_simulators.virtual_time import virtual
+from tests.unit.recorder import Recorder
 
 ERROR = Entry("c2", "b", 1, -1, {})
 
@@ -57,7 +60,7 @@ def following(journal: Journal, calls: list[int]) -> AbstractAsyncContextManager
 
     @asynccontextmanager
     async def running():  # type: ignore[no-untyped-def]
-        source = KernelErrorsSource(journal, lambda: calls.append(1))
+        source = KernelErrorsSource(Recorder(), journal, lambda: calls.append(1))
         async with anyio.create_task_group() as group:
             await group.start(source.run)
             yield source
@@ -93,6 +96,18 @@ async def test_a_follower_that_ends_is_followed_by_another_and_nothing_is_missed
         journal.ended("gone")
         await anyio.wait_all_tasks_blocked()
         assert (len(journal.after), len(calls), journal.stopped) == (2, 2, 1)
+
+
+@virtual()
+async def test_a_follower_that_ends_at_once_is_no_busy_loop_and_is_said() -> None:
+    """Each is a process: they come with growing pauses, and from the second on it is a trouble."""
+    journal, emit = Journal(), Recorder()
+    source = KernelErrorsSource(emit, journal, lambda: journal.ended("exited with 1"))
+    source.want(True)
+    with anyio.move_on_after(600):
+        await source.run()
+    assert len(journal.after) < 40
+    assert isinstance(emit.fact(KernelFact.SOURCE, "kernel-errors"), SourceTrouble)
 
 
 async def test_a_journal_that_cannot_be_read_ends_nothing() -> None:

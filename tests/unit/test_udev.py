@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from eventd.adapters.udev import Block, BlockMonitor
+from eventd.core import backoff
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelEvent
 from eventd.core.facts import KernelFact, SourceTrouble
@@ -183,8 +184,11 @@ async def test_after_lost_events_all_is_read_afresh() -> None:
     monitor.close()
 
 
-async def test_a_host_without_udev_runs_without_devices(caplog: pytest.LogCaptureFixture) -> None:
-    """It starts, says once and loudly that device predicates never hold, and does not try again."""
+async def test_a_host_without_udev_runs_without_devices(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says once and loudly that device predicates never hold, however often it looks for udev again."""
+    monkeypatch.setattr(backoff, "FIRST", 0.01)
 
     def no_monitor() -> Monitor:
         return BlockMonitor(control="/nonexistent/control")
@@ -192,15 +196,38 @@ async def test_a_host_without_udev_runs_without_devices(caplog: pytest.LogCaptur
     emit = Recorder()
     async with anyio.create_task_group() as group:
         group.start_soon(DevicesSource(emit, monitor=no_monitor).run)
-        await emit.until(lambda: bool(emit.seen))
+        await emit.until(lambda: len(emit.seen) > 3)
         group.cancel_scope.cancel()
-        assert emit.kinds() == [KernelEvent.GAP]
+        assert set(emit.kinds()) == {KernelEvent.GAP}
         trouble = emit.fact(KernelFact.SOURCE, "devices")
         assert isinstance(trouble, SourceTrouble)
         assert trouble.optional, "only who waits for a device needs to know"
         assert emit.seen[0].attributes["reason"] in ("no-udev", "no-libudev")
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "device: predicates never hold" in caplog.text
+
+
+async def test_udev_that_comes_back_is_found_and_meanwhile_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without udevd for a moment, as in an update of it, a host that had devices is in trouble, and then well again."""
+    monkeypatch.setattr(backoff, "FIRST", 0.01)
+    emit, monitor, away = Recorder(), FakeMonitor(block("sda1")), [True, True]
+
+    def connect() -> Monitor:
+        if monitor.made and away:
+            away.pop()
+            raise PermanentError("udevd does not run here", reason="no-udev")
+        return monitor.connect()
+
+    async with running(emit, connect):
+        monitor.lose(block("sdb1", "new"))
+        await emit.until(lambda: isinstance(emit.fact(KernelFact.SOURCE, "devices"), SourceTrouble))
+        trouble = emit.fact(KernelFact.SOURCE, "devices")
+        assert isinstance(trouble, SourceTrouble)
+        assert not trouble.optional, "so that the status says it"
+        await emit.until(lambda: emit.fact(KernelFact.SOURCE, "devices") is True)
+        assert emit.fact(MountFact.DEVICE, "new") is not None
+        assert not away
+    monitor.close()
 
 
 def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
