@@ -14,6 +14,7 @@ import inspect
 import re
 import sys
 import textwrap
+import tomllib
 import typing
 from collections.abc import Iterator
 from enum import StrEnum
@@ -404,7 +405,28 @@ PAGES = {
 }
 
 
-SECTIONS = {"reference/api.md": {"routes": routes}}
+def packages() -> Iterator[str]:
+    """Yield the map of the code: each package, and the first sentences of what it says of itself."""
+    yield "| folder | |"
+    yield "|---|---|"
+    for pattern in ("eventd/*", "handlers/*", "policies/*", "simulators/*"):
+        for path in sorted(HERE.parent.glob(f"{pattern}/__init__.py")):
+            about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            summary = about.partition("\n\n")[0].replace("\n", " ")
+            yield f"| `{path.parent.relative_to(HERE.parent)}/` | {_sentence(summary)} |"
+
+
+def contracts() -> Iterator[str]:
+    """Yield what import-linter holds."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    for each in project["tool"]["importlinter"]["contracts"]:
+        yield f"- {_sentence(each['name'])}"
+
+
+SECTIONS = {
+    "reference/api.md": {"routes": routes},
+    "explanation/architecture.md": {"packages": packages, "contracts": contracts},
+}
 """Pages of which only parts are made from the code: between `<!-- begin NAME -->` and `<!-- end NAME -->`."""
 
 

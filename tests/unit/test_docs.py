@@ -83,14 +83,6 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert documents <= seen
 
 
-def test_the_map_of_the_code_has_every_folder() -> None:
-    """Each package of the daemon, and each folder beside it, stands in the table "Where things are"."""
-    text = (CHECKOUT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-    table = text.partition("## Where things are")[2].partition("\n## ")[0]
-    packages = {f"eventd/{each.parent.name}/" for each in (CHECKOUT / "eventd").glob("*/__init__.py")}
-    assert packages | {"systemd/", "tests/"} <= set(re.findall(r"`([\w/]+/)`", table))
-
-
 def test_each_dependency_has_its_reason() -> None:
     """What pyproject.toml makes a host install stands in the decision about libraries."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
