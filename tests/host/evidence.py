@@ -24,6 +24,14 @@ from tests.host.operator import Operator
 FOLDER = Path(os.environ.get("EVENTD_MATRIX", "build/matrix"))
 PROPERTIES = ("FragmentPath", "DropInPaths", "NeedDaemonReload", "ActiveState", "Result")
 NUMBERS = tuple(f"T{number:02}" for number in range(1, 13))
+AGAIN = (
+    "To run it again: commit what is changed, then `sudo make matrix` in the checkout. The first time it builds the",
+    "Debian 13 (`sudo make test-host` does the same), later it takes some seven minutes. Evidence of each test goes to",
+    "`build/matrix/`: commands with their exit status and output, `systemctl --user show`, the end of the journal, and",
+    "the containers of each unit. `build/matrix.md` is the record of the whole, with PASS or FAIL of each test. If all",
+    "twelve passed, this page is written anew: commit it. If one failed, it stays as it is, and make fails.",
+)
+"""How to make the page anew, as it says itself."""
 _TAIL = 40
 _HEALTH = "{{if .State.Health}}{{.State.Health.Status}}{{end}}"
 
@@ -217,8 +225,9 @@ def summary(folder: Path = FOLDER) -> str:
         "<!-- Made by `make matrix`. `tests/unit/test_matrix_page.py` holds it against tests and history. -->",
         "",
         "The twelve tests of the plan that the [audit](../how-to/audit.md#the-matrix) is made after, for Quadlet",
-        "workloads and compose stacks, on a real Debian 13. `make matrix` repeats them, and writes the whole evidence",
-        "to `build/matrix.md`.",
+        "workloads and compose stacks, on a real Debian 13.",
+        "",
+        *AGAIN,
         "",
         f"Commit `{commit}`, {when} UTC: **all {len(found)} PASS**, {steps} steps,",
         f"{seen} units looked at with their journal and containers, {seconds:.0f} s on {os.cpu_count()} cores.",

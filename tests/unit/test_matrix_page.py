@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.evidence import AGAIN
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/explanation/matrix.md"
 ROW = re.compile(
@@ -44,3 +46,9 @@ def test_its_commit_is_in_this_history() -> None:
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         pytest.skip("not a whole clone: its history cannot be asked")
     assert git("merge-base", "--is-ancestor", found[1], "HEAD").returncode == 0, "no commit of this history"
+
+
+def test_it_says_how_it_is_made_anew() -> None:
+    """In the words of what makes it; with a target that the Makefile has."""
+    assert "\n".join(AGAIN) in PAGE.read_text()
+    assert re.search(r"^matrix:", (ROOT / "Makefile").read_text(), re.MULTILINE)
