@@ -1,8 +1,8 @@
 """`python docs/generate.py` (`make docs`): the pages of docs/ that are made from the code.
 
-Owns the layout of configuration.md, metrics.md, events.md, reasons.md and the list of ADRs. What they say stands in the
-code: descriptions of fields, docstrings of enumerations, the metrics of a daemon on the simulated host. cli.md has
-its own generator, which is run as well.
+Owns the layout of configuration.md, metrics.md, events.md, reasons.md, api.schema.json and the list of ADRs. What they
+say stands in the code: descriptions of fields, docstrings of enumerations, the types that routes name, the metrics of a
+daemon on the simulated host. cli.md has its own generator, which is run as well.
 """
 
 # ruff: noqa: INP001  a script
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -23,14 +24,15 @@ from types import UnionType
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, TypeAdapter
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from eventd import daemon, settings  # noqa: E402
-from eventd.api import door  # noqa: E402
+from eventd.api import answers, door, routes_sync  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, EARLY  # noqa: E402
 from eventd.api.server import ACCEPTING, ROUTES  # noqa: E402
@@ -394,6 +396,56 @@ def routes() -> Iterator[str]:
     yield f"the others wait up to {BEGIN_TIMEOUT:g} s for it, and are then answered `starting`."
 
 
+SCHEMA = """\
+The HTTP API of eventd's daemon. `routes` has what each route takes (`body`) and answers: a document (`answer`), or
+lines of which each is one (`lines`). A status of 400 or more has an `error`. Within /v1, fields and
+values of enumerations may be added."""
+
+
+class _Plain(GenerateJsonSchema):
+    """Without a title for each field, which says no more than its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False
+
+
+def api_schema() -> Iterator[str]:
+    """Yield api.schema.json: of every route, what it takes and answers."""
+    told: list[tuple[str, dict[str, Any]]] = [
+        (f"{route.method} {route.path}", {"body": route.body, "answer": route.document, "lines": route.lines})
+        for route in ROUTES
+    ]
+    pushed: Any = answers.Queued | routes_sync.Ignored
+    told += [
+        ("POST /v1/pushed", {"body": routes_sync.Pushed, "answer": pushed}),
+        ("error", {"": answers.Refusal}),
+    ]
+    schemas, shared = TypeAdapter.json_schemas(
+        # Bodies as they may be sent, answers as they are given.
+        [
+            ((name, part), "validation" if part == "body" else "serialization", TypeAdapter(kind))
+            for name, kinds in told
+            for part, kind in kinds.items()
+            if kind is not None
+        ],
+        schema_generator=_Plain,
+    )
+    parts: dict[str, dict[str, Any]] = {}
+    for ((name, part), _mode), schema in schemas.items():
+        parts.setdefault(name, {})[part] = schema
+    error = parts.pop("error")[""]
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "eventd",
+        "description": SCHEMA.replace("\n", " "),
+        "routes": parts,
+        "error": error,
+        "$defs": shared["$defs"],
+    }
+    yield from json.dumps(document, indent=1).splitlines()
+
+
 PAGES = {
     "reference/configuration.md": configuration,
     "reference/metrics.md": metrics,
@@ -401,6 +453,7 @@ PAGES = {
     "reference/cli.md": reference.lines,
     "reference/reasons.md": reasons_page,
     "reference/rights.md": rights_page,
+    "reference/api.schema.json": api_schema,
     "adr/README.md": decisions,
 }
 

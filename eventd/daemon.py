@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
 
 import anyio
 
@@ -30,6 +29,7 @@ from eventd.adapters.state_database import DAMAGED
 from eventd.adapters.state_file import condemn
 from eventd.adapters.status_folder import StatusFolder
 from eventd.api import doctor_document, documents
+from eventd.api.answers import Check
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.api.status_files import StatusFiles
@@ -195,7 +195,7 @@ class Daemon:
         )
         return Server(api, self.settings.api.group)
 
-    async def _doctor(self) -> list[dict[str, Any]]:
+    async def _doctor(self) -> list[Check]:
         """What only the daemon can see of this host."""
         return doctor_document.checks(
             self.parts.engine.reconciler, NETWORK, provider=self.settings.compose.provider

@@ -1,18 +1,22 @@
 """HTTP, as the routes need it: bodies in, JSON documents and lines out, each within its limits.
 
-Decides nothing; who may ask is `access`, what is answered the routes'.
+Decides nothing; who may ask is `access`, what is answered the routes'. A document is a TypedDict, or a frozen dataclass
+of the core where its fields are what is answered: `encoded` writes both, and nothing else writes JSON. The types that
+a `Route` names become docs/reference/api.schema.json.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from typing_extensions import TypedDict
 
 from eventd.api.visit import pace_of, visit_of
 from eventd.core.errors import EventdError, PermanentError
@@ -27,6 +31,43 @@ BODY_TIMEOUT = 10.0
 """Seconds for a request's body to arrive."""
 WRITE_TIMEOUT = 300.0
 """Seconds that a follower may leave its stream unread before it is hung up on."""
+
+
+class Error(TypedDict):
+    """What is wrong, and what to do."""
+
+    reason: str
+    message: str
+    hint: str
+
+
+class Refusal(TypedDict):
+    """The answer to a request that is refused, or that failed; with a status of 400 or more."""
+
+    error: Error
+
+
+class Ended(TypedDict):
+    """The last line of a stream that the daemon's end cuts short."""
+
+    type: Literal["error"]
+    reason: str
+    message: str
+
+
+class Queued(TypedDict):
+    """A run was asked for, and the answer does not wait for it."""
+
+    queued: bool
+
+
+class Check(TypedDict):
+    """One line of `eventctl doctor`."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str
 
 
 async def body(request: web.Request, model: type[M]) -> M:
@@ -56,18 +97,25 @@ def number(request: web.Request, key: str, default: int, *, lowest: int = 0, mos
     return int(text)
 
 
-def document(content: Any, status: int = 200) -> web.Response:
+def encoded(content: object) -> str:
+    """Return a document as JSON, in a line."""
+    return json.dumps(content, separators=(",", ":"), default=_fields) + "\n"
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(value):
+        raise TypeError(f"a {type(value).__name__} is in a document")
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def document(content: object, status: int = 200) -> web.Response:
     """Return a JSON answer."""
-    return web.Response(
-        text=json.dumps(content, separators=(",", ":")) + "\n",
-        status=status,
-        content_type="application/json",
-    )
+    return web.Response(text=encoded(content), status=status, content_type="application/json")
 
 
 def refusal(status: int, reason: str, message: str, hint: str) -> web.Response:
     """Return an error as JSON."""
-    return document({"error": {"reason": reason, "message": message, "hint": hint}}, status)
+    return document(Refusal(error={"reason": reason, "message": message, "hint": hint}), status)
 
 
 class TooManyError(EventdError):
@@ -89,14 +137,14 @@ async def stream(request: web.Request, *, follows: bool = True) -> web.StreamRes
     return response
 
 
-async def line(response: web.StreamResponse, content: Mapping[str, Any]) -> bool:
+async def line(response: web.StreamResponse, content: Mapping[str, object]) -> bool:
     """Write one line; return False if nobody reads any more."""
     return await lines(response, (content,))
 
 
-async def lines(response: web.StreamResponse, page: Iterable[Mapping[str, Any]]) -> bool:
+async def lines(response: web.StreamResponse, page: Iterable[Mapping[str, object]]) -> bool:
     """Write a page of lines at once; return False if nobody reads any more."""
-    text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in page)
+    text = "".join(map(encoded, page))
     try:
         async with asyncio.timeout(WRITE_TIMEOUT):
             await response.write(text.encode())
@@ -113,7 +161,7 @@ async def turn(request: web.Request) -> None:
         await pace.turn()
 
 
-def stopping() -> dict[str, Any]:
+def stopping() -> Ended:
     """Return the last line of a stream that the daemon's end cuts short."""
     return {"type": "error", "reason": "stopping", "message": "the daemon stops; the next one goes on"}
 

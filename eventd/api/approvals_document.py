@@ -2,18 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired
 
-from eventd.core.approvals import NAMESPACE, OPEN, Attempt, Request, State
+from typing_extensions import TypedDict
+
+from eventd.core.approvals import NAMESPACE, OPEN, Attempt, Planned, Request, State
+from eventd.core.desired import RemoveData
 from eventd.core.facts import FactKey
 from eventd.core.removals import Removal, Stage
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.runtime.approvals import Approvals
+from eventd.runtime.approvals import Approvals as Keeper
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.removals import PREFIX
 
 
-def approvals(kept: Approvals, *, everything: bool) -> dict[str, Any]:
+class Approval(TypedDict):
+    """A request for a signature."""
+
+    id: str
+    state: State
+    subject: str
+    why: str
+    plan: list[Planned]
+    resources: list[str]
+    digest: str
+    created: float
+    expires: float
+    changed: float
+    signer: str
+    origin: str
+    run: int
+    document: str
+
+
+class Approvals(TypedDict):
+    """GET /v1/approvals."""
+
+    namespace: str
+    approvals: list[Approval]
+    refused: list[Attempt]
+
+
+class RetainedAccount(TypedDict):
+    """The account of a workload that left; how much is in its home is told of one that is asked for by name."""
+
+    name: str
+    since: float | None
+    commit: str
+    data: RemoveData
+    said_by: str
+    uid: int
+    home: str
+    ownership: str
+    deletion: str
+    approval: str
+    files: NotRequired[int]
+    bytes: NotRequired[int]
+    complete: NotRequired[bool]
+    top: NotRequired[list[str]]
+
+
+class Retained(TypedDict):
+    """GET /v1/retained."""
+
+    retained: list[RetainedAccount]
+
+
+def approvals(kept: Keeper, *, everything: bool) -> Approvals:
     """Return GET /v1/approvals: what is open, or everything, the newest first."""
     rows = sorted(kept.requests.rows.values(), key=lambda r: (r.created, r.id), reverse=True)
     shown = (*OPEN, State.REJECTED)
@@ -21,18 +76,18 @@ def approvals(kept: Approvals, *, everything: bool) -> dict[str, Any]:
     return {
         "namespace": NAMESPACE,
         "approvals": [request(row) for row in rows if everything or row.state in shown],
-        "refused": [_attempt(row) for row in attempts],
+        "refused": list(attempts),
     }
 
 
-def request(row: Request) -> dict[str, Any]:
+def request(row: Request) -> Approval:
     """Return one request."""
     return {
         "id": row.id,
-        "state": row.state.value,
+        "state": row.state,
         "subject": row.subject,
         "why": row.why,
-        "plan": [{"action": each.action, "target": each.target, "does": each.does} for each in row.plan],
+        "plan": list(row.plan),
         "resources": list(row.resources),
         "digest": row.digest,
         "created": row.created,
@@ -45,18 +100,7 @@ def request(row: Request) -> dict[str, Any]:
     }
 
 
-def _attempt(row: Attempt) -> dict[str, Any]:
-    return {
-        "at": row.at,
-        "request": row.request,
-        "reason": row.reason,
-        "message": row.message,
-        "origin": row.origin,
-        "times": row.times,
-    }
-
-
-def retained(reconciler: Reconciler, kept: Approvals) -> list[dict[str, Any]]:
+def retained(reconciler: Reconciler, kept: Keeper) -> list[RetainedAccount]:
     """Return GET /v1/retained: the accounts of workloads that left, by name."""
     ledger = reconciler.ledger
     names = {name for name, record in ledger.records.workloads.items() if record.retained}
@@ -64,7 +108,7 @@ def retained(reconciler: Reconciler, kept: Approvals) -> list[dict[str, Any]]:
     return [_retained(reconciler, kept, name) for name in sorted(names)]
 
 
-def _retained(reconciler: Reconciler, kept: Approvals, name: str) -> dict[str, Any]:
+def _retained(reconciler: Reconciler, kept: Keeper, name: str) -> RetainedAccount:
     row = reconciler.ledger.removals.get(name) or Removal()
     record = reconciler.ledger.records.workloads.get(name)
     account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -73,7 +117,7 @@ def _retained(reconciler: Reconciler, kept: Approvals, name: str) -> dict[str, A
         "name": name,
         "since": row.since or None,
         "commit": row.commit,
-        "data": row.data.value,
+        "data": row.data,
         "said_by": row.said_by,
         "uid": record.uid if record is not None else row.uid,
         "home": account.home if isinstance(account, Account) else row.home,

@@ -6,21 +6,69 @@ Read from memory: facts are kept current by events, so asking costs nothing and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from eventd.api import documents
 from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.core.desired import DesiredUnit, FileRole, Workload
 from eventd.core.facts import FactKey
 from eventd.core.observed import Observed
-from eventd.core.provenance import Finding, command
+from eventd.core.provenance import Code, Finding, command
 from eventd.core.rights import View
-from eventd.platform.model_facts import Account, UnitState
+from eventd.platform.model_facts import Account, LoadState, UnitState
 from eventd.runtime.reconcile import Reconciler
 from eventd.workloads.model_facts import ManagerState
 
 
-def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
+class AuditFinding(TypedDict):
+    """One thing that is not as it must be."""
+
+    code: Code
+    unit: str
+    path: str
+    message: str
+    found: str
+    wanted: str
+    command: str
+    fix: str
+
+
+class AuditedUnit(TypedDict):
+    """What systemd runs of a unit, and from where."""
+
+    unit: str
+    file: str
+    known: bool
+    stale: bool
+    fragment_path: str
+    source_path: str
+    drop_ins: list[str]
+    needs_reload: bool
+    file_state: str
+    load: LoadState
+    command: str
+
+
+class AuditedWorkload(TypedDict):
+    """Where what runs of a workload comes from."""
+
+    name: str
+    note: str
+    units: list[AuditedUnit]
+    folders: list[str]
+    findings: list[AuditFinding]
+
+
+class Audit(TypedDict):
+    """GET /v1/audit."""
+
+    findings: int
+    allow: list[str]
+    workloads: list[AuditedWorkload]
+
+
+def audit(reconciler: Reconciler, view: View, only: str = "") -> Audit:
     """Return GET /v1/audit: all workloads that the caller may see, or one."""
     names = [only] if only else sorted(filter(view.sees, documents.workloads(reconciler)))
     rows = [_workload(reconciler, name) for name in names]
@@ -31,7 +79,7 @@ def audit(reconciler: Reconciler, view: View, only: str = "") -> dict[str, Any]:
     }
 
 
-def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
+def _workload(reconciler: Reconciler, name: str) -> AuditedWorkload:
     workload = reconciler.in_force.workload(name)
     if workload is None:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
@@ -47,10 +95,10 @@ def _workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     }
 
 
-def finding(each: Finding) -> dict[str, Any]:
+def finding(each: Finding) -> AuditFinding:
     """Return one finding."""
     return {
-        "code": each.code.value,
+        "code": each.code,
         "unit": each.unit,
         "path": each.path,
         "message": each.message,
@@ -79,15 +127,21 @@ def _note(seen: Observed) -> str:
 
 def _units(
     reconciler: Reconciler, workload: Workload, seen: Observed, stale: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[AuditedUnit]:
     for unit in workload.units:
-        state = seen.units.get(unit.name)
+        known = seen.units.get(unit.name)
+        state = known or UnitState(unit.name)
         yield {
             "unit": unit.name,
             "file": _file(reconciler, seen.account, unit),
-            "known": state is not None,
+            "known": known is not None,
             "stale": unit.name in stale,
-            **_properties(state or UnitState(unit.name)),
+            "fragment_path": state.fragment_path,
+            "source_path": state.source_path,
+            "drop_ins": list(state.drop_ins),
+            "needs_reload": state.needs_reload,
+            "file_state": state.file_state,
+            "load": state.load,
             "command": command(workload.name, unit.name),
         }
 
@@ -97,14 +151,3 @@ def _file(reconciler: Reconciler, account: Account | None, unit: DesiredUnit) ->
         return ""
     role = FileRole(unit.file_role)
     return f"{reconciler.context.layout.folder(role, account.uid)}/{unit.file}"
-
-
-def _properties(state: UnitState) -> dict[str, Any]:
-    return {
-        "fragment_path": state.fragment_path,
-        "source_path": state.source_path,
-        "drop_ins": list(state.drop_ins),
-        "needs_reload": state.needs_reload,
-        "file_state": state.file_state,
-        "load": state.load.value,
-    }

@@ -3,28 +3,79 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from eventd.core.boot import BootRecord, caveat, headline, open_workloads
+from typing_extensions import TypedDict
+
+from eventd.core.boot import (
+    BootOrigin,
+    BootRecord,
+    FactTime,
+    Phases,
+    UnitTimes,
+    WorkloadBoot,
+    caveat,
+    headline,
+    open_workloads,
+)
 from eventd.core.boot_path import critical_path
 
 
-def boot(record: BootRecord) -> dict[str, Any]:
+class BootHop(TypedDict):
+    """A stretch of the critical path."""
+
+    begin: float
+    end: float
+    seconds: float
+    share: float
+    subject: str
+    what: str
+
+
+class Boot(TypedDict):
+    """GET /v1/boot."""
+
+    state: str
+    sentence: str
+    caveat: str
+    converged: float | None
+    waiting: list[str]
+    boot_id: str
+    host: str
+    origin: BootOrigin
+    uptime: float
+    wall: float
+    phases: Phases
+    started: float
+    ready: float | None
+    until: float
+    unit: str
+    commit: str
+    commit_at: float | None
+    facts: list[FactTime]
+    units: list[UnitTimes]
+    workloads: list[WorkloadBoot]
+    complete: bool
+    dropped: int
+    critical_path: list[BootHop]
+
+
+def boot(record: BootRecord) -> Boot:
     """Return the document."""
     path = critical_path(record)
     total = path[-1].end if path else 0.0
-    return {
+    document = {
         "state": record.state,
         "sentence": headline(record),
         "caveat": caveat(record),
-        "converged": _rounded(record.converged),
+        "converged": record.converged,
         "waiting": [each.name for each in open_workloads(record)],
-        **_rounded(asdict(record)),
+        **asdict(record),
         "critical_path": [
             {
-                "begin": _rounded(hop.begin),
-                "end": _rounded(hop.end),
-                "seconds": _rounded(hop.seconds),
+                "begin": hop.begin,
+                "end": hop.end,
+                "seconds": hop.seconds,
                 "share": round(hop.share(total), 4),
                 "subject": hop.subject,
                 "what": hop.what,
@@ -32,6 +83,7 @@ def boot(record: BootRecord) -> dict[str, Any]:
             for hop in path
         ],
     }
+    return cast("Boot", _rounded(document))
 
 
 def _rounded(value: Any) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from eventd.api.answers import Check
 from eventd.core.desired import Desired, FileRole
 from eventd.core.facts import FactKey, Facts
 from eventd.platform.model_facts import FileKind
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 
-def checks(desired: Desired | None, facts: Facts, provider: str) -> list[dict[str, Any]]:
+def checks(desired: Desired | None, facts: Facts, provider: str) -> list[Check]:
     """Return the check of the compose provider, none where no workload is a stack."""
     stacks = [
         name

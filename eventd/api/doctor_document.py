@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing_extensions import TypedDict
 
 from eventd.api import compose_document, documents, recovery_document
+from eventd.api.answers import Check
 from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
 from eventd.platform.model_facts import unit as as_unit
@@ -16,7 +17,13 @@ _MOST = 5
 """Workloads that are named; `eventctl status` has all."""
 
 
-def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[dict[str, Any]]:
+class Doctor(TypedDict):
+    """GET /v1/doctor."""
+
+    checks: list[Check]
+
+
+def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[Check]:
     """Return GET /v1/doctor; `network`: the fact of network-online.target, `provider`: the compose program."""
     unit = as_unit(reconciler.dispatcher.facts.get(network))
     reached = (
@@ -36,7 +43,7 @@ def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[d
     ]
 
 
-def _status(reconciler: Reconciler) -> dict[str, Any]:
+def _status(reconciler: Reconciler) -> Check:
     state = documents.overall(reconciler)
     rows = {name: documents.standing_of(reconciler, name) for name in sorted(documents.names(reconciler))}
     wrong = {WorkloadState.FAILED, WorkloadState.REFUSED}
@@ -51,19 +58,19 @@ def _status(reconciler: Reconciler) -> dict[str, Any]:
     return _check("status", said, "eventctl status", ok=state not in {"degraded", "failed"})
 
 
-def _fetch(reconciler: Reconciler) -> list[dict[str, Any]]:
+def _fetch(reconciler: Reconciler) -> list[Check]:
     failure = reconciler.dispatcher.facts.get(FETCH)
     if not isinstance(failure, FetchFailure):
         return []
     return [_check("repository", failure.message, failure.hint or "eventctl status", ok=False)]
 
 
-def _load(reconciler: Reconciler) -> list[dict[str, Any]]:
+def _load(reconciler: Reconciler) -> list[Check]:
     error = reconciler.load_error
     return (
         [] if error is None else [_check("commit", error.message, error.hint or "eventctl status", ok=False)]
     )
 
 
-def _check(name: str, message: str, hint: str = "", *, ok: bool = True) -> dict[str, Any]:
+def _check(name: str, message: str, hint: str = "", *, ok: bool = True) -> Check:
     return {"name": name, "ok": ok, "message": message, "hint": "" if ok else hint}

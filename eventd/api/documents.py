@@ -1,24 +1,31 @@
-"""The JSON documents of the API, made from the runtime's state. Times are seconds since the epoch."""
+"""What the API says of the host, its workloads and its runs, made from the runtime's state.
+
+Each document is a type, with its keys in the order in which they are written; the routes name them, and
+docs/reference/api.schema.json is made of them. Times are seconds since the epoch.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from eventd import __version__
-from eventd.api.recovery_document import losses, recovery
-from eventd.api.updates_document import last_update, results, updates
+from eventd.api.answers import Error
+from eventd.api.recovery_document import Recovery, losses, recovery
+from eventd.api.updates_document import LastUpdate, Updates, last_update, results, updates
 from eventd.core.containers import shown
-from eventd.core.desired import Desired, Workload
+from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
-from eventd.core.events import Event
+from eventd.core.events import Attribute, Event
 from eventd.core.facts import FactKey
 from eventd.core.orders import Rollback, Suspension
-from eventd.core.records import WorkloadRecord
-from eventd.core.report import RunReport, Standing, WorkloadReport, WorkloadState
+from eventd.core.records import Ownership, StateLoss, WorkloadRecord
+from eventd.core.report import Outcome, RunReport, RunResult, Standing, WorkloadReport, WorkloadState
 from eventd.health.model_facts import HealthFact
 from eventd.platform.model_facts import Account, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
@@ -26,6 +33,7 @@ from eventd.repository.model_facts import FetchFailure
 from eventd.runtime.in_force import FETCH, REVISION
 from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.wellbeing import Crash
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -40,7 +48,7 @@ class Identity:
     branch: str
     started: float
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Daemon:
         """Return the `daemon` object."""
         try:
             with open(BOOT_ID, encoding="ascii") as file:  # noqa: PTH123
@@ -50,12 +58,226 @@ class Identity:
         return {"pid": os.getpid(), "started": self.started, "boot_id": boot_id}
 
 
-def event(each: Event) -> dict[str, Any]:
+class Daemon(TypedDict):
+    """The life of the daemon that answers."""
+
+    pid: int
+    started: float
+    boot_id: str
+
+
+class EventRow(TypedDict):
+    """One event; GET /v1/events has one a line. docs/reference/events.md lists origins and kinds."""
+
+    sequence: int
+    origin: str
+    kind: str
+    subject: str
+    scope: str
+    attributes: dict[str, Attribute]
+    wall: float
+    monotonic: float
+
+
+class Trigger(TypedDict):
+    """An event that led to a run."""
+
+    origin: str
+    kind: str
+    subject: str
+    scope: NotRequired[str]
+    sequence: int
+
+
+class RunRow(TypedDict):
+    """What a run did about one workload; what is not required is in runs that have ended."""
+
+    name: str
+    result: Outcome
+    reason: str
+    message: str
+    hint: str
+    actions: int
+    seconds: float
+    waits_for: list[str]
+    log: list[str]
+    outcome: NotRequired[Outcome]
+    failing_unit: NotRequired[str]
+    failing_verb: NotRequired[str]
+
+
+class RecoveredRow(TypedDict):
+    """A step that a crash cut off, and how it was settled."""
+
+    workload: str
+    verb: str
+    target: str
+    ended: str
+    note: str
+
+
+class Run(TypedDict):
+    """One run."""
+
+    id: int
+    started: float
+    ended: float | None
+    result: RunResult
+    commit: str
+    error: str
+    joined: int
+    triggers: list[Trigger]
+    workloads: list[RunRow]
+    recovered: NotRequired[list[RecoveredRow]]
+
+
+class Runs(TypedDict):
+    """GET /v1/runs."""
+
+    runs: list[Run]
+
+
+class Unit(TypedDict):
+    """A unit, as wanted and as seen."""
+
+    name: str
+    wanted: UnitRole
+    active: str
+    sub: str
+    result: str
+    restarts: int
+    invocation: str
+    source: str
+    since: float | None
+
+
+class Container(TypedDict):
+    """A container of a workload; what is not known is empty."""
+
+    name: str
+    unit: str
+    service: str
+    id: str
+    image: str
+    image_id: str
+    digest: str
+    state: str
+    health: str
+    since: float | None
+
+
+class Crashes(TypedDict):
+    """How often units ended by themselves in this life of the daemon."""
+
+    count: int
+    last: Crash
+
+
+class Suspended(TypedDict):
+    """Who has a workload, or the host, left as it is."""
+
+    since: float
+    by: str
+    why: str
+
+
+RolledBack = TypedDict(
+    "RolledBack",
+    {
+        "from": str,
+        "to": str,
+        "since": float,
+        "by": str,
+        "automatic": bool,
+        "reason": str,
+        "message": str,
+        "until": list[str],
+    },
+)
+"""What another revision than the repository's is in force for."""
+
+
+class WorkloadStatus(TypedDict):
+    """GET /v1/status/{workload}."""
+
+    name: str
+    state: WorkloadState
+    reason: str
+    message: str
+    hint: str
+    since: float
+    step: str
+    commit: str
+    verified_at: float | None
+    wanted_commit: str
+    uid: int | None
+    ownership: Ownership | None
+    made_by: int | None
+    units: list[Unit]
+    containers: list[Container]
+    crashes: Crashes | None
+    log: list[str]
+    failing_unit: str
+    retry_at: float | None
+    waits_for: list[str]
+    diagnostics: list[Diagnostic]
+    suspended: Suspended | None
+    rollback: RolledBack | None
+    last_update: LastUpdate | None
+
+
+class Trouble(TypedDict):
+    """What keeps changes from being seen, or runs from being made."""
+
+    name: str
+    reason: str
+    message: str
+    hint: str
+
+
+class Counters(TypedDict, total=False):
+    """Counted in this life of the daemon; a workload is told none."""
+
+    runs: int
+    runs_failed: int
+    contended: int
+    lock_contended: int
+    checks: int
+    events: int
+    coalesced: int
+
+
+class Status(TypedDict):
+    """GET /v1/status; what is not required is not told to a workload."""
+
+    version: str
+    host: str
+    commit: str
+    suspended: NotRequired[Suspended | None]
+    branch: str
+    repository: str
+    state: str
+    since: float
+    daemon: Daemon
+    run: Run | None
+    last_run: Run | None
+    recovery: NotRequired[Recovery | None]
+    state_losses: NotRequired[list[StateLoss]]
+    updates: NotRequired[Updates]
+    fetch_failure: FetchFailure | None
+    load_error: Error | None
+    diagnostics: list[Diagnostic]
+    troubles: list[Trouble]
+    counters: Counters
+    workloads: list[WorkloadStatus]
+
+
+def event(each: Event) -> EventRow:
     """Return one event."""
     return {
         "sequence": each.sequence,
-        "origin": each.origin.value,
-        "kind": each.kind.value,
+        "origin": each.origin,
+        "kind": each.kind,
         "subject": each.subject,
         "scope": each.scope,
         "attributes": dict(each.attributes),
@@ -64,7 +286,7 @@ def event(each: Event) -> dict[str, Any]:
     }
 
 
-def run(report: RunReport | None) -> dict[str, Any] | None:
+def run(report: RunReport | None) -> Run | None:
     """Return one run."""
     if report is None:
         return None
@@ -72,14 +294,14 @@ def run(report: RunReport | None) -> dict[str, Any] | None:
         "id": report.id,
         "started": report.started,
         "ended": report.ended,
-        "result": report.result.value,
+        "result": report.result,
         "commit": report.commit,
         "error": report.error,
         "joined": report.joined,
         "triggers": [
             {
-                "origin": t.origin.value,
-                "kind": t.kind.value,
+                "origin": t.origin,
+                "kind": t.kind,
                 "subject": t.subject,
                 "scope": t.scope,
                 "sequence": t.sequence,
@@ -90,10 +312,10 @@ def run(report: RunReport | None) -> dict[str, Any] | None:
     }
 
 
-def _row(row: WorkloadReport) -> dict[str, Any]:
+def _row(row: WorkloadReport) -> RunRow:
     return {
         "name": row.name,
-        "result": row.outcome.value,
+        "result": row.outcome,
         "reason": row.reason,
         "message": row.message,
         "hint": row.hint,
@@ -102,11 +324,6 @@ def _row(row: WorkloadReport) -> dict[str, Any]:
         "waits_for": list(row.waits_for),
         "log": list(row.log),
     }
-
-
-def diagnostic(each: Diagnostic) -> dict[str, Any]:
-    """Return one finding."""
-    return asdict(each)
 
 
 def overall(reconciler: Reconciler) -> str:
@@ -148,7 +365,7 @@ def standing_of(reconciler: Reconciler, name: str) -> Standing:
     return Standing(WorkloadState.REMOVED if gone else WorkloadState.PENDING)
 
 
-def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
+def status(reconciler: Reconciler, identity: Identity) -> Status:
     """Return GET /v1/status."""
     failure = reconciler.dispatcher.facts.get(FETCH)
     desired = reconciler.desired
@@ -169,11 +386,11 @@ def status(reconciler: Reconciler, identity: Identity) -> dict[str, Any]:
         "recovery": recovery(reconciler),
         "state_losses": losses(reconciler),
         "updates": updates(reconciler),
-        "fetch_failure": asdict(failure) if isinstance(failure, FetchFailure) else None,
+        "fetch_failure": failure if isinstance(failure, FetchFailure) else None,
         "load_error": None
         if error is None
         else {"reason": error.reason, "message": error.message, "hint": error.hint},
-        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired else [],
+        "diagnostics": list(desired.diagnostics) if desired else [],
         "troubles": [
             {"name": name, "reason": error.reason, "message": error.message, "hint": error.hint}
             for name, error in troubles(reconciler)
@@ -211,7 +428,7 @@ def workloads(reconciler: Reconciler) -> set[str]:
     return {name for name in names(reconciler) if keeper_of(keepers, name) is None}
 
 
-def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
+def workload(reconciler: Reconciler, name: str) -> WorkloadStatus:
     """Return GET /v1/status/{workload}."""
     desired = reconciler.desired
     wanted, order = reconciler.in_force.workload(name), reconciler.orders.rollback_of(name)
@@ -222,7 +439,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
     suspended = reconciler.orders.suspension_of(name)
     return {
         "name": name,
-        "state": standing.state.value,
+        "state": standing.state,
         "reason": standing.reason,
         "message": standing.message,
         "hint": standing.hint,
@@ -232,7 +449,7 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "verified_at": record.verified_at if record else None,
         "wanted_commit": desired.commit if desired and (wanted or refused) else "",
         "uid": account.uid if isinstance(account, Account) else None,
-        "ownership": record.ownership.value if record else None,
+        "ownership": record.ownership if record else None,
         "made_by": record.run if record else None,
         "units": units(reconciler, name, wanted),
         "containers": containers(reconciler, name, wanted),
@@ -241,19 +458,19 @@ def workload(reconciler: Reconciler, name: str) -> dict[str, Any]:
         "failing_unit": standing.failing_unit,
         "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) and suspended is None else None,
         "waits_for": list(standing.waits_for),
-        "diagnostics": [diagnostic(d) for d in refused],
+        "diagnostics": list(refused),
         "suspended": suspension(suspended),
         "rollback": rollback(order),
         "last_update": last_update(results(reconciler).get(name)),
     }
 
 
-def suspension(row: Suspension | None) -> dict[str, Any] | None:
+def suspension(row: Suspension | None) -> Suspended | None:
     """Return who has a workload, or the host, left as it is."""
     return None if row is None else {"since": row.since, "by": row.by, "why": row.why}
 
 
-def rollback(order: Rollback | None) -> dict[str, Any] | None:
+def rollback(order: Rollback | None) -> RolledBack | None:
     """Return what another revision than the repository's is in force for."""
     if order is None:
         return None
@@ -278,15 +495,15 @@ def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: De
     return record.verified_commit
 
 
-def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Unit]:
     """Return the units of a workload, as wanted and as seen."""
-    rows = []
+    rows: list[Unit] = []
     for each in wanted.units if wanted else ():
         state = as_unit(reconciler.dispatcher.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
         rows.append(
             {
                 "name": each.name,
-                "wanted": each.role.value,
+                "wanted": each.role,
                 "active": state.active.value if state else "unknown",
                 "sub": state.sub if state else "",
                 "result": state.result if state else "",
@@ -299,7 +516,7 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[di
     return rows
 
 
-def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Container]:
     """Return the containers of a workload, as podman's events told; none of what left the repository."""
     facts = reconciler.dispatcher.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -318,15 +535,29 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
     }
     units = {unit: state for unit, state in states.items() if state is not None}
     rows = shown(wanted, reconciler.containers(account), units, digests, health)
-    return [{**asdict(row), "since": row.since or None} for row in rows]
+    return [
+        {
+            "name": row.name,
+            "unit": row.unit,
+            "service": row.service,
+            "id": row.id,
+            "image": row.image,
+            "image_id": row.image_id,
+            "digest": row.digest,
+            "state": row.state,
+            "health": row.health,
+            "since": row.since or None,
+        }
+        for row in rows
+    ]
 
 
-def crashes(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
+def crashes(reconciler: Reconciler, name: str) -> Crashes | None:
     """Return how often units of a workload ended by themselves in this life of the daemon, and the last time."""
     last = reconciler.wellbeing.last.get(name)
     if last is None:
         return None
-    return {"count": reconciler.wellbeing.crashes.get(name, 0), "last": asdict(last)}
+    return {"count": reconciler.wellbeing.crashes.get(name, 0), "last": last}
 
 
 def _since(state: UnitState) -> float | None:

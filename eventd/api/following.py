@@ -7,13 +7,15 @@ While something keeps the run from beginning: {"type": "waiting", "reason", "mes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NotRequired, TypeAlias
 
 import anyio
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from eventd.api import answers, documents, own
+from eventd.api.documents import Run
 from eventd.api.routing import Api
 from eventd.core.rights import View
 from eventd.runtime.progress import Progress
@@ -23,29 +25,74 @@ PROGRESS_KEPT = 4096
 """Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
 
 
+class QueuedLine(TypedDict):
+    """The first line: the request is taken."""
+
+    type: Literal["queued"]
+
+
+class WaitingLine(TypedDict):
+    """What keeps the run from beginning."""
+
+    type: Literal["waiting"]
+    reason: str
+    message: str
+    hint: str
+
+
+class RunLine(TypedDict):
+    """The run that answers the request has begun."""
+
+    type: Literal["run"]
+    id: int | None
+
+
+class ProgressLine(TypedDict):
+    """A step of it."""
+
+    type: Literal["progress"]
+    workload: str
+    step: str
+    state: str
+    message: str
+    seconds: float
+
+
+class DoneLine(TypedDict):
+    """Its end; `applied` is the run that did what it found done."""
+
+    type: Literal["done"]
+    run: Run | None
+    applied: NotRequired[Run | None]
+
+
+FollowedLine: TypeAlias = QueuedLine | WaitingLine | RunLine | ProgressLine | DoneLine | answers.Ended
+"""A line of a request that waits for its run."""
+
+
 async def followed(
     api: Api, request: web.Request, view: View, begin: Callable[[Ticket], None]
 ) -> web.StreamResponse:
     """Call `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
     ticket, announced = Ticket(), [0]
-    send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](PROGRESS_KEPT)
+    send, receive = anyio.create_memory_object_stream[FollowedLine](PROGRESS_KEPT)
 
     def progress(step: Progress) -> None:
         # Called from within the run, which must not notice that this reader is slow.
         mine = step.run == ticket.run and view.sees(step.workload)
         if mine and send.statistics().current_buffer_used < PROGRESS_KEPT:
             if announced[0] not in (0, step.run):
-                send.send_nowait({"type": "run", "id": step.run})
+                send.send_nowait(RunLine(type="run", id=step.run))
             announced[0] = step.run
             send.send_nowait(
-                {
-                    "type": "progress",
-                    "workload": step.workload,
-                    "step": step.step,
-                    "state": step.state,
-                    "message": step.message,
-                    "seconds": step.seconds,
-                }
+                ProgressLine(
+                    type="progress",
+                    workload=step.workload,
+                    step=step.step,
+                    state=step.state,
+                    message=step.message,
+                    seconds=step.seconds,
+                )
             )
 
     api.reconciler.listeners.append(progress)
@@ -72,7 +119,7 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
             error = api.reconciler.runs.locked
             if error is not None and error.message != told:
                 told = error.message
-                line = {"type": "waiting", "reason": error.reason, "message": told, "hint": error.hint}
+                line = WaitingLine(type="waiting", reason=error.reason, message=told, hint=error.hint)
                 await answers.line(response, line)
             async with anyio.create_task_group() as group:
 
@@ -90,11 +137,11 @@ async def _follow(
     api: Api, request: web.Request, view: View, ticket: Ticket, receive: Any
 ) -> web.StreamResponse:
     response = await answers.stream(request)
-    await answers.line(response, {"type": "queued"})
+    await answers.line(response, QueuedLine(type="queued"))
     if not await api.or_end(lambda: _started(api, ticket, response)):
         await answers.line(response, answers.stopping())
         return response
-    await answers.line(response, {"type": "run", "id": ticket.run})
+    await answers.line(response, RunLine(type="run", id=ticket.run))
 
     ended = False
     async with anyio.create_task_group() as group:
@@ -112,7 +159,7 @@ async def _follow(
             await answers.line(response, receive.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
-    done = {"type": "done", "run": own.done(documents.run(ticket.report), view)}
+    done: DoneLine = {"type": "done", "run": own.done(documents.run(ticket.report), view)}
     applied = api.reconciler.runs.applied
     if ended and applied is not None and ticket.report is not None and applied.id != ticket.report.id:
         done["applied"] = own.run(documents.run(applied), view)

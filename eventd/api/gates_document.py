@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import anyio
 import anyio.to_thread
+from typing_extensions import TypedDict
 
 from eventd.core.desired import Desired
 from eventd.core.errors import EventdError
@@ -22,7 +22,7 @@ from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.waits.build import desired_graph
 from eventd.core.waits.cycles import cycles
-from eventd.core.waits.document import document, relevant
+from eventd.core.waits.document import CycleRow, EdgeRow, NodeRow, WaitGraph, document, relevant
 from eventd.core.waits.units import LiveGraph
 from eventd.runtime.load import ReadLive
 from eventd.runtime.reconcile import Reconciler
@@ -30,9 +30,28 @@ from eventd.runtime.reconcile import Reconciler
 REFUSED = "it waits for itself, so its workload is refused"
 
 
-async def gates(
-    reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING
-) -> dict[str, Any]:
+class Gate(TypedDict):
+    """A gate of a workload."""
+
+    workload: str
+    kind: str
+    predicate: str
+    holds: bool
+    since: float | None
+    missing: list[str]
+
+
+class Gates(TypedDict):
+    """GET /v1/gates."""
+
+    gates: list[Gate]
+    nodes: list[NodeRow]
+    edges: list[EdgeRow]
+    cycles: list[CycleRow]
+    notes: list[str]
+
+
+async def gates(reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING) -> Gates:
     """Return the document. The graph is of everybody, and not for who sees one workload only."""
     desired, circular = reconciler.desired, reconciler.in_force.circular
     if not view.everything:
@@ -61,7 +80,7 @@ async def gates(
     return {"gates": rows, **drawn, "notes": [*notes, *drawn["notes"]]}
 
 
-def _graph(desired: Desired, live: LiveGraph) -> dict[str, Any]:
+def _graph(desired: Desired, live: LiveGraph) -> WaitGraph:
     graph = desired_graph(desired, live)
     found = cycles(graph)
     return document(relevant(graph, found), found)
@@ -73,7 +92,7 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
             yield kind, predicate
 
 
-def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
+def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[Gate]:
     facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
     standing = reconciler.standings.rows.get(name)
     converged = standing is not None and standing.state in (
@@ -97,8 +116,14 @@ def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[d
         }
 
 
-def _refused(name: str, gates: WorkloadGates) -> Iterator[dict[str, Any]]:
+def _refused(name: str, gates: WorkloadGates) -> Iterator[Gate]:
     """Yield gates that nobody looks at: their facts are not kept."""
     for kind, predicate in _kinds(gates):
-        row = {"workload": name, "kind": kind, "predicate": predicate.text}
-        yield {**row, "holds": False, "since": None, "missing": [REFUSED]}
+        yield {
+            "workload": name,
+            "kind": kind,
+            "predicate": predicate.text,
+            "holds": False,
+            "since": None,
+            "missing": [REFUSED],
+        }

@@ -7,11 +7,11 @@ is left out too, since others show through it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing_extensions import TypedDict
 
 from eventd import __version__
 from eventd.api import documents
+from eventd.api.documents import Run, RunRow, Status, Trigger, WorkloadStatus
 from eventd.core.events import Event
 from eventd.core.report import Outcome, RunResult, WorkloadState, overall
 from eventd.core.rights import View
@@ -30,7 +30,15 @@ _HOST = {
 }
 
 
-def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> dict[str, Any]:
+class _Circle(TypedDict):
+    message: str
+    hint: str
+
+
+_CIRCLE: _Circle = {"message": "it waits for itself, by way of others", "hint": "ask who runs this host"}
+
+
+def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> Status:
     """Return GET /v1/status."""
     if view.everything:
         return documents.status(reconciler, identity)
@@ -55,53 +63,63 @@ def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> 
     }
 
 
-def workload(reconciler: Reconciler, name: str, view: View) -> dict[str, Any]:
+def workload(reconciler: Reconciler, name: str, view: View) -> WorkloadStatus:
     """Return GET /v1/status/{workload}."""
-    return _blind(documents.workload(reconciler, name), view)
+    row = documents.workload(reconciler, name)
+    return {**row, **_CIRCLE, "diagnostics": []} if _is_told_of_others(row, view) else row
 
 
-def _blind(row: dict[str, Any], view: View) -> dict[str, Any]:
-    """Return a row without what its refusal as circular says of the others in the circle."""
-    if view.everything or row["reason"] != CIRCULAR:
-        return row
-    row = {**row, "message": "it waits for itself, by way of others", "hint": "ask who runs this host"}
-    if "diagnostics" in row:
-        row["diagnostics"] = []
-    return row
+def _is_told_of_others(row: WorkloadStatus | RunRow, view: View) -> bool:
+    """Tell whether a row's refusal as circular names the others in the circle to one of them."""
+    return not view.everything and row["reason"] == CIRCULAR
 
 
-def run(row: Mapping[str, Any] | None, view: View) -> dict[str, Any] | None:
+def run(row: Run | None, view: View) -> Run | None:
     """Return a run as far as it was about the caller; None: it was not."""
     if row is None or view.everything:
-        return dict(row) if row is not None else None
-    mine = [_blind(each, view) for each in row["workloads"] if view.sees(each["name"])]
+        return row
+    mine: list[RunRow] = [
+        {**each, **_CIRCLE} if _is_told_of_others(each, view) else each
+        for each in row["workloads"]
+        if view.sees(each["name"])
+    ]
     if not mine:
         return None
     return {
         **_frame(row),
-        "result": overall([Outcome(each["result"]) for each in mine], error=False).value,
+        "result": overall([Outcome(each["result"]) for each in mine], error=False),
         "triggers": [shown for each in row["triggers"] if (shown := _trigger(each, view))],
         "workloads": mine,
     }
 
 
-def done(row: Mapping[str, Any] | None, view: View) -> dict[str, Any] | None:
+def done(row: Run | None, view: View) -> Run | None:
     """Return the run that a request waited for; if it came to nothing, at least that."""
     shown = run(row, view)
     if shown is not None or row is None:
         return shown
-    return {**_frame(row), "result": RunResult.FAILED.value, "error": "it was not made", "workloads": []}
+    return {**_frame(row), "result": RunResult.FAILED, "error": "it was not made"}
 
 
-def _frame(row: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("id", "started", "ended", "commit")
-    return {**{key: row[key] for key in keys}, "error": "", "joined": 0, "triggers": []}
+def _frame(row: Run) -> Run:
+    """Return what of a run is everybody's."""
+    return {
+        "id": row["id"],
+        "started": row["started"],
+        "ended": row["ended"],
+        "commit": row["commit"],
+        "error": "",
+        "joined": 0,
+        "triggers": [],
+        "result": row["result"],
+        "workloads": [],
+    }
 
 
-def _trigger(row: Mapping[str, Any], view: View) -> dict[str, Any] | None:
+def _trigger(row: Trigger, view: View) -> Trigger | None:
     """Return what led to a run: the caller's own events, and without its subject what is everybody's."""
     if view.sees(row.get("scope", "")):
-        return dict(row)
+        return row
     return {**row, "subject": ""} if row["kind"] in CAUSES and row["kind"] != WorkloadEvent.RESTART else None
 
 

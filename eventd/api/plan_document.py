@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from typing import Any
+from typing import Literal, NotRequired
 
-from eventd.api.documents import diagnostic
+from typing_extensions import TypedDict
+
 from eventd.core.actions import PutFile
 from eventd.core.desired import Desired
+from eventd.core.diagnostics import Diagnostic
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.verdicts import Allow, Case, Hold
 from eventd.runtime.judging import blocked, draft, judge, left
@@ -16,12 +18,55 @@ from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.transaction import UnitFailedError
 
 
-async def plan(
-    reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING
-) -> dict[str, Any]:
+class PlannedAction(TypedDict):
+    """An action that a run would carry out, and how it would change its file."""
+
+    verb: str
+    target: str
+    reason: str
+    diff: str
+
+
+class PlanVerdict(TypedDict):
+    """What a policy says against an action."""
+
+    verdict: Literal["hold", "deny"]
+    action: str
+    target: NotRequired[str]
+    reason: str
+    message: str
+    hint: NotRequired[str]
+    waits_for: list[str]
+
+
+class PlannedWorkload(TypedDict):
+    """What a run would do about a workload."""
+
+    name: str
+    actions: list[PlannedAction]
+    verdicts: list[PlanVerdict]
+
+
+class RefusedWorkload(TypedDict):
+    """A workload whose files are wrong."""
+
+    name: str
+    diagnostics: list[Diagnostic]
+
+
+class Plan(TypedDict):
+    """GET /v1/plan."""
+
+    commit: str
+    workloads: list[PlannedWorkload]
+    refused: list[RefusedWorkload]
+    diagnostics: list[Diagnostic]
+
+
+async def plan(reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING) -> Plan:
     """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
     desired = desired or reconciler.desired
-    rows = []
+    rows: list[PlannedWorkload] = []
     look = reconciler.converger.view
     gone = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
@@ -38,7 +83,7 @@ async def plan(
         records, context = reconciler.ledger.records, reconciler.context
         stop = blocked(wanted, seen, records, context) if wanted is not None else None
         actions = left(draft(name, wanted, seen, records, context), frozenset(), stop)
-        listed = []
+        listed: list[PlannedAction] = []
         verdicts = [_stop(stop)] if stop is not None else []
         for action in actions:
             facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
@@ -68,15 +113,15 @@ async def plan(
         "commit": desired.commit if desired else "",
         "workloads": rows,
         "refused": [
-            {"name": name, "diagnostics": [diagnostic(d) for d in found]}
+            {"name": name, "diagnostics": list(found)}
             for name, found in sorted(desired.refused.items() if desired else ())
             if view.everything
         ],
-        "diagnostics": [diagnostic(d) for d in desired.diagnostics] if desired and view.everything else [],
+        "diagnostics": list(desired.diagnostics) if desired and view.everything else [],
     }
 
 
-def _stop(error: UnitFailedError) -> dict[str, Any]:
+def _stop(error: UnitFailedError) -> PlanVerdict:
     """Return what keeps every start of a workload from being made, as a verdict on them."""
     return {
         "verdict": "deny",

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from typing_extensions import TypedDict
 
+from eventd.api.answers import Check
+from eventd.core.records import StateLoss
 from eventd.runtime.reconcile import Reconciler
 
 HINT = "see `eventctl state`; `eventctl state --acknowledge` once you know what was lost with it"
 
 
-def recovery(reconciler: Reconciler) -> dict[str, Any] | None:
+class RecoveredStep(TypedDict):
+    """A step that the last life of the daemon left open, and how it was settled."""
+
+    run: int
+    workload: str
+    verb: str
+    target: str
+    ended: str
+    note: str
+
+
+class Recovery(TypedDict):
+    """What this start of the daemon found open."""
+
+    runs: list[int]
+    found: int
+    pending: int
+    steps: list[RecoveredStep]
+
+
+class StateFile(TypedDict):
+    """GET /v1/state."""
+
+    losses: list[StateLoss]
+    recovery: Recovery | None
+
+
+class Acknowledged(TypedDict):
+    """POST /v1/state/acknowledge."""
+
+    acknowledged: int
+
+
+def recovery(reconciler: Reconciler) -> Recovery | None:
     """Return what this start found open and what was done with it; None if there was nothing."""
     found = reconciler.runs.recovery
     if found is None or not (found.found or found.runs):
@@ -33,20 +67,20 @@ def recovery(reconciler: Reconciler) -> dict[str, Any] | None:
     }
 
 
-def losses(reconciler: Reconciler) -> list[dict[str, Any]]:
+def losses(reconciler: Reconciler) -> list[StateLoss]:
     """Return the losses of the state file that no operator has acknowledged, oldest first."""
     rebuild = reconciler.rebuild
-    return [] if rebuild is None else [asdict(loss) for loss in rebuild.unacknowledged]
+    return [] if rebuild is None else list(rebuild.unacknowledged)
 
 
-def state(reconciler: Reconciler) -> dict[str, Any]:
+def state(reconciler: Reconciler) -> StateFile:
     """Return GET /v1/state."""
     rebuild = reconciler.rebuild
-    rows = [] if rebuild is None else [asdict(loss) for _, loss in sorted(rebuild.losses.rows.items())]
+    rows = [] if rebuild is None else [loss for _, loss in sorted(rebuild.losses.rows.items())]
     return {"losses": rows, "recovery": recovery(reconciler)}
 
 
-def checks(reconciler: Reconciler) -> list[dict[str, Any]]:
+def checks(reconciler: Reconciler) -> list[Check]:
     """Return the check of `eventctl doctor`."""
     rows = losses(reconciler)
     if not rows:
@@ -55,7 +89,7 @@ def checks(reconciler: Reconciler) -> list[dict[str, Any]]:
         {
             "name": "state file",
             "ok": False,
-            "message": f"{row['why']}; kept as {row['kept'] or 'nothing'}",
+            "message": f"{row.why}; kept as {row.kept or 'nothing'}",
             "hint": HINT,
         }
         for row in rows

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from eventd.adoption.model_events import AdoptionEvent
+from eventd.adoption.model_facts import StoreVolume
 from eventd.api import answers, documents, own
-from eventd.api.following import followed
+from eventd.api.following import FollowedLine, followed
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
-from eventd.core.account_finds import Finds
-from eventd.core.adoption import Candidate, Grant, Signs, findings, meaning, obstacles
+from eventd.core.account_finds import Finds, Moved, Project
+from eventd.core.adoption import Candidate, Grant, Obstacle, Password, Signs, findings, meaning, obstacles
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
@@ -55,6 +55,40 @@ class DisownRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Found(TypedDict):
+    """What an account has already."""
+
+    quadlets: list[str]
+    units: list[str]
+    projects: list[Project]
+    volumes: list[StoreVolume]
+    containers: int
+    lingering: bool
+    problem: str
+
+
+class Candidacy(TypedDict):
+    """GET /v1/adopt/{name}."""
+
+    name: str
+    uid: int
+    home: str
+    shell: str
+    sessions: list[str]
+    password: Password
+    ssh_keys: list[str]
+    obstacles: list[Obstacle]
+    found: Found
+    findings: list[str]
+    means: list[str]
+
+
+class Disowned(TypedDict):
+    """The answer to disown: the run that did it."""
+
+    run: documents.Run | None
+
+
 async def _candidate(api: Api, name: str) -> Candidate:
     account = await api.reconciler.host.accounts.lookup(name)
     if account is None:
@@ -75,7 +109,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
     )
 
 
-async def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
+async def _document(api: Api, candidate: Candidate) -> Candidacy:
     account = candidate.account
     facts = api.reconciler.dispatcher.facts
     lingers = facts.get(FactKey(PlatformFact.LINGER, account.name)) is True
@@ -92,14 +126,14 @@ async def _document(api: Api, candidate: Candidate) -> dict[str, Any]:
         "home": account.home,
         "shell": account.shell,
         "sessions": sorted(candidate.sessions),
-        "password": candidate.signs.password.value,
+        "password": candidate.signs.password,
         "ssh_keys": list(candidate.signs.ssh_keys),
-        "obstacles": [asdict(each) for each in obstacles(candidate)],
+        "obstacles": list(obstacles(candidate)),
         "found": {
             "quadlets": list(finds.quadlets),
             "units": list(finds.units),
-            "projects": [asdict(each) for each in finds.projects],
-            "volumes": [asdict(each) for each in finds.volumes],
+            "projects": list(finds.projects),
+            "volumes": list(finds.volumes),
             "containers": finds.containers,
             "lingering": lingers,
             "problem": finds.problem,
@@ -144,7 +178,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
     if body.wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
@@ -161,7 +195,7 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
             reason="not-moved-aside",
             hint=f"move the rest by hand, in eventctl shell {account.name}; nothing is handed over yet",
         )
-    return answers.document(asdict(moved))
+    return answers.document(moved)
 
 
 async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
@@ -169,7 +203,7 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     await answers.body(request, DisownRequest)
     visit = visit_of(request)
     report = await disown(api.reconciler, name, visit.peer.uid if visit is not None else -1)
-    return answers.document({"run": own.run(documents.run(report), view)})
+    return answers.document(Disowned(run=own.run(documents.run(report), view)))
 
 
 ROUTES = (
@@ -182,6 +216,7 @@ ROUTES = (
         '"password", "ssh_keys", "obstacles": [{"reason", "message", "hint", "by_login"}], "found": '
         '{"quadlets", "units", "projects", "volumes", "containers", "lingering", "problem"}, '
         '"findings", "means"}`; 404 if there is no such account',
+        document=Candidacy,
     ),
     Route(
         "POST",
@@ -190,6 +225,9 @@ ROUTES = (
         _adopt,
         '`{"with_login": false, "wait": false}`: do it; 202 `{"queued": true}`, or with `wait` the '
         "lines of a [Sync](#sync)",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=AdoptRequest,
     ),
     Route(
         "POST",
@@ -198,6 +236,8 @@ ROUTES = (
         _aside,
         '`{"with_login": false}`: move what is in the way into a folder of the home, as the account; '
         '`{"aside", "moved", "stopped", "problem"}`',
+        document=Moved,
+        body=AsideRequest,
     ),
     Route(
         "POST",
@@ -205,5 +245,7 @@ ROUTES = (
         Request.ADOPT,
         _disown,
         '`{}`: forget it; `{"run": Run}`',
+        document=Disowned,
+        body=DisownRequest,
     ),
 )

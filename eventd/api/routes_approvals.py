@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventd.api import answers, approvals_document
+from eventd.api.approvals_document import Approval, Retained, RetainedAccount
 from eventd.api.loading import until_loaded
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
@@ -77,7 +78,7 @@ async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
 
 
 async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document({"retained": approvals_document.retained(api.reconciler, _kept(api))})
+    return answers.document(Retained(retained=approvals_document.retained(api.reconciler, _kept(api))))
 
 
 async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Response:
@@ -94,7 +95,8 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
     account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if isinstance(account, Account):
         size = await api.reconciler.host.removal.measure(account, timeout=MEASURE_TIMEOUT)
-        row |= {"files": size.files, "bytes": size.bytes, "complete": size.complete, "top": list(size.top)}
+        row["files"], row["bytes"], row["complete"] = size.files, size.bytes, size.complete
+        row["top"] = list(size.top)
     return answers.document(row)
 
 
@@ -105,7 +107,7 @@ async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
         raise PermanentError("this daemon removes nothing", reason="not-supported")
     await until_loaded(api.reconciler)
     await removals.ask(request.match_info["name"], RemoveData(body.data))
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 def _kept(api: Api) -> Approvals:
@@ -129,6 +131,7 @@ ROUTES = (
         '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
         '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
         "refused signatures",
+        document=approvals_document.Approvals,
     ),
     Route(
         "GET",
@@ -139,6 +142,7 @@ ROUTES = (
         '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
         '"document"}`; `state` is requested, approved, spent, done, expired, rejected or withdrawn; '
         "`document` is what is signed, byte for byte",
+        document=Approval,
     ),
     Route(
         "POST",
@@ -147,6 +151,8 @@ ROUTES = (
         _signature,
         '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
         "Approval, or 400 with the reason of the refusal",
+        document=Approval,
+        body=Signature,
     ),
     Route(
         "POST",
@@ -154,6 +160,8 @@ ROUTES = (
         Request.REMOVE,
         _reject,
         '`{"undo": false}`: say no, or take that back; the Approval',
+        document=Approval,
+        body=Rejection,
     ),
     Route(
         "GET",
@@ -162,6 +170,7 @@ ROUTES = (
         _retained,
         '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
         '"ownership", "deletion", "approval"}` of each account whose workload left',
+        document=Retained,
     ),
     Route(
         "GET",
@@ -170,6 +179,7 @@ ROUTES = (
         _retained_one,
         "Retained, with `files`, `bytes`, `complete` and `top` (the names in the home), counted for "
         "at most 10 s",
+        document=RetainedAccount,
     ),
     Route(
         "POST",
@@ -177,5 +187,7 @@ ROUTES = (
         Request.REMOVE,
         _remove,
         '`{"data": "delete"}` or `{"data": "keep"}`: what becomes of it; 202 `{"queued": true}`',
+        document=answers.Queued,
+        body=Removal,
     ),
 )

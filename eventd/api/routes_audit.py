@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from eventd.api import answers
-from eventd.api.audit_document import audit
+from eventd.api.audit_document import Audit, audit
 from eventd.api.routing import Api, Route
 from eventd.core.rights import Request, View
 
@@ -19,18 +19,6 @@ async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/v1/audit",
-        Request.AUDIT,
-        _audit,
-        "[Audit](#audit) of every workload",
-    ),
-    Route(
-        "GET",
-        "/v1/audit/{workload}",
-        Request.AUDIT,
-        _audit_one,
-        "[Audit](#audit) of one",
-    ),
+    Route("GET", "/v1/audit", Request.AUDIT, _audit, "[Audit](#audit) of every workload", document=Audit),
+    Route("GET", "/v1/audit/{workload}", Request.AUDIT, _audit_one, "[Audit](#audit) of one", document=Audit),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -36,9 +35,9 @@ async def _events(api: Api, request: web.Request, view: View) -> web.StreamRespo
             return response
 
 
-def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[Mapping[str, Any]], int]:
+def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[documents.EventRow], int]:
     """Return the lines of some events for a reader who knows those up to `last`, and up to where it knows them then."""
-    page: list[Mapping[str, Any]] = []
+    page: list[documents.EventRow] = []
     for event in events:
         if 0 < last < event.sequence - 1:
             page.append(_missed(last, event))
@@ -48,7 +47,7 @@ def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[Mapping[
     return page, last
 
 
-def _missed(last: int, event: Event) -> Mapping[str, Any]:
+def _missed(last: int, event: Event) -> documents.EventRow:
     """Return what stands for the events that went by while this reader was slow."""
     gap = Event(
         event.sequence - 1,
@@ -70,5 +69,7 @@ ROUTES = (
         _events,
         "the [events](#event) in memory, as lines; with `?since=N`, those after sequence number N; "
         "with `last=N`, only the latest N of them; with `follow=1`, also those to come",
+        document=None,
+        lines=documents.EventRow,
     ),
 )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventd.api import answers
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
-from eventd.api.storage_document import migration_document
+from eventd.api.storage_document import MigrationLine, MigrationQueued, migration_document
 from eventd.api.volumes import kept, named, volume_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import KernelOrigin
@@ -77,7 +77,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
     api.reconciler.ask(PREFIX + volume.name, trigger)
     if body.wait:
         return await _follow(api, request, keeper, volume.name)
-    return answers.document({"queued": True, "migration": migration_document(row)}, status=202)
+    return answers.document(MigrationQueued(queued=True, migration=migration_document(row)), status=202)
 
 
 def _abort(keeper: VolumeKeeper, volume: Volume, by: str) -> Migration:
@@ -142,7 +142,7 @@ async def _follow(api: Api, request: web.Request, keeper: VolumeKeeper, name: st
         if row is None:
             break
         if row != last and not await answers.line(
-            response, {"type": "migration", "migration": migration_document(row)}
+            response, MigrationLine(type="migration", migration=migration_document(row))
         ):
             return response
         last = row
@@ -152,7 +152,8 @@ async def _follow(api: Api, request: web.Request, keeper: VolumeKeeper, name: st
             await answers.line(response, answers.stopping())
             return response
     await answers.line(
-        response, {"type": "done", "migration": migration_document(last) if last is not None else None}
+        response,
+        MigrationLine(type="done", migration=migration_document(last) if last is not None else None),
     )
     return response
 
@@ -189,7 +190,7 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
         await keeper.forget(Forgetting(volume.name, old, since, caller(request), api.reconciler.wall()))
     trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
     api.reconciler.ask(PREFIX + volume.name, trigger)
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 ROUTES = (
@@ -201,6 +202,9 @@ ROUTES = (
         '`{"to": VOLUME, "abort": false, "wait": false}`: move what is on it to another volume, or '
         'end that; 202 `{"queued": true, "migration": Migration}`, or with `wait` a line `{"type": '
         '"migration", "migration": Migration}` for each phase, and `done`',
+        document=MigrationQueued,
+        lines=MigrationLine | answers.Ended,
+        body=MigrateRequest,
     ),
     Route(
         "POST",
@@ -208,5 +212,7 @@ ROUTES = (
         Request.STORAGE_CHANGE,
         _forget,
         '`{}`: ask for a signature to delete what is on the old disk; 202 `{"queued": true}`',
+        document=answers.Queued,
+        body=Nothing,
     ),
 )

@@ -6,9 +6,11 @@ import pwd
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from eventd.api import answers, documents
-from eventd.api.following import followed
+from eventd.api.documents import RolledBack, Suspended
+from eventd.api.following import FollowedLine, followed
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core import object_ids
@@ -44,6 +46,28 @@ class ResumeRequest(BaseModel):
     wait: bool = False
 
 
+class RollbackQueued(TypedDict):
+    """The answer to a rollback that does not wait."""
+
+    queued: bool
+    rollback: RolledBack | None
+
+
+class Suspending(TypedDict):
+    """The answer to suspend; no workload: the host."""
+
+    workload: str | None
+    suspended: Suspended | None
+
+
+class Resuming(TypedDict):
+    """The answer to resume: what was in force until then."""
+
+    workload: str | None
+    suspended: Suspended | None
+    rollback: RolledBack | None
+
+
 async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name, reconciler = api.workload(request, view), api.reconciler
     body = await answers.body(request, RollbackRequest)
@@ -64,14 +88,14 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
     if body.wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True, "rollback": documents.rollback(order)}, status=202)
+    return answers.document(RollbackQueued(queued=True, rollback=documents.rollback(order)), status=202)
 
 
 async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, SuspendRequest)
     row = await api.reconciler.orders.suspend(name, caller(request), body.reason)
-    return answers.document({"workload": name or None, "suspended": documents.suspension(row)})
+    return answers.document(Suspending(workload=name or None, suspended=documents.suspension(row)))
 
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -103,11 +127,11 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
         return await followed(api, request, view, begin)
     begin(Ticket())
     return answers.document(
-        {
-            "workload": name or None,
-            "suspended": documents.suspension(suspension),
-            "rollback": documents.rollback(order),
-        }
+        Resuming(
+            workload=name or None,
+            suspended=documents.suspension(suspension),
+            rollback=documents.rollback(order),
+        )
     )
 
 
@@ -132,6 +156,9 @@ ROUTES = (
         '`{"to": COMMIT or null, "wait": false}`: the revision before, or that one, is in force '
         'until the repository has another; 202 `{"queued": true, "rollback": Rollback}`, or with '
         "`wait` the lines of a [Sync](#sync)",
+        document=RollbackQueued,
+        lines=FollowedLine,
+        body=RollbackRequest,
     ),
     Route(
         "POST",
@@ -140,6 +167,8 @@ ROUTES = (
         _suspend,
         '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
         '"by", "why"}}`',
+        document=Suspending,
+        body=SuspendRequest,
     ),
     Route(
         "POST",
@@ -147,6 +176,8 @@ ROUTES = (
         Request.SUSPEND,
         _suspend,
         "the same for one workload",
+        document=Suspending,
+        body=SuspendRequest,
     ),
     Route(
         "POST",
@@ -155,6 +186,9 @@ ROUTES = (
         _resume,
         '`{"wait": false}`: ends the suspension of the host; `{"workload", "suspended", "rollback"}` '
         "has what was ended, or with `wait` the lines of a [Sync](#sync)",
+        document=Resuming,
+        lines=FollowedLine,
+        body=ResumeRequest,
     ),
     Route(
         "POST",
@@ -163,5 +197,8 @@ ROUTES = (
         _resume,
         "the same for one workload: its suspension, and its rollback. A workload may end its own "
         "rollback; a suspension, only root",
+        document=Resuming,
+        lines=FollowedLine,
+        body=ResumeRequest,
     ),
 )

@@ -24,7 +24,7 @@ async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Respo
     await answers.body(request, AcknowledgeRequest)
     rebuild = api.reconciler.rebuild
     count = 0 if rebuild is None else await rebuild.acknowledge()
-    return answers.document({"acknowledged": count})
+    return answers.document(recovery_document.Acknowledged(acknowledged=count))
 
 
 ROUTES = (
@@ -35,6 +35,7 @@ ROUTES = (
         _state,
         '`{"losses", "recovery"}`: every loss of the state file, and what this start recovered, as '
         "in [Status](#status)",
+        document=recovery_document.StateFile,
     ),
     Route(
         "POST",
@@ -42,5 +43,7 @@ ROUTES = (
         Request.STATE_CHANGE,
         _acknowledge,
         '`{}`: the losses are known; `{"acknowledged": N}`',
+        document=recovery_document.Acknowledged,
+        body=AcknowledgeRequest,
     ),
 )

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
-from eventd.api.following import followed
+from eventd.api.following import FollowedLine, followed
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.errors import PermanentError
@@ -44,7 +44,7 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
     if body.wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 ROUTES = (
@@ -55,5 +55,8 @@ ROUTES = (
         _restart,
         '`{"wait": false}`: its units are restarted and verified in a run; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=RestartRequest,
     ),
 )

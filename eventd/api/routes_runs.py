@@ -17,10 +17,11 @@ async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
     limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
     # Of a workload's own there may be few among the latest.
     texts = await api.reconciler.host.store.runs(limit if view.everything else MOST_RUNS)
-    rows = [json.loads(text) for text in texts]
+    rows: list[documents.Run] = [json.loads(text) for text in texts]
     current = documents.run(api.reconciler.current)
     rows = [current if current and row["id"] == current["id"] else row for row in rows]
-    return answers.document({"runs": [shown for row in rows if (shown := own.run(row, view))][:limit]})
+    seen = [shown for row in rows if (shown := own.run(row, view))][:limit]
+    return answers.document(documents.Runs(runs=seen))
 
 
 async def _run(api: Api, request: web.Request, view: View) -> web.Response:
@@ -42,6 +43,7 @@ ROUTES = (
         Request.RUNS,
         _runs,
         '`{"runs": [Run]}`, the latest first; `?limit=N` from 1 to 100, 20 by default',
+        document=documents.Runs,
     ),
     Route(
         "GET",
@@ -49,5 +51,6 @@ ROUTES = (
         Request.RUNS,
         _run,
         "[Run](#run); 404 if it is not known (any more)",
+        document=documents.Run,
     ),
 )

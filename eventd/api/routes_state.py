@@ -5,8 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from eventd.api import answers, own, plan_document, why_document
-from eventd.api.boot_document import boot
-from eventd.api.gates_document import gates
+from eventd.api.boot_document import Boot, boot
+from eventd.api.doctor_document import Doctor
+from eventd.api.documents import Status, WorkloadStatus
+from eventd.api.gates_document import Gates, gates
 from eventd.api.routing import Api, Route
 from eventd.core.boot_svg import svg
 from eventd.core.rights import Request, View
@@ -42,7 +44,7 @@ async def _boot_svg(api: Api, _request: web.Request, _view: View) -> web.Respons
 
 
 async def _doctor(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document({"checks": await api.doctor()})
+    return answers.document(Doctor(checks=await api.doctor()))
 
 
 async def _metrics(api: Api, _request: web.Request, _view: View) -> web.Response:
@@ -52,56 +54,28 @@ async def _metrics(api: Api, _request: web.Request, _view: View) -> web.Response
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/v1/status",
-        Request.STATUS,
-        _status,
-        "[Status](#status)",
-    ),
+    Route("GET", "/v1/status", Request.STATUS, _status, "[Status](#status)", document=Status),
     Route(
         "GET",
         "/v1/status/{workload}",
         Request.STATUS,
         _status_one,
         "[WorkloadStatus](#workloadstatus); 404 if there is no such workload",
+        document=WorkloadStatus,
     ),
-    Route(
-        "GET",
-        "/v1/why/{workload}",
-        Request.WHY,
-        _why,
-        "[Why](#why)",
-    ),
-    Route(
-        "GET",
-        "/v1/gates",
-        Request.GATES,
-        _gates,
-        "[Gates](#gates)",
-    ),
+    Route("GET", "/v1/why/{workload}", Request.WHY, _why, "[Why](#why)", document=why_document.Why),
+    Route("GET", "/v1/gates", Request.GATES, _gates, "[Gates](#gates)", document=Gates),
     Route(
         "GET",
         "/v1/plan",
         Request.PLAN,
         _plan,
         "[Plan](#plan) against the revision at hand; with `?fetch=1`, against what the branch points to now",
-        {("fetch", "1"): Request.FETCH},
+        queries={("fetch", "1"): Request.FETCH},
+        document=plan_document.Plan,
     ),
-    Route(
-        "GET",
-        "/v1/boot",
-        Request.BOOT,
-        _boot,
-        "[Boot](#boot)",
-    ),
-    Route(
-        "GET",
-        "/v1/boot.svg",
-        Request.BOOT,
-        _boot_svg,
-        "the same as a picture",
-    ),
+    Route("GET", "/v1/boot", Request.BOOT, _boot, "[Boot](#boot)", document=Boot),
+    Route("GET", "/v1/boot.svg", Request.BOOT, _boot_svg, "the same as a picture", document=None),
     Route(
         "GET",
         "/v1/doctor",
@@ -109,6 +83,7 @@ ROUTES = (
         _doctor,
         '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon sees of this host: its '
         "state, each trouble, a repository that cannot be asked",
+        document=Doctor,
     ),
     Route(
         "GET",
@@ -116,5 +91,6 @@ ROUTES = (
         Request.METRICS,
         _metrics,
         "Prometheus' text format: [metrics](metrics.md)",
+        document=None,
     ),
 )

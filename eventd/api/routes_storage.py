@@ -9,9 +9,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, routes_migration
-from eventd.api.following import followed
+from eventd.api.following import FollowedLine, followed
 from eventd.api.routing import Api, Route
-from eventd.api.storage_document import storage
+from eventd.api.storage_document import StorageState, storage
 from eventd.api.volumes import kept, volume_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, KernelOrigin
@@ -113,17 +113,11 @@ async def _run(
     if wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/v1/storage",
-        Request.STORAGE,
-        _storage,
-        "[Storage](#storage)",
-    ),
+    Route("GET", "/v1/storage", Request.STORAGE, _storage, "[Storage](#storage)", document=StorageState),
     Route(
         "POST",
         "/v1/storage/{volume}/eject",
@@ -131,6 +125,9 @@ ROUTES = (
         _eject,
         '`{"wait": false}`: stop what writes, unmount, let go of the disk; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=Waiting,
     ),
     Route(
         "POST",
@@ -138,6 +135,9 @@ ROUTES = (
         Request.STORAGE_CHANGE,
         _attach,
         "the same: mount it again, and start what was stopped",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=Waiting,
     ),
     Route(
         "POST",
@@ -145,6 +145,9 @@ ROUTES = (
         Request.STORAGE_CHANGE,
         _decommission,
         "the same: take a volume that nothing uses out of service",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=Waiting,
     ),
     *routes_migration.ROUTES,
 )

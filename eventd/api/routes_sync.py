@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from eventd.api import answers
-from eventd.api.following import followed
+from eventd.api.following import FollowedLine, followed
 from eventd.api.routing import Api, Route
 from eventd.core import object_ids
 from eventd.core.events import KernelEvent, KernelOrigin
@@ -37,6 +38,19 @@ class Pushed(BaseModel):
     hook: str = Field(default="", max_length=256)
 
 
+class SyncQueued(TypedDict):
+    """The answer to the same, when it does not wait; `joined`: the run that was under way."""
+
+    queued: bool
+    joined: int | None
+
+
+class Ignored(TypedDict):
+    """The answer to a push that is none of this host's."""
+
+    ignored: str
+
+
 async def _sync(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     body = await answers.body(request, SyncRequest)
     if body.allow_rewrite is not None:
@@ -58,7 +72,7 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
     if body.wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True, "joined": joined}, status=202)
+    return answers.document(SyncQueued(queued=True, joined=joined), status=202)
 
 
 async def pushed(api: Api, request: web.Request) -> web.Response:
@@ -68,16 +82,15 @@ async def pushed(api: Api, request: web.Request) -> web.Response:
     # Where our branch is missing, a push to another one is what the error about it has to name.
     missing = isinstance(failure, FetchFailure) and failure.reason == BRANCH_MISSING
     if body.branch and body.branch != api.identity.branch and not missing:
-        return answers.document(
-            {"ignored": f"branch {body.branch!r} is not {api.identity.branch!r}"}, status=202
-        )
+        text = f"branch {body.branch!r} is not {api.identity.branch!r}"
+        return answers.document(Ignored(ignored=text), status=202)
     api.reconciler.dispatcher.emit(
         RepositoryOrigin.WEBHOOK,
         RepositoryEvent.PUSHED,
         body.repository or body.hook,
         attributes={"branch": body.branch, "commit": body.commit, "delivery": body.delivery},
     )
-    return answers.document({"queued": True}, status=202)
+    return answers.document(answers.Queued(queued=True), status=202)
 
 
 ROUTES = (
@@ -87,5 +100,8 @@ ROUTES = (
         Request.SYNC,
         _sync,
         "see [Sync](#sync)",
+        document=SyncQueued,
+        lines=FollowedLine,
+        body=SyncRequest,
     ),
 )

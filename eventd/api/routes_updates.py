@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
-from eventd.api.following import followed
+from eventd.api.following import FollowedLine, followed
 from eventd.api.loading import until_loaded
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
-from eventd.api.updates_document import last_update
+from eventd.api.updates_document import Image, Images, UpdatesQueued, WorkloadImages, last_update
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import KernelOrigin
@@ -83,7 +82,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
     if body.wait:
         return await followed(api, request, view, begin)
     begin(Ticket())
-    return answers.document({"queued": True, "workloads": names}, status=202)
+    return answers.document(UpdatesQueued(queued=True, workloads=names), status=202)
 
 
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -96,12 +95,12 @@ async def _images(api: Api, request: web.Request, view: View) -> web.StreamRespo
         wanted = [each for each in _workloads(api, view) if images_of(each)]
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def one(workload: Workload) -> dict[str, Any]:
+    async def one(workload: Workload) -> WorkloadImages:
         async with limit:
             return await _workload_images(api, workload, check=check)
 
     rows = await asyncio.gather(*(one(each) for each in wanted))
-    return answers.document({"workloads": list(rows)})
+    return answers.document(Images(workloads=list(rows)))
 
 
 def _workloads(api: Api, view: View) -> list[Workload]:
@@ -111,12 +110,12 @@ def _workloads(api: Api, view: View) -> list[Workload]:
     return [each for each in found if each is not None]
 
 
-async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict[str, Any]:
+async def _workload_images(api: Api, workload: Workload, *, check: bool) -> WorkloadImages:
     """Return the images of one workload, as they are now; what cannot be asked is an error in its row."""
     name, updates, port = workload.name, api.reconciler.updates, api.reconciler.host.images
     result, pending = updates.results.get(name), updates.rows.get(name)
     used = updates.used.get(name)
-    row: dict[str, Any] = {
+    row: WorkloadImages = {
         "name": name,
         "hold": workload.options.update_hold,
         "schedule": workload.options.update_schedule,
@@ -154,19 +153,19 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> dict
     for use in uses:
         image = local.get(use.reference)
         answer, why = newer.get(use.reference, (None, ""))
-        row["images"].append(
-            {
-                "unit": use.unit,
-                "container": use.container,
-                "image": use.reference,
-                "fixed": use.fixed,
-                "id": image.id if image is not None else None,
-                "digests": list(image.digests) if image is not None else [],
-                "running": running_of(use, running) or None,
-                "verified": verified.get(use.reference),
-                **({"newer": answer, "newer_error": why} if check else {}),
-            }
-        )
+        shown: Image = {
+            "unit": use.unit,
+            "container": use.container,
+            "image": use.reference,
+            "fixed": use.fixed,
+            "id": image.id if image is not None else None,
+            "digests": list(image.digests) if image is not None else [],
+            "running": running_of(use, running) or None,
+            "verified": verified.get(use.reference),
+        }
+        if check:
+            shown["newer"], shown["newer_error"] = answer, why
+        row["images"].append(shown)
     return row
 
 
@@ -179,6 +178,9 @@ ROUTES = (
         '`{"wait": false, "retry": false}`: pull what is newer, restart what changed, verify it; '
         'with `retry`, also an image that failed before. 202 `{"queued": true, "workloads": '
         "[NAME]}`, or with `wait` the lines of a [Sync](#sync)",
+        document=UpdatesQueued,
+        lines=FollowedLine,
+        body=UpdateRequest,
     ),
     Route(
         "POST",
@@ -186,6 +188,9 @@ ROUTES = (
         Request.UPDATE,
         _update,
         "the same for one workload",
+        document=UpdatesQueued,
+        lines=FollowedLine,
+        body=UpdateRequest,
     ),
     Route(
         "GET",
@@ -194,12 +199,9 @@ ROUTES = (
         _images,
         "[Images](#images) of every workload; with `?check=1`, the registries are asked whether they "
         "have newer ones",
+        document=Images,
     ),
     Route(
-        "GET",
-        "/v1/images/{workload}",
-        Request.IMAGES,
-        _images,
-        "[Images](#images) of one",
+        "GET", "/v1/images/{workload}", Request.IMAGES, _images, "[Images](#images) of one", document=Images
     ),
 )

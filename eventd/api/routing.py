@@ -16,8 +16,10 @@ from typing import Any, TypeAlias
 
 import anyio
 from aiohttp import web
+from pydantic import BaseModel
 
 from eventd.api import documents
+from eventd.api.answers import Check
 from eventd.api.metrics import Metrics
 from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
@@ -49,7 +51,7 @@ class Api:
     reconciler: Reconciler
     fetcher: Fetcher
     identity: documents.Identity
-    doctor: Callable[[], Awaitable[list[dict[str, Any]]]]
+    doctor: Callable[[], Awaitable[list[Check]]]
     allow_rewrite: Callable[[str], None]
     boot: Callable[[], Awaitable[BootRecord]]
     live_graph: ReadLive | None = None
@@ -123,6 +125,12 @@ class Route:
     handle: Handle
     answers: str
     """What is asked with, and what is answered: for docs/reference/api.md, which is made from these."""
+    document: Any
+    """The type of its document, as JSON has it; None: it answers with text, or always with lines."""
+    lines: Any = None
+    """The type of a line, where it answers with lines: always, or with `wait`."""
+    body: type[BaseModel] | None = None
+    """What it takes; None: nothing."""
     queries: Mapping[tuple[str, str], Request] = field(default_factory=dict)
     """A key and value of the query with which it is another request of the table: `{("fetch", "1"): ...}`."""
 

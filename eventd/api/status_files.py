@@ -9,9 +9,10 @@ journal is in it, since everyone may read it.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ import anyio
 from eventd import __version__
 from eventd.adapters.status_folder import StatusFolder
 from eventd.api import documents
+from eventd.api.answers import encoded
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKey
 from eventd.core.report import Standing
@@ -104,11 +106,11 @@ class StatusFiles:
                 if self._written.pop(name, None) is not None:
                     changed[name] = None
                 continue
-            row = documents.workload(self.reconciler, name)
+            row: Mapping[str, object] = documents.workload(self.reconciler, name)
             document = {key: row[key] for key in KEYS}
             if self._written.get(name) != document:
                 self._written[name] = document
-                changed[name] = {**self._frame(), **document}
+                changed[name] = json.loads(encoded({**self._frame(), **document}))
         if not changed:
             return
         try:

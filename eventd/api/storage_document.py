@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import anyio
 import anyio.to_thread
+from typing_extensions import TypedDict
 
-from eventd.core.backup_content import places, total
+from eventd.core.backup_content import PlaceKind, places, total
 from eventd.core.facts import FactKey
 from eventd.core.rights import View
 from eventd.core.storage_look import carriers, mounted_on
-from eventd.core.storage_manifest import Volume
-from eventd.core.storage_migration import Migration
+from eventd.core.storage_manifest import Backup, IdKind, Volume, Wanted
+from eventd.core.storage_migration import Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
@@ -31,12 +32,129 @@ FULL = 0.99
 """Share of a file system from which it counts as full."""
 
 
-def migration_document(row: Migration) -> dict[str, Any]:
+class MigrationRow(TypedDict):
+    """A move of what is on a volume to another disk."""
+
+    volume: str
+    to: str
+    phase: Phase
+    by: str
+    began: float
+    since: float
+    ended: float | None
+    bytes: int
+    files: int
+    error: str
+    hint: str
+    old_id: str
+    forgotten: float | None
+
+
+class MigrationQueued(TypedDict):
+    """POST /v1/storage/{volume}/migrate."""
+
+    queued: bool
+    migration: MigrationRow
+
+
+class MigrationLine(TypedDict):
+    """A line of the same that waits: each phase, and the end."""
+
+    type: Literal["migration", "done"]
+    migration: MigrationRow | None
+
+
+class VolumeId(TypedDict):
+    """What a volume's disk is known by."""
+
+    kind: IdKind
+    value: str
+
+
+class VolumeRow(TypedDict):
+    """A volume of storage.toml."""
+
+    name: str
+    label: str
+    id: VolumeId
+    path: str
+    wanted: Wanted
+    state: VolumeState
+    since: float | None
+    reason: str
+    message: str
+    hint: str
+    device: str
+    filesystem: str
+    options: str
+    size: int | None
+    free: int | None
+    full: bool
+    default: bool
+    schedulable: bool
+    backup: Backup
+    migrated_to: str
+    decommissioned: float | None
+    ejected: bool
+    migration: MigrationRow | None
+    manifest_migrated_to: str
+    forgetting: bool
+    added: float | None
+    last_seen: float | None
+    users: list[str]
+
+
+class UnknownDisk(TypedDict):
+    """A file system that is attached, and no volume's."""
+
+    uuid: str
+    label: str
+    filesystem: str
+    devices: list[str]
+    mounted_at: list[str]
+
+
+class BackupPlace(TypedDict):
+    """A folder with data of a workload, and whether a backup takes it."""
+
+    kind: PlaceKind
+    path: str
+    volume: str
+    included: bool
+    why: str
+    left_out: list[str]
+    bytes: int | None
+    whole: bool | None
+
+
+class WorkloadStorage(TypedDict):
+    """What a workload has on disks."""
+
+    name: str
+    volumes: list[str]
+    stopped: list[str]
+    backup: list[BackupPlace]
+    bytes: int | None
+    measured: float | None
+    measuring: bool
+    error: str
+
+
+class StorageState(TypedDict):
+    """GET /v1/storage."""
+
+    default: str | None
+    volumes: list[VolumeRow]
+    unknown: list[UnknownDisk]
+    workloads: list[WorkloadStorage]
+
+
+def migration_document(row: Migration) -> MigrationRow:
     """Return a migration as JSON."""
     return {
         "volume": row.volume,
         "to": row.to,
-        "phase": row.phase.value,
+        "phase": row.phase,
         "by": row.by,
         "began": row.began,
         "since": row.since,
@@ -58,7 +176,7 @@ class Storage:
     sizes: Sizes
 
 
-async def storage(reconciler: Reconciler, parts: Storage, view: View) -> dict[str, Any]:
+async def storage(reconciler: Reconciler, parts: Storage, view: View) -> StorageState:
     """Return the document; a workload sees its own volumes and places."""
     keeper = parts.keeper
     seen = [volume for volume in keeper.manifest.volumes.values() if _concerns(keeper, volume, view)]
@@ -75,7 +193,7 @@ def _concerns(keeper: VolumeKeeper, volume: Volume, view: View) -> bool:
     return view.everything or any(view.sees(user) for user in keeper.users.get(volume.name, ()))
 
 
-async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> dict[str, Any]:
+async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> VolumeRow:
     found, record = keeper.look(volume), keeper.record(volume.name)
     stand = keeper.stand(PREFIX + volume.name)
     now = reconciler.standings.rows.get(PREFIX + volume.name)
@@ -89,10 +207,10 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
     return {
         "name": volume.name,
         "label": volume.label,
-        "id": {"kind": volume.id_kind.value, "value": volume.id},
+        "id": {"kind": volume.id_kind, "value": volume.id},
         "path": volume.path,
-        "wanted": volume.state.value,
-        "state": found.state.value,
+        "wanted": volume.state,
+        "state": found.state,
         "since": record.since if record is not None and record.state is found.state else None,
         "reason": stand.reason,
         "message": stand.message,
@@ -105,7 +223,7 @@ async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, 
         "full": full,
         "default": volume.default,
         "schedulable": volume.schedulable,
-        "backup": volume.backup.value,
+        "backup": volume.backup,
         "migrated_to": volume.migrated_to or (record.migrated_to if record is not None else ""),
         "decommissioned": (record.decommissioned or None) if record is not None else None,
         "ejected": record.ejected if record is not None else False,
@@ -129,7 +247,7 @@ async def _space(path: str) -> tuple[int, int] | None:
     return None
 
 
-def _unknown(reconciler: Reconciler, keeper: VolumeKeeper) -> list[dict[str, Any]]:
+def _unknown(reconciler: Reconciler, keeper: VolumeKeeper) -> list[UnknownDisk]:
     """Return the file systems that are attached and no volume's."""
     facts = reconciler.dispatcher.facts
     devices = keeper.devices()
@@ -154,9 +272,9 @@ def _node(device: DeviceState) -> tuple[str, ...]:
     return device.nodes
 
 
-def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[str, Any]]:
+def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[WorkloadStorage]:
     facts, desired = reconciler.dispatcher.facts, reconciler.desired
-    rows: list[dict[str, Any]] = []
+    rows: list[WorkloadStorage] = []
     for name, workload in (desired.workloads if desired is not None else {}).items():
         account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
         if not view.sees(name) or not isinstance(account, Account):
@@ -178,7 +296,7 @@ def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[dict[
                 "stopped": sorted(stopped) if isinstance(stopped, frozenset) else [],
                 "backup": [
                     {
-                        "kind": place.kind.value,
+                        "kind": place.kind,
                         "path": place.path,
                         "volume": place.volume,
                         "included": place.included,

@@ -6,10 +6,80 @@ nobody would see it otherwise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from eventd.core.updates import UpdateResult
 from eventd.runtime.reconcile import Reconciler
+
+
+class LastUpdate(TypedDict):
+    """What came of the last update of a workload."""
+
+    at: float
+    by: str
+    ok: bool
+    reason: str
+    message: str
+    went_back_from: dict[str, str]
+
+
+class FailedUpdate(TypedDict):
+    """A workload whose last update failed."""
+
+    workload: str
+    at: float
+    by: str
+    reason: str
+    message: str
+
+
+class Updates(TypedDict):
+    """All updates: how many workloads had one, and whose last one failed."""
+
+    workloads: int
+    failed: list[FailedUpdate]
+
+
+class Image(TypedDict):
+    """An image that a unit or a stack's service names."""
+
+    unit: str
+    container: str
+    image: str
+    fixed: str
+    id: str | None
+    digests: list[str]
+    running: str | None
+    verified: str | None
+    newer: NotRequired[bool | None]
+    newer_error: NotRequired[str]
+
+
+class WorkloadImages(TypedDict):
+    """The images of a workload."""
+
+    name: str
+    hold: bool
+    schedule: str | None
+    pending: bool
+    last_update: LastUpdate | None
+    images: list[Image]
+    error: str
+
+
+class Images(TypedDict):
+    """GET /v1/images."""
+
+    workloads: list[WorkloadImages]
+
+
+class UpdatesQueued(TypedDict):
+    """POST /v1/update."""
+
+    queued: bool
+    workloads: list[str]
 
 
 def results(reconciler: Reconciler) -> dict[str, UpdateResult]:
@@ -19,7 +89,7 @@ def results(reconciler: Reconciler) -> dict[str, UpdateResult]:
     return {name: rows[name] for name in sorted(rows) if name in here}
 
 
-def last_update(result: UpdateResult | None) -> dict[str, Any] | None:
+def last_update(result: UpdateResult | None) -> LastUpdate | None:
     """Return one of them."""
     if result is None:
         return None
@@ -33,10 +103,10 @@ def last_update(result: UpdateResult | None) -> dict[str, Any] | None:
     }
 
 
-def updates(reconciler: Reconciler) -> dict[str, Any]:
+def updates(reconciler: Reconciler) -> Updates:
     """Return the sum over all workloads: how many have been updated, and those whose last update failed."""
     found = results(reconciler)
-    failed = [
+    failed: list[FailedUpdate] = [
         {"workload": name, "at": each.at, "by": each.by, "reason": each.reason, "message": each.message}
         for name, each in found.items()
         if not each.ok

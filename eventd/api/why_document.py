@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
-from eventd.api.documents import workload
+from typing_extensions import TypedDict
+
+from eventd.api.documents import WorkloadStatus, workload
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, Facts
 from eventd.core.named_files import HOME
@@ -14,7 +15,7 @@ from eventd.core.named_files import REASONS as FILE_REASONS
 from eventd.core.observed import named_of
 from eventd.core.predicate_atoms import Atom, ContainerHealthy, Present, WorkloadIs
 from eventd.core.predicates import atoms, missing
-from eventd.core.report import VOLUME_AWAY
+from eventd.core.report import VOLUME_AWAY, WorkloadState
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.storage_plan import PREFIX
 from eventd.platform.model_facts import Account, PlatformFact
@@ -28,7 +29,37 @@ MOST_CAUSES = 8
 """How far a chain of what waits for what is followed."""
 
 
-def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str, Any]:
+class Cause(TypedDict):
+    """What a workload waits for, and what is the matter with it."""
+
+    subject: str
+    state: WorkloadState
+    reason: str
+    message: str
+    hint: str
+
+
+class FactRow(TypedDict):
+    """A fact behind the sentence; `holds` is null where it is not known."""
+
+    fact: str
+    value: str
+    wanted: str
+    holds: bool | None
+
+
+class Why(TypedDict):
+    """GET /v1/why/{workload}."""
+
+    workload: str
+    state: WorkloadState
+    sentence: str
+    hint: str
+    because: list[Cause]
+    facts: list[FactRow]
+
+
+def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
     """Return GET /v1/why/{workload}: one sentence, the facts behind it, and what is behind those, to the root."""
     row = workload(reconciler, name)
     wanted = reconciler.in_force.workload(name)
@@ -80,16 +111,16 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> dict[str,
     }
 
 
-def _waiting(reconciler: Reconciler, name: str, row: dict[str, Any]) -> str:
+def _waiting(reconciler: Reconciler, name: str, row: WorkloadStatus) -> str:
     """Say what a held workload waits for as it is now, as the table of facts does; what the hold said then is old."""
     gates = reconciler.in_force.gates_of(name).requires
     if row["reason"] not in ("gate", VOLUME_AWAY) or gates is None:
-        return str(row["message"])
+        return row["message"]
     parts = missing(gates, reconciler.dispatcher.facts)
-    return "; ".join(part.sentence for part in parts) or str(row["message"])
+    return "; ".join(part.sentence for part in parts) or row["message"]
 
 
-def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[dict[str, Any]]:
+def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[Cause]:
     """Follow what a workload waits for: the first of its gates that does not hold for a cause, that one's, and so on.
 
     Not further than the caller may see: of other workloads a workload learns nothing but that it waits for them.
@@ -112,7 +143,7 @@ def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[dict[str,
         seen.add(name)
         yield {
             "subject": name,
-            "state": standing.state.value,
+            "state": standing.state,
             "reason": standing.reason,
             "message": standing.message,
             "hint": standing.hint,
@@ -130,16 +161,16 @@ def _subject(atom: Atom) -> str:
             return ""
 
 
-def _said(cause: dict[str, Any]) -> str:
+def _said(cause: Cause) -> str:
     state = {"held": "waits", "failed": "failed", "refused": "is refused"}.get(
         cause["state"], f"is {cause['state']}"
     )
     return f"{cause['subject']} {state}: {cause['message']}"
 
 
-def _gates(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
+def _gates(reconciler: Reconciler, name: str) -> list[FactRow]:
     gates, facts = reconciler.in_force.gates_of(name), reconciler.dispatcher.facts
-    rows: list[dict[str, Any]] = []
+    rows: list[FactRow] = []
     for what, predicate in (("requires", gates.requires), ("expects", gates.healthy)):
         rows += [
             {"fact": a.text, "value": a.sentence(facts), "wanted": what, "holds": a.holds(facts)}
@@ -154,7 +185,7 @@ def _is_silent(atom: Atom, facts: Facts) -> bool:
     return isinstance(atom, ContainerHealthy) and not atom.checked and atom.key not in facts
 
 
-def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[dict[str, Any]]:
+def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[FactRow]:
     facts = reconciler.dispatcher.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     manager = facts.get(FactKey(WorkloadFact.MANAGER, name))
@@ -175,8 +206,8 @@ def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[d
     return rows
 
 
-def _named(reconciler: Reconciler, wanted: Workload) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
+def _named(reconciler: Reconciler, wanted: Workload) -> list[FactRow]:
+    rows: dict[str, FactRow] = {}
     for path, state in named_of(reconciler.dispatcher.facts, wanted).items():
         required = path == HOME or any(
             each.required for unit in wanted.units for each in unit.named if each.path == path
@@ -187,5 +218,5 @@ def _named(reconciler: Reconciler, wanted: Workload) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _fact(name: str, value: str, wanted: str) -> dict[str, Any]:
+def _fact(name: str, value: str, wanted: str) -> FactRow:
     return {"fact": name, "value": value, "wanted": wanted, "holds": value == wanted}

@@ -101,7 +101,7 @@ def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
     scripts = undeclared(specs, said, read_scripts(named(specs), folders))
     graph = folder_graph(catalogue, [*good, *found_waits(scripts)])
     found = cycles(graph)
-    answer = {
+    answer: Json = {
         "folders": list(folders),
         "units": sum(1 for spec in catalogue.specs.values() if spec.file),
         "waits": len(waits),
@@ -129,7 +129,7 @@ def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
         "diagnostics": [asdict(each) for each in (*mistakes, *syntax)],
         **document(graph, found),
     }
-    return answer, document(relevant(graph, found), found), bool(mistakes)
+    return answer, {**document(relevant(graph, found), found)}, bool(mistakes)
 
 
 def _undeclared(terminal: Terminal, answer: Json) -> None:

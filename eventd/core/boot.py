@@ -28,7 +28,7 @@ class SpanKind(StrEnum):
     """It had failed; the text is the reason."""
 
 
-class Origin(StrEnum):
+class BootOrigin(StrEnum):
     """What the record's times are counted from."""
 
     KERNEL = "kernel"
@@ -38,10 +38,10 @@ class Origin(StrEnum):
     """The daemon was started later than the boot, by hand or by an upgrade."""
 
 
-ORIGINS: Mapping[Origin, str] = {
-    Origin.KERNEL: "the kernel started",
-    Origin.MANAGER: "systemd started",
-    Origin.DAEMON: "eventd started",
+ORIGINS: Mapping[BootOrigin, str] = {
+    BootOrigin.KERNEL: "the kernel started",
+    BootOrigin.MANAGER: "systemd started",
+    BootOrigin.DAEMON: "eventd started",
 }
 
 
@@ -136,7 +136,7 @@ class BootRecord:
 
     boot_id: str
     host: str
-    origin: Origin
+    origin: BootOrigin
     uptime: float
     """Seconds from the kernel's (or the container's) start to the daemon's."""
     wall: float
@@ -212,7 +212,7 @@ def headline(record: BootRecord) -> str:
 
 def caveat(record: BootRecord) -> str:
     """Say so if this is the story of a start of the daemon and not of a boot; else nothing."""
-    if record.origin is not Origin.DAEMON:
+    if record.origin is not BootOrigin.DAEMON:
         return ""
     return f"eventd started {seconds(record.uptime)} after the boot; this is its start, not the boot's"
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from eventd.core.boot import (
+    BootOrigin,
     BootRecord,
     FactTime,
-    Origin,
     Span,
     SpanKind,
     UnitTimes,
@@ -195,7 +195,7 @@ class _Walk:
         if record.ready is not None:
             self.hop(record.ready, "eventd", f"eventd {whom}")
         self.hop(record.started, "eventd", "eventd starts, and reads the host")
-        if record.origin is Origin.DAEMON:
+        if record.origin is BootOrigin.DAEMON:
             self.hop(0.0, "eventd", "eventd starts")
         elif record.unit in self._units:
             self.unit(record.unit, "eventd", 0.0, "")
@@ -241,7 +241,7 @@ class _Walk:
     def system(self) -> None:
         """Go back to the origin."""
         phases = self.record.phases
-        if self.record.origin is Origin.DAEMON:
+        if self.record.origin is BootOrigin.DAEMON:
             self.hop(0.0, "eventd", "eventd starts")
             return
         if phases.userspace is not None:

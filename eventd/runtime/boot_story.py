@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventd.core.boot import (
+    BootOrigin,
     BootRecord,
     FactTime,
-    Origin,
     Phases,
     Span,
     SpanKind,
@@ -98,7 +98,7 @@ def tell(
     began = min(seen.began, mine.began) if mine is not None and mine.began is not None else seen.began
     zero = 0.0 if start.kernel else start.userspace
     late = zero is None or (start.finished is not None and start.finished < began)
-    origin = Origin.DAEMON if late else Origin.KERNEL if start.kernel else Origin.MANAGER
+    origin = BootOrigin.DAEMON if late else BootOrigin.KERNEL if start.kernel else BootOrigin.MANAGER
     at = _Shift(began if late or zero is None else zero)
     return BootRecord(
         boot_id=seen.boot_id,

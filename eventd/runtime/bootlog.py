@@ -16,7 +16,7 @@ from typing import Protocol
 
 import anyio
 
-from eventd.core.boot import BootRecord, Origin, Span, SpanKind, Startup, UnitTimes
+from eventd.core.boot import BootOrigin, BootRecord, Span, SpanKind, Startup, UnitTimes
 from eventd.core.boot_facts import brought_by, parts
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKey
@@ -134,7 +134,7 @@ class BootLog:
             if self._found:
                 return
             kept = await self._store.load()
-            if kept is not None and kept.origin is not Origin.DAEMON:
+            if kept is not None and kept.origin is not BootOrigin.DAEMON:
                 self._kept = kept
                 self._detach()
             self._found = True

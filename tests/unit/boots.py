@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from eventd.core.boot import (
+    BootOrigin,
     BootRecord,
     FactTime,
-    Origin,
     Phases,
     Span,
     SpanKind,
@@ -48,7 +48,7 @@ def record(*workloads: WorkloadBoot, **changes: Any) -> BootRecord:
     made = BootRecord(
         boot_id="b",
         host="homelab",
-        origin=Origin.KERNEL,
+        origin=BootOrigin.KERNEL,
         uptime=4.2,
         wall=1.8e9,
         phases=Phases(1.3, 2.4, 24.0),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventd.api.boot_document import boot
-from eventd.core.boot import FactTime, Origin, Span, SpanKind
+from eventd.core.boot import BootOrigin, FactTime, Span, SpanKind
 from tests.unit.boots import ONLINE, record, start, workload
 from tests.unit.cli_runner import eventctl
 from tests.unit.fake_daemon import Answer, FakeDaemon, short_path
@@ -73,7 +73,7 @@ def test_what_still_waits_is_said_and_is_the_exit_code(daemon: FakeDaemon) -> No
         "photos", Span(SpanKind.WAIT, "file:/a\x1b]0;x\x07b", 6), waits_for=("file:/a\x1b]0;x\x07b",)
     )
     facts = (FactTime("file:/a\x1b]0;x\x07b"), FactTime("early", early=True))
-    document = boot(record(waiting, facts=facts, complete=False, origin=Origin.DAEMON, uptime=3600.0))
+    document = boot(record(waiting, facts=facts, complete=False, origin=BootOrigin.DAEMON, uptime=3600.0))
     daemon.answers["GET /v1/boot"] = Answer(document)
     result = eventctl("boot", "--socket", daemon.path)
     assert result.code == 4

@@ -10,7 +10,7 @@ import pytest
 
 from eventd.adapters.boot_file import BootFile
 from eventd.api.boot_document import boot
-from eventd.core.boot import BootRecord, FactTime, Origin, Span, SpanKind, Startup, UnitTimes
+from eventd.core.boot import BootOrigin, BootRecord, FactTime, Span, SpanKind, Startup, UnitTimes
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.boot_path import critical_path
 from eventd.core.errors import TemporaryError
@@ -107,7 +107,7 @@ async def test_waits_steps_and_facts_become_a_story() -> None:
     assert told is story.log._kept
     assert story.memory.saved[-1] == told
     assert told.complete
-    assert told.origin is Origin.KERNEL
+    assert told.origin is BootOrigin.KERNEL
     assert told.started == EPOCH - 2  # its unit's start, before its first look at the clock
     assert told.phases.userspace == EPOCH - 18
 
@@ -193,7 +193,7 @@ async def test_a_start_after_the_boot_is_called_one() -> None:
     story.push(container("web"))
     await story.quiet(50)
     told = await story.log.record()
-    assert told.origin is Origin.DAEMON
+    assert told.origin is BootOrigin.DAEMON
     assert told.started == 0
     assert told.uptime == EPOCH - 2
     assert boot(told)["caveat"]
@@ -212,7 +212,7 @@ async def test_without_systemds_times_the_daemons_own_are_told() -> None:
     story.push(container("web"))
     await story.quiet(50)
     told = await story.log.record()
-    assert told.origin is Origin.DAEMON
+    assert told.origin is BootOrigin.DAEMON
     assert told.state == "converged"
 
 

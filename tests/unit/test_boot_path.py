@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventd.core.boot import (
+    BootOrigin,
     BootRecord,
     FactTime,
-    Origin,
     Span,
     SpanKind,
     UnitTimes,
@@ -149,7 +149,7 @@ def test_while_something_waits_the_path_leads_to_now() -> None:
 def test_a_start_of_the_daemon_is_not_told_as_a_boot() -> None:
     """Its story begins with the daemon, and says so."""
     boot = record(
-        workload("web", *start("web", 1, 2), converged=3), origin=Origin.DAEMON, started=0.0, ready=0.5,
+        workload("web", *start("web", 1, 2), converged=3), origin=BootOrigin.DAEMON, started=0.0, ready=0.5,
         commit_at=0.2, uptime=11000.0, units=(),
     )  # fmt: skip
     path = critical_path(boot)
@@ -205,7 +205,7 @@ def test_any_record_has_a_path_without_a_gap(
     ]
     boot: BootRecord = record(*workloads, facts=facts)
     covers(critical_path(boot), 40)
-    covers(critical_path(replace(boot, units=(), origin=Origin.MANAGER)), 40)
+    covers(critical_path(replace(boot, units=(), origin=BootOrigin.MANAGER)), 40)
 
 
 @pytest.mark.parametrize(

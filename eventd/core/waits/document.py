@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from eventd.core.waits.cycles import WAITS, Cycle
 from eventd.core.waits.graph import Edge, EdgeKind, Graph, NodeKind
-from eventd.core.waits.remedies import remedies
+from eventd.core.waits.remedies import RemedyKind, remedies
 from eventd.core.waits.sentences import headline, outcome, steps
 
 MOST = 80
@@ -20,20 +21,73 @@ MOST = 80
 _ASKED = frozenset({*WAITS, EdgeKind.SERVED})
 
 
-def document(graph: Graph, found: Iterable[Cycle]) -> dict[str, Any]:
+class NodeRow(TypedDict):
+    """What waits, or is waited for."""
+
+    id: str
+    kind: NodeKind
+    label: str
+    scope: str
+
+
+EdgeRow = TypedDict(
+    "EdgeRow",
+    {
+        "from": str,
+        "to": str,
+        "kind": EdgeKind,
+        "sentence": str,
+        "file": str,
+        "line": int,
+        "setting": str,
+        "circular": bool,
+    },
+)
+"""What waits for what, and where that is written."""
+
+
+class WayOut(TypedDict):
+    """A change of a file, and whether it ends the wait."""
+
+    kind: RemedyKind
+    text: str
+    works: bool
+    again: list[str]
+
+
+class CycleRow(TypedDict):
+    """What waits for itself, and the ways out."""
+
+    headline: str
+    nodes: list[str]
+    sentences: list[str]
+    outcome: str
+    ways: list[WayOut]
+
+
+class WaitGraph(TypedDict):
+    """The graph of who waits for whom."""
+
+    nodes: list[NodeRow]
+    edges: list[EdgeRow]
+    cycles: list[CycleRow]
+    notes: list[str]
+
+
+def document(graph: Graph, found: Iterable[Cycle]) -> WaitGraph:
     """Return nodes, edges, cycles with their ways out, and notes, as JSON has them."""
     cycles = tuple(found)
     circular = {(edge.waiter, edge.awaited) for cycle in cycles for edge in cycle.way}
     return {
         "nodes": [
-            {"id": node.id, "kind": str(node.kind), "label": node.label, "scope": node.scope}
+            {"id": node.id, "kind": node.kind, "label": node.label, "scope": node.scope}
             for node in graph.nodes.values()
         ],
         "edges": [
             {
                 "from": edge.waiter.node,
                 "to": edge.awaited.node,
-                "kind": str(edge.kind),
+                "kind": edge.kind,
                 "sentence": edge.sentence,
                 "file": edge.file,
                 "line": edge.line,
@@ -48,14 +102,14 @@ def document(graph: Graph, found: Iterable[Cycle]) -> dict[str, Any]:
     }
 
 
-def _cycle(graph: Graph, cycle: Cycle) -> dict[str, Any]:
+def _cycle(graph: Graph, cycle: Cycle) -> CycleRow:
     return {
         "headline": headline(graph, cycle),
         "nodes": list(cycle.nodes),
         "sentences": list(steps(cycle)),
         "outcome": outcome(graph, cycle),
         "ways": [
-            {"kind": str(way.kind), "text": way.text, "works": way.works, "again": list(way.again)}
+            {"kind": way.kind, "text": way.text, "works": way.works, "again": list(way.again)}
             for way in remedies(graph, cycle)
         ],
     }
