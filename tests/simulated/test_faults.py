@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from eventd.core.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.virtual_time import run
@@ -200,6 +201,29 @@ def test_flaky_starts_are_retried_and_forgotten() -> None:
         await story.quiet()
         assert story.unit("web").active is ActiveState.ACTIVE
         await story.assert_converged()
+
+    run(main())
+
+
+def test_a_failure_is_retried_and_stays_a_failure_until_it_is_cured() -> None:
+    """Each retry is a failed run with the same reason; nothing in between says that all is well."""
+
+    async def main() -> None:
+        story = Story()
+        await story.start()
+        story.push(container("web", "missing"))
+        await story.quiet(10)
+        reason = story.standing("web").reason
+        runs = story.engine.reconciler.runs.counters.runs_failed
+        assert story.standing("web").state is WorkloadState.FAILED
+        await story.quiet(600)
+        again = story.engine.reconciler.runs.counters
+        assert again.runs_failed > runs, "it was tried again"
+        assert again.runs_failed == again.runs
+        assert (story.standing("web").state, story.standing("web").reason) == (WorkloadState.FAILED, reason)
+        story.push(container("web"))
+        await story.quiet()
+        assert story.standing("web").state is WorkloadState.CONVERGED
 
     run(main())
 

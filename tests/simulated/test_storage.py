@@ -127,6 +127,36 @@ def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
     run(story())
 
 
+def test_since_when_a_volume_is_known_and_when_its_disk_was_last_there() -> None:
+    """The first stays over a restart; the second is the last moment with the disk, however long it is away."""
+
+    async def story() -> None:
+        told = DiskStory()
+        await told.start()
+        told.deploy()
+        await told.quiet(10)
+        declared = told.keeper.record("media")
+        assert declared is not None
+        assert declared.added > 0
+        assert declared.seen == 0, "it has never been there"
+        told.drives.plug("sdb1", UUID)
+        await told.quiet(100)
+        pulled = asyncio.get_running_loop().time()
+        told.drives.pull("sdb1")
+        await told.quiet(500)
+        gone = told.keeper.record("media")
+        assert gone is not None
+        assert declared.added < gone.seen < pulled + 1, "the moment at which it was missed"
+        await told.kill()
+        await told.start()
+        await told.quiet(10)
+        again = told.keeper.record("media")
+        assert again is not None
+        assert (again.added, again.seen) == (declared.added, gone.seen)
+
+    run(story())
+
+
 def test_a_unit_that_an_operator_had_started_comes_back_too_and_one_that_was_off_stays_off() -> None:
     """Just what was running: eventd would not start these by itself."""
 

@@ -122,6 +122,15 @@ def test_bulk_data_beside_the_volumes_is_warned_of() -> None:
     assert "web" in found.workloads
 
 
+def test_new_bulk_data_belongs_on_the_default_volume() -> None:
+    """The hint names that one, and not the first of the manifest."""
+    other = STORAGE.replace("default = true\n", "").replace('backup = "exclude"', "default = true")
+    for storage, place in ((STORAGE, "/srv/media/web"), (other, "/srv/scratch/web")):
+        found = made({"web.container": container("Volume=/opt/pictures:/pictures")}, storage)
+        assert [each.code for each in found.diagnostics] == ["bind-outside-storage"]
+        assert place in found.diagnostics[0].hint
+
+
 def test_what_no_volume_could_hold_is_not_warned_of() -> None:
     """Sockets, the time zone, the home, read-only data, files of the repository; podman volumes without a volume."""
     lines = (
