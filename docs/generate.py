@@ -299,8 +299,8 @@ RIGHTS = f"""\
 {MADE}
 
 One of the sockets is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when
-they connected), and this table what they may. It is the table that the daemon asks before each request, and that its
-tests are made from.
+they connected), and this table what they may. It is the table that the daemon asks before each request; a test
+compares every route with a matrix of its own.
 
 | socket | who may connect | |
 |---|---|---|

@@ -2,7 +2,8 @@
 
 Pure. `api.access` finds out which roles a caller has (SO_PEERCRED, unix(7)); `api.server` asks this table before a
 route is run, and gives the route the `View` that it has to keep to. A request that is not in the table cannot be
-served: each route names its own. The table in docs/reference/rights.md and the tests of rights are made from it.
+served: each route names its own. The table in docs/reference/rights.md is made from it; the tests of rights have a
+matrix of their own.
 """
 
 from __future__ import annotations
