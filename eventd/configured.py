@@ -104,17 +104,22 @@ def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
 
 
 def policies_of(settings: Settings) -> tuple[Policy, ...]:
-    """Return the policies in the order in which they are asked."""
+    """Return the policies of this host in the order in which they are asked."""
+    return policy_chain(layout_of(settings), protection_of(settings), settings.compose.provider)
+
+
+def policy_chain(layout: Layout, protection: Rules, compose_provider: str) -> tuple[Policy, ...]:
+    """Return the policies in the order in which they are asked: those of every daemon, also of a simulated one."""
     return (
         suspended,
         sources,
         renames,
         deleting,
-        protected(protection_of(settings)),
-        Ownership(layout_of(settings)),
+        protected(protection),
+        Ownership(layout),
         placement,
         volumes_beside,
-        provider(settings.compose.provider),
+        provider(compose_provider),
         gates,
         reversibility,
     )

@@ -13,12 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from eventd.cli import reasons
+from eventd.configured import policy_chain
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
+from eventd.core.verdicts import Policy
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
@@ -26,15 +28,9 @@ from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.queue import Ticket
 from eventd.runtime.transaction import Handler
+from eventd.settings import Compose
 from eventd_handlers import HANDLERS
-from eventd_policies.deleting import deleting
-from eventd_policies.gates import gates
-from eventd_policies.ownership import Ownership
-from eventd_policies.protected import Rules, protected
-from eventd_policies.renames import renames
-from eventd_policies.reversibility import reversibility
-from eventd_policies.sources import sources
-from eventd_policies.suspended import suspended
+from eventd_policies.protected import Rules
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.accounts import AccountTable
@@ -44,6 +40,8 @@ FAULT = "simulated-failure"
 """The reason of what is made to fail in here, which no real host gives."""
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
+POLICIES = policy_chain(Layout(), Rules(), Compose().provider)
+"""What the real daemon asks, for the simulated host's accounts."""
 CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
 
 
@@ -63,11 +61,11 @@ class Story:
         online: bool = True,
         keepers: Callable[[], Sequence[Keeper]] = lambda: (),
         handlers: Mapping[type[Any], Handler] = HANDLERS,
+        policies: Sequence[Policy] = POLICIES,
     ) -> None:
         self._keepers = keepers
         self._handlers = handlers
-        # A test's own actions are none that it could classify.
-        self._last = (reversibility,) if handlers is HANDLERS else ()
+        self._policies = policies
         self.approvals = ApprovalRules("machine", "simhost", verify=self._signed, nonce=self._nonce)
         self._nonces = 0
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
@@ -114,16 +112,7 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=(
-                    suspended,
-                    sources,
-                    renames,
-                    deleting,
-                    protected(Rules()),
-                    Ownership(layout),
-                    gates,
-                    *self._last,
-                ),
+                policies=self._policies,
                 approvals=self.approvals,
                 assemble=_assemble,
                 wall=loop.time,

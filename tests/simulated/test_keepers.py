@@ -18,8 +18,9 @@ from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
 from eventd_handlers import HANDLERS
+from eventd_policies.reversibility import reversibility
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import POLICIES, Story, container
 
 LAMP = "lamp:hall"
 POWER = FactKey(GateFact.PROBE, "power")
@@ -99,6 +100,9 @@ class House:
         return Story(
             keepers=lambda: (Lamps(set_on, lambda: self.on),),
             handlers={**HANDLERS, Switch: self.handle},
+            policies=[
+                each for each in POLICIES if each is not reversibility
+            ],  # it classifies eventd's actions only
         )
 
 

@@ -40,20 +40,20 @@ class DiskStory(Story):
     def __init__(self, faults: Faults | None = None) -> None:
         self.drives = Drives()
         self.allowed: Callable[[str], bool] = lambda _path: True
-        self._bound: dict[type[Action], Handler] = {}
+        self.bound: dict[type[Action], Handler] = {}
         self.keeper: VolumeKeeper
         table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
         super().__init__(faults, keepers=self._make, handlers={**HANDLERS, **table})
 
     async def _handle(self, action: Action, tx: Transaction) -> None:
-        await self._bound[type(action)](action, tx)
+        await self.bound[type(action)](action, tx)
 
     def _make(self) -> Sequence[Keeper]:
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
         emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
         self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall, self.allowed)
         unmounting = Unmounting(self.keeper, disks, disks)
-        self._bound = {
+        self.bound = {
             **StorageHandlers(unmounting).table(),
             **MigrationHandlers(unmounting, disks).table(),
         }

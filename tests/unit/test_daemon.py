@@ -32,10 +32,9 @@ from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.settings import Settings, load
 from eventd_handlers import HANDLERS
-from eventd_policies.protected import Rules, protected
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
-from tests.simulated.daemon import _assemble, container
+from tests.simulated.daemon import POLICIES, _assemble, container
 
 CONFIG = """
 [repository]
@@ -95,7 +94,7 @@ class Site:
     def daemon(self, first_read: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> Daemon:
         dispatcher = Dispatcher()
         host = SimHost(self.world, dispatcher.emit)
-        parts = Parts(Layout(), 0, HANDLERS, (protected(Rules()),), _assemble)
+        parts = Parts(Layout(), 0, HANDLERS, POLICIES, _assemble)
         composed: Any = SimpleNamespace(
             settings=self.settings,
             rules=[configured.rules_of(self.settings)],
