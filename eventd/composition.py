@@ -66,6 +66,7 @@ from eventd.runtime.storage.sizes import Sizes
 from eventd.runtime.supervise import settled, supervise
 from eventd.settings import Settings
 from eventd.sources.accounts import AccountSource
+from eventd.sources.afresh import read_afresh
 from eventd.sources.devices import DevicesSource
 from eventd.sources.health import ContainerHealthSource
 from eventd.sources.image_store import ImageStoreSource
@@ -144,6 +145,27 @@ class Sources:
         for name, each in telling:
             group.start_soon(supervise, name, _telling(each.run), emit, getattr(each, "state", None))
         await settled(facts, emit, [name for name, _ in telling])
+
+    async def reread(self) -> None:
+        """Have everything read once more that signals keep current: nobody can say that none was ever lost.
+
+        Returns when that is done, or has taken too long. Files that are not eventd's own, homes and podman's stores may
+        be slow and are a workload's: they are looked at again without being waited for.
+        """
+        for each in (self.files, self.named, self.triggers, self.health, self.images, self.provenance):
+            if each is not None:
+                each.look_again()
+        await read_afresh(
+            {
+                "systemd's units": self.system.reread,
+                "users' units": self.user_managers.reread,
+                "logind": self.logind.reread,
+                "eventd's files": self.owned_files.reread,
+                "the accounts": self.accounts.reread,
+                "the mounts": self.mounts.reread,
+                "the devices": self.devices.reread,
+            }
+        )
 
 
 class _Run(Protocol):
@@ -294,6 +316,25 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)
+    sources = Sources(
+        inotify,
+        guarded,
+        system,
+        user_managers,
+        logind,
+        owned_files,
+        accounts_source,
+        PathTriggers(inotify, dispatcher.emit),
+        mounts,
+        kernel_errors,
+        DevicesSource(dispatcher.emit),
+        files,
+        named,
+        health,
+        probes,
+        images,
+        provenance,
+    )
     engine = Engine(
         host,
         dispatcher,
@@ -319,26 +360,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             look=provenance.look if provenance is not None else None,
             allow=settings.provenance.allow,
             keepers=(volumes,),
+            reread=sources.reread,
         ),
-    )
-    sources = Sources(
-        inotify,
-        guarded,
-        system,
-        user_managers,
-        logind,
-        owned_files,
-        accounts_source,
-        PathTriggers(inotify, dispatcher.emit),
-        mounts,
-        kernel_errors,
-        DevicesSource(dispatcher.emit),
-        files,
-        named,
-        health,
-        probes,
-        images,
-        provenance,
     )
     boot = BootLog(
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name

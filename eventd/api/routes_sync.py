@@ -67,7 +67,7 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
         if body.fetch:
             api.fetcher.sync(trigger, ticket)
         else:
-            api.reconciler.request(trigger, asked=True, ticket=ticket)
+            api.fetcher.repair(trigger, ticket)
 
     if body.wait:
         return await followed(api, request, view, begin)

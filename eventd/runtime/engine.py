@@ -34,7 +34,7 @@ from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.fetch import Fetcher
+from eventd.runtime.fetch import Fetcher, nothing
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
 from eventd.runtime.judging import View
@@ -89,6 +89,8 @@ class Parts:
     """What converges beside the workloads."""
     containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
     """Tells the containers of an account, from memory."""
+    reread: Callable[[], Awaitable[None]] = nothing
+    """Has every source read the host afresh."""
     live_graph: ReadLive | None = None
     """Reads what the host's units wait for; None: only what the repository says is known."""
 
@@ -148,7 +150,9 @@ class Engine:
             keepers={keeper.prefix: keeper for keeper in self.keepers},
             take_in=self._take_in,
         )
-        self.fetcher = Fetcher(host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall)
+        self.fetcher = Fetcher(
+            host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall, parts.reread
+        )
         self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
         self.rebuild = self.reconciler.rebuild = Rebuild(
             host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall

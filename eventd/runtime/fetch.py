@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -33,6 +33,10 @@ CAUSES_KEPT = 8
 """Pushes that are named as triggers of one run."""
 
 
+async def nothing() -> None:
+    """Nothing is read by signals, so nothing is read afresh."""
+
+
 @dataclass(slots=True)
 class Fetcher:
     """Serves requests for a fetch."""
@@ -44,9 +48,13 @@ class Fetcher:
     poll: float | None = None
     """Seconds between fetches without a push, for hosts that no webhook can reach; None: off."""
     wall: Callable[[], float] = time.time
+    reread: Callable[[], Awaitable[None]] = nothing
+    """Has every source read the host afresh: a signal may have been lost without anybody being told."""
     attempts: int = 0
     _wanted: bool = False
     _asked: list[tuple[Event, Ticket]] = field(default_factory=list)
+    _repairs: list[tuple[Event, Ticket]] = field(default_factory=list)
+    _repair: anyio.Event = field(default_factory=anyio.Event)
     _causes: list[Event] = field(default_factory=list)
     """The pushes that the next fetch answers."""
     _network: bool = False
@@ -63,9 +71,14 @@ class Fetcher:
         self._more.set()
 
     def sync(self, trigger: Event, ticket: Ticket) -> None:
-        """An operator asks: fetch, then run over everything, whether or not the fetch brought anything."""
+        """An operator asks: fetch, read the host afresh, and run over everything, whether or not anything is new."""
         self._asked.append((trigger, ticket))
         self.request()
+
+    def repair(self, trigger: Event, ticket: Ticket) -> None:
+        """An operator asks for a run over everything without a fetch: read the host afresh, and run."""
+        self._repairs.append((trigger, ticket))
+        self._repair.set()
 
     async def preview(self) -> Desired:
         """Fetch and return the desired state of the new head, for `eventctl plan --fetch`; nothing is made wanted."""
@@ -82,6 +95,26 @@ class Fetcher:
 
     async def serve(self) -> None:
         """Run for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._serve_repairs)  # no remote that hangs keeps a repair waiting
+            await self._serve_fetches()
+
+    async def _serve_repairs(self) -> None:
+        while True:
+            await self._repair.wait()
+            self._repair = anyio.Event()
+            asked, self._repairs = self._repairs, []
+            await self._run(asked, fresh=False)
+
+    async def _run(self, asked: Sequence[tuple[Event, Ticket]], *, fresh: bool) -> None:
+        """Ask for the run that answers; the host is read afresh for who does not join the one that is on."""
+        left = [each for each in asked if not self.reconciler.runs.join(each[1], each[0])]
+        if left and not fresh:
+            await self.reread()
+        for trigger, ticket in left:
+            self.reconciler.request(trigger, asked=True, ticket=ticket)
+
+    async def _serve_fetches(self) -> None:
         self.dispatcher.facts.watch((NETWORK,), self._network_changed)
         retry: float | None = None
         while True:
@@ -91,6 +124,11 @@ class Fetcher:
                     await self._more.wait()
             self._wanted = False
             asked, self._asked = self._asked, []
+            # Before the fetch, since the run that it leads to may begin at once. A run that is on changes what would be
+            # read, and may be the answer.
+            fresh = bool(asked) and self.reconciler.runs.current is None
+            if fresh:
+                await self.reread()
             retry = await self._fetch()
             if self._asked:
                 # Somebody asked while that fetch was on, perhaps after a push that it missed. Fetch once more, and
@@ -101,8 +139,7 @@ class Fetcher:
                 asked += more
                 if not self._hung:
                     retry = await self._fetch()
-            for trigger, ticket in asked:
-                self.reconciler.request(trigger, asked=True, ticket=ticket)
+            await self._run(asked, fresh=fresh)
 
     async def _fetch(self) -> float | None:
         """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""

@@ -65,18 +65,19 @@ class AccountSource:
         async with self._reading:
             return await self._read(name)
 
+    async def reread(self) -> None:
+        """Read all known accounts afresh. Raises TemporaryError(reason="nss-failed")."""
+        async with self._reading:
+            self._subscribe()
+            for name in sorted(self._known):
+                await self._read(name)
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Read all known accounts now and whenever a database changes, until cancelled; `started` once they are read.
 
         Raises TemporaryError(reason="nss-failed").
         """
-        await reread(self._wake, self._read_all, task_status)
-
-    async def _read_all(self) -> None:
-        async with self._reading:
-            self._subscribe()
-            for name in sorted(self._known):
-                await self._read(name)
+        await reread(self._wake, self.reread, task_status)
 
     async def _read(self, name: str) -> Account | None:
         account = await self._accounts.lookup(name)

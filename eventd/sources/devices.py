@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -28,6 +29,7 @@ from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import DeviceState, MountFact
+from eventd.sources.afresh import Rounds
 from eventd.sources.reconnect import pauses
 
 _log = logging.getLogger(__name__)
@@ -87,6 +89,12 @@ class DeviceTable:
         facts = [(FactKey(MountFact.DEVICE, uuid), state) for uuid, state in found.items()]
         self._emit(MountOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
 
+    def again(self, blocks: list[Block]) -> None:
+        """Take in all devices once more; what differs is told as if udev had."""
+        gone = self._blocks.keys() - {block.path for block in blocks}
+        self.take([("remove", self._blocks[path]) for path in sorted(gone)])
+        self.take([("change", block) for block in blocks])
+
     def _remember(self, uuid: str, state: DeviceState | None) -> None:
         if state is None:
             self._by_uuid.pop(uuid, None)
@@ -117,6 +125,19 @@ class DevicesSource:
         self.state = SourceState(emit, MountOrigin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
+        self._rounds = Rounds()
+        self._look: Callable[[], None] | None = None
+        """Has all devices read once more; None: they are not read at all now."""
+        self._all = False
+
+    async def reread(self) -> None:
+        """Read all devices again, and return when their facts are set; if there is no udev now, at once."""
+        if self._look is not None:
+            await self._rounds.another(self._look)
+
+    def _read_all(self, told: asyncio.Event) -> None:
+        self._all = True
+        told.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once all devices were read."""
@@ -124,8 +145,10 @@ class DevicesSource:
         while True:
             try:
                 async with self._monitored() as (monitor, told):
+                    begun = self._rounds.begin()
                     blocks = await anyio.to_thread.run_sync(monitor.blocks)
                     self._table.read(blocks)
+                    self._rounds.end(begun)
                     self.state.current()
                     if not started:
                         started = True
@@ -134,6 +157,10 @@ class DevicesSource:
                     while True:
                         await told.wait()
                         told.clear()
+                        if self._all:
+                            self._all, begun = False, self._rounds.begin()
+                            self._table.again(await anyio.to_thread.run_sync(monitor.blocks))
+                            self._rounds.end(begun)
                         self._table.take(monitor.receive())
                         lost = pauses()
             except TemporaryError as error:
@@ -157,7 +184,9 @@ class DevicesSource:
         monitor = await anyio.to_thread.run_sync(self._monitor)
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(monitor.fileno(), told.set)
+        self._look = partial(self._read_all, told)
         try:
             yield monitor, told
         finally:
+            self._look = None
             loop.remove_reader(monitor.fileno())

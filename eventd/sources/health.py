@@ -141,6 +141,13 @@ class ContainerHealthSource:
             self._wanted, self._accounts = dict(containers), accounts
             self._changed.set()
 
+    def look_again(self) -> None:
+        """Read back what the journal has of all of them, as for new ones."""
+        self._known.clear()
+        if self._table is not None:
+            self._table.clear()
+        self._changed.set()
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts of what is wanted current until cancelled; `started` once they were read."""
         wait, started = pauses(), False

@@ -74,6 +74,15 @@ class ImageStoreSource:
                     self._suspects[key] = None
                     self._wake.set()
 
+    def look_again(self) -> None:
+        """Ask again after the images that are said to be gone; that one is there is what is taken for granted."""
+        for workload, references in self._wanted.items():
+            for reference in sorted(references):
+                key = FactKey(UpdateFact.IMAGE, reference, workload)
+                if self._facts.get(key) is False:
+                    self._suspects[key] = None
+                    self._wake.set()
+
     def _workloads_of(self, uid: int) -> list[str]:
         """Return whose account it is: found once, since an account may log as many events as it likes."""
         if uid not in self._by_uid:

@@ -34,7 +34,7 @@ from eventd.platform.model_facts import unit as as_unit
 from eventd.sources.reconnect import CONNECT_TIMEOUT, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskStatus
 
@@ -78,6 +78,8 @@ class LogindSource:
         self._lingering = _Lingering(emit, inotify, linger_folder)
         self._sessions: dict[str, frozenset[str]] = {}
         self._logind: Logind | None = None
+        self._reading: Callable[[], Awaitable[None]] | None = None
+        """Has a connected logind read."""
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once everything was read for the first time."""
@@ -93,13 +95,19 @@ class LogindSource:
             try:
                 await _Session(self, bus).run(complete)
             finally:
-                self._logind = None
+                self.disconnected()
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._lingering.run)
             tasks.start_soon(keep, self._connect, session, self._lost)
             await first.wait()
             task_status.started()
+
+    async def reread(self) -> None:
+        """Read everything afresh; without a connection to logind, who lingers: the rest is read when there is one."""
+        await self._lingering.scan()
+        if self._reading is not None:
+            await self._reading()
 
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
         """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
@@ -109,9 +117,13 @@ class LogindSource:
         # logind has made (or removed) the flag before it answered.
         await self._lingering.scan()
 
-    def connected(self, logind: Logind | None) -> None:
-        """Note over what logind can be called."""
-        self._logind = logind
+    def connected(self, logind: Logind, read: Callable[[], Awaitable[None]]) -> None:
+        """Note over what logind can be called, and how it is read."""
+        self._logind, self._reading = logind, read
+
+    def disconnected(self) -> None:
+        """It cannot be called at the moment."""
+        self._logind = self._reading = None
 
     def sessions_read(self, sessions: dict[str, frozenset[str]]) -> None:
         """Emit what differs from the sessions known so far."""
@@ -137,7 +149,7 @@ class LogindSource:
 
     def away(self) -> None:
         """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
-        self.connected(None)
+        self.disconnected()
         self._error = None
         self.state.lost("owner-changed")
 
@@ -190,6 +202,7 @@ class _Session:
         self._wake = asyncio.Event()
         self._read = False
         self._sessions_dirty = False
+        self._reading = asyncio.Lock()
 
     async def run(self, ready: Callable[[], None]) -> None:
         bus, source = self._bus, self._source
@@ -245,26 +258,29 @@ class _Session:
         if not self._read:
             self._read = True
             self._sessions_dirty = False
-            # Read before the sessions, and applied at its place in the order: a PrepareForShutdown after it
-            # is newer.
-            await self._logind.preparing_for_shutdown(
-                apply=lambda start: self._source.shutting_down(start=start, kind=KernelEvent.READ)
-            )
-            await self._read_sessions()
-            self._source.connected(self._logind)
+            await self._read_all()
+            self._source.connected(self._logind, self._read_all)
             self._source.say(KernelEvent.READ, LOGIND)
             ready()
         while self._sessions_dirty:
             self._sessions_dirty = False
             await self._read_sessions()
 
+    async def _read_all(self) -> None:
+        # The shutdown is applied at its place in the order: a PrepareForShutdown after it is newer.
+        await self._logind.preparing_for_shutdown(
+            apply=lambda start: self._source.shutting_down(start=start, kind=KernelEvent.READ)
+        )
+        await self._read_sessions()
+
     async def _read_sessions(self) -> None:
-        """A change while this reads sets the dirty flag, so that an older answer never is the last."""
-        found: dict[str, frozenset[str]] = {}
-        for session in await self._logind.sessions():
-            if session.kind in PERSONAL:
-                found[session.user] = found.get(session.user, frozenset()) | {session.id}
-        self._source.sessions_read(found)
+        """One at a time, and a change while this reads sets the dirty flag: an older answer never is the last."""
+        async with self._reading:
+            found: dict[str, frozenset[str]] = {}
+            for session in await self._logind.sessions():
+                if session.kind in PERSONAL:
+                    found[session.user] = found.get(session.user, frozenset()) | {session.id}
+            self._source.sessions_read(found)
 
     def _session_changed(self, kind: EventKind) -> Callable[[Signal], None]:
         def changed(signal: Signal) -> None:

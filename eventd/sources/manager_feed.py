@@ -93,6 +93,12 @@ class ManagerFeed:
         """Read all watched units afresh."""
         await self._read_units(sorted(self._table.watched))
 
+    async def reread(self) -> None:
+        """Read all units afresh, also those that are not watched, where these are kept."""
+        if self._table.everything:
+            await self.manager.list_units(apply=lambda rows: self._table.listed(rows, complete=True))
+        await self.refresh()
+
     async def read(self, name: str) -> None:
         """Read one watched unit afresh."""
         await self._read_unit(name)
@@ -105,11 +111,8 @@ class ManagerFeed:
             self._read = True
             self._dirty.clear()
             self._new.clear()
-            table = self._table
-            if table.everything:
-                await self.manager.list_units(apply=lambda rows: table.listed(rows, complete=True))
-            await self._read_units(sorted(table.watched))
-            table.say(KernelEvent.READ, SYSTEMD)
+            await self.reread()
+            self._table.say(KernelEvent.READ, SYSTEMD)
             ready()
         if self._new:
             new, self._new = self._new, {}

@@ -22,6 +22,7 @@ from eventd.core.facts import FactKey
 from eventd.core.source_state import SourceState
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import MountFact, MountState
+from eventd.sources.afresh import Rounds
 from eventd.sources.reconnect import pauses
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class MountsSource:
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
         self._told = asyncio.Event()
+        self._rounds = Rounds()
+        self._reads = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once the table was read.
@@ -62,8 +65,10 @@ class MountsSource:
         loop.add_reader(table.fileno(), told.set)
         wait = pauses()
         started = False
+        self._reads = True
         try:
             while True:
+                begun = self._rounds.begin()
                 try:
                     # Not abandoned on cancellation: it is over soon, and the descriptors are closed after it.
                     mounts = await anyio.to_thread.run_sync(table.read)
@@ -75,18 +80,25 @@ class MountsSource:
                 wait = pauses()
                 self._tell(mounts, first=not started)
                 self.state.current()
+                self._rounds.end(begun)
                 if not started:
                     started = True
                     task_status.started()
                 await told.wait()
                 told.clear()
         finally:
+            self._reads = False
             loop.remove_reader(table.fileno())
             table.close()
 
     def look(self) -> None:
         """Read the table again: a file system's options can change without a signal (`sources.kernel_errors`)."""
         self._told.set()
+
+    async def reread(self) -> None:
+        """Read the table again, and return when its facts are set; if it is not read at all now, at once."""
+        if self._reads:
+            await self._rounds.another(self.look)
 
     def _tell(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
         known, self._known = self._known, mounts

@@ -101,6 +101,15 @@ class OwnedFilesSource:
                     except OSError as error:
                         raise translate(error, "read", path) from error
 
+    async def reread(self) -> None:
+        """Read every watched folder afresh; what differs is told as a change. Raises as `watch`."""
+        async with self._looking:
+            for entry in tuple(self._folders.values()):
+                try:
+                    await self._look(entry, entry.watch.path, touched=lambda _path: None)
+                except OSError as error:
+                    raise translate(error, "read", entry.watch.path) from error
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Look at what changed, until cancelled; `started` once it has.
 
@@ -154,14 +163,14 @@ class OwnedFilesSource:
         entry.known = found.files
         self._tell(KernelEvent.READ, entry.watch.path, changes)
 
-    async def _look(self, entry: _Folder, path: str) -> None:
+    async def _look(self, entry: _Folder, path: str, *, touched: Callable[[str], None] | None = None) -> None:
         found = await self._cover(entry, path)
         below = path + "/"
         before = {p: s for p, s in entry.known.items() if p == path or p.startswith(below)}
         for changed in sorted(before.keys() | found.files.keys()):
             state = found.files.get(changed)
             if before.get(changed) == state:
-                self._touched(changed)
+                (touched or self._touched)(changed)
                 continue
             if state is None:
                 del entry.known[changed]

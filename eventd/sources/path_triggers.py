@@ -53,7 +53,7 @@ class PathTriggers:
         self._dirty: set[_Trigger] = set()
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
-        inotify.on_gap(self._on_gap)
+        inotify.on_gap(self.look_again)
 
     async def add(
         self,
@@ -94,7 +94,7 @@ class PathTriggers:
                 while self._dirty:
                     await self._check(self._dirty.pop())
             except BaseException:
-                self._on_gap()
+                self.look_again()
                 raise
 
     async def _check(self, trigger: _Trigger) -> None:
@@ -103,8 +103,8 @@ class PathTriggers:
             trigger.seen = seen
             self._emit(PlatformOrigin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
 
-    def _on_gap(self) -> None:
-        # The signatures tell whether something was missed, so no GAP event is needed.
+    def look_again(self) -> None:
+        """Look at every path: something may have been missed; the signatures tell whether it was."""
         for trigger in self._triggers:
             for watch in trigger.watches.values():
                 watch.forget(watch.path)

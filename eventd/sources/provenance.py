@@ -153,6 +153,11 @@ class ProvenanceSource:
                 user.triggered = True
                 self._mark(user.name)
 
+    def look_again(self) -> None:
+        """Look at all folders, the system's too, soon."""
+        self._system_changed("")
+        self._mark(*self._users)
+
     async def look(self, name: str) -> None:
         """Look at one workload's folders, and at the system's, right now."""
         self._system_dirty = True

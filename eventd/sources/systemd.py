@@ -92,6 +92,11 @@ class SystemSource:
         if self._feed is not None:
             await self._feed.refresh()
 
+    async def reread(self) -> None:
+        """Read all units afresh; without a connection they are read as soon as there is one."""
+        if self._feed is not None:
+            await self._feed.reread()
+
     @property
     def scope(self) -> str:
         """`""`: the system's."""

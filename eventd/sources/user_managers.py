@@ -14,6 +14,7 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 
 from eventd.core.errors import EventdError
+from eventd.sources.afresh import read_afresh
 from eventd.sources.isolated import isolated
 from eventd.sources.manager_link import ManagerLink
 
@@ -128,6 +129,13 @@ class UserManagersSource:
         link = self._links.get(user)
         if link is not None and link.feed is not None:
             await link.feed.refresh()
+
+    async def reread(self) -> None:
+        """Read all watched units of all connected users afresh; one that does not answer keeps no other waiting."""
+        links = [link for link in self._links.values() if link.feed is not None]
+        await read_afresh(
+            {f"the units of {link.account.name}": link.feed.reread for link in links if link.feed}
+        )
 
     async def read(self, user: str, unit: str) -> None:
         """Read one watched unit of a connected user afresh."""

@@ -24,6 +24,7 @@ from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
+from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ async def _stop(account: Account, tx: Transaction) -> None:
     """End lingering and the manager; both are no-ops where there is nothing to end."""
     await tx.host.logins.set_linger(account, False, timeout=CALL_TIMEOUT)  # noqa: FBT003
     unit = manager_unit(account.uid)
-    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
     if not result.done:
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
     await tx.host.user_managers.disconnect(account.name)

@@ -11,6 +11,7 @@ from eventd.core.records import Ownership
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import Transaction
+from eventd_handlers.jobs import run_job
 
 CALL_TIMEOUT = 30.0
 """Seconds for a D-Bus call that does not wait for a workload."""
@@ -47,7 +48,9 @@ async def start(action: Action, tx: Transaction) -> None:
     account = tx.user()
     unit = manager_unit(account.uid)
     down = tx.manager_is_down()
-    result = await tx.unless_superseded(lambda: tx.host.system.job(Verb.START, unit, timeout=MANAGER_TIMEOUT))
+    result = await tx.unless_superseded(
+        lambda: run_job(tx.host.system, Verb.START, unit, timeout=MANAGER_TIMEOUT)
+    )
     if not result.done:
         raise TemporaryError(
             f"the user manager of {account.name} did not start: the job of {unit} ended with {result.result}",
@@ -64,7 +67,7 @@ async def stop(action: Action, tx: Transaction) -> None:
     """Stop the manager, which stops every unit in it."""
     assert isinstance(action, StopManager)
     unit = manager_unit(tx.user().uid)
-    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
     if not result.done:
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
     tx.ledger.loaded(tx.workload)

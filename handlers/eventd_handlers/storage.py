@@ -41,6 +41,7 @@ from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
 from eventd_handlers import units
+from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
@@ -260,7 +261,7 @@ class StorageHandlers:
 
         async def one(unit: str) -> None:
             try:
-                result = await manager.job(Verb.STOP, unit, timeout=action.timeout)
+                result = await run_job(manager, Verb.STOP, unit, timeout=action.timeout)
                 if not result.done:
                     message = f"{unit} did not stop: its job ended with {result.result}"
                     failed.append(UnitFailedError(message, unit=unit, reason="stop-failed"))

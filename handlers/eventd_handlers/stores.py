@@ -17,6 +17,7 @@ from eventd.core.podman_damage import damage
 from eventd.core.ports import Verb
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
+from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import MANAGER_TIMEOUT
 
 
@@ -47,7 +48,7 @@ async def reset_store(action: Action, tx: Transaction) -> None:
         await tx.host.images.set_aside(account, found.path, f"{found.path}.damaged-{tx.run}")
     # Containers whose records are gone are nobody's: they end with the manager, as everything of the account does.
     unit = manager_unit(account.uid)
-    result = await tx.host.system.job(Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
     # The workload's own plan may start it as soon as it goes down, and so call the rest of the job off.
     if not result.done and result.result != "canceled":
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")

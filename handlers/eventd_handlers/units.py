@@ -14,6 +14,7 @@ from eventd.platform.model_facts import ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
 from eventd.workloads.model_facts import NamedState, WorkloadFact
+from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT
 
 ENDED = frozenset({"canceled", "collected"})
@@ -26,7 +27,7 @@ async def stop(action: Action, tx: Transaction) -> None:
     """Stop a unit and forget what it ran."""
     assert isinstance(action, StopUnit)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
-    result = await manager.job(Verb.STOP, action.unit, timeout=action.timeout)
+    result = await run_job(manager, Verb.STOP, action.unit, timeout=action.timeout)
     if not result.done:
         raise UnitFailedError(
             f"{action.unit} did not stop: its job ended with {result.result}",
@@ -97,8 +98,11 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
     """
     files = _states(action, tx)
     await _note(action, tx)
+    before = as_unit(tx.facts.get(FactKey(PlatformFact.UNIT, action.unit, tx.workload)))
     try:
-        result = await tx.unless_superseded(lambda: manager.job(verb, action.unit, timeout=action.timeout))
+        result = await tx.unless_superseded(
+            lambda: run_job(manager, verb, action.unit, timeout=action.timeout, before=before)
+        )
     except (TemporaryError, SupersededError) as error:
         digest = action.digest if verb is Verb.START else UNKNOWN
         if verb is Verb.START:

@@ -8,8 +8,24 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 _NEVER = 0.0
+
+
+class Lossy(StrEnum):
+    """Kinds of signals that can be lost."""
+
+    UNIT = "unit-changed"
+    JOB = "job-removed"
+    USER = "user"
+    SESSION = "session"
+    LINGER = "linger"
+    SHUTDOWN = "shutdown"
+    FILE = "file"
+    ACCOUNT = "account"
+    DEVICE = "device"
+    MOUNT = "mount"
 
 
 @dataclass(slots=True)
@@ -23,6 +39,8 @@ class Faults:
     """An event comes twice."""
     drops: float = _NEVER
     """A signal is lost; its source notices the gap and reads everything again."""
+    silent: set[Lossy] = field(default_factory=set)
+    """Signals of these kinds are lost, and nobody is told: no gap, no error."""
     call_failures: float = _NEVER
     """A call fails with a temporary error, with or without having taken effect."""
     bus_losses: float = _NEVER
@@ -56,6 +74,7 @@ class Faults:
         for each in fields(self):
             if each.default is _NEVER:
                 setattr(self, each.name, _NEVER)
+        self.silent.clear()
         self.crash_at = None
 
 

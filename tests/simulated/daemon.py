@@ -118,6 +118,7 @@ class Story:
                 wall=loop.time,
                 jitter=chance.random,
                 track=host.accounts.known,
+                reread=host.reread,
             ),
         )
         serving = loop.create_future()
@@ -183,6 +184,15 @@ class Story:
         ticket = Ticket()
         event = self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync")
         self.engine.fetcher.sync(event, ticket)
+        await ticket.done.wait()
+        return ticket.report
+
+    async def repair(self) -> RunReport | None:
+        """`eventctl sync --no-fetch --wait`."""
+        ticket = Ticket()
+        self.engine.fetcher.repair(
+            self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync"), ticket
+        )
         await ticket.done.wait()
         return ticket.report
 

@@ -57,6 +57,7 @@ class DiskStory(Story):
             **StorageHandlers(unmounting).table(),
             **MigrationHandlers(unmounting, disks).table(),
         }
+        self.host.sources["disks"] = disks.reread
         disks.read()
         return (self.keeper,)
 

@@ -279,3 +279,18 @@ async def test_an_idle_table_costs_nothing(namespace: Namespace) -> None:
         await asyncio.sleep(0.3)
         assert os.times().user + os.times().system - before < 0.15
         assert len(emit.seen) == 3
+
+
+@needs_namespace
+async def test_a_table_that_is_read_afresh_is_so_when_that_returns(namespace: Namespace) -> None:
+    """Whatever the kernel has signalled; a source that does not run reads nothing, and nobody waits for it."""
+    point = namespace.folder / "point"
+    point.mkdir()
+    emit = Recorder()
+    source = MountsSource(emit, tables=(namespace.table,))
+    await source.reread()
+    async with running(source):
+        namespace.mount(point)
+        await source.reread()
+        assert emit.fact(MountFact.MOUNT, point) is not None
+    await source.reread()

@@ -293,3 +293,18 @@ async def test_started_again_lingering_is_followed_on(
         task.cancel()
         await asyncio.wait({task})
         inotify.close()
+
+
+async def test_what_no_signal_told_is_found_by_reading_afresh(
+    bus_daemon: BusDaemon, logind: FakeLogind, linger: Path
+):
+    """Somebody logged in, and a shutdown was called off."""
+    logind.shutting_down = True
+    recorder = Recorder()
+    async with _source(bus_daemon, linger, recorder) as source:
+        assert recorder.facts.get(SHUTDOWN) is True
+        logind.sessions["1"] = (1500, "web", "user")
+        logind.shutting_down = False
+        await source.reread()
+        assert recorder.facts.get(SESSIONS) == frozenset({"1"})
+        assert recorder.facts.get(SHUTDOWN) is False

@@ -415,3 +415,26 @@ async def test_a_unit_that_is_watched_while_the_others_are_read_is_read_too(
         source.watch(frozenset({WEB, "c.service"}))
         manager.release("GetAll")
         await recorder.until(lambda: recorder.unit("c.service").main_pid == 44)
+
+
+async def test_what_no_signal_told_is_found_by_reading_afresh(bus_daemon: BusDaemon, manager: FakeManager):
+    """A watched unit and another one changed, one is gone, one came; what is as it was is not told."""
+    for name in (WEB, DB, "gone.service", "same.service"):
+        manager.unit(name, ActiveState="active", SubState="running")
+    recorder = Recorder()
+    async with _source(bus_daemon, recorder) as source:
+        told = len(recorder.seen)
+        for name in (WEB, DB):
+            manager.unit(name, ActiveState="failed", SubState="failed")
+        manager.unit("came.service", ActiveState="active", SubState="running")
+        del manager.units["gone.service"]
+        await source.reread()
+        states = {name: recorder.unit(name) for name in (WEB, DB, "came.service", "gone.service")}
+        assert {name: state and state.active for name, state in states.items()} == {
+            WEB: ActiveState.FAILED,
+            DB: ActiveState.FAILED,
+            "came.service": ActiveState.ACTIVE,
+            "gone.service": None,
+        }
+        assert len(recorder.seen) > told
+        assert "same.service" not in {each.subject for each in recorder.seen[told:]}

@@ -321,3 +321,14 @@ async def test_a_unit_that_is_watched_while_the_others_are_read_is_read_too(host
     host.manager.release("GetAll")
     await connecting
     await host.recorder.until(lambda: host.recorder.unit("b.service", "web") is not None)
+
+
+async def test_what_no_signal_told_is_found_by_reading_afresh(host: Host):
+    """A watched unit failed; without a connection there is nothing to read, and no error."""
+    await host.source.reread()
+    await host.start()
+    await host.source.connect(WEB, timeout=60)
+    host.manager.unit(UNIT, ActiveState="failed", SubState="failed", Result="signal", MainPID=0)
+    assert host.recorder.unit(UNIT, "web").result != "signal"
+    await host.source.reread()
+    assert host.recorder.unit(UNIT, "web").result == "signal"

@@ -23,6 +23,7 @@ from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileState, LoadState, PlatformFact, UnitState
 from eventd.sources.devices import DeviceTable
+from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
 
@@ -49,7 +50,9 @@ class SimDisks:
         self._units: dict[str, str] = {}
         self._files: dict[str, FileState | None] = {}
         drives.udev.append(self._told)
-        drives.kernel.append(lambda: self._kernel.post(self._tell_mounts))
+        drives.kernel.append(
+            lambda: self._kernel.post(self._tell_mounts, signal=Lossy.MOUNT, announced=False)
+        )
 
     def read(self) -> None:
         """Read everything, as sources do when they start."""
@@ -58,9 +61,14 @@ class SimDisks:
         for name in ("devices", "mounts"):
             SourceState(self._life.emit, KernelOrigin.DAEMON, name).current()
 
+    async def reread(self) -> None:
+        """Read everything once more, for a run that somebody asks for."""
+        await self._life.look(lambda: self._table.again(list(self._drives.blocks.values())))
+        self._tell_mounts()
+
     def _told(self, action: str, block: Block) -> None:
         channel = self._udev.setdefault(block.path, Channel(self._life, self._gap))
-        channel.post(lambda: self._table.take([(action, block)]), may_drop=True)
+        channel.post(lambda: self._table.take([(action, block)]), signal=Lossy.DEVICE)
 
     def _gap(self) -> None:
         self._life.emit(MountOrigin.UDEV, KernelEvent.GAP, "devices", attributes={"reason": "udev-lost"})

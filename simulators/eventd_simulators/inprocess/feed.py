@@ -16,6 +16,7 @@ from eventd.core.facts import FactKey, FactValue
 from eventd.core.ports import JobResult
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import PlatformFact, UnitState
+from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
@@ -89,6 +90,10 @@ class Feed:
             lambda: self._life.emit(self._origin, KernelEvent.READ, "systemd", scope=self._scope)
         )
 
+    def reread(self) -> None:
+        """Read every unit that is told of; what is as it was told is told again, and changes no fact."""
+        self._post_states(sorted(self.watched | self._sent.keys()))
+
     def gap(self) -> None:
         """Something may have been missed."""
         if not self.lost:
@@ -111,7 +116,7 @@ class Feed:
         match signal:
             case signals.UnitChanged(self._scope, unit, state):
                 if unit in self.watched or not self._scope:
-                    self.channel.post(lambda: self._changed(unit, state), may_drop=True)
+                    self.channel.post(lambda: self._changed(unit, state), signal=Lossy.UNIT)
             case signals.UnitNew(self._scope, unit):
                 self._say(PlatformEvent.UNIT_NEW, unit)
             case signals.UnitRemoved(self._scope, unit):
@@ -119,7 +124,7 @@ class Feed:
             case signals.JobNew(self._scope, job, unit):
                 self._say(PlatformEvent.JOB_NEW, unit, job=job)
             case signals.JobRemoved(self._scope, job, unit, result):
-                self.channel.post(lambda: self._job_removed(job, unit, result), may_drop=True)
+                self.channel.post(lambda: self._job_removed(job, unit, result), signal=Lossy.JOB)
             case signals.Reloading(self._scope, active):
                 self._reloading(active=active)
             case signals.Reexecuted(self._scope):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eventd.core.errors import TemporaryError
@@ -9,6 +10,7 @@ from eventd.core.events import KernelEvent
 from eventd.core.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
+from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 
@@ -92,7 +94,7 @@ class SimFileWatch:
         if isinstance(signal, signals.FileChanged):
             for folder in self._folders:
                 if signal.path.startswith(folder.rstrip("/") + "/"):
-                    self._channel.post(lambda folder=folder: self._look(folder, signal.path), may_drop=True)  # type: ignore[misc]
+                    self._channel.post(partial(self._look, folder, signal.path), signal=Lossy.FILE)
 
     def _look(self, folder: str, path: str) -> None:
         if folder not in self._folders:
@@ -106,6 +108,10 @@ class SimFileWatch:
 
     def _overflowed(self) -> None:
         self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.GAP, "files")
+        self.reread()
+
+    def reread(self) -> None:
+        """Read all watched folders afresh."""
         for folder in self._folders:
             self._read(folder)
 

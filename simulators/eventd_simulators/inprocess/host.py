@@ -18,13 +18,14 @@ from eventd.core.events import Emit, KernelOrigin
 from eventd.core.source_state import SourceState
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.runtime.host import Host
+from eventd.sources.afresh import read_afresh
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
 from eventd_simulators.inprocess.account_look import SimAccountLook
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
 from eventd_simulators.inprocess.images import Registry, SimImages
-from eventd_simulators.inprocess.life import Life
+from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.inprocess.logins import SimAccounts, SimLogins
 from eventd_simulators.inprocess.managers import SimManager, SimUserManagers
 from eventd_simulators.inprocess.removal import SimAccountRemoval
@@ -41,6 +42,8 @@ from eventd_simulators.model.host import HostModel
 from eventd_simulators.model.signals import Hub
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from eventd.core.account_finds import Finds
     from eventd_simulators.model.behaviours import Behaviours
     from eventd_simulators.model.signals import Clock
@@ -84,6 +87,8 @@ class SimHost:
         self.world = world
         self.away: set[str] = set()
         """Sources that are not there when the daemon starts."""
+        self.sources: dict[str, Callable[[], Awaitable[None]]] = {}
+        """What reads afresh besides, by name."""
         self.life = life = Life(emit, world.faults, world.clock)
         self.accounts = SimAccounts(life, model)
         self.removal = SimAccountRemoval(life, world)
@@ -137,6 +142,24 @@ class SimHost:
         for name in ("systemd", "logind"):
             if name not in self.away:
                 SourceState(self.life.emit, KernelOrigin.DAEMON, name).current()
+
+    async def reread(self) -> None:
+        """Have every source read the host afresh, for a run that somebody asks for."""
+
+        async def after(read: Callable[[], None], channel: Channel) -> None:
+            await self.life.look(read)
+            await channel.flush()
+
+        await read_afresh(
+            {
+                "systemd's units": lambda: after(self._system_feed.reread, self._system_feed.channel),
+                "users' units": self.user_managers.reread,
+                "logind": lambda: after(self.logins.reread, self.logins.channel),
+                "eventd's files": lambda: self.life.look(self.file_watch.reread),
+                "the accounts": lambda: self.life.look(self.accounts.read_all),
+                **self.sources,
+            }
+        )
 
     def pushed(self, repository: str = "repository") -> None:
         """Tell of a push, as the webhook listener would."""

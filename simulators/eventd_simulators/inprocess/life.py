@@ -17,7 +17,7 @@ from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
 
 if TYPE_CHECKING:
     from eventd.core.facts import FactKey, FactValue
-    from eventd_simulators.faults import Faults
+    from eventd_simulators.faults import Faults, Lossy
     from eventd_simulators.model.signals import Clock
 
 T = TypeVar("T")
@@ -125,10 +125,17 @@ class Channel:
         self._waiting: dict[asyncio.Future[None], None] = {}
         self.open = True
 
-    def post(self, deliver: Callable[[], object], *, may_drop: bool = False) -> None:
-        """Deliver later. A signal that is dropped makes its source call `gap` a little later."""
+    def post(
+        self, deliver: Callable[[], object], *, signal: Lossy | None = None, announced: bool = True
+    ) -> None:
+        """Deliver later. A signal that is dropped makes its source call `gap` a little later, unless it is silent.
+
+        `signal`: of which kind it is; None: an answer, which cannot be lost. `announced`: its loss by chance is.
+        """
         faults = self._life.faults
-        if may_drop and faults.hits(faults.drops):
+        if signal in faults.silent:
+            return
+        if signal is not None and announced and faults.hits(faults.drops):
             if not self._gap_due:
                 self._gap_due = True
                 self._at(self._noticed)

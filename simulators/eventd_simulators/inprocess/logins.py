@@ -10,6 +10,7 @@ from eventd.core.events import EventKind, KernelEvent, KernelOrigin, Origin
 from eventd.core.facts import FactKey, FactValue
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals
 from eventd_simulators.model.accounts import AccountTable
@@ -45,6 +46,10 @@ class SimLogins:
     def read_all(self) -> None:
         """Read everything afresh, after the start or a gap."""
         self._life.emit(PlatformOrigin.LOGIND, KernelEvent.GAP, "logind")
+        self.reread()
+
+    def reread(self) -> None:
+        """Read everything afresh."""
         for account in self._host.accounts:
             if account.uid:
                 self._post(
@@ -59,16 +64,16 @@ class SimLogins:
     def _on_signal(self, signal: signals.Signal) -> None:
         match signal:
             case signals.UserNew(_, name):
-                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_NEW, name, may_drop=True)
+                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_NEW, name, signal=Lossy.USER)
             case signals.UserRemoved(_, name):
-                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_REMOVED, name, may_drop=True)
+                self._post(PlatformOrigin.LOGIND, PlatformEvent.USER_REMOVED, name, signal=Lossy.USER)
             case signals.SessionNew(_, name):
                 self._post(
                     PlatformOrigin.LOGIND,
                     PlatformEvent.SESSION_NEW,
                     name,
                     self._sessions(name),
-                    may_drop=True,
+                    signal=Lossy.SESSION,
                 )
             case signals.SessionRemoved(_, name):
                 self._post(
@@ -76,10 +81,17 @@ class SimLogins:
                     PlatformEvent.SESSION_REMOVED,
                     name,
                     self._sessions(name),
-                    may_drop=True,
+                    signal=Lossy.SESSION,
                 )
             case signals.PrepareForShutdown():
-                self._post(PlatformOrigin.LOGIND, PlatformEvent.SHUTDOWN, "logind", self._shutdown())
+                self._post(
+                    PlatformOrigin.LOGIND,
+                    PlatformEvent.SHUTDOWN,
+                    "logind",
+                    self._shutdown(),
+                    signal=Lossy.SHUTDOWN,
+                    announced=False,
+                )
             case signals.FileChanged(path) if path.startswith(self._host.folders.linger + "/"):
                 name = path.rsplit("/", 1)[-1]
                 self._post(
@@ -87,7 +99,7 @@ class SimLogins:
                     PlatformEvent.LINGER_CHANGED,
                     name,
                     self._linger(name),
-                    may_drop=True,
+                    signal=Lossy.LINGER,
                 )
             case _:
                 pass
@@ -98,9 +110,12 @@ class SimLogins:
         kind: EventKind,
         subject: str,
         *facts: tuple[FactKey, FactValue],
-        may_drop: bool = False,
+        signal: Lossy | None = None,
+        announced: bool = True,
     ) -> None:
-        self.channel.post(lambda: self._life.emit(origin, kind, subject, facts=facts), may_drop=may_drop)
+        self.channel.post(
+            lambda: self._life.emit(origin, kind, subject, facts=facts), signal=signal, announced=announced
+        )
 
     def _linger(self, name: str) -> tuple[FactKey, FactValue]:
         return FactKey(PlatformFact.LINGER, name), self._host.logind.is_lingering(name)
@@ -181,7 +196,7 @@ class SimAccounts:
 
     def _on_signal(self, signal: signals.Signal) -> None:
         if isinstance(signal, signals.AccountChanged) and signal.name in self._known:
-            self._channel.post(lambda: self._tell(signal.name), may_drop=True)
+            self._channel.post(lambda: self._tell(signal.name), signal=Lossy.ACCOUNT)
 
     def _tell(self, name: str) -> None:
         account = self._host.accounts.get(name)

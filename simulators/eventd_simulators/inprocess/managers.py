@@ -185,6 +185,11 @@ class SimUserManagers:
             if not feed.lost:
                 await feed.channel.flush()
 
+    async def reread(self) -> None:
+        """Read all watched units of all connected users afresh."""
+        for user in list(self._feeds):
+            await self.refresh(user)
+
     async def disconnect(self, user: str) -> None:
         """See the port."""
         self._wanted.pop(user, None)
