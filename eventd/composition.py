@@ -36,7 +36,7 @@ from eventd.adapters.state import StateStore
 from eventd.adapters.state_file import open_store
 from eventd.adapters.transient_mounts import TransientMounts
 from eventd.adapters.unit_log import Journal
-from eventd.adapters.unit_process import UnitProcesses
+from eventd.adapters.unit_process import Processes
 from eventd.adapters.used_ids import UsedIds
 from eventd.adapters.volume_moves import UnitMoves
 from eventd.api.storage_document import Storage
@@ -240,7 +240,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             provenance.touched(uid)
 
     owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
-    processes = UnitProcesses(system=settings.dbus.system, user=settings.dbus.user)
+    processes = Processes(system=settings.dbus.system, user=settings.dbus.user)
     repository = GitRepository(git_options(settings), processes)
     system_accounts = SystemAccounts(processes=processes, used=UsedIds(f"{paths.state}/ids"))
     mine = accounts or system_accounts

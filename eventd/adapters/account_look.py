@@ -12,7 +12,7 @@ import sys
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eventd.adapters import account_script
-from eventd.adapters.unit_process import AsUser, Processes, UnitProcesses
+from eventd.adapters.unit_process import AsUser, Processes
 from eventd.adoption.model_facts import StoreVolume
 from eventd.core.account_finds import Finds, Moved, Project
 from eventd.core.errors import PermanentError
@@ -57,7 +57,7 @@ class SystemAccountLook:
     """The `AccountLook` port of a real host."""
 
     def __init__(self, processes: Processes | None = None) -> None:
-        self._processes = processes or UnitProcesses()
+        self._processes = processes or Processes()
 
     async def _run(self, account: Account, verb: str, argument: str, *, timeout: float) -> bytes:
         done = await self._processes.run(

@@ -29,7 +29,7 @@ from eventd.adapters.account_signs import SystemAccountSigns
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.adapters.process import run
 from eventd.adapters.subordinate_ids import overlapping, parse_ranges
-from eventd.adapters.unit_process import AsRoot, Processes, UnitProcesses
+from eventd.adapters.unit_process import AsRoot, Processes
 from eventd.core.adoption import Password
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.ports import Measured
@@ -65,7 +65,7 @@ class SystemAccountRemoval:
         self._note = note
         self._sweeper = sweeper
         self._etc = Path(etc)
-        self._processes = processes or UnitProcesses()
+        self._processes = processes or Processes()
         self._signs = SystemAccountSigns(etc=etc, processes=self._processes)
         self._userdel = userdel
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from eventd.adapters.unit_process import AsUser, Processes, UnitProcesses
+from eventd.adapters.unit_process import AsUser, Processes
 from eventd.core.adoption import Password, Signs
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.platform.model_facts import Account
@@ -41,7 +41,7 @@ class SystemAccountSigns:
 
     def __init__(self, *, etc: str = "/etc", processes: Processes | None = None) -> None:
         self._etc = Path(etc)
-        self._processes = processes or UnitProcesses()
+        self._processes = processes or Processes()
 
     async def look(self, account: Account, *, timeout: float) -> Signs:
         """Return what there is. A home that cannot be looked into is a sign too.

@@ -24,7 +24,7 @@ from eventd.adapters import login_defs
 from eventd.adapters.homes import check_home, check_room, complete_home
 from eventd.adapters.process import Completed, run
 from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping, parse_ranges
-from eventd.adapters.unit_process import Processes, UnitProcesses
+from eventd.adapters.unit_process import Processes
 from eventd.adapters.used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.core.journal import ACCOUNT_COMMENT
@@ -48,7 +48,7 @@ class SystemAccounts:
         used: UsedIds | None = None,
     ) -> None:
         """Take what writes the databases; `used`: the ids that were given before (None: useradd chooses)."""
-        self._processes = processes or UnitProcesses()
+        self._processes = processes or Processes()
         self._etc = Path(etc)
         self._used = used
         self._useradd = useradd

@@ -153,7 +153,7 @@ class GitCommand:
     ) -> process.Completed:
         """Run a command that asks the network, in a unit of its own; as whoever we are, it is a plain one.
 
-        Raises what `UnitProcesses.run` raises.
+        Raises what `Processes.run` raises.
         """
         if self.account is None:
             return await self.run(*arguments, timeout=timeout, config=config, private=private)

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from eventd.adapters.line_streams import LineStreams, LongLine
-from eventd.adapters.unit_process import TransientUnit, UnitProcesses, Who, judged
+from eventd.adapters.unit_process import Processes, TransientUnit, Who, judged
 from eventd.core.errors import DeadlineError, EventdError
 
 START_TIMEOUT = 30.0
@@ -31,7 +31,7 @@ class LineUnit(LineStreams):
 
     def __init__(
         self,
-        processes: UnitProcesses,
+        processes: Processes,
         who: Who,
         argv: Sequence[str],
         *,

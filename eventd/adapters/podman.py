@@ -16,7 +16,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from eventd.adapters.process import Completed
-from eventd.adapters.unit_process import InManager, Processes, UnitProcesses
+from eventd.adapters.unit_process import InManager, Processes
 from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.core.images import Image, Running
 from eventd.core.own_drop_ins import PAUSE_UNIT
@@ -72,7 +72,7 @@ class PodmanImages:
     """`core.ports.Images` by the command line."""
 
     def __init__(self, processes: Processes | None = None) -> None:
-        self._processes = processes or UnitProcesses()
+        self._processes = processes or Processes()
 
     async def inspect(self, account: Account, references: Sequence[str]) -> Mapping[str, Image]:
         """Return those of the references (or ids) that the user's store has."""

@@ -20,7 +20,7 @@ from typing import Protocol
 from eventd.adapters.line_process import LineProcess
 from eventd.adapters.line_streams import LineStreams, LongLine
 from eventd.adapters.line_unit import LineUnit
-from eventd.adapters.unit_process import NETWORK, AsNobody, UnitProcesses
+from eventd.adapters.unit_process import NETWORK, AsNobody, Processes
 from eventd.core.errors import TemporaryError
 from eventd.core.predicate_atoms import Probe
 from eventd.probe.protocol import ANSWER_LIMIT, Answer, Question, read_answer, write_question
@@ -53,7 +53,7 @@ class Start(Protocol):
         ...
 
 
-def starter(processes: UnitProcesses) -> Start:
+def starter(processes: Processes) -> Start:
     """Return how this host's prober is started: never as root."""
     return LineProcess if os.geteuid() != 0 else partial(LineUnit, processes, AsNobody(NETWORK))
 

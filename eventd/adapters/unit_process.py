@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -152,24 +152,7 @@ class AsRoot:
 Who: TypeAlias = AsUser | InManager | AsNobody | AsService | AsRoot
 
 
-class Processes(Protocol):
-    """What `UnitProcesses` is."""
-
-    async def run(
-        self,
-        who: Who,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        environment: Mapping[str, str] | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-        called: str = "",
-    ) -> Completed:
-        """See `UnitProcesses.run`."""
-        ...
-
-
-class UnitProcesses:
+class Processes:
     """See the module. `system`, `user`: addresses of the buses; `{uid}` in the latter."""
 
     def __init__(self, *, system: str | None = None, user: str = USER_BUS) -> None:

@@ -23,7 +23,7 @@ import anyio
 from eventd.adapters.inotify import Inotify
 from eventd.adapters.journal_follow import JournalFollow
 from eventd.adapters.prober import ProberProcess, starter
-from eventd.adapters.unit_process import UnitProcesses
+from eventd.adapters.unit_process import Processes
 from eventd.core.facts import FactKey
 from eventd.health.model_facts import HealthFact
 from eventd.core.predicate_parse import parse
@@ -42,7 +42,7 @@ def emit(origin, kind, subject, *, scope="", attributes={}, facts=()):
 async def main():
     inotify = Inotify()
     files = WatchedFiles(inotify, emit)
-    probes = ProbesSource(emit, ProberProcess(starter(UnitProcesses())))
+    probes = ProbesSource(emit, ProberProcess(starter(Processes())))
     health = ContainerHealthSource(emit, JournalFollow())
     async def want():
         wanted = json.load(open("/etc/wanted.json"))

@@ -329,13 +329,13 @@ def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
             import asyncio, os
             from eventd.adapters.accounts import SystemAccounts
             from eventd.adapters.files import OwnedFiles
-            from eventd.adapters.unit_process import AsUser, UnitProcesses
+            from eventd.adapters.unit_process import AsUser, Processes
             async def main():
                 account = await SystemAccounts().create("probed", timeout=120)
                 files = OwnedFiles(["/etc/eventd/units", "/etc/containers/systemd/users"])
                 await files.put(f"/etc/eventd/units/{account.uid}/x.service", b"[Unit]\\n", mode=0o644)
                 await files.put(f"/etc/containers/systemd/users/{account.uid}/x.container", b"", mode=0o644)
-                done = await UnitProcesses().run(AsUser(account), ["id", "-u"], timeout=60)
+                done = await Processes().run(AsUser(account), ["id", "-u"], timeout=60)
                 assert int(done.stdout) == account.uid, done
                 for refused in ("/usr/x", "/boot/x", "/opt/x", "/root/x"):
                     try:

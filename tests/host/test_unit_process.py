@@ -10,11 +10,11 @@ from tests.host.machine import Machine
 
 PRELUDE = """\
 import asyncio, json, os, sys
-from eventd.adapters.unit_process import AsNobody, AsRoot, AsUser, InManager, UnitProcesses
+from eventd.adapters.unit_process import AsNobody, AsRoot, AsUser, InManager, Processes
 from eventd.core.errors import EventdError
 from eventd.platform.model_facts import Account
 WEB = Account("web", WEB_UID, WEB_UID, "/home/web")
-processes = UnitProcesses()
+processes = Processes()
 async def said(who, *argv, timeout=60, **how):
     try:
         done = await processes.run(who, argv, timeout=timeout, **how)

@@ -84,6 +84,6 @@ def modules() -> dict[str, frozenset[str]]:
 )
 @pytest.mark.timeout(60)
 def test_one_module_each(names: set[str], where: set[str]) -> None:
-    """Who else wants another identity goes through `UnitProcesses`: a process with it is no child of the daemon's."""
+    """Who else wants another identity goes through `Processes`: a process with it is no child of the daemon's."""
     found = {path: here for path, used in modules().items() if (here := used & names)}
     assert set(found) == where, found

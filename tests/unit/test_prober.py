@@ -24,7 +24,7 @@ from eventd.adapters import process
 from eventd.adapters.line_process import LineProcess
 from eventd.adapters.line_unit import LineUnit
 from eventd.adapters.prober import ProberProcess, starter
-from eventd.adapters.unit_process import AsNobody, UnitProcesses
+from eventd.adapters.unit_process import AsNobody, Processes
 from eventd.core.errors import TemporaryError
 from eventd.core.predicate_atoms import Probe, ProbeKind
 from eventd.probe import asking
@@ -445,7 +445,7 @@ async def test_a_question_that_is_given_up_leaves_nothing_behind() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could be so careless")
 async def test_root_does_not_probe() -> None:
     """Under root the prober is a unit of its own with a uid that systemd makes up, and it refuses to be root itself."""
-    start = starter(UnitProcesses())
+    start = starter(Processes())
     assert isinstance(start, partial)
     assert start.func is LineUnit
     assert isinstance(start.args[1], AsNobody)
