@@ -100,6 +100,7 @@ async def followed(
         begin(ticket)
         return await _follow(api, request, view, ticket, receive)
     finally:
+        ticket.left = True
         api.reconciler.listeners.remove(progress)
         send.close()
         receive.close()

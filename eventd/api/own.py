@@ -16,8 +16,8 @@ from eventd.core.events import Event
 from eventd.core.report import Outcome, RunResult, WorkloadState, overall
 from eventd.core.rights import View
 from eventd.core.waits.refuse import CODE as CIRCULAR
-from eventd.runtime.queue import CAUSES
 from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.triggers import CAUSES
 from eventd.workloads.model_events import WorkloadEvent
 
 _HOST = {

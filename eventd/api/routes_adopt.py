@@ -177,7 +177,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(answers.Queued(queued=True), status=202)
 
 

@@ -87,7 +87,7 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(RollbackQueued(queued=True, rollback=documents.rollback(order)), status=202)
 
 
@@ -125,7 +125,7 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(
         Resuming(
             workload=name or None,

@@ -43,7 +43,7 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(answers.Queued(queued=True), status=202)
 
 

@@ -112,7 +112,7 @@ async def _run(
 
     if wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(answers.Queued(queued=True), status=202)
 
 

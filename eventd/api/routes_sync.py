@@ -71,7 +71,7 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(SyncQueued(queued=True, joined=joined), status=202)
 
 

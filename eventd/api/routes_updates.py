@@ -81,7 +81,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
     if body.wait:
         return await followed(api, request, view, begin)
-    begin(Ticket())
+    begin(Ticket(left=True))
     return answers.document(UpdatesQueued(queued=True, workloads=names), status=202)
 
 

@@ -6,29 +6,14 @@ dropped: taking empties the set in one step of the loop.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import anyio
 
-from eventd.core.events import Event, KernelEvent
+from eventd.core.events import Event
 from eventd.core.report import RunReport
-from eventd.repository.model_events import RepositoryEvent
-from eventd.workloads.model_events import WorkloadEvent
-
-TRIGGERS_KEPT = 32
-"""Events named per run; a storm of uevents is one reason, not a thousand."""
-CAUSES = frozenset(
-    {
-        KernelEvent.SYNC,
-        WorkloadEvent.RESTART,
-        RepositoryEvent.PUSHED,
-        RepositoryEvent.REVISION,
-        KernelEvent.BOOT,
-        KernelEvent.CONFIG_CHANGED,
-    }
-)
-"""Named first, and never left out."""
+from eventd.runtime.triggers import CAUSES, KEPT, noted
 
 
 @dataclass(slots=True)
@@ -39,6 +24,13 @@ class Ticket:
     started: anyio.Event = field(default_factory=anyio.Event)
     run: int | None = None
     report: RunReport | None = None
+    left: bool = False
+    """Nobody waits any more, or ever did."""
+
+
+def still(tickets: Iterable[Ticket]) -> list[Ticket]:
+    """Return those that somebody still waits with: while a run is on, any number may come and go."""
+    return [ticket for ticket in tickets if not ticket.left]
 
 
 @dataclass(slots=True)
@@ -57,11 +49,18 @@ class Batch:
     echo: Event | None = None
     """What to name where nothing but the echo of a run's own work is known."""
     tickets: list[Ticket] = field(default_factory=list)
+    requests: int = 0
+    """How many asked, those who did not wait or have left among them."""
     restarts: dict[str, list[Ticket]] = field(default_factory=dict)
     """Workloads whose units have to be restarted, with those of the tickets that wait for it."""
 
     def __bool__(self) -> bool:
         return bool(self.names or self.everything)
+
+    def answer(self, *tickets: Ticket) -> None:
+        """Answer these too."""
+        self.requests += len(tickets)
+        self.tickets = still((*self.tickets, *tickets))
 
     def asks(self, name: str) -> bool:
         """Tell whether an operator asked for a run over this workload."""
@@ -101,7 +100,7 @@ class Queue:
         batch.asked |= asked
         batch.record |= record
         if ticket is not None:
-            batch.tickets.append(ticket)
+            batch.answer(ticket)
         self._more.set()
 
     def ask(self, name: str, trigger: Event | None, ticket: Ticket | None) -> None:
@@ -116,7 +115,7 @@ class Queue:
         batch.asked_for |= set(names)
         batch.record = True
         if ticket is not None:
-            batch.tickets.append(ticket)
+            batch.answer(ticket)
         self._more.set()
 
     def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
@@ -125,20 +124,16 @@ class Queue:
         batch = self.pending
         batch.names.add(name)
         batch.record = True
-        batch.restarts.setdefault(name, []).append(ticket)
-        batch.tickets.append(ticket)
+        batch.restarts[name] = still((*batch.restarts.get(name, ()), ticket))
+        batch.answer(ticket)
         self._more.set()
 
     def _note(self, trigger: Event | None) -> None:
         batch = self.pending
         if batch:
             self.coalesced += 1
-        if trigger is None or any(trigger is known for known in batch.triggers[-2:]):
-            return
-        if trigger.kind in CAUSES:
-            batch.triggers.insert(sum(t.kind in CAUSES for t in batch.triggers), trigger)
-        elif len(batch.triggers) < TRIGGERS_KEPT:
-            batch.triggers.append(trigger)
+        if trigger is not None and (trigger.kind in CAUSES or len(batch.triggers) < KEPT):
+            batch.triggers = list(noted(batch.triggers, (trigger,)))
 
     async def wait(self, timeout: float | None) -> None:
         """Return when something is dirty, or after `timeout` seconds (None: only then)."""
@@ -155,9 +150,10 @@ class Queue:
         batch.asked |= came.asked
         batch.asked_for |= came.asked_for
         batch.record |= came.record
-        batch.tickets += came.tickets
+        batch.tickets = still((*batch.tickets, *came.tickets))
+        batch.requests += came.requests
         for name, tickets in came.restarts.items():
-            batch.restarts.setdefault(name, []).extend(tickets)
+            batch.restarts[name] = still((*batch.restarts.get(name, ()), *tickets))
         for trigger in came.triggers:
             self._note(trigger)
         if batch:
@@ -195,6 +191,7 @@ class Queue:
         found = {name: batch.restarts.pop(name) for name in names & batch.restarts.keys()}
         moved = [ticket for tickets in found.values() for ticket in tickets]
         batch.tickets = [ticket for ticket in batch.tickets if ticket not in moved]
+        batch.requests -= len(moved)
         return found
 
     def take(self) -> Batch:

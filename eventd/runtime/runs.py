@@ -31,6 +31,7 @@ from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
 from eventd.runtime.standings import Standings
 from eventd.runtime.transaction import SHUTDOWN, EndingError
+from eventd.runtime.triggers import noted
 from eventd.runtime.turn import Turns
 from eventd.runtime.wellbeing import Wellbeing
 
@@ -172,7 +173,7 @@ class Runs:
         text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
         number = await self.host().store.begin_run(started, commit, text)
         self.error = None
-        joined = max(0, len(batch.tickets) - 1)
+        joined = max(0, batch.requests - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
         self._batch = batch
         self.counters.runs += 1
@@ -239,7 +240,7 @@ class Runs:
             batch.names |= names
             for name, tickets in self.queue.take_restarts(names).items():
                 batch.restarts[name] = tickets
-                batch.tickets += tickets
+                batch.answer(*tickets)
                 for ticket in tickets:
                     ticket.run = self.current.id if self.current is not None else None
                     ticket.started.set()
@@ -250,7 +251,7 @@ class Runs:
                     self.standings.stand(name, None)
             if late:
                 if self.current is not None:
-                    self.current = replace(self.current, triggers=(*self.current.triggers, *triggers))
+                    self.current = replace(self.current, triggers=noted(self.current.triggers, triggers))
                 return late
             self.tell()
         if busy:
@@ -306,7 +307,7 @@ class Runs:
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
         self._answer_joined(report)
-        self.try_again(replace(batch, tickets=[], restarts={}, asked=False, asked_for=set()))
+        self.try_again(replace(batch, tickets=[], requests=0, restarts={}, asked=False, asked_for=set()))
         self.tell()
 
     def _behind(self) -> bool:
@@ -418,8 +419,10 @@ class Runs:
             return False
         self.current = replace(current, joined=current.joined + 1)
         if batch.asked:
-            batch.tickets.append(ticket)
+            batch.answer(ticket)
         elif trigger is not None:
+            # If another run is needed, it is made for the last who joined, though nobody may wait for it any more.
+            self._joined = [each for each in self._joined if not each[0].left]
             self._joined.append((ticket, trigger))
         ticket.run = current.id
         ticket.started.set()

@@ -18,6 +18,8 @@ from eventd.runtime import waiting
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import FORGET, HEALS, Failures
 from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.runtime.triggers import CAUSES, KEPT, noted
+from eventd.workloads.model_events import WorkloadEvent
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -66,6 +68,40 @@ def test_causes_are_never_left_out_of_the_triggers() -> None:
     queue.put_back(queue.take())
     assert queue.pending.triggers[0].kind is KernelEvent.SYNC
     assert len(queue.pending.triggers) < 40
+
+
+@given(
+    st.lists(st.sampled_from([*CAUSES, MountEvent.DEVICE, KernelEvent.READ]), max_size=400),
+    st.integers(1, 50),
+)
+def test_triggers_are_bounded_and_no_kind_of_cause_is_left_out(kinds: list[EventKind], size: int) -> None:
+    """However many come, and in whatever portions: a few stay, causes first, and of each kind the last one."""
+    events = [event(kind, number) for number, kind in enumerate(kinds, 1)]
+    kept: tuple[Event, ...] = ()
+    for at in range(0, len(events), size):
+        kept = noted(kept, events[at : at + size])
+    assert len(kept) <= KEPT
+    causes = [each.kind in CAUSES for each in kept]
+    assert causes == sorted(causes, reverse=True)
+    last = {each.kind: each.sequence for each in events if each.kind in CAUSES}
+    assert set(last.values()) <= {each.sequence for each in kept}
+
+
+def test_who_asks_and_leaves_while_a_run_is_on_leaves_nothing_behind() -> None:
+    """A thousand who did not wait, or no longer do, are counted, and only who waits is kept; so are their causes."""
+    queue, waits = Queue(), Ticket()
+    queue.restart("web", None, waits)
+    for number in range(1, 1001):
+        ticket = Ticket(left=number % 2 == 0)
+        queue.restart("web", event(WorkloadEvent.RESTART, number), ticket)
+        queue.touch_all(event(KernelEvent.SYNC, 1000 + number), asked=True, ticket=ticket)
+        ticket.left = True
+    batch = queue.pending
+    assert batch.requests == 2001
+    assert waits in batch.tickets
+    assert waits in batch.restarts["web"]
+    assert len(batch.tickets) + len(batch.restarts["web"]) <= 4
+    assert len(batch.triggers) <= KEPT
 
 
 @virtual()

@@ -21,6 +21,8 @@ from eventd.core.report import RunResult, WorkloadState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.runtime.queue import Ticket
+from eventd.runtime.triggers import KEPT
+from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import virtual
@@ -404,6 +406,27 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
     assert story.engine.reconciler.runs.counters.runs_failed == 0
     assert not story.world.disk.steps
     await story.assert_converged()
+
+
+@virtual()
+async def test_a_long_run_names_no_more_triggers_than_a_short_one() -> None:
+    """Whatever joins it while it is on, it remains a report that can be read, written and kept."""
+    story = await with_a_slow_run("a", "b", "c")
+    reconciler = story.engine.reconciler
+    on = reconciler.current
+    assert on is not None
+    for name in ("a", "b", "c"):
+        for _ in range(KEPT):
+            event = story.dispatcher.emit(KernelOrigin.DAEMON, WorkloadEvent.RESTART, name, scope=name)
+            ticket = Ticket()
+            reconciler.restart(name, event, ticket)
+        await ticket.started.wait()
+        assert ticket.run == on.id
+    current = reconciler.current
+    assert current is not None
+    assert current.id == on.id
+    assert len(current.triggers) <= KEPT
+    await story.kill()
 
 
 @virtual()
