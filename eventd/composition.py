@@ -13,6 +13,7 @@ from typing import Protocol
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from eventd import domains
 from eventd.adapters.account_look import NoAccountLook, SystemAccountLook
 from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.adapters.account_signs import SystemAccountSigns
@@ -55,6 +56,7 @@ from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.core.storage_file import PLACES, in_places
+from eventd.kernel.action_table import ActionTable
 from eventd.repository.model_events import RepositoryEvent
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
@@ -192,10 +194,11 @@ class Composition:
     storage: Storage
     signs: AccountSigns | None
     """None: the accounts are not this system's."""
+    actions: ActionTable
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
-        rules, policies = rules_of(settings), policies_of(settings)  # all or nothing
+        rules, policies = rules_of(settings), policies_of(settings, self.actions)  # all or nothing
         self.rules[0] = rules
         self.engine.reconciler.converger.policies = policies
         self.engine.reconciler.runs.concurrency = settings.host.concurrency
@@ -208,7 +211,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     `accounts` and `etc` (where their databases are): instead of this system's. The buses of such accounts are
     taken to be the caller's own.
     """
-    paths = settings.paths
+    paths, actions = settings.paths, domains.load().actions
     make_folders(settings)
     dispatcher = Dispatcher()
     inotify, guarded = Inotify(), Inotify(guarded=True)
@@ -335,14 +338,17 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         images,
         provenance,
     )
+    handlers = {**HANDLERS, **storage_handlers[0].table(), **storage_handlers[1].table()}
+    actions.check_whole(handlers)
     engine = Engine(
         host,
         dispatcher,
         Parts(
             layout=layout,
             owner_uid=os.geteuid(),
-            handlers={**HANDLERS, **storage_handlers[0].table(), **storage_handlers[1].table()},
-            policies=policies_of(settings),
+            handlers=handlers,
+            policies=policies_of(settings, actions),
+            actions=actions,
             assemble=assembled,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
@@ -367,7 +373,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
     )
     storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
-    return Composition(settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs)
+    return Composition(
+        settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs, actions
+    )
 
 
 async def add_triggers(

@@ -23,6 +23,7 @@ from eventd.core.host_ports import UNPRIVILEGED
 from eventd.core.layout import Layout
 from eventd.core.storage_file import PLACES
 from eventd.core.verdicts import Policy
+from eventd.kernel.action_table import ActionTable
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approval_rules import no_machine_id
 from eventd.settings import Settings
@@ -103,12 +104,14 @@ def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
     )
 
 
-def policies_of(settings: Settings) -> tuple[Policy, ...]:
+def policies_of(settings: Settings, actions: ActionTable) -> tuple[Policy, ...]:
     """Return the policies of this host in the order in which they are asked."""
-    return policy_chain(layout_of(settings), protection_of(settings), settings.compose.provider)
+    return policy_chain(layout_of(settings), protection_of(settings), settings.compose.provider, actions)
 
 
-def policy_chain(layout: Layout, protection: Rules, compose_provider: str) -> tuple[Policy, ...]:
+def policy_chain(
+    layout: Layout, protection: Rules, compose_provider: str, actions: ActionTable
+) -> tuple[Policy, ...]:
     """Return the policies in the order in which they are asked: those of every daemon, also of a simulated one."""
     return (
         suspended,
@@ -121,7 +124,7 @@ def policy_chain(layout: Layout, protection: Rules, compose_provider: str) -> tu
         volumes_beside,
         provider(compose_provider),
         gates,
-        reversibility,
+        reversibility(actions),
     )
 
 

@@ -27,8 +27,8 @@ from eventd.adapters.subordinate_ids import Range, best, free_range, overlapping
 from eventd.adapters.unit_process import Processes
 from eventd.adapters.used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
 from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
-from eventd.core.journal import ACCOUNT_COMMENT
 from eventd.platform.model_facts import Account
+from eventd.workloads.model_recovery import ACCOUNT_COMMENT
 
 GROUP = "eventd-managed"
 """For people to see in `id` and `getent group`: membership gives nothing."""

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.journal import known, loads, writes
+from eventd.core.journal import known
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.workloads.model_recovery import loads, writes
 
 VERSION = 2
 DAMAGED = "state-damaged"

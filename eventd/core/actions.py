@@ -6,11 +6,9 @@ A handler (`eventd_handlers`) carries one out; the journal stores its `describe(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from eventd.core.desired import InstallFile
 from eventd.core.podman_damage import Damage
-from eventd.core.storage_actions import StorageAction
 
 
 class _OnUser:
@@ -325,29 +323,4 @@ class TagImages:
         return " ".join(f"{reference}={image[:12]}" for image, reference in self.images)
 
 
-Action: TypeAlias = (
-    CreateAccount
-    | AdoptAccount
-    | CompleteAccount
-    | InspectStore
-    | PutFile
-    | RemoveFile
-    | EnableLinger
-    | DisableLinger
-    | StartManager
-    | StopManager
-    | Reload
-    | StopUnit
-    | StartUnit
-    | RestartUnit
-    | RecordFiles
-    | Verify
-    | PullImages
-    | TagImages
-    | Retain
-    | StorageAction
-    | DeleteAccount
-    | RenameAccount
-    | ResetStore
-)
 STARTS = (StartUnit, RestartUnit)

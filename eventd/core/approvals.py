@@ -11,14 +11,12 @@ What was once seen to have expired stays expired, whatever the clock says later.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from eventd.core.errors import PermanentError, TemporaryError
+from eventd.kernel.draft import Draft, Planned, canonical, digest, stamp
 
 NAMESPACE = "approval@eventd"
 """Of the signature (ssh-keygen(1), -n): one made for something else is none for this."""
@@ -33,42 +31,6 @@ EARLY = 300.0
 """Seconds by which this host's clock may be behind the clock that a document was made by: it is the same host's."""
 ID_LENGTH = 12
 """Hexadecimal digits of the digest that people type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One action as the signer reads it."""
-
-    action: str
-    """Its verb."""
-    target: str
-    does: str
-    """A sentence without a full stop: what it means."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What would be done, to what, and why; the same for as long as nothing about it changes."""
-
-    subject: str
-    """The workload, or a keeper's subject."""
-    plan: tuple[Planned, ...]
-    resources: tuple[str, ...]
-    """Identities of what would be gone: `account bob uid 1234 home /home/bob made by run 7`."""
-    why: str
-
-    @property
-    def key(self) -> str:
-        """Identify the plan and its resources, whatever the time: a FACT of kind APPROVAL has this name."""
-        return _digest(
-            _canonical(
-                {
-                    "subject": self.subject,
-                    "plan": [asdict(each) for each in self.plan],
-                    "resources": list(self.resources),
-                }
-            )
-        )
 
 
 class State(StrEnum):
@@ -149,7 +111,7 @@ def make(draft: Draft, *, host: str, hostname: str, nonce: str, created: float, 
     `host` is the machine id, which no other host has; `nonce` makes each request differ from all others, also from
     those that a lost state file has forgotten.
     """
-    text = _canonical(
+    text = canonical(
         {
             "version": VERSION,
             "host": host,
@@ -163,10 +125,10 @@ def make(draft: Draft, *, host: str, hostname: str, nonce: str, created: float, 
             "nonce": nonce,
         }
     )
-    digest = _digest(text)
+    hashed = digest(text)
     return Request(
-        id=digest[:ID_LENGTH],
-        digest=digest,
+        id=hashed[:ID_LENGTH],
+        digest=hashed,
         key=draft.key,
         document=text.decode(),
         subject=draft.subject,
@@ -195,9 +157,9 @@ def read(content: bytes) -> Document:
     texts = [value.get(key) for key in ("host", "subject", "created", "expires", "nonce")]
     if not all(isinstance(text, str) for text in texts):
         raise _malformed("it lacks host, subject, created, expires or nonce")
-    if _canonical(value) != content:
+    if canonical(value) != content:
         raise _malformed("it was changed: it is not byte for byte what eventd wrote")
-    return Document(_digest(content), str(value["host"]), str(value["subject"]))
+    return Document(digest(content), str(value["host"]), str(value["subject"]))
 
 
 def refuse(request: Request, now: float) -> None:
@@ -239,11 +201,6 @@ def in_time(request: Request, now: float) -> None:
         )
 
 
-def stamp(at: float) -> str:
-    """Return a time as it stands in documents: UTC, whole seconds."""
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 _AGAIN = "eventctl approvals lists what is held now"
 
 
@@ -261,12 +218,3 @@ def _malformed(why: str) -> PermanentError:
         reason="malformed-approval",
         hint="export it again: eventctl approvals ID --export FILE",
     )
-
-
-def _canonical(value: Any) -> bytes:
-    """Return the one form of a value: sorted keys, no blanks, UTF-8, a newline at the end."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from eventd.core import homes
 from eventd.core.actions import (
     STARTS,
-    Action,
     AdoptAccount,
     CompleteAccount,
     CreateAccount,
@@ -49,6 +48,7 @@ from eventd.core.observed import Observed
 from eventd.core.provenance import audit
 from eventd.core.records import Ownership, Records, WorkloadRecord
 from eventd.core.storage_actions import MakeFolder, StopForVolume
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, UnitState
 from eventd.workloads.model_facts import ManagerState
 

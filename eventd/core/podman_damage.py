@@ -2,7 +2,7 @@
 
 Pure. Each sentence was taken from podman 5.4.2 with a file of its store overwritten. What is said is the account's to
 forge, so it is believed about that account alone, and a path in it counts only inside of its own store. A reset moves
-one file aside, as the account, and is held for a signature (`eventd.core.reversibility`). Next: `runtime.store_resets`.
+one file aside, as the account, and waits for a signature (`model_action_table`). Next: `runtime.store_resets`.
 """
 
 from __future__ import annotations

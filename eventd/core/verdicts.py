@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eventd.core.actions import Action
-from eventd.core.approvals import Draft
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.observed import Observed
 from eventd.core.records import Records
+from eventd.kernel.action import Action
+from eventd.kernel.draft import Draft
 
 
 @dataclass(frozen=True, slots=True)

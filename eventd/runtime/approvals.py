@@ -22,12 +22,13 @@ import anyio
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core import approvals
-from eventd.core.approvals import OPEN, Draft, Request, State
+from eventd.core.approvals import OPEN, Request, State
 from eventd.core.committed_approvals import Signed
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
+from eventd.kernel.draft import Draft
 from eventd.runtime import shelf
 from eventd.runtime.approval_rules import Rules
 from eventd.runtime.attempts import Attempts

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import anyio
 
 from eventd.core.actions import (
-    Action,
     AdoptAccount,
     CreateAccount,
     InspectStore,
@@ -37,6 +36,7 @@ from eventd.core.records import UnitRecord
 from eventd.core.report import Outcome, WorkloadReport
 from eventd.core.storage_actions import StopForVolume
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
@@ -83,7 +83,7 @@ class Converger:
     policies: Sequence[Policy]
     view: View
     context: Context
-    steps: Steps = field(default_factory=Steps)
+    steps: Steps
     approvals: Approvals | None = None
     """Where what a policy wants to have signed is asked for, and used up."""
     diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None

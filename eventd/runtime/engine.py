@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from eventd.core.actions import Action
 from eventd.core.containers import Seen
 from eventd.core.desired import Desired, Tree
 from eventd.core.errors import EventdError
@@ -27,6 +26,8 @@ from eventd.core.plan import Context
 from eventd.core.predicates import Probe
 from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
+from eventd.kernel.action import Action
+from eventd.kernel.action_table import ActionTable
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.repository.model_events import RepositoryEvent
@@ -46,6 +47,7 @@ from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import Recovery
 from eventd.runtime.removals import Removals
 from eventd.runtime.renames import Renames
+from eventd.runtime.steps import Steps
 from eventd.runtime.store_resets import StoreResets
 from eventd.runtime.transaction import Handler
 
@@ -63,6 +65,8 @@ class Parts:
     handlers: Mapping[type[Action], Handler]
     policies: Sequence[Policy]
     assemble: Callable[[Tree], Awaitable[Desired]]
+    actions: ActionTable
+    """How each action ends in the journal, and what it means for data."""
     concurrency: int = 8
     poll: float | None = None
     wall: Callable[[], float] = time.time
@@ -109,6 +113,7 @@ class Engine:
 
     def __init__(self, host: Host, dispatcher: Dispatcher, parts: Parts) -> None:
         """Wire everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
+        parts.actions.check(parts.handlers)
         self.host = host
         self.dispatcher = dispatcher
         self.parts = parts
@@ -135,6 +140,7 @@ class Engine:
                 parts.policies,
                 view,
                 context,
+                Steps(parts.actions),
                 approvals=self.approvals,
                 diagnose=parts.diagnose,
                 look=parts.look,
@@ -153,7 +159,7 @@ class Engine:
         self.fetcher = Fetcher(
             host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall, parts.reread
         )
-        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit)
+        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit, parts.actions)
         self.rebuild = self.reconciler.rebuild = Rebuild(
             host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
         )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from eventd.core import homes
 from eventd.core.actions import (
-    Action,
     Reload,
     RestartUnit,
     StartUnit,
@@ -27,6 +26,7 @@ from eventd.core.plan import Context, gave_up, is_renewed, plan, plan_removal
 from eventd.core.provenance import audit
 from eventd.core.records import Records
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import UnitFailedError
 from eventd.workloads.model_facts import ManagerState

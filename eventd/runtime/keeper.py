@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventd.core.actions import Action
 from eventd.core.facts import Facts
 from eventd.core.ports import Store
 from eventd.core.report import Outcome
+from eventd.kernel.action import Action
 from eventd.runtime.load import Loaded
 
 

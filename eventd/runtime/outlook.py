@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core.actions import Action, PullImages, RestartUnit
+from eventd.core.actions import PullImages, RestartUnit
 from eventd.core.desired import OnUnhealthy, UnitRole, Workload
 from eventd.core.facts import Facts
 from eventd.core.gates import OPEN
@@ -23,6 +23,7 @@ from eventd.core.provenance import Audit, audit
 from eventd.core.report import Standing
 from eventd.core.verdicts import Allow, Case, Deny, Hold, Verdict
 from eventd.core.wellness import Illness, illness
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import ActiveState
 from eventd.runtime import standing
 from eventd.runtime.converge import Converger

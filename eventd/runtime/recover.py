@@ -1,6 +1,6 @@
 """Recovery: what the last life of the daemon left open is finished or undone before the first run, and said.
 
-How each kind of step ends is `eventd.core.journal`'s table; this looks at the world for it, writes the records, and
+How each kind of step ends is said in the tables of actions; this looks at the world for it, writes the records, and
 closes the steps. In two parts, since a unit can be looked at only when its user's manager is connected. Settling a
 step twice is harmless, so a crash here leaves nothing but the same work for the next start.
 
@@ -14,15 +14,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eventd.core import journal
 from eventd.core.errors import EventdError
 from eventd.core.events import Emit, KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey, Facts
-from eventd.core.journal import Looks, OpenStep, Settlement, World
+from eventd.core.journal import NOTHING, Looks, OpenStep, Settlement
+from eventd.kernel.action_table import ActionTable
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
+from eventd.workloads.model_recovery import OwnAccount, SetFile, SetLingering, SetUnit, WorkloadLooks, World
 
 log = logging.getLogger(__name__)
 COMPLETE_TIMEOUT = 30.0
@@ -45,6 +46,7 @@ class Recovery:
     ledger: Ledger
     facts: Facts
     emit: Emit
+    actions: ActionTable
     pending: list[OpenStep] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     """What has been done since the start, for status."""
@@ -66,14 +68,14 @@ class Recovery:
                 step.target,
                 step.workload,
             )
-        await self._settle(lambda looks: looks is not Looks.UNIT)
+        await self._settle(lambda looks: looks is not WorkloadLooks.UNIT)
 
     def units_of(self, workload: str) -> frozenset[str]:
         """Return the units of a workload that have to be looked at."""
         return frozenset(
             step.known().get("unit", step.target)
             for step in self.pending
-            if step.workload == workload and _looks(step) is Looks.UNIT
+            if step.workload == workload and self.actions.looks(step) is WorkloadLooks.UNIT
         )
 
     async def finish(self) -> None:
@@ -94,10 +96,10 @@ class Recovery:
         A write that failed may have taken effect, and the record of an act that took effect may not have been written.
         What a failed start left is its handler's business: the unit's own state tells, and the next plan reads it.
         """
-        if _looks(step) in (Looks.NOTHING, Looks.UNIT):
+        if self.actions.looks(step) in (NOTHING, WorkloadLooks.UNIT):
             return True
         try:
-            found = journal.settle(step, await self._look(step), self.ledger.records)
+            found = self.actions.settle(step, await self._look(step), self.ledger.records)
             await self._carry_out(step, found)
         except EventdError as error:
             log.error("%s %s failed, and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
@@ -113,10 +115,10 @@ class Recovery:
 
     async def _settle(self, now: Callable[[Looks], bool]) -> None:
         for step in tuple(self.pending):
-            if not now(_looks(step)):
+            if not now(self.actions.looks(step)):
                 continue
             try:
-                found = journal.settle(step, await self._look(step), self.ledger.records)
+                found = self.actions.settle(step, await self._look(step), self.ledger.records)
                 await self._carry_out(step, found)
                 await self.host.store.end_step(step.id, found.ended.value, found.note)
             except EventdError as error:
@@ -152,36 +154,31 @@ class Recovery:
         )
 
     async def _look(self, step: OpenStep) -> World:
-        match _looks(step):
-            case Looks.ACCOUNT:
+        match self.actions.looks(step):
+            case WorkloadLooks.ACCOUNT:
                 return World(account=await self.host.accounts.lookup(step.target))
-            case Looks.FILE:
+            case WorkloadLooks.FILE:
                 path = step.known().get("path")
                 return World(file=await self.host.files.read(path) if path else None)
-            case Looks.LINGER:
+            case WorkloadLooks.LINGER:
                 return World(linger=self.facts.get(FactKey(PlatformFact.LINGER, step.workload)) is True)
-            case Looks.UNIT:
+            case WorkloadLooks.UNIT:
                 unit = step.known().get("unit", step.target)
                 return World(unit=as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, step.workload))))
-            case Looks.NOTHING:
+            case _:
                 return World()
 
     async def _carry_out(self, step: OpenStep, found: Settlement) -> None:
         for change in found.changes:
             match change:
-                case journal.OwnAccount(account):
+                case OwnAccount(account):
                     if account.name not in self.ledger.records.workloads:
                         await self.ledger.created(account.name, account.uid, step.run)
                     await self.ledger.made([account.home], account.uid, step.run)
                     await self.host.accounts.complete(account, timeout=COMPLETE_TIMEOUT)
-                case journal.SetFile(path, record):
+                case SetFile(path, record):
                     await self.ledger.file(step.workload, path, record)
-                case journal.SetUnit(unit, started):
+                case SetUnit(unit, started):
                     await self.ledger.unit(step.workload, unit, started)
-                case journal.SetLingering(lingering):
+                case SetLingering(lingering):
                     await self.ledger.change(step.workload, lingering=lingering)
-
-
-def _looks(step: OpenStep) -> Looks:
-    ending = journal.ENDINGS.get(step.verb)
-    return Looks.NOTHING if ending is None else ending.looks

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from eventd.accounts.model_action_table import deletion
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
-from eventd.core.actions import Action, DeleteAccount
+from eventd.core.actions import DeleteAccount
 from eventd.core.desired import Desired, RemoveData
 from eventd.core.errors import PermanentError
 from eventd.core.facts import FactKey, Facts
@@ -21,7 +22,7 @@ from eventd.core.ports import Store
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
 from eventd.core.renames import find
-from eventd.core.reversibility import deletion
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime import shelf
 from eventd.runtime.approvals import Approvals

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from eventd.core.actions import Action, RenameAccount
+from eventd.core.actions import RenameAccount
 from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger

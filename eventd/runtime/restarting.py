@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from eventd.core.actions import Action, RestartUnit, Verify
+from eventd.core.actions import RestartUnit, Verify
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.observed import Observed
+from eventd.kernel.action import Action
 from eventd.runtime.converge import Converger
 
 Step: TypeAlias = Callable[[Action, Observed], Awaitable[None]]

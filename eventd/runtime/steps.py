@@ -10,14 +10,14 @@ import json
 import logging
 from dataclasses import dataclass, field
 
-from eventd.core import journal
-from eventd.core.actions import Action
 from eventd.core.errors import EventdError
 from eventd.core.journal import OpenStep
 from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.ports import Store
 from eventd.core.records import Records
+from eventd.kernel.action import Action
+from eventd.kernel.action_table import ActionTable
 from eventd.runtime.recover import Recovery
 from eventd.runtime.transaction import Transaction
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 class Steps:
     """The steps of one life of the daemon."""
 
+    actions: ActionTable
     unwritten: dict[int, str] = field(default_factory=dict)
     """Steps that have ended, with the results that are to be written."""
     recovery: Recovery | None = None
@@ -39,7 +40,7 @@ class Steps:
     ) -> int:
         """Write the intent of an action; return the step's number."""
         await self.write(tx.host.store)
-        detail = json.dumps(journal.detail(action, seen, records, layout))
+        detail = json.dumps(self.actions.detail(action, seen, records, layout))
         step = await tx.host.store.begin_step(tx.run, tx.workload, action.verb, action.target, detail)
         self._open[step] = OpenStep(tx.run, tx.workload, action.verb, action.target, step, detail)
         return step

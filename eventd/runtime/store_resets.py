@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.containers.model_action_table import reset
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
-from eventd.core.actions import Action, ResetStore
+from eventd.core.actions import ResetStore
 from eventd.core.desired import Workload
 from eventd.core.errors import EventdError
 from eventd.core.events import KernelOrigin
@@ -25,7 +26,7 @@ from eventd.core.facts import FactKey, Facts
 from eventd.core.podman_damage import REASON, Damage, damage
 from eventd.core.ports import Store
 from eventd.core.report import Outcome, WorkloadReport
-from eventd.core.reversibility import reset
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.keeper import Stand

@@ -13,22 +13,22 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from eventd.core.actions import Action
 from eventd.core.desired import HostPort
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit
 from eventd.core.facts import FactKey, Facts
 from eventd.core.gates import OPEN, WorkloadGates
-from eventd.core.journal import is_down
 from eventd.core.layout import Layout, manager_unit
 from eventd.core.options_place import OptionsPlace
 from eventd.core.predicates import Predicate
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import shelf
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.shelf import Shelf
+from eventd.workloads.model_recovery import is_down
 
 T = TypeVar("T")
 SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)

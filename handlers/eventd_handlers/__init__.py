@@ -6,7 +6,7 @@ To add one: an action in `eventd.core.actions`, a function here, a line in `HAND
 from collections.abc import Mapping
 
 from eventd.core import actions
-from eventd.core.actions import Action
+from eventd.kernel.action import Action
 from eventd.runtime.transaction import Handler
 from eventd_handlers import accounts, deletion, files, images, managers, renaming, stores, units, verify
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from eventd.adoption.model_facts import AdoptionFact, StoreState
-from eventd.core.actions import Action, AdoptAccount, CompleteAccount, CreateAccount, InspectStore
+from eventd.core.actions import AdoptAccount, CompleteAccount, CreateAccount, InspectStore
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.events import KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.health.model_events import HealthOrigin
+from eventd.kernel.action import Action
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from eventd.core.actions import Action, DeleteAccount
+from eventd.core.actions import DeleteAccount
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelOrigin
@@ -19,6 +19,7 @@ from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
+from eventd.kernel.action import Action
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, PutFile, RemoveFile
+from eventd.core.actions import PutFile, RemoveFile
 from eventd.core.facts import FactKey
 from eventd.core.plan import mode_of
 from eventd.core.records import FileRecord
+from eventd.kernel.action import Action
 from eventd.runtime.transaction import Transaction
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from eventd.core.actions import Action, PullImages, TagImages
+from eventd.core.actions import PullImages, TagImages
 from eventd.core.errors import EventdError, TemporaryError
+from eventd.kernel.action import Action
 from eventd.runtime.transaction import SupersededError, Transaction
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import Action, DisableLinger, EnableLinger, Reload, Retain, StartManager, StopManager
+from eventd.core.actions import DisableLinger, EnableLinger, Reload, Retain, StartManager, StopManager
 from eventd.core.errors import TemporaryError
 from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.ports import Verb
 from eventd.core.records import Ownership
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import Transaction

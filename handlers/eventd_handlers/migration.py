@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from eventd.core.actions import Action
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
 from eventd.core.facts import FactKey
 from eventd.core.storage_actions import ForgetData, MigrateVolume
@@ -29,6 +28,7 @@ from eventd.core.storage_migration import (
 )
 from eventd.core.storage_ports import Moves
 from eventd.core.storage_records import VolumeRecord
+from eventd.kernel.action import Action
 from eventd.mounts.model_facts import MountFact, MountState
 from eventd.runtime import waiting
 from eventd.runtime.storage.keeper import VolumeKeeper

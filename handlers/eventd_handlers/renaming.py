@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eventd.core.actions import Action, RenameAccount
+from eventd.core.actions import RenameAccount
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.core.records import Ownership
 from eventd.core.removals import Rename
+from eventd.kernel.action import Action
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.transaction import Transaction

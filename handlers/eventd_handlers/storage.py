@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import anyio
 
-from eventd.core.actions import Action, StartAgain
+from eventd.core.actions import StartAgain
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
@@ -35,6 +35,7 @@ from eventd.core.storage_migration import Phase
 from eventd.core.storage_moved import settled
 from eventd.core.storage_ports import MountPoints, Mounts
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.kernel.action import Action
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.runtime import waiting

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
-from eventd.core.actions import Action, ResetStore
+from eventd.core.actions import ResetStore
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.core.layout import manager_unit
 from eventd.core.podman_damage import damage
 from eventd.core.ports import Verb
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
 from eventd_handlers.jobs import run_job

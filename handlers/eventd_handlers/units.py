@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eventd.core.actions import Action, RecordFiles, RestartUnit, StartUnit, StopUnit
+from eventd.core.actions import RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.facts import FactKey, FactValue
 from eventd.core.named_files import ABSENT, HOME, UNSURE
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import StartedWith, UnitRecord
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.actions import Action, Verify
+from eventd.core.actions import Verify
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.core.predicates import Predicate, atoms, missing
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import waiting

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core.facts import FactKey
-from eventd.core.reversibility import classify
-from eventd.core.verdicts import ALLOW, Allow, Case, Hold, Verdict
+from eventd.core.verdicts import ALLOW, Allow, Case, Hold, Policy, Verdict
+from eventd.kernel.action_table import ActionTable
 
 REASON = "needs-approval"
 
 
-def reversibility(case: Case) -> Verdict:
-    """Allow what is benign or compensated, and what is approved."""
-    draft = classify(case.action, case.records, case.run).draft
+def reversibility(actions: ActionTable) -> Policy:
+    """Return the policy: it allows what the table says is benign or compensated, and what is approved."""
+    return lambda case: _judge(actions, case)
+
+
+def _judge(actions: ActionTable, case: Case) -> Verdict:
+    draft = actions.classify(case.action, case.records, case.run).draft
     if draft is None:
         return ALLOW
     fact = FactKey(ApprovalFact.APPROVAL, draft.key)

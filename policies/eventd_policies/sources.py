@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eventd.core.actions import (
-    Action,
     AdoptAccount,
     DeleteAccount,
     DisableLinger,
@@ -24,6 +23,7 @@ from eventd.core.facts import SourceTrouble
 from eventd.core.source_state import source
 from eventd.core.storage_plan import PREFIX
 from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.action import Action
 
 LOGIND: tuple[type[Action], ...] = (
     EnableLinger,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from eventd import domains
 from eventd.cli import reasons
 from eventd.configured import policy_chain
 from eventd.core.assemble import HostRules, assemble
@@ -20,7 +21,7 @@ from eventd.core.errors import PermanentError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
-from eventd.core.verdicts import Policy
+from eventd.kernel.action_table import ActionRow, ActionTable
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
@@ -40,7 +41,8 @@ FAULT = "simulated-failure"
 """The reason of what is made to fail in here, which no real host gives."""
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
-POLICIES = policy_chain(Layout(), Rules(), Compose().provider)
+ACTIONS = domains.load().actions
+POLICIES = policy_chain(Layout(), Rules(), Compose().provider, ACTIONS)
 """What the real daemon asks, for the simulated host's accounts."""
 CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
 
@@ -61,11 +63,11 @@ class Story:
         online: bool = True,
         keepers: Callable[[], Sequence[Keeper]] = lambda: (),
         handlers: Mapping[type[Any], Handler] = HANDLERS,
-        policies: Sequence[Policy] = POLICIES,
+        actions: Iterable[ActionRow] = (),
     ) -> None:
         self._keepers = keepers
         self._handlers = handlers
-        self._policies = policies
+        self._actions = ActionTable((*ACTIONS, *actions))
         self.approvals = ApprovalRules("machine", "simhost", verify=self._signed, nonce=self._nonce)
         self._nonces = 0
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
@@ -112,9 +114,10 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=self._policies,
+                policies=policy_chain(layout, Rules(), Compose().provider, self._actions),
                 approvals=self.approvals,
                 assemble=_assemble,
+                actions=self._actions,
                 wall=loop.time,
                 jitter=chance.random,
                 track=host.accounts.known,

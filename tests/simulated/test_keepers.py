@@ -6,21 +6,23 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from eventd.core.actions import Action
 from eventd.core.errors import TemporaryError
 from eventd.core.facts import FactKey, Facts
+from eventd.core.journal import Ending
 from eventd.core.ports import Store
 from eventd.core.report import Outcome, RunResult, WorkloadState
 from eventd.gates.model_facts import GateFact
+from eventd.kernel.action import Action
+from eventd.kernel.action_table import ActionRow
+from eventd.kernel.reversibility import benign
 from eventd.mounts.model_events import MountOrigin
 from eventd.platform.model_events import PlatformEvent
 from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
 from eventd_handlers import HANDLERS
-from eventd_policies.reversibility import reversibility
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import POLICIES, Story, container
+from tests.simulated.daemon import Story, container
 
 LAMP = "lamp:hall"
 POWER = FactKey(GateFact.PROBE, "power")
@@ -100,9 +102,9 @@ class House:
         return Story(
             keepers=lambda: (Lamps(set_on, lambda: self.on),),
             handlers={**HANDLERS, Switch: self.handle},
-            policies=[
-                each for each in POLICIES if each is not reversibility
-            ],  # it classifies eventd's actions only
+            actions=(
+                ActionRow(Switch, Ending("the next plan switches it", "switched back by the fact"), benign),
+            ),
         )
 
 

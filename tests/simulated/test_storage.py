@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from eventd.api.audit_document import audit
-from eventd.core.actions import Action
 from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
 from eventd.core.storage_records import VolumeState
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import ActiveState
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.storage.keeper import VolumeKeeper

@@ -34,7 +34,7 @@ from eventd.settings import Settings, load
 from eventd_handlers import HANDLERS
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
-from tests.simulated.daemon import POLICIES, _assemble, container
+from tests.simulated.daemon import ACTIONS, POLICIES, _assemble, container
 
 CONFIG = """
 [repository]
@@ -94,7 +94,7 @@ class Site:
     def daemon(self, first_read: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> Daemon:
         dispatcher = Dispatcher()
         host = SimHost(self.world, dispatcher.emit)
-        parts = Parts(Layout(), 0, HANDLERS, POLICIES, _assemble)
+        parts = Parts(Layout(), 0, HANDLERS, POLICIES, _assemble, ACTIONS)
         composed: Any = SimpleNamespace(
             settings=self.settings,
             rules=[configured.rules_of(self.settings)],

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
+from eventd import domains
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.core import actions
 from eventd.core import storage_actions as storage
-from eventd.core.actions import Action
 from eventd.core.desired import FileRole, InstallFile
 from eventd.core.facts import FactKey, Facts
 from eventd.core.podman_damage import Damage, Part
 from eventd.core.records import FileRecord, Records
-from eventd.core.reversibility import Provenance, Reversibility, classify, destruction
 from eventd.core.verdicts import ALLOW, Allow, Case, Hold
+from eventd.kernel.action import Action
+from eventd.kernel.reversibility import Provenance, Reversibility, destruction
 from eventd.runtime.judging import UNSEEN
 from eventd_policies.reversibility import reversibility
 
+ACTIONS = domains.load().actions
 BENIGN, COMPENSATED, DESTRUCTIVE = Reversibility
 FILE = InstallFile(FileRole.QUADLET, "web.container", b"", "workloads/web/web.container")
 OURS = Records(files={"web": {"/ours": FileRecord("0" * 64, 3)}})
@@ -73,23 +75,23 @@ def held(action: Action, *facts: ApprovalState, run: int = 9) -> Any:
     """Return what the policy says, with the fact of the approval of this action if it is given."""
     known = Facts()
     for fact in facts:
-        draft = classify(action, OURS, run).draft
+        draft = ACTIONS.classify(action, OURS, run).draft
         assert draft is not None
         known.set(FactKey(ApprovalFact.APPROVAL, draft.key), fact)
-    return reversibility(Case(action, None, UNSEEN, OURS, known, run=run))
+    return reversibility(ACTIONS)(Case(action, None, UNSEEN, OURS, known, run=run))
 
 
 @pytest.mark.parametrize(("action", "kind"), TABLE, ids=lambda value: getattr(value, "verb", ""))
 def test_every_action_has_its_class(action: Action, kind: Reversibility) -> None:
     """And only a destructive one has something to sign."""
-    judged = classify(action, OURS, 9)
+    judged = ACTIONS.classify(action, OURS, 9)
     assert judged.kind is kind
     assert (judged.draft is not None) == (kind is DESTRUCTIVE)
 
 
 def test_the_table_has_every_action_that_there_is() -> None:
     """A new action without a row here, or without a class, is noticed."""
-    assert {type(action) for action, _ in TABLE} == set(get_args(Action))
+    assert {type(action) for action, _ in TABLE} == {row.action for row in ACTIONS}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_what_is_to_be_signed_names_the_resource_and_is_asked_for_once() -> None
 
 def test_what_is_signed_to_delete_an_old_disk_says_since_when_in_words() -> None:
     """A person signs it: a date, and no count of seconds."""
-    draft = classify(storage.ForgetData("volume:media", "uuid 1", 1795247740.4, ""), OURS, 9).draft
+    draft = ACTIONS.classify(storage.ForgetData("volume:media", "uuid 1", 1795247740.4, ""), OURS, 9).draft
     assert draft is not None
     assert draft.resources == ("disk uuid 1 out of service since 2026-11-21T07:55:40Z",)
 
@@ -145,4 +147,4 @@ def test_an_approved_action_names_the_approval_that_it_uses_up() -> None:
     known = Facts()
     known.set(FactKey(ApprovalFact.APPROVAL, allowed.approval), ApprovalState("abc123", approved=True))
     other = actions.DeleteAccount("deletion:web", "web", 1001, "/home/web", 4, "it left")
-    assert isinstance(reversibility(Case(other, None, UNSEEN, OURS, known, run=9)), Hold)
+    assert isinstance(reversibility(ACTIONS)(Case(other, None, UNSEEN, OURS, known, run=9)), Hold)

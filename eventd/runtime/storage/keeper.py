@@ -13,13 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
-from eventd.core.actions import Action
 from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
-from eventd.core.records import Records
 from eventd.core.report import Outcome
-from eventd.core.reversibility import classify
 from eventd.core.storage_actions import ForgetData, UnsealMountPoint
 from eventd.core.storage_look import Look, look, put_away
 from eventd.core.storage_manifest import NOTHING, Manifest, Volume
@@ -36,6 +33,7 @@ from eventd.core.storage_migration import (
 from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
 from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.kernel.action import Action
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
@@ -43,6 +41,7 @@ from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.owners import FactOwners
+from eventd.storage.model_action_table import forget
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 
@@ -191,8 +190,7 @@ class VolumeKeeper:
         return actions
 
     def _rejected(self, action: ForgetData) -> bool:
-        draft_ = classify(action, Records(), 0).draft
-        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, draft_.key)) if draft_ is not None else None
+        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, forget(action).key))
         return isinstance(state, ApprovalState) and state.rejected
 
     def stand(self, name: str) -> Stand:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from eventd.core.errors import DeadlineError
-from eventd.core.journal import OpenStep, loads, writes
+from eventd.core.journal import OpenStep
 from eventd.core.ports import LockHolder
 from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
+from eventd.workloads.model_recovery import loads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from eventd.core.journal import ACCOUNT_COMMENT
 from eventd.platform.model_facts import Account
+from eventd.workloads.model_recovery import ACCOUNT_COMMENT
 from eventd_simulators.model.signals import AccountChanged, Hub
 
 if TYPE_CHECKING:

@@ -1,0 +1,10 @@
+"""The domain adoption: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.adoption.model_action_table import ACTIONS
+from eventd.adoption.model_events import AdoptionEvent
+from eventd.adoption.model_facts import AdoptionFact
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(name="adoption", facts=(AdoptionFact,), events=(AdoptionEvent,), actions=ACTIONS)

@@ -1,0 +1,9 @@
+"""The domain approvals: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.approvals.model_events import ApprovalEvent
+from eventd.approvals.model_facts import ApprovalFact
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(name="approvals", facts=(ApprovalFact,), events=(ApprovalEvent,))

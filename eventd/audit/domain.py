@@ -1,0 +1,9 @@
+"""The domain audit: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.audit.model_events import AuditEvent
+from eventd.audit.model_facts import AuditFact
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(name="audit", facts=(AuditFact,), events=(AuditEvent,))

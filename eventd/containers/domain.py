@@ -1,0 +1,10 @@
+"""The domain containers: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.containers.model_action_table import ACTIONS
+from eventd.containers.model_events import ContainerEvent
+from eventd.containers.model_facts import ContainerFact
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(name="containers", facts=(ContainerFact,), events=(ContainerEvent,), actions=ACTIONS)

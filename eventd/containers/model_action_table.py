@@ -1,0 +1,46 @@
+"""The actions on the podman store of an account: how each ends in the journal, and what it means for data."""
+
+from __future__ import annotations
+
+from eventd.core.actions import ResetStore
+from eventd.core.journal import Ending
+from eventd.core.records import Records
+from eventd.kernel.action_table import ActionRow
+from eventd.kernel.draft import Draft, Planned
+from eventd.kernel.reversibility import Judgement, Provenance, destroys
+
+
+def reset(action: ResetStore) -> Draft:
+    """Return what is signed for the reset of a damaged podman store: exactly what goes, and what stays."""
+    found, name = action.damage, action.account
+    return Draft(
+        action.workload,
+        (
+            Planned(
+                action.verb,
+                found.path,
+                f"moves {found.path} aside and restarts everything of {name}; gone are {found.goes};"
+                f" what stays is {found.stays}",
+            ),
+        ),
+        (f"file {found.path} of account {name} uid {action.uid} home {action.home}",),
+        found.title,
+    )
+
+
+def _reset(action: ResetStore, records: Records, run: int) -> Judgement:
+    del records
+    return destroys(Provenance(None, run, bears_data=True), reset(action))
+
+
+ACTIONS = (
+    ActionRow(
+        ResetStore,
+        Ending(
+            "a store that is still damaged is found by the next start, and its reset is asked for anew",
+            "by hand: the file lies beside its place",
+        ),
+        _reset,
+    ),
+)
+"""The rows of the domain."""

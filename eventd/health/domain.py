@@ -1,0 +1,12 @@
+"""The domain health: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.health.model_action_table import ACTIONS
+from eventd.health.model_events import HealthEvent, HealthOrigin
+from eventd.health.model_facts import HealthFact
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(
+    name="health", facts=(HealthFact,), events=(HealthEvent,), origins=(HealthOrigin,), actions=ACTIONS
+)

@@ -1,0 +1,11 @@
+"""The domain repository: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.kernel.domain import Domain
+from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
+from eventd.repository.model_facts import RepositoryFact
+
+DOMAIN = Domain(
+    name="repository", facts=(RepositoryFact,), events=(RepositoryEvent,), origins=(RepositoryOrigin,)
+)

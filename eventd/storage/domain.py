@@ -1,0 +1,10 @@
+"""The domain storage: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.kernel.domain import Domain
+from eventd.storage.model_action_table import ACTIONS
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import StorageFact
+
+DOMAIN = Domain(name="storage", facts=(StorageFact,), events=(StorageEvent,), actions=ACTIONS)

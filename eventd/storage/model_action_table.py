@@ -1,0 +1,73 @@
+"""Actions on volumes, and on workloads for their sake: how each ends in the journal, and what it means for data."""
+
+from __future__ import annotations
+
+from eventd.core.journal import BY_REPOSITORY, PLAN, Ending
+from eventd.core.records import Records
+from eventd.core.storage_actions import (
+    ForgetData,
+    MakeFolder,
+    MigrateVolume,
+    MountVolume,
+    NoteVolume,
+    ReleaseVolume,
+    SealMountPoint,
+    StopForVolume,
+    UnmountVolume,
+    UnsealMountPoint,
+)
+from eventd.kernel.action_table import ActionRow
+from eventd.kernel.draft import Draft, Planned, stamp
+from eventd.kernel.reversibility import Judgement, Provenance, benign, compensated, destroys
+
+
+def forget(action: ForgetData) -> Draft:
+    """Return what is signed for the deletion of what is on a disk that a volume was."""
+    does = f"deletes everything on the disk {action.id}, which was the volume {action.target}"
+    return Draft(
+        action.workload,
+        (Planned(action.verb, action.target, does),),
+        (f"disk {action.id} out of service since {stamp(action.since)}",),
+        action.why,
+    )
+
+
+def _forget(action: ForgetData, records: Records, run: int) -> Judgement:
+    del records
+    return destroys(Provenance(None, run, bears_data=True), forget(action))
+
+
+ACTIONS = (
+    ActionRow(SealMountPoint, Ending(PLAN, "nothing to undo: a seal on an empty folder"), benign),
+    ActionRow(UnsealMountPoint, Ending(PLAN, "nothing to undo: an empty folder is gone"), benign),
+    ActionRow(MountVolume, Ending(PLAN, BY_REPOSITORY), benign),
+    ActionRow(UnmountVolume, Ending(PLAN, "mounted again when the repository wants it"), compensated),
+    ActionRow(ReleaseVolume, Ending(PLAN, "nothing to undo: it only looks"), benign),
+    ActionRow(
+        NoteVolume,
+        Ending(
+            PLAN,
+            "nothing to undo: what is noted is read from the disk",
+        ),
+        benign,
+    ),
+    ActionRow(MakeFolder, Ending(PLAN, "nothing to undo: an empty folder"), benign),
+    ActionRow(StopForVolume, Ending(PLAN, "started again when the volume is back"), compensated),
+    ActionRow(
+        MigrateVolume,
+        Ending(
+            PLAN,
+            "eventctl storage migrate --abort, before the switch; the old data stays",
+        ),
+        compensated,
+    ),
+    ActionRow(
+        ForgetData,
+        Ending(
+            "it goes on under the approval that it was begun with",
+            "nothing: what is deleted is gone",
+        ),
+        _forget,
+    ),
+)
+"""The rows of the domain."""

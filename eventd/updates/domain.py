@@ -1,0 +1,10 @@
+"""The domain updates: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.kernel.domain import Domain
+from eventd.updates.model_action_table import ACTIONS
+from eventd.updates.model_events import UpdateEvent
+from eventd.updates.model_facts import UpdateFact
+
+DOMAIN = Domain(name="updates", facts=(UpdateFact,), events=(UpdateEvent,), actions=ACTIONS)
