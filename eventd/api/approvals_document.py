@@ -6,10 +6,11 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from eventd.core.approvals import NAMESPACE, OPEN, Attempt, Planned, Request, State
+from eventd.core.approvals import NAMESPACE, OPEN, Attempt, Request, State
 from eventd.core.desired import RemoveData
 from eventd.core.facts import FactKey
 from eventd.core.removals import Removal, Stage
+from eventd.kernel.draft import Planned
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals as Keeper
 from eventd.runtime.reconcile import Reconciler

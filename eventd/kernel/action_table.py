@@ -60,13 +60,14 @@ class ActionTable:
         return iter(self._by_class.values())
 
     def row(self, action: type[Any]) -> ActionRow:
-        """Return the row of an action's class, or of its nearest base that has one.
+        """Return the row of an action's class, or of its nearest base that has one and the same verb.
 
         Raises PermanentError(reason="bad-domain") where there is none.
         """
         for each in action.__mro__:
-            if each in self._by_class:
-                return self._by_class[each]
+            known = self._by_class.get(each)
+            if known is not None and known.verb == action.verb:
+                return known
         raise PermanentError(
             f"no domain has a row for the action {action.__module__}.{action.__name__}",
             reason="bad-domain",
