@@ -11,13 +11,12 @@ import contextlib
 import itertools
 import json
 import os
-from typing import Protocol
 
 import anyio.to_thread
 
 from eventd.adapters.file_state import translate
 from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.ports import JobResult, Verb
+from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.programs import LINK
 from eventd.core.storage_holders import Holder
 from eventd.core.storage_ports import Keeping
@@ -26,14 +25,6 @@ PROGRAM = "/usr/bin/eventd-volume"
 """What the units run."""
 TIMEOUT = 30.0
 """Seconds. What takes that long is a disk that does not answer."""
-
-
-class Manager(Protocol):
-    """What `eventd.sources.systemd.SystemSource` is."""
-
-    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
-        """See `core.ports.Manager`."""
-        ...
 
 
 class HelperMountPoints:

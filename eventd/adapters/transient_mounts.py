@@ -17,29 +17,18 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from eventd.adapters.file_state import translate
+from eventd.core import ports
 from eventd.core.boot_facts import unit_of_path
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.ports import JobResult, Verb
-from eventd.platform.model_facts import ActiveState, UnitState
+from eventd.platform.model_facts import ActiveState
 
 TRANSIENT = "/run/systemd/transient/"
 _DETACH = "/usr/bin/umount"
 
 
-class Manager(Protocol):
+class Manager(ports.Manager, Protocol):
     """What `eventd.sources.systemd.SystemSource` is."""
-
-    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
-        """See `core.ports.Manager`."""
-        ...
-
-    async def read_unit(self, name: str) -> UnitState:
-        """See `core.ports.Manager`."""
-        ...
-
-    async def reset_failed(self, unit: str) -> None:
-        """See `core.ports.Manager`."""
-        ...
 
     async def start_transient(
         self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float

@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio.to_thread
 
+from eventd.adapters.transient_mounts import Manager
 from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.ports import JobResult, Verb
+from eventd.core.ports import Verb
 from eventd.core.storage_migration import Job, job_unit, message_of
-from eventd.platform.model_facts import ActiveState, UnitState
+from eventd.platform.model_facts import ActiveState
 
 TOOL = "/usr/bin/eventd-volume"
 CALL_TIMEOUT = 60.0
@@ -50,28 +51,6 @@ _CAPABILITIES = {
     "SETFCAP": 31,
 }
 """Numbers of capabilities(7), for the bit mask that D-Bus takes."""
-
-
-class Manager(Protocol):
-    """What `eventd.sources.systemd.SystemSource` is."""
-
-    async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
-        """See `core.ports.Manager`."""
-        ...
-
-    async def read_unit(self, name: str) -> UnitState:
-        """See `core.ports.Manager`."""
-        ...
-
-    async def reset_failed(self, unit: str) -> None:
-        """See `core.ports.Manager`."""
-        ...
-
-    async def start_transient(
-        self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float
-    ) -> JobResult:
-        """See `adapters.systemd1.SystemdManager`."""
-        ...
 
 
 Order = Callable[[dict[str, object], str], Awaitable[str]]

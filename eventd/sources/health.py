@@ -15,15 +15,15 @@ same, since that is the state of the unit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from eventd.adapters.journal_follow import Entry
+from eventd.adapters.journal_follow import Entry, JournalFollow
+from eventd.adapters.line_process import LineProcess
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Emit, EventKind, KernelEvent
 from eventd.core.facts import FactKey
@@ -45,38 +45,6 @@ _BACK = 20
 """How many of a container's last events are read when it becomes wanted. The last one would do, but a check
 that was running when the container died may log its result after that."""
 _log = logging.getLogger(__name__)
-
-
-class Follower(Protocol):
-    """A journalctl that follows."""
-
-    async def stop(self) -> None:
-        """End it."""
-        ...
-
-
-class JournalReader(Protocol):
-    """What `eventd.adapters.journal_follow.JournalFollow` is."""
-
-    async def tail(self) -> Entry | None:
-        """Return the newest entry of all."""
-        ...
-
-    async def last(self, matches: Sequence[str], *, lines: int, fields: Sequence[str]) -> list[Entry]:
-        """Return the last entries that match, oldest first."""
-        ...
-
-    def follow(
-        self,
-        matches: Sequence[str],
-        *,
-        fields: Sequence[str],
-        after: str,
-        entry: Callable[[Entry], None],
-        ended: Callable[[str], None],
-    ) -> Follower:
-        """Call `entry` for each entry after a cursor."""
-        ...
 
 
 @dataclass(slots=True)
@@ -108,7 +76,7 @@ class Known:
 class ContainerHealthSource:
     """The health of the containers that are asked for."""
 
-    def __init__(self, emit: Emit, journal: JournalReader, table: PodmanTable | None = None) -> None:
+    def __init__(self, emit: Emit, journal: JournalFollow, table: PodmanTable | None = None) -> None:
         self._emit = emit
         self.state = SourceState(emit, HealthOrigin.PODMAN, "container-health")
         self._journal = journal
@@ -122,7 +90,7 @@ class ContainerHealthSource:
         # What is followed, by uid and podman's name; and what came in while a container was being read back.
         self._by_name: dict[tuple[int, str], FactKey] = {}
         self._pending: dict[FactKey, list[Entry]] = {}
-        self._follower: Follower | None = None
+        self._follower: LineProcess | None = None
         self._uids: frozenset[int] = frozenset()
         self._cursor = self._boot = self._lost = ""
         self._changed = anyio.Event()

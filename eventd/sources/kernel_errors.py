@@ -9,14 +9,13 @@ that they say. It emits nothing but how it stands itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from eventd.adapters.journal_follow import Entry
+from eventd.adapters.journal_follow import JournalFollow
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.core.events import Emit
 from eventd.core.source_state import SourceState
@@ -30,38 +29,10 @@ MATCHES = ("_TRANSPORT=kernel", *(f"PRIORITY={level}" for level in range(4)))
 """emerg, alert, crit, err (syslog(3)): what ext4, XFS, btrfs and the block layer use when something is broken."""
 
 
-class Follower(Protocol):
-    """A follower that can be stopped."""
-
-    async def stop(self) -> None:
-        """End it."""
-        ...
-
-
-class JournalReader(Protocol):
-    """What `eventd.adapters.journal_follow.JournalFollow` is."""
-
-    async def tail(self) -> Entry | None:
-        """Return the newest entry of all."""
-        ...
-
-    def follow(
-        self,
-        matches: Sequence[str],
-        *,
-        fields: Sequence[str],
-        after: str,
-        entry: Callable[[Entry], None],
-        ended: Callable[[str], None],
-    ) -> Follower:
-        """Call `entry` for each entry after a cursor."""
-        ...
-
-
 class KernelErrorsSource:
     """Calls `changed` after each of the kernel's errors, for as long as that is wanted."""
 
-    def __init__(self, emit: Emit, journal: JournalReader, changed: Callable[[], None]) -> None:
+    def __init__(self, emit: Emit, journal: JournalFollow, changed: Callable[[], None]) -> None:
         self.state = SourceState(emit, MountOrigin.KERNEL, "kernel-errors")
         self._journal = journal
         self._changed = changed

@@ -28,7 +28,7 @@ from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.hostile.attacks import ATTACKS
-from tests.wire.recorder import Recorder
+from tests.unit.recorder import Recorder
 from tests.wire.running import running
 
 EVIL, GOOD = Account("evil", 7001, 7001, "/home/evil"), Account("good", 7002, 7002, "/home/good")

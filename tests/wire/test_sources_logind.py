@@ -18,9 +18,9 @@ from eventd.core.facts import FactKey, KernelFact, SourceTrouble
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.sources.logind import LOGIND_UNIT, LogindSource
+from tests.unit.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.logind import FakeLogind
-from tests.wire.recorder import Recorder
 from tests.wire.running import running
 
 WEB = Account("web", 1500, 1500, "/home/web")

@@ -16,9 +16,9 @@ from eventd.core.ports import Verb
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact
 from eventd.sources.systemd import SystemSource
+from tests.unit.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
-from tests.wire.recorder import Recorder
 from tests.wire.running import running
 
 WEB = "web.service"

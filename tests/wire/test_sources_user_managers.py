@@ -20,9 +20,9 @@ from eventd.platform.model_facts import Account, ActiveState, LoadState, Platfor
 from eventd.sources import manager_link
 from eventd.sources.user_managers import UserManagersSource
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
+from tests.unit.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
-from tests.wire.recorder import Recorder
 from tests.wire.running import running
 
 UID = os.geteuid()
