@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from eventd.core.boot import BootRecord, FactTime, SpanKind, WorkloadBoot, caveat, headline, seconds
 from eventd.core.boot_path import Hop, critical_path
+from eventd.core.letters import cut, width
 
 WIDTH = 900
 LEFT = 232
@@ -20,8 +21,6 @@ LEFT = 232
 RIGHT = 806
 """Where it ends; the times stand after it."""
 ROW = 22
-CHAR = 6.9
-"""Pixels that a letter of 12 px takes in a wide sans-serif."""
 MOST_ROWS = 40
 """Workloads with a row of their own, the last to converge; a longer picture is looked at by nobody."""
 MOST_FACTS = 40
@@ -253,10 +252,10 @@ class _Picture:
             if style in used:
                 yield f'<rect class="{style}" x="{x:.0f}" y="{y - 9}" width="16" height="10" rx="2"/>'
                 yield _text(x + 21, y, "muted", label, 200)
-                x += 32 + _wide(label)
+                x += 32 + width(label, 12)
         yield f'<path class="done" d="M{x + 6:.0f} {y - 10}l6 6l-6 6l-6 -6z"/>'
         yield _text(x + 17, y, "muted", "converged", 100)
-        x += 28 + _wide("converged")
+        x += 28 + width("converged", 12)
         yield f'<path class="path" d="M{x:.0f} {y - 4}h16"/>'
         yield _text(x + 21, y, "muted", "critical path", 120)
 
@@ -291,18 +290,6 @@ def _clock(time: float, step: float) -> str:
     return f"{minutes} min" if not rest else f"{minutes}:{rest:02d}"
 
 
-def _wide(text: str) -> float:
-    return sum(2 * CHAR if unicodedata.east_asian_width(char) in "WF" else CHAR for char in text)
-
-
-def _cut(text: str, room: float) -> str:
-    if _wide(text) <= room:
-        return text
-    while text and _wide(text) > room - CHAR:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
 def _safe(text: str) -> str:
     """Escape; what XML 1.0 has no place for, and what reorders text, becomes U+FFFD."""
     kept = "".join(
@@ -312,10 +299,10 @@ def _safe(text: str) -> str:
 
 
 def _text(x: float, y: float, style: str, text: str, room: float, *, size: int = 12) -> str:
-    cut = _cut(text, room * 12 / size)
-    more = f"<title>{_safe(text)}</title>" if cut != text else ""
+    shown = cut(text, room, size, bold=style == "head")
+    more = f"<title>{_safe(text)}</title>" if shown != text else ""
     large = f' font-size="{size}"' if size != 12 else ""
-    return f'<text class="{style}" x="{x:.0f}" y="{y}"{large}>{_safe(cut)}{more}</text>'
+    return f'<text class="{style}" x="{x:.0f}" y="{y}"{large}>{_safe(shown)}{more}</text>'
 
 
 def _end(x: float, y: float, style: str, text: str) -> str:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventd.core import letters
 from eventd.core.boot import FactTime, Span, SpanKind
-from eventd.core.boot_svg import CHAR, WIDTH, svg
+from eventd.core.boot_svg import WIDTH, svg
 from tests.unit.boots import ONLINE, record, start, workload
+from tests.unit.letters import width
 
 NS = "{http://www.w3.org/2000/svg}"
 PHOTOS = workload(
@@ -25,7 +27,7 @@ def texts(root: ET.Element) -> list[tuple[float, float, str, float]]:
     found = []
     for each in root.iter(f"{NS}text"):
         said = (each.text or "").strip()
-        wide = len(said) * CHAR * float(each.get("font-size", "12")) / 12
+        wide = width(said, float(each.get("font-size", "12")), bold=each.get("class") == "head")
         x = float(each.attrib["x"])
         left = {"end": x - wide, "middle": x - wide / 2}.get(each.get("text-anchor", ""), x)
         found.append((left, float(each.attrib["y"]), said, wide))
@@ -45,19 +47,22 @@ def test_rows_bars_and_the_path_are_drawn() -> None:
     )
 
 
+@pytest.mark.parametrize("letter", ["m", "W", "i", "n", "_", "\N{CJK UNIFIED IDEOGRAPH-4E00}"])
 @pytest.mark.parametrize("count", [1, 3, 120])
-def test_no_text_stands_over_another_or_off_the_page(count: int) -> None:
-    """Long names are cut; more workloads than fit are counted."""
+def test_no_text_stands_over_another_or_off_the_page(count: int, letter: str) -> None:
+    """Long names are cut, of wide letters as of narrow ones; more workloads than fit are counted."""
     many = [
-        workload(f"w{n:03}-" + "m" * 40, *start("w", 5 + n / 10, 6 + n / 10), converged=20 + n / 50)
+        workload(f"w{n:03}-" + letter * 40, *start("w", 5 + n / 10, 6 + n / 10), converged=20 + n / 50)
         for n in range(count)
     ]
-    facts = tuple(FactTime(f"https://very.long.example/{'x' * 90}{n}", 5.0 + n / 9) for n in range(count))
-    drawn = svg(record(*many, facts=facts))
+    facts = tuple(FactTime(f"https://very.long.example/{letter * 90}{n}", 5.0 + n / 9) for n in range(count))
+    drawn = svg(record(*many, facts=facts, host=letter * 60))
     root = ET.fromstring(drawn)
     height = float(root.attrib["height"])
     lines = defaultdict(list)
-    for left, y, said, wide in texts(root):
+    said_all = texts(root)
+    assert len(said_all) > 20
+    for left, y, said, wide in said_all:
         assert left >= 0, said
         assert left + wide <= WIDTH, said
         assert 0 < y < height
@@ -66,6 +71,17 @@ def test_no_text_stands_over_another_or_off_the_page(count: int) -> None:
         row.sort()
         assert all(one[1] <= two[0] for one, two in itertools.pairwise(row)), row
     assert len(drawn) < 120_000
+
+
+@pytest.mark.parametrize("bold", [False, True])
+def test_no_letter_is_wider_than_it_is_taken_for(*, bold: bool) -> None:
+    """Nor much narrower, so that no room is wasted."""
+    for letter in map(chr, range(32, 127)):
+        taken, is_ = letters.width(letter, 12, bold=bold), width(letter, 12, bold=bold)
+        assert is_ <= taken <= is_ * 1.6, letter
+        assert width(letter, 12, mono=True) <= letters.mono(letter, 12)
+    for letter in "…\ufffd":
+        assert width(letter, 12, bold=bold) <= letters.width(letter, 12, bold=bold)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

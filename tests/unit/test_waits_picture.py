@@ -14,6 +14,7 @@ from eventd.core.waits.document import document, relevant
 from eventd.core.waits.layout import GAP_X, lay_out
 from eventd.core.waits.svg import draw
 from eventd.core.waits.units import LiveGraph
+from tests.unit.letters import width
 from tests.unit.trees import desired
 from tests.unit.waitgraphs import ONESHOT, graph, wait
 
@@ -129,15 +130,54 @@ def test_a_long_label_is_cut_in_its_box_and_whole_in_its_tooltip():
     )
 
 
-def test_labels_fit_into_their_boxes():
-    """At 12 px of a monospace font a character takes 7.23 px: every box is wider than its label."""
-    files = {f"{'long-' * n}name.service": ONESHOT for n in range(6)}
+@pytest.mark.parametrize("letter", ["m", "W", "i", "n", "-"])
+def test_every_text_fits_where_it_stands(letter):
+    """Labels and what they are in their boxes, verbs on their ground, title, state and legend on the page."""
+    files = {f"{letter * n}.service": ONESHOT for n in range(1, 50, 6)}
     files["after.service"] = "[Unit]\n" + "".join(f"After={name}\n" for name in files) + ONESHOT
-    for group in picture(files).iter(f"{SVG}g"):
-        label = next((e.text for e in group.findall(f"{SVG}text") if e.get("class") == "label"), None)
-        if label is not None:
-            (box,) = group.findall(f"{SVG}rect")
-            assert float(box.get("width", "0")) > len(label) * 7.23
+    name = f"{letter * 7}.service"
+    root = picture(files, wait(name, "https://ci.example.org/", "after.service"), title=letter * 40)
+    wide, boxes, verbs = float(root.get("width", "0")), 0, 0
+    for group in root.iter(f"{SVG}g"):
+        for box in group.findall(f"{SVG}rect"):
+            for text in group.findall(f"{SVG}text"):
+                assert text.get("text-anchor") == "middle"
+                room = float(box.get("width", "0")) - 2 * INSIDE[str(box.get("class"))]
+                assert measured(text) <= room, (text.text, measured(text), room)
+                middle = float(box.get("x", "0")) + float(box.get("width", "0")) / 2
+                assert abs(float(text.get("x", "0")) - middle) < 0.2
+                boxes += text.get("class") == "label"
+                verbs += text.get("class") == "verb"
+    assert (
+        boxes == len([g for g in root.iter(f"{SVG}g") if g.find(f"{SVG}rect[@class='box']") is not None]) > 3
+    )
+    assert verbs > 0
+    lines = [text for text in root.findall(f"{SVG}text") if text.text]
+    assert len(lines) == 3
+    for text in lines:
+        assert float(text.get("x", "0")) + measured(text) <= wide, text.text
+
+
+def test_gates_fit_into_their_boxes():
+    """What a gate is and how it is stands in bold."""
+    seen = 0
+    for group in page().iter(f"{SVG}g"):
+        box = group.find(f"{SVG}rect[@class='box']")
+        for text in group.findall(f"{SVG}text") if box is not None else ():
+            assert measured(text) <= float(box.get("width", "0")) - 2 * INSIDE["box"], text.text
+            seen += 1
+    assert seen >= 8
+
+
+INSIDE = {"box": 8.0, "halo": 0.0}
+"""Pixels that have to stay free at each side."""
+
+
+def measured(text: ET.Element) -> float:
+    """Return how wide a text is, by the style sheet's fonts and sizes."""
+    kind = text.get("class")
+    size = {"label": 12.0, "title": 15.0}.get(str(kind), 11.0)
+    return width(str(text.text), size, bold=kind in ("title", "word"), mono=kind == "label")
 
 
 def test_an_empty_graph_is_a_picture_too():

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from eventd.core.letters import mono, width
 from eventd.core.waits.layout import Box, Layout, lay_out
 
-CHAR = 7.25
-"""Width of a character of the label's font, 12 px monospace (0.604 em): so boxes fit without measuring."""
-SMALL = 6.2
+LABEL, SMALL, TITLE = 12.0, 11.0, 15.0
+"""Sizes of the fonts, in pixels: as in the style sheet below."""
 HEIGHT, PAD, MARGIN, FOOT = 44.0, 14.0, 28.0, 30.0
 LONGEST = 46
 """Characters of a label; longer ones are cut in the middle, and whole in the tooltip."""
@@ -68,7 +68,10 @@ def draw(document: Mapping[str, Any], title: str) -> str:
     sizes = {name: _size(node, gates.get(name)) for name, node in nodes.items()}
     layout = lay_out(sizes, edges)
     state = _state(document)
-    wide = max(layout.width, len(title) * 8.4, len(state) * SMALL, len(LEGEND) * SMALL * 0.92) + 2 * MARGIN
+    wide = (
+        max(layout.width, width(title, TITLE, bold=True), width(state, SMALL), width(LEGEND, SMALL))
+        + 2 * MARGIN
+    )
     tall = layout.height + 2 * MARGIN + 40 + FOOT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{tall:.0f}" '
@@ -156,7 +159,9 @@ def _state(document: Mapping[str, Any]) -> str:
 
 def _size(node: Mapping[str, Any], gate: Mapping[str, Any] | None) -> tuple[float, float]:
     label = _short(str(node["label"]))
-    return max(len(label) * CHAR, len(_caption(node, gate)) * SMALL, 40) + 2 * PAD, HEIGHT
+    return max(
+        mono(label, LABEL), width(_caption(node, gate), SMALL, bold=gate is not None), 40
+    ) + 2 * PAD, HEIGHT
 
 
 def _is(gate: Mapping[str, Any] | None) -> str:
@@ -218,7 +223,7 @@ def _verb(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str
     (x, y), (to_x, to_y) = points[0], points[1]
     at_x, at_y = (x + to_x) / 2, (y + to_y) / 2
     verb = _VERBS.get(str(edge["kind"]), str(edge["kind"]))
-    wide = len(verb) * SMALL * 0.92 + 4
+    wide = width(verb, SMALL) + 4
     return (
         f'<g class="{"bad" if edge["circular"] else ""}">'
         f'<rect class="halo" x="{at_x - wide / 2:.1f}" y="{at_y - 7:.1f}" width="{wide:.1f}" height="14"/>'
