@@ -39,6 +39,7 @@ from eventd.api.server import ACCEPTING, ROUTES  # noqa: E402
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
+from eventd.core.facts import FactKind  # noqa: E402
 from eventd.webhook import settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
@@ -112,6 +113,16 @@ memory: who says much pushes out its own, and not those of other workloads.
 ## Origins
 
 | origin | |
+|---|---|
+"""
+
+FACTS = """
+## Facts
+
+What is known of the host, as events and reads have it: plans, gates and `eventctl why` are made of these. A fact has a
+kind, a name, and of what belongs to a workload a scope. One that was never read is unknown, which is not "no".
+
+| kind | |
 |---|---|
 """
 
@@ -231,6 +242,11 @@ def events() -> Iterator[str]:
     yield from _members(*_domains(Origin))
     yield from ("", "## Kinds", "", "| kind | |", "|---|---|")
     yield from _members(*_domains(EventKind))
+    yield from FACTS.splitlines()
+    for owner in _domains(FactKind):
+        comments = dict(re.findall(r'"([a-z-]+)"  # (.*)$', inspect.getsource(owner), re.MULTILINE))
+        for each in owner:
+            yield f"| `{each}` | {_sentence(comments[each])} |"
 
 
 def _domains(base: type[StrEnum]) -> list[type[StrEnum]]:

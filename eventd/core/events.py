@@ -40,9 +40,10 @@ class KernelEvent(EventKind):
 
     GAP = "gap"
     """The source may have missed something and reads all its facts again. Attributes `reason`, and `error` while it
-    cannot."""
+    cannot. To a follower that read too slowly: `missed`, how many events it was not told."""
     READ = "read"
-    """Facts read afresh after (re)subscribing."""
+    """Facts read afresh after (re)subscribing. Of a manager: `units`, how many; of what is named: `there`, `problem`;
+    of a store: `volumes`."""
     SOURCE = "source"
     """A source has read all of its facts, for the first time or after a gap; the subject is its name."""
     SYNC = "sync"

@@ -16,4 +16,5 @@ class GateEvent(EventKind):
     """Events about probes."""
 
     PROBED = "probed"
-    """A TCP, DNS or HTTP probe was answered otherwise than before."""
+    """A TCP, DNS or HTTP probe was answered otherwise than before. Attributes `good`, `outcome`, and `status`, the one
+    of HTTP."""

@@ -46,7 +46,8 @@ class PlatformEvent(EventKind):
     SHUTDOWN = "shutdown"
     """A shutdown was announced or called off (PrepareForShutdown): no new run begins."""
     FILE_CHANGED = "file-changed"
-    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted."""
+    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted. Of
+    one that is named: `there`, and `problem` if it cannot be read."""
     LINGER_CHANGED = "linger-changed"
     """Lingering was switched on or off for a user."""
     ACCOUNT_CHANGED = "account-changed"

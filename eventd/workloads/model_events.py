@@ -15,4 +15,5 @@ class WorkloadEvent(EventKind):
     RESTART = "restart"
     """Somebody asks for a restart of a workload, which the workload may itself. Attributes `wait`, `uid`."""
     WORKLOAD_CHANGED = "workload-changed"
-    """A workload became active, healthy, or neither: what other workloads' gates may wait for."""
+    """A workload became active, healthy, or neither: what other workloads' gates may wait for.
+    Attribute `state`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -157,7 +158,13 @@ def texts() -> frozenset[str]:
 @cache
 def values(base: type[StrEnum]) -> frozenset[str]:
     """Return the values of an enumeration that each domain has a part of."""
-    return frozenset(each.value for part in (base, *base.__subclasses__()) for each in part)
+    return frozenset(each.value for part in parts(base).values() for each in part)
+
+
+def parts(base: type[StrEnum]) -> Mapping[str, type[StrEnum]]:
+    """Return what each domain makes of an enumeration, by name; the daemon imports all of them."""
+    importlib.import_module("eventd.daemon")
+    return {part.__name__: part for part in base.__subclasses__()}
 
 
 @cache
