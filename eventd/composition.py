@@ -47,7 +47,6 @@ from eventd.configured import (
     git_options,
     layout_of,
     make_folders,
-    policies_of,
     rules_of,
 )
 from eventd.core.assemble import Cache, HostRules, assemble
@@ -56,7 +55,8 @@ from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.core.storage_file import PLACES, in_places
-from eventd.kernel.action_table import ActionTable
+from eventd.kernel.domain import Domains
+from eventd.kernel.domain import Host as PolicyHost
 from eventd.repository.model_events import RepositoryEvent
 from eventd.runtime.bootlog import BootLog
 from eventd.runtime.dispatch import Dispatcher
@@ -194,11 +194,14 @@ class Composition:
     storage: Storage
     signs: AccountSigns | None
     """None: the accounts are not this system's."""
-    actions: ActionTable
+    domains: Domains
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the tables of a new configuration that need no restart."""
-        rules, policies = rules_of(settings), policies_of(settings, self.actions)  # all or nothing
+        rules, policies = (
+            rules_of(settings),
+            self.domains.policies(_host(settings, self.domains)),
+        )  # all or nothing
         self.rules[0] = rules
         self.engine.reconciler.converger.policies = policies
         self.engine.reconciler.runs.concurrency = settings.host.concurrency
@@ -211,7 +214,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     `accounts` and `etc` (where their databases are): instead of this system's. The buses of such accounts are
     taken to be the caller's own.
     """
-    paths, actions = settings.paths, domains.load().actions
+    paths, known = settings.paths, domains.load()
     make_folders(settings)
     dispatcher = Dispatcher()
     inotify, guarded = Inotify(), Inotify(guarded=True)
@@ -339,7 +342,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         provenance,
     )
     handlers = {**HANDLERS, **storage_handlers[0].table(), **storage_handlers[1].table()}
-    actions.check_whole(handlers)
+    known.actions.check_whole(handlers)
     engine = Engine(
         host,
         dispatcher,
@@ -347,8 +350,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             layout=layout,
             owner_uid=os.geteuid(),
             handlers=handlers,
-            policies=policies_of(settings, actions),
-            actions=actions,
+            policies=known.policies(_host(settings, known)),
+            actions=known.actions,
             assemble=assembled,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
@@ -374,8 +377,12 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     )
     storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
     return Composition(
-        settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs, actions
+        settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs, known
     )
+
+
+def _host(settings: Settings, known: Domains) -> PolicyHost:
+    return PolicyHost(settings=settings, actions=known.actions, root=os.geteuid() == 0)
 
 
 async def add_triggers(

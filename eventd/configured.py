@@ -22,22 +22,10 @@ from eventd.core.errors import PermanentError
 from eventd.core.host_ports import UNPRIVILEGED
 from eventd.core.layout import Layout
 from eventd.core.storage_file import PLACES
-from eventd.core.verdicts import Policy
-from eventd.kernel.action_table import ActionTable
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approval_rules import no_machine_id
 from eventd.settings import Settings
-from eventd_policies.deleting import deleting
-from eventd_policies.gates import gates
-from eventd_policies.ownership import Ownership
-from eventd_policies.placement import placement
-from eventd_policies.protected import Rules, protected
-from eventd_policies.provider import provider
-from eventd_policies.renames import renames
-from eventd_policies.reversibility import reversibility
-from eventd_policies.sources import sources
-from eventd_policies.suspended import suspended
-from eventd_policies.volumes_beside import volumes_beside
+from eventd_policies.protected import Rules
 
 MACHINE_ID = 32
 """Characters of machine-id(5)."""
@@ -101,30 +89,6 @@ def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
         settings.host.protected,
         uid_min=login_defs.uid_min(Path("/etc")) if root else 0,
         uid_max=login_defs.uid_max(Path("/etc")) if root else 2**32 - 2,
-    )
-
-
-def policies_of(settings: Settings, actions: ActionTable) -> tuple[Policy, ...]:
-    """Return the policies of this host in the order in which they are asked."""
-    return policy_chain(layout_of(settings), protection_of(settings), settings.compose.provider, actions)
-
-
-def policy_chain(
-    layout: Layout, protection: Rules, compose_provider: str, actions: ActionTable
-) -> tuple[Policy, ...]:
-    """Return the policies in the order in which they are asked: those of every daemon, also of a simulated one."""
-    return (
-        suspended,
-        sources,
-        renames,
-        deleting,
-        protected(protection),
-        Ownership(layout),
-        placement,
-        volumes_beside,
-        provider(compose_provider),
-        gates,
-        reversibility(actions),
     )
 
 

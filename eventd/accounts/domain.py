@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from eventd.accounts.model_action_table import ACTIONS
-from eventd.kernel.domain import Domain
+from eventd.configured import protection_of
+from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd_policies.protected import protected
 
-DOMAIN = Domain(name="accounts", actions=ACTIONS)
+DOMAIN = Domain(
+    name="accounts",
+    actions=ACTIONS,
+    policies=(
+        PolicyRow(Stage.OWNERSHIP, lambda host: protected(protection_of(host.settings, root=host.root))),
+    ),
+)

@@ -5,6 +5,13 @@ from __future__ import annotations
 from eventd.adoption.model_action_table import ACTIONS
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import AdoptionFact
-from eventd.kernel.domain import Domain
+from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd_policies.volumes_beside import volumes_beside
 
-DOMAIN = Domain(name="adoption", facts=(AdoptionFact,), events=(AdoptionEvent,), actions=ACTIONS)
+DOMAIN = Domain(
+    name="adoption",
+    facts=(AdoptionFact,),
+    events=(AdoptionEvent,),
+    actions=ACTIONS,
+    policies=(PolicyRow(Stage.CONDITION, lambda _host: volumes_beside),),
+)

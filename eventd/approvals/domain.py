@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact
-from eventd.kernel.domain import Domain
+from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd_policies.reversibility import reversibility
 
-DOMAIN = Domain(name="approvals", facts=(ApprovalFact,), events=(ApprovalEvent,))
+DOMAIN = Domain(
+    name="approvals",
+    facts=(ApprovalFact,),
+    events=(ApprovalEvent,),
+    policies=(PolicyRow(Stage.SIGNATURE, lambda host: reversibility(host.actions)),),
+)

@@ -7,14 +7,54 @@ an ending or a class of reversibility is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from typing import Any
 
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, KernelEvent, KernelOrigin, Origin
 from eventd.core.facts import FactKind, KernelFact
+from eventd.core.verdicts import Policy
 from eventd.kernel.action_table import ActionRow, ActionTable
+
+
+class Stage(IntEnum):
+    """When a policy is asked. The first verdict that is not Allow counts, so an earlier one is what people read."""
+
+    OVERRIDE = 1
+    """An operator has said that a workload is left as it is: nothing else about it matters."""
+    KNOWN = 2
+    """What is not known is not acted upon, nor judged by."""
+    PASSING = 3
+    """The subject is on its way out, or to another name."""
+    OWNERSHIP = 4
+    """What is not eventd's is never touched."""
+    CONDITION = 5
+    """What the host has to have for it."""
+    GATE = 6
+    """What it waits for, which comes by itself."""
+    SIGNATURE = 7
+    """Last, since nobody is asked to sign for what would not be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What policies are made from."""
+
+    settings: Any
+    """`eventd.settings.Settings`."""
+    actions: ActionTable
+    root: bool
+    """eventd runs as root, so the host's rules for accounts count."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """One policy of a domain."""
+
+    stage: Stage
+    make: Callable[[Host], Policy]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +71,8 @@ class Domain:
     """Who tells of them."""
     actions: tuple[ActionRow, ...] = ()
     """What it can do, how a step of it ends that was cut off, and what it means for data."""
+    policies: tuple[PolicyRow, ...] = ()
+    """What may be done."""
 
 
 KERNEL = Domain(name="kernel", facts=(KernelFact,), events=(KernelEvent,), origins=(KernelOrigin,))
@@ -42,7 +84,7 @@ class Domains:
 
     def __init__(self, domains: Iterable[Domain]) -> None:
         """Take them in, in the order of the list."""
-        self._all = (KERNEL, *domains)
+        self._all = (KERNEL, *(each for each in domains if each is not KERNEL))
         _unique("domain", ((each.name, each.name) for each in self._all))
         self.facts = _members("fact kind", (kind for each in self._all for kind in each.facts))
         self.events = _members("event kind", (kind for each in self._all for kind in each.events))
@@ -51,6 +93,11 @@ class Domains:
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._all)
+
+    def policies(self, host: Host) -> tuple[Policy, ...]:
+        """Return the policies as they are asked: by stage, within one in the order of the list of domains."""
+        rows = (row for each in self._all for row in each.policies)
+        return tuple(row.make(host) for row in sorted(rows, key=lambda row: row.stage))
 
 
 def _members(what: str, kinds: Iterable[type[StrEnum]]) -> tuple[type[StrEnum], ...]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from eventd.kernel.domain import Domain
+from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.overrides.model_events import OverrideEvent
 from eventd.overrides.model_facts import OverrideFact
+from eventd_policies.suspended import suspended
 
-DOMAIN = Domain(name="overrides", facts=(OverrideFact,), events=(OverrideEvent,))
+DOMAIN = Domain(
+    name="overrides",
+    facts=(OverrideFact,),
+    events=(OverrideEvent,),
+    policies=(PolicyRow(Stage.OVERRIDE, lambda _host: suspended),),
+)

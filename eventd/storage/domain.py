@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from eventd.kernel.domain import Domain
+from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.storage.model_action_table import ACTIONS
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
+from eventd_policies.placement import placement
 
-DOMAIN = Domain(name="storage", facts=(StorageFact,), events=(StorageEvent,), actions=ACTIONS)
+DOMAIN = Domain(
+    name="storage",
+    facts=(StorageFact,),
+    events=(StorageEvent,),
+    actions=ACTIONS,
+    policies=(PolicyRow(Stage.CONDITION, lambda _host: placement),),
+)

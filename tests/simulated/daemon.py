@@ -14,14 +14,14 @@ from typing import Any
 
 from eventd import domains
 from eventd.cli import reasons
-from eventd.configured import policy_chain
 from eventd.core.assemble import HostRules, assemble
 from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
 from eventd.core.errors import PermanentError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
-from eventd.kernel.action_table import ActionRow, ActionTable
+from eventd.kernel.action_table import ActionRow
+from eventd.kernel.domain import Domain, Domains, Host
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
@@ -29,9 +29,8 @@ from eventd.runtime.engine import Engine, Parts
 from eventd.runtime.keeper import Keeper
 from eventd.runtime.queue import Ticket
 from eventd.runtime.transaction import Handler
-from eventd.settings import Compose
+from eventd.settings import Repository, Settings
 from eventd_handlers import HANDLERS
-from eventd_policies.protected import Rules
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.accounts import AccountTable
@@ -41,9 +40,8 @@ FAULT = "simulated-failure"
 """The reason of what is made to fail in here, which no real host gives."""
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
-ACTIONS = domains.load().actions
-POLICIES = policy_chain(Layout(), Rules(), Compose().provider, ACTIONS)
-"""What the real daemon asks, for the simulated host's accounts."""
+DOMAINS = domains.load()
+SETTINGS = Settings(repository=Repository(url="https://forge.example/repo.git"))
 CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
 
 
@@ -67,7 +65,8 @@ class Story:
     ) -> None:
         self._keepers = keepers
         self._handlers = handlers
-        self._actions = ActionTable((*ACTIONS, *actions))
+        mine = Domain(name="of-a-test", actions=tuple(actions))
+        self._domains = Domains((*DOMAINS, mine)) if mine.actions else DOMAINS
         self.approvals = ApprovalRules("machine", "simhost", verify=self._signed, nonce=self._nonce)
         self._nonces = 0
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
@@ -114,10 +113,12 @@ class Story:
                 owner_uid=0,
                 handlers=self._handlers,
                 keepers=self._keepers(),
-                policies=policy_chain(layout, Rules(), Compose().provider, self._actions),
+                policies=self._domains.policies(
+                    Host(settings=SETTINGS, actions=self._domains.actions, root=True)
+                ),
                 approvals=self.approvals,
                 assemble=_assemble,
-                actions=self._actions,
+                actions=self._domains.actions,
                 wall=loop.time,
                 jitter=chance.random,
                 track=host.accounts.known,

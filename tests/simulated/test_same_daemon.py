@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eventd import domains
 from eventd.composition import Composition, compose
-from eventd.core.actions import Action
-from eventd.core.journal import ENDINGS
+from eventd.kernel.action import Action
 from eventd.runtime.engine import Parts
 from eventd.runtime.transaction import Handler
 from eventd.settings import load
@@ -90,4 +90,4 @@ def test_the_simulated_daemon_has_the_handlers_of_the_real_one(tmp_path: Path) -
 def test_every_action_that_is_carried_out_has_an_ending(tmp_path: Path) -> None:
     """What a crash leaves open is settled by the one table of both daemons, and nothing in it is left over."""
     verbs = {action.verb for action in composed(tmp_path).engine.parts.handlers}
-    assert verbs == set(ENDINGS)
+    assert verbs == {row.verb for row in domains.load().actions}

@@ -27,6 +27,7 @@ from eventd.core.events import KernelEvent
 from eventd.core.layout import Layout
 from eventd.core.source_state import SourceState
 from eventd.daemon import Daemon, main
+from eventd.kernel.domain import Host as PolicyHost
 from eventd.platform.model_events import PlatformOrigin
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
@@ -34,7 +35,7 @@ from eventd.settings import Settings, load
 from eventd_handlers import HANDLERS
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
-from tests.simulated.daemon import ACTIONS, POLICIES, _assemble, container
+from tests.simulated.daemon import DOMAINS, SETTINGS, _assemble, container
 
 CONFIG = """
 [repository]
@@ -94,7 +95,8 @@ class Site:
     def daemon(self, first_read: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> Daemon:
         dispatcher = Dispatcher()
         host = SimHost(self.world, dispatcher.emit)
-        parts = Parts(Layout(), 0, HANDLERS, POLICIES, _assemble, ACTIONS)
+        policies = DOMAINS.policies(PolicyHost(settings=SETTINGS, actions=DOMAINS.actions, root=True))
+        parts = Parts(Layout(), 0, HANDLERS, policies, _assemble, DOMAINS.actions)
         composed: Any = SimpleNamespace(
             settings=self.settings,
             rules=[configured.rules_of(self.settings)],

@@ -15,8 +15,9 @@ from eventd.core.events import EventKind, Origin
 from eventd.core.facts import FactKind
 from eventd.core.journal import Ending
 from eventd.kernel.action_table import ActionRow, ActionTable
-from eventd.kernel.domain import Domain, Domains
+from eventd.kernel.domain import Domain, Domains, Host
 from eventd.kernel.reversibility import benign
+from eventd.settings import Repository, Settings
 
 
 class Weather(FactKind):
@@ -114,3 +115,24 @@ def test_every_kind_and_every_table_of_a_domain_is_registered() -> None:
             assert f"{module}.{name}" in named
     tables = {path.parent.name for path in Path(eventd.__path__[0]).glob("*/model_action_table.py")}
     assert tables == {each.name for each in loaded if each.actions}
+
+
+def test_policies_are_asked_in_this_order() -> None:
+    """The first that does not allow speaks: what an operator said, what is unknown, whose it is, … a signature last."""
+    known = domains.load()
+    settings = Settings(repository=Repository(url="https://forge.example/repo.git"))
+    chain = known.policies(Host(settings=settings, actions=known.actions, root=True))
+    modules = [getattr(each, "__module__", type(each).__module__) for each in chain]
+    assert [name.partition(".")[2] for name in modules] == [
+        "suspended",
+        "sources",
+        "renames",
+        "deleting",
+        "protected",
+        "ownership",
+        "placement",
+        "volumes_beside",
+        "provider",
+        "gates",
+        "reversibility",
+    ]

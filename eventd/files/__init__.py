@@ -1,0 +1,1 @@
+"""Files of the host: those that eventd installs, and those that workloads name or gates wait for."""
