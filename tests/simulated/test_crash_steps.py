@@ -27,6 +27,7 @@ def test_nor_does_a_second_kill_while_the_first_is_recovered(scenario: Scenario)
     """A part of all pairs: the later boundary early in the second life, where recovery is, and spread over the rest."""
     wanted, (last, *_) = play(scenario)
     pairs = [(first, 1 + (first * 7 + again) % 30) for first in range(1, last + 1) for again in (0, 11)]
+    assert len(pairs) > 40
     step = max(1, len(pairs) // PAIRS)
     for kills in pairs[::step]:
         assert not list(differences(scenario, wanted, *kills))

@@ -181,11 +181,11 @@ async def test_a_plan_is_asked_for_once_approved_spent_and_done(desk: Desk) -> N
 async def test_what_is_not_approved_cannot_be_spent(desk: Desk) -> None:
     """Nor what was approved and has expired in between, whatever the fact said a moment ago."""
     request = await desk.kept.register(DRAFT)
-    with pytest.raises(EventdError):
+    with pytest.raises(EventdError, match="no longer approved"):
         await desk.kept.spend(DRAFT.key, 1, 1)
     await desk.kept.accept(request.document.encode(), GOOD, "test")
     desk.now += 8 * 86400
-    with pytest.raises(EventdError):
+    with pytest.raises(EventdError, match="no longer approved"):
         await desk.kept.spend(DRAFT.key, 1, 1)
     assert desk.fact() is None
 
@@ -199,7 +199,7 @@ async def test_what_was_spent_and_never_begun_can_be_withdrawn_and_is_not_good_a
     assert desk.fact() == ApprovalState(request.id, approved=True)
     await desk.kept.withdraw(DRAFT.subject, begun=False)
     assert desk.fact() is None
-    with pytest.raises(EventdError):
+    with pytest.raises(EventdError, match="no longer approved"):
         await desk.kept.spend(DRAFT.key, 2, 2)
 
 
@@ -275,7 +275,7 @@ async def test_two_signatures_at_once_approve_once(desk: Desk) -> None:
     accepting = asyncio.ensure_future(desk.kept.accept(second.document.encode(), GOOD, "test"))
     await asyncio.sleep(0)
     await desk.kept.reject(second.id, "root")
-    with pytest.raises(EventdError):
+    with pytest.raises(EventdError, match="reject"):
         await accepting
     assert desk.fact() == ApprovalState(second.id, rejected=True)
 

@@ -76,7 +76,8 @@ def test_no_text_stands_over_another_or_off_the_page(count: int, letter: str) ->
 @pytest.mark.parametrize("bold", [False, True])
 def test_no_letter_is_wider_than_it_is_taken_for(*, bold: bool) -> None:
     """Nor much narrower, so that no room is wasted."""
-    for letter in map(chr, range(32, 127)):
+    for code in range(32, 127):
+        letter = chr(code)
         taken, is_ = letters.width(letter, 12, bold=bold), width(letter, 12, bold=bold)
         assert is_ <= taken <= is_ * 1.6, letter
         assert width(letter, 12, mono=True) <= letters.mono(letter, 12)

@@ -16,6 +16,7 @@ WHOLE = {
     "user_managers.py": {"self._keep"},  # runs each link through `isolated`
     "provenance.py": {"self._alone"},  # looks at each user through `isolated`
     "named_files.py": {"first", "self._alone"},  # look at each workload's through `isolated`
+    "afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
     "probes.py": {"self._keep_asking"},  # what answers is one process of eventd's own, and no workload
 }
 """Tasks that sources start otherwise, and why that is right."""
@@ -50,5 +51,6 @@ def test_sources_start_what_serves_one_scope_through_it():
             func = node.func if isinstance(node, ast.Call) else None
             if isinstance(func, ast.Attribute) and func.attr in ("start_soon", "create_task"):
                 found.setdefault(path.name, set()).add(ast.unparse(node.args[0]))
+    assert found.keys() >= WHOLE.keys(), "an exception that nothing needs"
     for name, started in found.items():
         assert started - {"isolated"} <= WHOLE.get(name, set()), f"{name}: start it through `isolated`"

@@ -139,7 +139,9 @@ def test_events_are_followed_from_before_the_start(fake: FakePodman, start: Any)
     service.until("READY=1")
     fake.event("web", "health_status", "healthy")
     service.stop()
-    for line in fake.calls("journalctl"):
+    followed = list(fake.calls("journalctl"))
+    assert followed
+    for line in followed:
         (since,) = [word for word in line.split() if word.startswith("--since=@")]
         assert before <= float(since.removeprefix("--since=@")) <= time.time()
 
