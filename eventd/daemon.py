@@ -78,6 +78,7 @@ class Daemon:
         self.instance = instance or HostLock(f"{self.settings.paths.runtime}/instance")
         """Held for the whole life; the lock that a run holds is another."""
         self._damage: PermanentError | None = None
+        self._stuck = ""
         self._stop = anyio.Event()
         self._reload = anyio.Event()
         self._last_run = 0
@@ -102,7 +103,7 @@ class Daemon:
     async def _run(self) -> None:
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             group.start_soon(self._signals)
-            group.start_soon(self.notifier.keep_alive)
+            group.start_soon(self.notifier.keep_alive, self._alive)
             server = self._server()
             files = self._status_files()
             with anyio.CancelScope() as starting:
@@ -155,6 +156,14 @@ class Daemon:
             log.critical("%s; leaving, so that the next start sets it aside", why)
             self._damage = PermanentError(why, reason=DAMAGED)
             self.stop()
+
+    def _alive(self) -> bool:
+        """Tell whether the watchdog is fed: not while the run that is on is stuck, which only a restart ends."""
+        stuck = self.parts.engine.reconciler.converger.watch.stuck()
+        if stuck and not self._stuck:
+            log.critical("%s; the watchdog is no longer fed, so that systemd restarts eventd", stuck)
+        self._stuck = stuck
+        return not stuck
 
     def stop(self) -> None:
         """Begin to drain."""

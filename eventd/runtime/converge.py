@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -40,6 +40,7 @@ from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.judging import UNSEEN, BlockedError, View, blocked, draft, judge, left
+from eventd.runtime.run_watch import RunWatch
 from eventd.runtime.steps import Steps
 from eventd.runtime.transaction import EndingError, Handler, SupersededError, Transaction, UnitFailedError
 
@@ -84,6 +85,8 @@ class Converger:
     view: View
     context: Context
     steps: Steps
+    watch: RunWatch = field(default_factory=RunWatch)
+    """Told of each step that is carried out."""
     approvals: Approvals | None = None
     """Where what a policy wants to have signed is asked for, and used up."""
     diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
@@ -271,7 +274,8 @@ class Converger:
         try:
             if approval:
                 await self._spend(approval, tx, step)
-            await self._carry_out(action, tx)
+            with self.watch.step(action):
+                await self._carry_out(action, tx)
             if approval:
                 await tx.conclude(())
         except EventdError as error:

@@ -307,7 +307,8 @@ class Reconciler:
         No exception may leave this loop: a bug in one place must not take down what still works elsewhere.
         """
         try:
-            await self.runs.run(batch)
+            with self.converger.watch.run():
+                await self.runs.run(batch)
         except EventdError as error:
             log.error("a run could not be made: %s", error)  # noqa: TRY400 - reported, not a bug
             self.runs.failed(batch, error)

@@ -381,7 +381,8 @@ class Runs:
         try:
             await self._acquire(ALONE_TIMEOUT)
             try:
-                yield
+                with self.converger.watch.run():
+                    yield
             finally:
                 self.host().lock.release()
         finally:

@@ -29,6 +29,7 @@ from eventd.core.source_state import SourceState
 from eventd.daemon import Daemon, main
 from eventd.kernel.domain import Host as PolicyHost
 from eventd.platform.model_events import PlatformOrigin
+from eventd.runtime import run_watch
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
 from eventd.settings import Settings, load
@@ -54,11 +55,15 @@ webhook_group = "no-such-group"
 
 
 class Ears(Notifier):
-    """Hears READY=1."""
+    """Hears READY=1, and keeps what the watchdog is fed by."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heard = asyncio.Event()
+        self.alive: Callable[[], bool] = lambda: False
+
+    async def keep_alive(self, alive: Callable[[], bool] = lambda: True) -> None:
+        self.alive = alive
 
     def ready(self, status: str = "") -> None:
         super().ready(status)
@@ -283,6 +288,25 @@ async def test_a_drain_cuts_short_what_waits(host: Site) -> None:
             await waiting.wait()
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 40.0
+
+
+async def test_a_stuck_run_is_said_and_ends_the_feeding_of_the_watchdog(
+    host: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop still turns then, and answers; systemd starts a daemon that can take the lock."""
+    daemon = host.daemon()
+    assert isinstance(daemon.notifier, Ears)
+    async with living(daemon):
+        alive = daemon.notifier.alive
+        assert alive()
+        async with daemon.parts.engine.reconciler.runs.alone():
+            monkeypatch.setattr(run_watch, "QUIET", -1.0)
+            assert [alive(), alive()] == [False, False]
+        monkeypatch.undo()
+        assert alive()
+    said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
+    assert len(said) == 1
+    assert "the run that is on is stuck" in said[0]
 
 
 def test_main_says_what_is_wrong_with_the_configuration(
