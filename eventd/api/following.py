@@ -20,7 +20,10 @@ from eventd.api.routing import Api
 from eventd.core.rights import View
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Ticket
+from eventd.runtime.whole import whole
 
+Begin = Callable[[Ticket], Awaitable[None]]
+"""Writes down what is asked for and asks for the run that does it: both or neither, though the client hangs up."""
 PROGRESS_KEPT = 4096
 """Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
 
@@ -70,10 +73,25 @@ FollowedLine: TypeAlias = QueuedLine | WaitingLine | RunLine | ProgressLine | Do
 """A line of a request that waits for its run."""
 
 
-async def followed(
-    api: Api, request: web.Request, view: View, begin: Callable[[Ticket], None]
+async def asked(
+    api: Api,
+    request: web.Request,
+    view: View,
+    begin: Begin,
+    *,
+    wait: bool,
+    answer: object = answers.Queued(queued=True),
+    status: int = 202,
 ) -> web.StreamResponse:
-    """Call `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
+    """Carry out `begin`; answer with what becomes of it if the caller waits, else with `answer`."""
+    if wait:
+        return await followed(api, request, view, begin)
+    await whole(lambda: begin(Ticket(left=True)))
+    return answers.document(answer, status=status)
+
+
+async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> web.StreamResponse:
+    """Carry out `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
     ticket, announced = Ticket(), [0]
     send, receive = anyio.create_memory_object_stream[FollowedLine](PROGRESS_KEPT)
 
@@ -97,7 +115,7 @@ async def followed(
 
     api.reconciler.listeners.append(progress)
     try:
-        begin(ticket)
+        await whole(lambda: begin(ticket))
         return await _follow(api, request, view, ticket, receive)
     finally:
         ticket.left = True

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import StoreVolume
 from eventd.api import answers, documents, own
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.account_finds import Finds, Moved, Project
@@ -163,9 +163,9 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
     _require(candidate, with_login=body.with_login)
     reconciler, visit = api.reconciler, visit_of(request)
     uid = candidate.account.uid
-    await reconciler.ledger.grant(name, Grant(uid, time.time(), body.with_login))
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
+        await reconciler.ledger.grant(name, Grant(uid, time.time(), body.with_login))
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
             AdoptionEvent.ADOPTED,
@@ -175,10 +175,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
         )
         reconciler.ask(name, trigger, ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(answers.Queued(queued=True), status=202)
+    return await asked(api, request, view, begin, wait=body.wait)
 
 
 async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:

@@ -16,6 +16,7 @@ from eventd.api.loading import until_loaded
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
+from eventd.core.approvals import Request as Asked
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError
 from eventd.core.facts import FactKey
@@ -23,6 +24,7 @@ from eventd.core.rights import Request, View
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.removals import PREFIX, Removals
+from eventd.runtime.whole import whole
 
 MEASURE_TIMEOUT = 10.0
 """Seconds for counting what is in a home."""
@@ -72,9 +74,14 @@ async def _signature(api: Api, request: web.Request, _view: View) -> web.Respons
 async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Rejection)
     kept, text = _kept(api), request.match_info["id"]
-    done = await (kept.renew(text) if body.undo else kept.reject(text, _who(request)))
-    api.reconciler.dirty(done.subject)
-    return answers.document(approvals_document.request(done))
+    who = _who(request)
+
+    async def work() -> Asked:
+        done = await (kept.renew(text) if body.undo else kept.reject(text, who))
+        api.reconciler.dirty(done.subject)
+        return done
+
+    return answers.document(approvals_document.request(await whole(work)))
 
 
 async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:

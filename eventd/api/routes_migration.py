@@ -23,6 +23,7 @@ from eventd.core.storage_migration import Forgetting, Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.runtime.storage.keeper import VolumeKeeper
+from eventd.runtime.whole import whole
 from eventd.storage.model_events import StorageEvent
 
 
@@ -66,15 +67,19 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
                 old_id=f"{volume.id_kind} {volume.id}",
             )
         )
-    if row is not keeper.memory.migrations.get(volume.name):
-        await keeper.migrate(replace(row, since=now))
-    trigger = api.reconciler.dispatcher.emit(
-        KernelOrigin.REQUEST,
-        StorageEvent.MIGRATE,
-        volume.name,
-        attributes={"to": row.to, "abort": body.abort},
-    )
-    api.reconciler.ask(PREFIX + volume.name, trigger)
+
+    async def begin() -> None:
+        if row is not keeper.memory.migrations.get(volume.name):
+            await keeper.migrate(replace(row, since=now))
+        trigger = api.reconciler.dispatcher.emit(
+            KernelOrigin.REQUEST,
+            StorageEvent.MIGRATE,
+            volume.name,
+            attributes={"to": row.to, "abort": body.abort},
+        )
+        api.reconciler.ask(PREFIX + volume.name, trigger)
+
+    await whole(begin)
     if body.wait:
         return await _follow(api, request, keeper, volume.name)
     return answers.document(MigrationQueued(queued=True, migration=migration_document(row)), status=202)
@@ -184,12 +189,17 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
             reason="not-out-of-service",
             hint=f"eventctl storage decommission {volume.name}",
         )
-    before = keeper.memory.forgetting.get(volume.name)
-    if before is None or before.since != since:
-        old = f"{volume.id_kind} {volume.id}"
-        await keeper.forget(Forgetting(volume.name, old, since, caller(request), api.reconciler.wall()))
-    trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
-    api.reconciler.ask(PREFIX + volume.name, trigger)
+    who = caller(request)
+
+    async def begin() -> None:
+        before = keeper.memory.forgetting.get(volume.name)
+        if before is None or before.since != since:
+            old = f"{volume.id_kind} {volume.id}"
+            await keeper.forget(Forgetting(volume.name, old, since, who, api.reconciler.wall()))
+        trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
+        api.reconciler.ask(PREFIX + volume.name, trigger)
+
+    await whole(begin)
     return answers.document(answers.Queued(queued=True), status=202)
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from eventd.api import answers, documents
 from eventd.api.documents import RolledBack, Suspended
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core import object_ids
@@ -73,9 +73,9 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
     body = await answers.body(request, RollbackRequest)
     who = caller(request)
     order = await reconciler.going_back.order(name, body.to, who)
-    await reconciler.going_back.begin(order)
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
+        await reconciler.going_back.begin(order)
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
             OverrideEvent.ROLLBACK,
@@ -85,10 +85,8 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
         )
         reconciler.ask(name, trigger, ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(RollbackQueued(queued=True, rollback=documents.rollback(order)), status=202)
+    answer = RollbackQueued(queued=True, rollback=documents.rollback(order))
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer)
 
 
 async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -115,24 +113,21 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
             reason="nothing-to-resume",
             hint="eventctl status shows what is suspended",
         )
-    event = await api.reconciler.resume(name, caller(request))
+    who = caller(request)
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
+        event = await api.reconciler.resume(name, who)
         if name:
             api.reconciler.ask(name, event, ticket)
         else:
             api.reconciler.request(event, asked=False, ticket=ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(
-        Resuming(
-            workload=name or None,
-            suspended=documents.suspension(suspension),
-            rollback=documents.rollback(order),
-        )
+    answer = Resuming(
+        workload=name or None,
+        suspended=documents.suspension(suspension),
+        rollback=documents.rollback(order),
     )
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer, status=200)
 
 
 def caller(request: web.Request) -> str:

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.errors import PermanentError
@@ -35,16 +35,13 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
         )
     attributes = {"wait": body.wait, "uid": visit.peer.uid if visit is not None else -1}
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
         trigger = api.reconciler.dispatcher.emit(
             KernelOrigin.REQUEST, WorkloadEvent.RESTART, name, scope=name, attributes=attributes
         )
         api.reconciler.restart(name, trigger, ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(answers.Queued(queued=True), status=202)
+    return await asked(api, request, view, begin, wait=body.wait)
 
 
 ROUTES = (

@@ -5,11 +5,14 @@ They write down what is wanted and ask for a run; what is done is that run's.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, routes_migration
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.storage_document import StorageState, storage
 from eventd.api.volumes import kept, volume_of
@@ -38,8 +41,8 @@ async def _eject(api: Api, request: web.Request, view: View) -> web.StreamRespon
     volume = volume_of(api, request)
     body = await answers.body(request, Waiting)
     _at_rest(api, volume, "it is unmounted")
-    await kept(api).keeper.set_away(volume.name, away=True)
-    return await _run(api, request, view, volume, StorageEvent.EJECT, wait=body.wait)
+    change = partial(kept(api).keeper.set_away, volume.name, away=True)
+    return await _run(api, request, view, volume, StorageEvent.EJECT, change, wait=body.wait)
 
 
 async def _attach(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -51,8 +54,8 @@ async def _attach(api: Api, request: web.Request, view: View) -> web.StreamRespo
             reason="decommissioned",
             hint=f'remove state = "decommissioned" of volume.{volume.name} there',
         )
-    await kept(api).keeper.set_away(volume.name, away=False)
-    return await _run(api, request, view, volume, StorageEvent.ATTACH, wait=body.wait)
+    change = partial(kept(api).keeper.set_away, volume.name, away=False)
+    return await _run(api, request, view, volume, StorageEvent.ATTACH, change, wait=body.wait)
 
 
 async def _decommission(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -73,8 +76,8 @@ async def _decommission(api: Api, request: web.Request, view: View) -> web.Strea
             hint="make another one the default in storage.toml",
         )
     _at_rest(api, volume, "it is taken out of service")
-    await keeper.set_away(volume.name, away=True, decommissioned=True)
-    return await _run(api, request, view, volume, StorageEvent.DECOMMISSION, wait=body.wait)
+    change = partial(keeper.set_away, volume.name, away=True, decommissioned=True)
+    return await _run(api, request, view, volume, StorageEvent.DECOMMISSION, change, wait=body.wait)
 
 
 def _at_rest(api: Api, volume: Volume, before: str) -> None:
@@ -101,19 +104,24 @@ def _at_rest(api: Api, volume: Volume, before: str) -> None:
 
 
 async def _run(
-    api: Api, request: web.Request, view: View, volume: Volume, kind: EventKind, *, wait: bool
+    api: Api,
+    request: web.Request,
+    view: View,
+    volume: Volume,
+    kind: EventKind,
+    change: Callable[[], Awaitable[None]],
+    *,
+    wait: bool,
 ) -> web.StreamResponse:
-    """Ask for a run over a volume and what uses it: who is stopped because of it is part of the same."""
+    """Make a change and ask for a run over a volume and what uses it: who is stopped because of it is part of it."""
     subject = PREFIX + volume.name
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
+        await change()
         trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, kind, volume.name)
         api.reconciler.ask(subject, trigger, ticket)
 
-    if wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(answers.Queued(queued=True), status=202)
+    return await asked(api, request, view, begin, wait=wait)
 
 
 ROUTES = (

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from eventd.api import answers
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.core import object_ids
 from eventd.core.events import KernelEvent, KernelOrigin
@@ -57,7 +57,7 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
         api.allow_rewrite(body.allow_rewrite)
     joined = api.reconciler.current.id if api.reconciler.current else None
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
         trigger = api.reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
             KernelEvent.SYNC,
@@ -69,10 +69,8 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
         else:
             api.fetcher.repair(trigger, ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(SyncQueued(queued=True, joined=joined), status=202)
+    answer = SyncQueued(queued=True, joined=joined)
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer)
 
 
 async def pushed(api: Api, request: web.Request) -> web.Response:

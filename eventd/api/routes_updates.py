@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
-from eventd.api.following import FollowedLine, followed
+from eventd.api.following import FollowedLine, asked
 from eventd.api.loading import until_loaded
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
@@ -66,10 +66,10 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
             hint="eventctl images says why not",
         )
     who = caller(request)
-    for name in names:
-        await reconciler.updates.ask(name, who, retry=body.retry)
 
-    def begin(ticket: Ticket) -> None:
+    async def begin(ticket: Ticket) -> None:
+        for name in names:
+            await reconciler.updates.ask(name, who, retry=body.retry)
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
             UpdateEvent.UPDATE,
@@ -79,10 +79,8 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
         )
         reconciler.ask_all(names, trigger, ticket)
 
-    if body.wait:
-        return await followed(api, request, view, begin)
-    begin(Ticket(left=True))
-    return answers.document(UpdatesQueued(queued=True, workloads=names), status=202)
+    answer = UpdatesQueued(queued=True, workloads=names)
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer)
 
 
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:

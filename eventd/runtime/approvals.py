@@ -33,6 +33,7 @@ from eventd.runtime import shelf
 from eventd.runtime.approval_rules import Rules
 from eventd.runtime.attempts import Attempts
 from eventd.runtime.shelf import Shelf
+from eventd.runtime.whole import wholly
 
 log = logging.getLogger(__name__)
 KEPT = 200
@@ -116,6 +117,7 @@ class Approvals:
             )
         return matching[0]
 
+    @wholly
     async def register(self, draft: Draft) -> Request:
         """Ask for a signature, unless it has been asked for already; return the request. Idempotent.
 
@@ -234,6 +236,7 @@ class Approvals:
             except EventdError as error:
                 log.warning("%s cannot be taken in yet: %s", path, error)
 
+    @wholly
     async def reject(self, text: str, by: str) -> Request:
         """Say no: what it is for stays as it is, and is not asked for again until `renew`.
 
@@ -249,6 +252,7 @@ class Approvals:
             await self._write(rejected)
             return rejected
 
+    @wholly
     async def renew(self, text: str) -> Request:
         """Take a rejection back: it is asked for again, under a new id, by the next run."""
         async with self._lock:
@@ -261,6 +265,7 @@ class Approvals:
             await self._write(withdrawn)
             return withdrawn
 
+    @wholly
     async def withdraw(self, subject: str, *, begun: bool) -> None:
         """Nothing asks any more for what was requested for a subject.
 
@@ -272,6 +277,7 @@ class Approvals:
                 if request.subject == subject and request.state in states:
                     await self._write(replace(request, state=State.WITHDRAWN, changed=self.wall()))
 
+    @wholly
     async def spend(self, key: str, run: int, step: int) -> Request:
         """Use an approval up, before its action begins; one that this plan has begun under already goes on.
 
@@ -292,6 +298,7 @@ class Approvals:
             await self._write(spent)
             return spent
 
+    @wholly
     async def done(self, key: str, rows: Sequence[Row] = ()) -> None:
         """The action is done; write that together with `rows` of other shelves. Idempotent."""
         async with self._lock:
@@ -301,6 +308,7 @@ class Approvals:
                 return
             await self._write(replace(request, state=State.DONE, changed=self.wall()), others=rows)
 
+    @wholly
     async def expire(self) -> None:
         """Mark what has expired by now."""
         async with self._lock:
@@ -313,6 +321,7 @@ class Approvals:
                 log.warning("%s: the request %s has expired", request.subject, request.id)
                 await self._write(replace(request, state=State.EXPIRED, changed=now))
 
+    @wholly
     async def _write(self, request: Request, others: Sequence[Row] = ()) -> None:
         await shelf.write([(self.requests, request.id, request), *others])
         latest = self.of(request.key)

@@ -12,13 +12,14 @@ from eventd.adoption.model_events import AdoptionEvent
 from eventd.core import handing_back
 from eventd.core.desired import FileRole, UnitRole
 from eventd.core.errors import PermanentError
-from eventd.core.events import KernelOrigin
+from eventd.core.events import Event, KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.core.removals import Stage
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.reconcile import Reconciler
+from eventd.runtime.whole import wholly
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 CALL_TIMEOUT = 30.0
@@ -30,7 +31,7 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
 
     Raises PermanentError(reason="no-such-workload" | "deletion-begun"), DeadlineError(reason="busy").
     """
-    ledger, store = reconciler.ledger, reconciler.host.store
+    ledger = reconciler.ledger
     async with reconciler.runs.alone():
         if name not in ledger.records.workloads and name not in ledger.grants:
             raise PermanentError(
@@ -48,26 +49,32 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
             scope=name,
             attributes={"by": by, "given": False},
         )
-        commit = reconciler.desired.commit if reconciler.desired else ""
+        # Before it is forgotten: after a crash in between, or if nobody waits for it any more, it is eventd's, which
+        # puts its files right again.
         began = reconciler.wall()
-        text = f"{trigger.origin}:{trigger.kind}:{name}"
-        run = await store.begin_run(began, commit, text)
-        # Before it is forgotten: after a crash in between it is eventd's, which puts its files right again.
         await _leave(reconciler, name)
-        await ledger.grant(name, None)
-        await ledger.removals.put(name, None)
-        await ledger.forget(name)
-        row = WorkloadReport(
-            name,
-            Outcome.OK,
-            "disowned",
-            "given back: its files and units stay, start at boot without eventd, and are eventd's no more",
-            actions=1,
-        )
-        report = RunReport(
-            run, began, commit, (trigger,), ended=reconciler.wall(), result=RunResult.OK, workloads=(row,)
-        )
-        await store.end_run(report)
+        return await _forget(reconciler, name, trigger, began)
+
+
+@wholly
+async def _forget(reconciler: Reconciler, name: str, trigger: Event, began: float) -> RunReport:
+    ledger, store = reconciler.ledger, reconciler.host.store
+    commit = reconciler.desired.commit if reconciler.desired else ""
+    run = await store.begin_run(began, commit, f"{trigger.origin}:{trigger.kind}:{name}")
+    await ledger.grant(name, None)
+    await ledger.removals.put(name, None)
+    await ledger.forget(name)
+    row = WorkloadReport(
+        name,
+        Outcome.OK,
+        "disowned",
+        "given back: its files and units stay, start at boot without eventd, and are eventd's no more",
+        actions=1,
+    )
+    report = RunReport(
+        run, began, commit, (trigger,), ended=reconciler.wall(), result=RunResult.OK, workloads=(row,)
+    )
+    await store.end_run(report)
     reconciler.forgotten(name)
     return report
 

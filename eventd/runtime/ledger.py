@@ -1,6 +1,7 @@
 """The ledger: `Records` in memory, every change written through to the store first.
 
-Owns what eventd remembers. A crash between the two writes leaves the disk ahead of the memory, never behind.
+Owns what eventd remembers. A crash between the two writes leaves the disk ahead of the memory, never behind; nothing
+else comes between them: a change is carried out whole, though its caller is cancelled.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from eventd.core.records import (
 )
 from eventd.core.removals import Removal, Rename
 from eventd.runtime.shelf import Shelf, write
+from eventd.runtime.whole import wholly
 
 R = TypeVar("R", UnitRecord, FileRecord, StartedWith)
 
@@ -79,6 +81,7 @@ class Ledger:
         """Forget folders that are gone."""
         await write([(self.folders, path, None) for path in paths if path in self.folders])
 
+    @wholly
     async def grant(self, name: str, grant: Grant | None) -> None:
         """Remember that an account may be taken, or (None) that it is, or may not be any more."""
         await self.grants.put(name, grant)
@@ -87,6 +90,7 @@ class Ledger:
         else:
             self.records.granted[name] = grant.uid
 
+    @wholly
     async def adopted(self, name: str, uid: int, run: int) -> None:
         """Remember that the account is eventd's by adoption."""
         await self.workload(WorkloadRecord(name, uid, Ownership.ADOPTED, run))
@@ -100,12 +104,14 @@ class Ledger:
         """Remember that eventd made the account."""
         await self.workload(WorkloadRecord(name, uid, Ownership.CREATED, run))
 
+    @wholly
     async def workload(self, record: WorkloadRecord) -> None:
         """Write one workload's record."""
         if self.records.workloads.get(record.name) != record:
             await self.store.put_workload(record)
             self.records.workloads[record.name] = record
 
+    @wholly
     async def forget(self, name: str) -> None:
         """Delete what is remembered of a workload, its units and its files."""
         record = self.records.workloads.get(name)
@@ -123,6 +129,7 @@ class Ledger:
         """Replace fields of an existing workload record."""
         await self.workload(replace(self.records.workloads[name], **fields))  # type: ignore[arg-type]
 
+    @wholly
     async def unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
         """Write or delete a unit's record."""
         if self.records.unit(workload, unit) == record:
@@ -132,11 +139,13 @@ class Ledger:
         await self.store.put_unit(workload, unit, record)
         _set(self.records.units, workload, unit, record)
 
+    @wholly
     async def started_with(self, workload: str, unit: str, row: StartedWith | None) -> None:
         """Write or delete what a unit was started with."""
         await self.started.put(f"{workload}/{unit}", row)
         _set(self.records.started, workload, unit, row)
 
+    @wholly
     async def file(self, workload: str, path: str, record: FileRecord | None) -> None:
         """Write or delete a file's record."""
         if self.records.file(workload, path) == record:

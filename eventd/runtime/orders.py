@@ -34,6 +34,7 @@ from eventd.overrides.model_facts import OverrideFact
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.shelf import Shelf, write
+from eventd.runtime.whole import wholly
 
 UNREADABLE = WorkloadGates(requires=Not(All(())))
 """The gates of a revision whose gates cannot be read any more: they never hold, so that nothing starts before them."""
@@ -113,6 +114,7 @@ class Orders:
 
     # What begins and ends
 
+    @wholly
     async def suspend(self, name: str, by: str, why: str) -> Suspension:
         """Leave a workload (empty: all of them) as it is from now on."""
         row = Suspension(name, self.wall(), by, why)
@@ -120,16 +122,17 @@ class Orders:
         self._tell(OverrideEvent.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
         return row
 
+    @wholly
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
         order = self.rollbacks.get(name)
-        await write([(self.suspensions, name, None)])
-        await write([(self.rollbacks, name, None)])
+        await write([(self.suspensions, name, None), (self.rollbacks, name, None)])
         self.gates.pop(name, None)
         if order is not None:
             self._tries.pop((name, order.bad), None)
         return self._tell(OverrideEvent.RESUMED, name, {"by": by}, None)
 
+    @wholly
     async def roll_back(self, order: Rollback) -> None:
         """Put another revision in force from now on. What is done is done by the plan."""
         self.gates[order.workload] = self._read_gates(order)

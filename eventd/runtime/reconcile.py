@@ -59,6 +59,7 @@ from eventd.runtime.supervise import bug
 from eventd.runtime.turn import Examine, Turns
 from eventd.runtime.update import Updates
 from eventd.runtime.wellbeing import Wellbeing
+from eventd.runtime.whole import wholly
 
 log = logging.getLogger(__name__)
 
@@ -335,6 +336,7 @@ class Reconciler:
         self.standings.forget(name)
         self.dirty(name)
 
+    @wholly
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host).
 

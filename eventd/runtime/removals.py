@@ -29,6 +29,7 @@ from eventd.runtime.approvals import Approvals
 from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
+from eventd.runtime.whole import wholly
 from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 PREFIX = "deletion:"
@@ -130,6 +131,7 @@ class Removals:
             return Stand(message="its deletion was rejected: account and data stay")
         return Stand(message="there is no account of eventd's to delete")
 
+    @wholly
     async def ask(self, workload: str, data: RemoveData) -> None:
         """Say, as root, what becomes of a workload's data, whatever its repository said; `KEEP` takes that back.
 

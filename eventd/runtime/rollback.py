@@ -26,6 +26,7 @@ from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders, suspended
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.transaction import Transaction
+from eventd.runtime.whole import wholly
 
 Load = Callable[[str], Awaitable[Loaded]]
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ class GoingBack:
         done = await self.converger.carry_out(tx, workload, work)
         return replace(done, actions=back.actions + done.actions, seconds=back.seconds + done.seconds)
 
+    @wholly
     async def begin(self, order: Rollback) -> None:
         """Put an order in force: nothing of the workload counts as verified from here on."""
         record = self.ledger.records.workloads.get(order.workload)

@@ -8,12 +8,13 @@ later. Rows of several shelves that belong together are written in one transacti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from eventd.core.errors import PermanentError
 from eventd.core.ports import Store
+from eventd.runtime.whole import wholly
 
 T = TypeVar("T")
 
@@ -75,8 +76,9 @@ class Shelf(Generic[T]):
             self._rows[key] = value
 
 
-async def write(changes: Iterable[tuple[Shelf[T], str, T | None]]) -> None:
-    """Write documents of any shelves of one store in one transaction; memory follows the disk."""
+@wholly
+async def write(changes: Iterable[tuple[Shelf[Any], str, Any]]) -> None:
+    """Write documents of any shelves of one store in one transaction; memory follows the disk, whoever is cancelled."""
     todo = list(changes)
     if not todo:
         return

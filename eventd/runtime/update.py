@@ -43,6 +43,7 @@ from eventd.runtime.ledger import Ledger
 from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.shelf import Shelf
 from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.whole import wholly
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Updates:
         for shelf in (self.rows, self.results, self.used):
             await shelf.load()
 
+    @wholly
     async def ask(self, name: str, by: str, *, retry: bool) -> None:
         """Write down that an update is wanted; one that is on its way goes on as it is, and another one follows."""
         async with self.asking:

@@ -41,6 +41,7 @@ from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.owners import FactOwners
+from eventd.runtime.whole import wholly
 from eventd.storage.model_action_table import forget
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
@@ -252,6 +253,7 @@ class VolumeKeeper:
         """Tell whether the volume's own disk is, or will be, used."""
         return self.place(volume) is None and not put_away(volume, self.memory.volumes.get(volume.name))
 
+    @wholly
     async def forget(self, row: Forgetting) -> None:
         """Remember the wish to delete what is on an old disk; the plan then asks for a signature."""
         await self.memory.forgetting.put(row.volume, row)
@@ -278,6 +280,7 @@ class VolumeKeeper:
         late = bool(self.running(name)) and self._wall() - row.since >= PATIENCE
         return Moving(row, next_step(row, unit, switched=switched, late=late))
 
+    @wholly
     async def migrate(self, row: Migration) -> None:
         """Remember that a migration begins, or is to be taken back; what follows is planned from that."""
         await self.memory.migrate(row)
@@ -306,6 +309,7 @@ class VolumeKeeper:
         """Return what is remembered of a volume."""
         return self.memory.volumes.get(name)
 
+    @wholly
     async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
         """Remember that an operator puts a volume away, or takes it back; what follows is planned from that."""
         volume, now = self.manifest.volumes[name], self._wall()

@@ -14,6 +14,7 @@ from eventd.core.ports import Store
 from eventd.core.storage_migration import Forgetting, Migration
 from eventd.core.storage_records import StoppedUnits, VolumeRecord
 from eventd.runtime.shelf import Shelf, write
+from eventd.runtime.whole import wholly
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 
@@ -44,6 +45,7 @@ class StorageMemory:
         for workload in self.stopped:
             self._publish(workload)
 
+    @wholly
     async def change(self, name: str, how: Callable[[VolumeRecord | None], VolumeRecord]) -> VolumeRecord:
         """Remember something of a volume: `how` makes the new record of the one that there is.
 
@@ -54,6 +56,7 @@ class StorageMemory:
             await self.volumes.put(name, record)
             return record
 
+    @wholly
     async def migrate(
         self, row: Migration, how: Callable[[VolumeRecord], VolumeRecord] | None = None
     ) -> None:
@@ -67,6 +70,7 @@ class StorageMemory:
         self.changed.set()
         self.changed = anyio.Event()
 
+    @wholly
     async def stop(self, workload: str, units: tuple[str, ...], why: str, now: float) -> None:
         """Remember that these units were running."""
         before = self.stopped.get(workload)
@@ -77,6 +81,7 @@ class StorageMemory:
         await self.stopped.put(workload, row)
         self._publish(workload)
 
+    @wholly
     async def started(self, workload: str, unit: str) -> None:
         """Forget one of them: it has been started again, or is not there any more."""
         before = self.stopped.get(workload)
