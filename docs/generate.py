@@ -33,8 +33,9 @@ sys.path.insert(0, str(HERE.parent))
 
 from eventd import daemon, settings  # noqa: E402
 from eventd.api import answers, door, routes_sync  # noqa: E402
+from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
-from eventd.api.routing import BEGIN_TIMEOUT, EARLY  # noqa: E402
+from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
 from eventd.api.server import ACCEPTING, ROUTES  # noqa: E402
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
@@ -403,13 +404,18 @@ def routes() -> Iterator[str]:
         scopes = " | ".join(rights.scope(route.request, role) for role in roles)
         yield f"| `{route.method} {path}` | {scopes} | {route.answers} |"
     early = sorted(
-        {f"`{route.path}`" for route in ROUTES if route.request in EARLY and "{" not in route.path}
+        {f"`{route.path}`" for route in ROUTES if route.needs is Needs.NOTHING and "{" not in route.path}
+    )
+    hasty = sorted(
+        {f"`{route.path}`" for route in ROUTES if route.needs is Needs.HOST and "{" not in route.path}
     )
     yield from (
         "",
         f"Root may ask everything. A daemon that has not read the host yet answers {', '.join(early)};",
     )
-    yield f"the others wait up to {BEGIN_TIMEOUT:g} s for it, and are then answered `starting`."
+    yield f"the others wait up to {BEGIN_TIMEOUT:g} s for it, and are then answered `starting`. Of these,"
+    yield f"{', '.join(hasty)} and what is below them do not judge by what the repository wants;"
+    yield f"the rest wait up to {LOAD_TIMEOUT:g} s for the first commit after a start, too."
 
 
 SCHEMA = """\

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from eventd.api import answers, approvals_document
 from eventd.api.approvals_document import Approval, Retained, RetainedAccount
-from eventd.api.loading import until_loaded
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
 from eventd.core.approvals import MAX_DOCUMENT, MAX_SIGNATURE
 from eventd.core.approvals import Request as Asked
@@ -112,7 +111,6 @@ async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
     removals = api.reconciler.keepers.get(PREFIX)
     if not isinstance(removals, Removals):
         raise PermanentError("this daemon removes nothing", reason="not-supported")
-    await until_loaded(api.reconciler)
     await removals.ask(request.match_info["name"], RemoveData(body.data))
     return answers.document(answers.Queued(queued=True), status=202)
 
@@ -138,6 +136,7 @@ ROUTES = (
         '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
         '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
         "refused signatures",
+        needs=Needs.HOST,
         document=approvals_document.Approvals,
     ),
     Route(
@@ -149,6 +148,7 @@ ROUTES = (
         '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
         '"document"}`; `state` is requested, approved, spent, done, expired, rejected or withdrawn; '
         "`document` is what is signed, byte for byte",
+        needs=Needs.HOST,
         document=Approval,
     ),
     Route(
@@ -158,6 +158,7 @@ ROUTES = (
         _signature,
         '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
         "Approval, or 400 with the reason of the refusal",
+        needs=Needs.HOST,
         document=Approval,
         body=Signature,
     ),
@@ -167,6 +168,7 @@ ROUTES = (
         Request.REMOVE,
         _reject,
         '`{"undo": false}`: say no, or take that back; the Approval',
+        needs=Needs.HOST,
         document=Approval,
         body=Rejection,
     ),

@@ -15,7 +15,7 @@ async def _audit(api: Api, _request: web.Request, view: View) -> web.Response:
 
 
 async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(audit(api.reconciler, view, api.workload(request, view)))
+    return answers.document(audit(api.reconciler, view, await api.workload(request, view)))
 
 
 ROUTES = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from eventd.api import answers, documents, own
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.rights import Request, View
 
@@ -69,6 +69,7 @@ ROUTES = (
         _events,
         "the [events](#event) in memory, as lines; with `?since=N`, those after sequence number N; "
         "with `last=N`, only the latest N of them; with `follow=1`, also those to come",
+        needs=Needs.NOTHING,
         document=None,
         lines=documents.EventRow,
     ),

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from eventd.api import answers, documents
 from eventd.api.documents import RolledBack, Suspended
 from eventd.api.following import FollowedLine, asked
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
 from eventd.core import object_ids
 from eventd.core.errors import PermanentError
@@ -69,7 +69,7 @@ class Resuming(TypedDict):
 
 
 async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    name, reconciler = api.workload(request, view), api.reconciler
+    name, reconciler = await api.workload(request, view), api.reconciler
     body = await answers.body(request, RollbackRequest)
     who = caller(request)
     order = await reconciler.going_back.order(name, body.to, who)
@@ -90,14 +90,14 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
 
 
 async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    name = api.workload(request, view) if "workload" in request.match_info else ""
+    name = await api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, SuspendRequest)
     row = await api.reconciler.orders.suspend(name, caller(request), body.reason)
     return answers.document(Suspending(workload=name or None, suspended=documents.suspension(row)))
 
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    name = api.workload(request, view) if "workload" in request.match_info else ""
+    name = await api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, ResumeRequest)
     orders = api.reconciler.orders
     suspension, order = orders.suspensions.get(name), orders.rollbacks.get(name)
@@ -162,6 +162,7 @@ ROUTES = (
         _suspend,
         '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
         '"by", "why"}}`',
+        needs=Needs.HOST,
         document=Suspending,
         body=SuspendRequest,
     ),
@@ -171,6 +172,7 @@ ROUTES = (
         Request.SUSPEND,
         _suspend,
         "the same for one workload",
+        needs=Needs.HOST,
         document=Suspending,
         body=SuspendRequest,
     ),
@@ -181,6 +183,7 @@ ROUTES = (
         _resume,
         '`{"wait": false}`: ends the suspension of the host; `{"workload", "suspended", "rollback"}` '
         "has what was ended, or with `wait` the lines of a [Sync](#sync)",
+        needs=Needs.HOST,
         document=Resuming,
         lines=FollowedLine,
         body=ResumeRequest,
@@ -192,6 +195,7 @@ ROUTES = (
         _resume,
         "the same for one workload: its suspension, and its rollback. A workload may end its own "
         "rollback; a suspension, only root",
+        needs=Needs.HOST,
         document=Resuming,
         lines=FollowedLine,
         body=ResumeRequest,

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, recovery_document
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.core.rights import Request, View
 
 
@@ -35,6 +35,7 @@ ROUTES = (
         _state,
         '`{"losses", "recovery"}`: every loss of the state file, and what this start recovered, as '
         "in [Status](#status)",
+        needs=Needs.HOST,
         document=recovery_document.StateFile,
     ),
     Route(
@@ -43,6 +44,7 @@ ROUTES = (
         Request.STATE_CHANGE,
         _acknowledge,
         '`{}`: the losses are known; `{"acknowledged": N}`',
+        needs=Needs.HOST,
         document=recovery_document.Acknowledged,
         body=AcknowledgeRequest,
     ),

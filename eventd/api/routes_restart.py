@@ -24,7 +24,7 @@ class RestartRequest(BaseModel):
 
 
 async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    name = api.workload(request, view)
+    name = await api.workload(request, view)
     body = await answers.body(request, RestartRequest)
     desired, visit = api.reconciler.desired, visit_of(request)
     if desired is None or name not in desired.workloads:

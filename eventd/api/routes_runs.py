@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from eventd.api import answers, documents, own
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.core.rights import Request, View
 
 MOST_RUNS = 100
@@ -43,6 +43,7 @@ ROUTES = (
         Request.RUNS,
         _runs,
         '`{"runs": [Run]}`, the latest first; `?limit=N` from 1 to 100, 20 by default',
+        needs=Needs.NOTHING,
         document=documents.Runs,
     ),
     Route(
@@ -51,6 +52,7 @@ ROUTES = (
         Request.RUNS,
         _run,
         "[Run](#run); 404 if it is not known (any more)",
+        needs=Needs.NOTHING,
         document=documents.Run,
     ),
 )

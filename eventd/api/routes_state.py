@@ -9,7 +9,7 @@ from eventd.api.boot_document import Boot, boot
 from eventd.api.doctor_document import Doctor
 from eventd.api.documents import Status, WorkloadStatus
 from eventd.api.gates_document import Gates, gates
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.core.boot_svg import svg
 from eventd.core.rights import Request, View
 
@@ -19,11 +19,11 @@ async def _status(api: Api, _request: web.Request, view: View) -> web.Response:
 
 
 async def _status_one(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(own.workload(api.reconciler, api.workload(request, view), view))
+    return answers.document(own.workload(api.reconciler, await api.workload(request, view), view))
 
 
 async def _why(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(why_document.why(api.reconciler, api.workload(request, view), view))
+    return answers.document(why_document.why(api.reconciler, await api.workload(request, view), view))
 
 
 async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:
@@ -54,13 +54,22 @@ async def _metrics(api: Api, _request: web.Request, _view: View) -> web.Response
 
 
 ROUTES = (
-    Route("GET", "/v1/status", Request.STATUS, _status, "[Status](#status)", document=Status),
+    Route(
+        "GET",
+        "/v1/status",
+        Request.STATUS,
+        _status,
+        "[Status](#status)",
+        needs=Needs.NOTHING,
+        document=Status,
+    ),
     Route(
         "GET",
         "/v1/status/{workload}",
         Request.STATUS,
         _status_one,
         "[WorkloadStatus](#workloadstatus); 404 if there is no such workload",
+        needs=Needs.NOTHING,
         document=WorkloadStatus,
     ),
     Route("GET", "/v1/why/{workload}", Request.WHY, _why, "[Why](#why)", document=why_document.Why),
@@ -74,8 +83,16 @@ ROUTES = (
         queries={("fetch", "1"): Request.FETCH},
         document=plan_document.Plan,
     ),
-    Route("GET", "/v1/boot", Request.BOOT, _boot, "[Boot](#boot)", document=Boot),
-    Route("GET", "/v1/boot.svg", Request.BOOT, _boot_svg, "the same as a picture", document=None),
+    Route("GET", "/v1/boot", Request.BOOT, _boot, "[Boot](#boot)", needs=Needs.HOST, document=Boot),
+    Route(
+        "GET",
+        "/v1/boot.svg",
+        Request.BOOT,
+        _boot_svg,
+        "the same as a picture",
+        needs=Needs.HOST,
+        document=None,
+    ),
     Route(
         "GET",
         "/v1/doctor",
@@ -83,6 +100,7 @@ ROUTES = (
         _doctor,
         '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon sees of this host: its '
         "state, each trouble, a repository that cannot be asked",
+        needs=Needs.NOTHING,
         document=Doctor,
     ),
     Route(
@@ -91,6 +109,7 @@ ROUTES = (
         Request.METRICS,
         _metrics,
         "Prometheus' text format: [metrics](metrics.md)",
+        needs=Needs.NOTHING,
         document=None,
     ),
 )

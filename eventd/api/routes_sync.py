@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from eventd.api import answers
 from eventd.api.following import FollowedLine, asked
-from eventd.api.routing import Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.core import object_ids
 from eventd.core.events import KernelEvent, KernelOrigin
 from eventd.core.rights import Request, View
@@ -98,6 +98,7 @@ ROUTES = (
         Request.SYNC,
         _sync,
         "see [Sync](#sync)",
+        needs=Needs.NOTHING,
         document=SyncQueued,
         lines=FollowedLine,
         body=SyncRequest,

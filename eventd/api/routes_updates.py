@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
 from eventd.api.following import FollowedLine, asked
-from eventd.api.loading import until_loaded
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
 from eventd.api.updates_document import Image, Images, UpdatesQueued, WorkloadImages, last_update
@@ -40,9 +39,8 @@ class UpdateRequest(BaseModel):
 async def _update(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     reconciler = api.reconciler
     body = await answers.body(request, UpdateRequest)
-    await until_loaded(reconciler)
     if "workload" in request.match_info:
-        name = api.workload(request, view)
+        name = await api.workload(request, view)
         workload = reconciler.in_force.workload(name)
         if workload is None:
             raise PermanentError(
@@ -85,9 +83,8 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     check = request.query.get("check") == "1"
-    await until_loaded(api.reconciler)
     if "workload" in request.match_info:
-        workload = api.reconciler.in_force.workload(api.workload(request, view))
+        workload = api.reconciler.in_force.workload(await api.workload(request, view))
         wanted = [workload] if workload is not None else []
     else:
         wanted = [each for each in _workloads(api, view) if images_of(each)]

@@ -4,14 +4,16 @@ A route module (`routes_*.py`) has a tuple `ROUTES`, each naming its `Request` o
 
     async def _status(api: Api, request: web.Request, view: View) -> web.StreamResponse: ...
 
-which are only called when the caller may ask that, and have to keep to `view`: `api.workload(request, view)` for a
-workload in the path, `view.sees(name)` for what is listed. `server` puts the modules together.
+which are only called when the caller may ask that, and have to keep to `view`: `await api.workload(request, view)` for
+a workload in the path, `view.sees(name)` for what is listed. A route judges by the first commit after a start unless it
+says otherwise (`Needs`): who asks before it is there waits for it. `server` puts the modules together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 import anyio
@@ -20,6 +22,7 @@ from pydantic import BaseModel
 
 from eventd.api import documents
 from eventd.api.answers import Check
+from eventd.api.loading import until_loaded
 from eventd.api.metrics import Metrics
 from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
@@ -32,10 +35,17 @@ from eventd.runtime.reconcile import Reconciler
 
 BEGIN_TIMEOUT = 20.0
 """Seconds that a request waits for the daemon to have read the host, which takes a fraction of one."""
-EARLY = frozenset(
-    {Request.STATUS, Request.EVENTS, Request.METRICS, Request.DOCTOR, Request.RUNS, Request.SYNC}
-)
-"""What is answered by a daemon that has read nothing yet: how it is, and that it will do something."""
+
+
+class Needs(StrEnum):
+    """What a route judges by. A daemon listens before it has read any of it."""
+
+    NOTHING = "nothing"
+    """How the daemon is, or that it will do something: answered at once."""
+    HOST = "host"
+    """What is on this host, and what is remembered of it."""
+    DESIRED = "desired"
+    """What the repository wants: `nothing` would be wrong before the first commit was loaded."""
 
 
 def _begun() -> anyio.Event:
@@ -82,12 +92,16 @@ class Api:
                 hint="eventctl status says what it waits for",
             )
 
-    def workload(self, request: web.Request, view: View) -> str:
+    async def workload(self, request: web.Request, view: View) -> str:
         """Return the workload of the path. Raises PermanentError(reason="no-such-workload").
 
-        To who may not see it, one that exists looks like one that does not.
+        To who may not see it, one that exists looks like one that does not. That there is none can only be said once it
+        is known what the repository has.
         """
         name = request.match_info["workload"]
+        if name not in documents.names(self.reconciler):
+            await self.until_begun()
+            await until_loaded(self.reconciler)
         known = {each for each in documents.names(self.reconciler) if view.sees(each)}
         if name not in known:
             have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
@@ -133,6 +147,7 @@ class Route:
     """What it takes; None: nothing."""
     queries: Mapping[tuple[str, str], Request] = field(default_factory=dict)
     """A key and value of the query with which it is another request of the table: `{("fetch", "1"): ...}`."""
+    needs: Needs = Needs.DESIRED
 
     def asks(self, request: web.Request) -> Request:
         """Return what a request is in the table of rights."""

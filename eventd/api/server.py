@@ -36,8 +36,9 @@ from eventd.api import (
 from eventd.api.access import Peer
 from eventd.api.door import Door
 from eventd.api.listener import Listener
+from eventd.api.loading import until_loaded
 from eventd.api.pace import Pace, metered
-from eventd.api.routing import EARLY, Api, Route
+from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import Visit, enter, enter_listener, pace_of, visit_of
 from eventd.core import rights, sockets
 from eventd.core.errors import PermanentError
@@ -151,7 +152,7 @@ class Server:
         async def guarded(request: web.Request) -> web.StreamResponse:
             asked, visit = route.asks(request), visit_of(request)
             view = self._view(asked, visit)
-            if not self.api.begun.is_set() and (view is None or asked not in EARLY):
+            if not self.api.begun.is_set() and (view is None or route.needs is not Needs.NOTHING):
                 await self.api.until_begun()
                 view = self._view(asked, visit)  # whose account a uid is, is known by now
             if view is None:
@@ -161,6 +162,8 @@ class Server:
                 raise answers.TooManyError(
                     "you ask for too many changes", hint="ask again later, or have root ask"
                 )
+            if route.needs is Needs.DESIRED:
+                await until_loaded(self.api.reconciler)
             return await route.handle(self.api, request, view)
 
         return _paced(guarded)

@@ -7,11 +7,13 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +28,7 @@ from eventd.api.following import PROGRESS_KEPT
 from eventd.api.pace import Pace
 from eventd.api.routes_events import PAGE
 from eventd.api.routing import Api
-from eventd.api.server import Server
+from eventd.api.server import ROUTES, Server
 from eventd.client import Client, DaemonError, NoDaemonError, at
 from eventd.core.boot import BootRecord
 from eventd.core.errors import DisconnectedError, PermanentError
@@ -112,6 +114,87 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         await server.listen_webhook(stack, webhook, "no-such-group")
         yield Running(story, server, path, webhook)
     await story.kill()
+
+
+BEFORE_THE_FIRST_COMMIT = {
+    "GET /v1/status",
+    "GET /v1/status/{workload}",
+    "GET /v1/events",
+    "GET /v1/runs",
+    "GET /v1/runs/{id}",
+    "GET /v1/doctor",
+    "GET /metrics",
+    "GET /v1/boot",
+    "GET /v1/boot.svg",
+    "GET /v1/state",
+    "GET /v1/approvals",
+    "GET /v1/approvals/{id}",
+    "POST /v1/sync",
+    "POST /v1/state/acknowledge",
+    "POST /v1/suspend",
+    "POST /v1/suspend/{workload}",
+    "POST /v1/resume",
+    "POST /v1/resume/{workload}",
+    "POST /v1/approvals/{id}/signature",
+    "POST /v1/approvals/{id}/reject",
+}
+"""What does not judge by what the repository wants."""
+
+
+async def test_every_other_route_waits_for_the_first_commit(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them can say before it that there is nothing, or no such thing; and none can forget to wait."""
+    routes = {f"{each.method} {each.path}": each for each in ROUTES}
+    assert set(routes) >= BEFORE_THE_FIRST_COMMIT
+    in_force = running.story.engine.reconciler.in_force
+    desired, in_force.desired = in_force.desired, None
+    monkeypatch.setattr(loading, "LOAD_TIMEOUT", 0.02)
+    for name in sorted(routes.keys() - BEFORE_THE_FIRST_COMMIT):
+        path = re.sub(r"{\w+}", "web", routes[name].path)
+        ask = running.client.get if routes[name].method == "GET" else running.client.post
+        error = await running.refused(partial(ask, path, {}))
+        assert error.reason == "starting", name
+    in_force.desired = desired
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        (at("restart", "late"), {}, "queued"),
+        (at("rollback", "late"), {}, "nothing-to-go-back-to"),
+        (at("update", "late"), {}, "queued"),
+        (at("adopt", "late"), {}, "no-such-account"),
+        (at("suspend", "late"), {}, "suspended"),
+        (at("resume", "late"), {}, "nothing-to-resume"),
+    ],
+)
+async def test_what_is_asked_right_after_a_start_is_answered_by_what_the_repository_has(
+    running: Running, path: str, body: dict[str, Any], answer: str
+) -> None:
+    """A workload that this host has no record of yet is in the first commit: until then nobody says that it is not."""
+    in_force = running.story.engine.reconciler.in_force
+    assert in_force.desired is not None
+    late = replace(in_force.desired.workloads["web"], name="late")
+    desired = replace(in_force.desired, workloads={**in_force.desired.workloads, "late": late})
+    in_force.desired = None
+    answers: list[str] = []
+
+    async def ask() -> None:
+        try:
+            found = await running.ask(lambda: running.client.post(path, body))
+            answers.extend(key for key in ("queued", "suspended") if found.get(key))
+        except DaemonError as error:
+            answers.append(error.reason)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await running.get("status")  # on a later connection, so the question before it has arrived
+        assert answers == []
+        in_force.desired = desired
+        for listener in running.story.engine.reconciler.changed:
+            listener()
+    assert answers == [answer]
 
 
 async def test_what_there_is_to_update_is_told_once_it_is_known(
