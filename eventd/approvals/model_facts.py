@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.facts import FactKind
+from eventd.core.facts import FactKey, FactKind, Facts
+from eventd.kernel.draft import Draft
 
 
 class ApprovalFact(FactKind):
@@ -22,3 +23,9 @@ class ApprovalState:
     approved: bool = False
     """Signed, not expired, and not yet used for anything that is finished."""
     rejected: bool = False
+
+
+def is_rejected(draft: Draft, facts: Facts) -> bool:
+    """Tell whether an operator said no to it: a controller plans it no longer, until that is taken back."""
+    state = facts.get(FactKey(ApprovalFact.APPROVAL, draft.key))
+    return isinstance(state, ApprovalState) and state.rejected

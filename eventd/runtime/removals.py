@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventd.accounts.model_action_table import deletion
-from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.approvals.model_facts import is_rejected
 from eventd.core.actions import DeleteAccount
 from eventd.core.desired import Desired, RemoveData
 from eventd.core.errors import PermanentError
@@ -117,10 +117,7 @@ class Removals:
         """Return the deletion, if it is wanted and possible now."""
         del asked
         action = self._action(name.removeprefix(PREFIX))
-        if action is None:
-            return ()
-        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, deletion(action).key))
-        return () if isinstance(state, ApprovalState) and state.rejected else (action,)
+        return () if action is None or is_rejected(deletion(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
         """Return where a deletion stands that is not to be carried out now."""

@@ -20,6 +20,7 @@ from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.ports import LockHolder
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
+from eventd.runtime import waiting
 from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.failures import Failures
@@ -394,14 +395,7 @@ class Runs:
 
     async def until_allowed(self) -> None:
         """A shutdown has been announced (or the daemon drains): nothing new begins until it is called off."""
-        changed = anyio.Event()
-        stop = self.dispatcher.facts.watch((SHUTDOWN,), lambda _key: changed.set())
-        try:
-            while self.forbidden():
-                await changed.wait()
-                changed = anyio.Event()
-        finally:
-            stop()
+        await waiting.until(self.dispatcher.facts, (SHUTDOWN,), lambda: not self.forbidden(), timeout=None)
 
     def join(self, ticket: Ticket, trigger: Event | None) -> bool:
         """Let a request be answered by the run that is on, if that is over everything, and at the wanted commit.

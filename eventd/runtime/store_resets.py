@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.approvals.model_facts import ApprovalFact, is_rejected
 from eventd.containers.model_action_table import reset
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
@@ -87,10 +87,7 @@ class StoreResets:
         """Return the reset, unless it was rejected, or nobody knows one."""
         del asked
         action = self._action(name.removeprefix(PREFIX))
-        if action is None:
-            return ()
-        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, reset(action).key))
-        return () if isinstance(state, ApprovalState) and state.rejected else (action,)
+        return () if action is None or is_rejected(reset(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
         """Return where a reset stands that is not to be carried out now."""

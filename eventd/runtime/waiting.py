@@ -17,10 +17,12 @@ async def until(
     keys: Iterable[FactKey],
     holds: Callable[[], bool],
     *,
-    timeout: float,
+    timeout: float | None,
     also: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
 ) -> bool:
     """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds).
+
+    `timeout` None: what it waits for may rightly take for ever, as a shutdown that is not called off.
 
     `also`: subscribes to what counts too, though it is no fact, and returns what ends that.
     """

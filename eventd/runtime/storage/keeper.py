@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.approvals.model_facts import is_rejected
 from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
@@ -185,14 +185,10 @@ class VolumeKeeper:
             moving=self.moving(volume.name),
         )
         wish = self.memory.forgetting.get(volume.name)
-        wanted = wish is not None and not self.in_service(volume)
-        if not actions and wanted and wish is not None and not self._rejected(action := _forget(wish)):
-            actions = (action,)
-        return actions
-
-    def _rejected(self, action: ForgetData) -> bool:
-        state = self._facts.get(FactKey(ApprovalFact.APPROVAL, forget(action).key))
-        return isinstance(state, ApprovalState) and state.rejected
+        if actions or wish is None or self.in_service(volume):
+            return actions
+        action = _forget(wish)
+        return () if is_rejected(forget(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
         """Return where a volume stands."""
