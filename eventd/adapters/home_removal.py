@@ -7,9 +7,8 @@ trees deep enough to exhaust a stack or the open files, and names that change un
    another owner is refused, and so is any mount below it;
 2. it is moved, as one entry, to a name in the same parent, and handed to root with mode 0700: from there on nobody but
    root can change anything in it;
-3. it is emptied through descriptors, without following anything: files are unlinked, and each folder that is found
-   inside is moved up to the top, so that no path is ever deeper than two names, whatever the tree is like. A move
-   fails at a mount, which is how one that is made meanwhile is noticed.
+3. it is emptied through descriptors, without following anything, whatever the tree is like (`eventd.volume.emptying`).
+   A move fails at a mount, which is how one that is made meanwhile is noticed.
 
 Killed at any point, the same call goes on where it was.
 """
@@ -27,15 +26,14 @@ from itertools import islice
 
 from eventd.core.errors import DeadlineError, PermanentError
 from eventd.core.ports import Measured
+from eventd.volume import emptying
+from eventd.volume.emptying import FOLDER, names_in
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PREFIX = ".eventd-deleted-"
 MOUNTINFO = "/proc/self/mountinfo"
 TOP_NAMES = 50
 MOST_NAMED = 100_000
 """Names that are looked at for these."""
-BATCH = 5_000
-"""Names of one folder that are in memory at once: a folder may have millions, and this is the daemon's memory."""
 MOST_OPEN = 500
 """Folders whose turn is to come, each an open file, while a home is measured."""
 
@@ -94,15 +92,15 @@ def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
     stack: list[int] = []
     try:
         with _opened(base) as folder:
-            stack.append(os.open(home.name, _FOLDER, dir_fd=folder))
+            stack.append(os.open(home.name, FOLDER, dir_fd=folder))
     except OSError:
         return Measured(0, 0, complete=False)
     device = os.fstat(stack[0]).st_dev
     while stack:
         at: int = stack.pop()
         try:
-            top = top or tuple(heapq.nsmallest(TOP_NAMES, islice(_names(at), MOST_NAMED)))
-            for name in _names(at):
+            top = top or tuple(heapq.nsmallest(TOP_NAMES, islice(names_in(at), MOST_NAMED)))
+            for name in names_in(at):
                 if stop() or len(stack) > MOST_OPEN:
                     complete = False
                     break
@@ -112,7 +110,7 @@ def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
                     if not stat.S_ISDIR(status.st_mode):
                         files += 1
                     elif status.st_dev == device:
-                        stack.append(os.open(name, _FOLDER, dir_fd=at))
+                        stack.append(os.open(name, FOLDER, dir_fd=at))
         except OSError:
             complete = False
         finally:
@@ -152,7 +150,7 @@ def _move(home: Home, folder: int) -> None:
 def _empty(home: Home, folder: int, base: str, stop: Callable[[], bool]) -> None:
     while True:
         try:
-            top = os.open(home.trash, _FOLDER, dir_fd=folder)
+            top = os.open(home.trash, FOLDER, dir_fd=folder)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -161,9 +159,11 @@ def _empty(home: Home, folder: int, base: str, stop: Callable[[], bool]) -> None
             with _translated(home.path):
                 os.fchown(top, os.geteuid(), os.getegid())
                 os.fchmod(top, 0o700)
-                _sweep(top, stop, home)
+                emptying.sweep(top, before_each=lambda: _go_on(home, stop))
                 os.rmdir(home.trash, dir_fd=folder)
                 os.fsync(folder)
+        except emptying.Mounted as error:
+            raise _mounted(f"{home.path} (at {error.name})") from error
         finally:
             os.close(top)
         if not os.path.lexists(f"/proc/self/fd/{folder}/{home.name}"):
@@ -171,64 +171,9 @@ def _empty(home: Home, folder: int, base: str, stop: Callable[[], bool]) -> None
         _move(home, folder)
 
 
-def _sweep(top: int, stop: Callable[[], bool], home: Home) -> None:
-    """Empty the folder `top`: its folders' files are unlinked, and their folders moved up into it."""
-    number = 0
-    mount = _mount_of(top)
-    while names := tuple(islice(_names(top), BATCH)):
-        for name in names:
-            if stop():
-                raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
-            if not _is_folder(name, top):
-                os.unlink(name, dir_fd=top)
-                continue
-            inner = os.open(name, _FOLDER, dir_fd=top)
-            try:
-                if _mount_of(inner) != mount:
-                    raise _mounted(f"{home.path} (at {name})")
-                number = _hoist(inner, top, number, stop, home)
-            finally:
-                os.close(inner)
-            os.rmdir(name, dir_fd=top)
-
-
-def _hoist(inner: int, top: int, number: int, stop: Callable[[], bool], home: Home) -> int:
-    """Unlink the files of `inner`, move its folders to `top`; return the last number that was used for a name."""
-    while names := tuple(islice(_names(inner), BATCH)):
-        for name in names:
-            if stop():
-                raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
-            if not _is_folder(name, inner):
-                os.unlink(name, dir_fd=inner)
-                continue
-            while True:
-                number += 1
-                try:
-                    os.rename(name, f".{number}", src_dir_fd=inner, dst_dir_fd=top)
-                except OSError as error:
-                    # Taken by a file or a full folder that the home had there: the next number.
-                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                        continue
-                    raise
-                break
-    return number
-
-
-def _names(folder: int) -> Iterator[str]:
-    """Yield the names in an open folder, from its beginning, one by one."""
-    with os.scandir(folder) as rows:
-        for row in rows:
-            yield row.name
-
-
-def _is_folder(name: str, at: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
-
-
-def _mount_of(descriptor: int) -> str:
-    """Return the id of the mount that an open file is in (proc_pid_fdinfo(5)): a bind mount has the same device."""
-    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:  # noqa: PTH123
-        return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
+def _go_on(home: Home, stop: Callable[[], bool]) -> None:
+    if stop():
+        raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
 
 
 def _refuse_mounts(*paths: str) -> None:
@@ -250,7 +195,7 @@ def _unescape(point: str) -> str:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int]:
     try:
-        descriptor = os.open(path, _FOLDER)
+        descriptor = os.open(path, FOLDER)
     except OSError as error:
         raise PermanentError(
             f"the folder of homes {path} cannot be opened: {error.strerror}", reason="home-elsewhere"

@@ -1,8 +1,9 @@
-"""Deleting trees that their owners may have prepared against us: an unfinished copy, or what is on an old disk.
+"""Deleting trees that their owners may have prepared against us: an unfinished copy, what is on an old disk, a home.
 
 Nothing is followed: everything goes by descriptors, folders that are found inside are moved up to the top, so that no
-path is ever deeper than two names, and nothing on another file system is touched. Where this is done, nobody but root
-gets to. Killed at any point, the same call goes on.
+path is ever deeper than two names, and nothing that is mounted in them is touched. Where this is done, nobody but root
+gets to. A folder may have millions of names, of which few are in memory at once. Killed at any point, the same call
+goes on.
 """
 
 from __future__ import annotations
@@ -10,21 +11,33 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from eventd.volume.places import Refused
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+BATCH = 5_000
+"""Names of one folder that are in memory at once."""
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+
+
+class Mounted(Refused):
+    """Something is mounted in what is to be deleted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("mounted", f"something is mounted at {name}: it is not deleted")
+        self.name = name
 
 
 def discard(path: str, name: str) -> dict[str, object]:
     """Delete the folder `name` in `path`; gone is no error."""
-    at = os.open(path, _FOLDER)
+    at = os.open(path, FOLDER)
     try:
-        top = os.open(name, _FOLDER, dir_fd=at)
+        top = os.open(name, FOLDER, dir_fd=at)
     except FileNotFoundError:
         return {}
-    _sweep(top, frozenset())
+    sweep(top)
     os.rmdir(name, dir_fd=at)
     os.fsync(at)
     return {}
@@ -32,9 +45,9 @@ def discard(path: str, name: str) -> dict[str, object]:
 
 def discard_in(at: int, name: str) -> None:
     """Delete the folder `name` in an opened folder."""
-    top = os.open(name, _FOLDER, dir_fd=at)
+    top = os.open(name, FOLDER, dir_fd=at)
     try:
-        _sweep(top, frozenset())
+        sweep(top)
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=at)
@@ -42,36 +55,45 @@ def discard_in(at: int, name: str) -> None:
 
 def empty(path: str, keep: str) -> dict[str, object]:
     """Delete everything in `path`, the root of a file system, except for one name."""
-    top = os.open(path, _FOLDER)
+    top = os.open(path, FOLDER)
     if os.fstat(top).st_dev == os.stat("..", dir_fd=top).st_dev:
         raise Refused("not-mounted", f"nothing is mounted at {path}")
-    _sweep(top, frozenset({keep}))
+    sweep(top, frozenset({keep}))
     os.fsync(top)
     return {}
 
 
-def _sweep(top: int, keep: frozenset[str]) -> None:
-    number, device = 0, os.fstat(top).st_dev
-    while names := [name for name in os.listdir(top) if name not in keep]:
+def sweep(
+    top: int, keep: frozenset[str] = frozenset(), *, before_each: Callable[[], None] = lambda: None
+) -> None:
+    """Empty the open folder `top`: its folders' files are unlinked, and their folders moved up into it.
+
+    `before_each`: called before each name; what it raises ends this, and the same call goes on from there. Raises
+    Mounted, and OSError (EBUSY or EXDEV: something is mounted there).
+    """
+    number, mount = 0, _mount_of(top)
+    while names := tuple(islice((name for name in names_in(top) if name not in keep), BATCH)):
         for name in names:
-            if not _is_folder(name, top):
+            before_each()
+            if not is_folder(name, top):
                 os.unlink(name, dir_fd=top)
                 continue
-            inner = os.open(name, _FOLDER, dir_fd=top)
+            inner = os.open(name, FOLDER, dir_fd=top)
             try:
-                if os.fstat(inner).st_dev != device:
-                    raise Refused("mounted", f"something is mounted at {name}: it is not deleted")
-                number = _hoist(inner, top, number)
+                if _mount_of(inner) != mount:
+                    raise Mounted(name)
+                number = _hoist(inner, top, number, before_each)
             finally:
                 os.close(inner)
             os.rmdir(name, dir_fd=top)
 
 
-def _hoist(inner: int, top: int, number: int) -> int:
+def _hoist(inner: int, top: int, number: int, before_each: Callable[[], None]) -> int:
     """Unlink the files of `inner`, move its folders to `top`; return the last number that was used for a name."""
-    while names := os.listdir(inner):
+    while names := tuple(islice(names_in(inner), BATCH)):
         for name in names:
-            if not _is_folder(name, inner):
+            before_each()
+            if not is_folder(name, inner):
                 os.unlink(name, dir_fd=inner)
                 continue
             while True:
@@ -79,6 +101,7 @@ def _hoist(inner: int, top: int, number: int) -> int:
                 try:
                     os.rename(name, f".eventd-{number}", src_dir_fd=inner, dst_dir_fd=top)
                 except OSError as error:
+                    # Taken by a file or a full folder that was there: the next number.
                     if error.errno in _TAKEN:
                         continue
                     raise
@@ -86,5 +109,19 @@ def _hoist(inner: int, top: int, number: int) -> int:
     return number
 
 
-def _is_folder(name: str, at: int) -> bool:
+def names_in(folder: int) -> Iterator[str]:
+    """Yield the names in an open folder, from its beginning, one by one."""
+    with os.scandir(folder) as rows:
+        for row in rows:
+            yield row.name
+
+
+def is_folder(name: str, at: int) -> bool:
+    """Tell whether a name in an open folder is a folder, and no link to one."""
     return stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+
+
+def _mount_of(descriptor: int) -> str:
+    """Return the id of the mount that an open file is in (proc_pid_fdinfo(5)): a bind mount has the same device."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:  # noqa: PTH123
+        return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")

@@ -11,6 +11,7 @@ import pytest
 from eventd.adapters import home_removal
 from eventd.adapters.home_removal import Home, discard, measure
 from eventd.core.errors import DeadlineError, PermanentError
+from eventd.volume import emptying
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_a_folder_with_more_names_than_are_kept_in_memory_goes(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A home's owner chooses how many files it has, and not how much memory the daemon needs."""
-    monkeypatch.setattr(home_removal, "BATCH", 7)
+    monkeypatch.setattr(emptying, "BATCH", 7)
     web = home(base)
     for number in range(50):
         (base / "web" / f"d{number % 3}" / f"{number}").mkdir(parents=True)

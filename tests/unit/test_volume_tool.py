@@ -117,6 +117,28 @@ def test_a_tree_is_deleted_without_following_anything(tmp_path: Path) -> None:
     assert emptying.discard(str(tmp_path / "disk"), "draft") == {}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts")
+def test_what_is_mounted_in_a_tree_is_not_deleted_with_it(tmp_path: Path) -> None:
+    """Also a folder of the same disk that is mounted there by another path: its device tells nothing."""
+    (tmp_path / "disk/draft/inner").mkdir(parents=True)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/file").write_text("stays")
+    script = """
+mount --bind "$1/precious" "$1/disk/draft/inner"
+"$2" -c '
+import sys
+from eventd.volume import emptying, places
+try:
+    emptying.discard(sys.argv[1], "draft")
+except places.Refused as error:
+    print(error.reason)' "$1/disk"
+"""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", str(tmp_path)]
+    done = subprocess.run([*command, sys.executable], capture_output=True, text=True, timeout=60, check=False)
+    assert (tmp_path / "precious/file").exists()
+    assert (done.stdout.split(), done.returncode) == (["mounted"], 0), done.stderr
+
+
 def test_what_is_no_mount_is_never_emptied(tmp_path: Path) -> None:
     """A disk that is gone must not have the folder beneath emptied."""
     make(tmp_path / "folder")
