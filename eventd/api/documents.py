@@ -17,7 +17,7 @@ from eventd import __version__
 from eventd.api.answers import Error
 from eventd.api.recovery_document import Recovery, losses, recovery
 from eventd.api.updates_document import LastUpdate, Updates, last_update, results, updates
-from eventd.core.containers import shown
+from eventd.core.containers import ContainerStatus, shown
 from eventd.core.desired import Desired, UnitRole, Workload
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
@@ -151,21 +151,6 @@ class Unit(TypedDict):
     since: float | None
 
 
-class Container(TypedDict):
-    """A container of a workload; what is not known is empty."""
-
-    name: str
-    unit: str
-    service: str
-    id: str
-    image: str
-    image_id: str
-    digest: str
-    state: str
-    health: str
-    since: float | None
-
-
 class Crashes(TypedDict):
     """How often units ended by themselves in this life of the daemon."""
 
@@ -214,7 +199,7 @@ class WorkloadStatus(TypedDict):
     ownership: Ownership | None
     made_by: int | None
     units: list[Unit]
-    containers: list[Container]
+    containers: list[ContainerStatus]
     crashes: Crashes | None
     log: list[str]
     failing_unit: str
@@ -516,7 +501,7 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Un
     return rows
 
 
-def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Container]:
+def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[ContainerStatus]:
     """Return the containers of a workload, as podman's events told; none of what left the repository."""
     facts = reconciler.dispatcher.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -534,22 +519,7 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
         and isinstance(value := facts.get(FactKey(HealthFact.CONTAINER, u.container, name)), str)
     }
     units = {unit: state for unit, state in states.items() if state is not None}
-    rows = shown(wanted, reconciler.containers(account), units, digests, health)
-    return [
-        {
-            "name": row.name,
-            "unit": row.unit,
-            "service": row.service,
-            "id": row.id,
-            "image": row.image,
-            "image_id": row.image_id,
-            "digest": row.digest,
-            "state": row.state,
-            "health": row.health,
-            "since": row.since or None,
-        }
-        for row in rows
-    ]
+    return list(shown(wanted, reconciler.containers(account), units, digests, health))
 
 
 def crashes(reconciler: Reconciler, name: str) -> Crashes | None:

@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ContainerStatus:
     """A container of a workload as the status shows it; what is not known is empty."""
 
     name: str
@@ -49,7 +49,8 @@ class Shown:
     """`name@sha256:…` that the image has at its registry, where an update or a verification has looked."""
     state: str
     health: str
-    since: float
+    since: float | None
+    """Seconds since the epoch: of the last event that changed its state or its health."""
 
 
 def shown(
@@ -58,13 +59,13 @@ def shown(
     units: Mapping[str, UnitState],
     digests: Mapping[str, str],
     health: Mapping[str, str],
-) -> tuple[Shown, ...]:
+) -> tuple[ContainerStatus, ...]:
     """Return the containers of a workload: those that its units name, then the others of its account, by name.
 
     `digests`: image id -> digest. `health`: podman's name -> health, by the facts.
     """
     left = {each.name: each for each in seen}
-    found: list[Shown] = []
+    found: list[ContainerStatus] = []
     for unit in workload.units:
         if not unit.container or unit.role is UnitRole.ON_DEMAND:
             continue
@@ -73,7 +74,7 @@ def shown(
         by_unit = "" if state is None else _STATES.get(state.active, "exited")
         up = by_unit in ("running", "starting")
         found.append(
-            Shown(
+            ContainerStatus(
                 row.name,
                 unit.name,
                 "",
@@ -83,11 +84,11 @@ def shown(
                 digests.get(row.image_id, "") if up else "",
                 (row.state or by_unit) if up else by_unit,
                 (health.get(row.name) or row.health) if up else "",
-                row.since,
+                row.since or None,
             )
         )
     found.extend(
-        Shown(
+        ContainerStatus(
             row.name,
             row.unit,
             row.service,
@@ -97,7 +98,7 @@ def shown(
             digests.get(row.image_id, ""),
             row.state,
             health.get(row.name) or row.health,
-            row.since,
+            row.since or None,
         )
         for row in sorted(left.values(), key=lambda each: each.name)
     )
