@@ -16,7 +16,7 @@ from eventd.core.report import WorkloadState
 from eventd.core.rights import View
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, PlatformFact
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
 
 PATHS = tuple(f"/flag/{n}" for n in range(4))
@@ -116,88 +116,76 @@ def test_no_order_of_arrival_changes_where_it_ends(seed: int) -> None:
     assert set(outcomes[0].values()) <= {WorkloadState.CONVERGED, WorkloadState.HELD}
 
 
-def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
+@virtual()
+async def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
     """One failed run at the deadline, none after it, and the start when the fact comes an hour later."""
-
-    async def story() -> None:
-        told = Story()
-        await told.start()
-        told.push(gated({"web": f"file:{PATHS[0]}"}, deadline="30s"))
-        await asyncio.sleep(LONG)
-        assert told.standing("web").state is WorkloadState.HELD
-        await asyncio.sleep(3600)
-        assert told.standing("web").reason == "gate-timeout"
-        assert told.engine.reconciler.runs.counters.runs_failed == 1
-        tell(told, PATHS[0], there=True)
-        await asyncio.sleep(LONG)
-        assert told.standing("web").state is WorkloadState.CONVERGED
-
-    run(story())
+    told = Story()
+    await told.start()
+    told.push(gated({"web": f"file:{PATHS[0]}"}, deadline="30s"))
+    await asyncio.sleep(LONG)
+    assert told.standing("web").state is WorkloadState.HELD
+    await asyncio.sleep(3600)
+    assert told.standing("web").reason == "gate-timeout"
+    assert told.engine.reconciler.runs.counters.runs_failed == 1
+    tell(told, PATHS[0], there=True)
+    await asyncio.sleep(LONG)
+    assert told.standing("web").state is WorkloadState.CONVERGED
 
 
-def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
+@virtual()
+async def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
     """Less than it has waited: it is late at once. More: it is in order again. Its wait began when it began."""
-
-    async def story() -> None:
-        told = Story()
-        await told.start()
-        gate = {"web": f"file:{PATHS[0]}"}
-        told.push(gated(gate, deadline="10m"))
-        await asyncio.sleep(60)
-        assert told.standing("web").reason == "gate"
-        told.push(gated(gate, deadline="30s"))
-        await asyncio.sleep(LONG)
-        assert told.standing("web").reason == "gate-timeout"
-        told.push(gated(gate, deadline="3m"))
-        await asyncio.sleep(LONG)
-        assert told.standing("web").reason == "gate"
-        await asyncio.sleep(180)
-        assert told.standing("web").reason == "gate-timeout"
-
-    run(story())
+    told = Story()
+    await told.start()
+    gate = {"web": f"file:{PATHS[0]}"}
+    told.push(gated(gate, deadline="10m"))
+    await asyncio.sleep(60)
+    assert told.standing("web").reason == "gate"
+    told.push(gated(gate, deadline="30s"))
+    await asyncio.sleep(LONG)
+    assert told.standing("web").reason == "gate-timeout"
+    told.push(gated(gate, deadline="3m"))
+    await asyncio.sleep(LONG)
+    assert told.standing("web").reason == "gate"
+    await asyncio.sleep(180)
+    assert told.standing("web").reason == "gate-timeout"
 
 
-def test_why_says_in_its_sentence_what_its_table_says() -> None:
+@virtual()
+async def test_why_says_in_its_sentence_what_its_table_says() -> None:
     """Both are of now: what a workload was held for, when the other had not been seen yet, is not repeated."""
-
-    async def story() -> None:
-        told = Story()
-        await told.start()
-        told.push(gated({"page": "workload:photos=active", "photos": f"file:{PATHS[0]}"}))
-        await asyncio.sleep(LONG)
-        answer = why_document.why(told.engine.reconciler, "page")
-        (row,) = [each for each in answer["facts"] if each["wanted"] == "requires"]
-        assert row["value"] == "workload photos is held, not active"
-        assert row["value"] in answer["sentence"]
-        assert "seen" not in answer["sentence"]
-
-    run(story())
+    told = Story()
+    await told.start()
+    told.push(gated({"page": "workload:photos=active", "photos": f"file:{PATHS[0]}"}))
+    await asyncio.sleep(LONG)
+    answer = why_document.why(told.engine.reconciler, "page")
+    (row,) = [each for each in answer["facts"] if each["wanted"] == "requires"]
+    assert row["value"] == "workload photos is held, not active"
+    assert row["value"] in answer["sentence"]
+    assert "seen" not in answer["sentence"]
 
 
-def test_why_follows_what_waits_to_its_root() -> None:
+@virtual()
+async def test_why_follows_what_waits_to_its_root() -> None:
     """From the workload that is asked about, over what it waits for, to what failed; the hint is that one's.
 
     A workload that asks about itself learns no more of the others than that it waits.
     """
-
-    async def story() -> None:
-        told = Story()
-        await told.start()
-        files = gated({"front": "workload:api=active", "api": "workload:db=active"})
-        files |= container("db", image="missing")
-        told.push(files)
-        await asyncio.sleep(LONG)
-        reconciler = told.engine.reconciler
-        answer = why_document.why(reconciler, "front")
-        assert [(each["subject"], each["state"]) for each in answer["because"]] == [
-            ("api", "held"),
-            ("db", "failed"),
-        ]
-        assert ", because api waits: workload db " in answer["sentence"]
-        assert ", because db failed: " in answer["sentence"]
-        assert answer["hint"] == told.standing("db").hint
-        own = why_document.why(reconciler, "front", View(everything=False, own="front"))
-        assert own["because"] == []
-        assert "db" not in own["sentence"]
-
-    run(story())
+    told = Story()
+    await told.start()
+    files = gated({"front": "workload:api=active", "api": "workload:db=active"})
+    files |= container("db", image="missing")
+    told.push(files)
+    await asyncio.sleep(LONG)
+    reconciler = told.engine.reconciler
+    answer = why_document.why(reconciler, "front")
+    assert [(each["subject"], each["state"]) for each in answer["because"]] == [
+        ("api", "held"),
+        ("db", "failed"),
+    ]
+    assert ", because api waits: workload db " in answer["sentence"]
+    assert ", because db failed: " in answer["sentence"]
+    assert answer["hint"] == told.standing("db").hint
+    own = why_document.why(reconciler, "front", View(everything=False, own="front"))
+    assert own["because"] == []
+    assert "db" not in own["sentence"]

@@ -21,7 +21,7 @@ from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
 from eventd_handlers import HANDLERS
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
 LAMP = "lamp:hall"
@@ -112,71 +112,62 @@ def power(story: Story, *, on: bool) -> None:
     story.dispatcher.emit(MountOrigin.UDEV, PlatformEvent.UNIT_CHANGED, "power", facts=[(POWER, on)])
 
 
-def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:
+@virtual()
+async def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:
     """The subject is planned, carried out, journalled and reported as a workload is."""
-
-    async def story() -> None:
-        house = House()
-        told = house.story()
-        await told.start()
-        told.push(container("web"))
-        await told.quiet()
-        power(told, on=True)
-        await told.quiet()
-        assert house.on
-        last = told.engine.reconciler.last
-        assert last is not None
-        assert [(row.name, row.outcome) for row in last.workloads] == [(LAMP, Outcome.OK)]
-        assert told.standing(LAMP).state is WorkloadState.CONVERGED
-        assert told.standing("web").state is WorkloadState.CONVERGED
-
-    run(story())
+    house = House()
+    told = house.story()
+    await told.start()
+    told.push(container("web"))
+    await told.quiet()
+    power(told, on=True)
+    await told.quiet()
+    assert house.on
+    last = told.engine.reconciler.last
+    assert last is not None
+    assert [(row.name, row.outcome) for row in last.workloads] == [(LAMP, Outcome.OK)]
+    assert told.standing(LAMP).state is WorkloadState.CONVERGED
+    assert told.standing("web").state is WorkloadState.CONVERGED
 
 
-def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() -> None:
+@virtual()
+async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() -> None:
     """No partial success: a volume that cannot be mounted fails the run as a workload does."""
+    house = House(fails=1)
+    told = house.story()
+    await told.start()
+    told.push(container("web"))
+    await told.quiet()
+    results: list[RunResult] = []
 
-    async def story() -> None:
-        house = House(fails=1)
-        told = house.story()
-        await told.start()
-        told.push(container("web"))
-        await told.quiet()
-        results: list[RunResult] = []
+    def note() -> None:
+        last = told.engine.reconciler.last
+        if last is not None and any(row.name == LAMP for row in last.workloads):
+            results.append(last.result)
 
-        def note() -> None:
-            last = told.engine.reconciler.last
-            if last is not None and any(row.name == LAMP for row in last.workloads):
-                results.append(last.result)
-
-        told.engine.reconciler.changed.append(note)
-        power(told, on=True)
-        await told.quiet(0.1)
-        assert told.standing(LAMP).reason == "no-contact"
-        assert results[-1] is RunResult.FAILED
-        await told.quiet()
-        assert house.on
-        assert house.tries == 2
-        assert told.standing(LAMP).state is WorkloadState.CONVERGED
-
-    run(story())
+    told.engine.reconciler.changed.append(note)
+    power(told, on=True)
+    await told.quiet(0.1)
+    assert told.standing(LAMP).reason == "no-contact"
+    assert results[-1] is RunResult.FAILED
+    await told.quiet()
+    assert house.on
+    assert house.tries == 2
+    assert told.standing(LAMP).state is WorkloadState.CONVERGED
 
 
-def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -> None:
+@virtual()
+async def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -> None:
     """`loaded` comes before the run that applies it."""
-
-    async def story() -> None:
-        house = House()
-        told = house.story()
-        await told.start()
-        told.push(container("web"))
-        await told.quiet()
-        commit = told.push(container("api"))
-        await told.quiet()
-        keeper = told.engine.reconciler.keepers["lamp:"]
-        assert isinstance(keeper, Lamps)
-        assert keeper.revisions[-1] == commit
-        assert told.engine.reconciler.in_force.known(LAMP)
-        assert not told.engine.reconciler.in_force.known("lamp:kitchen")
-
-    run(story())
+    house = House()
+    told = house.story()
+    await told.start()
+    told.push(container("web"))
+    await told.quiet()
+    commit = told.push(container("api"))
+    await told.quiet()
+    keeper = told.engine.reconciler.keepers["lamp:"]
+    assert isinstance(keeper, Lamps)
+    assert keeper.revisions[-1] == commit
+    assert told.engine.reconciler.in_force.known(LAMP)
+    assert not told.engine.reconciler.in_force.known("lamp:kitchen")

@@ -13,7 +13,7 @@ from eventd.core.report import WorkloadState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileKind
 from eventd.workloads.model_facts import NamedState, WorkloadFact
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
 
 PATH = "/etc/secrets/web.env"
@@ -85,23 +85,20 @@ def test_it_ends_with_the_content_that_was_there_last(seed: int) -> None:
     run(story(), seed=seed)
 
 
-def test_what_is_lost_is_said_and_shuts_no_gate_of_others() -> None:
+@virtual()
+async def test_what_is_lost_is_said_and_shuts_no_gate_of_others() -> None:
     """The workload is held with its reason, and is healthy for who waits for it: it runs."""
-
-    async def story() -> None:
-        told = Story()
-        secret = Secret(told)
-        await told.start()
-        secret.tell("a")
-        waiting = {"workloads/other/workload.toml": 'requires = ["workload:web=healthy"]\n'}
-        told.push({**FILES, **waiting})
-        await told.quiet(60)
-        secret.tell("")
-        await told.quiet(60)
-        standing = told.standing("web")
-        assert standing.state is not WorkloadState.CONVERGED
-        assert standing.reason == "file-missing"
-        assert told.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
-        assert told.standing("other").state is WorkloadState.CONVERGED
-
-    run(story())
+    told = Story()
+    secret = Secret(told)
+    await told.start()
+    secret.tell("a")
+    waiting = {"workloads/other/workload.toml": 'requires = ["workload:web=healthy"]\n'}
+    told.push({**FILES, **waiting})
+    await told.quiet(60)
+    secret.tell("")
+    await told.quiet(60)
+    standing = told.standing("web")
+    assert standing.state is not WorkloadState.CONVERGED
+    assert standing.reason == "file-missing"
+    assert told.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
+    assert told.standing("other").state is WorkloadState.CONVERGED

@@ -16,7 +16,7 @@ from eventd.core.removals import Removal
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
 from eventd_handlers.deletion import delete_account
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
 DELETE = DeleteAccount("deletion:web", "web", 1001, "/home/web", 1, "it left")
@@ -121,31 +121,25 @@ async def not_asked_for(told: Story) -> None:
         (not_asked_for, "not-asked-for"),
     ],
 )
-def test_an_account_that_is_not_the_one_or_is_in_use_is_not_deleted(
+@virtual()
+async def test_an_account_that_is_not_the_one_or_is_in_use_is_not_deleted(
     change: Callable[[Story], Awaitable[None]], reason: str
 ) -> None:
     """Neither userdel nor the deletion of the home is called."""
-
-    async def story() -> None:
-        told = await retained()
-        await change(told)
-        before = len(told.host.life.calls)
-        assert await attempt(told) == reason
-        assert told.world.homes == {"web": 1}
-        calls = list(told.host.life.calls)
-        assert not [c for c in calls[before:] if c.startswith(("userdel", "discard", "kill"))]
-        # What the removal left running was ended with it, and nothing but that.
-        assert [c for c in calls[:before] if c.startswith(("userdel", "discard", "kill"))] == ["kill web"]
-
-    run(story())
+    told = await retained()
+    await change(told)
+    before = len(told.host.life.calls)
+    assert await attempt(told) == reason
+    assert told.world.homes == {"web": 1}
+    calls = list(told.host.life.calls)
+    assert not [c for c in calls[before:] if c.startswith(("userdel", "discard", "kill"))]
+    # What the removal left running was ended with it, and nothing but that.
+    assert [c for c in calls[:before] if c.startswith(("userdel", "discard", "kill"))] == ["kill web"]
 
 
-def test_the_one_that_was_signed_for_is_deleted() -> None:
+@virtual()
+async def test_the_one_that_was_signed_for_is_deleted() -> None:
     """So that the test above fails for its reasons only."""
-
-    async def story() -> None:
-        told = await retained()
-        assert await attempt(told) == ""
-        assert not told.world.homes
-
-    run(story())
+    told = await retained()
+    assert await attempt(told) == ""
+    assert not told.world.homes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventd.core.report import WorkloadState
 from eventd.runtime.progress import Progress
 from eventd_simulators.faults import Faults
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import CONTAINER, Story
 
 QUADLET = CONTAINER.format(image="localhost/web:1", name="web", more="")
@@ -35,132 +35,114 @@ def calls(told: Story) -> list[str]:
     ]
 
 
-def test_the_same_content_under_another_name_is_held_until_somebody_says_what_it_is() -> None:
+@virtual()
+async def test_the_same_content_under_another_name_is_held_until_somebody_says_what_it_is() -> None:
     """`git mv workloads/old workloads/new` alone starts nothing, and says what to write; it stays held for as long."""
-
-    async def story() -> None:
-        told = await deployed()
-        told.push(at("new"))
-        await told.quiet(10_000)
-        held = told.standing("new")
-        assert (held.state, held.reason) == (WorkloadState.HELD, "renamed")
-        assert "old" in held.message
-        assert 'renamed_from = "old"' in held.hint
-        assert told.standing("old").state is WorkloadState.REMOVED
-        assert calls(told) == ["useradd old"]
-        await told.kill()
-        await told.start()
-        await told.quiet()
-        assert told.standing("new").reason == "renamed"
-        assert calls(told) == ["useradd old"]
-
-    run(story())
+    told = await deployed()
+    told.push(at("new"))
+    await told.quiet(10_000)
+    held = told.standing("new")
+    assert (held.state, held.reason) == (WorkloadState.HELD, "renamed")
+    assert "old" in held.message
+    assert 'renamed_from = "old"' in held.hint
+    assert told.standing("old").state is WorkloadState.REMOVED
+    assert calls(told) == ["useradd old"]
+    await told.kill()
+    await told.start()
+    await told.quiet()
+    assert told.standing("new").reason == "renamed"
+    assert calls(told) == ["useradd old"]
 
 
-def test_renamed_from_gives_the_account_to_the_new_name() -> None:
+@virtual()
+async def test_renamed_from_gives_the_account_to_the_new_name() -> None:
     """The same uid, home and subordinate ids; the old name is forgotten."""
-
-    async def story() -> None:
-        told = await deployed()
-        before = told.world.model.accounts.get("old")
-        assert before is not None
-        told.push(at("new", 'renamed_from = "old"\n'))
-        await told.quiet()
-        assert told.standing("new").state is WorkloadState.CONVERGED
-        after = told.world.model.accounts.get("new")
-        assert after is not None
-        assert (after.uid, after.home, after.subuid) == (before.uid, before.home, before.subuid)
-        assert told.world.model.accounts.get("old") is None
-        assert calls(told) == ["useradd old", "usermod old new"]
-        assert list(told.engine.ledger.records.workloads) == ["new"]
-        assert told.engine.ledger.records.workloads["new"].run == 1
-        assert not told.engine.ledger.removals.rows
-        await told.assert_converged()
-        told.push(at("new"))
-        await told.quiet()
-        await told.assert_converged()
-
-    run(story())
+    told = await deployed()
+    before = told.world.model.accounts.get("old")
+    assert before is not None
+    told.push(at("new", 'renamed_from = "old"\n'))
+    await told.quiet()
+    assert told.standing("new").state is WorkloadState.CONVERGED
+    after = told.world.model.accounts.get("new")
+    assert after is not None
+    assert (after.uid, after.home, after.subuid) == (before.uid, before.home, before.subuid)
+    assert told.world.model.accounts.get("old") is None
+    assert calls(told) == ["useradd old", "usermod old new"]
+    assert list(told.engine.ledger.records.workloads) == ["new"]
+    assert told.engine.ledger.records.workloads["new"].run == 1
+    assert not told.engine.ledger.removals.rows
+    await told.assert_converged()
+    told.push(at("new"))
+    await told.quiet()
+    await told.assert_converged()
 
 
-def test_an_edit_that_goes_with_the_rename_needs_to_be_told() -> None:
+@virtual()
+async def test_an_edit_that_goes_with_the_rename_needs_to_be_told() -> None:
     """The content differs, so only `renamed_from` tells; without it, it is a new workload, and the old data is kept."""
-
-    async def story() -> None:
-        changed = QUADLET.replace(":1", ":2")
-        told = await deployed()
-        told.push(at("new", 'renamed_from = "old"\n', changed))
-        await told.quiet()
-        assert calls(told) == ["useradd old", "usermod old new"]
-        assert told.standing("new").state is WorkloadState.CONVERGED
-        other = await deployed()
-        other.push(at("new", quadlet=changed))
-        await other.quiet()
-        assert calls(other) == ["useradd old", "useradd new"]
-        assert other.world.homes == {"old": 1}
-
-    run(story())
+    changed = QUADLET.replace(":1", ":2")
+    told = await deployed()
+    told.push(at("new", 'renamed_from = "old"\n', changed))
+    await told.quiet()
+    assert calls(told) == ["useradd old", "usermod old new"]
+    assert told.standing("new").state is WorkloadState.CONVERGED
+    other = await deployed()
+    other.push(at("new", quadlet=changed))
+    await other.quiet()
+    assert calls(other) == ["useradd old", "useradd new"]
+    assert other.world.homes == {"old": 1}
 
 
-def test_an_empty_renamed_from_starts_anew_and_keeps_the_old_data() -> None:
+@virtual()
+async def test_an_empty_renamed_from_starts_anew_and_keeps_the_old_data() -> None:
     """As does any `renamed_from` on a host that never had the old workload."""
-
-    async def story() -> None:
-        told = await deployed()
-        told.push(at("new"))
-        await told.quiet()
-        told.push(at("new", 'renamed_from = ""\n'))
-        await told.quiet()
-        assert told.standing("new").state is WorkloadState.CONVERGED
-        assert calls(told) == ["useradd old", "useradd new"]
-        assert told.world.model.accounts.get("old") is not None
-        fresh = Story()
-        await fresh.start()
-        fresh.push(at("new", 'renamed_from = "old"\n'))
-        await fresh.quiet()
-        assert fresh.standing("new").state is WorkloadState.CONVERGED
-
-    run(story())
+    told = await deployed()
+    told.push(at("new"))
+    await told.quiet()
+    told.push(at("new", 'renamed_from = ""\n'))
+    await told.quiet()
+    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert calls(told) == ["useradd old", "useradd new"]
+    assert told.world.model.accounts.get("old") is not None
+    fresh = Story()
+    await fresh.start()
+    fresh.push(at("new", 'renamed_from = "old"\n'))
+    await fresh.quiet()
+    assert fresh.standing("new").state is WorkloadState.CONVERGED
 
 
-def test_a_renamed_workload_is_not_deleted_under_its_old_name() -> None:
+@virtual()
+async def test_a_renamed_workload_is_not_deleted_under_its_old_name() -> None:
     """Its toml said that the data goes when it leaves; it did not leave."""
-
-    async def story() -> None:
-        delete = '[remove]\ndata = "delete"\n'
-        told = await deployed(delete)
-        told.push(at("new", delete))
-        await told.quiet()
-        assert not told.engine.approvals.requests.rows
-        assert told.standing("new").reason == "renamed"
-        told.push(at("new", f'renamed_from = "old"\n{delete}'))
-        await told.quiet()
-        assert told.standing("new").state is WorkloadState.CONVERGED
-        assert not told.engine.approvals.requests.rows
-        told.push({"README": ""})
-        await told.quiet()
-        (request,) = told.engine.approvals.requests.rows.values()
-        assert request.resources == ("account new uid 1001 home /home/old made by run 1",)
-
-    run(story())
+    delete = '[remove]\ndata = "delete"\n'
+    told = await deployed(delete)
+    told.push(at("new", delete))
+    await told.quiet()
+    assert not told.engine.approvals.requests.rows
+    assert told.standing("new").reason == "renamed"
+    told.push(at("new", f'renamed_from = "old"\n{delete}'))
+    await told.quiet()
+    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert not told.engine.approvals.requests.rows
+    told.push({"README": ""})
+    await told.quiet()
+    (request,) = told.engine.approvals.requests.rows.values()
+    assert request.resources == ("account new uid 1001 home /home/old made by run 1",)
 
 
-def test_two_that_claim_the_same_name_and_one_that_is_still_there_are_held_with_the_reason() -> None:
+@virtual()
+async def test_two_that_claim_the_same_name_and_one_that_is_still_there_are_held_with_the_reason() -> None:
     """Nobody gets the account before it is clear who."""
-
-    async def story() -> None:
-        told = await deployed()
-        told.push({**at("new", 'renamed_from = "old"\n'), **at("two", 'renamed_from = "old"\n')})
-        await told.quiet()
-        for name in ("new", "two"):
-            assert "it had one account" in told.standing(name).message
-        told.push({**at("old"), **at("two", 'renamed_from = "old"\n')})
-        await told.quiet()
-        assert "still in the repository" in told.standing("two").message
-        assert told.standing("old").state is WorkloadState.CONVERGED
-        assert calls(told) == ["useradd old"]
-
-    run(story())
+    told = await deployed()
+    told.push({**at("new", 'renamed_from = "old"\n'), **at("two", 'renamed_from = "old"\n')})
+    await told.quiet()
+    for name in ("new", "two"):
+        assert "it had one account" in told.standing(name).message
+    told.push({**at("old"), **at("two", 'renamed_from = "old"\n')})
+    await told.quiet()
+    assert "still in the repository" in told.standing("two").message
+    assert told.standing("old").state is WorkloadState.CONVERGED
+    assert calls(told) == ["useradd old"]
 
 
 def test_a_crash_at_any_point_of_a_rename_ends_in_one_account_under_the_new_name() -> None:

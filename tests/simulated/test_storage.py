@@ -26,7 +26,7 @@ from eventd_handlers.unmounting import Unmounting
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.inprocess.disks import SimDisks
 from eventd_simulators.model.drives import Drives
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -95,211 +95,187 @@ class DiskStory(Story):
         assert self.unit("other").active is ActiveState.ACTIVE
 
 
-def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
+@virtual()
+async def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
     """Started with it, stopped with it, started again; the other workload keeps its invocation."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        await told.quiet(10)
-        assert told.standing("app").state is WorkloadState.HELD
-        assert told.standing("volume:media").state is WorkloadState.HELD
-        other = told.unit("other").invocation
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        told.assert_settled()
-        assert told.standing("app").state is WorkloadState.CONVERGED
-        audited = [row["name"] for row in audit(told.engine.reconciler, EVERYTHING)["workloads"]]
-        assert audited == ["app", "other"], "a volume has no units"
-        told.drives.pull("sdb1")
-        await told.quiet(10)
-        told.assert_settled()
-        assert told.standing("app").state is WorkloadState.HELD
-        record = told.keeper.record("media")
-        assert record is not None
-        assert (record.state, record.node) == (VolumeState.DISCONNECTED, "/dev/sdb1")
-        told.drives.plug("sdc1", UUID)
-        await told.quiet(10)
-        told.assert_settled()
-        assert told.unit("other").invocation == other
-        assert told.keeper.memory.stopped.get("app") is None
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    await told.quiet(10)
+    assert told.standing("app").state is WorkloadState.HELD
+    assert told.standing("volume:media").state is WorkloadState.HELD
+    other = told.unit("other").invocation
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    told.assert_settled()
+    assert told.standing("app").state is WorkloadState.CONVERGED
+    audited = [row["name"] for row in audit(told.engine.reconciler, EVERYTHING)["workloads"]]
+    assert audited == ["app", "other"], "a volume has no units"
+    told.drives.pull("sdb1")
+    await told.quiet(10)
+    told.assert_settled()
+    assert told.standing("app").state is WorkloadState.HELD
+    record = told.keeper.record("media")
+    assert record is not None
+    assert (record.state, record.node) == (VolumeState.DISCONNECTED, "/dev/sdb1")
+    told.drives.plug("sdc1", UUID)
+    await told.quiet(10)
+    told.assert_settled()
+    assert told.unit("other").invocation == other
+    assert told.keeper.memory.stopped.get("app") is None
 
 
-def test_since_when_a_volume_is_known_and_when_its_disk_was_last_there() -> None:
+@virtual()
+async def test_since_when_a_volume_is_known_and_when_its_disk_was_last_there() -> None:
     """The first stays over a restart; the second is the last moment with the disk, however long it is away."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        await told.quiet(10)
-        declared = told.keeper.record("media")
-        assert declared is not None
-        assert declared.added > 0
-        assert declared.seen == 0, "it has never been there"
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(100)
-        pulled = asyncio.get_running_loop().time()
-        told.drives.pull("sdb1")
-        await told.quiet(500)
-        gone = told.keeper.record("media")
-        assert gone is not None
-        assert declared.added < gone.seen < pulled + 1, "the moment at which it was missed"
-        await told.kill()
-        await told.start()
-        await told.quiet(10)
-        again = told.keeper.record("media")
-        assert again is not None
-        assert (again.added, again.seen) == (declared.added, gone.seen)
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    await told.quiet(10)
+    declared = told.keeper.record("media")
+    assert declared is not None
+    assert declared.added > 0
+    assert declared.seen == 0, "it has never been there"
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(100)
+    pulled = asyncio.get_running_loop().time()
+    told.drives.pull("sdb1")
+    await told.quiet(500)
+    gone = told.keeper.record("media")
+    assert gone is not None
+    assert declared.added < gone.seen < pulled + 1, "the moment at which it was missed"
+    await told.kill()
+    await told.start()
+    await told.quiet(10)
+    again = told.keeper.record("media")
+    assert again is not None
+    assert (again.added, again.seen) == (declared.added, gone.seen)
 
 
-def test_a_unit_that_an_operator_had_started_comes_back_too_and_one_that_was_off_stays_off() -> None:
+@virtual()
+async def test_a_unit_that_an_operator_had_started_comes_back_too_and_one_that_was_off_stays_off() -> None:
     """Just what was running: eventd would not start these by itself."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        extra = {
-            f"workloads/app/{name}.container": f"[Container]\nImage=localhost/web:1\nContainerName={name}\n"
-            for name in ("on", "off")
+    told = DiskStory()
+    await told.start()
+    extra = {
+        f"workloads/app/{name}.container": f"[Container]\nImage=localhost/web:1\nContainerName={name}\n"
+        for name in ("on", "off")
+    }
+    files = container("app", more="Volume=/srv/media/app:/data") | container("other") | extra
+    told.push(
+        {
+            **files,
+            "storage.toml": MANIFEST,
+            "workloads/app/workload.toml": 'manual = ["on.service", "off.service"]\n',
         }
-        files = container("app", more="Volume=/srv/media/app:/data") | container("other") | extra
-        told.push(
-            {
-                **files,
-                "storage.toml": MANIFEST,
-                "workloads/app/workload.toml": 'manual = ["on.service", "off.service"]\n',
-            }
-        )
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        told.manager("app").start("on.service")
-        await told.quiet(10)
-        told.drives.pull("sdb1")
-        await told.quiet(10)
-        assert told.unit("app", "on.service").active is ActiveState.INACTIVE
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        assert told.unit("app", "on.service").active is ActiveState.ACTIVE
-        assert told.unit("app", "off.service").active is ActiveState.INACTIVE
-        told.assert_settled()
-
-    run(story())
+    )
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    told.manager("app").start("on.service")
+    await told.quiet(10)
+    told.drives.pull("sdb1")
+    await told.quiet(10)
+    assert told.unit("app", "on.service").active is ActiveState.INACTIVE
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    assert told.unit("app", "on.service").active is ActiveState.ACTIVE
+    assert told.unit("app", "off.service").active is ActiveState.INACTIVE
+    told.assert_settled()
 
 
-def test_what_was_stopped_is_remembered_over_a_crash_and_a_reboot() -> None:
+@virtual()
+async def test_what_was_stopped_is_remembered_over_a_crash_and_a_reboot() -> None:
     """The disk goes, the daemon dies, the disk comes while nobody looks."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        told.drives.pull("sdb1")
-        await told.quiet(10)
-        assert told.keeper.memory.stopped.get("app") is not None
-        await told.kill()
-        told.drives.plug("sdd1", UUID)
-        await told.start()
-        await told.quiet(10)
-        told.assert_settled()
-        assert told.keeper.memory.stopped.get("app") is None
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    told.drives.pull("sdb1")
+    await told.quiet(10)
+    assert told.keeper.memory.stopped.get("app") is not None
+    await told.kill()
+    told.drives.plug("sdd1", UUID)
+    await told.start()
+    await told.quiet(10)
+    told.assert_settled()
+    assert told.keeper.memory.stopped.get("app") is None
 
 
-def test_a_disk_that_goes_while_the_daemon_is_dead_is_found_out_at_its_start() -> None:
+@virtual()
+async def test_a_disk_that_goes_while_the_daemon_is_dead_is_found_out_at_its_start() -> None:
     """The dead mount is ours by its number, which is remembered; it goes, and its users stop."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        await told.kill()
-        told.drives.pull("sdb1")
-        await told.start()
-        await told.quiet(10)
-        told.assert_settled()
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    await told.kill()
+    told.drives.pull("sdb1")
+    await told.start()
+    await told.quiet(10)
+    told.assert_settled()
 
 
-def test_a_read_only_file_system_stops_its_users_until_an_operator_syncs() -> None:
+@virtual()
+async def test_a_read_only_file_system_stops_its_users_until_an_operator_syncs() -> None:
     """The fault is reported, and not papered over by itself."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        told.drives.remount("/srv/media", "ro,nosuid,nodev,emergency_ro")
-        await told.quiet(100)
-        assert told.standing("volume:media").reason == "read-only"
-        assert not told.active
-        await told.sync()
-        await told.quiet(10)
-        told.assert_settled()
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    told.drives.remount("/srv/media", "ro,nosuid,nodev,emergency_ro")
+    await told.quiet(100)
+    assert told.standing("volume:media").reason == "read-only"
+    assert not told.active
+    await told.sync()
+    await told.quiet(10)
+    told.assert_settled()
 
 
-def test_a_disk_that_stays_read_only_is_tried_once_for_each_sync() -> None:
+@virtual()
+async def test_a_disk_that_stays_read_only_is_tried_once_for_each_sync() -> None:
     """A write-protected one mounts read-only again: no run goes round in circles over it."""
-
-    async def story() -> None:
-        told = DiskStory()
-        told.drives.write_protected = True
-        await told.start()
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        assert told.standing("volume:media").reason == "read-only"
-        assert not told.active
-        for _ in range(2):
-            before = told.host.life.calls.count("mount /srv/media")
-            await told.sync()
-            await told.quiet(10)
-            assert told.host.life.calls.count("mount /srv/media") == before + 1
-            assert told.standing("volume:media").reason == "read-only"
-        told.drives.write_protected = False
+    told = DiskStory()
+    told.drives.write_protected = True
+    await told.start()
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    assert told.standing("volume:media").reason == "read-only"
+    assert not told.active
+    for _ in range(2):
+        before = told.host.life.calls.count("mount /srv/media")
         await told.sync()
         await told.quiet(10)
-        told.assert_settled()
+        assert told.host.life.calls.count("mount /srv/media") == before + 1
+        assert told.standing("volume:media").reason == "read-only"
+    told.drives.write_protected = False
+    await told.sync()
+    await told.quiet(10)
+    told.assert_settled()
 
-    run(story())
 
-
-def test_a_broken_manifest_neither_stops_nor_unmounts_not_even_over_a_restart() -> None:
+@virtual()
+async def test_a_broken_manifest_neither_stops_nor_unmounts_not_even_over_a_restart() -> None:
     """The last good one is in the database."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        before = told.unit("app").invocation
-        files = container("app", more="Volume=/srv/media/app:/data") | container("other")
-        told.push({**files, "storage.toml": MANIFEST + "oops = 1\n"})
-        await told.quiet(10)
-        assert told.standing("app").state is WorkloadState.REFUSED
-        await told.kill()
-        await told.start()
-        await told.quiet(10)
-        assert told.drives.on("/srv/media") == UUID
-        assert told.unit("app").invocation == before
-        assert told.dispatcher.facts.get(VOLUME) is True
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    before = told.unit("app").invocation
+    files = container("app", more="Volume=/srv/media/app:/data") | container("other")
+    told.push({**files, "storage.toml": MANIFEST + "oops = 1\n"})
+    await told.quiet(10)
+    assert told.standing("app").state is WorkloadState.REFUSED
+    await told.kill()
+    await told.start()
+    await told.quiet(10)
+    assert told.drives.on("/srv/media") == UUID
+    assert told.unit("app").invocation == before
+    assert told.dispatcher.facts.get(VOLUME) is True
 
 
 async def storm(story: DiskStory, seed: int) -> None:
@@ -344,78 +320,69 @@ def test_a_storm_of_uevents_ends_as_the_drives_are(seed: int) -> None:
     run(story(), seed=seed)
 
 
-def test_the_mount_point_of_a_volume_that_left_is_taken_away_again() -> None:
+@virtual()
+async def test_the_mount_point_of_a_volume_that_left_is_taken_away_again() -> None:
     """Once nothing is mounted there: nothing of it is left that could keep anybody out. It can come back."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        await told.quiet(10)
-        assert told.drives.sealed == {"/srv/media"}
-        told.push({**container("app"), **container("other"), "storage.toml": ""})
-        await told.quiet(10)
-        assert told.drives.sealed == set()
-        record = told.keeper.record("media")
-        assert record is not None
-        assert record.unsealed
-        assert told.keeper.names() == []
-        told.deploy()
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        told.assert_settled()
-        told.push({**container("app"), **container("other"), "storage.toml": ""})
-        await told.quiet(10)
-        assert told.drives.sealed == {"/srv/media"}, "it stays mounted until somebody unmounts it"
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    await told.quiet(10)
+    assert told.drives.sealed == {"/srv/media"}
+    told.push({**container("app"), **container("other"), "storage.toml": ""})
+    await told.quiet(10)
+    assert told.drives.sealed == set()
+    record = told.keeper.record("media")
+    assert record is not None
+    assert record.unsealed
+    assert told.keeper.names() == []
+    told.deploy()
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    told.assert_settled()
+    told.push({**container("app"), **container("other"), "storage.toml": ""})
+    await told.quiet(10)
+    assert told.drives.sealed == {"/srv/media"}, "it stays mounted until somebody unmounts it"
 
 
-def test_a_mount_point_that_the_host_does_not_allow_is_healed_though_the_manifest_is_refused() -> None:
+@virtual()
+async def test_a_mount_point_that_the_host_does_not_allow_is_healed_though_the_manifest_is_refused() -> None:
     """An eventd that knew no such list had sealed a folder: its volume is no last good one, and the folder opens."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        told.deploy()
-        await told.quiet(10)
-        assert told.drives.sealed == {"/srv/media"}
-        told.allowed = lambda path: not path.startswith("/srv/")
-        told.push({**container("app"), "storage.toml": MANIFEST.replace("/srv/media", "/var/lib/private")})
-        await told.quiet(10)
-        assert told.drives.sealed == {"/srv/media"}
-        await told.kill()
-        await told.start()
-        await told.quiet(10)
-        assert told.drives.sealed == set()
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    told.deploy()
+    await told.quiet(10)
+    assert told.drives.sealed == {"/srv/media"}
+    told.allowed = lambda path: not path.startswith("/srv/")
+    told.push({**container("app"), "storage.toml": MANIFEST.replace("/srv/media", "/var/lib/private")})
+    await told.quiet(10)
+    assert told.drives.sealed == {"/srv/media"}
+    await told.kill()
+    await told.start()
+    await told.quiet(10)
+    assert told.drives.sealed == set()
 
 
-def test_a_disk_that_is_away_is_held_without_end_unless_the_workload_says_otherwise() -> None:
+@virtual()
+async def test_a_disk_that_is_away_is_held_without_end_unless_the_workload_says_otherwise() -> None:
     """Ejected by a person or in a drawer: no deadline makes it a failure, but the one of [storage] does."""
-
-    async def story() -> None:
-        told = DiskStory()
-        await told.start()
-        files = container("app", more="Volume=/srv/media/app:/data") | container("other")
-        short = '[health]\ndeadline = "30s"\n'
-        told.push({**files, "workloads/app/workload.toml": short, "storage.toml": MANIFEST})
-        await told.quiet(3600)
-        standing = told.standing("app")
-        assert (standing.state, standing.reason) == (WorkloadState.HELD, "volume-away")
-        patient = short + '[storage]\ndeadline = "10min"\n'
-        told.push({**files, "workloads/app/workload.toml": patient, "storage.toml": MANIFEST})
-        await told.quiet(3600)
-        standing = told.standing("app")
-        assert (standing.state, standing.reason) == (WorkloadState.FAILED, "gate-timeout")
-        assert "deadline in [storage] of workloads/app/workload.toml" in standing.hint
-        # Another gate's deadline counts from when that is what is missing, not from when the disk went.
-        gated = 'requires = ["file:/run/never"]\n' + short
-        told.push({**files, "workloads/app/workload.toml": gated, "storage.toml": MANIFEST})
-        await told.quiet(10)
-        assert told.standing("app").reason == "gate"
-        await told.quiet(60)
-        assert told.standing("app").reason == "gate-timeout"
-
-    run(story())
+    told = DiskStory()
+    await told.start()
+    files = container("app", more="Volume=/srv/media/app:/data") | container("other")
+    short = '[health]\ndeadline = "30s"\n'
+    told.push({**files, "workloads/app/workload.toml": short, "storage.toml": MANIFEST})
+    await told.quiet(3600)
+    standing = told.standing("app")
+    assert (standing.state, standing.reason) == (WorkloadState.HELD, "volume-away")
+    patient = short + '[storage]\ndeadline = "10min"\n'
+    told.push({**files, "workloads/app/workload.toml": patient, "storage.toml": MANIFEST})
+    await told.quiet(3600)
+    standing = told.standing("app")
+    assert (standing.state, standing.reason) == (WorkloadState.FAILED, "gate-timeout")
+    assert "deadline in [storage] of workloads/app/workload.toml" in standing.hint
+    # Another gate's deadline counts from when that is what is missing, not from when the disk went.
+    gated = 'requires = ["file:/run/never"]\n' + short
+    told.push({**files, "workloads/app/workload.toml": gated, "storage.toml": MANIFEST})
+    await told.quiet(10)
+    assert told.standing("app").reason == "gate"
+    await told.quiet(60)
+    assert told.standing("app").reason == "gate-timeout"

@@ -13,7 +13,7 @@ from eventd.core.storage_migration import PATIENCE, Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
 from eventd.platform.model_facts import ActiveState
-from eventd_simulators.virtual_time import run
+from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import container
 from tests.simulated.test_storage import MANIFEST, UUID, DiskStory
 
@@ -39,48 +39,42 @@ def ask(told: DiskStory) -> None:
     told.engine.reconciler.ask(PREFIX + "media", None)
 
 
-def test_eject_stops_the_users_unmounts_and_stays_so_until_attach() -> None:
+@virtual()
+async def test_eject_stops_the_users_unmounts_and_stays_so_until_attach() -> None:
     """The other workload keeps its invocation; a reboot with the disk plugged in changes nothing."""
-
-    async def story() -> None:
-        told = await ready()
-        other = told.unit("other").invocation
-        await told.keeper.set_away("media", away=True)
-        await told.quiet(10)
-        assert (state(told), told.active) == (VolumeState.EJECTED, False)
-        assert told.drives.on("/srv/media") is None
-        assert told.standing("app").state is WorkloadState.HELD
-        await told.kill()
-        await told.start()
-        told.drives.pull("sdb1")
-        told.drives.plug("sdc1", UUID)
-        await told.quiet(10)
-        assert (state(told), told.active) == (VolumeState.EJECTED, False)
-        await told.keeper.set_away("media", away=False)
-        await told.quiet(10)
-        told.assert_settled()
-        assert told.unit("other").invocation == other
-        assert told.drives.spills == []
-
-    run(story())
+    told = await ready()
+    other = told.unit("other").invocation
+    await told.keeper.set_away("media", away=True)
+    await told.quiet(10)
+    assert (state(told), told.active) == (VolumeState.EJECTED, False)
+    assert told.drives.on("/srv/media") is None
+    assert told.standing("app").state is WorkloadState.HELD
+    await told.kill()
+    await told.start()
+    told.drives.pull("sdb1")
+    told.drives.plug("sdc1", UUID)
+    await told.quiet(10)
+    assert (state(told), told.active) == (VolumeState.EJECTED, False)
+    await told.keeper.set_away("media", away=False)
+    await told.quiet(10)
+    told.assert_settled()
+    assert told.unit("other").invocation == other
+    assert told.drives.spills == []
 
 
-def test_a_busy_mount_is_named_and_put_away_when_it_is_free() -> None:
+@virtual()
+async def test_a_busy_mount_is_named_and_put_away_when_it_is_free() -> None:
     """It is not torn away; a sync tries again."""
-
-    async def story() -> None:
-        told = await ready()
-        told.drives.users.append(Holder(42, "vi", "open file"))
-        await told.keeper.set_away("media", away=True)
-        await told.quiet(10)
-        assert (state(told), told.active) == (VolumeState.EJECTING, False)
-        assert "vi (pid 42, open file)" in told.standing("volume:media").message
-        told.drives.users.clear()
-        ask(told)
-        await told.quiet(10)
-        assert state(told) is VolumeState.EJECTED
-
-    run(story())
+    told = await ready()
+    told.drives.users.append(Holder(42, "vi", "open file"))
+    await told.keeper.set_away("media", away=True)
+    await told.quiet(10)
+    assert (state(told), told.active) == (VolumeState.EJECTING, False)
+    assert "vi (pid 42, open file)" in told.standing("volume:media").message
+    told.drives.users.clear()
+    ask(told)
+    await told.quiet(10)
+    assert state(told) is VolumeState.EJECTED
 
 
 async def _ejected(kill: int) -> int:
@@ -188,88 +182,76 @@ def assert_back(told: DiskStory) -> None:
     assert (told.drives.jobs, told.drives.drafts, told.drives.copies, told.drives.spills) == ({}, {}, {}, [])
 
 
-def test_a_migrated_volume_is_on_the_other_disk_and_follows_that_one() -> None:
+@virtual()
+async def test_a_migrated_volume_is_on_the_other_disk_and_follows_that_one() -> None:
     """Its old disk may go; when the new one goes its users stop, and come back with it."""
-
-    async def story() -> None:
-        told = await both()
-        other = told.unit("other").invocation
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        assert_moved(told)
-        told.drives.pull("sdb1")
-        await told.quiet(10)
-        assert_moved(told)
-        told.drives.pull("sdc1")
-        await told.quiet(10)
-        assert (on(told), told.active) == ("", False)
-        told.drives.plug("sdb1", UUID)
-        await told.quiet(10)
-        assert (on(told), told.active) == ("", False), "the old data must not come back"
-        told.drives.plug("sdd1", BIG)
-        await told.quiet(10)
-        assert_moved(told)
-        await told.kill()
-        await told.start()
-        await told.quiet(10)
-        assert_moved(told)
-        assert told.unit("other").invocation == other
-
-    run(story())
+    told = await both()
+    other = told.unit("other").invocation
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    assert_moved(told)
+    told.drives.pull("sdb1")
+    await told.quiet(10)
+    assert_moved(told)
+    told.drives.pull("sdc1")
+    await told.quiet(10)
+    assert (on(told), told.active) == ("", False)
+    told.drives.plug("sdb1", UUID)
+    await told.quiet(10)
+    assert (on(told), told.active) == ("", False), "the old data must not come back"
+    told.drives.plug("sdd1", BIG)
+    await told.quiet(10)
+    assert_moved(told)
+    await told.kill()
+    await told.start()
+    await told.quiet(10)
+    assert_moved(told)
+    assert told.unit("other").invocation == other
 
 
-def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it_was() -> None:
+@virtual()
+async def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it_was() -> None:
     """And says why."""
-
-    async def story() -> None:
-        told = await both()
-        told.drives.broken = True
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        assert_back(told)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        assert row.error == "it broke"
-        told.drives.broken = False
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        assert_moved(told)
-
-    run(story())
+    told = await both()
+    told.drives.broken = True
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    assert_back(told)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    assert row.error == "it broke"
+    told.drives.broken = False
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    assert_moved(told)
 
 
-def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
+@virtual()
+async def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
     """In the middle of the copy."""
-
-    async def story() -> None:
-        told = await both()
-        await told.keeper.migrate(begin())
-        await told.quiet(4)
-        assert phase(told) is Phase.COPY
-        assert (on(told), told.active) == ("", False)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        await told.keeper.migrate(row.to_phase(Phase.UNDO, 0.0))
-        await told.quiet(10)
-        assert_back(told)
-
-    run(story())
+    told = await both()
+    await told.keeper.migrate(begin())
+    await told.quiet(4)
+    assert phase(told) is Phase.COPY
+    assert (on(told), told.active) == ("", False)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    await told.keeper.migrate(row.to_phase(Phase.UNDO, 0.0))
+    await told.quiet(10)
+    assert_back(told)
 
 
-def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() -> None:
+@virtual()
+async def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_waiting() -> None:
     """Its users run again on the old disk."""
-
-    async def story() -> None:
-        told = await both()
-        told.drives.users.append(Holder(42, "vi", "open file"))
-        await told.keeper.migrate(begin())
-        await told.quiet(20)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        assert "vi (pid 42, open file)" in row.error
-        assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
-
-    run(story())
+    told = await both()
+    told.drives.users.append(Holder(42, "vi", "open file"))
+    await told.keeper.migrate(begin())
+    await told.quiet(20)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    assert "vi (pid 42, open file)" in row.error
+    assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
 
 
 async def _killed(told: DiskStory, kill: int, between: Callable[[], None] = lambda: None) -> int:
@@ -323,57 +305,48 @@ def test_a_migration_that_is_taken_back_is_so_also_when_it_is_killed_anywhere(ki
     run(_taken_back(kill))
 
 
-def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well() -> None:
+@virtual()
+async def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well() -> None:
     """The disk cannot be read alone then; the unmount on the host went well, and is not the end of it."""
-
-    async def story() -> None:
-        told = await both()
-        told.drives.strangers.append(Holder(43, "sleep", "mount namespace", 0, "/system.slice/stray.service"))
-        await told.keeper.migrate(begin())
-        await told.quiet(20)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        assert "sleep (pid 43, mount namespace) of stray.service" in row.error
-        assert "systemctl stop stray.service" in row.hint
-        assert_back(told)
-
-    run(story())
+    told = await both()
+    told.drives.strangers.append(Holder(43, "sleep", "mount namespace", 0, "/system.slice/stray.service"))
+    await told.keeper.migrate(begin())
+    await told.quiet(20)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    assert "sleep (pid 43, mount namespace) of stray.service" in row.error
+    assert "systemctl stop stray.service" in row.hint
+    assert_back(told)
 
 
-def test_a_workload_that_does_not_stop_ends_a_migration_after_a_while() -> None:
+@virtual()
+async def test_a_workload_that_does_not_stop_ends_a_migration_after_a_while() -> None:
     """Nobody has to end it by hand: it goes on where it was, and so do the others that use the volume."""
-
-    async def story() -> None:
-        told = await both()
-        told.world.faults.unstoppable.add("app.service")
-        await told.keeper.migrate(begin())
-        await told.quiet(PATIENCE / 2)
-        assert phase(told) is Phase.QUIESCE
-        await told.quiet(PATIENCE)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        assert (phase(told), row.error) == (Phase.FAILED, f"app did not stop within {PATIENCE:g} s")
-        told.world.faults.unstoppable.clear()
-        await told.quiet(30)
-        assert_back(told)
-
-    run(story())
+    told = await both()
+    told.world.faults.unstoppable.add("app.service")
+    await told.keeper.migrate(begin())
+    await told.quiet(PATIENCE / 2)
+    assert phase(told) is Phase.QUIESCE
+    await told.quiet(PATIENCE)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    assert (phase(told), row.error) == (Phase.FAILED, f"app did not stop within {PATIENCE:g} s")
+    told.world.faults.unstoppable.clear()
+    await told.quiet(30)
+    assert_back(told)
 
 
-def test_an_unfinished_copy_that_cannot_be_deleted_keeps_nobody_waiting() -> None:
+@virtual()
+async def test_an_unfinished_copy_that_cannot_be_deleted_keeps_nobody_waiting() -> None:
     """What is left of it is said; the workload runs."""
-
-    async def story() -> None:
-        told = await both()
-        told.drives.broken = told.drives.undeletable = True
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        row = told.keeper.memory.migrations.get("media")
-        assert row is not None
-        assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
-        assert "rm -r /srv/big/.eventd-migration-media" in row.hint
-
-    run(story())
+    told = await both()
+    told.drives.broken = told.drives.undeletable = True
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    row = told.keeper.memory.migrations.get("media")
+    assert row is not None
+    assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
+    assert "rm -r /srv/big/.eventd-migration-media" in row.hint
 
 
 async def _migrated(kill: int, *, reboot: bool) -> int:
@@ -428,103 +401,91 @@ def say_moved(told: DiskStory, manifest: str = TWO) -> None:
     told.push({**files, "storage.toml": said})
 
 
-def test_a_lost_database_never_brings_the_old_disk_back() -> None:
+@virtual()
+async def test_a_lost_database_never_brings_the_old_disk_back() -> None:
     """Not at once, not after the first attach from the folder, a restart, an eject and an attach."""
-
-    async def story() -> None:
-        told = await both()
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        say_moved(told)
-        await told.quiet(10)
-        await lost(told)
-        await told.quiet(30)
-        assert (on(told), told.active) == (NEW, True)
-        for _ in range(2):
-            await told.kill()
-            told.drives.mounts.clear()
-            await told.start()
-            await told.quiet(30)
-            assert (on(told), told.active) == (NEW, True)
-        await told.keeper.set_away("media", away=True)
-        await told.quiet(10)
-        assert on(told) == ""
-        await told.keeper.set_away("media", away=False)
-        await told.quiet(10)
-        assert (on(told), told.active) == (NEW, True)
-        told.drives.pull("sdc1")
-        await told.quiet(10)
+    told = await both()
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    say_moved(told)
+    await told.quiet(10)
+    await lost(told)
+    await told.quiet(30)
+    assert (on(told), told.active) == (NEW, True)
+    for _ in range(2):
         await told.kill()
+        told.drives.mounts.clear()
         await told.start()
-        await told.quiet(10)
-        assert (on(told), told.active) == ("", False)
-        assert told.drives.folders[UUID].keys() == {"app"}
+        await told.quiet(30)
+        assert (on(told), told.active) == (NEW, True)
+    await told.keeper.set_away("media", away=True)
+    await told.quiet(10)
+    assert on(told) == ""
+    await told.keeper.set_away("media", away=False)
+    await told.quiet(10)
+    assert (on(told), told.active) == (NEW, True)
+    told.drives.pull("sdc1")
+    await told.quiet(10)
+    await told.kill()
+    await told.start()
+    await told.quiet(10)
+    assert (on(told), told.active) == ("", False)
+    assert told.drives.folders[UUID].keys() == {"app"}
 
-    run(story())
 
-
-def test_a_volume_whose_other_left_the_manifest_is_refused() -> None:
+@virtual()
+async def test_a_volume_whose_other_left_the_manifest_is_refused() -> None:
     """What was done on this host is known: the old disk is not mounted."""
-
-    async def story() -> None:
-        told = await both()
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        told.push({**container("app", more="Volume=/srv/media/app:/data"), "storage.toml": MANIFEST})
-        await told.quiet(10)
-        assert (on(told), told.active) == (NEW, False)
-        await told.kill()
-        told.drives.mounts.clear()
-        await told.start()
-        await told.quiet(30)
-        assert (on(told), told.active) == ("", False)
-        assert told.standing("volume:media").reason == "moved-elsewhere"
-
-    run(story())
+    told = await both()
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    told.push({**container("app", more="Volume=/srv/media/app:/data"), "storage.toml": MANIFEST})
+    await told.quiet(10)
+    assert (on(told), told.active) == (NEW, False)
+    await told.kill()
+    told.drives.mounts.clear()
+    await told.start()
+    await told.quiet(30)
+    assert (on(told), told.active) == ("", False)
+    assert told.standing("volume:media").reason == "moved-elsewhere"
 
 
-def test_a_word_in_the_manifest_unmounts_nothing_and_mounts_no_old_disk_after_a_reboot() -> None:
+@virtual()
+async def test_a_word_in_the_manifest_unmounts_nothing_and_mounts_no_old_disk_after_a_reboot() -> None:
     """Nothing was copied, and there is no folder: both are said."""
-
-    async def story() -> None:
-        told = await both()
-        say_moved(told)
-        await told.quiet(10)
-        assert (on(told), told.active) == (OLD, True)
-        assert told.standing("volume:media").reason == "not-moved"
-        await told.kill()
-        told.drives.mounts.clear()
-        await told.start()
-        await told.quiet(30)
-        assert (on(told), told.active) == ("", False)
-        assert told.standing("volume:media").reason == "no-folder"
-        told.push(
-            {
-                **container("app", more="Volume=/srv/media/app:/data"),
-                **container("other"),
-                "storage.toml": TWO,
-            }
-        )
-        await told.quiet(10)
-        assert (on(told), told.active) == (OLD, True)
-
-    run(story())
+    told = await both()
+    say_moved(told)
+    await told.quiet(10)
+    assert (on(told), told.active) == (OLD, True)
+    assert told.standing("volume:media").reason == "not-moved"
+    await told.kill()
+    told.drives.mounts.clear()
+    await told.start()
+    await told.quiet(30)
+    assert (on(told), told.active) == ("", False)
+    assert told.standing("volume:media").reason == "no-folder"
+    told.push(
+        {
+            **container("app", more="Volume=/srv/media/app:/data"),
+            **container("other"),
+            "storage.toml": TWO,
+        }
+    )
+    await told.quiet(10)
+    assert (on(told), told.active) == (OLD, True)
 
 
-def test_a_migration_that_was_written_down_too_early_and_fails_stays_on_its_disk() -> None:
+@virtual()
+async def test_a_migration_that_was_written_down_too_early_and_fails_stays_on_its_disk() -> None:
     """It is known that nothing was moved; the next attempt moves it."""
-
-    async def story() -> None:
-        told = await both()
-        say_moved(told)
-        await told.quiet(10)
-        told.drives.broken = True
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        assert_back(told)
-        told.drives.broken = False
-        await told.keeper.migrate(begin())
-        await told.quiet(30)
-        assert_moved(told)
-
-    run(story())
+    told = await both()
+    say_moved(told)
+    await told.quiet(10)
+    told.drives.broken = True
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    assert_back(told)
+    told.drives.broken = False
+    await told.keeper.migrate(begin())
+    await told.quiet(30)
+    assert_moved(told)
