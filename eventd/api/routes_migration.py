@@ -45,10 +45,11 @@ class Nothing(BaseModel):
 async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
     body = await answers.body(request, MigrateRequest)
+    who = await caller(api, request)  # nothing of what is looked at from here on changes before it is written
     keeper = kept(api).keeper
     now = api.reconciler.wall()
     if body.abort:
-        row = _abort(keeper, volume, caller(request))
+        row = _abort(keeper, volume, who)
     else:
         other = named(api, body.to)
         _check(keeper, volume, other)
@@ -61,7 +62,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
                 volume.name,
                 other.name,
                 Phase.PREPARE,
-                caller(request),
+                who,
                 now,
                 now,
                 old_id=f"{volume.id_kind} {volume.id}",
@@ -166,6 +167,7 @@ async def _follow(api: Api, request: web.Request, keeper: VolumeKeeper, name: st
 async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
     volume = volume_of(api, request)
     await answers.body(request, Nothing)
+    who = await caller(api, request)
     keeper = kept(api).keeper
     if keeper.in_service(volume):
         raise PermanentError(
@@ -189,7 +191,6 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
             reason="not-out-of-service",
             hint=f"eventctl storage decommission {volume.name}",
         )
-    who = caller(request)
 
     async def begin() -> None:
         before = keeper.memory.forgetting.get(volume.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
-
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -71,7 +69,7 @@ class Resuming(TypedDict):
 async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name, reconciler = await api.workload(request, view), api.reconciler
     body = await answers.body(request, RollbackRequest)
-    who = caller(request)
+    who = await caller(api, request)
     order = await reconciler.going_back.order(name, body.to, who)
 
     async def begin(ticket: Ticket) -> None:
@@ -92,13 +90,13 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
 async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, SuspendRequest)
-    row = await api.reconciler.orders.suspend(name, caller(request), body.reason)
+    row = await api.reconciler.orders.suspend(name, await caller(api, request), body.reason)
     return answers.document(Suspending(workload=name or None, suspended=documents.suspension(row)))
 
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view) if "workload" in request.match_info else ""
-    body = await answers.body(request, ResumeRequest)
+    body, who = await answers.body(request, ResumeRequest), await caller(api, request)
     orders = api.reconciler.orders
     suspension, order = orders.suspensions.get(name), orders.rollbacks.get(name)
     if suspension is not None and not view.everything:
@@ -113,7 +111,6 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
             reason="nothing-to-resume",
             hint="eventctl status shows what is suspended",
         )
-    who = caller(request)
 
     async def begin(ticket: Ticket) -> None:
         event = await api.reconciler.resume(name, who)
@@ -130,16 +127,13 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
     return await asked(api, request, view, begin, wait=body.wait, answer=answer, status=200)
 
 
-def caller(request: web.Request) -> str:
-    """Return who asks, as an operator would call them."""
+async def caller(api: Api, request: web.Request) -> str:
+    """Return who asks, as an operator would call them; by number if nobody knows their name."""
     visit = visit_of(request)
     uid = visit.peer.uid if visit is not None else None
     if uid is None:
         return "somebody"
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return await api.nss.user_name(uid) or f"uid {uid}"
 
 
 ROUTES = (

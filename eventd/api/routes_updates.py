@@ -63,7 +63,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
             reason="nothing-to-update",
             hint="eventctl images says why not",
         )
-    who = caller(request)
+    who = await caller(api, request)
 
     async def begin(ticket: Ticket) -> None:
         for name in names:

@@ -20,6 +20,7 @@ import anyio
 from aiohttp import web
 from pydantic import BaseModel
 
+from eventd.adapters.nss import Nss
 from eventd.api import documents
 from eventd.api.answers import Check
 from eventd.api.loading import until_loaded
@@ -70,6 +71,8 @@ class Api:
     protected: Callable[[str, int], str] = lambda _name, _uid: ""
     """Why an account (name, uid) is never touched; empty: it may be."""
     storage: Storage | None = None
+    nss: Nss = field(default_factory=Nss)
+    """Says who callers are."""
     metrics: Metrics = field(init=False)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """The daemon stops: no stream goes on."""

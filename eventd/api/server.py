@@ -7,7 +7,6 @@ of it, and which route answers. The routes are in `routes_*.py`.
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
@@ -97,7 +96,7 @@ class Server:
         there is no other was made sure of before.
         """
         made = await self._serve(stack, self.app())
-        operators = self.door.operators = _gid(group)
+        operators = self.door.operators = await self.api.nss.gid(group)
         restricted = 0o600 if operators is None else 0o660  # without such a group there are no operators
         self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
         self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)
@@ -106,7 +105,7 @@ class Server:
     async def listen_webhook(self, stack: AsyncExitStack, path: str, group: str) -> None:
         """Open the socket that can only say "pushed", with mode 0660. See `listen`."""
         made = await self._serve(stack, self.webhook_app())
-        self._open(stack, path, 0o660, _gid(group), enter_listener, made)
+        self._open(stack, path, 0o660, await self.api.nss.gid(group), enter_listener, made)
 
     def _open(
         self, stack: AsyncExitStack, path: str, mode: int, group: int | None, entering: _Enter, made: _Make
@@ -192,14 +191,6 @@ async def _one_each(
     if (visit is None or visit.use is not None) and not response.prepared:
         response.force_close()
     return response
-
-
-def _gid(group: str) -> int | None:
-    """Return the id of a group; None: there is none, and nobody is in it. Local files, at the start only."""
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        return None
 
 
 def _bind(path: str, mode: int, group: int | None) -> socket.socket:
