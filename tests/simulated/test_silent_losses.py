@@ -5,6 +5,7 @@ The table of it is in docs/explanation/lost-signals.md.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ import pytest
 from eventd.core.facts import FactKey
 from eventd.core.report import RunResult, WorkloadState
 from eventd.platform.model_facts import ActiveState, PlatformFact
-from eventd_simulators.faults import Lossy
+from eventd_simulators.faults import Lossy, stormy
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import QUIET, Story, container
+from tests.simulated.test_faults import revive, upheaval
 from tests.simulated.test_storage import UUID, DiskStory
 
 
@@ -240,3 +242,40 @@ def test_a_lost_change_of_a_disk_is_found_by_a_sync(lost: Lossy) -> None:
         assert story.active
 
     run(main())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_after_a_storm_of_silent_losses_a_sync_converges(seed: int) -> None:
+    """Kinds of signals are lost in turn, amid pushes, crashes and reboots; last comes drift that nobody hears of."""
+
+    async def main() -> None:
+        story = Story(stormy(seed))
+        await story.start()
+        faults, over = story.world.faults, asyncio.Event()
+
+        async def lose() -> None:
+            while not over.is_set():
+                faults.silent = {kind for kind in Lossy if faults.random.random() < 0.3}
+                await asyncio.sleep(faults.random.choice((0.1, 3.0, 60.0)))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lose())
+            await upheaval(story, seed)
+            over.set()
+        faults.calm()
+        await revive(story)
+        await story.quiet()
+        faults.silent = set(Lossy)
+        for name, manager in story.world.model.managers.items():
+            if f"{name}.service" in manager.units:
+                manager.stop(f"{name}.service")
+        for path, _ in list(story.world.tree.below("/etc/containers/systemd/users")):
+            if faults.random.random() < 0.5:
+                story.world.tree.remove(path)
+        await story.quiet(60)
+        faults.calm()
+        await story.sync()
+        await story.quiet()
+        await story.assert_converged()
+
+    run(main(), seed=seed, limit=30 * QUIET)
