@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,21 @@ from hypothesis import HealthCheck, settings
 # Neither has an example a deadline of its own (a fifth of a second), nor is a slow machine a bad strategy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+COMPLETE = os.environ.get("EVENTD_REQUIRE_ALL") == "1"
+"""A test that is skipped counts as one that failed: what was not tried is not shown."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a failure of a skip where all is required."""
+    report = yield
+    if COMPLETE and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = (
+            "failed",
+            f"skipped, and EVENTD_REQUIRE_ALL is set: {report.longrepr}",
+        )
+    return report
 
 
 @pytest.fixture
