@@ -25,8 +25,6 @@ class PlatformEvent(EventKind):
     """A manager has queued a job; the subject is the unit. Attribute `job`: its number."""
     JOB_REMOVED = "job-removed"
     """A job has ended. Attributes `job`, `result` (org.freedesktop.systemd1(5), JobRemoved)."""
-    UNIT_NEW = "unit-new"
-    """A manager has loaded a unit."""
     UNIT_REMOVED = "unit-removed"
     """A manager has forgotten a unit."""
     UNIT_CHANGED = "unit-changed"

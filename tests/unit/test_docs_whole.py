@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from enum import StrEnum
 
 import pytest
 
 from eventd.cli import codes
 from eventd.core import options, predicate_read, storage_file
-from eventd.core.events import EventKind
+from eventd.core.events import EventKind, Origin
+from eventd.core.facts import FactKind
 from eventd.core.waits import declared
 from eventd.webhook.settings import HookTable
 from tests.unit import docs_code, docs_events
@@ -76,6 +78,19 @@ def test_every_attribute_of_an_event_is_described() -> None:
         if left := names - set(re.findall(r"`(\w+)`", row)):
             missing[kind] = sorted(left)
     assert missing == {}
+
+
+@pytest.mark.parametrize("base", [EventKind, Origin, FactKind])
+def test_every_kind_that_is_described_is_used(base: type[StrEnum]) -> None:
+    """No page describes an event that the daemon never sends, or a fact that it never has."""
+    used = {
+        f"{node.value.id}.{node.attr}"
+        for tree in docs_code.product().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    described = {f"{name}.{each.name}" for name, part in docs_code.parts(base).items() for each in part}
+    assert described - used == set()
 
 
 def test_an_attribute_is_found_however_it_is_given() -> None:

@@ -117,8 +117,6 @@ class Feed:
             case signals.UnitChanged(self._scope, unit, state):
                 if unit in self.watched or not self._scope:
                     self.channel.post(lambda: self._changed(unit, state), signal=Lossy.UNIT)
-            case signals.UnitNew(self._scope, unit):
-                self._say(PlatformEvent.UNIT_NEW, unit)
             case signals.UnitRemoved(self._scope, unit):
                 self._say(PlatformEvent.UNIT_REMOVED, unit)
             case signals.JobNew(self._scope, job, unit):
