@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from eventd.api import compose_document, documents, recovery_document
+from eventd.api import compose_document, documents, documents_workload, recovery_document
 from eventd.api.answers import Check
 from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
@@ -45,7 +45,9 @@ def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[C
 
 def _status(reconciler: Reconciler) -> Check:
     state = documents.overall(reconciler)
-    rows = {name: documents.standing_of(reconciler, name) for name in sorted(documents.names(reconciler))}
+    rows = {
+        name: documents_workload.standing_of(reconciler, name) for name in sorted(documents.names(reconciler))
+    }
     wrong = {WorkloadState.FAILED, WorkloadState.REFUSED}
     bad = [f"{name} {row.state.value}: {row.message}" for name, row in rows.items() if row.state in wrong]
     held = [name for name, row in rows.items() if row.state is WorkloadState.HELD]

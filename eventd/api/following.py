@@ -14,8 +14,8 @@ import anyio
 from aiohttp import web
 from typing_extensions import TypedDict
 
-from eventd.api import answers, documents, own
-from eventd.api.documents import Run
+from eventd.api import answers, documents_run, own
+from eventd.api.documents_run import Run
 from eventd.api.routing import Api
 from eventd.core.rights import View
 from eventd.runtime.progress import Progress
@@ -178,9 +178,9 @@ async def _follow(
             await answers.line(response, receive.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
-    done: DoneLine = {"type": "done", "run": own.done(documents.run(ticket.report), view)}
+    done: DoneLine = {"type": "done", "run": own.done(documents_run.run(ticket.report), view)}
     applied = api.reconciler.runs.applied
     if ended and applied is not None and ticket.report is not None and applied.id != ticket.report.id:
-        done["applied"] = own.run(documents.run(applied), view)
+        done["applied"] = own.run(documents_run.run(applied), view)
     await answers.line(response, done if ended else answers.stopping())
     return response

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from eventd import __version__
-from eventd.api import documents
+from eventd.api import documents, documents_workload
 from eventd.api.updates_document import results
 from eventd.core.approvals import OPEN
 from eventd.core.report import BY_PERSON, WorkloadState
@@ -52,7 +52,7 @@ class Metrics(Collector):
         ):
             yield CounterMetricFamily(name, text, value=value)
         states = GaugeMetricFamily("eventd_workloads", "Workloads by state", labels=["state"])
-        rows = {n: documents.standing_of(r, n) for n in documents.names(r)}
+        rows = {n: documents_workload.standing_of(r, n) for n in documents.names(r)}
         for state in WorkloadState:
             states.add_metric([state.value], sum(s.state is state for s in rows.values()))
         yield states

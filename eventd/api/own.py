@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from eventd import __version__
-from eventd.api import documents
-from eventd.api.documents import Run, RunRow, Status, Trigger, WorkloadStatus
+from eventd.api import documents, documents_run, documents_workload
+from eventd.api.documents import Status
+from eventd.api.documents_run import Run, RunRow, Trigger
+from eventd.api.documents_workload import WorkloadStatus
 from eventd.core.events import Event
 from eventd.core.report import Outcome, RunResult, WorkloadState, overall
 from eventd.core.rights import View
@@ -42,7 +44,7 @@ def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> 
     """Return GET /v1/status."""
     if view.everything:
         return documents.status(reconciler, identity)
-    standing = documents.standing_of(reconciler, view.own)
+    standing = documents_workload.standing_of(reconciler, view.own)
     return {
         "version": __version__,
         "host": identity.host,
@@ -52,8 +54,8 @@ def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> 
         "state": "stopping" if reconciler.runs.stopping else _HOST.get(standing.state, "converging"),
         "since": standing.since,
         "daemon": identity.document(),
-        "run": run(documents.run(reconciler.current), view),
-        "last_run": run(documents.run(reconciler.last), view),
+        "run": run(documents_run.run(reconciler.current), view),
+        "last_run": run(documents_run.run(reconciler.last), view),
         "fetch_failure": None,
         "load_error": None,
         "diagnostics": [],
@@ -65,7 +67,7 @@ def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> 
 
 def workload(reconciler: Reconciler, name: str, view: View) -> WorkloadStatus:
     """Return GET /v1/status/{workload}."""
-    row = documents.workload(reconciler, name)
+    row = documents_workload.workload(reconciler, name)
     return {**row, **_CIRCLE, "diagnostics": []} if _is_told_of_others(row, view) else row
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import StoreVolume
-from eventd.api import answers, documents, own
+from eventd.api import answers, documents_run, own
 from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
@@ -86,7 +86,7 @@ class Candidacy(TypedDict):
 class Disowned(TypedDict):
     """The answer to disown: the run that did it."""
 
-    run: documents.Run | None
+    run: documents_run.Run | None
 
 
 async def _candidate(api: Api, name: str) -> Candidate:
@@ -200,7 +200,7 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     await answers.body(request, DisownRequest)
     visit = visit_of(request)
     report = await disown(api.reconciler, name, visit.peer.uid if visit is not None else -1)
-    return answers.document(Disowned(run=own.run(documents.run(report), view)))
+    return answers.document(Disowned(run=own.run(documents_run.run(report), view)))
 
 
 ROUTES = (

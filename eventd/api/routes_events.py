@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from eventd.api import answers, documents, own
+from eventd.api import answers, documents_run, own
 from eventd.api.routing import Api, Needs, Route
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.rights import Request, View
@@ -35,19 +35,19 @@ async def _events(api: Api, request: web.Request, view: View) -> web.StreamRespo
             return response
 
 
-def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[documents.EventRow], int]:
+def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[documents_run.EventRow], int]:
     """Return the lines of some events for a reader who knows those up to `last`, and up to where it knows them then."""
-    page: list[documents.EventRow] = []
+    page: list[documents_run.EventRow] = []
     for event in events:
         if 0 < last < event.sequence - 1:
             page.append(_missed(last, event))
         last = event.sequence
         if own.sees(event, view):
-            page.append(documents.event(event))
+            page.append(documents_run.event(event))
     return page, last
 
 
-def _missed(last: int, event: Event) -> documents.EventRow:
+def _missed(last: int, event: Event) -> documents_run.EventRow:
     """Return what stands for the events that went by while this reader was slow."""
     gap = Event(
         event.sequence - 1,
@@ -58,7 +58,7 @@ def _missed(last: int, event: Event) -> documents.EventRow:
         event.wall,
         attributes={"missed": event.sequence - 1 - last},
     )
-    return documents.event(gap)
+    return documents_run.event(gap)
 
 
 ROUTES = (
@@ -71,6 +71,6 @@ ROUTES = (
         "with `last=N`, only the latest N of them; with `follow=1`, also those to come",
         needs=Needs.NOTHING,
         document=None,
-        lines=documents.EventRow,
+        lines=documents_run.EventRow,
     ),
 )

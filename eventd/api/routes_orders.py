@@ -6,8 +6,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from eventd.api import answers, documents
-from eventd.api.documents import RolledBack, Suspended
+from eventd.api import answers, documents_workload
+from eventd.api.documents_workload import RolledBack, Suspended
 from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
@@ -83,7 +83,7 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
         )
         reconciler.ask(name, trigger, ticket)
 
-    answer = RollbackQueued(queued=True, rollback=documents.rollback(order))
+    answer = RollbackQueued(queued=True, rollback=documents_workload.rollback(order))
     return await asked(api, request, view, begin, wait=body.wait, answer=answer)
 
 
@@ -91,7 +91,7 @@ async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResp
     name = await api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, SuspendRequest)
     row = await api.reconciler.orders.suspend(name, await caller(api, request), body.reason)
-    return answers.document(Suspending(workload=name or None, suspended=documents.suspension(row)))
+    return answers.document(Suspending(workload=name or None, suspended=documents_workload.suspension(row)))
 
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -121,8 +121,8 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
     answer = Resuming(
         workload=name or None,
-        suspended=documents.suspension(suspension),
-        rollback=documents.rollback(order),
+        suspended=documents_workload.suspension(suspension),
+        rollback=documents_workload.rollback(order),
     )
     return await asked(api, request, view, begin, wait=body.wait, answer=answer, status=200)
 

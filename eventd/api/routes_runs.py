@@ -6,7 +6,7 @@ import json
 
 from aiohttp import web
 
-from eventd.api import answers, documents, own
+from eventd.api import answers, documents_run, own
 from eventd.api.routing import Api, Needs, Route
 from eventd.core.rights import Request, View
 
@@ -17,11 +17,11 @@ async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
     limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
     # Of a workload's own there may be few among the latest.
     texts = await api.reconciler.host.store.runs(limit if view.everything else MOST_RUNS)
-    rows: list[documents.Run] = [json.loads(text) for text in texts]
-    current = documents.run(api.reconciler.current)
+    rows: list[documents_run.Run] = [json.loads(text) for text in texts]
+    current = documents_run.run(api.reconciler.current)
     rows = [current if current and row["id"] == current["id"] else row for row in rows]
     seen = [shown for row in rows if (shown := own.run(row, view))][:limit]
-    return answers.document(documents.Runs(runs=seen))
+    return answers.document(documents_run.Runs(runs=seen))
 
 
 async def _run(api: Api, request: web.Request, view: View) -> web.Response:
@@ -29,7 +29,7 @@ async def _run(api: Api, request: web.Request, view: View) -> web.Response:
     for text in await api.reconciler.host.store.runs(500):
         row = json.loads(text)
         if str(row["id"]) == number:
-            current = documents.run(api.reconciler.current)
+            current = documents_run.run(api.reconciler.current)
             shown = own.run(current if current and current["id"] == row["id"] else row, view)
             if shown is not None:
                 return answers.document(shown)
@@ -44,7 +44,7 @@ ROUTES = (
         _runs,
         '`{"runs": [Run]}`, the latest first; `?limit=N` from 1 to 100, 20 by default',
         needs=Needs.NOTHING,
-        document=documents.Runs,
+        document=documents_run.Runs,
     ),
     Route(
         "GET",
@@ -53,6 +53,6 @@ ROUTES = (
         _run,
         "[Run](#run); 404 if it is not known (any more)",
         needs=Needs.NOTHING,
-        document=documents.Run,
+        document=documents_run.Run,
     ),
 )

@@ -7,7 +7,8 @@ from aiohttp import web
 from eventd.api import answers, own, plan_document, why_document
 from eventd.api.boot_document import Boot, boot
 from eventd.api.doctor_document import Doctor
-from eventd.api.documents import Status, WorkloadStatus
+from eventd.api.documents import Status
+from eventd.api.documents_workload import WorkloadStatus
 from eventd.api.gates_document import Gates, gates
 from eventd.api.routing import Api, Needs, Route
 from eventd.core.boot_svg import svg

@@ -20,7 +20,7 @@ import anyio
 
 from eventd import __version__
 from eventd.adapters.status_folder import StatusFolder
-from eventd.api import documents
+from eventd.api import documents, documents_workload
 from eventd.api.answers import encoded
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKey
@@ -106,7 +106,7 @@ class StatusFiles:
                 if self._written.pop(name, None) is not None:
                     changed[name] = None
                 continue
-            row: Mapping[str, object] = documents.workload(self.reconciler, name)
+            row: Mapping[str, object] = documents_workload.workload(self.reconciler, name)
             document = {key: row[key] for key in KEYS}
             if self._written.get(name) != document:
                 self._written[name] = document

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from typing_extensions import TypedDict
 
-from eventd.api.documents import WorkloadStatus, workload
+from eventd.api.documents_workload import WorkloadStatus, workload
 from eventd.core.desired import Workload
 from eventd.core.facts import FactKey, Facts
 from eventd.core.named_files import HOME

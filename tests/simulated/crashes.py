@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from eventd.api.documents import names, standing_of
+from eventd.api.documents import names
+from eventd.api.documents_workload import standing_of
 from eventd_simulators.faults import Faults
 from eventd_simulators.model.service import Service
 from eventd_simulators.virtual_time import run

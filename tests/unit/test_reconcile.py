@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from eventd.api import documents
+from eventd.api import documents, documents_workload
 from eventd.core.actions import PutFile
 from eventd.core.errors import DeadlineError, TemporaryError
 from eventd.core.events import KernelEvent, KernelOrigin
@@ -100,9 +100,11 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert story.standing("bad").state is WorkloadState.FAILED
     assert story.standing("bad").reason == "bug"
     assert "ZeroDivisionError" in story.standing("bad").message
-    assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is not None
+    assert documents_workload.workload(story.engine.reconciler, "bad")["retry_at"] is not None
     await story.engine.reconciler.orders.suspend("bad", "root", "")
-    assert documents.workload(story.engine.reconciler, "bad")["retry_at"] is None, "nothing of it is tried"
+    assert documents_workload.workload(story.engine.reconciler, "bad")["retry_at"] is None, (
+        "nothing of it is tried"
+    )
     await story.engine.reconciler.resume("bad", "root")
     facts = story.dispatcher.facts
     assert facts.get(FactKey(WorkloadFact.WORKLOAD, "bad")) != facts.get(

@@ -18,7 +18,7 @@ import anyio.to_thread
 import pytest
 
 from eventd.adapters.state import run_json
-from eventd.api import documents, door
+from eventd.api import documents, documents_workload, door
 from eventd.api.access import Peer, roles_of
 from eventd.api.door import Door
 from eventd.api.routing import Api, Route
@@ -183,7 +183,8 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     reconciler.changed.append(changed.set)
     async with asyncio.timeout(30):
         while not all(
-            documents.standing_of(reconciler, name).state.value == "converged" for name in (OWN, OTHER)
+            documents_workload.standing_of(reconciler, name).state.value == "converged"
+            for name in (OWN, OTHER)
         ):
             await changed.wait()
             changed.clear()
