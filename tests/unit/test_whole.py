@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +35,8 @@ from eventd_simulators.virtual_time import virtual
 
 DRAFT = Draft("deletion:web", (Planned("delete", "web", "deletes it"),), ("account web",), "it left")
 RECORD = WorkloadRecord("web", 1001, Ownership.CREATED, 1)
+TURNS = 200
+"""Of the loop; every change takes fewer."""
 UNIT, FILE = UnitRecord("u", 1), FileRecord("f", 1)
 
 
@@ -156,7 +157,7 @@ async def test_a_write_that_is_cancelled_at_any_moment_is_in_memory_if_it_is_on_
 ) -> None:
     """What the next life would load is what this one has, its facts included."""
     case, loop = CASES[name], asyncio.get_running_loop()
-    for turns in itertools.count():
+    for turns in range(TURNS):
         disk, dispatcher, after = Disk(), Dispatcher(), Dispatcher()
         emit: Emit = dispatcher.emit  # type: ignore[assignment]
         store = Slow(Life(emit, Faults(), loop), disk)
@@ -185,12 +186,13 @@ async def test_a_write_that_is_cancelled_at_any_moment_is_in_memory_if_it_is_on_
         if ended:
             assert turns > 4
             return
+    pytest.fail(f"it takes more than {TURNS} turns")
 
 
 @virtual()
 async def test_an_order_is_never_without_the_run_that_is_asked_for_it() -> None:
     """A client hangs up at any moment between the two: both are done, or neither."""
-    for turns in itertools.count():
+    for turns in range(TURNS):
         done: list[str] = []
 
         async def begin(_ticket: Ticket, done: list[str] = done) -> None:
@@ -204,10 +206,12 @@ async def test_an_order_is_never_without_the_run_that_is_asked_for_it() -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         if task.done():
+            assert turns > 2
             return
         task.cancel()
         await asyncio.wait([task])
         assert done in ([], ["order", "run"]), f"after {turns} turns"
+    pytest.fail(f"it takes more than {TURNS} turns")
 
 
 @virtual()
