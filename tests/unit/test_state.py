@@ -101,6 +101,7 @@ async def test_what_a_crash_left_open_is_told_and_closed(store: StateStore, tmp_
         ("put-file", "/f", "resumed", "it is there"),
         ("put-file", "/g", "resumed", "it is there"),
     ]
+    assert shown["triggers"]
     assert all(t.keys() == {"origin", "kind", "subject", "sequence"} for t in shown["triggers"])
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(
     path for folder in ("unit", "simulated", "wire") for path in (ROOT / folder).rglob("test_*.py")
 )
-NEVER_EMPTY = frozenset({"enumerate", "permutations", "range", "zip"})
+NEVER_EMPTY = frozenset({"count", "enumerate", "permutations", "range", "zip"})
 """What makes a collection of what is written down in the test."""
 
 
@@ -30,7 +30,7 @@ def is_written_down(collection: ast.expr, test: ast.AST) -> bool:
             return bool(elts)
         case ast.Dict(keys):
             return bool(keys)
-        case ast.Call(func=ast.Name(name)) if name in NEVER_EMPTY:
+        case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in NEVER_EMPTY:
             return True
         case ast.Call(func=ast.Attribute(value=inner, attr="items" | "values" | "keys")):
             return is_written_down(inner, test)

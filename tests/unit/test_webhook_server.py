@@ -471,4 +471,5 @@ async def test_no_secret_and_no_body_in_the_log(tmp_path: Path) -> None:
         digest = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         for private in (SECRET.decode(), digest, "private words", "evil-id"):
             assert private not in text
+        assert side.records()
         assert all(set(record) >= {"time", "level", "event", "status"} for record in side.records())
