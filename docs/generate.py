@@ -31,12 +31,16 @@ from pydantic.json_schema import GenerateJsonSchema
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from eventd import daemon, settings  # noqa: E402
+from eventd import (  # noqa: E402
+    daemon,
+    domains,
+    settings,
+)
 from eventd.api import answers, door, routes_sync  # noqa: E402
 from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
 from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
-from eventd.api.server import ACCEPTING, ROUTES  # noqa: E402
+from eventd.api.server import ACCEPTING  # noqa: E402
 from eventd.cli import reasons, reference  # noqa: E402
 from eventd.core import event_ring, rights  # noqa: E402
 from eventd.core.events import EventKind, Origin  # noqa: E402
@@ -45,6 +49,7 @@ from eventd.webhook import settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
 
+DOMAINS = domains.load()
 MADE = "<!-- Made by `make docs`; a test fails when it is out of date. -->"
 PLAIN = {"log_level"}
 """Keys of the top, which are no table."""
@@ -382,9 +387,9 @@ def rights_page() -> Iterator[str]:
     yield from SCOPES.splitlines()
     yield f"| request | {' | '.join(rights.Role)} | |"
     yield f"|---|{'---|' * len(rights.Role)}---|"
-    for request, row in rights.TABLE.items():
-        scopes = " | ".join(rights.scope(request, role) for role in rights.Role)
-        yield f"| {request} | {scopes} | {_sentence(row.text)} |"
+    for right in DOMAINS.rights():
+        scopes = " | ".join(rights.scope(right, role) for role in rights.Role)
+        yield f"| {right.name} | {scopes} | {_sentence(right.text)} |"
     yield from _limits().splitlines()
     for role, most in door.LIMITS.items():
         changes = f"{most.change_rate * 60:g}" if most.streams else "none"
@@ -398,16 +403,20 @@ def routes() -> Iterator[str]:
     """Yield the table of routes: what each is called, who may ask it, what it answers."""
     yield "| request | operators | a workload | body, and answer |"
     yield "|---|---|---|---|"
-    for route in ROUTES:
+    for route in DOMAINS.routes:
         path = re.sub(r"\{(\w+)\}", lambda part: part[1].upper(), route.path)
         roles = (rights.Role.OPERATOR, rights.Role.WORKLOAD)
-        scopes = " | ".join(rights.scope(route.request, role) for role in roles)
+        scopes = " | ".join(rights.scope(route.right, role) for role in roles)
         yield f"| `{route.method} {path}` | {scopes} | {route.answers} |"
     early = sorted(
-        {f"`{route.path}`" for route in ROUTES if route.needs is Needs.NOTHING and "{" not in route.path}
+        {
+            f"`{route.path}`"
+            for route in DOMAINS.routes
+            if route.needs is Needs.NOTHING and "{" not in route.path
+        }
     )
     hasty = sorted(
-        {f"`{route.path}`" for route in ROUTES if route.needs is Needs.HOST and "{" not in route.path}
+        {f"`{route.path}`" for route in DOMAINS.routes if route.needs is Needs.HOST and "{" not in route.path}
     )
     yield from (
         "",
@@ -436,7 +445,7 @@ def api_schema() -> Iterator[str]:
     """Yield api.schema.json: of every route, what it takes and answers."""
     told: list[tuple[str, dict[str, Any]]] = [
         (f"{route.method} {route.path}", {"body": route.body, "answer": route.document, "lines": route.lines})
-        for route in ROUTES
+        for route in DOMAINS.routes
     ]
     pushed: Any = answers.Queued | routes_sync.Ignored
     told += [

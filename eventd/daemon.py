@@ -202,7 +202,7 @@ class Daemon:
             signs=self.parts.signs,
             protected=lambda name, uid: why_protected(protection_of(self.settings), name, uid),
         )
-        return Server(api, self.settings.api.group)
+        return Server(api, self.settings.api.group, self.parts.domains.routes)
 
     async def _doctor(self) -> list[Check]:
         """What only the daemon can see of this host."""

@@ -28,6 +28,8 @@ NAMES = (
     "overrides",
     "audit",
     "approvals",
+    "state",
+    "status",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventd.adoption.model_action_table import ACTIONS
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import AdoptionFact
+from eventd.api import routes_adopt
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd_policies.volumes_beside import volumes_beside
 
@@ -14,4 +15,5 @@ DOMAIN = Domain(
     events=(AdoptionEvent,),
     actions=ACTIONS,
     policies=(PolicyRow(Stage.CONDITION, lambda _host: volumes_beside),),
+    routes=routes_adopt.ROUTES,
 )

@@ -19,10 +19,14 @@ from eventd.core.adoption import Candidate, Grant, Obstacle, Password, Signs, fi
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.disown import disown
 from eventd.runtime.queue import Ticket
+
+ADOPT = Right(
+    "adopt", Scope.NO, Scope.NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"
+)
 
 LOOK_TIMEOUT = 15.0
 """Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
@@ -207,7 +211,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/adopt/{name}",
-        Request.ADOPT,
+        ADOPT,
         _look,
         'what it means to hand an account over: `{"name", "uid", "home", "shell", "sessions", '
         '"password", "ssh_keys", "obstacles": [{"reason", "message", "hint", "by_login"}], "found": '
@@ -218,7 +222,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/adopt/{name}",
-        Request.ADOPT,
+        ADOPT,
         _adopt,
         '`{"with_login": false, "wait": false}`: do it; 202 `{"queued": true}`, or with `wait` the '
         "lines of a [Sync](#sync)",
@@ -229,7 +233,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/adopt/{name}/aside",
-        Request.ADOPT,
+        ADOPT,
         _aside,
         '`{"with_login": false}`: move what is in the way into a folder of the home, as the account; '
         '`{"aside", "moved", "stopped", "problem"}`',
@@ -239,7 +243,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/disown/{name}",
-        Request.ADOPT,
+        ADOPT,
         _disown,
         '`{}`: forget it; `{"run": Run}`',
         document=Disowned,

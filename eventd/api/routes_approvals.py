@@ -19,11 +19,22 @@ from eventd.core.approvals import Request as Asked
 from eventd.core.desired import RemoveData
 from eventd.core.errors import PermanentError
 from eventd.core.facts import FactKey
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
 from eventd.runtime.removals import PREFIX, Removals
 from eventd.runtime.whole import whole
+
+APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "What waits for a signature: `eventctl approvals`")
+APPROVE = Right(
+    "approve", Scope.ALL, Scope.NO, "Hand in a signature; what counts is its key: `eventctl approve`"
+)
+REMOVE = Right(
+    "remove",
+    Scope.NO,
+    Scope.NO,
+    "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
+)
 
 MEASURE_TIMEOUT = 10.0
 """Seconds for counting what is in a home."""
@@ -131,7 +142,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/approvals",
-        Request.APPROVALS,
+        APPROVALS,
         _approvals,
         '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
         '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
@@ -142,7 +153,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/approvals/{id}",
-        Request.APPROVALS,
+        APPROVALS,
         _approval,
         'Approval: `{"id", "state", "subject", "why", "plan": [{"action", "target", "does"}], '
         '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
@@ -154,7 +165,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/approvals/{id}/signature",
-        Request.APPROVE,
+        APPROVE,
         _signature,
         '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
         "Approval, or 400 with the reason of the refusal",
@@ -165,7 +176,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/approvals/{id}/reject",
-        Request.REMOVE,
+        REMOVE,
         _reject,
         '`{"undo": false}`: say no, or take that back; the Approval',
         needs=Needs.HOST,
@@ -175,7 +186,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/retained",
-        Request.APPROVALS,
+        APPROVALS,
         _retained,
         '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
         '"ownership", "deletion", "approval"}` of each account whose workload left',
@@ -184,7 +195,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/retained/{name}",
-        Request.APPROVALS,
+        APPROVALS,
         _retained_one,
         "Retained, with `files`, `bytes`, `complete` and `top` (the names in the home), counted for "
         "at most 10 s",
@@ -193,7 +204,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/retained/{name}",
-        Request.REMOVE,
+        REMOVE,
         _remove,
         '`{"data": "delete"}` or `{"data": "keep"}`: what becomes of it; 202 `{"queued": true}`',
         document=answers.Queued,

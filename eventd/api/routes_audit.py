@@ -7,7 +7,9 @@ from aiohttp import web
 from eventd.api import answers
 from eventd.api.audit_document import Audit, audit
 from eventd.api.routing import Api, Route
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
+
+AUDIT = Right("audit", Scope.ALL, Scope.OWN, "Where what runs comes from: `eventctl audit`")
 
 
 async def _audit(api: Api, _request: web.Request, view: View) -> web.Response:
@@ -19,6 +21,6 @@ async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response
 
 
 ROUTES = (
-    Route("GET", "/v1/audit", Request.AUDIT, _audit, "[Audit](#audit) of every workload", document=Audit),
-    Route("GET", "/v1/audit/{workload}", Request.AUDIT, _audit_one, "[Audit](#audit) of one", document=Audit),
+    Route("GET", "/v1/audit", AUDIT, _audit, "[Audit](#audit) of every workload", document=Audit),
+    Route("GET", "/v1/audit/{workload}", AUDIT, _audit_one, "[Audit](#audit) of one", document=Audit),
 )

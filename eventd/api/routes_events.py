@@ -9,7 +9,9 @@ from aiohttp import web
 from eventd.api import answers, documents_run, own
 from eventd.api.routing import Api, Needs, Route
 from eventd.core.events import Event, KernelEvent, KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
+
+EVENTS = Right("events", Scope.ALL, Scope.OWN, "What happened on the host: `eventctl events`")
 
 PAGE = 64
 """Events that are written at once: others have their turn between two pages."""
@@ -65,7 +67,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/events",
-        Request.EVENTS,
+        EVENTS,
         _events,
         "the [events](#event) in memory, as lines; with `?since=N`, those after sequence number N; "
         "with `last=N`, only the latest N of them; with `follow=1`, also those to come",

@@ -14,10 +14,10 @@ from eventd.api import answers
 from eventd.api.routes_orders import caller
 from eventd.api.routing import Api, Route
 from eventd.api.storage_document import MigrationLine, MigrationQueued, migration_document
-from eventd.api.volumes import kept, named, volume_of
+from eventd.api.volumes import STORAGE_CHANGE, kept, named, volume_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import View
 from eventd.core.storage_manifest import Volume
 from eventd.core.storage_migration import Forgetting, Migration, Phase
 from eventd.core.storage_plan import PREFIX
@@ -208,7 +208,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/storage/{volume}/migrate",
-        Request.STORAGE_CHANGE,
+        STORAGE_CHANGE,
         _migrate,
         '`{"to": VOLUME, "abort": false, "wait": false}`: move what is on it to another volume, or '
         'end that; 202 `{"queued": true, "migration": Migration}`, or with `wait` a line `{"type": '
@@ -220,7 +220,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/storage/{volume}/forget-data",
-        Request.STORAGE_CHANGE,
+        STORAGE_CHANGE,
         _forget,
         '`{}`: ask for a signature to delete what is on the old disk; 202 `{"queued": true}`',
         document=answers.Queued,

@@ -14,9 +14,16 @@ from eventd.api.visit import visit_of
 from eventd.core import object_ids
 from eventd.core.errors import PermanentError
 from eventd.core.events import KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.overrides.model_events import OverrideEvent
 from eventd.runtime.queue import Ticket
+
+ROLLBACK = Right(
+    "rollback", Scope.NO, Scope.OWN, "Go back to an earlier commit of a workload: `eventctl rollback`"
+)
+SUSPEND = Right(
+    "suspend", Scope.NO, Scope.NO, "Leave workloads as they are, and take that back: `eventctl suspend`"
+)
 
 COMMIT = f"^{object_ids.ABBREVIATED}$"
 TEXT = r"^[^\x00-\x1f\x7f]*$"
@@ -140,7 +147,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/rollback/{workload}",
-        Request.ROLLBACK,
+        ROLLBACK,
         _rollback,
         '`{"to": COMMIT or null, "wait": false}`: the revision before, or that one, is in force '
         'until the repository has another; 202 `{"queued": true, "rollback": Rollback}`, or with '
@@ -152,7 +159,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/suspend",
-        Request.SUSPEND,
+        SUSPEND,
         _suspend,
         '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
         '"by", "why"}}`',
@@ -163,7 +170,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/suspend/{workload}",
-        Request.SUSPEND,
+        SUSPEND,
         _suspend,
         "the same for one workload",
         needs=Needs.HOST,
@@ -173,7 +180,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/resume",
-        Request.SUSPEND,
+        SUSPEND,
         _resume,
         '`{"wait": false}`: ends the suspension of the host; `{"workload", "suspended", "rollback"}` '
         "has what was ended, or with `wait` the lines of a [Sync](#sync)",
@@ -185,7 +192,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/resume/{workload}",
-        Request.ROLLBACK,
+        ROLLBACK,
         _resume,
         "the same for one workload: its suspension, and its rollback. A workload may end its own "
         "rollback; a suspension, only root",

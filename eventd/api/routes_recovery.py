@@ -7,7 +7,14 @@ from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, recovery_document
 from eventd.api.routing import Api, Needs, Route
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
+
+STATE = Right(
+    "state", Scope.ALL, Scope.NO, "What was recovered, and lost with a state file: `eventctl state`"
+)
+STATE_CHANGE = Right(
+    "state-change", Scope.NO, Scope.NO, "Say that a loss is known: `eventctl state --acknowledge`"
+)
 
 
 class AcknowledgeRequest(BaseModel):
@@ -31,7 +38,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/state",
-        Request.STATE,
+        STATE,
         _state,
         '`{"losses", "recovery"}`: every loss of the state file, and what this start recovered, as '
         "in [Status](#status)",
@@ -41,7 +48,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/state/acknowledge",
-        Request.STATE_CHANGE,
+        STATE_CHANGE,
         _acknowledge,
         '`{}`: the losses are known; `{"acknowledged": N}`',
         needs=Needs.HOST,

@@ -11,9 +11,13 @@ from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.runtime.queue import Ticket
 from eventd.workloads.model_events import WorkloadEvent
+
+RESTART = Right(
+    "restart", Scope.NO, Scope.OWN, "Restart a workload's units and verify them: `eventctl restart`"
+)
 
 
 class RestartRequest(BaseModel):
@@ -48,7 +52,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/restart/{workload}",
-        Request.RESTART,
+        RESTART,
         _restart,
         '`{"wait": false}`: its units are restarted and verified in a run; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",

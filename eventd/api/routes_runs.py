@@ -8,7 +8,9 @@ from aiohttp import web
 
 from eventd.api import answers, documents_run, own
 from eventd.api.routing import Api, Needs, Route
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
+
+RUNS = Right("runs", Scope.ALL, Scope.OWN, "What runs did: `eventctl runs`")
 
 MOST_RUNS = 100
 
@@ -40,7 +42,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/runs",
-        Request.RUNS,
+        RUNS,
         _runs,
         '`{"runs": [Run]}`, the latest first; `?limit=N` from 1 to 100, 20 by default',
         needs=Needs.NOTHING,
@@ -49,7 +51,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/runs/{id}",
-        Request.RUNS,
+        RUNS,
         _run,
         "[Run](#run); 404 if it is not known (any more)",
         needs=Needs.NOTHING,

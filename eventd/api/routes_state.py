@@ -12,7 +12,18 @@ from eventd.api.documents_workload import WorkloadStatus
 from eventd.api.gates_document import Gates, gates
 from eventd.api.routing import Api, Needs, Route
 from eventd.core.boot_svg import svg
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
+
+STATUS = Right("status", Scope.ALL, Scope.OWN, "Where workloads stand: `eventctl status`")
+WHY = Right(
+    "why", Scope.ALL, Scope.OWN, "One workload's state in a sentence, and the facts behind it: `eventctl why`"
+)
+GATES = Right("gates", Scope.ALL, Scope.OWN, "What is waited for: `eventctl gates`")
+PLAN = Right("plan", Scope.ALL, Scope.OWN, "What a run would do now, with diffs: `eventctl plan`")
+FETCH = Right("fetch", Scope.NO, Scope.NO, "Fetch first, and plan what came: `eventctl plan --fetch`")
+BOOT = Right("boot", Scope.ALL, Scope.NO, "The record of the boot: `eventctl boot`")
+DOCTOR = Right("doctor", Scope.ALL, Scope.NO, "What the daemon finds wrong with this host: `eventctl doctor`")
+METRICS = Right("metrics", Scope.ALL, Scope.NO, "Prometheus metrics: `eventctl metrics`")
 
 
 async def _status(api: Api, _request: web.Request, view: View) -> web.Response:
@@ -58,7 +69,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/status",
-        Request.STATUS,
+        STATUS,
         _status,
         "[Status](#status)",
         needs=Needs.NOTHING,
@@ -67,28 +78,28 @@ ROUTES = (
     Route(
         "GET",
         "/v1/status/{workload}",
-        Request.STATUS,
+        STATUS,
         _status_one,
         "[WorkloadStatus](#workloadstatus); 404 if there is no such workload",
         needs=Needs.NOTHING,
         document=WorkloadStatus,
     ),
-    Route("GET", "/v1/why/{workload}", Request.WHY, _why, "[Why](#why)", document=why_document.Why),
-    Route("GET", "/v1/gates", Request.GATES, _gates, "[Gates](#gates)", document=Gates),
+    Route("GET", "/v1/why/{workload}", WHY, _why, "[Why](#why)", document=why_document.Why),
+    Route("GET", "/v1/gates", GATES, _gates, "[Gates](#gates)", document=Gates),
     Route(
         "GET",
         "/v1/plan",
-        Request.PLAN,
+        PLAN,
         _plan,
         "[Plan](#plan) against the revision at hand; with `?fetch=1`, against what the branch points to now",
-        queries={("fetch", "1"): Request.FETCH},
+        queries={("fetch", "1"): FETCH},
         document=plan_document.Plan,
     ),
-    Route("GET", "/v1/boot", Request.BOOT, _boot, "[Boot](#boot)", needs=Needs.HOST, document=Boot),
+    Route("GET", "/v1/boot", BOOT, _boot, "[Boot](#boot)", needs=Needs.HOST, document=Boot),
     Route(
         "GET",
         "/v1/boot.svg",
-        Request.BOOT,
+        BOOT,
         _boot_svg,
         "the same as a picture",
         needs=Needs.HOST,
@@ -97,7 +108,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/doctor",
-        Request.DOCTOR,
+        DOCTOR,
         _doctor,
         '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon sees of this host: its '
         "state, each trouble, a repository that cannot be asked",
@@ -107,7 +118,7 @@ ROUTES = (
     Route(
         "GET",
         "/metrics",
-        Request.METRICS,
+        METRICS,
         _metrics,
         "Prometheus' text format: [metrics](metrics.md)",
         needs=Needs.NOTHING,

@@ -15,10 +15,10 @@ from eventd.api import answers, routes_migration
 from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Route
 from eventd.api.storage_document import StorageState, storage
-from eventd.api.volumes import kept, volume_of
+from eventd.api.volumes import STORAGE, STORAGE_CHANGE, kept, volume_of
 from eventd.core.errors import PermanentError
 from eventd.core.events import EventKind, KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import View
 from eventd.core.storage_manifest import Volume, Wanted
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
@@ -125,11 +125,11 @@ async def _run(
 
 
 ROUTES = (
-    Route("GET", "/v1/storage", Request.STORAGE, _storage, "[Storage](#storage)", document=StorageState),
+    Route("GET", "/v1/storage", STORAGE, _storage, "[Storage](#storage)", document=StorageState),
     Route(
         "POST",
         "/v1/storage/{volume}/eject",
-        Request.STORAGE_CHANGE,
+        STORAGE_CHANGE,
         _eject,
         '`{"wait": false}`: stop what writes, unmount, let go of the disk; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
@@ -140,7 +140,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/storage/{volume}/attach",
-        Request.STORAGE_CHANGE,
+        STORAGE_CHANGE,
         _attach,
         "the same: mount it again, and start what was stopped",
         document=answers.Queued,
@@ -150,7 +150,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/storage/{volume}/decommission",
-        Request.STORAGE_CHANGE,
+        STORAGE_CHANGE,
         _decommission,
         "the same: take a volume that nothing uses out of service",
         document=answers.Queued,

@@ -11,11 +11,13 @@ from eventd.api.following import FollowedLine, asked
 from eventd.api.routing import Api, Needs, Route
 from eventd.core import object_ids
 from eventd.core.events import KernelEvent, KernelOrigin
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
 from eventd.runtime.in_force import FETCH
 from eventd.runtime.queue import Ticket
+
+SYNC = Right("sync", Scope.NO, Scope.NO, "Fetch and run: `eventctl sync`")
 
 
 class SyncRequest(BaseModel):
@@ -95,7 +97,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/sync",
-        Request.SYNC,
+        SYNC,
         _sync,
         "see [Sync](#sync)",
         needs=Needs.NOTHING,

@@ -17,10 +17,15 @@ from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey
 from eventd.core.images import VARIABLE, images_of, running_of
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, Scope, View
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.queue import Ticket
 from eventd.updates.model_events import UpdateEvent
+
+UPDATE = Right("update", Scope.NO, Scope.OWN, "Look for newer images and take them: `eventctl update`")
+IMAGES = Right(
+    "images", Scope.ALL, Scope.OWN, "Images that run, and whether registries have newer: `eventctl images`"
+)
 
 AT_ONCE = 4
 """Users whose podman is asked side by side."""
@@ -168,7 +173,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/update",
-        Request.UPDATE,
+        UPDATE,
         _update,
         '`{"wait": false, "retry": false}`: pull what is newer, restart what changed, verify it; '
         'with `retry`, also an image that failed before. 202 `{"queued": true, "workloads": '
@@ -180,7 +185,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/update/{workload}",
-        Request.UPDATE,
+        UPDATE,
         _update,
         "the same for one workload",
         document=UpdatesQueued,
@@ -190,13 +195,11 @@ ROUTES = (
     Route(
         "GET",
         "/v1/images",
-        Request.IMAGES,
+        IMAGES,
         _images,
         "[Images](#images) of every workload; with `?check=1`, the registries are asked whether they "
         "have newer ones",
         document=Images,
     ),
-    Route(
-        "GET", "/v1/images/{workload}", Request.IMAGES, _images, "[Images](#images) of one", document=Images
-    ),
+    Route("GET", "/v1/images/{workload}", IMAGES, _images, "[Images](#images) of one", document=Images),
 )

@@ -1,6 +1,6 @@
 """What a route is, and what all of them share.
 
-A route module (`routes_*.py`) has a tuple `ROUTES`, each naming its `Request` of the rights table, and handlers
+A route module (`routes_*.py`) has a tuple `ROUTES`, each naming the `Right` that it needs, and handlers
 
     async def _status(api: Api, request: web.Request, view: View) -> web.StreamResponse: ...
 
@@ -29,7 +29,7 @@ from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
 from eventd.core.errors import PermanentError, TemporaryError
 from eventd.core.ports import AccountSigns
-from eventd.core.rights import Request, View
+from eventd.core.rights import Right, View
 from eventd.runtime.fetch import Fetcher
 from eventd.runtime.load import ReadLive
 from eventd.runtime.reconcile import Reconciler
@@ -138,7 +138,7 @@ class Route:
 
     method: str
     path: str
-    request: Request
+    right: Right
     handle: Handle
     answers: str
     """What is asked with, and what is answered: for docs/reference/api.md, which is made from these."""
@@ -148,13 +148,13 @@ class Route:
     """The type of a line, where it answers with lines: always, or with `wait`."""
     body: type[BaseModel] | None = None
     """What it takes; None: nothing."""
-    queries: Mapping[tuple[str, str], Request] = field(default_factory=dict)
-    """A key and value of the query with which it is another request of the table: `{("fetch", "1"): ...}`."""
+    queries: Mapping[tuple[str, str], Right] = field(default_factory=dict)
+    """A key and value of the query for which another right is needed: `{("fetch", "1"): ...}`."""
     needs: Needs = Needs.DESIRED
 
-    def asks(self, request: web.Request) -> Request:
-        """Return what a request is in the table of rights."""
+    def right_for(self, request: web.Request) -> Right:
+        """Return the right that a request needs."""
         for (key, value), other in self.queries.items():
             if value in request.query.getall(key, ()):
                 return other
-        return self.request
+        return self.right

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,21 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from eventd.api import (
-    answers,
-    routes_adopt,
-    routes_approvals,
-    routes_audit,
-    routes_events,
-    routes_orders,
-    routes_recovery,
-    routes_restart,
-    routes_runs,
-    routes_state,
-    routes_storage,
-    routes_sync,
-    routes_updates,
-)
+from eventd.api import answers, routes_sync
 from eventd.api.access import Peer
 from eventd.api.door import Door
 from eventd.api.listener import Listener
@@ -41,7 +27,7 @@ from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import Visit, enter, enter_listener, pace_of, visit_of
 from eventd.core import rights, sockets
 from eventd.core.errors import PermanentError
-from eventd.core.rights import Request, Role, View
+from eventd.core.rights import Right, Role, View
 
 ACCEPTING, BURST = 0.1, 0.01
 """Of the loop's time, for taking in connections at one socket; and seconds of it at once."""
@@ -49,20 +35,6 @@ _NOBODY = frozenset({Role.NOBODY})
 _Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 _Make = Callable[[], asyncio.Protocol]
 _Enter = Callable[[Door, Peer, _Make], asyncio.Protocol | bytes]
-ROUTES: tuple[Route, ...] = (
-    *routes_state.ROUTES,
-    *routes_audit.ROUTES,
-    *routes_runs.ROUTES,
-    *routes_recovery.ROUTES,
-    *routes_events.ROUTES,
-    *routes_sync.ROUTES,
-    *routes_adopt.ROUTES,
-    *routes_restart.ROUTES,
-    *routes_orders.ROUTES,
-    *routes_updates.ROUTES,
-    *routes_approvals.ROUTES,
-    *routes_storage.ROUTES,
-)
 
 
 @dataclass(slots=True)
@@ -71,6 +43,7 @@ class Server:
 
     api: Api
     group: str
+    routes: Sequence[Route]
     door: Door = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +54,7 @@ class Server:
         reconciler = self.api.reconciler
         return rights.workload_of(uid, reconciler.ledger.records, reconciler.dispatcher.facts)
 
-    def _view(self, asked: Request, visit: Visit | None) -> View | None:
+    def _view(self, asked: Right, visit: Visit | None) -> View | None:
         """Return what a visitor may see of what is asked; None: nothing."""
         roles, own = _NOBODY, ""
         if visit is not None:
@@ -133,7 +106,7 @@ class Server:
     def app(self) -> web.Application:
         """Return the routes of the operators' socket."""
         app = web.Application(client_max_size=answers.MAX_BODY, middlewares=[_one_each, answers.errors])
-        for route in ROUTES:
+        for route in self.routes:
             app.router.add_route(route.method, route.path, self._guarded(route))
         return app
 
@@ -149,7 +122,7 @@ class Server:
 
     def _guarded(self, route: Route) -> _Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            asked, visit = route.asks(request), visit_of(request)
+            asked, visit = route.right_for(request), visit_of(request)
             view = self._view(asked, visit)
             if not self.api.begun.is_set() and (view is None or route.needs is not Needs.NOTHING):
                 await self.api.until_begun()

@@ -7,7 +7,13 @@ from aiohttp import web
 from eventd.api.routing import Api
 from eventd.api.storage_document import Storage
 from eventd.core.errors import PermanentError
+from eventd.core.rights import Right, Scope
 from eventd.core.storage_manifest import Volume
+
+STORAGE = Right("storage", Scope.ALL, Scope.OWN, "Volumes and where they are: `eventctl storage`")
+STORAGE_CHANGE = Right(
+    "storage-change", Scope.NO, Scope.NO, "Change what is mounted where: `eventctl storage ...`"
+)
 
 
 def kept(api: Api) -> Storage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_approvals
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact
 from eventd.kernel.domain import Domain, PolicyRow, Stage
@@ -12,4 +13,5 @@ DOMAIN = Domain(
     facts=(ApprovalFact,),
     events=(ApprovalEvent,),
     policies=(PolicyRow(Stage.SIGNATURE, lambda host: reversibility(host.actions)),),
+    routes=routes_approvals.ROUTES,
 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_audit
 from eventd.audit.model_events import AuditEvent
 from eventd.audit.model_facts import AuditFact
 from eventd.kernel.domain import Domain
 
-DOMAIN = Domain(name="audit", facts=(AuditFact,), events=(AuditEvent,))
+DOMAIN = Domain(
+    name="audit",
+    facts=(AuditFact,),
+    events=(AuditEvent,),
+    routes=routes_audit.ROUTES,
+)

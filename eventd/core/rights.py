@@ -1,4 +1,4 @@
-"""Who may do what: one table of requests and roles, and nothing else decides it.
+"""Who may do what: the rights that routes need, by role, and nothing else decides it.
 
 Pure. `api.access` finds out which roles a caller has (SO_PEERCRED, unix(7)); `api.server` asks this table before a
 route is run, and gives the route the `View` that it has to keep to. A request that is not in the table cannot be
@@ -8,7 +8,7 @@ matrix of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,40 +39,14 @@ class Scope(StrEnum):
     NO = "no"
 
 
-class Request(StrEnum):
-    """What can be asked of the daemon over its socket."""
-
-    STATUS = "status"
-    WHY = "why"
-    PLAN = "plan"
-    FETCH = "fetch"
-    GATES = "gates"
-    EVENTS = "events"
-    RUNS = "runs"
-    BOOT = "boot"
-    DOCTOR = "doctor"
-    METRICS = "metrics"
-    SYNC = "sync"
-    RESTART = "restart"
-    ROLLBACK = "rollback"
-    SUSPEND = "suspend"
-    UPDATE = "update"
-    IMAGES = "images"
-    AUDIT = "audit"
-    APPROVALS = "approvals"
-    APPROVE = "approve"
-    REMOVE = "remove"
-    ADOPT = "adopt"
-    STATE = "state"
-    STATE_CHANGE = "state-change"
-    STORAGE = "storage"
-    STORAGE_CHANGE = "storage-change"
-
-
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One request of the table. Root may do all of them, nobody else none."""
+class Right:
+    """What can be asked of the daemon over its socket, and by whom. Root may do all of it, nobody else none.
 
+    Each stands beside the routes that need it.
+    """
+
+    name: str
     operator: Scope
     workload: Scope
     text: str
@@ -80,38 +54,6 @@ class Row:
 
 
 ALL, OWN, NO = Scope.ALL, Scope.OWN, Scope.NO
-
-TABLE: Mapping[Request, Row] = {
-    Request.STATUS: Row(ALL, OWN, "Where workloads stand: `eventctl status`"),
-    Request.WHY: Row(ALL, OWN, "One workload's state in a sentence, and the facts behind it: `eventctl why`"),
-    Request.PLAN: Row(ALL, OWN, "What a run would do now, with diffs: `eventctl plan`"),
-    Request.FETCH: Row(NO, NO, "Fetch first, and plan what came: `eventctl plan --fetch`"),
-    Request.GATES: Row(ALL, OWN, "What is waited for: `eventctl gates`"),
-    Request.EVENTS: Row(ALL, OWN, "What happened on the host: `eventctl events`"),
-    Request.RUNS: Row(ALL, OWN, "What runs did: `eventctl runs`"),
-    Request.BOOT: Row(ALL, NO, "The record of the boot: `eventctl boot`"),
-    Request.DOCTOR: Row(ALL, NO, "What the daemon finds wrong with this host: `eventctl doctor`"),
-    Request.METRICS: Row(ALL, NO, "Prometheus metrics: `eventctl metrics`"),
-    Request.SYNC: Row(NO, NO, "Fetch and run: `eventctl sync`"),
-    Request.RESTART: Row(NO, OWN, "Restart a workload's units and verify them: `eventctl restart`"),
-    Request.ROLLBACK: Row(NO, OWN, "Go back to an earlier commit of a workload: `eventctl rollback`"),
-    Request.SUSPEND: Row(NO, NO, "Leave workloads as they are, and take that back: `eventctl suspend`"),
-    Request.UPDATE: Row(NO, OWN, "Look for newer images and take them: `eventctl update`"),
-    Request.IMAGES: Row(ALL, OWN, "Images that run, and whether registries have newer: `eventctl images`"),
-    Request.AUDIT: Row(ALL, OWN, "Where what runs comes from: `eventctl audit`"),
-    Request.APPROVALS: Row(ALL, NO, "What waits for a signature: `eventctl approvals`"),
-    Request.APPROVE: Row(ALL, NO, "Hand in a signature; what counts is its key: `eventctl approve`"),
-    Request.REMOVE: Row(
-        NO,
-        NO,
-        "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
-    ),
-    Request.ADOPT: Row(NO, NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"),
-    Request.STATE: Row(ALL, NO, "What was recovered, and lost with a state file: `eventctl state`"),
-    Request.STATE_CHANGE: Row(NO, NO, "Say that a loss is known: `eventctl state --acknowledge`"),
-    Request.STORAGE: Row(ALL, OWN, "Volumes and where they are: `eventctl storage`"),
-    Request.STORAGE_CHANGE: Row(NO, NO, "Change what is mounted where: `eventctl storage ...`"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,33 +85,33 @@ def workload_of(uid: int, records: Records, facts: Facts) -> str:
     return ""
 
 
-def scope(request: Request, role: Role) -> Scope:
+def scope(right: Right, role: Role) -> Scope:
     """Return the right of one role."""
-    row = TABLE[request]
     match role:
         case Role.ROOT:
             return Scope.ALL
         case Role.OPERATOR:
-            return row.operator
+            return right.operator
         case Role.WORKLOAD:
-            return row.workload
+            return right.workload
         case Role.NOBODY:
             return Scope.NO
 
 
-def view(request: Request, roles: Collection[Role], own: str = "") -> View | None:
+def view(right: Right, roles: Collection[Role], own: str = "") -> View | None:
     """Return what a caller with these roles may see: the union of their rights; None: it may not ask this at all."""
-    scopes = {scope(request, role) for role in roles}
+    scopes = {scope(right, role) for role in roles}
     if Scope.ALL in scopes:
         return View(everything=True, own=own)
     return View(everything=False, own=own) if Scope.OWN in scopes and own else None
 
 
-def hint(request: Request, group: str) -> str:
+def hint(right: Right, group: str) -> str:
     """Return who may ask this, for who may not."""
-    row = TABLE[request]
-    if row.operator is Scope.ALL:
+    if right.operator is Scope.ALL:
         return f"members of {group} may read"
     return (
-        "only root, and the workload itself, may do this" if row.workload is OWN else "only root may do this"
+        "only root, and the workload itself, may do this"
+        if right.workload is OWN
+        else "only root may do this"
     )

@@ -73,6 +73,8 @@ class Domain:
     """What it can do, how a step of it ends that was cut off, and what it means for data."""
     policies: tuple[PolicyRow, ...] = ()
     """What may be done."""
+    routes: tuple[Any, ...] = ()
+    """What can be asked about it over the socket: `eventd.api.routing.Route`."""
 
 
 KERNEL = Domain(name="kernel", facts=(KernelFact,), events=(KernelEvent,), origins=(KernelOrigin,))
@@ -89,10 +91,21 @@ class Domains:
         self.facts = _members("fact kind", (kind for each in self._all for kind in each.facts))
         self.events = _members("event kind", (kind for each in self._all for kind in each.events))
         self.origins = _members("origin", (origin for each in self._all for origin in each.origins))
+        self.routes = tuple(route for each in self._all for route in each.routes)
+        """Of all, in the order of the list."""
+        _unique(
+            "route",
+            ((f"{r.method} {r.path}", f"{r.handle.__module__}.{r.handle.__name__}") for r in self.routes),
+        )
+        _unique("right", {r.name: (r.name, f"{r.name} ({r.text})") for r in self.rights()}.values())
         self.actions = ActionTable(row for each in self._all for row in each.actions)
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._all)
+
+    def rights(self) -> tuple[Any, ...]:
+        """Return the rights (`eventd.core.rights.Right`) that routes need, in their order."""
+        return tuple(dict.fromkeys(right for r in self.routes for right in (r.right, *r.queries.values())))
 
     def policies(self, host: Host) -> tuple[Policy, ...]:
         """Return the policies as they are asked: by stage, within one in the order of the list of domains."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_orders
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.overrides.model_events import OverrideEvent
 from eventd.overrides.model_facts import OverrideFact
@@ -12,4 +13,5 @@ DOMAIN = Domain(
     facts=(OverrideFact,),
     events=(OverrideEvent,),
     policies=(PolicyRow(Stage.OVERRIDE, lambda _host: suspended),),
+    routes=routes_orders.ROUTES,
 )

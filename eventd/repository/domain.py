@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_sync
 from eventd.kernel.domain import Domain
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.repository.model_facts import RepositoryFact
 
 DOMAIN = Domain(
-    name="repository", facts=(RepositoryFact,), events=(RepositoryEvent,), origins=(RepositoryOrigin,)
+    name="repository",
+    facts=(RepositoryFact,),
+    events=(RepositoryEvent,),
+    origins=(RepositoryOrigin,),
+    routes=routes_sync.ROUTES,
 )

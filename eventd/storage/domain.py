@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_storage
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.storage.model_action_table import ACTIONS
 from eventd.storage.model_events import StorageEvent
@@ -14,4 +15,5 @@ DOMAIN = Domain(
     events=(StorageEvent,),
     actions=ACTIONS,
     policies=(PolicyRow(Stage.CONDITION, lambda _host: placement),),
+    routes=routes_storage.ROUTES,
 )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_updates
 from eventd.kernel.domain import Domain
 from eventd.updates.model_action_table import ACTIONS
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
 
-DOMAIN = Domain(name="updates", facts=(UpdateFact,), events=(UpdateEvent,), actions=ACTIONS)
+DOMAIN = Domain(
+    name="updates",
+    facts=(UpdateFact,),
+    events=(UpdateEvent,),
+    actions=ACTIONS,
+    routes=routes_updates.ROUTES,
+)

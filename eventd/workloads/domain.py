@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventd.api import routes_restart
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.workloads.model_action_table import ACTIONS
 from eventd.workloads.model_events import WorkloadEvent
@@ -18,4 +19,5 @@ DOMAIN = Domain(
         PolicyRow(Stage.PASSING, lambda _host: renames),
         PolicyRow(Stage.PASSING, lambda _host: deleting),
     ),
+    routes=routes_restart.ROUTES,
 )

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from eventd import domains
 from eventd.api.routing import Route
-from eventd.api.server import ROUTES
-from eventd.core.rights import Request, Role, Scope, scope
+from eventd.core.rights import Right, Role, Scope, scope
 from tests.host.machine import Machine
 from tests.host.operator import Operator, container
 
@@ -117,9 +117,9 @@ def asked(op: Operator, user: str, calls: list[tuple[str, str, str]]) -> list[tu
     ]
 
 
-def calls(route: Route) -> list[tuple[Request, str]]:
+def calls(route: Route) -> list[tuple[Right, str]]:
     """Return what can be asked of a route: its request, and the others that its queries make of it."""
-    found = [(route.request, route.path)]
+    found = [(route.right, route.path)]
     return found + [(request, f"{route.path}?{k}={v}") for (k, v), request in route.queries.items()]
 
 
@@ -147,7 +147,7 @@ def test_a_workload_restarts_itself_and_nobody_else(op: Operator) -> None:
 @pytest.mark.parametrize("role", list(ACCOUNTS))
 def test_each_account_is_answered_as_the_table_says(op: Operator, role: Role) -> None:
     """Each route there is, by a real account of each role, and what a workload reads has no other in it."""
-    every = [(route, request, path) for route in ROUTES for request, path in calls(route)]
+    every = [(route, request, path) for route in domains.load().routes for request, path in calls(route)]
     answers = asked(op, ACCOUNTS[role], [(r.method, filled(p, OWN), NONSENSE) for r, _, p in every])
     for (_route, request, path), (status, said) in zip(every, answers, strict=True):
         right = scope(request, role)
@@ -158,7 +158,11 @@ def test_each_account_is_answered_as_the_table_says(op: Operator, role: Role) ->
 
 def test_a_neighbour_looks_like_nobody(op: Operator) -> None:
     """What a workload is told of another one is what it is told of one that does not exist."""
-    mine = [r for r in ROUTES if scope(r.request, Role.WORKLOAD) is Scope.OWN and "{workload}" in r.path]
+    mine = [
+        r
+        for r in domains.load().routes
+        if scope(r.right, Role.WORKLOAD) is Scope.OWN and "{workload}" in r.path
+    ]
     assert mine
     made = [(r.method, filled(r.path, name), "{}") for r in mine for name in (OTHER, NEVER)]
     answers = asked(op, OWN, made)

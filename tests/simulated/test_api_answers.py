@@ -22,7 +22,6 @@ from eventd.adapters.disk_usage import Usage
 from eventd.adapters.state import run_json
 from eventd.api import answers, doctor_document, documents
 from eventd.api.routing import Api
-from eventd.api.server import ROUTES
 from eventd.api.storage_document import Storage
 from eventd.core.boot import BootRecord
 from eventd.core.errors import EventdError
@@ -33,7 +32,7 @@ from eventd.sources.needs import NETWORK
 from eventd_policies.reversibility import reversibility
 from eventd_simulators.inprocess.store import Disk
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import container
+from tests.simulated.daemon import DOMAINS, container
 from tests.simulated.test_storage import UUID, DiskStory
 from tests.simulated.test_storage_moves import BIG, TWO
 from tests.unit import boots
@@ -128,7 +127,7 @@ class Told:
         """Ask as in `GET /v1/status/web?all=1`; keep the answer, or its lines, and return it."""
         method, _, rest = text.partition(" ")
         path, _, query = rest.partition("?")
-        for route in ROUTES:
+        for route in DOMAINS.routes:
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)
             if route.method == method and (found := re.fullmatch(pattern, path)):
                 break
@@ -347,7 +346,7 @@ def test_every_route_answers_as_the_schema_says() -> None:
             wrong += schema.problems(route["body"], each.body, each.label)
     assert wrong == []
     asked = {each.route for each in told.answers}
-    assert asked == {f"{route.method} {route.path}" for route in ROUTES} - NOT_JSON
+    assert asked == {f"{route.method} {route.path}" for route in DOMAINS.routes} - NOT_JSON
     assert asked == schema.routes.keys() - NOT_JSON - {"POST /v1/pushed"}
 
 

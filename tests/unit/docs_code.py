@@ -17,9 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eventd import settings
+from eventd import domains, settings
 from eventd.api.metrics import Metrics
-from eventd.api.server import ROUTES
 from eventd.cli import reasons
 from eventd.core import options, storage_file
 from eventd.core.waits import declared
@@ -37,7 +36,7 @@ PUSHED = ("POST", "/v1/pushed")
 
 def routes() -> frozenset[tuple[str, str]]:
     """Return method and path of each route."""
-    return frozenset({(route.method, route.path) for route in ROUTES} | {PUSHED})
+    return frozenset({(route.method, route.path) for route in domains.load().routes} | {PUSHED})
 
 
 def is_route(method: str, path: str) -> bool:

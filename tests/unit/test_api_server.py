@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from eventd import domains
 from eventd.api import answers, documents, loading
 from eventd.api.access import Peer
 from eventd.api.door import Door, Use
@@ -28,7 +29,7 @@ from eventd.api.following import PROGRESS_KEPT
 from eventd.api.pace import Pace
 from eventd.api.routes_events import PAGE
 from eventd.api.routing import Api
-from eventd.api.server import ROUTES, Server
+from eventd.api.server import Server
 from eventd.client import Client, DaemonError, NoDaemonError, at
 from eventd.core.boot import BootRecord
 from eventd.core.errors import DisconnectedError, PermanentError
@@ -107,7 +108,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
 
     identity = documents.Identity("host", "https://forge/repo", "main", time.time())
     api = Api(reconciler, story.engine.fetcher, identity, no_checks, lambda _commit: None, no_boot)
-    server = Server(api, "no-such-group")
+    server = Server(api, "no-such-group", domains.load().routes)
     async with AsyncExitStack() as stack:
         path, webhook = str(tmp_path / "eventd.sock"), str(tmp_path / "webhook.sock")
         await server.listen(stack, path, "no-such-group")
@@ -145,7 +146,7 @@ async def test_every_other_route_waits_for_the_first_commit(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them can say before it that there is nothing, or no such thing; and none can forget to wait."""
-    routes = {f"{each.method} {each.path}": each for each in ROUTES}
+    routes = {f"{each.method} {each.path}": each for each in domains.load().routes}
     assert set(routes) >= BEFORE_THE_FIRST_COMMIT
     in_force = running.story.engine.reconciler.in_force
     desired, in_force.desired = in_force.desired, None

@@ -117,6 +117,7 @@ class Site:
             reconfigure=self._reconfigure,
             store=SimpleNamespace(damaged=None),
             signs=None,
+            domains=DOMAINS,
             storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
         )
         return Daemon(composed, str(self.config), Ears())
