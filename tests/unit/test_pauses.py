@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from tests.unit.docs_code import product
 
 REASONS = {
-    "next(wait)": "before a lost source is connected again; it grows, and what is ready is told by the source",
-    "backoff.delay(attempts, 0.0)": "before a source that failed is started again",
+    "next(…)": "before a lost source is connected again; it grows, and what is ready is told by the source",
+    "backoff.delay(…)": "before a source that failed is started again",
     "owed": "a caller's kind has used up its part of the daemon's time",
     "0": "lets others run between the pages of a long answer",
     "SPACING": "the least distance of two looks that events ask for",
@@ -22,7 +23,7 @@ REASONS = {
 def pauses(tree: ast.AST) -> list[str]:
     """Return what each `sleep` of a module is given."""
     return [
-        ", ".join(map(ast.unparse, node.args))
+        re.sub(r"^(next|backoff\.delay)\(.*\)$", r"\1(…)", ", ".join(map(ast.unparse, node.args)))
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
