@@ -87,18 +87,43 @@ def machine_options() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def machine(host_layers: list[Path], machine_options: dict[str, Any]) -> Iterator[Machine]:
+def no_tracebacks() -> bool:
+    """Whether eventd may not log one; a module that makes it do so overrides this, and says why."""
+    return True
+
+
+def _check_journal(machine: Machine, *, allowed: bool) -> None:
+    """Fail if eventd has logged a traceback: whatever a test did to its host, it is no bug of eventd's then."""
+    try:
+        lines = machine.journal("eventd.service", boot="all").splitlines()
+    except (HostError, OSError):
+        return  # switched off, or broken by the test
+    for number, line in enumerate(lines):
+        if "never retrieved" in line or ("Traceback (most recent call last)" in line and not allowed):
+            said = "\n".join(lines[max(0, number - 3) : number + 25])
+            pytest.fail(
+                f"the journal of eventd on {machine.hostname} has a traceback:\n{said}", pytrace=False
+            )
+
+
+@pytest.fixture(scope="module")
+def machine(
+    host_layers: list[Path], machine_options: dict[str, Any], no_tracebacks: bool
+) -> Iterator[Machine]:
     """A running host with eventd installed (and not enabled), the same for all tests of a module."""
     with Machine(host_layers, **machine_options) as booted:
         yield booted
+        _check_journal(booted, allowed=not no_tracebacks)
 
 
 @pytest.fixture
-def fresh_machine(host_layers: list[Path]) -> Iterator[MakeMachine]:
+def fresh_machine(host_layers: list[Path], no_tracebacks: bool) -> Iterator[MakeMachine]:
     """Makes running hosts of the test's own: `fresh_machine(hostname=…, files=…, loops=…, boot=True)`."""
     factory = _Factory(host_layers)
     try:
         yield factory
+        for machine in factory:
+            _check_journal(machine, allowed=not no_tracebacks)
     finally:
         for machine in factory:
             machine.close()
