@@ -55,6 +55,7 @@ from eventd.core.events import Emit, KernelEvent
 from eventd.core.facts import Facts
 from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.core.storage_file import PLACES, in_places
+from eventd.desired.controller_interests import Wants
 from eventd.kernel.domain import Domains
 from eventd.kernel.domain import Host as PolicyHost
 from eventd.repository.model_events import RepositoryEvent
@@ -203,9 +204,9 @@ class Composition:
             self.domains.policies(_host(settings, self.domains)),
         )  # all or nothing
         self.rules[0] = rules
-        self.engine.reconciler.converger.policies = policies
-        self.engine.reconciler.runs.concurrency = settings.host.concurrency
-        self.engine.reconciler.allow(settings.provenance.allow)
+        self.engine.reconciler.reload(
+            policies, concurrency=settings.host.concurrency, allow=settings.provenance.allow
+        )
 
 
 def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
@@ -358,11 +359,13 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             approvals=approval_rules(settings),
             track=accounts_source.known,
             live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
-            need=needs.need,
-            named=wanted if accounts is None else None,
+            wants=Wants(
+                need=needs.need,
+                named=wanted if accounts is None else None,
+                audit=provenance.want if provenance is not None else None,
+            ),
             probe=needs.probe,
             containers=lambda account: containers.containers(account.uid),
-            audit=provenance.want if provenance is not None else None,
             diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
             if accounts is None
             else None,

@@ -113,7 +113,7 @@ class Daemon:
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
                 dispatcher.listen(self._on_event)
-                self.parts.engine.reconciler.changed.append(self._tell)
+                self.parts.engine.looks.subscribe("sd_notify", self._tell)
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
                 await self.parts.sources.start(group, dispatcher.emit, dispatcher.facts)
@@ -159,7 +159,7 @@ class Daemon:
 
     def _alive(self) -> bool:
         """Tell whether the watchdog is fed: not while the run that is on is stuck, which only a restart ends."""
-        stuck = self.parts.engine.reconciler.converger.watch.stuck()
+        stuck = self.parts.engine.watch.stuck()
         if stuck and not self._stuck:
             log.critical("%s; the watchdog is no longer fed, so that systemd restarts eventd", stuck)
         self._stuck = stuck
@@ -171,11 +171,11 @@ class Daemon:
 
     def _status_files(self) -> StatusFiles:
         """Return what keeps a file per workload, and have it told of what changes."""
-        reconciler = self.parts.engine.reconciler
+        engine = self.parts.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
-        files = StatusFiles(reconciler, self._identity(), folder)
-        reconciler.changed.append(files.looked)
-        reconciler.listeners.append(files.stepped)
+        files = StatusFiles(engine.reconciler, self._identity(), folder)
+        engine.looks.subscribe("the status files", files.looked)
+        engine.steps.subscribe("the status files", files.stepped)
         self.parts.sources.health.listeners.append(files.containers_changed)
         return files
 
@@ -240,7 +240,7 @@ class Daemon:
                 self._apply(load(self.config))
             except EventdError as error:
                 log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
-                self.parts.engine.reconciler.troubles[CONFIGURATION] = error
+                self.parts.engine.reconciler.source_errors.own[CONFIGURATION] = error
             self.notifier.ready()
 
     def _apply(self, wanted: Settings) -> None:
@@ -249,7 +249,7 @@ class Daemon:
             if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
         self.parts.reconfigure(wanted)
-        self.parts.engine.reconciler.troubles.pop(CONFIGURATION, None)
+        self.parts.engine.reconciler.source_errors.own.pop(CONFIGURATION, None)
         self.settings = wanted
         logging.getLogger().setLevel(wanted.log_level.upper())
         reconciler = self.parts.engine.reconciler

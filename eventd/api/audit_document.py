@@ -83,7 +83,7 @@ def _workload(reconciler: Reconciler, name: str) -> AuditedWorkload:
     workload = reconciler.in_force.workload(name)
     if workload is None:
         return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
-    seen = reconciler.converger.view.of(name, workload)
+    seen = reconciler.outlook.view.of(name, workload)
     found = reconciler.outlook.audit(name)
     foreign = reconciler.dispatcher.facts.get(FactKey(AuditFact.FOREIGN, name))
     return {

@@ -8,9 +8,9 @@ from eventd.api import compose_document, documents, documents_workload, recovery
 from eventd.api.answers import Check
 from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadState
+from eventd.desired.controller_activation import FETCH
 from eventd.platform.model_facts import unit as as_unit
 from eventd.repository.model_facts import FetchFailure
-from eventd.runtime.in_force import FETCH
 from eventd.runtime.reconcile import Reconciler
 
 _MOST = 5

@@ -23,9 +23,9 @@ from eventd.core.diagnostics import Diagnostic
 from eventd.core.errors import EventdError
 from eventd.core.records import StateLoss
 from eventd.core.report import WorkloadState
+from eventd.desired.controller_activation import FETCH, REVISION
+from eventd.kernel.controller import is_workload
 from eventd.repository.model_facts import FetchFailure
-from eventd.runtime.in_force import FETCH, REVISION
-from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -107,7 +107,7 @@ class Status(TypedDict):
 
 def overall(reconciler: Reconciler) -> str:
     """Return the host's state in a word."""
-    if reconciler.runs.stopping:
+    if reconciler.runs.draining.stopping:
         return "stopping"
     if reconciler.desired is None:
         failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
@@ -116,7 +116,11 @@ def overall(reconciler: Reconciler) -> str:
     back = [order for name in reconciler.orders.rollbacks if (order := reconciler.orders.rollback_of(name))]
     if any(order.automatic for order in back):
         return "degraded"
-    if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or reconciler.general_error():
+    if (
+        WorkloadState.FAILED in states
+        or WorkloadState.REFUSED in states
+        or reconciler.source_errors.general()
+    ):
         return "degraded"
     if losses(reconciler):
         return "degraded"
@@ -148,7 +152,7 @@ def status(reconciler: Reconciler, identity: Identity) -> Status:
         "branch": identity.branch,
         "repository": identity.repository,
         "state": overall(reconciler),
-        "since": max((s.since for s in reconciler.standings.rows.values()), default=identity.started),
+        "since": max((s.since for s in reconciler.statuses.values()), default=identity.started),
         "daemon": identity.document(),
         "run": documents_run.run(reconciler.current),
         "last_run": documents_run.run(reconciler.last),
@@ -179,13 +183,13 @@ def status(reconciler: Reconciler, identity: Identity) -> Status:
 
 def troubles(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
     """Return what keeps runs from being made, changes from being seen, or the configuration from being in force."""
-    run = [("run", reconciler.runs.error)] if reconciler.runs.error is not None else []
-    return [*run, *reconciler.all_troubles()]
+    run = [("run", reconciler.source_errors.run)] if reconciler.source_errors.run is not None else []
+    return [*run, *reconciler.source_errors.all()]
 
 
 def names(reconciler: Reconciler) -> set[str]:
     """Return every workload that has something to be said about."""
-    found = set(reconciler.standings.rows) | set(reconciler.ledger.records.workloads)
+    found = set(reconciler.statuses) | set(reconciler.ledger.records.workloads)
     if reconciler.desired is not None:
         found |= set(reconciler.desired.workloads) | set(reconciler.desired.refused)
     return found
@@ -193,5 +197,4 @@ def names(reconciler: Reconciler) -> set[str]:
 
 def workloads(reconciler: Reconciler) -> set[str]:
     """Return those of `names` that are workloads: not volumes and other subjects that converge beside them."""
-    keepers = reconciler.in_force.keepers
-    return {name for name in names(reconciler) if keeper_of(keepers, name) is None}
+    return {name for name in names(reconciler) if is_workload(name)}

@@ -97,7 +97,7 @@ class WorkloadStatus(TypedDict):
 
 def standing_of(reconciler: Reconciler, name: str) -> Standing:
     """Return where a workload stands, also one that no run of this life has looked at yet."""
-    found = reconciler.standings.rows.get(name)
+    found = reconciler.statuses.get(name)
     if found is not None:
         return found
     record = reconciler.ledger.records.workloads.get(name)
@@ -133,7 +133,9 @@ def workload(reconciler: Reconciler, name: str) -> WorkloadStatus:
         "crashes": crashes(reconciler, name),
         "log": list(standing.log),
         "failing_unit": standing.failing_unit,
-        "retry_at": standing.retry_at if reconciler.failures.is_waiting(name) and suspended is None else None,
+        "retry_at": standing.retry_at
+        if reconciler.desk.failures.is_waiting(name) and suspended is None
+        else None,
         "waits_for": list(standing.waits_for),
         "diagnostics": list(refused),
         "suspended": suspension(suspended),
@@ -200,7 +202,7 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
     if wanted is None or not isinstance(account, Account):
         return []
     states = {u.name: as_unit(facts.get(FactKey(PlatformFact.UNIT, u.name, name))) for u in wanted.units}
-    used = reconciler.updates.used.get(name)
+    used = reconciler.images.used.get(name)
     digests = {
         image.id: image.digests[0] for image in (used.all() if used is not None else ()) if image.digests
     }

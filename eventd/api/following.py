@@ -113,13 +113,13 @@ async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> 
                 )
             )
 
-    api.reconciler.listeners.append(progress)
+    stop = api.reconciler.steps.subscribe("a request", progress)
     try:
         await whole(lambda: begin(ticket))
         return await _follow(api, request, view, ticket, receive)
     finally:
         ticket.left = True
-        api.reconciler.listeners.remove(progress)
+        stop()
         send.close()
         receive.close()
 
@@ -131,11 +131,11 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
     def look() -> None:
         changed.set()
 
-    stop = api.reconciler.on_change(look)
+    stop = api.reconciler.looks.subscribe("a request", look)
     try:
         while not ticket.started.is_set():
             changed = anyio.Event()
-            error = api.reconciler.runs.locked
+            error = api.reconciler.source_errors.locked
             if error is not None and error.message != told:
                 told = error.message
                 line = WaitingLine(type="waiting", reason=error.reason, message=told, hint=error.hint)

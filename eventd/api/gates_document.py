@@ -93,8 +93,8 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
 
 
 def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[Gate]:
-    facts, held = reconciler.dispatcher.facts, reconciler.holds.rows.get(name)
-    standing = reconciler.standings.rows.get(name)
+    facts, held = reconciler.dispatcher.facts, reconciler.desk.holds.get(name)
+    standing = reconciler.statuses.get(name)
     converged = standing is not None and standing.state in (
         WorkloadState.CONVERGED,
         WorkloadState.AT_RISK,

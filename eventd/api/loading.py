@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eventd.api import documents
 from eventd.core.errors import TemporaryError
-from eventd.runtime.in_force import FETCH
+from eventd.desired.controller_activation import FETCH
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.waiting import until
 
@@ -22,7 +22,7 @@ async def until_loaded(reconciler: Reconciler) -> None:
         (FETCH,),
         lambda: documents.overall(reconciler) != "starting",
         timeout=LOAD_TIMEOUT,
-        also=reconciler.on_change,
+        also=lambda wake: reconciler.looks.subscribe("a request", wake),
     )
     if not loaded:
         raise TemporaryError(

@@ -15,7 +15,7 @@ from eventd.api.updates_document import results
 from eventd.core.approvals import OPEN
 from eventd.core.report import BY_PERSON, WorkloadState
 from eventd.core.wellness import UNHEALTHY
-from eventd.runtime.in_force import FETCH
+from eventd.desired.controller_activation import FETCH
 from eventd.runtime.reconcile import Reconciler
 
 
@@ -93,7 +93,7 @@ class Metrics(Collector):
             "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
         )
         for name in sorted(rows):
-            wrong.add_metric([name], float(len(r.standings.alarms.rows.get(name, ()))))
+            wrong.add_metric([name], float(len(r.alarms.rows.get(name, ()))))
         yield wrong
         suspended = GaugeMetricFamily(
             "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
@@ -119,7 +119,7 @@ class Metrics(Collector):
             updated.add_metric([name], float(not result.ok))
         yield updated
         asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
-        requests = r.converger.approvals.requests.rows.values() if r.converger.approvals else ()
+        requests = r.approvals.requests.rows.values()
         for each in OPEN:
             asked.add_metric([each.value], float(sum(request.state is each for request in requests)))
         yield asked

@@ -51,7 +51,7 @@ def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> 
         "commit": reconciler.desired.commit if reconciler.desired else "",
         "branch": identity.branch,
         "repository": "",
-        "state": "stopping" if reconciler.runs.stopping else _HOST.get(standing.state, "converging"),
+        "state": "stopping" if reconciler.runs.draining.stopping else _HOST.get(standing.state, "converging"),
         "since": standing.since,
         "daemon": identity.document(),
         "run": run(documents_run.run(reconciler.current), view),

@@ -12,8 +12,8 @@ from eventd.core.actions import PutFile
 from eventd.core.desired import Desired
 from eventd.core.diagnostics import Diagnostic
 from eventd.core.rights import EVERYTHING, View
-from eventd.core.verdicts import Allow, Case, Hold
-from eventd.runtime.judging import blocked, draft, judge, left
+from eventd.core.verdicts import Allow, Hold
+from eventd.runtime.judging import Sight, blocked, draft, left
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.transaction import UnitFailedError
 
@@ -67,7 +67,7 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None, view: Vie
     """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
     desired = desired or reconciler.desired
     rows: list[PlannedWorkload] = []
-    look = reconciler.converger.view
+    look = reconciler.outlook.view
     gone = [n for n, r in reconciler.ledger.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
         gone = []  # as in a run: it may still be in the part that could not be read
@@ -86,11 +86,7 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None, view: Vie
         listed: list[PlannedAction] = []
         verdicts = [_stop(stop)] if stop is not None else []
         for action in actions:
-            facts, gates = reconciler.dispatcher.facts, reconciler.in_force.gates_of(name)
-            verdict = judge(
-                Case(action, wanted, seen, reconciler.ledger.records, facts, gates),
-                reconciler.converger.policies,
-            )
+            verdict = reconciler.judge(action, Sight(wanted, seen, reconciler.in_force.gates_of(name)))
             if not isinstance(verdict, Allow):
                 verdicts.append(
                     {

@@ -47,7 +47,7 @@ class Acknowledged(TypedDict):
 def recovery(reconciler: Reconciler) -> Recovery | None:
     """Return what this start found open and what was done with it; None if there was nothing."""
     found = reconciler.runs.recovery
-    if found is None or not (found.found or found.runs):
+    if not (found.found or found.runs):
         return None
     return {
         "runs": list(found.runs),
@@ -69,14 +69,12 @@ def recovery(reconciler: Reconciler) -> Recovery | None:
 
 def losses(reconciler: Reconciler) -> list[StateLoss]:
     """Return the losses of the state file that no operator has acknowledged, oldest first."""
-    rebuild = reconciler.rebuild
-    return [] if rebuild is None else list(rebuild.unacknowledged)
+    return list(reconciler.rebuild.unacknowledged)
 
 
 def state(reconciler: Reconciler) -> StateFile:
     """Return GET /v1/state."""
-    rebuild = reconciler.rebuild
-    rows = [] if rebuild is None else [loss for _, loss in sorted(rebuild.losses.rows.items())]
+    rows = [loss for _, loss in sorted(reconciler.rebuild.losses.rows.items())]
     return {"losses": rows, "recovery": recovery(reconciler)}
 
 

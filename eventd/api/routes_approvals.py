@@ -22,7 +22,6 @@ from eventd.core.facts import FactKey
 from eventd.core.rights import Right, Scope, View
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.removals import PREFIX, Removals
 from eventd.runtime.whole import whole
 
 APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "What waits for a signature: `eventctl approvals`")
@@ -119,18 +118,12 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
 
 async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Removal)
-    removals = api.reconciler.keepers.get(PREFIX)
-    if not isinstance(removals, Removals):
-        raise PermanentError("this daemon removes nothing", reason="not-supported")
-    await removals.ask(request.match_info["name"], RemoveData(body.data))
+    await api.reconciler.removals.ask(request.match_info["name"], RemoveData(body.data))
     return answers.document(answers.Queued(queued=True), status=202)
 
 
 def _kept(api: Api) -> Approvals:
-    kept = api.reconciler.converger.approvals
-    if kept is None:
-        raise PermanentError("this daemon asks for no approvals", reason="not-supported")
-    return kept
+    return api.reconciler.approvals
 
 
 def _who(request: web.Request) -> str:

@@ -80,7 +80,7 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
     order = await reconciler.going_back.order(name, body.to, who)
 
     async def begin(ticket: Ticket) -> None:
-        await reconciler.going_back.begin(order)
+        await reconciler.going_back.roll_back(order)
         trigger = reconciler.dispatcher.emit(
             KernelOrigin.REQUEST,
             OverrideEvent.ROLLBACK,

@@ -29,8 +29,7 @@ async def _state(api: Api, _request: web.Request, _view: View) -> web.Response:
 
 async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Response:
     await answers.body(request, AcknowledgeRequest)
-    rebuild = api.reconciler.rebuild
-    count = 0 if rebuild is None else await rebuild.acknowledge()
+    count = await api.reconciler.rebuild.acknowledge()
     return answers.document(recovery_document.Acknowledged(acknowledged=count))
 
 

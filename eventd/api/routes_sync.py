@@ -12,9 +12,9 @@ from eventd.api.routing import Api, Needs, Route
 from eventd.core import object_ids
 from eventd.core.events import KernelEvent, KernelOrigin
 from eventd.core.rights import Right, Scope, View
+from eventd.desired.controller_activation import FETCH
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
-from eventd.runtime.in_force import FETCH
 from eventd.runtime.queue import Ticket
 
 SYNC = Right("sync", Scope.NO, Scope.NO, "Fetch and run: `eventctl sync`")

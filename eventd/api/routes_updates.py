@@ -114,7 +114,7 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> Work
     """Return the images of one workload, as they are now; what cannot be asked is an error in its row."""
     name, updates, port = workload.name, api.reconciler.updates, api.reconciler.host.images
     result, pending = updates.results.get(name), updates.rows.get(name)
-    used = updates.used.get(name)
+    used = api.reconciler.images.used.get(name)
     row: WorkloadImages = {
         "name": name,
         "hold": workload.options.update_hold,

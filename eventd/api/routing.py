@@ -88,7 +88,7 @@ class Api:
         with anyio.move_on_after(BEGIN_TIMEOUT):
             await self.begun.wait()
         if not self.begun.is_set():
-            troubles = "; ".join(error.message for _, error in self.reconciler.all_troubles())
+            troubles = "; ".join(error.message for _, error in self.reconciler.source_errors.all())
             raise TemporaryError(
                 f"the daemon has not read this host yet{f': {troubles}' if troubles else ''}",
                 reason="starting",

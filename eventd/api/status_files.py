@@ -55,7 +55,7 @@ class StatusFiles:
 
     def looked(self) -> None:
         """The runtime has looked at the host: find who stands otherwise."""
-        rows = self.reconciler.standings.rows
+        rows = self.reconciler.statuses
         for name, row in rows.items():
             mark = (row, row.state.value, row.reason)
             before = self._marks.get(name)

@@ -18,9 +18,9 @@ from eventd.core.storage_manifest import Backup, IdKind, Volume, Wanted
 from eventd.core.storage_migration import Migration, Phase
 from eventd.core.storage_plan import PREFIX
 from eventd.core.storage_records import VolumeState
+from eventd.kernel.controller import Stand
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.runtime.keeper import Stand
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.sizes import Sizes
@@ -196,7 +196,7 @@ def _concerns(keeper: VolumeKeeper, volume: Volume, view: View) -> bool:
 async def _volume(reconciler: Reconciler, keeper: VolumeKeeper, volume: Volume, view: View) -> VolumeRow:
     found, record = keeper.look(volume), keeper.record(volume.name)
     stand = keeper.stand(PREFIX + volume.name)
-    now = reconciler.standings.rows.get(PREFIX + volume.name)
+    now = reconciler.statuses.get(PREFIX + volume.name)
     # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
     if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)

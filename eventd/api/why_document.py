@@ -18,9 +18,9 @@ from eventd.core.predicates import atoms, missing
 from eventd.core.report import VOLUME_AWAY, WorkloadState
 from eventd.core.rights import EVERYTHING, View
 from eventd.core.storage_plan import PREFIX
+from eventd.kernel.controller import is_workload
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime.keeper import keeper_of
 from eventd.runtime.reconcile import Reconciler
 from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
@@ -64,7 +64,7 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
     row = workload(reconciler, name)
     wanted = reconciler.in_force.workload(name)
     facts = _gates(reconciler, name)
-    if keeper_of(reconciler.in_force.keepers, name) is None:
+    if is_workload(name):
         facts += _facts(reconciler, name, wanted)
     because = list(_causes(reconciler, name, view))
     lacking = [f for f in facts if not f["holds"]]
@@ -132,9 +132,8 @@ def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[Cause]:
         found = [
             (subject, standing)
             for subject in map(_subject, shut)
-            if subject not in seen
-            and (view.everything or keeper_of(reconciler.in_force.keepers, subject) is not None)
-            for standing in [reconciler.standings.rows.get(subject)]
+            if subject not in seen and (view.everything or not is_workload(subject))
+            for standing in [reconciler.statuses.get(subject)]
             if standing is not None and standing.reason
         ]
         if not found:

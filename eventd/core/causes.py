@@ -4,7 +4,7 @@ Pure. The rows are of real lines of podman 5.4, crun, pasta and docker-compose 2
 if podman said it. What the workload's own processes say is never read as a cause: it is at most quoted as their last
 words. A process can call itself podman and so lie, but only about its own unit: a sentence has nothing but what the
 line has, and a port's owner is looked up only for ports that the workload itself publishes.
-Next: `eventd.runtime.converge` puts the cause before systemd's own words.
+Next: `eventd.workloads.controller` puts the cause before systemd's own words.
 """
 
 from __future__ import annotations

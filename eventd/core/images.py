@@ -1,7 +1,7 @@
 """Images: which ones a workload's containers are made of, which of them can be updated, and what an update changes.
 
 Pure. Reads Quadlet and compose files for references. What is local, running, or at the registry is told by the port
-`Images`; next: `runtime.update`.
+`Images`; next: `updates.controller`.
 """
 
 from __future__ import annotations

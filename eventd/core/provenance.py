@@ -5,7 +5,7 @@ Pure. Two views are put together: what the manager says of each unit (`FragmentP
 next (the `FOREIGN` fact). A `Finding` blocks its workload; what a reload puts right is not a finding but `stale`, as
 long as a reload would bring in nothing foreign.
 
-`eventd.core.plan` plans the reload, `eventd.runtime.converge` blocks, and `eventctl audit` explains, all by `audit`.
+`eventd.core.plan` plans the reload, `eventd.workloads` blocks, and `eventctl audit` explains, all by `audit`.
 """
 
 from __future__ import annotations

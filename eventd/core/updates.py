@@ -1,6 +1,6 @@
 """Updates as they are remembered: what is asked for and on its way, what came of the last one, what was verified.
 
-Pure values; `runtime.update` keeps them on shelves.
+Pure values; `updates.controller` keeps them on shelves.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. A condition that is not known does not count against a workload, one that is known to be false does. Judged by
 facts, so the same for every kind of condition: a container's health, a unit, a mount, an answer over the network.
-Next: `eventd.runtime.standing` says it, `eventd.runtime.outlook` asks what is to be done about it.
+Next: `eventd.runtime.standing` says it, `eventd.workloads.controller_planner` asks what is to be done about it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Health: whether what a workload expects of itself holds, now and for the next start."""
+"""Health: whether what was verified is still as it is expected to be, and what is done if it is not."""

@@ -1,1 +1,1 @@
-"""Overrides: what an operator or a failed change has in force instead of the repository, until it ends."""
+"""Overrides: what a workload is to be other than the repository says: suspended, or rolled back."""

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from eventd.audit.model_events import AuditEvent
 from eventd.core.events import Attribute, Emit, KernelOrigin
 from eventd.core.provenance import Finding
+from eventd.core.report import Standing, WorkloadReport
+from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.executor import Executor
+from eventd.workloads.controller_planner import Planner
 
 log = logging.getLogger(__name__)
 
@@ -44,3 +48,27 @@ class Alarms:
             "message": findings[0].message if findings else "",
         }
         self.emit(KernelOrigin.DAEMON, AuditEvent.PROVENANCE, name, scope=name, attributes=attributes)
+
+
+@dataclass(slots=True)
+class AuditAspect(Controller):
+    """Has each look at a workload audit it, from memory."""
+
+    planner: Planner
+    alarms: Alarms
+
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Nothing of its own: what is wrong blocks the plan."""
+        return NOTHING
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Nothing of its own."""
+
+    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+        """Tell what is new about the findings; the status stays as it is."""
+        self.alarms.look(name, self.planner.audit(name).findings)
+        return status, row

@@ -28,10 +28,12 @@ from eventd.core.errors import EventdError, PermanentError
 from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.ports import Store
+from eventd.desired.controller_activation import Participant
 from eventd.kernel.draft import Draft
 from eventd.runtime import shelf
 from eventd.runtime.approval_rules import Rules
 from eventd.runtime.attempts import Attempts
+from eventd.runtime.load import Loaded
 from eventd.runtime.shelf import Shelf
 from eventd.runtime.whole import wholly
 
@@ -51,7 +53,7 @@ Row = tuple[Shelf[Any], str, Any]
 
 
 @dataclass(slots=True)
-class Approvals:
+class Approvals(Participant):
     """See the module. One writer: the daemon's loop."""
 
     store: Store
@@ -208,6 +210,10 @@ class Approvals:
             reason="unknown-request",
             hint="eventctl approvals lists what is held now",
         )
+
+    async def prepare(self, loaded: Loaded) -> None:
+        """Take in what lies signed in the repository."""
+        await self.committed(loaded.approvals)
 
     async def committed(self, pairs: Iterable[Signed]) -> None:
         """Take in documents and signatures that were found in the repository.

@@ -24,11 +24,11 @@ from eventd.core.predicate_atoms import ManagerUp, UnitIs
 from eventd.core.predicates import Predicate
 from eventd.core.report import Standing, WorkloadState
 from eventd.core.wellness import CRASHED
+from eventd.desired.controller_activation import REVISION
 from eventd.platform.model_facts import ActiveState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime.boot_story import ALWAYS, Course, Noted, Seen, roots, tell
 from eventd.runtime.boot_units import read_units
-from eventd.runtime.in_force import REVISION
 from eventd.runtime.progress import Progress
 from eventd.runtime.reconcile import Reconciler
 from eventd.workloads.model_facts import WorkloadFact
@@ -111,8 +111,8 @@ class BootLog:
         self._stops: list[Callable[[], None]] = [self._facts.watch((REVISION,), self._on_revision)]
         for name in ALWAYS:
             self._take(name, UnitIs(name, name))
-        reconciler.listeners.append(self._on_progress)
-        reconciler.changed.append(self._look)
+        self._stops.append(reconciler.steps.subscribe("the boot log", self._on_progress))
+        self._stops.append(reconciler.looks.subscribe("the boot log", self._look))
 
     async def run(self) -> None:
         """Keep the story as soon as there is one, and return. If this boot has one already, it stays."""
@@ -164,7 +164,7 @@ class BootLog:
             units,
             self._facts,
             reconciler.in_force.gates,
-            reconciler.standings.rows,
+            reconciler.statuses,
             now=self._clock(),
             wall=self._wall(),
         )
@@ -257,11 +257,7 @@ class BootLog:
         self._stops.append(self._facts.watch(keys, watcher))
 
     def _detach(self) -> None:
-        """Listen no more. The lists are made anew, since the caller may be going through one of them."""
-        self._reconciler.listeners = [
-            each for each in self._reconciler.listeners if each != self._on_progress
-        ]
-        self._reconciler.changed = [each for each in self._reconciler.changed if each != self._look]
+        """Listen no more."""
         for stop in self._stops:
             stop()
         self._stops.clear()
@@ -270,7 +266,7 @@ class BootLog:
     # Where a workload stands.
 
     def _standing(self, name: str) -> Standing | None:
-        return self._reconciler.standings.rows.get(name)
+        return self._reconciler.statuses.get(name)
 
     def _state(self, name: str) -> WorkloadState:
         standing = self._standing(name)

@@ -1,7 +1,8 @@
 """The engine: the runtime's parts, put together over one `Host`, and its life from the first read to the drain.
 
-The daemon and the simulator make the same engine over different hosts. Order at the start: memory, recovery, the facts
-that only memory knows to ask for, the desired state from the disk, and then the first run, with no delay in between.
+The daemon and the simulator make the same engine over different hosts. Each part is whole when it is made, in this
+order: what is known, what is wanted, what decides, what acts, what runs. At the start: memory, recovery, the facts that
+only memory knows to ask for, the desired state from the disk, and then the first run, with no delay in between.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -18,42 +20,65 @@ from eventd.core.containers import Seen
 from eventd.core.desired import Desired, Tree
 from eventd.core.errors import EventdError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
-from eventd.core.facts import FactKey
-from eventd.core.gates import WorkloadGates
-from eventd.core.layout import Layout, manager_unit
+from eventd.core.layout import Layout
 from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.core.plan import Context
 from eventd.core.predicates import Probe
-from eventd.core.provenance_places import Names, names_of
 from eventd.core.verdicts import Policy
-from eventd.kernel.action import Action
+from eventd.desired.controller_activation import Activation, Participant
+from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.controller_interests import Interests, Wants
+from eventd.health.controller import HealthController
 from eventd.kernel.action_table import ActionTable
-from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.model_facts import unit as as_unit
+from eventd.kernel.controller import Controller, Controllers, Desk
+from eventd.kernel.draining import Draining
+from eventd.kernel.executor import Executor, Handler
+from eventd.kernel.listeners import Listeners
+from eventd.kernel.run_loop import RunLoop
+from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.status_store import Records, Statuses
+from eventd.kernel.steps import Steps
+from eventd.kernel.turns import Tell, Turns
+from eventd.overrides.controller_rollback import RollbackController
+from eventd.platform.model_facts import Account
 from eventd.repository.model_events import RepositoryEvent
+from eventd.runtime.alarms import Alarms, AuditAspect
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.converge import Converger
 from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.failures import Failures
 from eventd.runtime.fetch import Fetcher, nothing
+from eventd.runtime.holds import Holds
 from eventd.runtime.host import Host
 from eventd.runtime.index import Index
-from eventd.runtime.judging import View
-from eventd.runtime.keeper import Keeper
+from eventd.runtime.judging import UNSEEN, Judge, Sight, View
 from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loaded, Loader, ReadLive
+from eventd.runtime.load import Loader, ReadLive
+from eventd.runtime.orders import Orders
+from eventd.runtime.probing import Probing
+from eventd.runtime.progress import Progress
+from eventd.runtime.queue import Queue
 from eventd.runtime.rebuild import Rebuild
 from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.recover import Recovery
 from eventd.runtime.removals import Removals
 from eventd.runtime.renames import Renames
-from eventd.runtime.steps import Steps
-from eventd.runtime.store_resets import StoreResets
-from eventd.runtime.transaction import Handler
+from eventd.runtime.run_watch import RunWatch
+from eventd.runtime.runs import Runs
+from eventd.runtime.source_errors import SourceErrors
+from eventd.runtime.store_resets import StoreDamage, StoreResets
+from eventd.runtime.transaction import Transaction
+from eventd.runtime.troubles import Troubles
+from eventd.runtime.wellbeing import Wellbeing
+from eventd.updates.controller import UpdateController
+from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads.controller import NamedFilesAspect, WorkloadController
+from eventd.workloads.controller_accounts import KnownAccounts, Track
+from eventd.workloads.controller_gone import Gone
+from eventd.workloads.controller_managers import diagnosed
+from eventd.workloads.controller_planner import Planner
 
 log = logging.getLogger(__name__)
-CONNECT_TIMEOUT = 30.0
-"""Seconds for the bus of a manager that is up."""
 
 
 @dataclass(slots=True)
@@ -62,7 +87,7 @@ class Parts:
 
     layout: Layout
     owner_uid: int
-    handlers: Mapping[type[Action], Handler]
+    handlers: Mapping[type[Any], Handler]
     policies: Sequence[Policy]
     assemble: Callable[[Tree], Awaitable[Desired]]
     actions: ActionTable
@@ -71,16 +96,11 @@ class Parts:
     poll: float | None = None
     wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
-    track: Callable[[Iterable[str]], Awaitable[None]] | None = None
-    """Told which accounts to keep ACCOUNT facts of, and reads them; None: the engine reads them once."""
-    need: Callable[[frozenset[FactKey]], Awaitable[None]] | None = None
-    """Told which facts any gate mentions, so that their sources keep them."""
-    named: Callable[[Mapping[str, frozenset[str]]], Awaitable[None]] | None = None
-    """Told which files of the host workloads name, and looks at them."""
+    track: Track | None = None
+    wants: Wants = field(default_factory=Wants)
+    """What sources are told of the facts that the active revision needs."""
     probe: Callable[[frozenset[Probe]], None] | None = None
     """Told what has to be probed now, each time that changes."""
-    audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
-    """Told under which names foreign files would concern a workload, and looks for them."""
     diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
     """Says why a user's manager cannot be used; None: errors are reported as they are."""
     look: Callable[[str], Awaitable[None]] | None = None
@@ -89,7 +109,7 @@ class Parts:
     """Foreign files that an operator accepts."""
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     """Who may approve what destroys, and for how long that counts."""
-    keepers: Sequence[Keeper] = ()
+    keepers: Sequence[Controller] = ()
     """What converges beside the workloads."""
     containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
     """Tells the containers of an account, from memory."""
@@ -99,74 +119,144 @@ class Parts:
     """Reads what the host's units wait for; None: only what the repository says is known."""
 
 
-def _folders(desired: Desired) -> frozenset[FactKey]:
-    """Return the facts of the folders that workloads have on volumes."""
-    return frozenset(
-        FactKey(PlatformFact.FILE, use.folder(name))
-        for name, workload in desired.workloads.items()
-        for use in workload.volumes
-    )
-
-
 class Engine:
     """See the module."""
 
     def __init__(self, host: Host, dispatcher: Dispatcher, parts: Parts) -> None:
-        """Wire everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
+        """Make everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
         parts.actions.check(parts.handlers)
-        self.host = host
-        self.dispatcher = dispatcher
-        self.parts = parts
+        facts, wall = dispatcher.facts, parts.wall
+        self.host, self.dispatcher, self.parts = host, dispatcher, parts
+        self.steps: Listeners[[Progress]] = Listeners("a step")
+        """Who is told of each step of a run."""
+        self.looks: Listeners[[]] = Listeners("a look at the host")
+        """Who is told after each look at the host."""
+        afresh: Listeners[[str]] = Listeners("another content")
+        # What is known.
         self.ledger = Ledger(host.store)
-        self.index = Index(
-            dispatcher.facts, parts.layout, known=self._known, dirty=self._dirty, woken=self._woken
-        )
+        self.index = Index(facts, parts.layout)
+        self.queue = Queue()
+        records = Records()
+        self.statuses = Statuses(records)
+        judge = Judge(parts.policies, lambda: self.ledger.records, facts)
+        desk = Desk(Failures(records), Holds(records), self.index.wake_on, parts.jitter, judge)
+        draining = Draining(facts)
+        # What is wanted.
+        self.approvals = Approvals(host.store, facts, dispatcher.emit, parts.approvals, wall=wall)
+        self.orders = Orders(host.store, dispatcher, wall)
         self.loader = Loader(host, parts.assemble, parts.live_graph)
+        active = ActiveRevision(self.orders)
+        interests = Interests(active, self.ledger, self.index, host, parts.wants)
+        # What decides.
+        view = View(facts, lambda: self.ledger.records, self.index.paths_of)
         context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
-        view = View(dispatcher.facts, lambda: self.ledger.records, self.index.paths_of)
-        self.approvals = Approvals(
-            host.store, dispatcher.facts, dispatcher.emit, parts.approvals, wall=parts.wall
+        self.planner = Planner(active, view, judge, self.ledger, facts, desk.failures, context)
+        self.wellbeing = Wellbeing(
+            facts, dispatcher.emit, active.gates_of, active.needs_of, self.statuses, wall
         )
-        self.removals = Removals(self.ledger, self.approvals, wall=parts.wall)
+        self.alarms = Alarms(dispatcher.emit)
+        # What acts.
+        self.recovery = Recovery(host, self.ledger, facts, dispatcher.emit, parts.actions)
+        steps = Steps(host.store, self._detail, self.recovery)
+        handlers = diagnosed(parts.handlers, parts.diagnose)
+        self.watch = RunWatch()
+        executor = Executor(handlers, judge, steps, self.approvals, self.watch)
+        workloads = WorkloadController(
+            active, interests, self.planner, self.ledger, dispatcher, self.wellbeing, parts.look
+        )
+        images = VerifiedImages(self.ledger, host.images)
+        self.updates = UpdateController(active, self.planner, images, host.user_managers, wall)
+        self.removals = Removals(self.ledger, self.approvals, wall=wall)
         self.renames = Renames(self.ledger, self.removals)
         self.resets = StoreResets(self.ledger, self.approvals)
-        self.keepers: tuple[Keeper, ...] = (self.removals, self.renames, self.resets, *parts.keepers)
-        self.reconciler = Reconciler(
-            host=host,
-            dispatcher=dispatcher,
-            ledger=self.ledger,
-            converger=Converger(
-                parts.handlers,
-                parts.policies,
-                view,
-                context,
-                Steps(parts.actions),
-                approvals=self.approvals,
-                diagnose=parts.diagnose,
-                look=parts.look,
-            ),
-            index=self.index,
-            load=self._load,
-            concurrency=parts.concurrency,
-            wall=parts.wall,
-            jitter=parts.jitter,
-            probe=parts.probe,
-            containers=parts.containers,
-            examine=self.resets.examine,
-            keepers={keeper.prefix: keeper for keeper in self.keepers},
-            take_in=self._take_in,
+        self.accounts = KnownAccounts(host, self.ledger, dispatcher, parts.layout, self.recovery, parts.track)
+        self.rebuild = Rebuild(host, self.ledger, facts, parts.layout, parts.owner_uid, self.loader, wall)
+        kept = [each for each in parts.keepers if isinstance(each, Participant)]
+        participants: list[Participant] = [
+            self.accounts, self.rebuild, self.removals, self.approvals, self.renames, self.resets, *kept,
+        ]  # fmt: skip
+        activation = Activation(
+            facts, self.loader.load, active, self.orders, self.ledger, interests, desk, participants, afresh
         )
+        self.rollbacks = RollbackController(
+            self.orders, activation, workloads, executor, facts, host.repository, images, self.index,
+            self.loader.load,
+        )  # fmt: skip
+        self.controllers = Controllers(
+            (
+                workloads,
+                AuditAspect(self.planner, self.alarms),
+                HealthController(active, self.planner, self.wellbeing, desk.failures, facts, self.rollbacks),
+                NamedFilesAspect(active, self.planner),
+                StoreDamage(active, self.resets),
+                self.rollbacks,
+                self.updates,
+                self.removals,
+                self.renames,
+                self.resets,
+                *parts.keepers,
+            )
+        )
+        board = StatusBoard(self.statuses, self.controllers, desk, wall)
+        gone = Gone(active, workloads, board, self.alarms, facts)
+        participants.append(gone)
+        # What runs.
+        probing = Probing(parts.probe, active, desk.holds, facts)
+
+        def open_transaction(name: str, run: int, interrupt: anyio.Event, progress: Tell) -> Transaction:
+            return Transaction(
+                run=run,
+                workload=name,
+                commit=active.commit_of(name),
+                facts=facts,
+                emit=dispatcher.emit,
+                draining=draining,
+                interrupt=interrupt,
+                progress=progress,
+                now=wall,
+                host=host,
+                ledger=self.ledger,
+                layout=parts.layout,
+                owner_uid=parts.owner_uid,
+                ports=active.ports,
+                expecting=lambda predicate: probing.expect(name, predicate),
+            )
+
+        turns = Turns(
+            controllers=self.controllers, executor=executor, desk=desk, board=board, draining=draining,
+            open=open_transaction, steps=self.steps, wall=wall,
+        )  # fmt: skip
+        sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
+        troubles = Troubles(sources, activation, active, facts)
+        self.runs = Runs(
+            lock=host.lock, store=host.store, dispatcher=dispatcher, queue=self.queue, revision=activation,
+            controllers=self.controllers, turns=turns, board=board, desk=desk, steps=steps,
+            draining=draining, recovery=self.recovery, wall=wall, watch=self.watch, concurrency=parts.concurrency,
+            troubles=troubles, looks=self.looks, due=(self.wellbeing,), forget_gone=gone.sweep,
+        )  # fmt: skip
+        self.loop = RunLoop(
+            dispatcher=dispatcher, index=self.index, queue=self.queue, controllers=self.controllers,
+            board=board, activation=activation, runs=self.runs,
+        )  # fmt: skip
         self.fetcher = Fetcher(
-            host, dispatcher, self.reconciler, parts.jitter, parts.poll, parts.wall, parts.reread
+            host, dispatcher, self.loop, self.loader.load, parts.jitter, parts.poll, wall, parts.reread
         )
-        self.recovery = Recovery(host, self.ledger, dispatcher.facts, dispatcher.emit, parts.actions)
-        self.rebuild = self.reconciler.rebuild = Rebuild(
-            host, self.ledger, dispatcher.facts, parts.layout, parts.owner_uid, self.loader, parts.wall
-        )
-        self.reconciler.runs.recovery = self.reconciler.converger.steps.recovery = self.recovery
-        self.reconciler.in_force.ordered = self._ordered
-        self.reconciler.going_back.read = self.loader.load
+        self.reconciler = Reconciler(
+            host=host, dispatcher=dispatcher, ledger=self.ledger, loop=self.loop, runs=self.runs,
+            in_force=active, activation=activation, orders=self.orders, outlook=self.planner,
+            wellbeing=self.wellbeing, updates=self.updates, images=images, going_back=self.rollbacks,
+            statuses=self.statuses, controllers=self.controllers, executor=executor, judge=judge,
+            rebuild=self.rebuild, source_errors=troubles, steps=self.steps, looks=self.looks, wall=wall,
+            gone=gone, containers=parts.containers, approvals=self.approvals, alarms=self.alarms,
+            desk=desk, removals=self.removals,
+        )  # fmt: skip
+        afresh.subscribe("health", self.wellbeing.forget)
+        self.looks.subscribe("probing", probing.look)
         dispatcher.listen(self._on_event)
+
+    def _detail(self, action: Any, sight: Sight | None) -> Mapping[str, str]:
+        seen = sight.observed if sight is not None else UNSEEN
+        return self.parts.actions.detail(action, seen, self.ledger.records, self.parts.layout)
 
     async def start(self) -> None:
         """Remember, and begin, for who has nothing to do in between."""
@@ -176,30 +266,27 @@ class Engine:
     async def remember(self) -> None:
         """Read what the last life left: of the state file, and of nothing else of the host."""
         await self.ledger.load()
-        await self.reconciler.orders.load()
-        await self.reconciler.updates.load()
+        await self.orders.load()
         await self.approvals.load()
-        for keeper in self.keepers:
-            await keeper.remember(self.host.store)
+        for controller in self.controllers.rows:
+            await controller.load()
 
     async def begin(self) -> None:
         """Recover, read what memory says to read, and ask for the first run.
 
         The system's units must have been read before. What needs another source that has not been read is held.
         """
-        self.reconciler.start()
-        for keeper in self.keepers:
-            keeper.attach(self.dispatcher.facts, self.reconciler.dirty)
+        self.loop.start()
+        self.wellbeing.start()
+        for controller in self.controllers.rows:
+            controller.attach(self.dispatcher.facts, self.loop.dirty)
         await self.rebuild.workloads(await self.host.store.open_steps())
         for record in self.ledger.records.workloads.values():
             if record.retained:
-                await self.reconciler.orders.forget(record.name)  # a crash may have come between the two
+                await self.orders.forget(record.name)  # a crash may have come between the two
         await self.recovery.begin()
-        await self._read_accounts(())
-        async with anyio.create_task_group() as group:
-            for record in self.ledger.records.workloads.values():
-                if not record.retained:
-                    group.start_soon(self._reconnect, record.name)
+        await self.accounts.read(())
+        await self.accounts.reconnect()
         await self.recovery.finish()
         boot = self.dispatcher.emit(
             KernelOrigin.DAEMON, KernelEvent.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
@@ -208,7 +295,7 @@ class Engine:
             await self.fetcher.start_offline()
         except EventdError as error:
             log.error("cannot read the commit on the disk: %s", error)  # noqa: TRY400 - reported, not a bug
-        self.reconciler.request(boot, asked=False)
+        self.loop.request(boot, asked=False)
         self.fetcher.request()
 
     async def serve(self) -> None:
@@ -216,89 +303,8 @@ class Engine:
         async with anyio.create_task_group() as group:
             group.start_soon(self.fetcher.serve)
             group.start_soon(self.approvals.serve)
-            group.start_soon(self.reconciler.serve)
+            group.start_soon(self.loop.serve)
 
     def _on_event(self, event: Event) -> None:
         if event.kind is RepositoryEvent.PUSHED:
             self.fetcher.request(event)
-
-    async def _load(self, commit: str) -> Loaded:
-        loaded = await self.loader.load(commit)
-        await self._read_accounts(loaded.desired.workloads)
-        await self.rebuild.files(loaded.desired)
-        await self._need(loaded.gates, loaded.desired)
-        return loaded
-
-    async def _ordered(self) -> None:
-        """Another revision is in force, whose gates may mention other facts."""
-        if self.reconciler.desired is not None:
-            await self._need(self.reconciler.in_force.gates, self.reconciler.desired)
-
-    async def _need(self, gates: Mapping[str, WorkloadGates], desired: Desired) -> None:
-        """Have the facts kept that any gate mentions, those of revisions that are in force by an order too."""
-        if self.parts.need is not None:
-            mentioned = self.reconciler.orders.keys().union(*(each.keys() for each in gates.values()))
-            starts = (self.reconciler.in_force.needs_of(name) for name in desired.workloads)
-            await self.parts.need(mentioned.union(_folders(desired), *starts))
-        orders = self.reconciler.orders
-        rolled = {name: orders.rollback_of(name) for name in desired.workloads}
-        current = {
-            name: order.good.workload if (order := rolled[name]) is not None else each
-            for name, each in desired.workloads.items()
-        }
-        if self.parts.named is not None:
-            await self.parts.named(
-                {
-                    name: frozenset(named.path for unit in each.units for named in unit.named)
-                    for name, each in current.items()
-                }
-            )
-        if self.parts.audit is not None:
-            await self.parts.audit({name: names_of(each) for name, each in current.items()})
-
-    async def _take_in(self, loaded: Loaded) -> None:
-        """Write down what a revision says of data and approvals, before anything is done for it."""
-        await self.removals.note(loaded.desired)
-        await self.approvals.committed(loaded.approvals)
-
-    async def _read_accounts(self, wanted: Iterable[str]) -> None:
-        """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""
-        recorded = self.ledger.records.workloads
-        names = {*wanted, *recorded}
-        if self.parts.track is not None:
-            await self.parts.track(names)
-        for name in sorted(names):
-            key = FactKey(PlatformFact.ACCOUNT, name)
-            account = self.dispatcher.facts.get(key)
-            if account is None and self.parts.track is None:
-                account = await self.host.accounts.lookup(name)
-                self.dispatcher.emit(
-                    KernelOrigin.DAEMON, KernelEvent.READ, name, scope=name, facts=[(key, account)]
-                )
-            if name in recorded and isinstance(account, Account):
-                for folder in self.parts.layout.folders(account.uid):
-                    await self.host.file_watch.watch(folder)
-
-    async def _reconnect(self, name: str) -> None:
-        """Connect to the manager of a known workload if it is up; if not, the first plan starts it."""
-        account = self.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
-        if not isinstance(account, Account):
-            return
-        unit = as_unit(self.dispatcher.facts.get(FactKey(PlatformFact.UNIT, manager_unit(account.uid))))
-        units = frozenset(self.ledger.records.units.get(name, {}))
-        self.host.user_managers.watch(name, units | self.recovery.units_of(name))
-        if unit is None or not unit.up:
-            return
-        try:
-            await self.host.user_managers.connect(account, timeout=CONNECT_TIMEOUT)
-        except EventdError as error:
-            log.warning("the manager of %s cannot be reached yet: %s", name, error)
-
-    def _known(self, name: str) -> bool:
-        return self.reconciler.in_force.known(name)
-
-    def _dirty(self, name: str) -> None:
-        self.reconciler.dirty(name)
-
-    def _woken(self, name: str) -> None:
-        self.reconciler.woken(name)

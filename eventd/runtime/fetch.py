@@ -19,13 +19,14 @@ from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import Event
 from eventd.core.facts import FactKey
 from eventd.core.orders import NETWORK
+from eventd.desired.controller_activation import FETCH, REVISION
+from eventd.kernel.run_loop import RunLoop
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.repository.model_facts import FetchFailure, RepositoryFact
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.host import Host
-from eventd.runtime.in_force import FETCH, REVISION
+from eventd.runtime.load import Loaded
 from eventd.runtime.queue import Ticket
-from eventd.runtime.reconcile import Reconciler
 from eventd.runtime.supervise import bug
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,9 @@ class Fetcher:
 
     host: Host
     dispatcher: Dispatcher
-    reconciler: Reconciler
+    loop: RunLoop
+    load: Callable[[str], Awaitable[Loaded]]
+    """Reads a commit, and does nothing else."""
     jitter: Callable[[], float]
     poll: float | None = None
     """Seconds between fetches without a push, for hosts that no webhook can reach; None: off."""
@@ -83,7 +86,7 @@ class Fetcher:
     async def preview(self) -> Desired:
         """Fetch and return the desired state of the new head, for `eventctl plan --fetch`; nothing is made wanted."""
         fetched = await self.host.repository.fetch()
-        return (await self.reconciler.load(fetched.commit)).desired
+        return (await self.load(fetched.commit)).desired
 
     async def start_offline(self) -> None:
         """Take the last accepted commit from the disk, so that a boot converges without the network."""
@@ -108,11 +111,11 @@ class Fetcher:
 
     async def _run(self, asked: Sequence[tuple[Event, Ticket]], *, fresh: bool) -> None:
         """Ask for the run that answers; the host is read afresh for who does not join the one that is on."""
-        left = [each for each in asked if not self.reconciler.runs.join(each[1], each[0])]
+        left = [each for each in asked if not self.loop.runs.join(each[1], each[0])]
         if left and not fresh:
             await self.reread()
         for trigger, ticket in left:
-            self.reconciler.request(trigger, asked=True, ticket=ticket)
+            self.loop.request(trigger, asked=True, ticket=ticket)
 
     async def _serve_fetches(self) -> None:
         self.dispatcher.facts.watch((NETWORK,), self._network_changed)
@@ -126,7 +129,7 @@ class Fetcher:
             asked, self._asked = self._asked, []
             # Before the fetch, since the run that it leads to may begin at once. A run that is on changes what would be
             # read, and may be the answer.
-            fresh = bool(asked) and self.reconciler.runs.current is None
+            fresh = bool(asked) and self.loop.runs.current is None
             if fresh:
                 await self.reread()
             retry = await self._fetch()
@@ -165,7 +168,7 @@ class Fetcher:
                 facts=[(FETCH, failure)],
             )
             if not isinstance(before, FetchFailure) or before.reason != error.reason:
-                self.reconciler.request(event, asked=False)
+                self.loop.request(event, asked=False)
             if self._network:
                 self.request()  # it may have failed for the want of what is there now
             if isinstance(error, TemporaryError):
@@ -182,12 +185,10 @@ class Fetcher:
             facts=[(FETCH, None), (REVISION, fetched.commit)],
         )
         if failing:
-            self.reconciler.request(
-                event, asked=False
-            )  # the last run reported the failure; the next one does not
+            self.loop.request(event, asked=False)  # the last run reported the failure; the next one does not
         if fetched.commit != known:
             for cause in causes:
-                self.reconciler.request(cause, asked=False)  # joins what the new fact has asked for
+                self.loop.request(cause, asked=False)  # joins what the new fact has asked for
         return None
 
     def _network_changed(self, _key: FactKey) -> None:

@@ -7,55 +7,39 @@ fact's later arrival wakes it all the same. A new content begins a new hold, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from eventd.core.desired import Workload
-from eventd.core.options_place import ANYWHERE, OptionsPlace
-from eventd.core.report import VOLUME_AWAY, Outcome, WorkloadReport
-
-LATE = "it starts as soon as that changes; if that may take longer, raise {}"
+from eventd.core.report import Outcome, WorkloadReport
+from eventd.kernel.status_store import Held, Records
 
 
-def patience_of(workload: Workload | None, reason: str) -> tuple[float, str]:
-    """Return for how many seconds a hold is in order, and which option says so.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds a hold is in order."""
 
-    Only a gate's ends: what a person holds, that person ends. A disk that is away is a person's doing, for as long as
-    the workload does not say otherwise.
-    """
-    if workload is None:
-        return math.inf, ""
-    if reason == "gate":
-        return workload.options.deadline, "health.deadline"
-    if reason == VOLUME_AWAY and workload.options.volume_deadline is not None:
-        return workload.options.volume_deadline, "storage.deadline"
-    return math.inf, ""
+    seconds: float = math.inf
+    hint: str = ""
+    """What to do where that is too short."""
 
 
-@dataclass(slots=True)
-class Held:
-    """One workload that waits."""
-
-    digest: str
-    reason: str
-    """Why it is held; the report has another once its deadline has passed."""
-    report: WorkloadReport
-    since: float
-    """Loop time, as `deadline`."""
-    deadline: float
-    overdue: bool = False
-    """Its deadline has passed, and that has been reported."""
+FOR_EVER = Patience()
 
 
 @dataclass(slots=True)
 class Holds:
-    """All of them."""
+    """The holds of all subjects."""
 
-    rows: dict[str, Held] = field(default_factory=dict)
+    records: Records
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names."""
-        return iter(tuple(self.rows))
+        """Yield who is held."""
+        return iter([name for name, record in self.records.items() if record.held is not None])
+
+    def get(self, name: str) -> Held | None:
+        """Return the hold on record."""
+        record = self.records.get(name)
+        return record.held if record is not None else None
 
     def note(
         self,
@@ -63,50 +47,53 @@ class Holds:
         digest: str,
         report: WorkloadReport,
         now: float,
-        patience: float,
-        option: str = "health.deadline",
-        place: OptionsPlace = ANYWHERE,
+        patience: Patience = FOR_EVER,
     ) -> WorkloadReport:
-        """Take in a report of `held`; return it, or a failure once the hold is older than `patience` seconds.
-
-        `option`: what says how long that is, at `place`.
-        """
-        late = LATE.format(place.key(option))
-        last = self.rows.get(name)
+        """Take in a report of `held`; return it, or a failure once the hold is older than its subject's patience."""
+        last = self.get(name)
         same = last is not None and last.digest == digest and last.reason == report.reason
         since = last.since if last is not None and same else now
-        held = Held(digest, report.reason, report, since, since + patience)
+        held = Held(digest, report.reason, report, since, since + patience.seconds)
         if now >= held.deadline:
             held.overdue = True
             held.report = replace(
                 report,
                 outcome=Outcome.FAILED,
                 reason="gate-timeout",
-                message=f"{report.message}, after {patience:g} s",
-                hint=f"{report.hint}; {late}" if report.hint else late,
+                message=f"{report.message}, after {patience.seconds:g} s",
+                hint=f"{report.hint}; {patience.hint}" if report.hint else patience.hint,
             )
-        self.rows[name] = held
+        self.records.of(name).held = held
         return held.report
 
     def clear(self, name: str) -> None:
         """Forget: it waits no longer."""
-        self.rows.pop(name, None)
+        record = self.records.get(name)
+        if record is not None:
+            record.held = None
+            self.records.sweep(name)
 
     def same(
-        self, name: str, digest: str, waits_for: tuple[str, ...], now: float, workload: Workload | None
+        self, name: str, digest: str, waits_for: tuple[str, ...], now: float, patience: Callable[[str], float]
     ) -> bool:
-        """Tell whether this hold of this content has been reported, and nothing about it is news."""
-        held = self.rows.get(name)
+        """Tell whether this hold of this content has been reported, and nothing about it is news.
+
+        `patience`: for how many seconds a hold for a reason is in order, as the revision in force says.
+        """
+        held = self.get(name)
         if held is None or held.digest != digest or held.report.waits_for != waits_for:
             return False
-        if workload is not None and held.deadline != held.since + patience_of(workload, held.reason)[0]:
+        if held.deadline != held.since + patience(held.reason):
             return False  # a new revision gives it more time, or less
         return held.overdue or now < held.deadline
 
     def next_deadline(self) -> float | None:
         """Return the loop time of the earliest deadline that has not been reported."""
-        return min((h.deadline for h in self.rows.values() if not h.overdue), default=None)
+        return min((held.deadline for _, held in self._all() if not held.overdue), default=None)
 
     def due(self, now: float) -> list[str]:
         """Return whose deadline has passed unreported."""
-        return [name for name, h in self.rows.items() if not h.overdue and h.deadline <= now]
+        return [name for name, held in self._all() if not held.overdue and held.deadline <= now]
+
+    def _all(self) -> list[tuple[str, Held]]:
+        return [(name, record.held) for name, record in self.records.items() if record.held is not None]

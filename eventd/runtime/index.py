@@ -28,23 +28,31 @@ class Index:
 
     facts: Facts
     layout: Layout
-    known: Callable[[str], bool]
-    """Is this a workload that is wanted or recorded?"""
-    dirty: Callable[[str], None]
-    """Called with each workload that a changed fact concerns."""
-    woken: Callable[[str], None]
-    """Called with each workload that asked to be woken by a changed fact."""
     _by_uid: dict[int, str] = field(default_factory=dict)
     _paths: dict[int, dict[str, None]] = field(default_factory=dict)
     _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
     _expected: Mapping[FactKey, Iterable[str]] = field(default_factory=dict)
 
-    def start(self) -> None:
-        """Begin to watch; what is known already is taken in, and makes nothing dirty."""
+    def start(self, changed: Callable[[str], None], woken: Callable[[str], None]) -> None:
+        """Begin to watch; what is known already is taken in, and concerns nobody.
+
+        `changed` is called with each workload that a changed fact concerns, `woken` with each that asked for it.
+        """
         for kind in (PlatformFact.ACCOUNT, PlatformFact.FILE):
             for key, _ in self.facts.items(kind):
                 self._concerns(key)
-        self.facts.watch_all(self._changed)
+
+        def take_in(key: FactKey) -> None:
+            name = self._concerns(key)
+            if name is not None:
+                changed(name)
+            for expecting in self._expected.get(key, ()):
+                if expecting != name:
+                    changed(expecting)
+            for waiting in tuple(self._wakes.get(key, ())):
+                woken(waiting)
+
+        self.facts.watch_all(take_in)
 
     def paths_of(self, uid: int) -> Sequence[str]:
         """Return the files known to stand in a user's folders."""
@@ -61,16 +69,6 @@ class Index:
         for key in keys:
             self._wakes.setdefault(key, set()).add(name)
         self._wakes = {key: names for key, names in self._wakes.items() if names}
-
-    def _changed(self, key: FactKey) -> None:
-        name = self._concerns(key)
-        if name is not None and self.known(name):
-            self.dirty(name)
-        for expecting in self._expected.get(key, ()):
-            if expecting != name and self.known(expecting):
-                self.dirty(expecting)
-        for waiting in tuple(self._wakes.get(key, ())):
-            self.woken(waiting)
 
     def _concerns(self, key: FactKey) -> str | None:
         if key.kind is PlatformFact.UNIT:

@@ -1,15 +1,16 @@
 """Judging: what a workload looks like now, what would be done for it, and how much of that may be done.
 
 Owns the order in which the pure parts (observe, plan, audit, policies) are asked; it does nothing, and remembers
-nothing. The converger carries out what is left; the outlook only wants to know whether anything is.
+nothing.
 
-    facts, records -> View -> draft -> blocked, left, judge -> Converger, Outlook
+    facts, records -> View -> draft -> blocked, left -> Planner; Judge -> Executor
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eventd.core import homes
 from eventd.core.actions import (
@@ -21,11 +22,12 @@ from eventd.core.actions import (
 )
 from eventd.core.desired import UnitRole, Workload
 from eventd.core.facts import FactKey, Facts
+from eventd.core.gates import OPEN, WorkloadGates
 from eventd.core.observed import Observed, observe
 from eventd.core.plan import Context, gave_up, is_renewed, plan, plan_removal
 from eventd.core.provenance import audit
 from eventd.core.records import Records
-from eventd.core.verdicts import Allow, Case, Deny, Hold, Policy
+from eventd.core.verdicts import Allow, Case, Policy, Verdict
 from eventd.kernel.action import Action
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import UnitFailedError
@@ -87,15 +89,39 @@ def draft(
     return plan_removal(record, seen, records) if record is not None else ()
 
 
-def judge(case: Case, policies: Sequence[Policy]) -> Allow | Hold | Deny:
-    """Return the first verdict that is not Allow; else the Allow that names an approval, if one does."""
-    allowed = Allow()
-    for policy in policies:
-        verdict = policy(case)
-        if not isinstance(verdict, Allow):
-            return verdict
-        allowed = verdict if verdict.approval else allowed
-    return allowed
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A workload, as a decision about it saw it."""
+
+    workload: Workload | None
+    """None: it left the repository."""
+    observed: Observed
+    gates: WorkloadGates = OPEN
+
+
+UNSEEN_SIGHT = Sight(None, UNSEEN)
+
+
+@dataclass(slots=True)
+class Judge:
+    """Asks the policies. The first verdict that is not Allow counts; else the Allow that names an approval."""
+
+    policies: Sequence[Policy]
+    """In their order; a reload of the configuration replaces them."""
+    records: Callable[[], Records]
+    facts: Facts
+
+    def __call__(self, action: Any, seen: Sight | None, run: int = 0) -> Verdict:
+        """Return the verdict on an action; `run` 0: it is only asked."""
+        sight = seen or UNSEEN_SIGHT
+        case = Case(action, sight.workload, sight.observed, self.records(), self.facts, sight.gates, run)
+        allowed = Allow()
+        for policy in self.policies:
+            verdict = policy(case)
+            if not isinstance(verdict, Allow):
+                return verdict
+            allowed = verdict if verdict.approval else allowed
+        return allowed
 
 
 def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from eventd.core.facts import FactKey, Facts
 from eventd.core.predicates import Predicate, Probe, probes
+from eventd.desired.controller_active import ActiveRevision
 from eventd.runtime.holds import Holds
-from eventd.runtime.in_force import InForce
 from eventd.workloads.model_facts import WorkloadFact
 
 
@@ -21,7 +21,7 @@ class Probing:
     """See the module."""
 
     probe: Callable[[frozenset[Probe]], None] | None
-    in_force: InForce
+    active: ActiveRevision
     holds: Holds
     facts: Facts
     _expecting: dict[str, Predicate] = field(default_factory=dict)
@@ -40,8 +40,8 @@ class Probing:
         """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
         if self.probe is None:
             return
-        waits = [self.in_force.gates_of(name).requires for name in self.holds]
-        waits += [healthy for name, healthy in self.in_force.probed.items() if self._is_up(name)]
+        waits = [self.active.gates_of(name).requires for name in self.holds]
+        waits += [healthy for name, healthy in self.active.probed.items() if self._is_up(name)]
         wanted = frozenset(
             each
             for predicate in (*waits, *self._expecting.values())

@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from eventd.core.desired import Desired, Workload
+from eventd.core.desired import Workload
 from eventd.core.errors import EventdError
 from eventd.core.facts import FactKey, Facts
 from eventd.core.journal import OpenStep
 from eventd.core.layout import Layout
 from eventd.core.plan import file_is, mode_of
 from eventd.core.records import LOSSES, FileRecord, Ownership, StateLoss, UnitRecord, WorkloadRecord
+from eventd.desired.controller_activation import Participant
 from eventd.platform.model_facts import Account, FileState, PlatformFact
 from eventd.runtime.host import Host
 from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loader
+from eventd.runtime.load import Loaded, Loader
 from eventd.runtime.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Pending:
 
 
 @dataclass(slots=True)
-class Rebuild:
+class Rebuild(Participant):
     """The work of one start, and what remains of it."""
 
     host: Host
@@ -94,8 +95,9 @@ class Rebuild:
         if self._is_news(restored, unproven):
             await self._tell(tuple(sorted(restored)), tuple(sorted(unproven)))
 
-    async def files(self, desired: Desired) -> None:
+    async def prepare(self, loaded: Loaded) -> None:
         """Record files and units of the pending workloads, by what the revisions say that they should be."""
+        desired = loaded.desired
         for name, row in tuple(self.pending.rows.items()):
             if name in self.ledger.records.workloads:
                 wanted = desired.workloads.get(name)

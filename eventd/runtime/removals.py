@@ -18,15 +18,15 @@ from eventd.core.actions import DeleteAccount
 from eventd.core.desired import Desired, RemoveData
 from eventd.core.errors import PermanentError
 from eventd.core.facts import FactKey, Facts
-from eventd.core.ports import Store
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal, Stage
 from eventd.core.renames import find
+from eventd.desired.controller_activation import Participant
 from eventd.kernel.action import Action
+from eventd.kernel.controller import Controller, Stand
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime import shelf
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.whole import wholly
@@ -36,8 +36,8 @@ PREFIX = "deletion:"
 
 
 @dataclass(slots=True)
-class Removals:
-    """See the module; `runtime.keeper.Keeper`."""
+class Removals(Controller, Participant):
+    """See the module."""
 
     ledger: Ledger
     approvals: Approvals
@@ -52,10 +52,6 @@ class Removals:
     _dirty: Callable[[str], None] = lambda _name: None
     _unwatch: Callable[[], None] = lambda: None
 
-    async def remember(self, store: Store) -> None:
-        """Nothing: the ledger has the shelf, since handlers write to it."""
-        del store
-
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
         """Watch what a deletion waits for; say which have begun, since their workloads wait for that."""
         self._facts, self._dirty = facts, dirty
@@ -64,8 +60,9 @@ class Removals:
                 facts.set(FactKey(WorkloadFact.DELETION, name), True)  # noqa: FBT003
         self._watch()
 
-    async def note(self, desired: Desired) -> None:
+    async def prepare(self, loaded: Loaded) -> None:
         """Write down what a new revision says of the data of its workloads, and what has come back or left."""
+        desired = loaded.desired
         rows: list[tuple[shelf.Shelf[Removal], str, Removal | None]] = []
         removals = self.ledger.removals
         for name, workload in desired.workloads.items():
@@ -97,7 +94,7 @@ class Removals:
             row = removals.get(subject.removeprefix(PREFIX))
             await self.approvals.withdraw(subject, begun=row is not None and row.stage is not Stage.NONE)
 
-    def loaded(self, loaded: Loaded) -> None:
+    def activated(self, loaded: Loaded) -> None:
         """Take in a new desired state."""
         self._desired = loaded.desired
         # Looked at for every dirty workload: made once for each revision.
@@ -113,9 +110,8 @@ class Removals:
         row = self._row(name)
         return f"{row.data}:{row.since}" if row is not None else ""
 
-    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
         """Return the deletion, if it is wanted and possible now."""
-        del asked
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(deletion(action), self._facts) else (action,)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from eventd.core.actions import RenameAccount
 from eventd.core.facts import FactKey, Facts
-from eventd.core.ports import Store
+from eventd.desired.controller_activation import Participant
 from eventd.kernel.action import Action
+from eventd.kernel.controller import Controller, Stand
 from eventd.platform.model_facts import PlatformFact
-from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.removals import Removals
@@ -25,8 +25,8 @@ PREFIX = "rename:"
 
 
 @dataclass(slots=True)
-class Renames:
-    """See the module; `runtime.keeper.Keeper`."""
+class Renames(Controller, Participant):
+    """See the module."""
 
     ledger: Ledger
     removals: Removals
@@ -35,17 +35,13 @@ class Renames:
     _dirty: Callable[[str], None] = lambda _name: None
     _unwatch: Callable[[], None] = lambda: None
 
-    async def remember(self, store: Store) -> None:
-        """Nothing: the ledger has the shelf, since the handler writes to it."""
-        del store
-
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
         """Say which renames have begun, since their workloads wait for that."""
         self._facts, self._dirty = facts, dirty
         for new, row in self.ledger.renames.rows.items():
             facts.set(FactKey(WorkloadFact.RENAME, new), RenameState((row.old,), told=True))
 
-    def loaded(self, loaded: Loaded) -> None:
+    def activated(self, loaded: Loaded) -> None:
         """Say which workloads are renamed, or may be, and watch for the old ones to be stopped."""
         del loaded
         wanted = dict(self.removals.renamed)
@@ -70,9 +66,8 @@ class Renames:
         """Identify it."""
         return name
 
-    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
         """Return the rename, if it is to be made."""
-        del asked
         new = name.removeprefix(PREFIX)
         row = self.ledger.renames.get(new)
         if row is not None:

@@ -2,39 +2,41 @@
 
 Owns the two locks (of this process, of the host), the run that is on and who waits for it, who may still join it, and
 its report, which is written before anything else is done. It decides neither when a run begins (the reconciler does)
-nor what a subject needs (the outlook does).
+nor what a subject needs (its controllers do).
 
     Batch -> what has work -> lock -> Turns, latecomers -> RunReport -> store, tickets
 """
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import anyio
 
+from eventd.core import backoff
 from eventd.core.errors import DeadlineError, EventdError, TemporaryError
 from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.ports import LockHolder
 from eventd.core.report import Outcome, RunReport, RunResult, WorkloadReport, overall
-from eventd.runtime import waiting
-from eventd.runtime.converge import Converger
+from eventd.core.verdicts import Hold
+from eventd.kernel.controller import Controllers, Desk, Request
+from eventd.kernel.draining import Draining
+from eventd.kernel.listeners import Listeners
+from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.steps import Steps
+from eventd.kernel.transaction import EndingError
+from eventd.kernel.turns import Turns
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.failures import Failures
-from eventd.runtime.holds import Holds
-from eventd.runtime.host import Host
-from eventd.runtime.in_force import FETCH, REVISION, InForce
-from eventd.runtime.outlook import Outlook
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.recover import Recovery
-from eventd.runtime.standings import Standings
-from eventd.runtime.transaction import SHUTDOWN, EndingError
+from eventd.runtime.run_watch import RunWatch
 from eventd.runtime.triggers import noted
-from eventd.runtime.turn import Turns
-from eventd.runtime.wellbeing import Wellbeing
+from eventd.runtime.troubles import Troubles
 
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
@@ -56,41 +58,104 @@ class Counters:
     workload_failures: int = 0
 
 
+class Due(Protocol):
+    """What a time alone makes dirty."""
+
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next subject is due."""
+        ...
+
+    def take_due(self, now: float) -> list[str]:
+        """Return which are due, each once."""
+        ...
+
+
+class Lock(Protocol):
+    """The lock of this host's runs, which other processes may hold."""
+
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
+        """Return when it is held. Raises DeadlineError; calls `waiting` at once with who has it, if anybody."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class RunStore(Protocol):
+    """The runs on the disk; each method returns when its row is there."""
+
+    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
+        """Open a run and return its number, which no other run of this host has."""
+        ...
+
+    async def end_run(self, report: RunReport) -> None:
+        """Close a run with its report."""
+        ...
+
+
+class Revision(Protocol):
+    """What is wanted of the host."""
+
+    @property
+    def commit(self) -> str:
+        """The commit that is active; empty before the first one."""
+        ...
+
+    @property
+    def is_pending(self) -> bool:
+        """The first fetch is still on: no commit is known, and nothing is wrong."""
+        ...
+
+    @property
+    def wanted(self) -> object:
+        """The commit that is wanted."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Make the wanted commit the active one; return whether one that could not be made so is now."""
+        ...
+
+    async def end_orders(self) -> None:
+        """End the overrides whose cause is gone. Raises what writing raises."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Runs:
     """See the module."""
 
-    host: Callable[[], Host]
+    lock: Lock
+    store: RunStore
     dispatcher: Dispatcher
-    converger: Converger
     queue: Queue
-    in_force: InForce
-    outlook: Outlook
-    standings: Standings
+    revision: Revision
+    controllers: Controllers
     turns: Turns
-    failures: Failures
-    holds: Holds
-    wellbeing: Wellbeing
+    board: StatusBoard
+    desk: Desk
+    steps: Steps
+    draining: Draining
+    recovery: Recovery
+    """What the last life left open."""
     wall: Callable[[], float]
     concurrency: int
     """Turns side by side."""
-    wrong: Callable[[], str]
-    """Says what is wrong with everything, not with one workload."""
-    try_again: Callable[[Batch], None]
-    """Called with what could not be done as a whole."""
-    tell: Callable[[], None]
-    """Called after each look at the host."""
-    recovery: Recovery | None = None
-    """What the last life left open."""
+    troubles: Troubles
+    """What is wrong with everything, not with one subject."""
+    looks: Listeners[[]]
+    """Told after each look at the host."""
+    watch: RunWatch
+    """Told while a run is on."""
+    due: Sequence[Due]
+    """What a time alone makes dirty."""
+    forget_gone: Callable[[], None]
+    """Forgets what was remembered of subjects that are gone."""
     counters: Counters = field(default_factory=Counters)
     current: RunReport | None = None
     last: RunReport | None = None
-    locked: EventdError | None = None
-    """Who keeps a run from beginning, while that is so."""
-    error: EventdError | None = None
-    """Why the last run could not be made, or not be written down; gone with the next that is."""
-    stopping: bool = False
-    """The daemon drains: no run begins."""
     _batch: Batch | None = None
     """What the current run has to answer, as long as it can be joined."""
     _joined: list[tuple[Ticket, Event]] = field(default_factory=list)
@@ -99,81 +164,111 @@ class Runs:
     """The last run that did anything, for the commit that is in force."""
     _unwritten: list[RunReport] = field(default_factory=list)
     """Runs that have ended, and whose reports could not be written."""
+    _left: Batch | None = None
+    """What could not be done as a whole."""
+    _again: float | None = None
+    """Loop time at which that is tried again."""
+    _attempts: int = 0
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def run(self, batch: Batch) -> RunReport | None:
         """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
         async with self._lock:
-            if self.forbidden():
+            if self.draining.forbids():
                 self.queue.put_back(batch)
                 return None
             await self._catch_up()
             self._interrupt = anyio.Event()
             if batch.asked:
-                self.failures.forget_all()
+                self.desk.failures.forget_all()
             for name in batch.asked_for:
-                self.failures.forget(name)
-            before = self.in_force.error
-            await self.in_force.load()
-            batch.record |= before is not None and self.in_force.error is None
-            if (
-                self.in_force.desired is None
-                and self.in_force.error is None
-                and FETCH not in self.dispatcher.facts
-            ):
+                self.desk.failures.forget(name)
+            batch.record |= await self.revision.refresh()
+            if self.revision.is_pending:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
                 self.queue.put_back(replace(batch, names=set(), everything=False))
                 return None
-            await self.in_force.end_orders()
-            names = self.in_force.subjects(batch)
-            todo = [name for name in names if self.outlook.has_work(name, batch)]
+            names = self._subjects(batch)
+            todo = [name for name in names if self._has_work(name, batch)]
             if not todo and not batch.record:
                 self.counters.checks += 1
                 for name in names:
-                    self.standings.stand(name, None)
-                self.tell()
+                    self.board.settle(name, None)
+                self.looks()
                 return None
             await self._acquire(LOCK_TIMEOUT)
             try:
-                if self.forbidden():
+                if self.draining.forbids():
                     self.queue.put_back(batch)
                     return None
                 return await self._locked_run(batch, names, todo)
             finally:
-                self.host().lock.release()
+                self.lock.release()
+
+    def _subjects(self, batch: Batch) -> list[str]:
+        """Return which subjects a batch is about, sorted; none before the first commit."""
+        if not self.revision.commit:
+            return []
+        names = self.controllers.names()
+        if batch.everything:
+            return sorted(names)
+        return sorted(
+            name for name in batch.names if name in names or self.controllers.owner(name).takes(name)
+        )
+
+    def _has_work(self, name: str, batch: Batch) -> bool:
+        """Tell whether a turn can do something for a subject, or has something new to say of it."""
+        request = _request(name, batch)
+        for controller in self.controllers.of(name):
+            found = controller.decide(name, request, self.desk)
+            if found.is_nothing:
+                continue
+            if found.due:
+                return True
+            if found.actions:
+                verdict = self.desk.judge(found.actions[0], found.seen, 0)
+                owner = self.controllers.owner(name)
+                return not isinstance(verdict, Hold) or not self.desk.is_known(
+                    name, owner.digest(name), verdict, functools.partial(owner.patience, name)
+                )
+            before = self.board.statuses.get(name)
+            block = found.blocked
+            assert block is not None
+            return before is None or (before.reason, before.message) != (block.reason, block.message)
+        return False
 
     async def _acquire(self, timeout: float) -> None:
         """Take the host's lock, and say at once who has it if that takes a while."""
 
         def waiting(holder: LockHolder | None) -> None:
             who = holder.text if holder is not None else "another process"
-            self.locked = TemporaryError(
+            self.troubles.locked = TemporaryError(
                 f"{who} holds the lock of this host's runs, and a run waits for it for up to {timeout:g} s",
                 reason="host-locked",
                 hint=f"ps -fp {holder.pid} shows it" if holder is not None else "cat /proc/locks",
             )
-            log.warning("%s", self.locked.message)
+            log.warning("%s", self.troubles.locked.message)
             self.dispatcher.emit(
                 KernelOrigin.DAEMON,
                 KernelEvent.LOCKED,
                 "runs",
                 attributes={"pid": holder.pid, "command": holder.command} if holder is not None else {},
             )
-            self.tell()
+            self.looks()
 
         try:
-            await self.host().lock.acquire(timeout=timeout, waiting=waiting)
+            await self.lock.acquire(timeout=timeout, waiting=waiting)
         finally:
-            self.locked = None
+            self.troubles.locked = None
 
     async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
-        commit = self.in_force.desired.commit if self.in_force.desired else ""
+        commit = self.revision.commit
         started = self.wall()
         triggers = tuple(batch.triggers) or ((batch.echo,) if batch.echo is not None else ())
         text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
-        number = await self.host().store.begin_run(started, commit, text)
-        self.error = None
+        number = await self.store.begin_run(started, commit, text)
+        self.troubles.run = None
         joined = max(0, batch.requests - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
         self._batch = batch
@@ -181,8 +276,8 @@ class Runs:
         for ticket in batch.tickets:
             ticket.run = number
             ticket.started.set()
-        self.tell()
-        reports = {name: self.standings.stand(name, None) for name in names if name not in todo}
+        self.looks()
+        reports = {name: self.board.settle(name, None) for name in names if name not in todo}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
         busy: set[str] = set()
@@ -190,7 +285,9 @@ class Runs:
         async def one(name: str) -> None:
             try:
                 async with limiter:
-                    reports[name] = await self.turns.take(name, number, batch, self._interrupt)
+                    reports[name] = await self.turns.take(
+                        name, number, _take_request(name, batch), self._interrupt
+                    )
             finally:
                 busy.discard(name)
                 self.queue.nudge()
@@ -203,21 +300,21 @@ class Runs:
                     group.start_soon(one, name)
                 late = await self._latecomers(busy, batch)
         report = self._close(batch, reports)
-        if self.in_force.desired is not None:
-            self.standings.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
+        if self.revision.commit:
+            self.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
         self._batch = None
         try:
-            await self.host().store.end_run(report)
+            await self.store.end_run(report)
         except EventdError as error:
             # What was done is done, and who waits for it is told; it is written before anything else is done.
             log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
-            self.error = error
+            self.troubles.run = error
             self._unwritten.append(report)
         for row in report.workloads:
             if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
                 self.queue.touch(row.name, None)  # a shutdown may be called off
         if self._behind():
-            self.try_again(Batch(everything=True))
+            self.leave(Batch(everything=True))
         self.current, self.last = None, report
         if self.applied is not None and self.applied.commit != report.commit:
             self.applied = None
@@ -225,7 +322,7 @@ class Runs:
             self.applied = report
         self._answer(batch, report)
         self._answer_joined(report)
-        self.tell()
+        self.looks()
         return report
 
     async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
@@ -245,16 +342,16 @@ class Runs:
                 for ticket in tickets:
                     ticket.run = self.current.id if self.current is not None else None
                     ticket.started.set()
-            known = self.in_force.subjects(Batch(names))
-            late = [name for name in known if self.outlook.has_work(name, batch)]
+            known = self._subjects(Batch(names))
+            late = [name for name in known if self._has_work(name, batch)]
             for name in known:
                 if name not in late:
-                    self.standings.stand(name, None)
+                    self.board.settle(name, None)
             if late:
                 if self.current is not None:
                     self.current = replace(self.current, triggers=noted(self.current.triggers, triggers))
                 return late
-            self.tell()
+            self.looks()
         if busy:
             due = self.next_due()
             pause = max(0.05, due - anyio.current_time()) if due is not None else None
@@ -263,12 +360,12 @@ class Runs:
         return []
 
     def _is_open(self) -> bool:
-        return not self._interrupt.is_set() and not self.forbidden()
+        return not self._interrupt.is_set() and not self.draining.forbids()
 
     async def _may_join(self) -> bool:
         """End the orders that are over. If that cannot be written down, who came late waits for the next run."""
         try:
-            await self.in_force.end_orders()
+            await self.revision.end_orders()
         except EventdError as error:
             log.warning("nothing joins the run that is on: %s", error)
             return False
@@ -276,7 +373,7 @@ class Runs:
 
     def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
         assert self.current is not None
-        error = self.wrong() if batch.everything else ""
+        error = self.troubles.of_a_run() if batch.everything else ""
         rows = tuple(reports[name] for name in sorted(reports))
         result = overall([row.outcome for row in rows], error=bool(error))
         self.counters.runs_failed += result is RunResult.FAILED
@@ -285,53 +382,75 @@ class Runs:
 
     def next_due(self) -> float | None:
         """Return the loop time at which the next retry, deadline or recovery is due."""
-        times = (self.failures.next_retry(), self.holds.next_deadline(), self.wellbeing.next_due())
+        times = (
+            self.desk.failures.next_retry(),
+            self.desk.holds.next_deadline(),
+            *(each.next_due() for each in self.due),
+            self._again,
+        )
         return min((at for at in times if at is not None), default=None)
 
     def touch_due(self) -> None:
         """Make dirty whose retry, deadline or recovery is due."""
         now = anyio.current_time()
-        for name in self.wellbeing.take_due(now):
-            self.queue.touch(name, None)
-        for name in (*self.failures.take_due(now), *self.holds.due(now)):
+        for each in self.due:
+            for name in each.take_due(now):
+                self.queue.touch(name, None)
+        if self._again is not None and self._again <= now:
+            self._again = None
+            self.queue.put_back(self._left or Batch(everything=True))
+            self._left = None
+        for name in (*self.desk.failures.take_due(now), *self.desk.holds.due(now)):
             self.queue.touch(
                 name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
             )
 
+    def leave(self, batch: Batch) -> None:
+        """Have what could not be done as a whole tried again, after a pause that grows."""
+        self._attempts += 1
+        if self._left is not None:
+            batch.names |= self._left.names
+            batch.everything |= self._left.everything
+        self._left = batch
+        self._again = anyio.current_time() + backoff.delay(self._attempts, self.desk.jitter())
+
+    def settled(self) -> None:
+        """A run went well: unless something is left, the pauses begin anew."""
+        if self._again is None:
+            self._attempts = 0
+
     def failed(self, batch: Batch, error: EventdError) -> None:
         """A run ended with an error of its own: tell who waits for it, and try again."""
-        self.error = error
+        self.troubles.run = error
         self.counters.runs_failed += 1
-        now, commit = self.wall(), self.in_force.desired.commit if self.in_force.desired else ""
+        now, commit = self.wall(), self.revision.commit
         current = self.current or RunReport(0, now, commit, tuple(batch.triggers))
         report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
         self._answer_joined(report)
-        self.try_again(replace(batch, tickets=[], requests=0, restarts={}, asked=False, asked_for=set()))
-        self.tell()
+        self.leave(replace(batch, tickets=[], requests=0, restarts={}, asked=False, asked_for=set()))
+        self.looks()
 
     def _behind(self) -> bool:
         """Tell whether there is something that could not be written, or not be settled."""
-        unsettled = self.recovery is not None and not self.recovery.done
-        return unsettled or bool(self._unwritten or self.converger.steps.unwritten)
+        return not self.recovery.done or bool(self._unwritten or self.steps.unwritten)
 
     async def _catch_up(self) -> None:
         """Write and settle what could not be when it should have been. Raises what writing raises."""
         if not self._behind():
             return
-        await self.converger.steps.write(self.host().store)
+        await self.steps.write()
         while self._unwritten:
-            await self.host().store.end_run(self._unwritten[0])
+            await self.store.end_run(self._unwritten[0])
             del self._unwritten[0]
-        if self.recovery is not None:
-            open_ = {step.workload for step in self.recovery.pending}
-            await self.recovery.finish()
-            for name in open_ - {step.workload for step in self.recovery.pending}:
-                # What was refused for the want of a record is not any more.
-                self.failures.forget(name)
-                self.queue.touch(name, None)
-        self.error = None
+        open_ = {step.workload for step in self.recovery.pending}
+        await self.recovery.finish()
+        for name in open_ - {step.workload for step in self.recovery.pending}:
+            # What was refused for the want of a record is not any more.
+            self.desk.failures.forget(name)
+            self.queue.touch(name, None)
+        self.troubles.run = None
 
     @staticmethod
     def _answer(batch: Batch, report: RunReport) -> None:
@@ -352,7 +471,7 @@ class Runs:
 
     async def drain(self, grace: float) -> None:
         """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
-        self.stopping = True
+        self.draining.stopping = True
         self._interrupt.set()
         with anyio.move_on_after(grace):
             await self._lock.acquire()
@@ -364,7 +483,7 @@ class Runs:
 
         Raises DeadlineError(reason="busy"), TemporaryError(reason="stopping").
         """
-        if self.forbidden():
+        if self.draining.forbids():
             raise TemporaryError(
                 "the daemon stops, or the host goes down, and nothing new is begun",
                 reason=EndingError.reason,
@@ -382,20 +501,12 @@ class Runs:
         try:
             await self._acquire(ALONE_TIMEOUT)
             try:
-                with self.converger.watch.run():
+                with self.watch.run():
                     yield
             finally:
-                self.host().lock.release()
+                self.lock.release()
         finally:
             self._lock.release()
-
-    def forbidden(self) -> bool:
-        """No run may begin: the daemon drains, or the host goes down."""
-        return self.stopping or self.dispatcher.facts.get(SHUTDOWN) is True
-
-    async def until_allowed(self) -> None:
-        """A shutdown has been announced (or the daemon drains): nothing new begins until it is called off."""
-        await waiting.until(self.dispatcher.facts, (SHUTDOWN,), lambda: not self.forbidden(), timeout=None)
 
     def join(self, ticket: Ticket, trigger: Event | None) -> bool:
         """Let a request be answered by the run that is on, if that is over everything, and at the wanted commit.
@@ -408,7 +519,7 @@ class Runs:
             batch is None
             or not (batch.asked or (batch.everything and trigger is not None))
             or current is None
-            or self.dispatcher.facts.get(REVISION) != current.commit
+            or self.revision.wanted != current.commit
             or self.queue.pending
         ):
             return False
@@ -426,3 +537,14 @@ class Runs:
     def interrupt(self) -> None:
         """Cut short what only waits in the run that is on; no latecomer joins it any more."""
         self._interrupt.set()
+
+
+def _request(name: str, batch: Batch) -> Request:
+    return Request(batch.asks(name), name in batch.restarts)
+
+
+def _take_request(name: str, batch: Batch) -> Request:
+    """Return what a batch asks of a subject; a restart is asked for once."""
+    request = _request(name, batch)
+    batch.restarts.pop(name, None)
+    return request

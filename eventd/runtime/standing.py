@@ -16,10 +16,10 @@ from eventd.core.orders import Rollback
 from eventd.core.plan import FileTrouble
 from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.core.wellness import CRASHED, Ailment
+from eventd.kernel.controller import FINE, status_of
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 
-FINE = (Outcome.OK, Outcome.UNCHANGED)
 REMOVED = "it left the repository; its account and data are kept"
 
 
@@ -36,31 +36,17 @@ def refused(name: str, desired: Desired | None) -> tuple[Standing, WorkloadRepor
     return Standing(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row
 
 
-def after(
-    row: WorkloadReport, workload: Workload | None, ailment: Ailment | None
-) -> tuple[Standing, WorkloadReport]:
-    """Return the standing and what a run says of the workload, given the report of its last attempt.
-
-    `ailment`: what is wrong with one that nothing is left to do for.
-    """
+def after(row: WorkloadReport, workload: Workload | None) -> Standing:
+    """Return the status of a workload, given the report of its last turn."""
     if row.outcome not in FINE:
-        state = {Outcome.HELD: WorkloadState.HELD, Outcome.SUPERSEDED: WorkloadState.PENDING}.get(
-            row.outcome, WorkloadState.FAILED
-        )
-        return Standing(
-            state,
-            0.0,
-            row.reason,
-            row.message,
-            row.hint,
-            row.log,
-            row.waits_for,
-            failing_unit=row.failing_unit,
-        ), row
+        return status_of(row)
     if workload is None:
-        return Standing(WorkloadState.REMOVED, message=REMOVED), row
-    if ailment is None:
-        return Standing(WorkloadState.CONVERGED), row
+        return Standing(WorkloadState.REMOVED, message=REMOVED)
+    return Standing(WorkloadState.CONVERGED)
+
+
+def ailing(ailment: Ailment, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+    """Return how a workload stands that nothing is left to do for, given what is wrong with it."""
     reason, message, hint = ailment.reason, ailment.message, ailment.hint
     if ailment.state is not WorkloadState.FAILED:
         return Standing(ailment.state, 0.0, reason, message, hint), row

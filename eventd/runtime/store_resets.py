@@ -24,23 +24,26 @@ from eventd.core.errors import EventdError
 from eventd.core.events import KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.podman_damage import REASON, Damage, damage
-from eventd.core.ports import Store
 from eventd.core.report import Outcome, WorkloadReport
+from eventd.desired.controller_activation import Participant
+from eventd.desired.controller_active import ActiveRevision
 from eventd.kernel.action import Action
+from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Stand, Turn
+from eventd.kernel.executor import Executor
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.runtime.approvals import Approvals
-from eventd.runtime.keeper import Stand
 from eventd.runtime.ledger import Ledger
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
+from eventd.workloads.controller_units import on_host
 
 PREFIX = "store:"
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class StoreResets:
-    """See the module; `runtime.keeper.Keeper`."""
+class StoreResets(Controller, Participant):
+    """See the module."""
 
     ledger: Ledger
     approvals: Approvals
@@ -48,10 +51,6 @@ class StoreResets:
     _facts: Facts = field(default_factory=Facts)
     _damaged: set[str] = field(default_factory=set)
     _wanted: frozenset[str] = frozenset()
-
-    async def remember(self, store: Store) -> None:
-        """Nothing: a store that is still damaged is found again by the next start."""
-        del store
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
         """Watch what is found, and what becomes of the request."""
@@ -70,7 +69,7 @@ class StoreResets:
 
         facts.watch_all(changed)
 
-    def loaded(self, loaded: Loaded) -> None:
+    def activated(self, loaded: Loaded) -> None:
         """Take in a new desired state: what left it is not reset."""
         self._wanted = frozenset(loaded.desired.workloads)
 
@@ -83,9 +82,8 @@ class StoreResets:
         found = self._damage(name.removeprefix(PREFIX))
         return f"{found.part}:{found.path}" if found is not None else ""
 
-    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
         """Return the reset, unless it was rejected, or nobody knows one."""
-        del asked
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(reset(action), self._facts) else (action,)
 
@@ -152,3 +150,25 @@ class StoreResets:
         return ResetStore(
             PREFIX + workload, workload, account.uid, account.home, found, f"{found.title}: {found.said}"
         )
+
+
+@dataclass(slots=True)
+class StoreDamage(Controller):
+    """Has every failed turn of a workload looked at for damage that no restart heals."""
+
+    active: ActiveRevision
+    resets: StoreResets
+
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Nothing of its own."""
+        return NOTHING
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
+        """Say so if a damaged store is the cause, and what can be done."""
+        workload = self.active.workload(turn.name)
+        if workload is not None:
+            turn.report = await self.resets.examine(on_host(turn.tx), workload, turn.report)

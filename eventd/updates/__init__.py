@@ -1,1 +1,1 @@
-"""Updates of images: pull, compare, restart only what changed, verify; or go back."""
+"""Updates of images: pulled, compared, restarted, verified, or taken back."""

@@ -1,1 +1,1 @@
-"""Workloads: observed, planned and changed; and what becomes of one that leaves or is renamed."""
+"""Workloads: what a repository describes, kept in Linux accounts of their own."""

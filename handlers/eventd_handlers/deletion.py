@@ -1,6 +1,6 @@
 """The deletion of an account with its data, step by step, each written down before it begins.
 
-It is only carried out under an approval that was spent for it (`runtime.steps`), and it looks for itself all the same:
+It is only carried out under an approval that was spent for it (`kernel.steps`), and it looks for itself all the same:
 an account without a record that eventd made it, with another uid, in use by a person, or outside of where eventd makes
 homes is left alone, whatever a plan or a policy says. Killed at any point, it goes on from the stage that was written.
 """

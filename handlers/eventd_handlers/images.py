@@ -7,7 +7,8 @@ from functools import partial
 from eventd.core.actions import PullImages, TagImages
 from eventd.core.errors import EventdError, TemporaryError
 from eventd.kernel.action import Action
-from eventd.runtime.transaction import SupersededError, Transaction
+from eventd.kernel.transaction import SupersededError
+from eventd.runtime.transaction import Transaction
 
 
 async def pull(action: Action, tx: Transaction) -> None:

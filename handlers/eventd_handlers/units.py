@@ -11,9 +11,10 @@ from eventd.core.named_files import ABSENT, HOME, UNSURE
 from eventd.core.ports import JobResult, Manager, Verb
 from eventd.core.records import StartedWith, UnitRecord
 from eventd.kernel.action import Action
+from eventd.kernel.transaction import SupersededError
 from eventd.platform.model_facts import ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime.transaction import CALLED_OFF, SupersededError, Transaction, UnitFailedError
+from eventd.runtime.transaction import CALLED_OFF, Transaction, UnitFailedError
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT

@@ -21,12 +21,12 @@ from eventd.core.events import Event, KernelEvent, KernelOrigin
 from eventd.core.layout import Layout
 from eventd.core.report import RunReport, Standing
 from eventd.kernel.action_table import ActionRow
+from eventd.kernel.controller import Controller as Keeper
 from eventd.kernel.domain import Domain, Domains, Host
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.runtime.approval_rules import Rules as ApprovalRules
 from eventd.runtime.dispatch import Dispatcher
 from eventd.runtime.engine import Engine, Parts
-from eventd.runtime.keeper import Keeper
 from eventd.runtime.queue import Ticket
 from eventd.runtime.transaction import Handler
 from eventd.settings import Repository, Settings
@@ -174,7 +174,7 @@ class Story:
         await asyncio.sleep(seconds)
         if self._task is not None and self._task.done():
             self._look_at(self._task)
-        rows = self.engine.reconciler.standings.rows
+        rows = self.engine.reconciler.statuses
         given = {
             standing.reason for name, standing in rows.items() if ":" not in name
         }  # tests have keepers of their own
@@ -202,7 +202,7 @@ class Story:
 
     def standing(self, name: str) -> Standing:
         """Where a workload stands."""
-        return self.engine.reconciler.standings.rows[name]
+        return self.engine.reconciler.statuses[name]
 
     def manager(self, name: str) -> Manager:
         """The model's manager of a user."""

@@ -145,7 +145,7 @@ async def test_a_rename_goes_on_when_the_account_is_free() -> None:
     files = {path.replace("/old/", "/new/"): text for path, text in container("old").items()}
     story.push({**files, "workloads/new/workload.toml": 'renamed_from = "old"\n'})
     await story.quiet()
-    assert story.engine.reconciler.standings.rows["rename:new"].reason == "protected"
+    assert story.engine.reconciler.statuses["rename:new"].reason == "protected"
     story.change_account("old", shell="/usr/sbin/nologin")
     await story.quiet(20)
     assert story.standing("new").state is WorkloadState.CONVERGED, story.standing("new")

@@ -9,15 +9,15 @@ from typing import Any, cast
 from eventd.core.errors import TemporaryError
 from eventd.core.facts import FactKey, Facts
 from eventd.core.journal import Ending
-from eventd.core.ports import Store
 from eventd.core.report import Outcome, RunResult, WorkloadState
+from eventd.desired.controller_activation import Participant
 from eventd.gates.model_facts import GateFact
 from eventd.kernel.action import Action
 from eventd.kernel.action_table import ActionRow
+from eventd.kernel.controller import Controller, Stand
 from eventd.kernel.reversibility import benign
 from eventd.mounts.model_events import MountOrigin
 from eventd.platform.model_events import PlatformEvent
-from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.transaction import Transaction
 from eventd_handlers import HANDLERS
@@ -43,7 +43,7 @@ class Switch:
 
 
 @dataclass(slots=True)
-class Lamps:
+class Lamps(Controller, Participant):
     """Keeps one lamp as the power fact says."""
 
     switch: Callable[[bool], None]
@@ -52,14 +52,11 @@ class Lamps:
     facts: Facts = field(default_factory=Facts)
     revisions: list[str] = field(default_factory=list)
 
-    async def remember(self, store: Store) -> None:
-        await store.documents("lamp")
-
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
         self.facts = facts
         facts.watch((POWER,), lambda _key: dirty(LAMP))
 
-    def loaded(self, loaded: Loaded) -> None:
+    def activated(self, loaded: Loaded) -> None:
         self.revisions.append(loaded.desired.commit)
 
     def names(self) -> Collection[str]:
@@ -68,8 +65,8 @@ class Lamps:
     def digest(self, name: str) -> str:
         return name
 
-    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
-        del asked
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
+        del forced
         wanted = self.facts.get(POWER) is True
         return () if self.is_on() == wanted else (cast("Any", Switch(name, wanted)),)
 
@@ -145,7 +142,7 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
         if last is not None and any(row.name == LAMP for row in last.workloads):
             results.append(last.result)
 
-    told.engine.reconciler.changed.append(note)
+    told.engine.reconciler.looks.subscribe("test", note)
     power(told, on=True)
     await told.quiet(0.1)
     assert told.standing(LAMP).reason == "no-contact"
@@ -158,7 +155,7 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
 
 @virtual()
 async def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -> None:
-    """`loaded` comes before the run that applies it."""
+    """`activated` comes before the run that applies it."""
     house = House()
     told = house.story()
     await told.start()
@@ -166,8 +163,8 @@ async def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -
     await told.quiet()
     commit = told.push(container("api"))
     await told.quiet()
-    keeper = told.engine.reconciler.keepers["lamp:"]
+    keeper = told.engine.controllers.owner(LAMP)
     assert isinstance(keeper, Lamps)
     assert keeper.revisions[-1] == commit
-    assert told.engine.reconciler.in_force.known(LAMP)
-    assert not told.engine.reconciler.in_force.known("lamp:kitchen")
+    assert keeper.takes(LAMP)
+    assert not keeper.takes("lamp:kitchen")

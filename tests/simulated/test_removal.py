@@ -109,7 +109,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert not told.world.model.logind.is_lingering("web")
         assert not told.world.disk.records.workloads
         assert told.engine.ledger.removals.get("web") is None
-        assert not told.engine.reconciler.standings.rows
+        assert not told.engine.reconciler.statuses
         (request,) = requests(told)
         assert request.state is State.DONE
         assert (request.signer, request.run > 1) == ("alice", True)
@@ -170,7 +170,7 @@ def test_a_workload_put_back_withdraws_the_request_and_uses_its_data_again() -> 
             await approve(told, request)
         assert refused.value.reason == "withdrawn"
         assert told.standing("web").state is WorkloadState.CONVERGED
-        assert SUBJECT not in told.engine.reconciler.keepers["deletion:"].names()
+        assert SUBJECT not in told.engine.removals.names()
         assert told.world.homes == {"web": 1}
         await told.assert_converged()
 
@@ -323,7 +323,7 @@ def test_a_workload_that_comes_back_while_its_account_is_being_deleted_waits_and
             if what in life.calls:
                 life.kill()
 
-        told.engine.reconciler.listeners.append(lambda _step: crash_after("discard-home web"))
+        told.engine.reconciler.steps.subscribe("test", lambda _step: crash_after("discard-home web"))
         await approve(told, request)
         await told.quiet()
         assert told.dead

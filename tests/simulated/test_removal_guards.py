@@ -13,6 +13,7 @@ from eventd.core.errors import EventdError
 from eventd.core.facts import FactKey
 from eventd.core.records import Ownership
 from eventd.core.removals import Removal
+from eventd.kernel.draining import Draining
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime.transaction import Transaction
 from eventd_handlers.deletion import delete_account
@@ -48,6 +49,8 @@ async def attempt(told: Story, action: DeleteAccount = DELETE) -> str:
         layout=told.layout,
         owner_uid=0,
         interrupt=anyio.Event(),
+        draining=Draining(told.dispatcher.facts),
+        now=told.dispatcher.wall,
     )
     try:
         await delete_account(action, tx)

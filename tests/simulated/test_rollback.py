@@ -248,7 +248,7 @@ async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
 async def operators_rollback(story: Story, name: str, to: str | None = None, by: str = "root") -> None:
     """`eventctl rollback NAME --wait`."""
     reconciler = story.engine.reconciler
-    await reconciler.going_back.begin(await reconciler.going_back.order(name, to, by))
+    await reconciler.going_back.roll_back(await reconciler.going_back.order(name, to, by))
     ticket = Ticket()
     reconciler.ask(name, None, ticket)
     await ticket.done.wait()

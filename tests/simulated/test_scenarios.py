@@ -34,7 +34,7 @@ async def started(*names: str) -> Story:
 async def run_on(story: Story) -> int:
     """Wait for the next step of a run; return the run's id."""
     begun = asyncio.Event()
-    story.engine.reconciler.listeners.append(lambda _step: begun.set())
+    story.engine.reconciler.steps.subscribe("test", lambda _step: begun.set())
     await begun.wait()
     assert story.engine.reconciler.current is not None
     return story.engine.reconciler.current.id
@@ -291,7 +291,7 @@ async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
     story.world.disk.holder = other.life
     asked = asyncio.create_task(story.sync())
     await story.quiet(5)
-    ((name, error),) = story.engine.reconciler.all_troubles()
+    ((name, error),) = story.engine.reconciler.source_errors.all()
     assert (name, error.reason) == ("run-lock", "host-locked")
     assert "process 4242 (other)" in error.message
     (event,) = [each for each in story.events if each.kind is KernelEvent.LOCKED]
@@ -304,7 +304,7 @@ async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
     report = await story.sync()
     assert report is not None
     assert str(report.result) == "ok"
-    assert story.engine.reconciler.all_troubles() == []
+    assert story.engine.reconciler.source_errors.all() == []
 
 
 @virtual()

@@ -13,8 +13,8 @@ from eventd.core.report import WorkloadState
 from eventd.core.rights import EVERYTHING
 from eventd.core.storage_records import VolumeState
 from eventd.kernel.action import Action
+from eventd.kernel.controller import Controller as Keeper
 from eventd.platform.model_facts import ActiveState
-from eventd.runtime.keeper import Keeper
 from eventd.runtime.storage.keeper import VolumeKeeper
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.transaction import Handler, Transaction

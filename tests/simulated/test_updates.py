@@ -422,4 +422,4 @@ async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_befo
     result = story.engine.reconciler.updates.results.get("a")
     assert result is not None
     assert (result.ok, result.reason) == (False, "update-rolled-back")
-    assert "a" not in story.engine.reconciler.failures.rows
+    assert "a" not in story.engine.reconciler.desk.failures.waiting()

@@ -38,12 +38,12 @@ from eventd.core.facts import FactKey
 from eventd.core.report import WorkloadReport
 from eventd.core.rights import Role
 from eventd.core.verdicts import Deny, Hold
+from eventd.desired.controller_activation import FETCH
+from eventd.kernel.turns import Turns
 from eventd.platform.model_facts import PlatformFact, UnitState
 from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
-from eventd.runtime.in_force import FETCH
 from eventd.runtime.progress import Progress
 from eventd.runtime.queue import Batch
-from eventd.runtime.turn import Turns
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import Story, container
 
@@ -60,13 +60,12 @@ def web(more: str = "") -> dict[str, str | bytes]:
 async def until(story: Story, holds: Callable[[], bool]) -> None:
     """Wait for something that a look at the host brings about."""
     changed = asyncio.Event()
-    listener = changed.set
-    story.engine.reconciler.changed.append(listener)
+    stop = story.engine.reconciler.looks.subscribe("test", changed.set)
     async with asyncio.timeout(60):
         while not holds():
             await changed.wait()
             changed.clear()
-    story.engine.reconciler.changed.remove(listener)
+    stop()
 
 
 class Running:
@@ -193,8 +192,7 @@ async def test_what_is_asked_right_after_a_start_is_answered_by_what_the_reposit
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         in_force.desired = desired
-        for listener in running.story.engine.reconciler.changed:
-            listener()
+        running.story.engine.reconciler.looks()
     assert answers == [answer]
 
 
@@ -214,8 +212,7 @@ async def test_what_there_is_to_update_is_told_once_it_is_known(
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         in_force.desired = desired
-        for listener in running.story.engine.reconciler.changed:
-            listener()
+        running.story.engine.reconciler.looks()
     assert [each["name"] for each in answers[0]["workloads"]] == ["web"]
 
     in_force.desired = None
@@ -394,7 +391,7 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(
         head = running.story.world.remote.head
         await until(running.story, lambda: reconciler.last is not None and reconciler.last.commit == head)
     async with asyncio.timeout(60):
-        while reconciler.listeners:  # noqa: ASYNC110 - a listener that leaves tells nobody
+        while len(reconciler.steps):  # noqa: ASYNC110 - a listener that leaves tells nobody
             await asyncio.sleep(0.02)
     assert reconciler.last is not None
     assert reconciler.last.result == "ok"
@@ -410,8 +407,8 @@ async def test_a_reader_that_lags_does_not_fail_the_run(
 
     async def busy(self: Turns, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
         for number in range(PROGRESS_KEPT + 1000):
-            for listener in reconciler.listeners:
-                listener(Progress(run, name, f"step {number}", "end"))
+            if len(reconciler.steps):
+                reconciler.steps(Progress(run, name, f"step {number}", "end"))
                 seen.append(number)
         return await real(self, name, run, batch, interrupt)
 
@@ -547,7 +544,7 @@ async def test_there_is_a_socket_for_each_kind_of_caller(running: Running) -> No
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True
-    running.server.api.reconciler.runs.stopping = True
+    running.server.api.reconciler.runs.draining.stopping = True
     lines: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     first = anyio.Event()
@@ -618,9 +615,9 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
     """A hold with what it waits for, a denial with why."""
     running.story.manager("web").stop("web.service")
     reconciler = running.story.engine.reconciler
-    reconciler.runs.stopping = True
+    reconciler.runs.draining.stopping = True
     hold = Hold("gate", "it waits", waits_for=("unit:x.target",))
-    reconciler.converger.policies = (lambda _case: hold,)
+    reconciler.judge.policies = (lambda _case: hold,)
     key = FactKey(PlatformFact.UNIT, "web.service", "web")
     gone = asyncio.Event()
     running.story.dispatcher.facts.watch((key,), lambda _key: gone.set())
@@ -634,7 +631,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
         "gate",
         ["unit:x.target"],
     )
-    reconciler.converger.policies = (lambda _case: Deny("protected", "no"),)
+    reconciler.judge.policies = (lambda _case: Deny("protected", "no"),)
     (verdict, *_) = (await running.get("plan"))["workloads"][0]["verdicts"]
     assert (verdict["verdict"], verdict["waits_for"]) == ("deny", [])
 

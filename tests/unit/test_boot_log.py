@@ -63,8 +63,8 @@ class Logged(Story):
         self.say(
             PlatformFact.UNIT, "basic.target", UnitState("basic.target", LoadState.LOADED, ActiveState.ACTIVE)
         )
-        converger = self.engine.reconciler.converger
-        converger.policies = (*converger.policies, gates)
+        judge = self.engine.reconciler.judge
+        judge.policies = (*judge.policies, gates)
         self.memory = Memory(kept)
         loop = asyncio.get_running_loop()
         times = times or Times(STARTUP, **UNITS)
@@ -135,8 +135,8 @@ async def test_after_the_end_nothing_of_it_is_registered() -> None:
     await story.quiet(50)
     assert story.running.done()
     reconciler = story.engine.reconciler
-    assert reconciler.listeners == []
-    assert story.log._look not in reconciler.changed
+    assert len(reconciler.steps) == 0
+    assert "the boot log" not in reconciler.looks
     assert story.log._stops == []
     assert FactKey(WorkloadFact.WORKLOAD, "web") not in story.dispatcher.facts._watchers
     told = await story.log.record()

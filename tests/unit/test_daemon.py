@@ -282,8 +282,8 @@ async def test_a_drain_cuts_short_what_waits(host: Site) -> None:
         host.world.remote.push(container("web"))
         daemon.parts.engine.fetcher.request()
         waiting = asyncio.Event()
-        daemon.parts.engine.reconciler.listeners.append(
-            lambda step: waiting.set() if step.step.startswith("start-unit") else None
+        daemon.parts.engine.reconciler.steps.subscribe(
+            "test", lambda step: waiting.set() if step.step.startswith("start-unit") else None
         )
         async with asyncio.timeout(60):
             await waiting.wait()

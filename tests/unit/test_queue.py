@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eventd.core.events import Event, EventKind, KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.report import Outcome, RunResult, WorkloadReport, overall
+from eventd.kernel.status_store import Records
 from eventd.mounts.model_events import MountEvent
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime import waiting
@@ -156,7 +157,7 @@ async def test_the_dispatcher_loses_no_event_for_a_follower() -> None:
 
 def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> None:
     """Backoff per content; a reason that time does not cure has no retry by time at all."""
-    failures, report = Failures(), WorkloadReport("web", Outcome.FAILED, "start-failed")
+    failures, report = Failures(Records()), WorkloadReport("web", Outcome.FAILED, "start-failed")
     pauses = [(f := failures.note("web", "d", report, float(n), 0.0)).retry_at - f.at for n in range(6)]  # type: ignore[operator]
     assert pauses == sorted(set(pauses))
     assert not failures.may_start("web", "d", 6.0)
@@ -168,7 +169,7 @@ def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> 
 
 def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
     """A handler says "protected": what it names wakes it; if it names nothing, time alone brings it back."""
-    failures, row = Failures(), WorkloadReport("rename:web", Outcome.FAILED, "protected")
+    failures, row = Failures(Records()), WorkloadReport("rename:web", Outcome.FAILED, "protected")
     assert failures.note("rename:web", "d", row, 1.0, 0.0).retry_at is not None
     named = replace(row, wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, "web")}))
     assert failures.note("rename:web", "d", named, 2.0, 0.0).retry_at is None
@@ -178,7 +179,7 @@ def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
 
 def test_a_due_retry_is_taken_once() -> None:
     """Nobody who looks at what is due can go round in circles."""
-    failures = Failures()
+    failures = Failures(Records())
     failures.note("web", "d", WorkloadReport("web", Outcome.FAILED, "x"), 0.0, 0.0)
     assert failures.take_due(1e6) == ["web"]
     assert failures.take_due(1e6) == []
@@ -188,7 +189,7 @@ def test_a_due_retry_is_taken_once() -> None:
 
 def test_repairs_in_a_row_are_counted_and_forgotten() -> None:
     """The first few are made at once; then no more, until it has been quiet for long enough."""
-    failures = Failures()
+    failures = Failures(Records())
     assert [failures.repair("web", float(n)) for n in range(HEALS + 1)] == [True] * HEALS + [False]
     assert failures.repair("web", 2 * FORGET)
 

@@ -42,33 +42,24 @@ async def started(*names: str) -> Story:
 
 
 class Broken:
-    """A port whose method `name` raises `error` while `on`; the rest is the port's own."""
+    """A method of a port of the running host that raises `error` while `on`; the rest is the port's own."""
 
     def __init__(self, port: Any, name: str, error: Callable[[], Exception]) -> None:
-        self._port, self._name, self._error = port, name, error
+        self._port, self._name, self._real, self._error = port, name, getattr(port, name), error
         self.on = True
         self.calls = 0
+        setattr(port, name, self._call)
 
-    def __getattr__(self, name: str) -> Any:
-        if name != self._name or not self.on:
-            return getattr(self._port, name)
-
-        async def fail(*_args: object, **_kwargs: object) -> None:
-            self.calls += 1
-            raise self._error()
-
-        return fail
+    async def _call(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.on:
+            return await self._real(*args, **kwargs)
+        self.calls += 1
+        raise self._error()
 
 
 def break_port(story: Story, port: str, method: str, error: Callable[[], Exception]) -> Broken:
     """Break one method of one port of the running engine."""
-    reconciler = story.engine.reconciler
-    broken = Broken(getattr(reconciler.host, port), method, error)
-    changed = replace(reconciler.host, **{port: broken})
-    reconciler.host = story.engine.host = story.engine.fetcher.host = story.engine.loader.host = changed
-    if port == "store":
-        story.engine.ledger.store = broken  # type: ignore[assignment]
-    return broken
+    return Broken(getattr(story.engine.host, port), method, error)
 
 
 def full() -> Exception:
@@ -84,7 +75,7 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     """An exception that is no EventdError is a failure of its workload; the others converge, the daemon lives."""
     story = Story()
     await story.start()
-    handlers = dict(story.engine.reconciler.converger.handlers)
+    handlers = dict(story.engine.reconciler.executor.handlers)
     real = handlers[PutFile]
 
     async def buggy(action: Any, tx: Any) -> None:
@@ -92,7 +83,7 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
             raise ZeroDivisionError("a bug")
         await real(action, tx)
 
-    story.engine.reconciler.converger.handlers = {**handlers, PutFile: buggy}
+    story.engine.reconciler.executor.handlers = {**handlers, PutFile: buggy}
     story.push({**container("bad"), **container("good")})
     await story.quiet(10)
     assert not story.dead
@@ -111,7 +102,7 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
         FactKey(WorkloadFact.WORKLOAD, "good")
     )
     assert not story.world.disk.steps, "the step of the bug is closed"
-    story.engine.reconciler.converger.handlers = handlers
+    story.engine.reconciler.executor.handlers = handlers
     await story.quiet()
     await story.assert_converged()
 
@@ -125,8 +116,8 @@ async def test_a_message_of_a_bug_is_not_shown() -> None:
     async def buggy(_action: Any, _tx: Any) -> None:
         raise ValueError("the password is hunter2")
 
-    story.engine.reconciler.converger.handlers = {
-        **story.engine.reconciler.converger.handlers,
+    story.engine.reconciler.executor.handlers = {
+        **story.engine.reconciler.executor.handlers,
         PutFile: buggy,
     }
     story.push(container("web"))
@@ -242,8 +233,8 @@ async def test_what_leaves_the_repository_before_it_was_made_is_forgotten() -> N
 async def test_a_hold_whose_workload_is_refused_wakes_nobody() -> None:
     """A gate's deadline passes while the workload cannot be planned: that is not looked at over and over."""
     story = await started("web")
-    converger = story.engine.reconciler.converger
-    converger.policies = (*converger.policies, gates)
+    judge = story.engine.reconciler.judge
+    judge.policies = (*judge.policies, gates)
     gated = {**container("db"), "workloads/db/workload.toml": 'requires = ["unit:never.target"]\n'}
     story.push({**container("web"), **gated})
     await story.quiet(20)
@@ -317,20 +308,14 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
 async def test_no_run_begins_when_a_shutdown_is_announced_while_it_waits_for_the_lock() -> None:
     """PrepareForShutdown comes between the trigger and the run: the trigger is kept until it is called off."""
     story = await started("web")
-    reconciler = story.engine.reconciler
-    real = reconciler.host.lock
+    lock = story.host.lock
+    real = lock.acquire
 
-    class Slow:
-        contended = 0
+    async def slow(*, timeout: float, waiting: Any = None) -> None:
+        await asyncio.sleep(10)
+        await real(timeout=timeout, waiting=waiting)
 
-        async def acquire(self, *, timeout: float, waiting: Any = None) -> None:
-            await asyncio.sleep(10)
-            await real.acquire(timeout=timeout, waiting=waiting)
-
-        def release(self) -> None:
-            real.release()
-
-    reconciler.host = replace(reconciler.host, lock=Slow())
+    lock.acquire = slow  # type: ignore[method-assign]
     story.manager("web").stop("web.service")
     await asyncio.sleep(5)
     story.world.model.logind.prepare_for_shutdown(active=True)
@@ -386,7 +371,7 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
     """What becomes dirty while a run is on, as the disk is full, is dealt with after it; what is on goes on."""
     story = await with_a_slow_run("web")
     runs, failed = story.engine.reconciler.runs, 0
-    real = runs.in_force
+    real = runs.revision
 
     class Failing:
         """Cannot write once, when the last that is heard of `web` for now has been taken from the queue."""
@@ -401,7 +386,7 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
                 raise full()
             await real.end_orders()
 
-    runs.in_force = Failing()  # type: ignore[assignment]
+    runs.revision = Failing()  # type: ignore[assignment]
     story.manager("web").stop("web.service")
     await story.quiet(200)
     assert failed
@@ -436,7 +421,7 @@ async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() ->
     """Rollbacks whose cause is gone are ended first, which is written to the disk: that takes a moment."""
     story = await with_a_slow_run("a", "b")
     runs = story.engine.reconciler.runs
-    real = runs.in_force
+    real = runs.revision
 
     class Slow:
         """Takes a second to write that."""
@@ -448,7 +433,7 @@ async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() ->
             await asyncio.sleep(1)
             await real.end_orders()
 
-    runs.in_force = Slow()  # type: ignore[assignment]
+    runs.revision = Slow()  # type: ignore[assignment]
     story.world.model.behaviours.set("a", "a.service", start=8.0)
     story.manager("a").stop("a.service")
     await story.quiet(1.5)  # a's turn has begun, and what joins with it is looked at

@@ -183,7 +183,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     )
     reconciler = story.engine.reconciler
     changed = asyncio.Event()
-    reconciler.changed.append(changed.set)
+    reconciler.looks.subscribe("test", changed.set)
     async with asyncio.timeout(30):
         while not all(
             documents_workload.standing_of(reconciler, name).state.value == "converged"
@@ -198,7 +198,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     async def no_boot() -> BootRecord:
         raise PermanentError("no boot here", reason="no-boot")
 
-    reconciler.host = replace(reconciler.host, store=Told(reconciler.host.store, reconciler))
+    reconciler.runs.store = Told(reconciler.host.store, reconciler)
     identity = documents.Identity("host", "https://forge/neighbour", "main", time.time())
     api = Api(reconciler, story.engine.fetcher, identity, no_checks, lambda _commit: None, no_boot)
     server = Server(api, "no-such-group", DOMAINS.routes)

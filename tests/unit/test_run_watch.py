@@ -27,7 +27,7 @@ def story_with(kind: type[typing.Any], handler: typing.Any) -> Story:
 
 
 def watch_of(story: Story) -> RunWatch:
-    return story.engine.reconciler.converger.watch
+    return story.engine.watch
 
 
 @virtual()

@@ -32,7 +32,7 @@ async def main():
     story = Story(Faults(latency=(0.0, 0.0)))
     await story.start()
     reconciler = story.engine.reconciler
-    reconciler.host = dataclasses.replace(reconciler.host, lock=HostLock(lock))
+    reconciler.runs.lock = held = HostLock(lock)
     print("ready", flush=True)
     sys.stdin.readline()
     story.push(container("web"))
@@ -40,7 +40,7 @@ async def main():
         for _ in range(10):
             report = await story.sync()
             assert report is not None and not report.error, report
-    print(reconciler.host.lock.contended, flush=True)
+    print(held.contended, flush=True)
     await story.kill()
 
 asyncio.run(main())

@@ -50,8 +50,8 @@ async def test_a_file_is_written_when_its_workload_stands_otherwise() -> None:
     await story.start()
     folder = Folder()
     files = StatusFiles(story.engine.reconciler, IDENTITY, folder, story.dispatcher.wall)  # type: ignore[arg-type]
-    story.engine.reconciler.changed.append(files.looked)
-    story.engine.reconciler.listeners.append(files.stepped)
+    story.engine.reconciler.looks.subscribe("test", files.looked)
+    story.engine.reconciler.steps.subscribe("test", files.stepped)
     async with anyio.create_task_group() as group:
         group.start_soon(files.run)
         story.push({**container("web"), **container("bad", "broken")})

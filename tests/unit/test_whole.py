@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from eventd.runtime.update import Updates
 
 from eventd.api.following import asked
 from eventd.approvals.model_facts import ApprovalFact
@@ -25,7 +26,6 @@ from eventd.runtime.orders import Orders
 from eventd.runtime.queue import Ticket
 from eventd.runtime.shelf import Shelf, write
 from eventd.runtime.storage.memory import StorageMemory
-from eventd.runtime.update import Updates
 from eventd.runtime.whole import PATIENCE, whole
 from eventd.storage.model_facts import StorageFact
 from eventd_simulators.faults import Faults

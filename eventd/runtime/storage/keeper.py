@@ -15,7 +15,6 @@ from dataclasses import replace
 from eventd.approvals.model_facts import is_rejected
 from eventd.core.events import Emit, KernelOrigin
 from eventd.core.facts import FactKey, Facts
-from eventd.core.ports import Store
 from eventd.core.report import Outcome
 from eventd.core.storage_actions import ForgetData, UnsealMountPoint
 from eventd.core.storage_look import Look, look, put_away
@@ -33,11 +32,12 @@ from eventd.core.storage_migration import (
 from eventd.core.storage_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
 from eventd.core.storage_plan import PREFIX, Moving, draft
 from eventd.core.storage_records import VolumeRecord, VolumeState
+from eventd.desired.controller_activation import Participant
 from eventd.kernel.action import Action
+from eventd.kernel.controller import Controller, Stand
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime.keeper import Stand
 from eventd.runtime.load import Loaded
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.storage.owners import FactOwners
@@ -50,8 +50,8 @@ ONCE = 5.0
 """Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
 
 
-class VolumeKeeper:
-    """See `eventd.runtime.keeper.Keeper`. `sealed`: volume -> path that was sealed in this life of the daemon."""
+class VolumeKeeper(Controller, Participant):
+    """See the module. `sealed`: volume -> path that was sealed in this life of the daemon."""
 
     prefix = PREFIX
 
@@ -91,7 +91,7 @@ class VolumeKeeper:
         self.suspect: Callable[[], None] = lambda: None
         """Called when a unit of a workload with a volume failed: maybe because of its disk."""
 
-    async def remember(self, store: Store) -> None:  # noqa: ARG002  the memory has it
+    async def load(self) -> None:
         """Read what the last life left: the last good manifest is in it."""
         await self.memory.load()
 
@@ -106,7 +106,7 @@ class VolumeKeeper:
         for row in self.memory.migrations.rows.values():
             self._be_patient(row)
 
-    def loaded(self, loaded: Loaded) -> None:
+    def activated(self, loaded: Loaded) -> None:
         """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
         found: Manifest = loaded.desired.storage
         self._loaded = True
@@ -166,7 +166,7 @@ class VolumeKeeper:
             else repr((volume, self.look(volume), self.memory.migrations.get(volume.name)))
         )
 
-    def plan(self, name: str, *, asked: bool) -> tuple[Action, ...]:
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
         """Return what would be done."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
@@ -179,7 +179,7 @@ class VolumeKeeper:
             sealed=self.sealed.get(volume.name) == volume.path,
             uids=self._uids(volume.name),
             now=self._wall(),
-            asked=asked and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
+            asked=forced and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
             running=bool(self.running(volume.name)),
             place=self.place(volume),
             moving=self.moving(volume.name),

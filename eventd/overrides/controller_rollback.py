@@ -1,6 +1,6 @@
-"""Going back: a change that does not become healthy is taken back in the same run, if its workload says so.
+"""Rolling back: a change that does not become healthy is taken back in the same run, if its workload says so.
 
-The order is written first. From then on the effective workload is the good revision, so that after a crash the next
+The override is written first. From then on the active revision is the good one, so that after a crash the next
 plan goes on with it; that its content was verified once does not count, all of it is verified again. What eventd does
 not start by itself (networks, what is bound to another unit) has to run again, too, if it did before the change.
 """
@@ -14,65 +14,82 @@ from dataclasses import dataclass, replace
 from eventd.core.desired import OnFailure, Workload
 from eventd.core.errors import EventdError, PermanentError
 from eventd.core.facts import FactKey, Facts
-from eventd.core.gates import WorkloadGates
 from eventd.core.orders import Revision, Rollback, bound_units, identity, rolls_back
 from eventd.core.ports import Repository
-from eventd.core.report import Outcome, WorkloadReport
+from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.desired.controller_activation import Activation
+from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.executor import Executor, Step
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime.converge import Converger
-from eventd.runtime.ledger import Ledger
+from eventd.runtime import standing
+from eventd.runtime.index import Index
 from eventd.runtime.load import Loaded
 from eventd.runtime.orders import Orders, suspended
-from eventd.runtime.restarting import Step, restart_units
 from eventd.runtime.transaction import Transaction
 from eventd.runtime.whole import wholly
+from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads.controller import WorkloadController
+from eventd.workloads.controller_units import explain, on_host, restart_units
 
 Load = Callable[[str], Awaitable[Loaded]]
+NAME = "rollback"
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class GoingBack:
+class RollbackController(Controller):
     """See the module."""
 
     orders: Orders
-    ledger: Ledger
-    converger: Converger
+    activation: Activation
+    workloads: WorkloadController
+    executor: Executor
     facts: Facts
-    in_force: Callable[[Rollback], Awaitable[None]]
-    """Writes the order, and has everything look at the workload afresh."""
-    gates_of: Callable[[str], WorkloadGates]
-    repository: Callable[[], Repository]
-    images: Callable[[Transaction, Workload], Awaitable[tuple[str, ...]]]
-    """Lets a content's references name the images again that it was verified with; returns who runs others."""
-    read: Load | None = None
+    repository: Repository
+    images: VerifiedImages
+    index: Index
+    load_commit: Load
     """Reads a commit, and does nothing else."""
 
-    async def after(
-        self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
-    ) -> WorkloadReport:
-        """Return the report of an attempt, or, if that was a change to be taken back, of the way back.
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
 
-        `before`: what ran before the change, of what eventd does not start by itself.
-        """
-        name, record = tx.workload, self.ledger.records.workloads.get(tx.workload)
-        verified = record.verified_digest if record is not None else ""
-        if not rolls_back(workload, report, verified) or suspended(name, self.facts):
-            return report
-        return await self.take_back(tx, workload, report, before)
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Nothing of its own: what is taken back is what a turn has just tried."""
+        return NOTHING
 
-    async def take_back(
-        self, tx: Transaction, workload: Workload, report: WorkloadReport, before: frozenset[str]
-    ) -> WorkloadReport:
+    def begin(self, turn: Turn) -> None:
+        """Note what runs before the change, of what eventd does not start by itself."""
+        workload = self.activation.active.workload(turn.name)
+        turn.before[NAME] = self._running(turn.name, workload)
+        on_host(turn.tx).restore = self._restore(turn.name, workload)
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
+        """Take back a change that failed; remember a content that was verified, to go back to."""
+        name, active = turn.name, self.activation.active
+        workload = active.workload(name)
+        if workload is not None:
+            record = self.workloads.ledger.records.workloads.get(name)
+            verified = record.verified_digest if record is not None else ""
+            if rolls_back(workload, turn.report, verified) and not suspended(name, self.facts):
+                turn.report = await self.take_back(turn, workload, turn.report)
+            # After a rollback what follows is verified by the gates of the revision that is active since.
+            tx = on_host(turn.tx)
+            tx.commit, tx.gates = active.commit_of(name), active.gates_of(name)
+        await self.remember(name, active.workload(name))
+
+    async def take_back(self, turn: Turn, workload: Workload, report: WorkloadReport) -> WorkloadReport:
         """Go back to the last other revision that was verified; return the same report where there is none."""
-        name = tx.workload
+        name, tx = turn.name, on_host(turn.tx)
         try:
             order = self.orders.make_automatic(workload, report)
             if order is None:
                 return report  # its first deployment: there is nothing to go back to
+            before: frozenset[str] = turn.before[NAME]
             restore = before & bound_units(order.good.workload)
-            await self.begin(replace(order, restore=tuple(sorted(restore))))
+            await self.roll_back(replace(order, restore=tuple(sorted(restore))))
         except EventdError as error:
             log.error("%s cannot be rolled back: %s", name, error)  # noqa: TRY400 - reported with what failed
             return replace(report, message=f"{report.message}; it could not be rolled back: {error.message}")
@@ -80,18 +97,29 @@ class GoingBack:
         again = replace(
             tx,
             commit=order.good.commit,
-            gates=self.gates_of(name),
+            gates=self.activation.active.gates_of(name),
             restore=restore,
             reloads=0,
             invocations={},
         )
-        await self._images(again, order.good.workload)
-        back = await self.converger.converge(again, order.good.workload, asked=True, wait=frozenset())
-        if back.outcome in (Outcome.OK, Outcome.UNCHANGED):
-            others = await self._images(again, order.good.workload)
+        good = order.good.workload
+        await self._restore_images(again, good)
+        back = await self.workloads.converge(self.executor, again, good, forced=True, wait=frozenset())
+        if back.outcome in FINE:
+            others = await self._restore_images(again, good)
             if others:
-                back = await self._restart(replace(again, invocations={}), order.good.workload, others, back)
+                back = await self._restart(replace(again, invocations={}), good, others, back)
         return replace(back, actions=report.actions + back.actions, seconds=report.seconds + back.seconds)
+
+    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+        """Say that another revision than the repository's is active."""
+        order = self.orders.rollback_of(name)
+        if order is None or row.outcome is Outcome.REFUSED:
+            return status, row
+        status, row = standing.rolled_back(order, status, row)
+        if status.state is WorkloadState.ROLLED_BACK:
+            self.index.wake_on(name, self.orders.wakes(name))
+        return status, row
 
     async def order(self, name: str, to: str | None, by: str) -> Rollback:
         """Return what an operator asks for: back to a commit, or to the last verified content before this one.
@@ -116,9 +144,8 @@ class GoingBack:
 
     async def _revision_at(self, name: str, text: str) -> Revision:
         """Return a workload as it was at a commit of the branch's history, with today's rules of this host."""
-        commit = await self.repository().resolve(text)
-        assert self.read is not None
-        desired = (await self.read(commit)).desired
+        commit = await self.repository.resolve(text)
+        desired = (await self.load_commit(commit)).desired
         workload = desired.workloads.get(name)
         if workload is None:
             wrong = desired.refused.get(name)
@@ -138,10 +165,10 @@ class GoingBack:
             )
         return Revision(workload, workload.digest, commit)
 
-    async def _images(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
+    async def _restore_images(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
         """Move tags back; where that cannot be done, what comes of it is seen by the verification."""
         try:
-            return await self.images(tx, workload)
+            return await self.images.restore(tx, workload)
         except EventdError as error:
             log.warning("%s: images are not as they were verified: %s", workload.name, error)
             return ()
@@ -153,23 +180,24 @@ class GoingBack:
 
         async def work(step: Step) -> None:
             await restart_units(
-                step, self.converger, workload, units, "it runs an image that came with the change"
+                step, self.workloads.planner, workload, units, "it runs an image that came with the change"
             )
 
-        done = await self.converger.carry_out(tx, workload, work)
+        done = await self.executor.carry_out(tx, work, explain(tx))
         return replace(done, actions=back.actions + done.actions, seconds=back.seconds + done.seconds)
 
     @wholly
-    async def begin(self, order: Rollback) -> None:
-        """Put an order in force: nothing of the workload counts as verified from here on."""
-        record = self.ledger.records.workloads.get(order.workload)
+    async def roll_back(self, order: Rollback) -> None:
+        """Have another revision active: nothing of the workload counts as verified from here on."""
+        ledger = self.workloads.ledger
+        record = ledger.records.workloads.get(order.workload)
         if record is not None and record.verified_digest:
-            await self.ledger.change(order.workload, verified_digest="")
-        await self.in_force(order)
+            await ledger.change(order.workload, verified_digest="")
+        await self.activation.roll_back(order)
 
     async def remember(self, name: str, workload: Workload | None) -> None:
         """Remember a content that was verified, to go back to; forget those of a workload that left."""
-        record = self.ledger.records.workloads.get(name)
+        record = self.workloads.ledger.records.workloads.get(name)
         try:
             if workload is not None:
                 await self.orders.verified(workload, record)
@@ -179,24 +207,20 @@ class GoingBack:
             # The next load looks at it again.
             log.error("the revision of %s is not remembered: %s", name, error)  # noqa: TRY400
 
-    def running(self, name: str, workload: Workload | None) -> frozenset[str]:
+    def _running(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return the units that run now, of a workload with a change that may have to be taken back."""
         if workload is None or workload.options.on_failure is not OnFailure.ROLLBACK:
             return frozenset()
         known = self.orders.revisions.get(name)
-        if known is None or self._is_verified(workload):
+        if known is None or self.workloads.planner.is_verified(name, workload):
             return frozenset()
         units = {unit.name for row in known.rows for unit in row.workload.units}
         states = {unit: as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, name))) for unit in units}
         return frozenset(unit for unit, state in states.items() if state is not None and state.up)
 
-    def restore(self, name: str, workload: Workload | None) -> frozenset[str]:
+    def _restore(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return the units that a rollback, which was cut off, still has to bring back."""
         order = self.orders.rollback_of(name)
-        if order is None or workload is None or self._is_verified(workload):
+        if order is None or workload is None or self.workloads.planner.is_verified(name, workload):
             return frozenset()
         return frozenset(order.restore)
-
-    def _is_verified(self, workload: Workload) -> bool:
-        record = self.ledger.records.workloads.get(workload.name)
-        return record is not None and record.verified_digest == workload.digest

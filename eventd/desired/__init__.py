@@ -1,0 +1,1 @@
+"""The desired state: a commit, read and checked, and the revision that is active."""

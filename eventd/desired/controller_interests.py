@@ -1,0 +1,79 @@
+"""Interests: tells the sources which facts the active revision needs, and nothing beyond that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from eventd.core.desired import Desired
+from eventd.core.facts import FactKey
+from eventd.core.provenance_places import Names, names_of
+from eventd.desired.controller_active import ActiveRevision
+from eventd.platform.model_facts import PlatformFact
+from eventd.runtime.host import Host
+from eventd.runtime.index import Index
+from eventd.runtime.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What sources are told; each is awaited until the facts are there. None: there is no such source here."""
+
+    need: Callable[[frozenset[FactKey]], Awaitable[None]] | None = None
+    """Which facts any gate mentions."""
+    named: Callable[[Mapping[str, frozenset[str]]], Awaitable[None]] | None = None
+    """Which files of the host workloads name."""
+    audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
+    """Under which names foreign files would concern a workload."""
+
+
+@dataclass(slots=True)
+class Interests:
+    """See the module."""
+
+    active: ActiveRevision
+    ledger: Ledger
+    index: Index
+    host: Host
+    wants: Wants
+
+    async def renew(self) -> None:
+        """Another revision is active, of everything or of one workload. Raises what a source raises."""
+        desired, orders = self.active.desired, self.active.orders
+        if desired is None:
+            return
+        if self.wants.need is not None:
+            mentioned = orders.keys().union(*(each.keys() for each in self.active.gates.values()))
+            starts = (self.active.needs_of(name) for name in desired.workloads)
+            await self.wants.need(mentioned.union(_folders(desired), *starts))
+        current = {name: self.active.workload(name) or each for name, each in desired.workloads.items()}
+        if self.wants.named is not None:
+            await self.wants.named(
+                {
+                    name: frozenset(named.path for unit in each.units for named in unit.named)
+                    for name, each in current.items()
+                }
+            )
+        if self.wants.audit is not None:
+            await self.wants.audit({name: names_of(each) for name, each in current.items()})
+
+    def attend(self) -> None:
+        """Have the workloads looked at that expect something of a fact, each time that it changes."""
+        self.index.attend(self.active.concerns())
+
+    def watch(self, name: str) -> None:
+        """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
+        workload = self.active.workload(name)
+        units = {u.name for u in workload.units} if workload else set()
+        units |= self.ledger.records.units.get(name, {}).keys()
+        units |= self.active.asked_of.get(name, frozenset()) | self.active.orders.mentioned(name)
+        self.host.user_managers.watch(name, frozenset(units))
+
+
+def _folders(desired: Desired) -> frozenset[FactKey]:
+    """Return the facts of the folders that workloads have on volumes."""
+    return frozenset(
+        FactKey(PlatformFact.FILE, use.folder(name))
+        for name, workload in desired.workloads.items()
+        for use in workload.volumes
+    )

@@ -1,0 +1,116 @@
+"""The health controller: what is wrong with a workload that was verified, and what is done about it.
+
+Has a part in the turn of every workload: it tells a crash as a crash, does what `[health] on_unhealthy` asks for, and
+amends the status by what `eventd.health.controller_wellbeing` knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import anyio
+
+from eventd.core.actions import RestartUnit
+from eventd.core.desired import OnUnhealthy, Workload
+from eventd.core.facts import Facts
+from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.core.verdicts import Allow
+from eventd.core.wellness import CRASHED, UNHEALTHY, Illness, illness
+from eventd.desired.controller_active import ActiveRevision
+from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.executor import Executor, Step
+from eventd.overrides.controller_rollback import RollbackController
+from eventd.runtime import standing
+from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_units import explain, last_lines, on_host, restart_units
+
+
+@dataclass(slots=True)
+class HealthController(Controller):
+    """See the module."""
+
+    active: ActiveRevision
+    planner: Planner
+    wellbeing: Wellbeing
+    failures: Failures
+    facts: Facts
+    rollbacks: RollbackController
+
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """A turn is due where something can be done about an illness."""
+        workload = self.active.workload(name)
+        ill = self.treatable(name, workload) if workload is not None else None
+        return Decision(due=True) if ill is not None else NOTHING
+
+    def treatable(self, name: str, workload: Workload) -> Illness | None:
+        """Return what `[health] on_unhealthy` has something done about now: verified, up, ill, and not in a pause."""
+        if workload.options.on_unhealthy is OnUnhealthy.REPORT:
+            return None
+        if not self.planner.is_verified(name, workload):
+            return None
+        found = illness(workload, self.active.gates_of(name).healthy, self.facts)
+        if found is None or found.starting or not found.units or standing.down(workload, self.facts):
+            return None
+        if not self.failures.may_start(name, workload.digest, anyio.current_time()):
+            return None
+        action = RestartUnit(name, found.units[0], workload.digest, found.message, workload.options.deadline)
+        return found if isinstance(self.planner.verdict(name, workload, action), Allow) else None
+
+    def begin(self, turn: Turn) -> None:
+        """How another content went says nothing about this one; neither does what was before somebody asks."""
+        workload = self.active.workload(turn.name)
+        if workload is not None:
+            self.wellbeing.begin(turn.name, workload)
+        if turn.request.restart:
+            self.wellbeing.forget(turn.name)
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Treat the workload if it is ill; restarts are bounded as repairs are."""
+        workload = self.active.workload(turn.name)
+        crash = self.wellbeing.crash_of(turn.name)
+        if turn.before.get("repairs") and turn.report.outcome is Outcome.OK and crash:
+            turn.report = replace(turn.report, reason=CRASHED, message=f"{crash}; it was started again")
+        if workload is None or turn.report.outcome not in FINE:
+            return
+        ill = self.treatable(turn.name, workload)
+        if ill is not None:
+            turn.report = await self._treat(turn, workload, ill, executor)
+
+    async def _treat(
+        self, turn: Turn, workload: Workload, ill: Illness, executor: Executor
+    ) -> WorkloadReport:
+        name, tx, report = workload.name, on_host(turn.tx), turn.report
+        found = replace(
+            report, outcome=Outcome.FAILED, reason=UNHEALTHY, message=ill.message, failing_unit=ill.units[0]
+        )
+        if workload.options.on_unhealthy is OnUnhealthy.ROLLBACK:
+            log_lines = await last_lines(tx, ill.units[0])
+            return await self.rollbacks.take_back(turn, workload, replace(found, log=tuple(log_lines)))
+        if not self.failures.repair(name, anyio.current_time()):
+            message = f"{ill.message}, though it was restarted {HEALS} times within {FORGET:g} s"
+            hint = f"it is restarted again with growing pauses, or now by eventctl restart {name}"
+            return replace(found, message=message, hint=hint, failing_verb=RestartUnit.verb)
+        why = f"it is unhealthy: {ill.message}"
+
+        async def work(step: Step) -> None:
+            await restart_units(step, self.planner, workload, ill.units, why)
+
+        done = await executor.carry_out(tx, work, explain(tx))
+        message = done.message or f"{ill.message}; it was restarted"
+        return replace(
+            done, reason=done.reason or UNHEALTHY, message=message, actions=report.actions + done.actions
+        )
+
+    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+        """Say what is wrong with a workload that nothing is left to do for."""
+        workload = self.active.workload(name)
+        if workload is None or row.outcome not in FINE or status.state is not WorkloadState.CONVERGED:
+            return status, row
+        ailment = self.wellbeing.look(name, workload)
+        return standing.ailing(ailment, row) if ailment is not None else (status, row)

@@ -1,0 +1,28 @@
+"""Whether anything new may begin: not while the daemon drains, and not while the host goes down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.facts import FactKey, Facts
+from eventd.platform.model_facts import PlatformFact
+from eventd.runtime.waiting import until
+
+SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)
+
+
+@dataclass(slots=True)
+class Draining:
+    """One for the whole daemon."""
+
+    facts: Facts
+    stopping: bool = False
+    """The daemon drains: no run begins, no turn, and no further step of one that is on."""
+
+    def forbids(self) -> bool:
+        """Nothing new may begin."""
+        return self.stopping or self.facts.get(SHUTDOWN) is True
+
+    async def until_allowed(self) -> None:
+        """Return when a shutdown was called off. It may never be: then the process ends here."""
+        await until(self.facts, (SHUTDOWN,), lambda: not self.forbids(), timeout=None)

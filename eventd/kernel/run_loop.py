@@ -1,0 +1,143 @@
+"""The run loop: runs over what is dirty, until nothing is. Who asks for one, and when it begins.
+
+Owns the queue's way in: facts that changed, and requests. What a run is, is `eventd.runtime.runs`'s to say, what a
+subject gets in it its controllers'.
+
+    trigger -> Queue -> Runs (async lock, then file lock) -> Turns per subject -> RunReport
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import anyio
+
+from eventd.adoption.model_facts import AdoptionFact
+from eventd.core.errors import EventdError, PermanentError
+from eventd.core.events import Event
+from eventd.core.facts import FactKey
+from eventd.core.report import WorkloadState
+from eventd.desired.controller_activation import REVISION, Activation
+from eventd.kernel.controller import Controllers
+from eventd.kernel.status_board import StatusBoard
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.index import Index
+from eventd.runtime.queue import Batch, Queue, Ticket
+from eventd.runtime.runs import Runs
+from eventd.runtime.supervise import bug
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunLoop:
+    """See the module."""
+
+    dispatcher: Dispatcher
+    index: Index
+    queue: Queue
+    controllers: Controllers
+    board: StatusBoard
+    activation: Activation
+    runs: Runs
+
+    def start(self) -> None:
+        """Begin to listen to facts; runs begin with `serve`."""
+        self.index.start(self._changed, self.woken)
+        self.dispatcher.facts.watch((REVISION,), self._on_revision)
+
+    def _changed(self, name: str) -> None:
+        """A fact changed that concerns a subject, if it is one."""
+        if self.controllers.owner(name).takes(name):
+            self.dirty(name)
+
+    def dirty(self, name: str) -> None:
+        """Something about a subject changed."""
+        live = self.board.statuses.get(name)
+        echo = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
+        if not echo:
+            self._note_contention()
+        self.queue.touch(name, self.dispatcher.current, echo=echo)
+
+    def woken(self, name: str) -> None:
+        """A fact that it waits for, or failed on, changed."""
+        self.board.desk.failures.wake(name, anyio.current_time())
+        self.dirty(name)
+
+    def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
+        """Ask for a run over everything; `asked` gives what gave up another chance.
+
+        A request joins a run over everything that is on, at the wanted commit: what changed on the host since it began
+        has made its workload dirty anyway.
+        """
+        if asked and ticket is not None and self.runs.join(ticket, trigger):
+            return
+        if asked:
+            self._look_into_stores()
+        self._note_contention()
+        self.queue.touch_all(trigger, asked=asked, ticket=ticket)
+
+    def ask(self, name: str, trigger: Event | None, ticket: Ticket | None = None) -> None:
+        """Ask for a run over one workload, which gets another chance if it gave up."""
+        self._look_into_stores()
+        self._note_contention()
+        self.queue.ask(name, trigger, ticket)
+
+    def ask_all(self, names: Collection[str], trigger: Event | None, ticket: Ticket) -> None:
+        """Ask for one run over several workloads; a run that has nothing to do is recorded all the same."""
+        self._note_contention()
+        self.queue.ask_all(names, trigger, ticket)
+
+    def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
+        """Ask for a run in which the units of a workload are restarted and verified.
+
+        What is worked on just now gets it in the following run; a workload at rest joins the run that is on.
+        """
+        self._note_contention()
+        self.queue.restart(name, trigger, ticket)
+
+    async def serve(self) -> None:
+        """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
+        while True:
+            due = self.runs.next_due()
+            await self.queue.wait(max(0.0, due - anyio.current_time()) if due is not None else None)
+            await self.runs.draining.until_allowed()
+            self.runs.touch_due()
+            batch = self.queue.take()
+            if batch:
+                await self._attempt(batch)
+
+    async def _attempt(self, batch: Batch) -> None:
+        """Run. What goes wrong with the run as a whole is told to who asked, and tried again after a pause.
+
+        No exception may leave this loop: a bug in one place must not take down what still works elsewhere.
+        """
+        try:
+            with self.runs.watch.run():
+                await self.runs.run(batch)
+        except EventdError as error:
+            log.error("a run could not be made: %s", error)  # noqa: TRY400 - reported, not a bug
+            self.runs.failed(batch, error)
+        except Exception as error:
+            log.exception("bug: a run ended with %s", type(error).__name__)
+            self.runs.failed(batch, bug(error))
+        else:
+            if self.activation.error is None:
+                self.runs.settled()
+            elif not isinstance(self.activation.error, PermanentError):
+                self.runs.leave(Batch(everything=True))
+
+    def _on_revision(self, _key: FactKey) -> None:
+        self.runs.interrupt()
+        self.request(self.dispatcher.current, asked=False)
+
+    def _note_contention(self) -> None:
+        if self.runs.current is not None:
+            self.runs.counters.contended += 1
+
+    def _look_into_stores(self) -> None:
+        """Forget the volumes of accounts: somebody who asks may have changed them, of which nothing tells."""
+        for key, _ in tuple(self.dispatcher.facts.items(AdoptionFact.STORE)):
+            self.dispatcher.facts.set(key, None)

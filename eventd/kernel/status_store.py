@@ -1,0 +1,127 @@
+"""The status store: one record a subject. Its status, the failure that waits for a retry, the hold, and its repairs.
+
+Owns the records, and how long a failure or a hold counts (`eventd.runtime.failures`, `eventd.runtime.holds` are the two
+views of it that change them). Where a status comes from is the controllers' business (`eventd.kernel.statuses`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from eventd.core.report import Standing, WorkloadReport
+
+REPAIRS = 5
+"""Repairs of one subject within a while that are made at once; from then on they wait as failures do."""
+
+
+@dataclass(slots=True)
+class Failure:
+    """The last failure of one subject."""
+
+    digest: str
+    report: WorkloadReport
+    attempts: int
+    at: float
+    """Loop time, as `retry_at`."""
+    retry_at: float | None
+    """None: no timer brings a retry. 0: now, a run for it is on its way."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One subject that waits."""
+
+    digest: str
+    reason: str
+    """Why it is held; the report has another once its deadline has passed."""
+    report: WorkloadReport
+    since: float
+    """Loop time, as `deadline`."""
+    deadline: float
+    overdue: bool = False
+    """Its deadline has passed, and that has been reported."""
+
+
+@dataclass(slots=True)
+class Record:
+    """All that is known of one subject in this life of the daemon."""
+
+    status: Standing | None = None
+    failure: Failure | None = None
+    held: Held | None = None
+    repairs: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
+    """Loop times at which it was started again after it had been verified."""
+    loops: int = 0
+    """How often it was found to need repair over and over."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is known."""
+        return (
+            self.status is None
+            and self.failure is None
+            and self.held is None
+            and not (self.repairs or self.loops)
+        )
+
+
+class Records:
+    """The records, by subject; one is made when something is to be remembered, and goes with the last of it."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Record] = {}
+
+    def get(self, name: str) -> Record | None:
+        """Return what is known of a subject."""
+        return self._rows.get(name)
+
+    def of(self, name: str) -> Record:
+        """Return the record of a subject, to be written to."""
+        return self._rows.setdefault(name, Record())
+
+    def sweep(self, name: str) -> None:
+        """Drop a record that says nothing any more."""
+        record = self._rows.get(name)
+        if record is not None and record.is_empty:
+            del self._rows[name]
+
+    def names(self) -> list[str]:
+        """Return whose records there are now."""
+        return list(self._rows)
+
+    def items(self) -> Iterator[tuple[str, Record]]:
+        """Yield all of them, as they are now; the caller may change them meanwhile."""
+        yield from tuple(self._rows.items())
+
+
+class Statuses(Mapping[str, Standing]):
+    """The statuses alone: a live view of the records."""
+
+    __slots__ = ("_records",)
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def __getitem__(self, name: str) -> Standing:
+        record = self._records.get(name)
+        if record is None or record.status is None:
+            raise KeyError(name)
+        return record.status
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, record in self._records.items() if record.status is not None])
+
+    def __len__(self) -> int:
+        return sum(record.status is not None for _, record in self._records.items())
+
+    def set(self, name: str, status: Standing | None) -> None:
+        """Set or drop the status of a subject."""
+        if status is not None:
+            self._records.of(name).status = status
+        elif (record := self._records.get(name)) is not None:
+            record.status = None
+            self._records.sweep(name)

@@ -1,0 +1,95 @@
+"""Steps: the intent of each is written before it acts, its result after. What a crash leaves open, recovery settles.
+
+No intent is written before the results of earlier steps are. A step that is done, and whose result could not be
+written (the disk was full), is not one that a crash cut off: left open, the next start would take it for that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from eventd.core.errors import EventdError
+from eventd.core.journal import OpenStep
+from eventd.kernel.action import Action
+from eventd.kernel.transaction import BaseTransaction
+
+log = logging.getLogger(__name__)
+
+
+class StepStore(Protocol):
+    """The journal on the disk; each method returns when its row is there."""
+
+    async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
+        """Write the intent of a step, with what settling it would need (JSON); return its number."""
+        ...
+
+    async def end_step(self, step: int, result: str, note: str = "") -> None:
+        """Write the result of a step: `done`, the reason of its failure, or (with a note) how it was settled."""
+        ...
+
+
+class Detail(Protocol):
+    """Says what an intent has to carry, so that a step can be settled without its action."""
+
+    def __call__(self, action: Action, seen: Any, /) -> Mapping[str, str]:
+        """Return it; `seen`: the subject, as the decision saw it."""
+        ...
+
+
+class Settles(Protocol):
+    """Settles a step that failed, as after a crash."""
+
+    async def after_failure(self, step: OpenStep) -> bool:
+        """Make the records agree with what the step left; False: not now, the step has to stay open."""
+        ...
+
+
+@dataclass(slots=True)
+class Steps:
+    """The steps of one life of the daemon."""
+
+    store: StepStore
+    detail: Detail
+    recovery: Settles
+    unwritten: dict[int, str] = field(default_factory=dict)
+    """Steps that have ended, with the results that are to be written."""
+    _open: dict[int, OpenStep] = field(default_factory=dict)
+
+    async def begin(self, action: Action, tx: BaseTransaction, seen: Any) -> int:
+        """Write the intent of an action; return the step's number."""
+        await self.write()
+        detail = json.dumps(self.detail(action, seen))
+        step = await self.store.begin_step(tx.run, tx.workload, action.verb, action.target, detail)
+        self._open[step] = OpenStep(tx.run, tx.workload, action.verb, action.target, step, detail)
+        return step
+
+    async def end(self, step: int, result: str) -> None:
+        """Write a result; what cannot be written now goes before the next intent. Raises what writing raises."""
+        self._open.pop(step, None)
+        self.unwritten[step] = result
+        await self.write()
+
+    async def failed(self, step: int, result: str) -> None:
+        """Settle a step that failed, and write its result; that it cannot be written does not hide why it failed."""
+        mine = self._open.pop(step, None)
+        if mine is not None and not await self.recovery.after_failure(mine):
+            return  # it stays open, and is settled before the next run
+        try:
+            await self.end(step, result)
+        except EventdError as error:
+            log.error("the result of step %d is not written yet: %s", step, error)  # noqa: TRY400 - told with the other
+
+    async def write(self) -> None:
+        """Write the results that are due. Raises what writing raises."""
+        for step, result in tuple(self.unwritten.items()):
+            if self.unwritten.pop(step, None) is None:
+                continue  # another subject's task is at it
+            try:
+                await self.store.end_step(step, result)
+            except EventdError:
+                self.unwritten[step] = result
+                raise

@@ -1,0 +1,104 @@
+"""A transaction: one subject's part of one run, as far as every kind of subject has it.
+
+Carries the means to journal, to tell of progress, and to be cut short. A domain adds what its handlers change on the
+way by a class of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+
+from eventd.core.errors import EventdError
+from eventd.core.events import Emit
+from eventd.core.facts import Facts
+from eventd.kernel.draining import Draining
+from eventd.runtime import shelf
+from eventd.runtime.shelf import Shelf
+
+T = TypeVar("T")
+
+
+class SupersededError(EventdError):
+    """A newer revision arrived while this one was only waiting; the next run decides afresh."""
+
+    reason = "superseded"
+
+
+class EndingError(SupersededError):
+    """The daemon stops, or the host goes down: the next daemon goes on. `error`: what failed meanwhile, if anything."""
+
+    reason = "stopping"
+
+    def __init__(self, error: EventdError | None = None) -> None:
+        said = "the daemon stops; the next one goes on"
+        super().__init__(f"{said} ({error.message})" if error else said)
+
+
+def _tell_nobody(_step: str, _state: str, _message: str) -> None:
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class BaseTransaction:
+    """One subject, one run."""
+
+    run: int
+    workload: str
+    """The subject."""
+    commit: str
+    facts: Facts
+    emit: Emit
+    draining: Draining
+    interrupt: anyio.Event
+    """Set when a newer revision is known: waits for an older revision's health end."""
+    progress: Callable[[str, str, str], None] = _tell_nobody
+    """Told of each step: its title, `begin`, `end` or `failed`, and a sentence."""
+    now: Callable[[], float]
+    """Seconds since the epoch."""
+    conclude: Callable[[Sequence[tuple[Shelf[Any], str, Any]]], Awaitable[None]] = shelf.write
+    """Write the last rows of an action, together with the end of the approval that it was carried out under."""
+
+    async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await `work()`, or raise SupersededError as soon as a newer revision is known.
+
+        Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
+        """
+        result: list[T] = []
+        failure: list[Exception] = []
+
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                await self.interrupt.wait()
+                group.cancel_scope.cancel()
+
+            async def do() -> None:
+                try:
+                    result.append(await work())
+                except Exception as error:  # noqa: BLE001 - re-raised below, outside of the group
+                    failure.append(error)
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            group.start_soon(do)
+        if failure:
+            raise failure[0]
+        if not result:
+            if self.is_ending:
+                raise EndingError
+            raise SupersededError("a newer revision came in while this one was waiting")
+        return result[0]
+
+    @property
+    def is_ending(self) -> bool:
+        """The daemon drains, or the host goes down, and the users' managers with it: what fails now says nothing."""
+        return self.draining.forbids()
+
+    def excuse(self, error: EventdError) -> None:
+        """Raise EndingError in the place of an error that says nothing, as all is ending; else return."""
+        if self.is_ending:
+            raise EndingError(error) from error

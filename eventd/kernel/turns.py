@@ -1,0 +1,95 @@
+"""Turns: what one subject gets in one run, from the transaction to what is remembered of its outcome.
+
+Owns the order: each controller of the subject does its part, then the owner notes what came of it, and the status is
+set. It does not choose who gets a turn, nor when (the runs do); what is done is the controllers' business.
+
+    run -> Turns -> Controller.reconcile ... -> Controller.note -> StatusBoard -> run
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.kernel.controller import Controllers, Desk, Request, Turn
+from eventd.kernel.draining import Draining
+from eventd.kernel.executor import Executor
+from eventd.kernel.listeners import Listeners
+from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.transaction import BaseTransaction, EndingError
+from eventd.runtime.progress import Progress
+from eventd.runtime.supervise import bug
+
+log = logging.getLogger(__name__)
+Tell = Callable[[str, str, str], None]
+
+
+class Open(Protocol):
+    """Makes the transactions of a host."""
+
+    def __call__(self, name: str, run: int, interrupt: anyio.Event, progress: Tell, /) -> BaseTransaction:
+        """Return the transaction of one subject in one run; nothing is done for it yet."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Turns:
+    """See the module."""
+
+    controllers: Controllers
+    executor: Executor
+    desk: Desk
+    board: StatusBoard
+    draining: Draining
+    open: Open
+    steps: Listeners[[Progress]]
+    """Told of each step."""
+    wall: Callable[[], float]
+
+    async def take(self, name: str, run: int, request: Request, interrupt: anyio.Event) -> WorkloadReport:
+        """Give one subject its turn; a bug fails that one, and no other. `interrupt` cuts short what only waits."""
+        if self.draining.stopping:
+            ending = EndingError()
+            return WorkloadReport(name, Outcome.SUPERSEDED, ending.reason, ending.message)
+        try:
+            return await self._take(name, run, request, interrupt)
+        except Exception as error:
+            log.exception("bug: %s ended with %s", name, type(error).__name__)
+            found = bug(error)
+            report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
+            digest = self.controllers.owner(name).digest(name)
+            self.desk.failures.note(name, digest, report, anyio.current_time(), self.desk.jitter())
+            self.board.broken(name, report)
+            return report
+
+    async def _take(self, name: str, run: int, request: Request, interrupt: anyio.Event) -> WorkloadReport:
+        live = self.board.begin(name)
+        tx = self.open(name, run, interrupt, self._progress(name, run, live))
+        turn = Turn(name=name, request=request, tx=tx, report=WorkloadReport(name, Outcome.UNCHANGED))
+        controllers = self.controllers.of(name)
+        for controller in controllers:
+            controller.begin(turn)
+        for controller in controllers:
+            await controller.reconcile(turn, self.executor)
+        controllers[0].note(turn, self.desk)
+        said = self.board.settle(name, turn.report)
+        return turn.told or said
+
+    def _progress(self, name: str, run: int, live: Standing) -> Tell:
+        began = 0.0
+
+        def progress(step: str, state: str, message: str) -> None:
+            nonlocal began
+            now = anyio.current_time()
+            began = now if state == "begin" else began
+            live.step = step if state == "begin" else ""
+            if step.startswith("verify"):
+                live.state = WorkloadState.VERIFYING
+            self.steps(Progress(run, name, step, state, message, now - began))
+
+        return progress

@@ -1,0 +1,154 @@
+"""The update controller: pull, compare, restart only what changed, verify; or go back to the images of before.
+
+An update is written down before anything is pulled, with the images that ran: whatever cuts it off, the next start goes
+on with it, and ends either with all containers on what their references name, verified, or on the images of before.
+Never `podman auto-update`, and nothing is pruned: the image of before is kept by a tag of its own. What one update does
+is `eventd.updates.controller_work`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from eventd.core.actions import PullImages
+from eventd.core.desired import Workload
+from eventd.core.errors import EventdError
+from eventd.core.ports import UserManagers
+from eventd.core.report import Outcome, WorkloadReport
+from eventd.core.updates import Update, UpdateResult
+from eventd.desired.controller_active import ActiveRevision
+from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.executor import Executor
+from eventd.runtime.shelf import Shelf
+from eventd.runtime.whole import wholly
+from eventd.updates.controller_images import VerifiedImages
+from eventd.updates.controller_work import ASIDE, GONE_BACK, UpdateWork
+from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_units import explain, on_host
+
+
+@dataclass(slots=True)
+class UpdateController(Controller):
+    """See the module."""
+
+    active: ActiveRevision
+    planner: Planner
+    images: VerifiedImages
+    user_managers: UserManagers
+    wall: Callable[[], float]
+    rows: Shelf[Update] = field(init=False)
+    results: Shelf[UpdateResult] = field(init=False)
+    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held from reading a row until another is written over it: one may be asked for while another one ends."""
+
+    def __post_init__(self) -> None:
+        """Name the tables."""
+        store = self.planner.ledger.store
+        self.rows = Shelf(store, "update", Update)
+        self.results = Shelf(store, "update-result", UpdateResult)
+
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
+
+    async def load(self) -> None:
+        """Read what the last life left."""
+        await self.rows.load()
+        await self.results.load()
+        await self.images.load()
+
+    @wholly
+    async def ask(self, name: str, by: str, *, retry: bool) -> None:
+        """Write down that an update is wanted; one that is on its way goes on as it is, and another one follows."""
+        async with self.asking:
+            known = self.rows.get(name)
+            if known is None or not known.applying:
+                await self.rows.put(name, Update(name, self.wall(), by, retry))
+            else:
+                await self.rows.put(name, replace(known, again=by, again_retry=retry))
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Return the pull of an update that is asked for, or was cut off, and can go on."""
+        workload = self.active.workload(name)
+        if workload is None or name not in self.rows:
+            return NOTHING
+        if not desk.failures.may_start(name, workload.digest, anyio.current_time()):
+            return NOTHING
+        return Decision((PullImages(name, (), 0.0, ""),), self.planner.sight(name, workload))
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Carry out the update that a workload is to have, if any.
+
+        A workload that is held, or that has a newer revision, gets it when that is over. One that failed gets it at
+        once: the new image may be the cure.
+        """
+        workload, tx = self.active.workload(turn.name), on_host(turn.tx)
+        if workload is None:
+            return
+        await self.images.note_verified(tx, workload, turn.report)
+        row = self.rows.get(turn.name)
+        if row is None or turn.report.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
+            return
+        updated = await self._update(turn, workload, row, executor)
+        if updated.outcome is not Outcome.FAILED or updated.reason not in ASIDE:
+            turn.report = updated
+            return
+        turn.told = updated  # the workload stands as it did without it
+        if updated.reason == GONE_BACK:
+            # What failed before it is up now, and verified.
+            turn.report = replace(turn.report, outcome=Outcome.OK)
+
+    async def _update(
+        self, turn: Turn, workload: Workload, row: Update, executor: Executor
+    ) -> WorkloadReport:
+        # What a restart of this turn has restarted is not left out below.
+        tx = replace(on_host(turn.tx), invocations={}, reloads=0)
+        work = UpdateWork(self.planner, self.images, self.user_managers, self, tx, workload, row)
+        done = await executor.carry_out(tx, work.run, explain(tx))
+        if done.outcome in (Outcome.HELD, Outcome.SUPERSEDED) or work.cut_off:
+            return done
+        try:
+            await self._end(row, work, done)
+        except EventdError as error:
+            return replace(done, outcome=Outcome.FAILED, reason=error.reason, message=error.message)
+        return replace(
+            done,
+            message=done.message or work.message,
+            actions=turn.report.actions + done.actions,
+            seconds=turn.report.seconds + done.seconds,
+        )
+
+    async def begin_applying(self, row: Update, before: Mapping[str, str]) -> Update:
+        """Write down that an update begins, with the images of before; return the row as it is now."""
+        async with self.asking:
+            asked = self.rows.get(row.workload)
+            if asked is not None and asked != row:  # since this one was taken up
+                row = replace(row, again=asked.by, again_retry=asked.retry)
+            row = replace(row, before=before, applying=True)
+            await self.rows.put(row.workload, row)
+        return row
+
+    async def _end(self, row: Update, work: UpdateWork, done: WorkloadReport) -> None:
+        ok = done.outcome is not Outcome.FAILED
+        before = self.results.get(row.workload)
+        bad = {} if before is None or ok else dict(before.bad)
+        result = UpdateResult(
+            row.workload,
+            self.wall(),
+            row.by,
+            ok,
+            done.reason,
+            done.message or work.message,
+            work.changed,
+            {**bad, **work.bad},
+        )
+        await self.results.put(row.workload, result)
+        async with self.asking:
+            now = self.rows.get(row.workload)
+            again = (
+                Update(row.workload, self.wall(), now.again, now.again_retry) if now and now.again else None
+            )
+            await self.rows.put(row.workload, again)

@@ -1,0 +1,86 @@
+"""Verified images: which images the containers of a verified content ran, so that a rollback has the same ones.
+
+Owns that memory, and the way back: a tag that has moved since would bring the bad image with the good files.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from eventd.core.desired import OnFailure, Workload
+from eventd.core.errors import EventdError
+from eventd.core.images import ImageUse, images_of, restorable, running_of, to_restart
+from eventd.core.orders import KEPT
+from eventd.core.ports import Images
+from eventd.core.report import Outcome, WorkloadReport
+from eventd.core.updates import UsedImage, UsedImages
+from eventd.platform.model_facts import Account
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.shelf import Shelf
+from eventd.runtime.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class VerifiedImages:
+    """See the module."""
+
+    ledger: Ledger
+    images: Images
+    used: Shelf[UsedImages] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name the table."""
+        self.used = Shelf(self.ledger.store, "images", UsedImages)
+
+    async def load(self) -> None:
+        """Read what the last life left."""
+        await self.used.load()
+
+    async def note_verified(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> None:
+        """Remember the images of a verified revision that a rollback may come back to."""
+        if report.outcome is not Outcome.OK or workload.options.on_failure is not OnFailure.ROLLBACK:
+            return
+        uses = restorable(images_of(workload))
+        record = self.ledger.records.workloads.get(workload.name)
+        if not uses or tx.account is None or record is None or record.verified_digest != workload.digest:
+            return
+        try:
+            await self.remember(tx.account, workload, uses)
+        except EventdError as error:
+            log.warning("the images of %s are not remembered: %s", workload.name, error)
+
+    async def remember(self, account: Account, workload: Workload, uses: list[ImageUse]) -> None:
+        """Write down which images the containers of a verified content run."""
+        running = await self.images.running(account)
+        ids = {use.reference: image for use in uses if (image := running_of(use, running))}
+        known = await self.images.inspect(account, tuple(dict.fromkeys(ids.values())))
+        images = tuple(
+            UsedImage(reference, image, known[image].digests if image in known else ())
+            for reference, image in sorted(ids.items())
+        )
+        rows = self.used.get(workload.name) or UsedImages()
+        if images and rows.of(workload.digest) != images:
+            await self.used.put(workload.name, rows.with_verified(workload.digest, images, KEPT))
+
+    async def restore(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
+        """Let references name the images again that this content was verified with; return whose units need a restart.
+
+        For a rollback: a tag that has moved since would bring the bad image with the good files.
+        """
+        used = self.used.get(workload.name)
+        wanted = {each.reference: each.id for each in (used.of(workload.digest) if used is not None else ())}
+        if not wanted or tx.account is None:
+            return ()
+        found = await self.images.inspect(tx.account, tuple(wanted))
+        moved = tuple(
+            (image, reference)
+            for reference, image in wanted.items()
+            if reference not in found or found[reference].id != image
+        )
+        for image, reference in moved:
+            await self.images.tag(tx.account, image, reference)
+        running = await self.images.running(tx.account)
+        return to_restart(images_of(workload), running, wanted)

@@ -1,0 +1,248 @@
+"""The work of one update in one turn: from the pull to images that are verified, or back to those of before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from eventd.core.actions import PullImages, TagImages
+from eventd.core.desired import UnitRole, Workload
+from eventd.core.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.core.facts import FactKey
+from eventd.core.images import (
+    Image,
+    ImageUse,
+    Running,
+    images_of,
+    keep_tag,
+    restorable,
+    running_of,
+    short_id,
+    to_restart,
+    updatable,
+    without_containers,
+)
+from eventd.core.manager_trouble import ManagerUnavailableError
+from eventd.core.ports import Images, UserManagers
+from eventd.core.updates import Update, UpdateResult
+from eventd.kernel.executor import HeldError, Step
+from eventd.kernel.transaction import SupersededError
+from eventd.platform.model_facts import Account
+from eventd.runtime.judging import Sight
+from eventd.runtime.shelf import Shelf
+from eventd.runtime.transaction import CALLED_OFF, Transaction, UnitFailedError
+from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_units import last_lines, restart_units
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
+
+PULL_TIMEOUT = 600.0
+"""Seconds for one image."""
+GONE_BACK = "update-rolled-back"
+"""The reason of an update that was taken back: what was before is up, and verified."""
+ASIDE = frozenset({"pull-failed", "known-bad-image", "image-gone", GONE_BACK, "podman-failed"})
+"""How an update can fail and leave the workload as it was before."""
+
+
+class UpdateFailedError(UnitFailedError):
+    """A new image did not hold; what was before runs again."""
+
+
+class UpdateRows(Protocol):
+    """What is written down of updates."""
+
+    results: Shelf[UpdateResult]
+
+    async def begin_applying(self, row: Update, before: Mapping[str, str]) -> Update:
+        """Write down that an update begins, with the images of before; return the row as it is now."""
+        ...
+
+
+class UpdateWork:
+    """One update in one turn."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        verified: VerifiedImages,
+        user_managers: UserManagers,
+        rows: UpdateRows,
+        tx: Transaction,
+        workload: Workload,
+        row: Update,
+    ) -> None:
+        self._planner = planner
+        self._verified = verified
+        self._user_managers = user_managers
+        self._rows = rows
+        self.tx = tx
+        self.workload = workload
+        self.row = row
+        self.changed: Mapping[str, str] = {}
+        self.bad: dict[str, str] = {}
+        self.message = ""
+        self.cut_off = False
+        """It could not be gone on with, through no fault of the image: it is later."""
+
+    async def run(self, step: Step) -> None:
+        """Pull, compare, restart, verify; or go back."""
+        uses, account = images_of(self.workload), self.tx.user()
+        references = updatable(uses)
+        if not references:
+            self.message = "no image of it can be updated: " + ", ".join(
+                f"{use.reference} ({use.fixed})" for use in uses
+            )
+            return
+        seen = self._planner.sight(self.workload.name, self.workload)
+        resumed = self.row.applying
+        if not resumed:
+            await self._begin(uses, references, account)
+        # One that was cut off goes on with what it has pulled: the network need not be there now.
+        if not resumed or not await self._moved(account):
+            try:
+                await step(
+                    PullImages(self.workload.name, references, PULL_TIMEOUT, "an update was asked for"), seen
+                )
+            except (HeldError, SupersededError):
+                raise
+            except EventdError as error:
+                await self._stop_if_cut_off(error)
+                await self._tag_back(step, seen, account)
+                raise
+        now = {reference: image.id for reference, image in (await self._local(references, account)).items()}
+        self.changed = {r: image for r, image in now.items() if image != self.row.before.get(r)}
+        await self._refuse_bad(step, seen, account)
+        running = await self._images.running(account)
+        units = self._units(uses, running, now, self.changed)
+        if not self.changed and not units:
+            self.message = "up to date"
+            return
+        try:
+            await self._restart(step, units, "its image changed")
+        except (HeldError, SupersededError):
+            raise
+        except EventdError as error:
+            await self._stop_if_cut_off(error)
+            await self._go_back(step, uses, account, error)
+        self.message = "; ".join(
+            f"{r}: {short_id(self.row.before.get(r, ''))} -> {short_id(image)}"
+            for r, image in self.changed.items()
+        )
+        await self._verified.remember(account, self.workload, restorable(uses))
+
+    async def _stop_if_cut_off(self, error: EventdError) -> None:
+        """Raise the error again if it says nothing of the image.
+
+        The host goes down, the user's manager is gone, or somebody called the start off. The update stays as it was
+        written down, and is gone on with: to go back now would fail as well.
+        """
+        self.tx.excuse(error)
+        name, gone = self.workload.name, isinstance(error, DisconnectedError | ManagerUnavailableError)
+        gone |= error.reason == CALLED_OFF
+        if not gone:
+            try:
+                await self._user_managers.refresh(name)
+            except TemporaryError:
+                gone = True
+        if gone or self.tx.facts.get(FactKey(WorkloadFact.MANAGER, name)) is not ManagerState.UP:
+            self.cut_off = True
+            raise error
+
+    @property
+    def _images(self) -> Images:
+        return self._verified.images
+
+    async def _begin(self, uses: tuple[ImageUse, ...], references: tuple[str, ...], account: Account) -> None:
+        """Write down what runs, and see to it that nobody prunes it."""
+        running = await self._images.running(account)
+        before = {r: image.id for r, image in (await self._local(references, account)).items()}
+        for use in uses:
+            if use.reference in references and (image := running_of(use, running)):
+                before[use.reference] = image
+        for reference, image in before.items():
+            await self._images.tag(account, image, keep_tag(reference))
+        self.row = await self._rows.begin_applying(self.row, before)
+
+    async def _local(self, references: tuple[str, ...], account: Account) -> Mapping[str, Image]:
+        return await self._images.inspect(account, references)
+
+    async def _refuse_bad(self, step: Step, seen: Sight, account: Account) -> None:
+        """Do not take again what an earlier update went back from: it would fail every night."""
+        result = self._rows.results.get(self.workload.name)
+        known = {} if result is None or self.row.retry else result.bad
+        again = sorted(r for r, image in self.changed.items() if known.get(r) == image)
+        if not again:
+            return
+        self.changed = {}
+        await self._tag_back(step, seen, account)
+        raise PermanentError(
+            f"{', '.join(again)}: the registry still has the image that the last update went back from",
+            reason="known-bad-image",
+            hint=f"push another image, or `eventctl update {self.workload.name} --retry`",
+        )
+
+    async def _moved(self, account: Account) -> tuple[tuple[str, str], ...]:
+        """Return the images of before, with those references that name others now."""
+        now = await self._local(tuple(self.row.before), account)
+        return tuple(
+            (image, reference)
+            for reference, image in self.row.before.items()
+            if reference not in now or now[reference].id != image
+        )
+
+    async def _tag_back(self, step: Step, seen: Sight, account: Account) -> None:
+        """Move the tags back that have moved."""
+        moved = await self._moved(account)
+        if moved:
+            await step(TagImages(self.workload.name, moved, "the images of before"), seen)
+
+    def _units(
+        self,
+        uses: tuple[ImageUse, ...],
+        running: Sequence[Running],
+        wanted: Mapping[str, str],
+        changed: Iterable[str],
+    ) -> tuple[str, ...]:
+        """Return the units that run something else than `wanted`, or should run, do not, and have a changed image."""
+        always = {unit.name for unit in self.workload.units if unit.role is UnitRole.RUNNING}
+        idle = without_containers(uses, running, changed)
+        return (*to_restart(uses, running, wanted), *(unit for unit in idle if unit in always))
+
+    async def _restart(self, step: Step, units: tuple[str, ...], why: str) -> None:
+        """Restart units in their order, then see all of the workload up and healthy."""
+        await restart_units(step, self._planner, self.workload, units, why)
+
+    async def _go_back(
+        self, step: Step, uses: tuple[ImageUse, ...], account: Account, error: EventdError
+    ) -> None:
+        """Put the images of before in place, restart what does not run them, verify, and report the failure."""
+        failed = "; ".join(
+            f"{r}: {short_id(image)} failed, {short_id(self.row.before.get(r, ''))} was before"
+            for r, image in self.changed.items()
+        )
+        self.bad, self.changed = dict(self.changed), {}
+        unit = getattr(error, "unit", "")
+        # Now, and not at the end: by then the unit has said how well it does with the image of before.
+        said = await last_lines(self.tx, unit) if unit else ()
+        try:
+            await self._tag_back(step, self._planner.sight(self.workload.name, self.workload), account)
+            running = await self._images.running(account)
+            units = self._units(uses, running, self.row.before, self.row.before)
+            await self._restart(step, units, "back to the image of before")
+        except (HeldError, SupersededError):
+            raise
+        except EventdError as second:
+            await self._stop_if_cut_off(second)
+            raise UpdateFailedError(
+                f"{failed}: {error.message}; going back failed as well: {second.message}",
+                unit=unit or getattr(second, "unit", ""),
+                reason="update-rollback-failed",
+                hint="eventctl status shows what runs",
+            ) from error
+        raise UpdateFailedError(
+            f"{failed}: {error.message}; rolled back, and what was before is up and verified",
+            unit=unit,
+            reason=GONE_BACK,
+            hint="a fixed image is taken by the next update; this one is not taken again by itself",
+            log=said,
+        ) from error

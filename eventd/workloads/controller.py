@@ -1,0 +1,332 @@
+"""The controller of workloads: brings each to its desired state. Plan, carry out, look again, until the plan is empty.
+
+Owns which workloads there are, and how one turn goes. The plan is made anew after every action that changes what can be
+seen (a new account, a manager that came up, a reload), so that no decision about a unit is taken before that unit has
+been looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+
+import anyio
+
+from eventd.core.actions import AdoptAccount, CreateAccount, InspectStore, Reload, StartManager
+from eventd.core.desired import UnitRole, Workload
+from eventd.core.events import KernelOrigin
+from eventd.core.facts import FactKey
+from eventd.core.named_files import REASONS as FILE_REASONS
+from eventd.core.options_place import ANYWHERE
+from eventd.core.orders import NETWORK
+from eventd.core.plan import plan
+from eventd.core.provenance import audit
+from eventd.core.records import UnitRecord
+from eventd.core.report import VOLUME_AWAY, Outcome, Standing, WorkloadReport, WorkloadState
+from eventd.core.storage_actions import StopForVolume
+from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.controller_interests import Interests
+from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.executor import Executor, Step, does_not_converge
+from eventd.platform.model_facts import ActiveState
+from eventd.runtime import standing
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.failures import FORGET, HEALS
+from eventd.runtime.holds import FOR_EVER, Patience
+from eventd.runtime.judging import Sight
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.transaction import Transaction
+from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_units import explain, on_host
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
+
+HORIZONS = (CreateAccount, AdoptAccount, InspectStore, StartManager, Reload, StopForVolume)
+"""What changes what can be seen: the plan is made anew after it."""
+ROUNDS = 7
+"""Plans per turn: account, its store, manager, reload, units, and two for what happens meanwhile."""
+RELOADS = 2
+"""Reloads per turn: one that did not help will not help a third time."""
+LATE = "it starts as soon as that changes; if that may take longer, raise {}"
+UP = (WorkloadState.CONVERGED, WorkloadState.AT_RISK, WorkloadState.ROLLED_BACK)
+
+
+@dataclass(slots=True)
+class WorkloadController(Controller):
+    """See the module."""
+
+    active: ActiveRevision
+    interests: Interests
+    planner: Planner
+    ledger: Ledger
+    dispatcher: Dispatcher
+    wellbeing: Wellbeing
+    observe: Callable[[str], Awaitable[None]] | None
+    """Has the FOREIGN fact of a workload read afresh."""
+
+    def concerns(self, name: str) -> bool:
+        """Tell whether it is a workload: the names of other subjects have a colon."""
+        return ":" not in name
+
+    # Subjects
+
+    def names(self) -> Collection[str]:
+        """Return the workloads that are wanted, refused, or have left and are not put away yet."""
+        desired = self.active.desired
+        if desired is None:
+            return ()
+        left = [name for name, record in self.ledger.records.workloads.items() if not record.retained]
+        if desired.partial:
+            left = []  # it may still be in the part that could not be read
+        return {*desired.workloads, *desired.refused, *left}
+
+    def takes(self, name: str) -> bool:
+        """Tell whether it is a workload that is wanted here or recorded."""
+        desired, recorded = self.active.desired, name in self.ledger.records.workloads
+        if desired is None:
+            return recorded
+        return name in desired.workloads or name in desired.refused or (recorded and not desired.partial)
+
+    def digest(self, name: str) -> str:
+        """Identify its content."""
+        workload = self.active.workload(name)
+        return workload.digest if workload is not None else ""
+
+    def patience(self, name: str, reason: str) -> Patience:
+        """Return for how long a hold is in order.
+
+        Only a gate's ends: what a person holds, that person ends. A disk that is away is a person's doing, for as long
+        as the workload does not say otherwise.
+        """
+        workload = self.active.workload(name)
+        if workload is None:
+            return FOR_EVER
+        seconds, option = math.inf, ""
+        if reason == "gate":
+            seconds, option = workload.options.deadline, "health.deadline"
+        elif reason == VOLUME_AWAY and workload.options.volume_deadline is not None:
+            seconds, option = workload.options.volume_deadline, "storage.deadline"
+        return Patience(seconds, LATE.format(workload.options.place.key(option))) if option else FOR_EVER
+
+    # Decision
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Return what is to be done for a workload now, or what blocks it."""
+        desired = self.active.desired
+        if desired is None or name in desired.refused:
+            return NOTHING
+        workload = self.active.workload(name)
+        if workload is not None and request.restart:
+            return Decision(due=True)
+        context = replace(self.planner.context, asked=request.forced)
+        return self.planner.decide(name, workload, context, self.planner.wait_verbs(name, workload))
+
+    # Turn
+
+    def begin(self, turn: Turn) -> None:
+        """Have the facts of its units, and give what is to be restarted another chance."""
+        workload = self.active.workload(turn.name)
+        tx = on_host(turn.tx)
+        tx.gates = self.active.gates_of(turn.name)
+        tx.place = workload.options.place if workload is not None else ANYWHERE
+        self.interests.watch(turn.name)
+        if turn.request.restart:
+            self.planner.failures.clear(turn.name)
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Converge the workload, unless it is down again and again."""
+        name, workload = turn.name, self.active.workload(turn.name)
+        repairs = self.planner.repairs(name, workload)
+        turn.before["repairs"] = repairs
+        if repairs and not self.planner.failures.repair(name, anyio.current_time()):
+            turn.report = WorkloadReport(
+                name,
+                Outcome.FAILED,
+                "crash-looping",
+                f"its units failed again and again after they had come up ({HEALS} repairs in {FORGET:g} s)",
+                "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
+            )
+            return
+        turn.report = await self.converge(
+            executor,
+            on_host(turn.tx),
+            workload,
+            forced=turn.request.forced or turn.request.restart,
+            wait=self.planner.wait_verbs(name, workload),
+            restart=turn.request.restart,
+        )
+
+    async def converge(
+        self,
+        executor: Executor,
+        tx: Transaction,
+        workload: Workload | None,
+        *,
+        forced: bool,
+        wait: frozenset[str],
+        restart: bool = False,
+    ) -> WorkloadReport:
+        """Converge one workload and report; never raises for what goes wrong with it.
+
+        `wait`: verbs that must not be carried out now. `restart`: what runs is restarted.
+        """
+        name, planner = tx.workload, self.planner
+        if restart:
+            # A unit that the restart of another one has restarted is not restarted again.
+            units = planner.view.of(name, workload).units
+            tx.invocations.update({unit: state.invocation for unit, state in units.items()})
+
+        async def work(step: Step) -> None:
+            for _ in range(ROUNDS):
+                context = replace(
+                    planner.context, asked=forced, rewritten=tx.rewritten, restore=tx.restore, restart=restart
+                )
+                found = planner.decide(name, workload, context, wait)
+                sight: Sight = replace(found.seen, gates=tx.gates)
+                tx.account = sight.observed.account or tx.account
+                actions = found.actions
+                if tx.reloads >= RELOADS:
+                    actions = tuple(each for each in actions if not isinstance(each, Reload))
+                for action in actions:
+                    if isinstance(action, Reload) and await self._turned_foreign(name, workload):
+                        break  # the next plan leaves it out
+                    await step(action, sight)
+                    if isinstance(action, HORIZONS):
+                        break
+                else:
+                    if found.blocked is not None:
+                        raise found.blocked
+                    break
+            else:
+                raise does_not_converge(name, f"{ROUNDS} plans")
+            if workload is not None:
+                await self._true_up(tx, workload)
+
+        return await executor.carry_out(tx, work, explain(tx))
+
+    async def _turned_foreign(self, name: str, workload: Workload | None) -> bool:
+        """Look once more before a reload, which would load whatever stands there by now."""
+        if workload is None or self.observe is None:
+            return False
+        await self.observe(name)
+        seen, context = self.planner.view.of(name, workload), self.planner.context
+        return bool(audit(workload, seen, context.layout, context.allow).findings)
+
+    async def _true_up(self, tx: Transaction, workload: Workload) -> None:
+        """Make the units' records what is so, where no action does and nothing is left to do.
+
+        A crash between a start and its record, or a lost state file, leaves a unit that runs the wanted content without
+        a record; one that was stopped by hand before the repository dropped it leaves a record without a unit.
+        """
+        seen, records = self.planner.view.of(tx.workload, workload), self.ledger.records
+        if plan(workload, seen, records, self.planner.context):
+            return
+        for unit in workload.units:
+            state = seen.units.get(unit.name)
+            runs = state is not None and state.up and unit.role is UnitRole.RUNNING
+            if runs and records.unit(tx.workload, unit.name) is None:
+                await self.ledger.unit(tx.workload, unit.name, UnitRecord(unit.digest, tx.run))
+        wanted = {unit.name for unit in workload.units}
+        for name in [name for name in records.units.get(tx.workload, {}) if name not in wanted]:
+            state = seen.units.get(name)
+            if state is None or state.active is ActiveState.INACTIVE:
+                await self.ledger.unit(tx.workload, name, None)
+
+    def note(self, turn: Turn, desk: Desk) -> None:
+        """Remember what came of it: a failure counts on until a look finds nothing left to do."""
+        name, report, now = turn.name, turn.report, anyio.current_time()
+        digest = self.digest(name)
+        if report.outcome is Outcome.HELD:
+            desk.wake_on(name, report.wakes_on)
+            turn.report = desk.holds.note(name, digest, report, now, self.patience(name, report.reason))
+            return
+        desk.holds.clear(name)
+        if report.outcome is Outcome.FAILED:
+            desk.failures.note(name, digest, report, now, desk.jitter())
+            self._wake_on_cures(name, report, desk)
+        elif desk.failures.is_of_another(name, digest):
+            # What failed then is not what came up now: it may come back, and be tried.
+            desk.failures.clear(name)
+
+    def _wake_on_cures(self, name: str, report: WorkloadReport, desk: Desk) -> None:
+        """Have a workload that failed tried again as soon as what it failed on, or may have, changes."""
+        workload = self.active.workload(name)
+        files = {
+            FactKey(WorkloadFact.NAMED, each.path, name)
+            for unit in (workload.units if workload is not None else ())
+            for each in unit.named
+        }
+        desk.wake_on(name, (NETWORK, FactKey(WorkloadFact.MANAGER, name), *files, *report.wakes_on))
+
+    # Status
+
+    def assess(self, name: str, report: WorkloadReport | None, desk: Desk) -> tuple[Standing, WorkloadReport]:
+        """Return where a workload stands, and what a run says of it."""
+        refused = standing.refused(name, self.active.desired)
+        row = report or self._unchanged(name, desk)
+        return refused or (standing.after(row, self.active.workload(name)), row)
+
+    def _unchanged(self, name: str, desk: Desk) -> WorkloadReport:
+        """Return the failure on record, as long as something is left to do for it; else forget it."""
+        workload, digest = self.active.workload(name), self.digest(name)
+        held = desk.holds.get(name)
+        if held is not None and held.digest == digest:
+            if self.planner.held(name, workload) is not None:
+                return held.report
+            desk.holds.clear(name)
+        failure = desk.failures.get(name)
+        if failure is not None and failure.digest == digest:
+            more = self.planner.actions(name, forced=False) or self.planner.blocked(name, workload)
+            low = standing.down(workload, self.dispatcher.facts) or self.wellbeing.is_ill(name, workload)
+            if more or low:
+                return failure.report
+            desk.failures.clear(name)
+            desk.wake_on(name, ())
+        return WorkloadReport(name, Outcome.UNCHANGED)
+
+    def publish(self, name: str, status: Standing) -> None:
+        """Set the WORKLOAD fact, which other workloads' gates may wait for."""
+        value = status.state.value
+        if status.reason in FILE_REASONS or status.state in UP:
+            value = "healthy"
+        elif (workload := self.active.workload(name)) is not None and standing.down(
+            workload, self.dispatcher.facts
+        ) is None:
+            value = "active"
+        key = FactKey(WorkloadFact.WORKLOAD, name)
+        if self.dispatcher.facts.get(key) != value:
+            self.dispatcher.emit(
+                KernelOrigin.DAEMON,
+                WorkloadEvent.WORKLOAD_CHANGED,
+                name,
+                scope=name,
+                attributes={"state": value},
+                facts=[(key, value)],
+            )
+
+
+@dataclass(slots=True)
+class NamedFilesAspect(Controller):
+    """What is wrong with the host's files that a workload names, as part of its status."""
+
+    active: ActiveRevision
+    planner: Planner
+
+    def concerns(self, name: str) -> bool:
+        """Every workload."""
+        return ":" not in name
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Nothing of its own: the plan restarts what has to be."""
+        return NOTHING
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Nothing of its own."""
+
+    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+        """Say it of a workload that is up."""
+        if status.state is not WorkloadState.CONVERGED or row.outcome not in FINE:
+            return status, row
+        return standing.with_files(self.planner.file_trouble(name, self.active.workload(name)), status, row)

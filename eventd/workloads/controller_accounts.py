@@ -1,0 +1,84 @@
+"""The accounts of known workloads: read, and their managers connected to, before anything is planned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from eventd.core.errors import EventdError
+from eventd.core.events import KernelEvent, KernelOrigin
+from eventd.core.facts import FactKey
+from eventd.core.layout import Layout, manager_unit
+from eventd.desired.controller_activation import Participant
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.runtime.dispatch import Dispatcher
+from eventd.runtime.host import Host
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.load import Loaded
+from eventd.runtime.recover import Recovery
+
+log = logging.getLogger(__name__)
+CONNECT_TIMEOUT = 30.0
+"""Seconds for the bus of a manager that is up."""
+Track = Callable[[Iterable[str]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class KnownAccounts(Participant):
+    """See the module."""
+
+    host: Host
+    ledger: Ledger
+    dispatcher: Dispatcher
+    layout: Layout
+    recovery: Recovery
+    track: Track | None
+    """Told which accounts to keep ACCOUNT facts of, and reads them; None: they are read here, once."""
+
+    async def prepare(self, loaded: Loaded) -> None:
+        """Read the accounts of the workloads of a revision."""
+        await self.read(loaded.desired.workloads)
+
+    async def read(self, wanted: Iterable[str]) -> None:
+        """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""
+        facts, recorded = self.dispatcher.facts, self.ledger.records.workloads
+        names = {*wanted, *recorded}
+        if self.track is not None:
+            await self.track(names)
+        for name in sorted(names):
+            key = FactKey(PlatformFact.ACCOUNT, name)
+            account = facts.get(key)
+            if account is None and self.track is None:
+                account = await self.host.accounts.lookup(name)
+                self.dispatcher.emit(
+                    KernelOrigin.DAEMON, KernelEvent.READ, name, scope=name, facts=[(key, account)]
+                )
+            if name in recorded and isinstance(account, Account):
+                for folder in self.layout.folders(account.uid):
+                    await self.host.file_watch.watch(folder)
+
+    async def reconnect(self) -> None:
+        """Connect to the managers of known workloads that are up; of one that is not, the first plan starts it."""
+        async with anyio.create_task_group() as group:
+            for record in self.ledger.records.workloads.values():
+                if not record.retained:
+                    group.start_soon(self._reconnect, record.name)
+
+    async def _reconnect(self, name: str) -> None:
+        facts = self.dispatcher.facts
+        account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
+        if not isinstance(account, Account):
+            return
+        unit = as_unit(facts.get(FactKey(PlatformFact.UNIT, manager_unit(account.uid))))
+        units = frozenset(self.ledger.records.units.get(name, {}))
+        self.host.user_managers.watch(name, units | self.recovery.units_of(name))
+        if unit is None or not unit.up:
+            return
+        try:
+            await self.host.user_managers.connect(account, timeout=CONNECT_TIMEOUT)
+        except EventdError as error:
+            log.warning("the manager of %s cannot be reached yet: %s", name, error)

@@ -1,0 +1,56 @@
+"""Subjects that are gone: what was remembered of them in this life is forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventd.core.facts import FactKey, Facts
+from eventd.desired.controller_activation import Participant
+from eventd.desired.controller_active import ActiveRevision
+from eventd.kernel.status_board import StatusBoard
+from eventd.runtime.alarms import Alarms
+from eventd.runtime.load import Loaded
+from eventd.workloads.controller import WorkloadController
+from eventd.workloads.model_facts import WorkloadFact
+
+
+@dataclass(slots=True)
+class Gone(Participant):
+    """See the module."""
+
+    active: ActiveRevision
+    workloads: WorkloadController
+    board: StatusBoard
+    alarms: Alarms
+    facts: Facts
+
+    def activated(self, loaded: Loaded) -> None:  # noqa: ARG002
+        """Another revision is active."""
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Forget what was remembered of workloads that the desired state does not have.
+
+        One that is refused now is not planned, so nothing would ever end its hold.
+        """
+        desired = self.active.desired
+        if desired is None:
+            return
+        holds = self.board.desk.holds
+        for name in holds:
+            if name not in desired.workloads and self.workloads.concerns(name):
+                holds.clear(name)
+        if desired.partial:
+            return
+        for name in [name for name in self.alarms.rows if name not in desired.workloads]:
+            self.alarms.look(name, ())
+        for name in self.board.statuses:
+            owner = self.board.controllers.owner(name)
+            if not owner.takes(name):
+                self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Drop what this life knows of a subject."""
+        self.board.forget(name)
+        if self.workloads.concerns(name):
+            self.facts.set(FactKey(WorkloadFact.WORKLOAD, name), None)

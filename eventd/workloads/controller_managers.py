@@ -1,0 +1,48 @@
+"""What takes a user's manager fails, where that cannot be used, for that reason and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from eventd.core.actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
+from eventd.core.errors import EventdError
+from eventd.core.manager_trouble import ManagerUnavailableError
+from eventd.kernel.executor import Handler
+from eventd.kernel.transaction import SupersededError
+from eventd.platform.model_facts import Account
+from eventd.runtime.transaction import Transaction
+
+IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
+"""What takes a user's manager."""
+Diagnose = Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]]
+"""Says why a user's manager cannot be used, given what an attempt ended with."""
+
+
+def diagnosed(handlers: Mapping[type[Any], Handler], diagnose: Diagnose | None) -> dict[type[Any], Handler]:
+    """Return the handlers, those of what takes a manager with a look at it before, and after a failure."""
+    if diagnose is None:
+        return dict(handlers)
+    return {
+        action: _diagnosed(handler, diagnose) if issubclass(action, IN_MANAGER) else handler
+        for action, handler in handlers.items()
+    }
+
+
+def _diagnosed(handler: Handler, diagnose: Diagnose) -> Handler:
+    async def handle(action: Any, tx: Transaction) -> None:
+        if tx.account is None:
+            await handler(action, tx)
+            return
+        if (trouble := await diagnose(tx.account, None)) is not None:
+            raise trouble
+        try:
+            await handler(action, tx)
+        except SupersededError:
+            raise
+        except EventdError as error:
+            if (trouble := await diagnose(tx.account, error)) is not None:
+                raise trouble from error
+            raise
+
+    return handle

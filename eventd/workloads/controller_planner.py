@@ -1,0 +1,154 @@
+"""The planner of workloads: one answer to what is to be done for one now, and what keeps the rest from being done.
+
+Owns no memory and starts nothing. It is asked before a run (is there any work?), within one (what next?) and after it
+(does the failure on record still count?), and answers from facts, records, and what has failed. The one thing that it
+changes: a failure whose cause is gone, with nothing tried for it, is forgotten.
+
+    active revision + facts + records -> Decision -> WorkloadController
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import anyio
+
+from eventd.core.desired import UnitRole, Workload
+from eventd.core.facts import Facts
+from eventd.core.plan import Context, FileTrouble, file_trouble
+from eventd.core.provenance import Audit, audit
+from eventd.core.verdicts import Hold, Verdict
+from eventd.desired.controller_active import ActiveRevision
+from eventd.kernel.action import Action
+from eventd.kernel.controller import Decision, is_denied
+from eventd.kernel.status_store import Failure
+from eventd.platform.model_facts import ActiveState
+from eventd.runtime import standing
+from eventd.runtime.failures import Failures
+from eventd.runtime.judging import STARTING, BlockedError, Judge, Sight, View, blocked, draft, left
+from eventd.runtime.ledger import Ledger
+from eventd.runtime.transaction import UnitFailedError
+
+
+@dataclass(slots=True)
+class Planner:
+    """See the module."""
+
+    active: ActiveRevision
+    view: View
+    judge: Judge
+    ledger: Ledger
+    facts: Facts
+    failures: Failures
+    context: Context
+    """What every plan is made under."""
+
+    def allow(self, paths: frozenset[str]) -> bool:
+        """Accept these foreign files from now on; return whether that is another set than before."""
+        changed = paths != self.context.allow
+        self.context = replace(self.context, allow=paths)
+        return changed
+
+    # What is to be done
+
+    def decide(
+        self, name: str, workload: Workload | None, context: Context, wait: frozenset[str]
+    ) -> Decision:
+        """Return what is to be done for a workload, before the first of the verbs that `wait`."""
+        seen = self.view.of(name, workload)
+        stop = blocked(workload, seen, self.ledger.records, context) if workload is not None else None
+        actions = left(draft(name, workload, seen, self.ledger.records, context), wait, stop)
+        return Decision(actions, Sight(workload, seen, self.active.gates_of(name)), stop)
+
+    def sight(self, name: str, workload: Workload | None) -> Sight:
+        """Return a workload as it is seen now."""
+        return Sight(workload, self.view.of(name, workload), self.active.gates_of(name))
+
+    def actions(self, name: str, *, forced: bool) -> tuple[Action, ...]:
+        """Return what would be done for a workload, if nothing had to wait."""
+        workload = self.active.workload(name)
+        seen = self.view.of(name, workload)
+        return draft(name, workload, seen, self.ledger.records, replace(self.context, asked=forced))
+
+    def wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
+        """Return which actions wait for a retry that is not due."""
+        failure = self.failures.get(name)
+        if failure is not None and failure.report.judged and not self._is_still(name, workload, failure):
+            self.failures.clear(name)  # what forbade it is gone; nothing was tried, so nothing has to wait
+        digest = workload.digest if workload else ""
+        failure = self.failures.get(name)
+        if failure is None or self.failures.may_start(name, digest, anyio.current_time()):
+            return frozenset()
+        failed = failure.report.failing_verb
+        if failure.attempts == 1 and failed in STARTING and standing.down(workload, self.facts) is None:
+            # It came up by itself: see whether it holds; once, as a crash loop does that all the time.
+            return frozenset()
+        return STARTING | {failed}
+
+    def blocked(
+        self, name: str, workload: Workload | None, *, forced: bool = False
+    ) -> UnitFailedError | None:
+        """Return why a workload must not be converged by any action now."""
+        if workload is None:
+            return None
+        seen = self.view.of(name, workload)
+        return blocked(workload, seen, self.ledger.records, replace(self.context, asked=forced))
+
+    def _is_still(self, name: str, workload: Workload | None, failure: Failure) -> bool:
+        """Tell whether what was judged is still judged so."""
+        block = self.blocked(name, workload)
+        if block is not None and block.reason == failure.report.reason:
+            return True
+        actions = self.actions(name, forced=False)
+        return bool(actions) and is_denied(self.verdict(name, workload, actions[0]), failure)
+
+    def is_foreign(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether the provenance of its units blocks a workload."""
+        return isinstance(self.blocked(name, workload), BlockedError)
+
+    def verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
+        """Return what the policies say of an action now."""
+        return self.judge(action, self.sight(name, workload))
+
+    def held(self, name: str, workload: Workload | None) -> Hold | None:
+        """Return what holds the next action of a workload."""
+        actions = self.actions(name, forced=False)
+        verdict = self.verdict(name, workload, actions[0]) if actions else None
+        return verdict if isinstance(verdict, Hold) else None
+
+    # What is known of it
+
+    def audit(self, name: str) -> Audit:
+        """Hold the units of a workload against what they must be, from memory."""
+        workload = self.active.workload(name)
+        if workload is None:
+            return Audit()
+        seen = self.view.of(name, workload)
+        return audit(workload, seen, self.context.layout, self.context.allow)
+
+    def file_trouble(self, name: str, workload: Workload | None) -> FileTrouble | None:
+        """Return what is wrong with the host's files that a workload names."""
+        if workload is None or not any(unit.named for unit in workload.units):
+            return None
+        return file_trouble(workload, self.view.of(name, workload), self.ledger.records)
+
+    def repairs(self, name: str, workload: Workload | None) -> bool:
+        """Tell whether this turn starts again what was verified and went down by itself, well or not."""
+        if workload is None or not self.is_verified(name, workload):
+            return False
+        if self.is_foreign(name, workload):
+            return False
+        seen = self.view.of(name, workload)
+        if seen.lost or seen.stopped:
+            return False  # it was stopped for its volume, and is started again because that is back
+        running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
+        return any(
+            state.active is ActiveState.FAILED
+            or (state.active is ActiveState.INACTIVE and not state.job and unit in running)
+            for unit, state in seen.units.items()
+        )
+
+    def is_verified(self, name: str, workload: Workload) -> bool:
+        """Tell whether just this content was verified."""
+        record = self.ledger.records.workloads.get(name)
+        return record is not None and record.verified_digest == workload.digest
