@@ -218,6 +218,9 @@ class Controller:
             desk.holds.clear(name)
         desk.wake_on(name, report.wakes_on)
 
+    async def settled(self, turn: Turn) -> None:
+        """Write down what is worth remembering of a turn whose status is set."""
+
     # Status
 
     def stand(self, name: str) -> Stand:

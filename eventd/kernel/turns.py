@@ -78,6 +78,8 @@ class Turns:
             await controller.reconcile(turn, self.executor)
         controllers[0].note(turn, self.desk)
         said = self.board.settle(name, turn.report)
+        for controller in controllers:
+            await controller.settled(turn)
         return turn.told or said
 
     def _progress(self, name: str, run: int, live: Standing) -> Tell:

@@ -67,7 +67,7 @@ class RollbackController(Controller):
         on_host(turn.tx).restore = self._restore(turn.name, workload)
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
-        """Take back a change that failed; remember a content that was verified, to go back to."""
+        """Take back a change that failed."""
         name, active = turn.name, self.activation.active
         workload = active.workload(name)
         if workload is not None:
@@ -78,7 +78,10 @@ class RollbackController(Controller):
             # After a rollback what follows is verified by the gates of the revision that is active since.
             tx = on_host(turn.tx)
             tx.commit, tx.gates = active.commit_of(name), active.gates_of(name)
-        await self.remember(name, active.workload(name))
+
+    async def settled(self, turn: Turn) -> None:
+        """Remember a content that was verified, to go back to."""
+        await self.remember(turn.name, self.activation.active.workload(turn.name))
 
     async def take_back(self, turn: Turn, workload: Workload, report: WorkloadReport) -> WorkloadReport:
         """Go back to the last other revision that was verified; return the same report where there is none."""

@@ -164,8 +164,8 @@ class Engine:
         workloads = WorkloadController(
             active, interests, self.planner, self.ledger, dispatcher, self.wellbeing, parts.look
         )
-        images = VerifiedImages(self.ledger, host.images)
-        self.updates = UpdateController(active, self.planner, images, host.user_managers, wall)
+        self.images = images = VerifiedImages(self.ledger, host.images)
+        self.updates = UpdateController(active, self.planner, self.ledger, images, host.user_managers, wall)
         self.removals = Removals(self.ledger, self.approvals, wall=wall)
         self.renames = Renames(self.ledger, self.removals)
         self.resets = StoreResets(self.ledger, self.approvals)
@@ -268,6 +268,7 @@ class Engine:
         await self.ledger.load()
         await self.orders.load()
         await self.approvals.load()
+        await self.images.load()
         for controller in self.controllers.rows:
             await controller.load()
 

@@ -22,6 +22,7 @@ from eventd.core.updates import Update, UpdateResult
 from eventd.desired.controller_active import ActiveRevision
 from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor
+from eventd.runtime.ledger import Ledger
 from eventd.runtime.shelf import Shelf
 from eventd.runtime.whole import wholly
 from eventd.updates.controller_images import VerifiedImages
@@ -36,6 +37,7 @@ class UpdateController(Controller):
 
     active: ActiveRevision
     planner: Planner
+    ledger: Ledger
     images: VerifiedImages
     user_managers: UserManagers
     wall: Callable[[], float]
@@ -46,7 +48,7 @@ class UpdateController(Controller):
 
     def __post_init__(self) -> None:
         """Name the tables."""
-        store = self.planner.ledger.store
+        store = self.ledger.store
         self.rows = Shelf(store, "update", Update)
         self.results = Shelf(store, "update-result", UpdateResult)
 
@@ -58,7 +60,6 @@ class UpdateController(Controller):
         """Read what the last life left."""
         await self.rows.load()
         await self.results.load()
-        await self.images.load()
 
     @wholly
     async def ask(self, name: str, by: str, *, retry: bool) -> None:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventd.core.actions import (
-    Action,
     CreateAccount,
     EnableLinger,
     PutFile,
@@ -27,6 +26,7 @@ from eventd.core.layout import Layout
 from eventd.core.observed import Observed
 from eventd.core.plan import Context, plan, plan_removal
 from eventd.core.records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
+from eventd.kernel.action import Action
 from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
 from eventd.workloads.model_facts import ManagerState
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from eventd.core.actions import (
-    Action,
     CreateAccount,
     EnableLinger,
     Reload,
@@ -19,6 +18,7 @@ from eventd.core.records import Records
 from eventd.core.source_state import source
 from eventd.core.storage_actions import StopForVolume
 from eventd.core.verdicts import ALLOW, Case, Hold
+from eventd.kernel.action import Action
 from eventd.runtime.judging import UNSEEN
 from eventd_policies.sources import sources
 

@@ -32,8 +32,8 @@ class Gates:
         self.evaluations = 0
         self.values = {}
         self._facts, self._gates = seen, gates
-        index = Index(seen, Layout(), known=lambda _: False, dirty=self._evaluate, woken=self._evaluate)
-        index.start()
+        index = Index(seen, Layout())
+        index.start(lambda _name: None, self._evaluate)
         for name, predicate in gates.items():
             self._evaluate(name)
             index.wake_on(name, predicate.keys())

@@ -55,7 +55,7 @@ async def test_a_run_that_waits_between_two_steps_is_stuck() -> None:
     await story.start()
     await story.quiet(60)
     runs = story.engine.reconciler.runs
-    real = runs.in_force
+    real = runs.revision
 
     class Hanging:
         """Does not return from what is written before a run."""
@@ -66,7 +66,7 @@ async def test_a_run_that_waits_between_two_steps_is_stuck() -> None:
         async def end_orders(self) -> None:
             await anyio.sleep_forever()
 
-    runs.in_force = Hanging()  # type: ignore[assignment]
+    runs.revision = Hanging()  # type: ignore[assignment]
     story.push(container("web"))
     await story.quiet(60)
     assert watch_of(story).stuck() == ""

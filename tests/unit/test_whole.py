@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import pytest
-from eventd.runtime.update import Updates
 
 from eventd.api.following import asked
 from eventd.approvals.model_facts import ApprovalFact
@@ -28,6 +27,7 @@ from eventd.runtime.shelf import Shelf, write
 from eventd.runtime.storage.memory import StorageMemory
 from eventd.runtime.whole import PATIENCE, whole
 from eventd.storage.model_facts import StorageFact
+from eventd.updates.controller import UpdateController
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess.life import Life
 from eventd_simulators.inprocess.store import Disk, SimStore
@@ -73,11 +73,9 @@ def approvals(store: SimStore, dispatcher: Dispatcher) -> Approvals:
     return Approvals(store, dispatcher.facts, dispatcher.emit, rules, wall=lambda: 1.0)
 
 
-def updates(store: SimStore, _dispatcher: Dispatcher) -> Updates:
-    def nobody() -> Any:
-        raise AssertionError
-
-    return Updates(nobody, Ledger(store), nobody, lambda: 1.0)  # type: ignore[arg-type]
+def updates(store: SimStore, _dispatcher: Dispatcher) -> UpdateController:
+    nobody: Any = None
+    return UpdateController(nobody, nobody, Ledger(store), nobody, nobody, lambda: 1.0)
 
 
 def memory(store: SimStore, dispatcher: Dispatcher) -> StorageMemory:
