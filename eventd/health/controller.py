@@ -19,9 +19,10 @@ from eventd.core.wellness import CRASHED, UNHEALTHY, Illness, illness
 from eventd.desired.controller_active import ActiveRevision
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor, Step
+from eventd.kernel.status_store import REPAIRS
 from eventd.overrides.controller_rollback import RollbackController
 from eventd.runtime import standing
-from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.failures import FORGET, Failures
 from eventd.runtime.wellbeing import Wellbeing
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_units import explain, last_lines, on_host, restart_units
@@ -93,7 +94,7 @@ class HealthController(Controller):
             log_lines = await last_lines(tx, ill.units[0])
             return await self.rollbacks.take_back(turn, workload, replace(found, log=tuple(log_lines)))
         if not self.failures.repair(name, anyio.current_time()):
-            message = f"{ill.message}, though it was restarted {HEALS} times within {FORGET:g} s"
+            message = f"{ill.message}, though it was restarted {REPAIRS} times within {FORGET:g} s"
             hint = f"it is restarted again with growing pauses, or now by eventctl restart {name}"
             return replace(found, message=message, hint=hint, failing_verb=RestartUnit.verb)
         why = f"it is unhealthy: {ill.message}"

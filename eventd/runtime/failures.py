@@ -18,7 +18,6 @@ from eventd.kernel.status_store import REPAIRS, Failure, Records
 
 FORGET = 600.0
 """Seconds of quiet after which the count begins anew."""
-HEALS = REPAIRS
 MANY = 5
 WAKE_PAUSE = 1.0
 FINAL = frozenset({"start-limit-hit", "account-exists", "protected", *Code})
@@ -53,7 +52,7 @@ class Failures:
         A unit without `Restart=` that dies every half minute is a crash loop too, only a slow one.
         """
         record = self.records.of(name)
-        often = len(record.repairs) == HEALS and now - record.repairs[0] < FORGET
+        often = len(record.repairs) == REPAIRS and now - record.repairs[0] < FORGET
         record.repairs.append(now)
         if not often:
             record.loops = 0

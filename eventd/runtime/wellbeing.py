@@ -23,10 +23,11 @@ from eventd.core.readiness import WOULD_NOT_START, lacks, sentence
 from eventd.core.report import Standing, WorkloadState
 from eventd.core.wellness import CRASHED, UNHEALTHY, Ailment, illness
 from eventd.health.model_events import HealthEvent
+from eventd.kernel.status_store import REPAIRS
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.runtime import standing
-from eventd.runtime.failures import FORGET, HEALS
+from eventd.runtime.failures import FORGET
 from eventd.runtime.relapses import Relapses
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Wellbeing:
     crashes: dict[str, int] = field(default_factory=dict)
     """In this life of the daemon, by workload."""
     last: dict[str, Crash] = field(default_factory=dict)
-    _falls: Relapses = field(default_factory=lambda: Relapses(free=HEALS - 1))
+    _falls: Relapses = field(default_factory=lambda: Relapses(free=REPAIRS - 1))
     _illnesses: Relapses = field(default_factory=Relapses)
     _content: dict[str, str] = field(default_factory=dict)
     """Digest of what the last turn of each was about."""
@@ -116,7 +117,7 @@ class Wellbeing:
     def _down(self, name: str, reason: str, message: str, now: float) -> Ailment:
         if reason != CRASHED:
             return Ailment(WorkloadState.PENDING, reason, message)
-        if self._falls.count(name, now) >= HEALS:
+        if self._falls.count(name, now) >= REPAIRS:
             return Ailment(WorkloadState.FAILED, LOOPING, f"{self._often(name, now)}; {message}", _see(name))
         return Ailment(WorkloadState.PENDING, reason, f"{message}; it is started again")
 
@@ -188,7 +189,7 @@ class Wellbeing:
         self.crashes[name] = self.crashes.get(name, 0) + 1
         self.last[name] = Crash(state.name, sentence, self.wall())
         times = self._falls.fell(name, anyio.current_time())
-        if times > HEALS:
+        if times > REPAIRS:
             return  # it is a loop, and told as one
         log.warning("%s: %s", name, sentence, extra={"workload": name, "reason": CRASHED})
         self._tell(

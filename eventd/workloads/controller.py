@@ -29,10 +29,11 @@ from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor, Step, does_not_converge
+from eventd.kernel.status_store import REPAIRS
 from eventd.platform.model_facts import ActiveState
 from eventd.runtime import standing
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.failures import FORGET, HEALS
+from eventd.runtime.failures import FORGET
 from eventd.runtime.holds import FOR_EVER, Patience
 from eventd.runtime.judging import Sight
 from eventd.runtime.ledger import Ledger
@@ -145,7 +146,7 @@ class WorkloadController(Controller):
                 name,
                 Outcome.FAILED,
                 "crash-looping",
-                f"its units failed again and again after they had come up ({HEALS} repairs in {FORGET:g} s)",
+                f"its units failed again and again after they had come up ({REPAIRS} repairs in {FORGET:g} s)",
                 "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
             )
             return
