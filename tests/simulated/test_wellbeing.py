@@ -14,9 +14,9 @@ from eventd.core.wellness import CRASHED, UNHEALTHY
 from eventd.gates.model_facts import GateFact
 from eventd.health.model_events import HealthEvent, HealthOrigin
 from eventd.health.model_facts import HealthFact
+from eventd.kernel.status_store import REPAIRS
 from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
-from eventd.runtime.failures import HEALS
 from eventd.runtime.queue import Ticket
 from eventd.updates.model_facts import UpdateFact
 from eventd.workloads.model_facts import WorkloadFact
@@ -192,7 +192,7 @@ async def test_restarts_of_what_they_do_not_mend_are_bounded() -> None:
     starts = heal_by_restart(story, mends=False)
     tell(story, BOX, "unhealthy")
     await story.quiet(600)
-    assert HEALS <= len(starts) - 1 < 20
+    assert REPAIRS <= len(starts) - 1 < 20
     assert story.standing("web").state is WorkloadState.FAILED
     assert story.standing("web").reason == UNHEALTHY
 
@@ -265,7 +265,7 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
     await story.quiet(400)
     standing = story.standing("web")
     assert (standing.state, standing.reason) == (WorkloadState.FAILED, "crash-looping")
-    assert HEALS <= count(story, HealthEvent.CRASHED) <= HEALS + 1, "a loop is told once"
+    assert REPAIRS <= count(story, HealthEvent.CRASHED) <= REPAIRS + 1, "a loop is told once"
 
 
 @virtual()

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from eventd.core.events import Event, EventKind, KernelEvent, KernelOrigin
 from eventd.core.facts import FactKey, Facts
 from eventd.core.report import Outcome, RunResult, WorkloadReport, overall
-from eventd.kernel.status_store import Records
+from eventd.kernel.status_store import REPAIRS, Records
 from eventd.mounts.model_events import MountEvent
 from eventd.platform.model_facts import PlatformFact
 from eventd.runtime import waiting
 from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.failures import FORGET, HEALS, Failures
+from eventd.runtime.failures import FORGET, Failures
 from eventd.runtime.queue import Batch, Queue, Ticket
 from eventd.runtime.triggers import CAUSES, KEPT, noted
 from eventd.workloads.model_events import WorkloadEvent
@@ -190,7 +190,7 @@ def test_a_due_retry_is_taken_once() -> None:
 def test_repairs_in_a_row_are_counted_and_forgotten() -> None:
     """The first few are made at once; then no more, until it has been quiet for long enough."""
     failures = Failures(Records())
-    assert [failures.repair("web", float(n)) for n in range(HEALS + 1)] == [True] * HEALS + [False]
+    assert [failures.repair("web", float(n)) for n in range(REPAIRS + 1)] == [True] * REPAIRS + [False]
     assert failures.repair("web", 2 * FORGET)
 
 
