@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eventd.core.assemble import HostRules, assemble
-from eventd.core.desired import Tree, TreeFile
+from eventd.desired.model import Tree, TreeFile
+from eventd.desired.model_assembly import HostRules, assemble
 from tests.host import layers
 from tests.host.machine import Machine, Process
 from tests.host.operator import REMOTE, WORK, Operator

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.figures import Table
-from eventd.core.assemble import Cache, HostRules, assemble
-from eventd.core.desired import Tree, TreeFile
-from eventd.core.facts import FactKey
+from eventd.desired.model import Tree, TreeFile
+from eventd.desired.model_assembly import Cache, HostRules, assemble
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.queue import Batch
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import PlatformFact, UnitState
-from eventd.runtime.queue import Batch
 from eventd_simulators import virtual_time
 from tests.simulated.daemon import Story, container
 

@@ -36,16 +36,19 @@ from eventd import (  # noqa: E402
     domains,
     settings,
 )
-from eventd.api import answers, door, routes_sync  # noqa: E402
+from eventd.api import answers, connection_limiter  # noqa: E402
+from eventd.api import model_rights as rights  # noqa: E402
 from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
-from eventd.api.metrics import Metrics  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
-from eventd.cli import reasons, reference  # noqa: E402
-from eventd.core import event_ring, rights  # noqa: E402
-from eventd.core.events import EventKind, Origin  # noqa: E402
-from eventd.core.facts import FactKind  # noqa: E402
-from eventd.webhook import settings as webhook  # noqa: E402
+from eventd.cli import reference  # noqa: E402
+from eventd.kernel.model import event_ring  # noqa: E402
+from eventd.kernel.model.events import EventKind, Origin  # noqa: E402
+from eventd.kernel.model.facts import FactKind  # noqa: E402
+from eventd.repository import routes as routes_sync  # noqa: E402
+from eventd.status import adapter_reasons as reasons  # noqa: E402
+from eventd.status.documents_metrics import Metrics  # noqa: E402
+from eventd.webhook import process_settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
 
@@ -371,9 +374,9 @@ operators, and as many of workloads, are held at a time: beyond them, only who h
 
 def _limits() -> str:
     """Return the words before the table of limits."""
-    kinds = door.kinds()
+    kinds = connection_limiter.kinds()
     return LIMITS_OF.format(
-        kib=door.LIMITS[rights.Role.WORKLOAD].received // 1024,
+        kib=connection_limiter.LIMITS[rights.Role.WORKLOAD].received // 1024,
         most=kinds[rights.Role.OPERATOR].most,
         accepting=ACCEPTING,
         **{role.value: kind.pace.share for role, kind in kinds.items()},
@@ -391,7 +394,7 @@ def rights_page() -> Iterator[str]:
         scopes = " | ".join(rights.scope(right, role) for role in rights.Role)
         yield f"| {right.name} | {scopes} | {_sentence(right.text)} |"
     yield from _limits().splitlines()
-    for role, most in door.LIMITS.items():
+    for role, most in connection_limiter.LIMITS.items():
         changes = f"{most.change_rate * 60:g}" if most.streams else "none"
         yield (
             f"| {role} | {most.connections} | {most.streams} | {most.rate:g} (at once {most.burst}) | {changes} |"

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
-from eventd.core import sockets
-from eventd.core.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
+from eventd.api import model_sockets as sockets
+from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError, PermanentError
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,33 +14,15 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventd import domains
-from eventd.adapters.account_look import NoAccountLook, SystemAccountLook
-from eventd.adapters.account_removal import NoAccountRemoval, SystemAccountRemoval
-from eventd.adapters.account_signs import SystemAccountSigns
-from eventd.adapters.accounts import SystemAccounts
-from eventd.adapters.boot_file import BootFile, boot_id
-from eventd.adapters.disk_usage import DiskUsage
-from eventd.adapters.files import OwnedFiles, everybody, primary_group
-from eventd.adapters.git import GitRepository
-from eventd.adapters.host_key import host_key
-from eventd.adapters.host_lock import HostLock
-from eventd.adapters.inotify import Inotify
-from eventd.adapters.journal_follow import JournalFollow
-from eventd.adapters.live_graph import LiveGraphReader
-from eventd.adapters.mount_points import HelperMountPoints
-from eventd.adapters.named_file import Digester
-from eventd.adapters.podman import PodmanImages
-from eventd.adapters.prober import ProberProcess, starter
-from eventd.adapters.quadlet_generator import HostQuadletGenerator
-from eventd.adapters.sock_diag import OpenPorts
-from eventd.adapters.state import StateStore
-from eventd.adapters.state_file import open_store
-from eventd.adapters.transient_mounts import TransientMounts
-from eventd.adapters.unit_log import Journal
-from eventd.adapters.unit_process import Processes
-from eventd.adapters.used_ids import UsedIds
-from eventd.adapters.volume_moves import UnitMoves
-from eventd.api.storage_document import Storage
+from eventd.accounts.adapter import SystemAccounts
+from eventd.accounts.adapter_removal import NoAccountRemoval, SystemAccountRemoval
+from eventd.accounts.adapter_signs import SystemAccountSigns
+from eventd.accounts.adapter_used_ids import UsedIds
+from eventd.accounts.source import AccountSource
+from eventd.adoption.adapter_account import NoAccountLook, SystemAccountLook
+from eventd.audit.source import ProvenanceSource
+from eventd.boot.adapter_file import BootFile, boot_id
+from eventd.boot.controller import BootLog
 from eventd.configured import (
     approval_rules,
     check_identity,
@@ -49,48 +31,66 @@ from eventd.configured import (
     make_folders,
     rules_of,
 )
-from eventd.core.assemble import Cache, HostRules, assemble
-from eventd.core.desired import Desired, Tree
-from eventd.core.events import Emit, KernelEvent
-from eventd.core.facts import Facts
-from eventd.core.ports import AccountRemoval, Accounts, AccountSigns
-from eventd.core.storage_file import PLACES, in_places
 from eventd.desired.controller_interests import Wants
+from eventd.desired.model import Desired, Tree
+from eventd.desired.model_assembly import Cache, HostRules, assemble
+from eventd.engine import Engine, Parts
+from eventd.files.adapter import OwnedFiles, everybody, primary_group
+from eventd.files.adapter_named import Digester
+from eventd.files.source_named import NamedFiles
+from eventd.files.source_owned import OwnedFilesSource
+from eventd.files.source_watched import WatchedFiles
+from eventd.gates.adapter_prober import ProberProcess, starter
+from eventd.gates.source_needs import Needs
+from eventd.gates.source_probes import ProbesSource
+from eventd.health.source import ContainerHealthSource
+from eventd.health.source_podman_table import PodmanTable
+from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.domain import Domains
 from eventd.kernel.domain import Host as PolicyHost
+from eventd.kernel.model.events import Emit, KernelEvent
+from eventd.kernel.model.facts import Facts
+from eventd.kernel.supervise import settled, supervise
+from eventd.mounts.adapter_transient_mounts import TransientMounts
+from eventd.mounts.source import MountsSource
+from eventd.mounts.source_devices import DevicesSource
+from eventd.mounts.source_kernel_errors import KernelErrorsSource
+from eventd.platform.afresh import read_afresh
+from eventd.platform.host_key import host_key
+from eventd.platform.host_lock import HostLock
+from eventd.platform.inotify import Inotify
+from eventd.platform.journal_follow import JournalFollow
+from eventd.platform.sock_diag import OpenPorts
+from eventd.platform.systemd.source import SystemSource
+from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
+from eventd.platform.systemd.source_manager_doctor import ManagerDoctor
+from eventd.platform.systemd.source_user_managers import UserManagersSource
+from eventd.platform.unit_log import Journal
+from eventd.platform.unit_process import Processes
+from eventd.port_set import Host
+from eventd.ports import AccountRemoval, Accounts, AccountSigns
+from eventd.repository.adapter_git import GitRepository
 from eventd.repository.model_events import RepositoryEvent
-from eventd.runtime.bootlog import BootLog
-from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.engine import Engine, Parts
-from eventd.runtime.host import Host
-from eventd.runtime.storage.keeper import VolumeKeeper
-from eventd.runtime.storage.memory import StorageMemory
-from eventd.runtime.storage.sizes import Sizes
-from eventd.runtime.supervise import settled, supervise
+from eventd.repository.source_triggers import PathTriggers
 from eventd.settings import Settings
-from eventd.sources.accounts import AccountSource
-from eventd.sources.afresh import read_afresh
-from eventd.sources.devices import DevicesSource
-from eventd.sources.health import ContainerHealthSource
-from eventd.sources.image_store import ImageStoreSource
-from eventd.sources.kernel_errors import KernelErrorsSource
-from eventd.sources.logind import LOGIND_UNIT, LogindSource
-from eventd.sources.manager_doctor import ManagerDoctor
-from eventd.sources.mounts import MountsSource
-from eventd.sources.named_files import NamedFiles
-from eventd.sources.needs import Needs
-from eventd.sources.owned_files import OwnedFilesSource
-from eventd.sources.path_triggers import PathTriggers
-from eventd.sources.podman_table import PodmanTable
-from eventd.sources.probes import ProbesSource
-from eventd.sources.provenance import ProvenanceSource
-from eventd.sources.systemd import SystemSource
-from eventd.sources.user_managers import UserManagersSource
-from eventd.sources.watched_files import WatchedFiles
+from eventd.state.adapter import StateStore
+from eventd.state.adapter_file import open_store
+from eventd.storage.adapter_disk_usage import DiskUsage
+from eventd.storage.adapter_mount_points import HelperMountPoints
+from eventd.storage.adapter_volume_moves import UnitMoves
+from eventd.storage.controller import VolumeController
+from eventd.storage.controller_memory import StorageMemory
+from eventd.storage.controller_sizes import Sizes
+from eventd.storage.documents import Storage
+from eventd.storage.model_file import PLACES, in_places
+from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
+from eventd.updates.adapter_podman import PodmanImages
+from eventd.updates.source_image_store import ImageStoreSource
+from eventd.waits.adapter_live_graph import LiveGraphReader
 from eventd_handlers import HANDLERS
-from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
-from eventd_handlers.unmounting import Unmounting
+from eventd_handlers.storage_migration import MigrationHandlers
+from eventd_handlers.storage_unmounting import Unmounting
 
 
 @dataclass(slots=True)
@@ -295,7 +295,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
     needs = Needs(dispatcher.facts, system, files, health, probes, images)
     places = (*PLACES, *settings.storage.paths)
-    volumes = VolumeKeeper(
+    volumes = VolumeController(
         StorageMemory(host.store, dispatcher.emit),
         dispatcher.emit,
         allowed=lambda path: in_places(path, places),
@@ -371,7 +371,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             else None,
             look=provenance.look if provenance is not None else None,
             allow=settings.provenance.allow,
-            keepers=(volumes,),
+            controllers=(volumes,),
             reread=sources.reread,
         ),
     )

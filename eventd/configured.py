@@ -11,21 +11,21 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
-from eventd.adapters import login_defs
-from eventd.adapters.git import GitOptions
-from eventd.adapters.git_command import Credentials
-from eventd.adapters.process import ServiceAccount
-from eventd.adapters.ssh_signatures import SshSignatures
-from eventd.core.assemble import HostRules
-from eventd.core.desired import Located, OnFailure, WorkloadOptions
-from eventd.core.errors import PermanentError
-from eventd.core.host_ports import UNPRIVILEGED
-from eventd.core.layout import Layout
-from eventd.core.storage_file import PLACES
-from eventd.runtime.approval_rules import Rules as ApprovalRules
-from eventd.runtime.approval_rules import no_machine_id
+from eventd.accounts import adapter_login_defs as login_defs
+from eventd.approvals.adapter_ssh_signatures import SshSignatures
+from eventd.approvals.controller_rules import Rules as ApprovalRules
+from eventd.approvals.controller_rules import no_machine_id
+from eventd.desired.model import Located, OnFailure, WorkloadOptions
+from eventd.desired.model_assembly import HostRules
+from eventd.desired.model_host_ports import UNPRIVILEGED
+from eventd.kernel.model.errors import PermanentError
+from eventd.platform.process import ServiceAccount
+from eventd.repository.adapter_git import GitOptions
+from eventd.repository.adapter_git_command import Credentials
 from eventd.settings import Settings
-from eventd_policies.protected import Rules
+from eventd.storage.model_file import PLACES
+from eventd.workloads.model_layout import Layout
+from eventd_policies.accounts_protected import Rules
 
 MACHINE_ID = 32
 """Characters of machine-id(5)."""

@@ -20,28 +20,29 @@ from contextlib import AsyncExitStack
 import anyio
 
 from eventd import __version__
-from eventd.adapters import suspend_notes
-from eventd.adapters.git_command import Credentials
-from eventd.adapters.host_lock import HostLock
-from eventd.adapters.logging import Redactor, setup
-from eventd.adapters.sdnotify import Notifier
-from eventd.adapters.state_database import DAMAGED
-from eventd.adapters.state_file import condemn
-from eventd.adapters.status_folder import StatusFolder
-from eventd.api import doctor_document, documents
 from eventd.api.answers import Check
 from eventd.api.routing import Api
 from eventd.api.server import Server
-from eventd.api.status_files import StatusFiles
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
-from eventd.core.errors import DeadlineError, EventdError, PermanentError, TemporaryError
-from eventd.core.events import Event, KernelEvent
-from eventd.core.orders import NETWORK
-from eventd.core.report import RunReport, RunResult
-from eventd.runtime.supervise import known
+from eventd.doctor import documents as doctor_document
+from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.events import Event, KernelEvent
+from eventd.kernel.model.report import RunReport, RunResult
+from eventd.kernel.supervise import known
+from eventd.overrides import adapter_suspend_notes as suspend_notes
+from eventd.overrides.model import NETWORK
+from eventd.platform.host_lock import HostLock
+from eventd.platform.logging import Redactor, setup
+from eventd.platform.sdnotify import Notifier
+from eventd.repository.adapter_git_command import Credentials
 from eventd.settings import DEFAULT_PATH, Settings, load
-from eventd_policies.protected import why_protected
+from eventd.state.adapter_database import DAMAGED
+from eventd.state.adapter_file import condemn
+from eventd.status import documents
+from eventd.status.adapter_status_folder import StatusFolder
+from eventd.status.controller_status_files import StatusFiles
+from eventd_policies.accounts_protected import why_protected
 
 log = logging.getLogger("eventd")
 DRAIN = 20.0
@@ -143,7 +144,7 @@ class Daemon:
     async def _suspend_as_noted(self) -> None:
         """Take in what was suspended while no daemon ran, before the first run."""
         for path, note in suspend_notes.read(self.settings.paths.state):
-            await self.parts.engine.reconciler.orders.suspend(note.workload, note.by, note.why)
+            await self.parts.engine.reconciler.overrides.suspend(note.workload, note.by, note.why)
             path.unlink(missing_ok=True)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
@@ -254,7 +255,7 @@ class Daemon:
         logging.getLogger().setLevel(wanted.log_level.upper())
         reconciler = self.parts.engine.reconciler
         reconciler.reload_desired()
-        reconciler.request(None, asked=False)
+        reconciler.request(None, forced=False)
         log.info("the configuration is reloaded")
 
     def _tell(self) -> None:

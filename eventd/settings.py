@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from eventd.core import sockets
-from eventd.core.calendar import calendar_problem
-from eventd.core.durations import parse_duration
-from eventd.core.errors import PermanentError
-from eventd.core.names import did_you_mean
-from eventd.core.system_folders import SYSTEM_FOLDERS
-from eventd.core.toml_lines import locate
+from eventd.api import model_sockets as sockets
+from eventd.kernel.model.durations import parse_duration
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.names import did_you_mean
+from eventd.kernel.model.toml_lines import locate
+from eventd.storage.model_system_folders import SYSTEM_FOLDERS
+from eventd.unitfiles.model_calendar import calendar_problem
 
 DEFAULT_PATH = "/etc/eventd/eventd.toml"
 

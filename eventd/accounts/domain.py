@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventd.accounts.model_action_table import ACTIONS
 from eventd.configured import protection_of
 from eventd.kernel.domain import Domain, PolicyRow, Stage
-from eventd_policies.protected import protected
+from eventd_policies.accounts_protected import protected
 
 DOMAIN = Domain(
     name="accounts",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import CompleteAccount, CreateAccount, DeleteAccount, RenameAccount
-from eventd.core.journal import PLAN, Ended, Ending, OpenStep, Settlement
-from eventd.core.records import Records
-from eventd.kernel.action_table import ActionRow
-from eventd.kernel.draft import Draft, Planned
-from eventd.kernel.reversibility import Judgement, Provenance, benign, destroys
+from eventd.kernel.model.action_table import ActionRow
+from eventd.kernel.model.draft import Draft, Planned
+from eventd.kernel.model.journal import PLAN, Ended, Ending, OpenStep, Settlement
+from eventd.kernel.model.reversibility import Judgement, Provenance, benign, destroys
+from eventd.workloads.model_actions import CompleteAccount, CreateAccount, DeleteAccount, RenameAccount
+from eventd.workloads.model_records import Records
 from eventd.workloads.model_recovery import ACCOUNT_COMMENT, OwnAccount, WorkloadLooks, World
 
 NO_SHELLS = frozenset({"nologin", "false"})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from eventd.adoption import routes as routes_adopt
 from eventd.adoption.model_action_table import ACTIONS
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import AdoptionFact
-from eventd.api import routes_adopt
 from eventd.kernel.domain import Domain, PolicyRow, Stage
-from eventd_policies.volumes_beside import volumes_beside
+from eventd_policies.adoption_volumes_beside import volumes_beside
 
 DOMAIN = Domain(
     name="adoption",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.facts import FactKind
+from eventd.kernel.model.facts import FactKind
 
 
 class AdoptionFact(FactKind):

@@ -1,6 +1,6 @@
 """Who asks: the kernel says who is at the other end of a unix socket, when it connected (SO_PEERCRED, unix(7)).
 
-Owns the roles of a caller; what they may do is the table of `core.rights`. Nothing here blocks: the groups are the
+Owns the roles of a caller; what they may do is the table of `api.model_rights`. Nothing here blocks: the groups are the
 kernel's too (SO_PEERGROUPS, socket(7)), so no directory service is asked, and whoever has dropped a group has dropped
 what it gives. A process in a user namespace counts by its uid outside of it: root of a workload's containers is the
 workload, and its other users are nobody.
@@ -13,7 +13,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from eventd.core.rights import Role
+from eventd.api.model_rights import Role
 
 _CRED = struct.Struct("3i")
 _SO_PEERGROUPS = 59

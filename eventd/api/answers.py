@@ -19,8 +19,8 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from eventd.api.visit import pace_of, visit_of
-from eventd.core.errors import EventdError, PermanentError
-from eventd.runtime.supervise import bug
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.supervise import bug
 
 M = TypeVar("M", bound=BaseModel)
 log = logging.getLogger(__name__)

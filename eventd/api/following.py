@@ -14,15 +14,17 @@ import anyio
 from aiohttp import web
 from typing_extensions import TypedDict
 
-from eventd.api import answers, documents_run, own
-from eventd.api.documents_run import Run
+from eventd.api import answers
+from eventd.api.model_rights import View
 from eventd.api.routing import Api
-from eventd.core.rights import View
-from eventd.runtime.progress import Progress
-from eventd.runtime.queue import Ticket
-from eventd.runtime.whole import whole
+from eventd.kernel.progress import Progress
+from eventd.kernel.queue import RunHandle
+from eventd.kernel.whole import whole
+from eventd.status import documents_own as own
+from eventd.status import documents_run
+from eventd.status.documents_run import Run
 
-Begin = Callable[[Ticket], Awaitable[None]]
+Begin = Callable[[RunHandle], Awaitable[None]]
 """Writes down what is asked for and asks for the run that does it: both or neither, though the client hangs up."""
 PROGRESS_KEPT = 4096
 """Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
@@ -86,18 +88,18 @@ async def asked(
     """Carry out `begin`; answer with what becomes of it if the caller waits, else with `answer`."""
     if wait:
         return await followed(api, request, view, begin)
-    await whole(lambda: begin(Ticket(left=True)))
+    await whole(lambda: begin(RunHandle(left=True)))
     return answers.document(answer, status=status)
 
 
 async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> web.StreamResponse:
-    """Carry out `begin` with a ticket, and answer with what becomes of it, as far as the caller may see it."""
-    ticket, announced = Ticket(), [0]
+    """Carry out `begin` with a run handle, and answer with what becomes of it, as far as the caller may see it."""
+    handle, announced = RunHandle(), [0]
     send, receive = anyio.create_memory_object_stream[FollowedLine](PROGRESS_KEPT)
 
     def progress(step: Progress) -> None:
         # Called from within the run, which must not notice that this reader is slow.
-        mine = step.run == ticket.run and view.sees(step.workload)
+        mine = step.run == handle.run and view.sees(step.workload)
         if mine and send.statistics().current_buffer_used < PROGRESS_KEPT:
             if announced[0] not in (0, step.run):
                 send.send_nowait(RunLine(type="run", id=step.run))
@@ -115,16 +117,16 @@ async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> 
 
     stop = api.reconciler.steps.subscribe("a request", progress)
     try:
-        await whole(lambda: begin(ticket))
-        return await _follow(api, request, view, ticket, receive)
+        await whole(lambda: begin(handle))
+        return await _follow(api, request, view, handle, receive)
     finally:
-        ticket.left = True
+        handle.left = True
         stop()
         send.close()
         receive.close()
 
 
-async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> None:
+async def _started(api: Api, handle: RunHandle, response: web.StreamResponse) -> None:
     """Return when the run has begun; say meanwhile what keeps it from that, each thing once."""
     told, changed = "", anyio.Event()
 
@@ -133,7 +135,7 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
 
     stop = api.reconciler.looks.subscribe("a request", look)
     try:
-        while not ticket.started.is_set():
+        while not handle.started.is_set():
             changed = anyio.Event()
             error = api.reconciler.source_errors.locked
             if error is not None and error.message != told:
@@ -146,21 +148,21 @@ async def _started(api: Api, ticket: Ticket, response: web.StreamResponse) -> No
                     await wait()
                     group.cancel_scope.cancel()
 
-                group.start_soon(either, ticket.started.wait)
+                group.start_soon(either, handle.started.wait)
                 group.start_soon(either, changed.wait)
     finally:
         stop()
 
 
 async def _follow(
-    api: Api, request: web.Request, view: View, ticket: Ticket, receive: Any
+    api: Api, request: web.Request, view: View, handle: RunHandle, receive: Any
 ) -> web.StreamResponse:
     response = await answers.stream(request)
     await answers.line(response, QueuedLine(type="queued"))
-    if not await api.or_end(lambda: _started(api, ticket, response)):
+    if not await api.or_end(lambda: _started(api, handle, response)):
         await answers.line(response, answers.stopping())
         return response
-    await answers.line(response, RunLine(type="run", id=ticket.run))
+    await answers.line(response, RunLine(type="run", id=handle.run))
 
     ended = False
     async with anyio.create_task_group() as group:
@@ -171,16 +173,16 @@ async def _follow(
                     group.cancel_scope.cancel()
 
         group.start_soon(forward)
-        ended = await api.or_end(ticket.done.wait)
+        ended = await api.or_end(handle.done.wait)
         group.cancel_scope.cancel()
     while True:
         try:
             await answers.line(response, receive.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
-    done: DoneLine = {"type": "done", "run": own.done(documents_run.run(ticket.report), view)}
+    done: DoneLine = {"type": "done", "run": own.done(documents_run.run(handle.report), view)}
     applied = api.reconciler.runs.applied
-    if ended and applied is not None and ticket.report is not None and applied.id != ticket.report.id:
+    if ended and applied is not None and handle.report is not None and applied.id != handle.report.id:
         done["applied"] = own.run(documents_run.run(applied), view)
     await answers.line(response, done if ended else answers.stopping())
     return response

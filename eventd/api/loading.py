@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from eventd.api import documents
-from eventd.core.errors import TemporaryError
 from eventd.desired.controller_activation import FETCH
-from eventd.runtime.reconcile import Reconciler
-from eventd.runtime.waiting import until
+from eventd.kernel.model.errors import TemporaryError
+from eventd.kernel.waiting import until
+from eventd.reconciler import Reconciler
+from eventd.status import documents
 
 LOAD_TIMEOUT = 60.0
 """Seconds to wait for the first commit after a start."""

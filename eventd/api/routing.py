@@ -20,19 +20,19 @@ import anyio
 from aiohttp import web
 from pydantic import BaseModel
 
-from eventd.adapters.nss import Nss
-from eventd.api import documents
 from eventd.api.answers import Check
 from eventd.api.loading import until_loaded
-from eventd.api.metrics import Metrics
-from eventd.api.storage_document import Storage
-from eventd.core.boot import BootRecord
-from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.ports import AccountSigns
-from eventd.core.rights import Right, View
-from eventd.runtime.fetch import Fetcher
-from eventd.runtime.load import ReadLive
-from eventd.runtime.reconcile import Reconciler
+from eventd.api.model_rights import Right, View
+from eventd.boot.model import BootRecord
+from eventd.desired.controller_load import ReadLive
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.platform.nss import Nss
+from eventd.ports import AccountSigns
+from eventd.reconciler import Reconciler
+from eventd.repository.controller_fetch import Fetcher
+from eventd.status import documents
+from eventd.status.documents_metrics import Metrics
+from eventd.storage.documents import Storage
 
 BEGIN_TIMEOUT = 20.0
 """Seconds that a request waits for the daemon to have read the host, which takes a fraction of one."""

@@ -17,24 +17,26 @@ from typing import Any
 
 from aiohttp import web
 
-from eventd.api import answers, routes_sync
+from eventd.api import answers
+from eventd.api import model_rights as rights
+from eventd.api import model_sockets as sockets
 from eventd.api.access import Peer
-from eventd.api.door import Door
+from eventd.api.connection_limiter import ConnectionLimiter
 from eventd.api.listener import Listener
 from eventd.api.loading import until_loaded
+from eventd.api.model_rights import Right, Role, View
 from eventd.api.pace import Pace, metered
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import Visit, enter, enter_listener, pace_of, visit_of
-from eventd.core import rights, sockets
-from eventd.core.errors import PermanentError
-from eventd.core.rights import Right, Role, View
+from eventd.kernel.model.errors import PermanentError
+from eventd.repository import routes as routes_sync
 
 ACCEPTING, BURST = 0.1, 0.01
 """Of the loop's time, for taking in connections at one socket; and seconds of it at once."""
 _NOBODY = frozenset({Role.NOBODY})
 _Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 _Make = Callable[[], asyncio.Protocol]
-_Enter = Callable[[Door, Peer, _Make], asyncio.Protocol | bytes]
+_Enter = Callable[[ConnectionLimiter, Peer, _Make], asyncio.Protocol | bytes]
 
 
 @dataclass(slots=True)
@@ -44,21 +46,21 @@ class Server:
     api: Api
     group: str
     routes: Sequence[Route]
-    door: Door = field(init=False)
+    limiter: ConnectionLimiter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the door."""
-        self.door = Door(self._workload)
+        """Make the connection limiter."""
+        self.limiter = ConnectionLimiter(self._workload)
 
     def _workload(self, uid: int) -> str:
         reconciler = self.api.reconciler
-        return rights.workload_of(uid, reconciler.ledger.records, reconciler.dispatcher.facts)
+        return rights.workload_of(uid, reconciler.inventory.records, reconciler.dispatcher.facts)
 
     def _view(self, asked: Right, visit: Visit | None) -> View | None:
         """Return what a visitor may see of what is asked; None: nothing."""
         roles, own = _NOBODY, ""
         if visit is not None:
-            roles, own = self.door.roles(visit.peer), self.door.workload(visit.peer.uid)
+            roles, own = self.limiter.roles(visit.peer), self.limiter.workload(visit.peer.uid)
         return rights.view(asked, roles, own)
 
     async def listen(self, stack: AsyncExitStack, path: str, group: str) -> None:
@@ -69,7 +71,7 @@ class Server:
         there is no other was made sure of before.
         """
         made = await self._serve(stack, self.app())
-        operators = self.door.operators = await self.api.nss.gid(group)
+        operators = self.limiter.operators = await self.api.nss.gid(group)
         restricted = 0o600 if operators is None else 0o660  # without such a group there are no operators
         self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
         self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)
@@ -85,7 +87,7 @@ class Server:
     ) -> None:
         # Root's time is not counted, also not for taking in its connections.
         pace = Pace(ACCEPTING, BURST) if mode != 0o600 else None
-        listener = Listener(_bind(path, mode, group), lambda who: entering(self.door, who, made), pace)
+        listener = Listener(_bind(path, mode, group), lambda who: entering(self.limiter, who, made), pace)
         stack.callback(listener.close)
 
     async def _serve(self, stack: AsyncExitStack, app: web.Application) -> _Make:

@@ -1,6 +1,6 @@
 """One connection of who was let in: its bytes on their way to aiohttp's own protocol, counted.
 
-Owns the end of a connection that takes too much or too long. What is too much is the door's to say.
+Owns the end of a connection that takes too much or too long. What is too much is the connection limiter's to say.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import cast
 from aiohttp import web
 
 from eventd.api.access import Peer
-from eventd.api.door import RETRY_AFTER, Door, Use
+from eventd.api.connection_limiter import RETRY_AFTER, ConnectionLimiter, Use
 from eventd.api.pace import Pace
 
 
 class Visit(asyncio.Protocol):
     """One connection. Hands everything on to `inner`, and hangs up on who takes too much or too long."""
 
-    def __init__(self, door: Door, inner: asyncio.Protocol, who: Peer, use: Use | None) -> None:
-        self._door = door
+    def __init__(
+        self, limiter: ConnectionLimiter, inner: asyncio.Protocol, who: Peer, use: Use | None
+    ) -> None:
+        self._limiter = limiter
         self._inner = inner
         self._transport: asyncio.Transport | None = None
         self._received = 0
@@ -83,7 +85,7 @@ class Visit(asyncio.Protocol):
         """Count a request that changes something; return False if it is one too many."""
         if self.use is None or self.use.changes.take(asyncio.get_running_loop().time()):
             return True
-        self._door.refused += 1
+        self._limiter.refused += 1
         return False
 
     def follows(self) -> bool:
@@ -91,7 +93,7 @@ class Visit(asyncio.Protocol):
         if self.use is None or self._streams:
             return True
         if self.use.streams >= self.use.limits.streams:
-            self._door.refused += 1
+            self._limiter.refused += 1
             return False
         self.use.streams += 1
         self._streams = True
@@ -112,24 +114,29 @@ def pace_of(request: web.Request) -> Pace | None:
     return visit.pace if visit is not None else None
 
 
-def enter(door: Door, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
+def enter(limiter: ConnectionLimiter, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
     """Return the protocol of a new connection, in front of `inner`'s; or a whole answer, for who is not let in."""
-    return _visit(door, who, inner, lambda now: door.enter(who, now))
+    return _visit(limiter, who, inner, lambda now: limiter.enter(who, now))
 
 
-def enter_listener(door: Door, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
+def enter_listener(
+    limiter: ConnectionLimiter, who: Peer, inner: Callable[[], asyncio.Protocol]
+) -> Visit | bytes:
     """Return the same, for a connection of the webhook listener."""
-    return _visit(door, who, inner, door.enter_listener)
+    return _visit(limiter, who, inner, limiter.enter_listener)
 
 
 def _visit(
-    door: Door, who: Peer, inner: Callable[[], asyncio.Protocol], count: Callable[[float], Use | None]
+    limiter: ConnectionLimiter,
+    who: Peer,
+    inner: Callable[[], asyncio.Protocol],
+    count: Callable[[float], Use | None],
 ) -> Visit | bytes:
     try:
         use = count(asyncio.get_running_loop().time())
     except LookupError:
         return _too_many("too-many-connections", "there are too many connections of yours")
-    return Visit(door, inner(), who, use)
+    return Visit(limiter, inner(), who, use)
 
 
 def _too_many(reason: str, message: str) -> bytes:

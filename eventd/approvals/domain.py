@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_approvals
+from eventd.approvals import routes as routes_approvals
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact
 from eventd.kernel.domain import Domain, PolicyRow, Stage
-from eventd_policies.reversibility import reversibility
+from eventd_policies.approvals_reversibility import reversibility
 
 DOMAIN = Domain(
     name="approvals",

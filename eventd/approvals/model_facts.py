@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.facts import FactKey, FactKind, Facts
-from eventd.kernel.draft import Draft
+from eventd.kernel.model.draft import Draft
+from eventd.kernel.model.facts import FactKey, FactKind, Facts
 
 
 class ApprovalFact(FactKind):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_audit
+from eventd.audit import routes as routes_audit
 from eventd.audit.model_events import AuditEvent
 from eventd.audit.model_facts import AuditFact
 from eventd.kernel.domain import Domain

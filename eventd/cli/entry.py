@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventd.cli.terminal import Terminal
-    from eventd.core.errors import EventdError
+    from eventd.kernel.model.errors import EventdError
 
 FORBIDDEN = "forbidden"
 """The reason for an account that may not ask this: the daemon's, and that of what needs no daemon."""
@@ -65,7 +65,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
     """Run the command of parsed arguments and return its exit code."""
     from importlib import import_module  # noqa: PLC0415
 
-    from eventd.core.errors import EventdError  # noqa: PLC0415
+    from eventd.kernel.model.errors import EventdError  # noqa: PLC0415
 
     command = next(each for each in commands.COMMANDS if each.name == arguments.command)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eventd.cli import codes, show
 from eventd.cli.terminal import Block
 from eventd.cli.text import clean, duration, short
-from eventd.core.errors import DisconnectedError
+from eventd.kernel.model.errors import DisconnectedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

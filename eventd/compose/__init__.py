@@ -1,13 +1,24 @@
 """A compose stack as one service of a user's manager: `eventd-compose`, the main process of `<stack>.service`.
 
 It runs as the workload's user, one for each stack, for as long as the stack is up; so it imports little and
-starts fast. `containers.py`, `verdict.py`, `events.py` and `images.py` are functions over what podman prints;
-`podman.py` runs programs; `supervise.py` is the life of the service; `command.py` reads the arguments.
+starts fast. `process_containers.py`, `process_verdict.py`, `process_events.py` and `process_images.py` are functions
+over what podman prints; `process_podman.py` runs programs; `process_supervise.py` is the life of the service;
+`process.py` reads the arguments.
 
 It knows nothing of the daemon: the contract between them is the unit, its exit status and these documents.
 Why a supervisor, and not a oneshot unit: docs/adr/0008-compose-unit-design.md.
 """
 
-from eventd.compose.command import main
+from __future__ import annotations
 
-__all__ = ["main"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the console script `eventd-compose`; its arguments are those of the process."""
+    from eventd.compose.process import main as run  # noqa: PLC0415  the daemon reads compose files too
+
+    return run(arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventd.kernel.domain import Domain, PolicyRow, Stage
-from eventd_policies.provider import provider
+from eventd_policies.compose_provider import provider
 
 DOMAIN = Domain(
     name="compose",

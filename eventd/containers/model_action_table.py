@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import ResetStore
-from eventd.core.journal import Ending
-from eventd.core.records import Records
-from eventd.kernel.action_table import ActionRow
-from eventd.kernel.draft import Draft, Planned
-from eventd.kernel.reversibility import Judgement, Provenance, destroys
+from eventd.kernel.model.action_table import ActionRow
+from eventd.kernel.model.draft import Draft, Planned
+from eventd.kernel.model.journal import Ending
+from eventd.kernel.model.reversibility import Judgement, Provenance, destroys
+from eventd.workloads.model_actions import ResetStore
+from eventd.workloads.model_records import Records
 
 
 def reset(action: ResetStore) -> Draft:

@@ -1,7 +1,8 @@
 """Activation: the wanted commit becomes the active revision, and an override begins or ends.
 
-Loading a commit is free of effects (`eventd.runtime.load`). What has effects is here, in this order: whoever has to
-write something down before the revision counts does so, and may refuse it; then it is active; then everybody is told.
+Loading a commit is free of effects (`eventd.desired.controller_load`). What has effects is here, in this order:
+whoever has to write something down before the revision counts does so, and may refuse it; then it is active; then
+everybody is told.
 
     REVISION fact -> load -> prepare -> active -> facts are kept for it -> activated
 """
@@ -12,19 +13,19 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from eventd.core.errors import EventdError
-from eventd.core.events import Event
-from eventd.core.facts import FactKey, Facts
-from eventd.core.orders import Rollback
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
+from eventd.desired.controller_load import Loaded
 from eventd.kernel.controller import Desk
 from eventd.kernel.listeners import Listeners
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Event
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.supervise import bug
+from eventd.overrides.controller import Overrides
+from eventd.overrides.model import Rollback
 from eventd.repository.model_facts import RepositoryFact
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loaded
-from eventd.runtime.orders import Orders
-from eventd.runtime.supervise import bug
+from eventd.state.controller_inventory import Inventory
 
 REVISION = FactKey(RepositoryFact.REVISION)
 FETCH = FactKey(RepositoryFact.FETCH)
@@ -48,8 +49,8 @@ class Activation:
     facts: Facts
     load: Callable[[str], Awaitable[Loaded]]
     active: ActiveRevision
-    orders: Orders
-    ledger: Ledger
+    overrides: Overrides
+    inventory: Inventory
     interests: Interests
     desk: Desk
     participants: Sequence[Participant]
@@ -82,7 +83,7 @@ class Activation:
         """
         failed = self.error is not None
         await self._activate()
-        await self.end_orders()
+        await self.end_overrides()
         return failed and self.error is None
 
     async def _activate(self) -> None:
@@ -105,29 +106,29 @@ class Activation:
         for each in self.participants:
             await each.prepare(loaded)
         self.active.replace(loaded)
-        for name in await self.orders.desired_changed(loaded.desired, loaded.gates):
+        for name in await self.overrides.desired_changed(loaded.desired, loaded.gates):
             self._begin_afresh(name)
         await self.interests.renew()
         # Of what stands as it should, too, no unit may be unknown: one that only a timer starts has no record.
         for name in {**self.active.asked_of, **loaded.desired.workloads}:
             self.interests.watch(name)
         for name, workload in loaded.desired.workloads.items():
-            await self.orders.verified(workload, self.ledger.records.workloads.get(name))
+            await self.overrides.verified(workload, self.inventory.records.workloads.get(name))
         self.interests.attend()
         for each in self.participants:
             each.activated(loaded)
 
     async def roll_back(self, order: Rollback) -> None:
         """Have another revision of one workload instead of the repository's."""
-        await self.orders.roll_back(order)
+        await self.overrides.roll_back(order)
         self.interests.attend()
         self._begin_afresh(order.workload)
         await self.interests.renew()
 
-    async def end_orders(self) -> None:
+    async def end_overrides(self) -> None:
         """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
-        if self.orders.rollbacks.rows:
-            ended = await self.orders.end_what_came_right(tuple(self.orders.rollbacks))
+        if self.overrides.rollbacks.rows:
+            ended = await self.overrides.end_what_came_right(tuple(self.overrides.rollbacks))
             for name in ended:
                 self._begin_afresh(name)
             if ended:
@@ -135,7 +136,7 @@ class Activation:
 
     async def resume(self, name: str, by: str) -> Event:
         """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
-        event = await self.orders.resume(name, by)
+        event = await self.overrides.resume(name, by)
         if name:
             self._begin_afresh(name)
             self.interests.attend()

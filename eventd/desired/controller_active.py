@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eventd.core.desired import Desired, HostPort, Workload
-from eventd.core.facts import FactKey
-from eventd.core.gates import OPEN, WorkloadGates
-from eventd.core.predicates import Predicate, atoms
-from eventd.core.readiness import needs_of
-from eventd.runtime.load import Loaded
-from eventd.runtime.orders import Orders
+from eventd.desired.controller_load import Loaded
+from eventd.desired.model import Desired, HostPort, Workload
+from eventd.gates.model import OPEN, WorkloadGates
+from eventd.gates.model_predicates import Predicate, atoms
+from eventd.health.model_readiness import needs_of
+from eventd.kernel.model.facts import FactKey
+from eventd.overrides.controller import Overrides
 
 
 @dataclass(slots=True)
 class ActiveRevision:
     """See the module."""
 
-    orders: Orders
+    overrides: Overrides
     desired: Desired | None = None
     """The repository's."""
     gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class ActiveRevision:
 
     def workload(self, name: str) -> Workload | None:
         """Return what is to be made of a workload now: the repository's content, unless an override says otherwise."""
-        order = self.orders.rollback_of(name)
+        order = self.overrides.rollback_of(name)
         if order is not None:
             return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
@@ -60,12 +60,12 @@ class ActiveRevision:
 
     def commit_of(self, name: str) -> str:
         """Return the commit that a workload is to be at; empty before the first one."""
-        order = self.orders.rollback_of(name)
+        order = self.overrides.rollback_of(name)
         return order.good.commit if order else self.commit
 
     def gates_of(self, name: str) -> WorkloadGates:
         """Return the gates of a workload."""
-        return self.orders.gates_of(name) or self.gates.get(name, OPEN)
+        return self.overrides.gates_of(name) or self.gates.get(name, OPEN)
 
     def needs_of(self, name: str) -> frozenset[FactKey]:
         """Return the facts of what the start of a workload takes; made once for each content."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from eventd.core.desired import Desired
-from eventd.core.facts import FactKey
-from eventd.core.provenance_places import Names, names_of
+from eventd.audit.model_places import Names, names_of
 from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.model import Desired
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
-from eventd.runtime.host import Host
-from eventd.runtime.index import Index
-from eventd.runtime.ledger import Ledger
+from eventd.port_set import Host
+from eventd.state.controller_inventory import Inventory
+from eventd.workloads.controller_index import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +32,18 @@ class Interests:
     """See the module."""
 
     active: ActiveRevision
-    ledger: Ledger
+    inventory: Inventory
     index: Index
     host: Host
     wants: Wants
 
     async def renew(self) -> None:
         """Another revision is active, of everything or of one workload. Raises what a source raises."""
-        desired, orders = self.active.desired, self.active.orders
+        desired, overrides = self.active.desired, self.active.overrides
         if desired is None:
             return
         if self.wants.need is not None:
-            mentioned = orders.keys().union(*(each.keys() for each in self.active.gates.values()))
+            mentioned = overrides.keys().union(*(each.keys() for each in self.active.gates.values()))
             starts = (self.active.needs_of(name) for name in desired.workloads)
             await self.wants.need(mentioned.union(_folders(desired), *starts))
         current = {name: self.active.workload(name) or each for name, each in desired.workloads.items()}
@@ -65,8 +65,8 @@ class Interests:
         """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
         workload = self.active.workload(name)
         units = {u.name for u in workload.units} if workload else set()
-        units |= self.ledger.records.units.get(name, {}).keys()
-        units |= self.active.asked_of.get(name, frozenset()) | self.active.orders.mentioned(name)
+        units |= self.inventory.records.units.get(name, {}).keys()
+        units |= self.active.asked_of.get(name, frozenset()) | self.active.overrides.mentioned(name)
         self.host.user_managers.watch(name, frozenset(units))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventd.core.events import EventKind, Origin
+from eventd.kernel.model.events import EventKind, Origin
 
 
 class GateOrigin(Origin):

@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core.actions import RestartUnit
-from eventd.core.desired import OnUnhealthy, Workload
-from eventd.core.facts import Facts
-from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
-from eventd.core.verdicts import Allow
-from eventd.core.wellness import CRASHED, UNHEALTHY, Illness, illness
 from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.model import OnUnhealthy, Workload
+from eventd.health.controller_wellbeing import Wellbeing
+from eventd.health.model_expectations import CRASHED, UNHEALTHY, Illness, illness
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor, Step
+from eventd.kernel.failures import FORGET, Failures
+from eventd.kernel.model.facts import Facts
+from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, WorkloadStatus
+from eventd.kernel.model.verdicts import Allow
 from eventd.kernel.status_store import REPAIRS
 from eventd.overrides.controller_rollback import RollbackController
-from eventd.runtime import standing
-from eventd.runtime.failures import FORGET, Failures
-from eventd.runtime.wellbeing import Wellbeing
+from eventd.workloads import controller_status as workloads_controller_status
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_units import explain, last_lines, on_host, restart_units
+from eventd.workloads.model_actions import RestartUnit
 
 
 @dataclass(slots=True)
@@ -56,7 +56,12 @@ class HealthController(Controller):
         if not self.planner.is_verified(name, workload):
             return None
         found = illness(workload, self.active.gates_of(name).healthy, self.facts)
-        if found is None or found.starting or not found.units or standing.down(workload, self.facts):
+        if (
+            found is None
+            or found.starting
+            or not found.units
+            or workloads_controller_status.down(workload, self.facts)
+        ):
             return None
         if not self.failures.may_start(name, workload.digest, anyio.current_time()):
             return None
@@ -108,10 +113,12 @@ class HealthController(Controller):
             done, reason=done.reason or UNHEALTHY, message=message, actions=report.actions + done.actions
         )
 
-    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+    def amend(
+        self, name: str, status: WorkloadStatus, row: WorkloadReport
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Say what is wrong with a workload that nothing is left to do for."""
         workload = self.active.workload(name)
         if workload is None or row.outcome not in FINE or status.state is not WorkloadState.CONVERGED:
             return status, row
         ailment = self.wellbeing.look(name, workload)
-        return standing.ailing(ailment, row) if ailment is not None else (status, row)
+        return workloads_controller_status.ailing(ailment, row) if ailment is not None else (status, row)

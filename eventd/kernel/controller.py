@@ -15,16 +15,16 @@ from typing import Any
 
 import anyio
 
-from eventd.core.errors import EventdError
-from eventd.core.facts import FactKey, Facts
-from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
-from eventd.core.verdicts import Deny, Hold, Verdict
-from eventd.kernel.action import Action
 from eventd.kernel.executor import Executor, Judge
+from eventd.kernel.failures import Failures
+from eventd.kernel.holds import FOR_EVER, Holds, Patience
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, WorkloadStatus
+from eventd.kernel.model.verdicts import Deny, Hold, Verdict
 from eventd.kernel.status_store import Failure
 from eventd.kernel.transaction import BaseTransaction
-from eventd.runtime.failures import Failures
-from eventd.runtime.holds import FOR_EVER, Holds, Patience
 
 
 def is_workload(name: str) -> bool:
@@ -227,7 +227,9 @@ class Controller:
         """Return where a subject stands if `plan` is empty."""
         raise NotImplementedError
 
-    def assess(self, name: str, report: WorkloadReport | None, desk: Desk) -> tuple[Standing, WorkloadReport]:
+    def assess(
+        self, name: str, report: WorkloadReport | None, desk: Desk
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Return where a subject stands, and what a run says of it; `report` is None where nothing could be done."""
         if report is None and self.plan(name, forced=False):
             # It waits for a retry, or is held: what was said of it then is still so.
@@ -247,21 +249,26 @@ class Controller:
             if fine:
                 desk.failures.clear(name)
         if report.outcome in FINE:
-            return Standing(WorkloadState.CONVERGED, message=report.message), report
+            return WorkloadStatus(WorkloadState.CONVERGED, message=report.message), report
         return status_of(report), report
 
-    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:  # noqa: ARG002
+    def amend(
+        self,
+        name: str,  # noqa: ARG002
+        status: WorkloadStatus,
+        row: WorkloadReport,
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Return the owner's assessment with what this controller knows besides."""
         return status, row
 
-    def publish(self, name: str, status: Standing) -> None:
+    def publish(self, name: str, status: WorkloadStatus) -> None:
         """Tell of a new status beyond the status itself: as a fact that others wait for."""
 
 
-def status_of(report: WorkloadReport) -> Standing:
+def status_of(report: WorkloadReport) -> WorkloadStatus:
     """Return the status of a subject whose last turn did not end well."""
     states = {Outcome.HELD: WorkloadState.HELD, Outcome.SUPERSEDED: WorkloadState.PENDING}
-    return Standing(
+    return WorkloadStatus(
         states.get(report.outcome, WorkloadState.FAILED),
         0.0,
         report.reason,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, KernelEvent, KernelOrigin, Origin
-from eventd.core.facts import FactKind, KernelFact
-from eventd.core.verdicts import Policy
-from eventd.kernel.action_table import ActionRow, ActionTable
+from eventd.kernel.model.action_table import ActionRow, ActionTable
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.events import EventKind, KernelEvent, KernelOrigin, Origin
+from eventd.kernel.model.facts import FactKind, KernelFact
+from eventd.kernel.model.verdicts import Policy
 
 
 class Stage(IntEnum):
@@ -104,7 +104,7 @@ class Domains:
         return iter(self._all)
 
     def rights(self) -> tuple[Any, ...]:
-        """Return the rights (`eventd.core.rights.Right`) that routes need, in their order."""
+        """Return the rights (`eventd.api.model_rights.Right`) that routes need, in their order."""
         return tuple(dict.fromkeys(right for r in self.routes for right in (r.right, *r.queries.values())))
 
     def policies(self, host: Host) -> tuple[Policy, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.facts import FactKey, Facts
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.waiting import until
 from eventd.platform.model_facts import PlatformFact
-from eventd.runtime.waiting import until
 
 SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)
 

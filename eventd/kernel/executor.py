@@ -14,14 +14,14 @@ from typing import Any, Protocol, TypeAlias
 
 import anyio
 
-from eventd.core.errors import EventdError, PermanentError
-from eventd.core.report import Outcome, WorkloadReport
-from eventd.core.verdicts import Allow, Deny, Hold, Verdict
-from eventd.kernel.action import Action
-from eventd.kernel.draft import Draft
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.draft import Draft
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.report import Outcome, WorkloadReport
+from eventd.kernel.model.verdicts import Allow, Deny, Hold, Verdict
+from eventd.kernel.run_watch import RunWatch
 from eventd.kernel.steps import Steps
 from eventd.kernel.transaction import BaseTransaction, EndingError, SupersededError
-from eventd.runtime.run_watch import RunWatch
 
 MOST_STEPS = 24
 """Actions for one subject in one run, of a plan that is made anew after each."""

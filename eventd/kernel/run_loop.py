@@ -1,6 +1,6 @@
 """The run loop: runs over what is dirty, until nothing is. Who asks for one, and when it begins.
 
-Owns the queue's way in: facts that changed, and requests. What a run is, is `eventd.runtime.runs`'s to say, what a
+Owns the queue's way in: facts that changed, and requests. What a run is, is `eventd.kernel.runs`'s to say, what a
 subject gets in it its controllers'.
 
     trigger -> Queue -> Runs (async lock, then file lock) -> Turns per subject -> RunReport
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 import anyio
 
 from eventd.adoption.model_facts import AdoptionFact
-from eventd.core.errors import EventdError, PermanentError
-from eventd.core.events import Event
-from eventd.core.facts import FactKey
-from eventd.core.report import WorkloadState
 from eventd.desired.controller_activation import REVISION, Activation
 from eventd.kernel.controller import Controllers
+from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.events import Event
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
+from eventd.kernel.queue import Batch, Queue, RunHandle
+from eventd.kernel.runs import Runs
 from eventd.kernel.status_board import StatusBoard
-from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.index import Index
-from eventd.runtime.queue import Batch, Queue, Ticket
-from eventd.runtime.runs import Runs
-from eventd.runtime.supervise import bug
+from eventd.kernel.supervise import bug
+from eventd.workloads.controller_index import Index
 
 log = logging.getLogger(__name__)
 
@@ -56,47 +56,47 @@ class RunLoop:
     def dirty(self, name: str) -> None:
         """Something about a subject changed."""
         live = self.board.statuses.get(name)
-        echo = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
-        if not echo:
+        self_caused = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
+        if not self_caused:
             self._note_contention()
-        self.queue.touch(name, self.dispatcher.current, echo=echo)
+        self.queue.touch(name, self.dispatcher.current, self_caused=self_caused)
 
     def woken(self, name: str) -> None:
         """A fact that it waits for, or failed on, changed."""
         self.board.desk.failures.wake(name, anyio.current_time())
         self.dirty(name)
 
-    def request(self, trigger: Event | None, *, asked: bool, ticket: Ticket | None = None) -> None:
-        """Ask for a run over everything; `asked` gives what gave up another chance.
+    def request(self, trigger: Event | None, *, forced: bool, handle: RunHandle | None = None) -> None:
+        """Ask for a run over everything; `forced` gives what gave up another chance.
 
         A request joins a run over everything that is on, at the wanted commit: what changed on the host since it began
         has made its workload dirty anyway.
         """
-        if asked and ticket is not None and self.runs.join(ticket, trigger):
+        if forced and handle is not None and self.runs.join(handle, trigger):
             return
-        if asked:
+        if forced:
             self._look_into_stores()
         self._note_contention()
-        self.queue.touch_all(trigger, asked=asked, ticket=ticket)
+        self.queue.touch_all(trigger, forced=forced, handle=handle)
 
-    def ask(self, name: str, trigger: Event | None, ticket: Ticket | None = None) -> None:
+    def ask(self, name: str, trigger: Event | None, handle: RunHandle | None = None) -> None:
         """Ask for a run over one workload, which gets another chance if it gave up."""
         self._look_into_stores()
         self._note_contention()
-        self.queue.ask(name, trigger, ticket)
+        self.queue.ask(name, trigger, handle)
 
-    def ask_all(self, names: Collection[str], trigger: Event | None, ticket: Ticket) -> None:
+    def ask_all(self, names: Collection[str], trigger: Event | None, handle: RunHandle) -> None:
         """Ask for one run over several workloads; a run that has nothing to do is recorded all the same."""
         self._note_contention()
-        self.queue.ask_all(names, trigger, ticket)
+        self.queue.ask_all(names, trigger, handle)
 
-    def restart(self, name: str, trigger: Event | None, ticket: Ticket) -> None:
+    def restart(self, name: str, trigger: Event | None, handle: RunHandle) -> None:
         """Ask for a run in which the units of a workload are restarted and verified.
 
         What is worked on just now gets it in the following run; a workload at rest joins the run that is on.
         """
         self._note_contention()
-        self.queue.restart(name, trigger, ticket)
+        self.queue.restart(name, trigger, handle)
 
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
@@ -131,7 +131,7 @@ class RunLoop:
 
     def _on_revision(self, _key: FactKey) -> None:
         self.runs.interrupt()
-        self.request(self.dispatcher.current, asked=False)
+        self.request(self.dispatcher.current, forced=False)
 
     def _note_contention(self) -> None:
         if self.runs.current is not None:

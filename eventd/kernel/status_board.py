@@ -3,7 +3,7 @@
 Owns the stamp of each status (since when, when it is tried again). What a status is made of is the controllers'
 business; nothing is done for a subject here.
 
-    WorkloadReport, or a look that found nothing to do -> Controller.assess -> Standing -> API, metrics, facts
+    WorkloadReport, or a look that found nothing to do -> Controller.assess -> WorkloadStatus -> API, metrics, facts
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.core.report import Standing, WorkloadReport, WorkloadState
 from eventd.kernel.controller import Controllers, Desk
+from eventd.kernel.model.report import WorkloadReport, WorkloadState, WorkloadStatus
 from eventd.kernel.status_store import Statuses
 
 
@@ -27,11 +27,11 @@ class StatusBoard:
     desk: Desk
     wall: Callable[[], float]
 
-    def begin(self, name: str) -> Standing:
+    def begin(self, name: str) -> WorkloadStatus:
         """A turn of a subject begins: return its status, which tells the steps until it is set anew."""
         live = self.statuses.get(name)
         if live is None:
-            live = Standing(since=self.wall())
+            live = WorkloadStatus(since=self.wall())
             self.statuses.set(name, live)
         live.state = WorkloadState.APPLYING
         return live
@@ -57,7 +57,7 @@ class StatusBoard:
 
     def broken(self, name: str, report: WorkloadReport) -> None:
         """Set where a subject stands that a bug failed: as far as that can be said without looking at it."""
-        status = Standing(
+        status = WorkloadStatus(
             WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint,
             retry_at=self._retry_at(name),
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The status store: one record a subject. Its status, the failure that waits for a retry, the hold, and its repairs.
 
-Owns the records, and how long a failure or a hold counts (`eventd.runtime.failures`, `eventd.runtime.holds` are the two
+Owns the records, and how long a failure or a hold counts (`eventd.kernel.failures`, `eventd.kernel.holds` are the two
 views of it that change them). Where a status comes from is the controllers' business (`eventd.kernel.statuses`).
 """
 
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from eventd.core.report import Standing, WorkloadReport
+from eventd.kernel.model.report import WorkloadReport, WorkloadStatus
 
 REPAIRS = 5
 """Repairs of one subject within a while that are made at once; from then on they wait as failures do."""
@@ -48,7 +48,7 @@ class Held:
 class Record:
     """All that is known of one subject in this life of the daemon."""
 
-    status: Standing | None = None
+    status: WorkloadStatus | None = None
     failure: Failure | None = None
     held: Held | None = None
     repairs: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
@@ -98,7 +98,7 @@ class Records:
         yield from tuple(self._rows.items())
 
 
-class Statuses(Mapping[str, Standing]):
+class Statuses(Mapping[str, WorkloadStatus]):
     """The statuses alone: a live view of the records."""
 
     __slots__ = ("_records",)
@@ -106,7 +106,7 @@ class Statuses(Mapping[str, Standing]):
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    def __getitem__(self, name: str) -> Standing:
+    def __getitem__(self, name: str) -> WorkloadStatus:
         record = self._records.get(name)
         if record is None or record.status is None:
             raise KeyError(name)
@@ -118,7 +118,7 @@ class Statuses(Mapping[str, Standing]):
     def __len__(self) -> int:
         return sum(record.status is not None for _, record in self._records.items())
 
-    def set(self, name: str, status: Standing | None) -> None:
+    def set(self, name: str, status: WorkloadStatus | None) -> None:
         """Set or drop the status of a subject."""
         if status is not None:
             self._records.of(name).status = status

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from eventd.core.errors import EventdError
-from eventd.core.journal import OpenStep
-from eventd.kernel.action import Action
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.journal import OpenStep
 from eventd.kernel.transaction import BaseTransaction
 
 log = logging.getLogger(__name__)

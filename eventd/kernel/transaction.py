@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import anyio
 
-from eventd.core.errors import EventdError
-from eventd.core.events import Emit
-from eventd.core.facts import Facts
+from eventd.kernel import document_table
+from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.draining import Draining
-from eventd.runtime import shelf
-from eventd.runtime.shelf import Shelf
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Emit
+from eventd.kernel.model.facts import Facts
 
 T = TypeVar("T")
 
@@ -59,7 +59,9 @@ class BaseTransaction:
     """Told of each step: its title, `begin`, `end` or `failed`, and a sentence."""
     now: Callable[[], float]
     """Seconds since the epoch."""
-    conclude: Callable[[Sequence[tuple[Shelf[Any], str, Any]]], Awaitable[None]] = shelf.write
+    conclude: Callable[[Sequence[tuple[DocumentTable[Any], str, Any]]], Awaitable[None]] = (
+        document_table.write
+    )
     """Write the last rows of an action, together with the end of the approval that it was carried out under."""
 
     async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -15,15 +15,15 @@ from typing import Protocol
 
 import anyio
 
-from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.kernel.controller import Controllers, Desk, Request, Turn
 from eventd.kernel.draining import Draining
 from eventd.kernel.executor import Executor
 from eventd.kernel.listeners import Listeners
+from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, WorkloadStatus
+from eventd.kernel.progress import Progress
 from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.supervise import bug
 from eventd.kernel.transaction import BaseTransaction, EndingError
-from eventd.runtime.progress import Progress
-from eventd.runtime.supervise import bug
 
 log = logging.getLogger(__name__)
 Tell = Callable[[str, str, str], None]
@@ -82,7 +82,7 @@ class Turns:
             await controller.settled(turn)
         return turn.told or said
 
-    def _progress(self, name: str, run: int, live: Standing) -> Tell:
+    def _progress(self, name: str, run: int, live: WorkloadStatus) -> Tell:
         began = 0.0
 
         def progress(step: str, state: str, message: str) -> None:

@@ -11,25 +11,25 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from eventd.core.desired import OnFailure, Workload
-from eventd.core.errors import EventdError, PermanentError
-from eventd.core.facts import FactKey, Facts
-from eventd.core.orders import Revision, Rollback, bound_units, identity, rolls_back
-from eventd.core.ports import Repository
-from eventd.core.report import Outcome, Standing, WorkloadReport, WorkloadState
 from eventd.desired.controller_activation import Activation
+from eventd.desired.controller_load import Loaded
+from eventd.desired.model import OnFailure, Workload
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor, Step
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, WorkloadStatus
+from eventd.kernel.whole import wholly
+from eventd.overrides.controller import Overrides, suspended
+from eventd.overrides.model import Revision, Rollback, bound_units, identity, rolls_back
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime import standing
-from eventd.runtime.index import Index
-from eventd.runtime.load import Loaded
-from eventd.runtime.orders import Orders, suspended
-from eventd.runtime.transaction import Transaction
-from eventd.runtime.whole import wholly
+from eventd.ports import Repository
 from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads import controller_status as workloads_controller_status
 from eventd.workloads.controller import WorkloadController
+from eventd.workloads.controller_index import Index
+from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import explain, on_host, restart_units
 
 Load = Callable[[str], Awaitable[Loaded]]
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 class RollbackController(Controller):
     """See the module."""
 
-    orders: Orders
+    overrides: Overrides
     activation: Activation
     workloads: WorkloadController
     executor: Executor
@@ -71,7 +71,7 @@ class RollbackController(Controller):
         name, active = turn.name, self.activation.active
         workload = active.workload(name)
         if workload is not None:
-            record = self.workloads.ledger.records.workloads.get(name)
+            record = self.workloads.inventory.records.workloads.get(name)
             verified = record.verified_digest if record is not None else ""
             if rolls_back(workload, turn.report, verified) and not suspended(name, self.facts):
                 turn.report = await self.take_back(turn, workload, turn.report)
@@ -87,7 +87,7 @@ class RollbackController(Controller):
         """Go back to the last other revision that was verified; return the same report where there is none."""
         name, tx = turn.name, on_host(turn.tx)
         try:
-            order = self.orders.make_automatic(workload, report)
+            order = self.overrides.make_automatic(workload, report)
             if order is None:
                 return report  # its first deployment: there is nothing to go back to
             before: frozenset[str] = turn.before[NAME]
@@ -114,14 +114,16 @@ class RollbackController(Controller):
                 back = await self._restart(replace(again, invocations={}), good, others, back)
         return replace(back, actions=report.actions + back.actions, seconds=report.seconds + back.seconds)
 
-    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+    def amend(
+        self, name: str, status: WorkloadStatus, row: WorkloadReport
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Say that another revision than the repository's is active."""
-        order = self.orders.rollback_of(name)
+        order = self.overrides.rollback_of(name)
         if order is None or row.outcome is Outcome.REFUSED:
             return status, row
-        status, row = standing.rolled_back(order, status, row)
+        status, row = workloads_controller_status.rolled_back(order, status, row)
         if status.state is WorkloadState.ROLLED_BACK:
-            self.index.wake_on(name, self.orders.wakes(name))
+            self.index.wake_on(name, self.overrides.wakes(name))
         return status, row
 
     async def order(self, name: str, to: str | None, by: str) -> Rollback:
@@ -129,14 +131,14 @@ class RollbackController(Controller):
 
         Raises PermanentError(reason="no-such-commit" | "nothing-to-go-back-to" | "not-at-commit" | ...).
         """
-        good = self.orders.before(name) if to is None else await self._revision_at(name, to)
+        good = self.overrides.before(name) if to is None else await self._revision_at(name, to)
         if good is None:
             raise PermanentError(
                 f"no other revision of {name} has been verified on this host",
                 reason="nothing-to-go-back-to",
                 hint=f"eventctl rollback {name} --to COMMIT",
             )
-        order = self.orders.make(name, good, by)
+        order = self.overrides.make(name, good, by)
         if order is None:
             raise PermanentError(
                 f"the repository does not have {name}, or refuses it",
@@ -159,7 +161,7 @@ class RollbackController(Controller):
                 reason="not-at-commit",
                 hint=f"git log -- workloads/{name} names the commits that changed it",
             )
-        wanted = self.orders.desired.workloads.get(name) if self.orders.desired else None
+        wanted = self.overrides.desired.workloads.get(name) if self.overrides.desired else None
         if wanted is not None and identity(wanted) == identity(workload):
             raise PermanentError(
                 f"{name} at {commit[:12]} is what the repository has now",
@@ -192,20 +194,20 @@ class RollbackController(Controller):
     @wholly
     async def roll_back(self, order: Rollback) -> None:
         """Have another revision active: nothing of the workload counts as verified from here on."""
-        ledger = self.workloads.ledger
-        record = ledger.records.workloads.get(order.workload)
+        inventory = self.workloads.inventory
+        record = inventory.records.workloads.get(order.workload)
         if record is not None and record.verified_digest:
-            await ledger.change(order.workload, verified_digest="")
+            await inventory.change(order.workload, verified_digest="")
         await self.activation.roll_back(order)
 
     async def remember(self, name: str, workload: Workload | None) -> None:
         """Remember a content that was verified, to go back to; forget those of a workload that left."""
-        record = self.workloads.ledger.records.workloads.get(name)
+        record = self.workloads.inventory.records.workloads.get(name)
         try:
             if workload is not None:
-                await self.orders.verified(workload, record)
+                await self.overrides.verified(workload, record)
             elif record is not None and record.retained:
-                await self.orders.forget(name)
+                await self.overrides.forget(name)
         except EventdError as error:
             # The next load looks at it again.
             log.error("the revision of %s is not remembered: %s", name, error)  # noqa: TRY400
@@ -214,7 +216,7 @@ class RollbackController(Controller):
         """Return the units that run now, of a workload with a change that may have to be taken back."""
         if workload is None or workload.options.on_failure is not OnFailure.ROLLBACK:
             return frozenset()
-        known = self.orders.revisions.get(name)
+        known = self.overrides.revisions.get(name)
         if known is None or self.workloads.planner.is_verified(name, workload):
             return frozenset()
         units = {unit.name for row in known.rows for unit in row.workload.units}
@@ -223,7 +225,7 @@ class RollbackController(Controller):
 
     def _restore(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return the units that a rollback, which was cut off, still has to bring back."""
-        order = self.orders.rollback_of(name)
+        order = self.overrides.rollback_of(name)
         if order is None or workload is None or self.workloads.planner.is_verified(name, workload):
             return frozenset()
         return frozenset(order.restore)

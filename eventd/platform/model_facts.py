@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from eventd.core.facts import FactKind, FactValue
+from eventd.kernel.model.facts import FactKind, FactValue
 
 
 class PlatformFact(FactKind):

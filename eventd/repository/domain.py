@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_sync
 from eventd.kernel.domain import Domain
+from eventd.repository import routes as routes_sync
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd.repository.model_facts import RepositoryFact
 

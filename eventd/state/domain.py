@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_recovery
 from eventd.kernel.domain import Domain
+from eventd.state import routes as routes_recovery
 
 DOMAIN = Domain(
     name="state",

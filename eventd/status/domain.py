@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_events, routes_runs, routes_state
 from eventd.kernel.domain import Domain
+from eventd.status import routes as routes_state
+from eventd.status import routes_events, routes_runs
 
 DOMAIN = Domain(
     name="status",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_storage
 from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd.storage import routes as routes_storage
 from eventd.storage.model_action_table import ACTIONS
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
-from eventd_policies.placement import placement
+from eventd_policies.storage_placement import placement
 
 DOMAIN = Domain(
     name="storage",

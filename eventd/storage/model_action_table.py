@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from eventd.core.journal import BY_REPOSITORY, PLAN, Ending
-from eventd.core.records import Records
-from eventd.core.storage_actions import (
+from eventd.kernel.model.action_table import ActionRow
+from eventd.kernel.model.draft import Draft, Planned, stamp
+from eventd.kernel.model.journal import BY_REPOSITORY, PLAN, Ending
+from eventd.kernel.model.reversibility import Judgement, Provenance, benign, compensated, destroys
+from eventd.storage.model_actions import (
     ForgetData,
     MakeFolder,
     MigrateVolume,
@@ -16,9 +18,7 @@ from eventd.core.storage_actions import (
     UnmountVolume,
     UnsealMountPoint,
 )
-from eventd.kernel.action_table import ActionRow
-from eventd.kernel.draft import Draft, Planned, stamp
-from eventd.kernel.reversibility import Judgement, Provenance, benign, compensated, destroys
+from eventd.workloads.model_records import Records
 
 
 def forget(action: ForgetData) -> Draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventd.core.facts import FactKind
+from eventd.kernel.model.facts import FactKind
 
 
 class StorageFact(FactKind):

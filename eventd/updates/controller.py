@@ -13,22 +13,22 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from eventd.core.actions import PullImages
-from eventd.core.desired import Workload
-from eventd.core.errors import EventdError
-from eventd.core.ports import UserManagers
-from eventd.core.report import Outcome, WorkloadReport
-from eventd.core.updates import Update, UpdateResult
 from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.model import Workload
 from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.executor import Executor
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.shelf import Shelf
-from eventd.runtime.whole import wholly
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.report import Outcome, WorkloadReport
+from eventd.kernel.whole import wholly
+from eventd.ports import UserManagers
+from eventd.state.controller_inventory import Inventory
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.controller_work import ASIDE, GONE_BACK, UpdateWork
+from eventd.updates.model import Update, UpdateResult
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_units import explain, on_host
+from eventd.workloads.model_actions import PullImages
 
 
 @dataclass(slots=True)
@@ -37,20 +37,20 @@ class UpdateController(Controller):
 
     active: ActiveRevision
     planner: Planner
-    ledger: Ledger
+    inventory: Inventory
     images: VerifiedImages
     user_managers: UserManagers
     wall: Callable[[], float]
-    rows: Shelf[Update] = field(init=False)
-    results: Shelf[UpdateResult] = field(init=False)
+    rows: DocumentTable[Update] = field(init=False)
+    results: DocumentTable[UpdateResult] = field(init=False)
     asking: anyio.Lock = field(default_factory=anyio.Lock)
     """Held from reading a row until another is written over it: one may be asked for while another one ends."""
 
     def __post_init__(self) -> None:
         """Name the tables."""
-        store = self.ledger.store
-        self.rows = Shelf(store, "update", Update)
-        self.results = Shelf(store, "update-result", UpdateResult)
+        store = self.inventory.store
+        self.rows = DocumentTable(store, "update", Update)
+        self.results = DocumentTable(store, "update-result", UpdateResult)
 
     def concerns(self, name: str) -> bool:
         """Every workload."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from eventd.core.desired import OnFailure, Workload
-from eventd.core.errors import EventdError
-from eventd.core.images import ImageUse, images_of, restorable, running_of, to_restart
-from eventd.core.orders import KEPT
-from eventd.core.ports import Images
-from eventd.core.report import Outcome, WorkloadReport
-from eventd.core.updates import UsedImage, UsedImages
+from eventd.desired.model import OnFailure, Workload
+from eventd.kernel.document_table import DocumentTable
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.report import Outcome, WorkloadReport
+from eventd.overrides.model import KEPT
 from eventd.platform.model_facts import Account
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.shelf import Shelf
-from eventd.runtime.transaction import Transaction
+from eventd.ports import Images
+from eventd.state.controller_inventory import Inventory
+from eventd.updates.model import UsedImage, UsedImages
+from eventd.updates.model_images import ImageUse, images_of, restorable, running_of, to_restart
+from eventd.workloads.controller_transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 class VerifiedImages:
     """See the module."""
 
-    ledger: Ledger
+    inventory: Inventory
     images: Images
-    used: Shelf[UsedImages] = field(init=False)
+    used: DocumentTable[UsedImages] = field(init=False)
 
     def __post_init__(self) -> None:
         """Name the table."""
-        self.used = Shelf(self.ledger.store, "images", UsedImages)
+        self.used = DocumentTable(self.inventory.store, "images", UsedImages)
 
     async def load(self) -> None:
         """Read what the last life left."""
@@ -44,7 +44,7 @@ class VerifiedImages:
         if report.outcome is not Outcome.OK or workload.options.on_failure is not OnFailure.ROLLBACK:
             return
         uses = restorable(images_of(workload))
-        record = self.ledger.records.workloads.get(workload.name)
+        record = self.inventory.records.workloads.get(workload.name)
         if not uses or tx.account is None or record is None or record.verified_digest != workload.digest:
             return
         try:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from eventd.core.actions import PullImages, TagImages
-from eventd.core.desired import UnitRole, Workload
-from eventd.core.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
-from eventd.core.facts import FactKey
-from eventd.core.images import (
+from eventd.desired.model import UnitRole, Workload
+from eventd.kernel.document_table import DocumentTable
+from eventd.kernel.executor import HeldError, Step
+from eventd.kernel.model.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.transaction import SupersededError
+from eventd.platform.model_facts import Account
+from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
+from eventd.ports import Images, UserManagers
+from eventd.updates.controller_images import VerifiedImages
+from eventd.updates.model import Update, UpdateResult
+from eventd.updates.model_images import (
     Image,
     ImageUse,
     Running,
@@ -22,18 +29,11 @@ from eventd.core.images import (
     updatable,
     without_containers,
 )
-from eventd.core.manager_trouble import ManagerUnavailableError
-from eventd.core.ports import Images, UserManagers
-from eventd.core.updates import Update, UpdateResult
-from eventd.kernel.executor import HeldError, Step
-from eventd.kernel.transaction import SupersededError
-from eventd.platform.model_facts import Account
-from eventd.runtime.judging import Sight
-from eventd.runtime.shelf import Shelf
-from eventd.runtime.transaction import CALLED_OFF, Transaction, UnitFailedError
-from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, UnitFailedError
 from eventd.workloads.controller_units import last_lines, restart_units
+from eventd.workloads.model_actions import PullImages, TagImages
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 PULL_TIMEOUT = 600.0
@@ -51,7 +51,7 @@ class UpdateFailedError(UnitFailedError):
 class UpdateRows(Protocol):
     """What is written down of updates."""
 
-    results: Shelf[UpdateResult]
+    results: DocumentTable[UpdateResult]
 
     async def begin_applying(self, row: Update, before: Mapping[str, str]) -> Update:
         """Write down that an update begins, with the images of before; return the row as it is now."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_updates
 from eventd.kernel.domain import Domain
+from eventd.updates import routes as routes_updates
 from eventd.updates.model_action_table import ACTIONS
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact

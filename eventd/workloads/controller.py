@@ -13,36 +13,36 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core.actions import AdoptAccount, CreateAccount, InspectStore, Reload, StartManager
-from eventd.core.desired import UnitRole, Workload
-from eventd.core.events import KernelOrigin
-from eventd.core.facts import FactKey
-from eventd.core.named_files import REASONS as FILE_REASONS
-from eventd.core.options_place import ANYWHERE
-from eventd.core.orders import NETWORK
-from eventd.core.plan import plan
-from eventd.core.provenance import audit
-from eventd.core.records import UnitRecord
-from eventd.core.report import VOLUME_AWAY, Outcome, Standing, WorkloadReport, WorkloadState
-from eventd.core.storage_actions import StopForVolume
+from eventd.audit.model import audit
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
+from eventd.desired.model import UnitRole, Workload
+from eventd.desired.model_options_place import ANYWHERE
+from eventd.files.model_named import REASONS as FILE_REASONS
+from eventd.health.controller_wellbeing import Wellbeing
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.executor import Executor, Step, does_not_converge
+from eventd.kernel.failures import FORGET
+from eventd.kernel.holds import FOR_EVER, Patience
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import VOLUME_AWAY, Outcome, WorkloadReport, WorkloadState, WorkloadStatus
 from eventd.kernel.status_store import REPAIRS
+from eventd.overrides.model import NETWORK
 from eventd.platform.model_facts import ActiveState
-from eventd.runtime import standing
-from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.failures import FORGET
-from eventd.runtime.holds import FOR_EVER, Patience
-from eventd.runtime.judging import Sight
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.transaction import Transaction
-from eventd.runtime.wellbeing import Wellbeing
+from eventd.state.controller_inventory import Inventory
+from eventd.storage.model_actions import StopForVolume
+from eventd.workloads import controller_status as workloads_controller_status
+from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import explain, on_host
+from eventd.workloads.model_actions import AdoptAccount, CreateAccount, InspectStore, Reload, StartManager
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
+from eventd.workloads.model_records import UnitRecord
+from eventd.workloads.plan import plan
 
 HORIZONS = (CreateAccount, AdoptAccount, InspectStore, StartManager, Reload, StopForVolume)
 """What changes what can be seen: the plan is made anew after it."""
@@ -61,7 +61,7 @@ class WorkloadController(Controller):
     active: ActiveRevision
     interests: Interests
     planner: Planner
-    ledger: Ledger
+    inventory: Inventory
     dispatcher: Dispatcher
     wellbeing: Wellbeing
     observe: Callable[[str], Awaitable[None]] | None
@@ -78,14 +78,14 @@ class WorkloadController(Controller):
         desired = self.active.desired
         if desired is None:
             return ()
-        left = [name for name, record in self.ledger.records.workloads.items() if not record.retained]
+        left = [name for name, record in self.inventory.records.workloads.items() if not record.retained]
         if desired.partial:
             left = []  # it may still be in the part that could not be read
         return {*desired.workloads, *desired.refused, *left}
 
     def takes(self, name: str) -> bool:
         """Tell whether it is a workload that is wanted here or recorded."""
-        desired, recorded = self.active.desired, name in self.ledger.records.workloads
+        desired, recorded = self.active.desired, name in self.inventory.records.workloads
         if desired is None:
             return recorded
         return name in desired.workloads or name in desired.refused or (recorded and not desired.partial)
@@ -121,7 +121,7 @@ class WorkloadController(Controller):
         workload = self.active.workload(name)
         if workload is not None and request.restart:
             return Decision(due=True)
-        context = replace(self.planner.context, asked=request.forced)
+        context = replace(self.planner.context, forced=request.forced)
         return self.planner.decide(name, workload, context, self.planner.wait_verbs(name, workload))
 
     # Turn
@@ -182,7 +182,11 @@ class WorkloadController(Controller):
         async def work(step: Step) -> None:
             for _ in range(ROUNDS):
                 context = replace(
-                    planner.context, asked=forced, rewritten=tx.rewritten, restore=tx.restore, restart=restart
+                    planner.context,
+                    forced=forced,
+                    rewritten=tx.rewritten,
+                    restore=tx.restore,
+                    restart=restart,
                 )
                 found = planner.decide(name, workload, context, wait)
                 sight: Sight = replace(found.seen, gates=tx.gates)
@@ -221,19 +225,19 @@ class WorkloadController(Controller):
         A crash between a start and its record, or a lost state file, leaves a unit that runs the wanted content without
         a record; one that was stopped by hand before the repository dropped it leaves a record without a unit.
         """
-        seen, records = self.planner.view.of(tx.workload, workload), self.ledger.records
+        seen, records = self.planner.view.of(tx.workload, workload), self.inventory.records
         if plan(workload, seen, records, self.planner.context):
             return
         for unit in workload.units:
             state = seen.units.get(unit.name)
             runs = state is not None and state.up and unit.role is UnitRole.RUNNING
             if runs and records.unit(tx.workload, unit.name) is None:
-                await self.ledger.unit(tx.workload, unit.name, UnitRecord(unit.digest, tx.run))
+                await self.inventory.unit(tx.workload, unit.name, UnitRecord(unit.digest, tx.run))
         wanted = {unit.name for unit in workload.units}
         for name in [name for name in records.units.get(tx.workload, {}) if name not in wanted]:
             state = seen.units.get(name)
             if state is None or state.active is ActiveState.INACTIVE:
-                await self.ledger.unit(tx.workload, name, None)
+                await self.inventory.unit(tx.workload, name, None)
 
     def note(self, turn: Turn, desk: Desk) -> None:
         """Remember what came of it: a failure counts on until a look finds nothing left to do."""
@@ -263,11 +267,13 @@ class WorkloadController(Controller):
 
     # Status
 
-    def assess(self, name: str, report: WorkloadReport | None, desk: Desk) -> tuple[Standing, WorkloadReport]:
+    def assess(
+        self, name: str, report: WorkloadReport | None, desk: Desk
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Return where a workload stands, and what a run says of it."""
-        refused = standing.refused(name, self.active.desired)
+        refused = workloads_controller_status.refused(name, self.active.desired)
         row = report or self._unchanged(name, desk)
-        return refused or (standing.after(row, self.active.workload(name)), row)
+        return refused or (workloads_controller_status.after(row, self.active.workload(name)), row)
 
     def _unchanged(self, name: str, desk: Desk) -> WorkloadReport:
         """Return the failure on record, as long as something is left to do for it; else forget it."""
@@ -280,19 +286,21 @@ class WorkloadController(Controller):
         failure = desk.failures.get(name)
         if failure is not None and failure.digest == digest:
             more = self.planner.actions(name, forced=False) or self.planner.blocked(name, workload)
-            low = standing.down(workload, self.dispatcher.facts) or self.wellbeing.is_ill(name, workload)
+            low = workloads_controller_status.down(workload, self.dispatcher.facts) or self.wellbeing.is_ill(
+                name, workload
+            )
             if more or low:
                 return failure.report
             desk.failures.clear(name)
             desk.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)
 
-    def publish(self, name: str, status: Standing) -> None:
+    def publish(self, name: str, status: WorkloadStatus) -> None:
         """Set the WORKLOAD fact, which other workloads' gates may wait for."""
         value = status.state.value
         if status.reason in FILE_REASONS or status.state in UP:
             value = "healthy"
-        elif (workload := self.active.workload(name)) is not None and standing.down(
+        elif (workload := self.active.workload(name)) is not None and workloads_controller_status.down(
             workload, self.dispatcher.facts
         ) is None:
             value = "active"
@@ -326,8 +334,12 @@ class NamedFilesAspect(Controller):
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
         """Nothing of its own."""
 
-    def amend(self, name: str, status: Standing, row: WorkloadReport) -> tuple[Standing, WorkloadReport]:
+    def amend(
+        self, name: str, status: WorkloadStatus, row: WorkloadReport
+    ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Say it of a workload that is up."""
         if status.state is not WorkloadState.CONVERGED or row.outcome not in FINE:
             return status, row
-        return standing.with_files(self.planner.file_trouble(name, self.active.workload(name)), status, row)
+        return workloads_controller_status.with_files(
+            self.planner.file_trouble(name, self.active.workload(name)), status, row
+        )

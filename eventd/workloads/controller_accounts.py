@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.core.errors import EventdError
-from eventd.core.events import KernelEvent, KernelOrigin
-from eventd.core.facts import FactKey
-from eventd.core.layout import Layout, manager_unit
 from eventd.desired.controller_activation import Participant
+from eventd.desired.controller_load import Loaded
+from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import KernelEvent, KernelOrigin
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.host import Host
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.load import Loaded
-from eventd.runtime.recover import Recovery
+from eventd.port_set import Host
+from eventd.state.controller_inventory import Inventory
+from eventd.state.controller_recovery import Recovery
+from eventd.workloads.model_layout import Layout, manager_unit
 
 log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 30.0
@@ -32,7 +32,7 @@ class KnownAccounts(Participant):
     """See the module."""
 
     host: Host
-    ledger: Ledger
+    inventory: Inventory
     dispatcher: Dispatcher
     layout: Layout
     recovery: Recovery
@@ -45,7 +45,7 @@ class KnownAccounts(Participant):
 
     async def read(self, wanted: Iterable[str]) -> None:
         """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""
-        facts, recorded = self.dispatcher.facts, self.ledger.records.workloads
+        facts, recorded = self.dispatcher.facts, self.inventory.records.workloads
         names = {*wanted, *recorded}
         if self.track is not None:
             await self.track(names)
@@ -64,7 +64,7 @@ class KnownAccounts(Participant):
     async def reconnect(self) -> None:
         """Connect to the managers of known workloads that are up; of one that is not, the first plan starts it."""
         async with anyio.create_task_group() as group:
-            for record in self.ledger.records.workloads.values():
+            for record in self.inventory.records.workloads.values():
                 if not record.retained:
                     group.start_soon(self._reconnect, record.name)
 
@@ -74,7 +74,7 @@ class KnownAccounts(Participant):
         if not isinstance(account, Account):
             return
         unit = as_unit(facts.get(FactKey(PlatformFact.UNIT, manager_unit(account.uid))))
-        units = frozenset(self.ledger.records.units.get(name, {}))
+        units = frozenset(self.inventory.records.units.get(name, {}))
         self.host.user_managers.watch(name, units | self.recovery.units_of(name))
         if unit is None or not unit.up:
             return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.core.facts import FactKey, Facts
+from eventd.audit.controller_alarms import Alarms
 from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.controller_load import Loaded
+from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.status_board import StatusBoard
-from eventd.runtime.alarms import Alarms
-from eventd.runtime.load import Loaded
 from eventd.workloads.controller import WorkloadController
 from eventd.workloads.model_facts import WorkloadFact
 

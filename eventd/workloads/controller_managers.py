@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from eventd.core.actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
-from eventd.core.errors import EventdError
-from eventd.core.manager_trouble import ManagerUnavailableError
 from eventd.kernel.executor import Handler
+from eventd.kernel.model.errors import EventdError
 from eventd.kernel.transaction import SupersededError
 from eventd.platform.model_facts import Account
-from eventd.runtime.transaction import Transaction
+from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
 
 IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
 """What takes a user's manager."""

@@ -13,21 +13,30 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from eventd.core.desired import UnitRole, Workload
-from eventd.core.facts import Facts
-from eventd.core.plan import Context, FileTrouble, file_trouble
-from eventd.core.provenance import Audit, audit
-from eventd.core.verdicts import Hold, Verdict
+from eventd.audit.model import Audit, audit
 from eventd.desired.controller_active import ActiveRevision
-from eventd.kernel.action import Action
+from eventd.desired.model import UnitRole, Workload
 from eventd.kernel.controller import Decision, is_denied
+from eventd.kernel.failures import Failures
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.facts import Facts
+from eventd.kernel.model.verdicts import Hold, Verdict
 from eventd.kernel.status_store import Failure
 from eventd.platform.model_facts import ActiveState
-from eventd.runtime import standing
-from eventd.runtime.failures import Failures
-from eventd.runtime.judging import STARTING, BlockedError, Judge, Sight, View, blocked, draft, left
-from eventd.runtime.ledger import Ledger
-from eventd.runtime.transaction import UnitFailedError
+from eventd.state.controller_inventory import Inventory
+from eventd.workloads import controller_status as status
+from eventd.workloads.controller_judging import (
+    STARTING,
+    BlockedError,
+    Judge,
+    Sight,
+    View,
+    blocked,
+    draft,
+    left,
+)
+from eventd.workloads.controller_transaction import UnitFailedError
+from eventd.workloads.plan import Context, FileProblem, file_trouble
 
 
 @dataclass(slots=True)
@@ -37,7 +46,7 @@ class Planner:
     active: ActiveRevision
     view: View
     judge: Judge
-    ledger: Ledger
+    inventory: Inventory
     facts: Facts
     failures: Failures
     context: Context
@@ -56,8 +65,8 @@ class Planner:
     ) -> Decision:
         """Return what is to be done for a workload, before the first of the verbs that `wait`."""
         seen = self.view.of(name, workload)
-        stop = blocked(workload, seen, self.ledger.records, context) if workload is not None else None
-        actions = left(draft(name, workload, seen, self.ledger.records, context), wait, stop)
+        stop = blocked(workload, seen, self.inventory.records, context) if workload is not None else None
+        actions = left(draft(name, workload, seen, self.inventory.records, context), wait, stop)
         return Decision(actions, Sight(workload, seen, self.active.gates_of(name)), stop)
 
     def sight(self, name: str, workload: Workload | None) -> Sight:
@@ -68,7 +77,7 @@ class Planner:
         """Return what would be done for a workload, if nothing had to wait."""
         workload = self.active.workload(name)
         seen = self.view.of(name, workload)
-        return draft(name, workload, seen, self.ledger.records, replace(self.context, asked=forced))
+        return draft(name, workload, seen, self.inventory.records, replace(self.context, forced=forced))
 
     def wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return which actions wait for a retry that is not due."""
@@ -80,7 +89,7 @@ class Planner:
         if failure is None or self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
         failed = failure.report.failing_verb
-        if failure.attempts == 1 and failed in STARTING and standing.down(workload, self.facts) is None:
+        if failure.attempts == 1 and failed in STARTING and status.down(workload, self.facts) is None:
             # It came up by itself: see whether it holds; once, as a crash loop does that all the time.
             return frozenset()
         return STARTING | {failed}
@@ -92,7 +101,7 @@ class Planner:
         if workload is None:
             return None
         seen = self.view.of(name, workload)
-        return blocked(workload, seen, self.ledger.records, replace(self.context, asked=forced))
+        return blocked(workload, seen, self.inventory.records, replace(self.context, forced=forced))
 
     def _is_still(self, name: str, workload: Workload | None, failure: Failure) -> bool:
         """Tell whether what was judged is still judged so."""
@@ -126,11 +135,11 @@ class Planner:
         seen = self.view.of(name, workload)
         return audit(workload, seen, self.context.layout, self.context.allow)
 
-    def file_trouble(self, name: str, workload: Workload | None) -> FileTrouble | None:
+    def file_trouble(self, name: str, workload: Workload | None) -> FileProblem | None:
         """Return what is wrong with the host's files that a workload names."""
         if workload is None or not any(unit.named for unit in workload.units):
             return None
-        return file_trouble(workload, self.view.of(name, workload), self.ledger.records)
+        return file_trouble(workload, self.view.of(name, workload), self.inventory.records)
 
     def repairs(self, name: str, workload: Workload | None) -> bool:
         """Tell whether this turn starts again what was verified and went down by itself, well or not."""
@@ -150,5 +159,5 @@ class Planner:
 
     def is_verified(self, name: str, workload: Workload) -> bool:
         """Tell whether just this content was verified."""
-        record = self.ledger.records.workloads.get(name)
+        record = self.inventory.records.workloads.get(name)
         return record is not None and record.verified_digest == workload.digest

@@ -9,20 +9,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eventd.core.actions import RestartUnit, Verify
-from eventd.core.causes import explained, own_port, quoted, taken_by
-from eventd.core.desired import UnitRole, Workload
-from eventd.core.errors import EventdError
-from eventd.core.manager_trouble import ManagerUnavailableError
-from eventd.core.predicate_atoms import ContainerHealthy
-from eventd.core.predicates import atoms
-from eventd.core.report import WorkloadReport
+from eventd.containers.model_causes import explained, own_port, quoted, taken_by
+from eventd.desired.model import UnitRole, Workload
+from eventd.gates.model_predicate_atoms import ContainerHealthy
+from eventd.gates.model_predicates import atoms
 from eventd.kernel.executor import Explain, Step
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.report import WorkloadReport
 from eventd.kernel.transaction import BaseTransaction
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.runtime.judging import BlockedError
-from eventd.runtime.transaction import Transaction, UnitFailedError
+from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
+from eventd.workloads.controller_judging import BlockedError
 from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_transaction import Transaction, UnitFailedError
+from eventd.workloads.model_actions import RestartUnit, Verify
 
 LOG_LINES = 20
 UNCHECKED = frozenset({"not-up-in-time", "not-healthy-in-time"})

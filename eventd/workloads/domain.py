@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from eventd.api import routes_restart
 from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd.workloads import routes as routes_restart
 from eventd.workloads.model_action_table import ACTIONS
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
-from eventd_policies.deleting import deleting
-from eventd_policies.renames import renames
+from eventd_policies.workloads_deleting import deleting
+from eventd_policies.workloads_renames import renames
 
 DOMAIN = Domain(
     name="workloads",

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import (
+from eventd.kernel.model.action_table import ActionRow
+from eventd.kernel.model.draft import Draft, Planned
+from eventd.kernel.model.journal import (
+    BY_REPOSITORY,
+    PLAN,
+    Detail,
+    Ended,
+    Ending,
+    OpenStep,
+    Settlement,
+    replanned,
+)
+from eventd.kernel.model.reversibility import Judgement, Provenance, benign, compensated, destroys
+from eventd.platform.model_facts import ActiveState, FileKind
+from eventd.workloads.model_actions import (
     DisableLinger,
     EnableLinger,
+    Orphan,
     PutFile,
     RecordFiles,
     Reload,
     RemoveFile,
     RestartUnit,
-    Retain,
     StartManager,
     StartUnit,
     StopManager,
     StopUnit,
 )
-from eventd.core.journal import BY_REPOSITORY, PLAN, Detail, Ended, Ending, OpenStep, Settlement, replanned
-from eventd.core.layout import Layout
-from eventd.core.observed import Observed
-from eventd.core.records import FileRecord, Records, UnitRecord
-from eventd.kernel.action_table import ActionRow
-from eventd.kernel.draft import Draft, Planned
-from eventd.kernel.reversibility import Judgement, Provenance, benign, compensated, destroys
-from eventd.platform.model_facts import ActiveState, FileKind
+from eventd.workloads.model_layout import Layout
+from eventd.workloads.model_observed import Observed
+from eventd.workloads.model_records import FileRecord, Records, UnitRecord
 from eventd.workloads.model_recovery import SetFile, SetLingering, SetUnit, WorkloadLooks, World, is_down
 
 
@@ -251,6 +260,6 @@ ACTIONS = (
         benign,
     ),
     ActionRow(RecordFiles, Ending(PLAN, "nothing to undo: it only remembers"), benign),
-    ActionRow(Retain, Ending(PLAN, "when it is back in the repository"), benign),
+    ActionRow(Orphan, Ending(PLAN, "when it is back in the repository"), benign),
 )
 """The rows of the domain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from eventd.core.facts import FactKind
+from eventd.kernel.model.facts import FactKind
 from eventd.platform.model_facts import FileKind
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eventd.core import actions
-from eventd.core.journal import Detail, Looks
-from eventd.core.records import FileRecord, UnitRecord
+from eventd.kernel.model.journal import Detail, Looks
 from eventd.platform.model_facts import Account, ActiveState, FileState, UnitState
+from eventd.workloads import model_actions as actions
+from eventd.workloads.model_records import FileRecord, UnitRecord
 
 ACCOUNT_COMMENT = "eventd workload"
 """In the GECOS field of accounts that eventd makes; with a shell that nobody logs in by, it marks them as ours."""

@@ -1,14 +1,21 @@
 """Handlers: how each kind of action is carried out. Thin where they touch the world, and they decide nothing.
 
-To add one: an action in `eventd.core.actions`, a function here, a line in `HANDLERS`.
+To add one: an action in `eventd.workloads.model_actions`, a function here, a line in `HANDLERS`.
 """
 
 from collections.abc import Mapping
 
-from eventd.core import actions
-from eventd.kernel.action import Action
-from eventd.runtime.transaction import Handler
-from eventd_handlers import accounts, deletion, files, images, managers, renaming, stores, units, verify
+from eventd.kernel.model.action import Action
+from eventd.workloads import model_actions as actions
+from eventd.workloads.controller_transaction import Handler
+from eventd_handlers import accounts, files
+from eventd_handlers import accounts_deletion as deletion
+from eventd_handlers import accounts_managers as managers
+from eventd_handlers import containers_stores as stores
+from eventd_handlers import health_verify as verify
+from eventd_handlers import updates as images
+from eventd_handlers import workloads_renaming as renaming
+from eventd_handlers import workloads_units as units
 
 HANDLERS: Mapping[type[Action], Handler] = {
     actions.CreateAccount: accounts.create,
@@ -22,7 +29,7 @@ HANDLERS: Mapping[type[Action], Handler] = {
     actions.StartManager: managers.start,
     actions.StopManager: managers.stop,
     actions.Reload: managers.reload,
-    actions.Retain: managers.retain,
+    actions.Orphan: managers.orphan,
     actions.DeleteAccount: deletion.delete_account,
     actions.ResetStore: stores.reset_store,
     actions.RenameAccount: renaming.rename_account,

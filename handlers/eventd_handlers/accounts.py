@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from eventd.adoption.model_facts import AdoptionFact, StoreState
-from eventd.core.actions import AdoptAccount, CompleteAccount, CreateAccount, InspectStore
-from eventd.core.errors import EventdError, PermanentError, TemporaryError
-from eventd.core.events import KernelEvent, KernelOrigin
-from eventd.core.facts import FactKey
 from eventd.health.model_events import HealthOrigin
-from eventd.kernel.action import Action
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelEvent, KernelOrigin
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.runtime.transaction import Transaction
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import AdoptAccount, CompleteAccount, CreateAccount, InspectStore
 
 TIMEOUT = 30.0
 """Seconds for useradd(8), which waits for other writers of /etc/passwd."""
@@ -27,13 +27,13 @@ async def create(action: Action, tx: Transaction) -> None:
         # that was cut off after its work has made it: without a record it would be refused for ever.
         made = await tx.host.accounts.lookup(action.workload)
         if made is not None and error.reason != "account-exists":
-            await tx.ledger.created(action.workload, made.uid, tx.run)
-            await tx.ledger.made([made.home], made.uid, tx.run)
+            await tx.inventory.created(action.workload, made.uid, tx.run)
+            await tx.inventory.made([made.home], made.uid, tx.run)
             await _known(made, tx)
             await tx.host.accounts.complete(made, timeout=TIMEOUT)
         raise
-    await tx.ledger.created(action.workload, account.uid, tx.run)
-    await tx.ledger.made([account.home], account.uid, tx.run)
+    await tx.inventory.created(action.workload, account.uid, tx.run)
+    await tx.inventory.made([account.home], account.uid, tx.run)
     await _known(account, tx)
 
 
@@ -47,7 +47,7 @@ async def adopt(action: Action, tx: Transaction) -> None:
             reason="account-changed",
             hint=f"eventctl adopt {action.workload}, if the one that is there now is meant",
         )
-    await tx.ledger.adopted(action.workload, account.uid, tx.run)
+    await tx.inventory.adopted(action.workload, account.uid, tx.run)
     await _known(account, tx)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from eventd.core.actions import PutFile, RemoveFile
-from eventd.core.facts import FactKey
-from eventd.core.plan import mode_of
-from eventd.core.records import FileRecord
-from eventd.kernel.action import Action
-from eventd.runtime.transaction import Transaction
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.facts import FactKey
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import PutFile, RemoveFile
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
+from eventd.workloads.model_records import FileRecord
+from eventd.workloads.plan import mode_of
 
 
 async def put(action: Action, tx: Transaction) -> None:
@@ -16,10 +16,10 @@ async def put(action: Action, tx: Transaction) -> None:
     assert isinstance(action, PutFile)
     path = tx.layout.path(action.file, tx.user().uid)
     _note_rewrite(tx)
-    await tx.ledger.file(tx.workload, path, FileRecord(action.file.digest, tx.run))
+    await tx.inventory.file(tx.workload, path, FileRecord(action.file.digest, tx.run))
     mode = mode_of(executable=action.file.executable)
     made = await tx.host.files.put(path, action.file.content, mode=mode)
-    await tx.ledger.made(made, tx.user().uid, tx.run)
+    await tx.inventory.made(made, tx.user().uid, tx.run)
     await tx.host.file_watch.look(path)
 
 
@@ -29,12 +29,12 @@ async def remove(action: Action, tx: Transaction) -> None:
     _note_rewrite(tx)
     gone = await tx.host.files.remove(action.path)
     await tx.host.file_watch.look(action.path)
-    await tx.ledger.file(tx.workload, action.path, None)
-    await tx.ledger.unmade(gone)
+    await tx.inventory.file(tx.workload, action.path, None)
+    await tx.inventory.unmade(gone)
 
 
 def _note_rewrite(tx: Transaction) -> None:
     if not tx.manager_is_down():
-        tx.ledger.rewrote(tx.workload)
+        tx.inventory.rewrote(tx.workload)
     if tx.facts.get(FactKey(WorkloadFact.MANAGER, tx.workload)) is ManagerState.UP:
         tx.rewritten = True

@@ -6,9 +6,9 @@ pass for one that hangs, and a revision be taken back for it. So the deadline of
 
 from __future__ import annotations
 
-from eventd.core.errors import DeadlineError
-from eventd.core.ports import JobResult, Manager, Verb
+from eventd.kernel.model.errors import DeadlineError
 from eventd.platform.model_facts import ActiveState, UnitState
+from eventd.ports import JobResult, Manager, Verb
 
 _DOWN = (ActiveState.INACTIVE, ActiveState.FAILED)
 

@@ -13,12 +13,15 @@ from typing import ClassVar
 
 import anyio
 
-from eventd.core.actions import StartAgain
-from eventd.core.errors import EventdError, TemporaryError
-from eventd.core.facts import FactKey
-from eventd.core.layout import manager_unit
-from eventd.core.ports import JobResult, Verb
-from eventd.core.storage_actions import (
+from eventd.kernel import waiting
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError, TemporaryError
+from eventd.kernel.model.facts import FactKey
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
+from eventd.platform.model_facts import FileState, PlatformFact
+from eventd.ports import JobResult, Verb
+from eventd.storage.controller import VolumeController
+from eventd.storage.model_actions import (
     STORAGE_ACTIONS,
     MakeFolder,
     MountVolume,
@@ -29,30 +32,27 @@ from eventd.core.storage_actions import (
     UnmountVolume,
     UnsealMountPoint,
 )
-from eventd.core.storage_look import carriers, mounted_on
-from eventd.core.storage_manifest import ALWAYS, Volume
-from eventd.core.storage_migration import Phase
-from eventd.core.storage_moved import settled
-from eventd.core.storage_ports import MountPoints, Mounts
-from eventd.core.storage_records import VolumeRecord, VolumeState
-from eventd.kernel.action import Action
-from eventd.mounts.model_facts import DeviceState, MountFact, MountState
-from eventd.platform.model_facts import FileState, PlatformFact
-from eventd.runtime import waiting
-from eventd.runtime.storage.keeper import VolumeKeeper
-from eventd.runtime.transaction import Handler, Transaction, UnitFailedError
-from eventd_handlers import units
+from eventd.storage.model_manifest import ALWAYS, Volume
+from eventd.storage.model_moved import settled
+from eventd.storage.model_ports import MountPoints, Mounts
+from eventd.storage.model_records import VolumeRecord, VolumeState
+from eventd.storage.model_volume import carriers, mounted_on
+from eventd.storage.plan_migration import Phase
+from eventd.workloads.controller_transaction import Handler, Transaction, UnitFailedError
+from eventd.workloads.model_actions import StartAgain
+from eventd.workloads.model_layout import manager_unit
+from eventd_handlers import workloads_units as units
+from eventd_handlers.accounts_managers import CALL_TIMEOUT
 from eventd_handlers.jobs import run_job
-from eventd_handlers.managers import CALL_TIMEOUT
-from eventd_handlers.migration import MigrationHandlers
-from eventd_handlers.unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
+from eventd_handlers.storage_migration import MigrationHandlers
+from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StorageHandlers:
-    """The handlers of `eventd.core.storage_actions`, and of starting what they stopped."""
+    """The handlers of `eventd.storage.model_actions`, and of starting what they stopped."""
 
     ACTIONS: ClassVar[tuple[type[Action], ...]] = (
         *(each for each in STORAGE_ACTIONS if each not in MigrationHandlers.ACTIONS),
@@ -61,9 +61,9 @@ class StorageHandlers:
     unmounting: Unmounting
 
     @property
-    def keeper(self) -> VolumeKeeper:
+    def controller(self) -> VolumeController:
         """What is remembered of volumes."""
-        return self.unmounting.keeper
+        return self.unmounting.controller
 
     @property
     def mounts(self) -> Mounts:
@@ -93,9 +93,11 @@ class StorageHandlers:
         """Seal a mount point."""
         assert isinstance(action, SealMountPoint)
         await self.points.seal(action.path)
-        self.keeper.sealed[action.target] = action.path
-        if (record := self.keeper.record(action.target)) is not None and record.unsealed:
-            await self.keeper.memory.change(action.target, lambda row: replace(row or record, unsealed=False))
+        self.controller.sealed[action.target] = action.path
+        if (record := self.controller.record(action.target)) is not None and record.unsealed:
+            await self.controller.memory.change(
+                action.target, lambda row: replace(row or record, unsealed=False)
+            )
 
     async def unseal(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
         """Take the mount point of a volume that left away, and remember that."""
@@ -104,18 +106,20 @@ class StorageHandlers:
             log.warning(
                 "%s was sealed for the volume %s, which is no more: removed", action.path, action.target
             )
-        self.keeper.sealed.pop(action.target, None)
-        if (record := self.keeper.record(action.target)) is not None:
-            await self.keeper.memory.change(action.target, lambda row: replace(row or record, unsealed=True))
+        self.controller.sealed.pop(action.target, None)
+        if (record := self.controller.record(action.target)) is not None:
+            await self.controller.memory.change(
+                action.target, lambda row: replace(row or record, unsealed=True)
+            )
 
     async def mount(self, action: Action, tx: Transaction) -> None:
         """Mount, and believe it only when the kernel's number of what is mounted is udev's for the durable id."""
         assert isinstance(action, MountVolume)
         volume = action.volume
         # Before the mount, so that after a crash it is known for ours: also if the link leads elsewhere by then.
-        before = self.keeper.memory.volumes.get(volume.name)
+        before = self.controller.memory.volumes.get(volume.name)
         await self._remember(volume, tx, mounting=True)
-        if before is not None and before.number and before.number not in _numbers(self.keeper.devices()):
+        if before is not None and before.number and before.number not in _numbers(self.controller.devices()):
             # Pulled out when nobody looked, it may sit in a namespace, dead, and keep its device from coming back.
             await self.unmounting.clear(volume.name, tx)
         options = (*volume.mount_options, "bind") if action.source else volume.mount_options
@@ -155,7 +159,7 @@ class StorageHandlers:
                 reason="mount-vanished",
                 wakes_on=frozenset({key}),
             )
-        wrong = _wrong(volume, state, self.keeper.devices())
+        wrong = _wrong(volume, state, self.controller.devices())
         folder = action.source.rpartition("/")[2]
         if not wrong and folder and not state.root.endswith(f"/{folder}"):
             wrong = f"is {state.root} of {state.source}, and not {folder}"  # a symlink in its place
@@ -177,28 +181,28 @@ class StorageHandlers:
             record = record or VolumeRecord(volume, added=tx.now())
             if mount is not None:
                 record = replace(record, node=mount.source, number=mount.device)
-                declared = self.keeper.manifest.volumes.get(volume.name)
-                if declared is not None and (place := self.keeper.place(declared)) is not None:
+                declared = self.controller.manifest.volumes.get(volume.name)
+                if declared is not None and (place := self.controller.place(declared)) is not None:
                     record = settled(record, declared, place)
             return replace(record, mounting=mounting)
 
-        await self.keeper.memory.change(volume.name, how)
+        await self.controller.memory.change(volume.name, how)
 
     async def unmount(self, action: Action, tx: Transaction) -> None:
         """Unmount, here and, where that is due, everywhere."""
         assert isinstance(action, UnmountVolume)
         name = action.target
-        volume = self.keeper.manifest.volumes.get(name)
-        if volume is not None and self.keeper.look(volume).state is VolumeState.DEGRADED:
-            self.keeper.afresh[name] = tx.now()
+        volume = self.controller.manifest.volumes.get(name)
+        if volume is not None and self.controller.look(volume).state is VolumeState.DEGRADED:
+            self.controller.afresh[name] = tx.now()
         try:
             await self.unmounting.unmount(name, action.path, tx, lazy=action.lazy)
         except InUseError as error:
-            moving = self.keeper.moving(name)
+            moving = self.controller.moving(name)
             if moving is not None and moving.row.phase is Phase.QUIESCE:
                 # Its users are stopped: they are not kept waiting for a process that nobody may ever end.
                 row = replace(moving.row, error=error.message, hint=error.hint)
-                await self.keeper.migrate(row.to_phase(Phase.UNDO, tx.now()))
+                await self.controller.migrate(row.to_phase(Phase.UNDO, tx.now()))
             raise
 
     async def release(self, action: Action, tx: Transaction) -> None:
@@ -210,7 +214,7 @@ class StorageHandlers:
             assert record is not None, "only what an operator put away is released"
             return replace(record, released=record.ejected)
 
-        await self.keeper.memory.change(action.target, how)
+        await self.controller.memory.change(action.target, how)
 
     async def note(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
         """Remember how a volume is."""
@@ -230,7 +234,7 @@ class StorageHandlers:
                 migrated_from=record.migrated_from or new.migrated_from,
             )
 
-        await self.keeper.memory.change(action.target, how)
+        await self.controller.memory.change(action.target, how)
 
     async def folder(self, action: Action, tx: Transaction) -> None:
         """Make the folder of a workload, and wait until it is seen."""
@@ -256,7 +260,7 @@ class StorageHandlers:
         In this order: after a crash in between, the units are remembered as running, which they are.
         """
         assert isinstance(action, StopForVolume)
-        await self.keeper.memory.stop(tx.workload, action.units, action.why, tx.now())
+        await self.controller.memory.stop(tx.workload, action.units, action.why, tx.now())
         manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
         failed: list[EventdError] = []
 
@@ -282,7 +286,7 @@ class StorageHandlers:
         """Start a unit that a lost volume had stopped, and forget that."""
         assert isinstance(action, StartAgain)
         await units.start(action, tx)
-        await self.keeper.memory.started(tx.workload, action.unit)
+        await self.controller.memory.started(tx.workload, action.unit)
 
 
 def _not_there(action: MountVolume, result: str, key: FactKey) -> TemporaryError:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from eventd.core.actions import PullImages, RestartUnit, StartUnit
-from eventd.core.facts import Facts
-from eventd.core.predicate_atoms import UnitIs
-from eventd.core.predicates import Missing, missing
-from eventd.core.report import VOLUME_AWAY
-from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.gates.model_predicate_atoms import UnitIs
+from eventd.gates.model_predicates import Missing, missing
+from eventd.kernel.model.facts import Facts
+from eventd.kernel.model.report import VOLUME_AWAY
+from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
 from eventd.storage.model_facts import StorageFact
+from eventd.workloads.model_actions import PullImages, RestartUnit, StartUnit
 
 
 def gates(case: Case) -> Verdict:

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eventd.core.actions import (
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.facts import SourceTrouble
+from eventd.kernel.model.source_state import source
+from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.storage.plan import PREFIX
+from eventd.workloads.model_actions import (
     AdoptAccount,
     DeleteAccount,
     DisableLinger,
@@ -19,11 +24,6 @@ from eventd.core.actions import (
     StartManager,
     StopManager,
 )
-from eventd.core.facts import SourceTrouble
-from eventd.core.source_state import source
-from eventd.core.storage_plan import PREFIX
-from eventd.core.verdicts import ALLOW, Case, Hold, Verdict
-from eventd.kernel.action import Action
 
 LOGIND: tuple[type[Action], ...] = (
     EnableLinger,

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eventd.core.desired import Tree, TreeFile
+from eventd.desired.model import Tree, TreeFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

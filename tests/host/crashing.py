@@ -89,9 +89,12 @@ def between(owner: type, name: str) -> None:
 
 def main() -> int:
     """Run eventd with the boundaries in place."""
-    from eventd.adapters import accounts, files, process, state
+    from eventd.accounts import adapter as accounts
     from eventd.daemon import main as daemon
-    from eventd.sources.logind import LogindSource
+    from eventd.files import adapter as files
+    from eventd.platform import process
+    from eventd.platform.systemd.source_logind import LogindSource
+    from eventd.state import adapter as state
 
     for name in STORE:
         between(state.StateStore, name)

@@ -222,7 +222,7 @@ def summary(folder: Path = FOLDER) -> str:
     lines = [
         "# The matrix: the last run that was kept",
         "",
-        "<!-- Made by `make matrix`. `tests/unit/test_matrix_page.py` holds it against tests and history. -->",
+        "<!-- Made by `make matrix`. `tests/unit/docs/test_matrix_page.py` holds it against tests and history. -->",
         "",
         "The twelve tests of the plan that the [audit](../how-to/audit.md#the-matrix) is made after, for Quadlet",
         "workloads and compose stacks, on a real Debian 13.",

@@ -214,7 +214,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left(op: Operator) -> None:
         "db.execute('PRAGMA user_version=' + sys.argv[1])"
     )
     version = m.run(
-        ["/opt/eventd/bin/python", "-c", "from eventd.adapters.state_database import VERSION; print(VERSION)"]
+        ["/opt/eventd/bin/python", "-c", "from eventd.state.adapter_database import VERSION; print(VERSION)"]
     ).stdout.strip()
     m.run(["systemctl", "stop", "eventd"])
     m.run(["/opt/eventd/bin/python", "-c", script, "99"])

@@ -18,18 +18,18 @@ UID = 1500
 PROGRAM = """
 import asyncio, json, os, pathlib, subprocess, time
 import anyio
-from eventd.adapters.dbus import Bus
-from eventd.adapters.inotify import Inotify
-from eventd.core.errors import EventdError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
+from eventd.platform.dbus.connection import Bus
+from eventd.platform.inotify import Inotify
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.workloads.model_facts import ManagerState
-from eventd.core.ports import Verb
-from eventd.runtime.dispatch import Dispatcher
-from eventd.sources.logind import LogindSource
-from eventd.sources.systemd import SystemSource
-from eventd.sources.user_managers import UserManagersSource
+from eventd.ports import Verb
+from eventd.kernel.dispatch import Dispatcher
+from eventd.platform.systemd.source_logind import LogindSource
+from eventd.platform.systemd.source import SystemSource
+from eventd.platform.systemd.source_user_managers import UserManagersSource
 
 WEB = Account("web", 1500, 1500, "/home/web")
 MANAGER = FactKey(WorkloadFact.MANAGER, "web")

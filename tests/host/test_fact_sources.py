@@ -20,19 +20,19 @@ from tests.host.test_local_adapters import python
 PROGRAM = """
 import asyncio, dataclasses, json, os, pwd, signal, sys, time
 import anyio
-from eventd.adapters.inotify import Inotify
-from eventd.adapters.journal_follow import JournalFollow
-from eventd.adapters.prober import ProberProcess, starter
-from eventd.adapters.unit_process import Processes
-from eventd.core.facts import FactKey
+from eventd.platform.inotify import Inotify
+from eventd.platform.journal_follow import JournalFollow
+from eventd.gates.adapter_prober import ProberProcess, starter
+from eventd.platform.unit_process import Processes
+from eventd.kernel.model.facts import FactKey
 from eventd.health.model_facts import HealthFact
-from eventd.core.predicate_parse import parse
-from eventd.core.desired import Located
-from eventd.sources.devices import DevicesSource
-from eventd.sources.health import ContainerHealthSource
-from eventd.sources.mounts import MountsSource
-from eventd.sources.probes import ProbesSource
-from eventd.sources.watched_files import WatchedFiles
+from eventd.gates.model_predicate_parse import parse
+from eventd.desired.model import Located
+from eventd.mounts.source_devices import DevicesSource
+from eventd.health.source import ContainerHealthSource
+from eventd.mounts.source import MountsSource
+from eventd.gates.source_probes import ProbesSource
+from eventd.files.source_watched import WatchedFiles
 
 def emit(origin, kind, subject, *, scope="", attributes={}, facts=()):
     shown = {str(key): dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for key, v in facts}
@@ -293,8 +293,8 @@ def test_dropped_events_are_noticed(machine: Machine) -> None:
         machine,
         """
         import subprocess
-        from eventd.adapters.udev import BlockMonitor
-        from eventd.core.errors import TemporaryError
+        from eventd.mounts.adapter_udev import BlockMonitor
+        from eventd.kernel.model.errors import TemporaryError
         async def main():
             monitor = BlockMonitor(buffer=2048)
             for _ in range(20):
@@ -353,7 +353,7 @@ def test_the_prober_has_no_rights(facts: Facts, httpd: int) -> None:
     facts.want(probes=[f"tcp:127.0.0.1:{httpd}"])
     facts.is_(f"probe:tcp:127.0.0.1:{httpd}", True)
     assert facts.children() == []
-    pid = m.run(["pgrep", "-xf", "/opt/eventd/bin/python -I -m eventd.probe"]).stdout.strip()
+    pid = m.run(["pgrep", "-xf", "/opt/eventd/bin/python -I -m eventd.gates.probe"]).stdout.strip()
     assert "/system.slice/eventd-probe-" in m.read(f"/proc/{pid}/cgroup")
     status = dict(row.split(":\t", 1) for row in m.read(f"/proc/{pid}/status").splitlines() if ":\t" in row)
     (uid,) = set(status["Uid"].split())
@@ -376,7 +376,7 @@ def test_a_killed_prober_is_replaced(facts: Facts, httpd: int) -> None:
     m, text = facts.machine, f"tcp:127.0.0.1:{httpd}"
     facts.want(probes=[text])
     facts.is_(f"probe:{text}", True)
-    m.run(["pkill", "-KILL", "-f", "eventd.probe"])
+    m.run(["pkill", "-KILL", "-f", "eventd.gates.probe"])
     m.run(["systemctl", "stop", "httpd.service"])
     m.run(["systemctl", "kill", "--kill-whom=main", "-s", "USR1", "facts.service"])
     facts.is_(f"probe:{text}", False, timeout=120)
@@ -492,10 +492,10 @@ def test_after_a_power_cut_nothing_is_healthy_from_before(fresh_machine: Callabl
     m.run(["journalctl", "--sync"])
     program = f"""
         import anyio
-        from eventd.adapters.journal_follow import JournalFollow
-        from eventd.core.facts import FactKey
+        from eventd.platform.journal_follow import JournalFollow
+        from eventd.kernel.model.facts import FactKey
         from eventd.health.model_facts import HealthFact
-        from eventd.sources.health import ContainerHealthSource
+        from eventd.health.source import ContainerHealthSource
         async def main():
             seen = []
             read = asyncio.Event()

@@ -218,7 +218,7 @@ def test_a_revision_counts_when_its_url_answers_and_fails_when_it_does_not(op: O
     op.state("page", "converged")
     op.deploy({"workloads/page": None})
     op.until(
-        lambda _s: op.machine.run(["pgrep", "-f", "eventd.probe"], check=False).returncode == 1,
+        lambda _s: op.machine.run(["pgrep", "-f", "eventd.gates.probe"], check=False).returncode == 1,
         "the prober gone",
     )
 

@@ -6,7 +6,7 @@ from tests.host.machine import Machine
 
 COMPLETE = """\
 import asyncio, sys
-from eventd.adapters.accounts import SystemAccounts
+from eventd.accounts.adapter import SystemAccounts
 async def main():
     accounts = SystemAccounts()
     account = await accounts.lookup(sys.argv[1])

@@ -22,7 +22,7 @@ UNITS = ("eventd.service", "eventd-webhook.service", "eventd-webhook.socket")
 def python(machine: Machine, body: str, *, timeout: float = 240) -> Any:
     """Run `body`, in which `main` is an async function, with eventd's own Python; return what it returns."""
     program = (
-        "import asyncio, json\nfrom eventd.core.errors import EventdError\n"
+        "import asyncio, json\nfrom eventd.kernel.model.errors import EventdError\n"
         + textwrap.dedent(body)
         + "\nprint(json.dumps(asyncio.run(main())))\n"
     )
@@ -36,7 +36,7 @@ def web(machine: Machine) -> dict[str, Any]:
         machine,
         """
         from dataclasses import asdict
-        from eventd.adapters.accounts import SystemAccounts
+        from eventd.accounts.adapter import SystemAccounts
         async def main():
             return asdict(await SystemAccounts().create("web", timeout=120))
         """,
@@ -106,7 +106,7 @@ def test_eight_accounts_at_once(machine: Machine) -> None:
         machine,
         """
         from dataclasses import asdict
-        from eventd.adapters.accounts import SystemAccounts
+        from eventd.accounts.adapter import SystemAccounts
         async def main():
             accounts = SystemAccounts()
             made = await asyncio.gather(*(accounts.create(f"many{n}", timeout=120) for n in range(8)))
@@ -134,7 +134,7 @@ def test_real_refusals_have_their_reasons(machine: Machine, prepare: str, name: 
     found = python(
         machine,
         f"""
-        from eventd.adapters.accounts import SystemAccounts
+        from eventd.accounts.adapter import SystemAccounts
         async def main():
             try:
                 await SystemAccounts().create({name!r}, timeout=120)
@@ -154,7 +154,7 @@ def test_ranges_are_added_where_useradd_gives_none(machine: Machine) -> None:
             machine,
             """
             from dataclasses import asdict
-            from eventd.adapters.accounts import SystemAccounts
+            from eventd.accounts.adapter import SystemAccounts
             async def main():
                 return asdict(await SystemAccounts().create("norange", timeout=120))
             """,
@@ -169,10 +169,10 @@ def test_account_facts_follow_useradd(machine: Machine) -> None:
     told = python(
         machine,
         """
-        from eventd.adapters.accounts import SystemAccounts
-        from eventd.adapters.inotify import Inotify
-        from eventd.adapters.process import run
-        from eventd.sources.accounts import AccountSource
+        from eventd.accounts.adapter import SystemAccounts
+        from eventd.platform.inotify import Inotify
+        from eventd.platform.process import run
+        from eventd.accounts.source import AccountSource
         async def main():
             facts, changed = {}, asyncio.Event()
             def emit(origin, kind, subject, *, facts=(), latest=facts, **_):
@@ -296,7 +296,7 @@ def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any
     lines, other = python(
         machine,
         f"""
-        from eventd.adapters.unit_log import Journal
+        from eventd.platform.unit_log import Journal
         from eventd.platform.model_facts import Account
         async def main():
             web = Account("web", {web["uid"]}, {web["uid"]}, "/")
@@ -327,9 +327,9 @@ def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
         textwrap.dedent(
             """
             import asyncio, os
-            from eventd.adapters.accounts import SystemAccounts
-            from eventd.adapters.files import OwnedFiles
-            from eventd.adapters.unit_process import AsUser, Processes
+            from eventd.accounts.adapter import SystemAccounts
+            from eventd.files.adapter import OwnedFiles
+            from eventd.platform.unit_process import AsUser, Processes
             async def main():
                 account = await SystemAccounts().create("probed", timeout=120)
                 files = OwnedFiles(["/etc/eventd/units", "/etc/containers/systemd/users"])

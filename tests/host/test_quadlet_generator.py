@@ -4,7 +4,7 @@ from tests.host.machine import Machine
 
 SCRIPT = """\
 import asyncio, sys
-from eventd.adapters.quadlet_generator import HostQuadletGenerator
+from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
 print(*asyncio.run(HostQuadletGenerator().dry_run({"a.container": sys.stdin.buffer.read()})), sep="\\n")
 """
 GOOD = "[Container]\nImage=docker.io/library/busybox:1\n"

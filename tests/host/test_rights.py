@@ -11,8 +11,8 @@ import time
 import pytest
 
 from eventd import domains
+from eventd.api.model_rights import Right, Role, Scope, scope
 from eventd.api.routing import Route
-from eventd.core.rights import Right, Role, Scope, scope
 from tests.host.machine import Machine
 from tests.host.operator import Operator, container
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from eventd.api.documents import names
-from eventd.api.documents_workload import standing_of
+from eventd.status.documents import names
+from eventd.status.documents_workload import status_of
 from eventd_simulators.faults import Faults
 from eventd_simulators.model.service import Service
 from eventd_simulators.virtual_time import run
@@ -104,7 +104,7 @@ def state(story: Story) -> dict[str, Any]:
         "file records": {w: {p: r.digest for p, r in rows.items()} for w, rows in disk.records.files.items()},
         "documents": {key: _timeless(json.loads(text)) for key, text in disk.documents.items()},
         "open": (list(disk.steps.values()), list(disk.open_runs)),
-        "standings": {n: standing_of(reconciler, n).state for n in names(reconciler)},
+        "standings": {n: status_of(reconciler, n).state for n in names(reconciler)},
     }
 
 

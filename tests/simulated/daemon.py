@@ -13,23 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 from eventd import domains
-from eventd.cli import reasons
-from eventd.core.assemble import HostRules, assemble
-from eventd.core.desired import Desired, Tree, UnitRole, WorkloadOptions
-from eventd.core.errors import PermanentError
-from eventd.core.events import Event, KernelEvent, KernelOrigin
-from eventd.core.layout import Layout
-from eventd.core.report import RunReport, Standing
-from eventd.kernel.action_table import ActionRow
-from eventd.kernel.controller import Controller as Keeper
+from eventd.approvals.controller_rules import Rules as ApprovalRules
+from eventd.desired.model import Desired, Tree, UnitRole, WorkloadOptions
+from eventd.desired.model_assembly import HostRules, assemble
+from eventd.engine import Engine, Parts
+from eventd.kernel.controller import Controller
+from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.domain import Domain, Domains, Host
+from eventd.kernel.model.action_table import ActionRow
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
+from eventd.kernel.model.report import RunReport, WorkloadStatus
+from eventd.kernel.queue import RunHandle
 from eventd.platform.model_facts import ActiveState, UnitState
-from eventd.runtime.approval_rules import Rules as ApprovalRules
-from eventd.runtime.dispatch import Dispatcher
-from eventd.runtime.engine import Engine, Parts
-from eventd.runtime.queue import Ticket
-from eventd.runtime.transaction import Handler
 from eventd.settings import Repository, Settings
+from eventd.status import adapter_reasons as reasons
+from eventd.workloads.controller_transaction import Handler
+from eventd.workloads.model_layout import Layout
 from eventd_handlers import HANDLERS
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
@@ -59,11 +59,11 @@ class Story:
         faults: Faults | None = None,
         *,
         online: bool = True,
-        keepers: Callable[[], Sequence[Keeper]] = lambda: (),
+        controllers: Callable[[], Sequence[Controller]] = lambda: (),
         handlers: Mapping[type[Any], Handler] = HANDLERS,
         actions: Iterable[ActionRow] = (),
     ) -> None:
-        self._keepers = keepers
+        self._controllers = controllers
         self._handlers = handlers
         mine = Domain(name="of-a-test", actions=tuple(actions))
         self._domains = Domains((*DOMAINS, mine)) if mine.actions else DOMAINS
@@ -112,7 +112,7 @@ class Story:
                 layout=layout,
                 owner_uid=0,
                 handlers=self._handlers,
-                keepers=self._keepers(),
+                controllers=self._controllers(),
                 policies=self._domains.policies(
                     Host(settings=SETTINGS, actions=self._domains.actions, root=True)
                 ),
@@ -176,8 +176,8 @@ class Story:
             self._look_at(self._task)
         rows = self.engine.reconciler.statuses
         given = {
-            standing.reason for name, standing in rows.items() if ":" not in name
-        }  # tests have keepers of their own
+            status.reason for name, status in rows.items() if ":" not in name
+        }  # tests have controllers of their own
         unexplained = {
             reason for reason in given if reason not in ("", FAULT) and reasons.find(reason) is None
         }
@@ -185,22 +185,22 @@ class Story:
 
     async def sync(self) -> RunReport | None:
         """`eventctl sync --wait`."""
-        ticket = Ticket()
+        handle = RunHandle()
         event = self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync")
-        self.engine.fetcher.sync(event, ticket)
-        await ticket.done.wait()
-        return ticket.report
+        self.engine.fetcher.sync(event, handle)
+        await handle.done.wait()
+        return handle.report
 
     async def repair(self) -> RunReport | None:
         """`eventctl sync --no-fetch --wait`."""
-        ticket = Ticket()
+        handle = RunHandle()
         self.engine.fetcher.repair(
-            self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync"), ticket
+            self.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync"), handle
         )
-        await ticket.done.wait()
-        return ticket.report
+        await handle.done.wait()
+        return handle.report
 
-    def standing(self, name: str) -> Standing:
+    def status(self, name: str) -> WorkloadStatus:
         """Where a workload stands."""
         return self.engine.reconciler.statuses[name]
 

@@ -18,24 +18,26 @@ import pytest
 from aiohttp import web
 from multidict import MultiDict
 
-from eventd.adapters.disk_usage import Usage
-from eventd.adapters.state import run_json
-from eventd.api import answers, doctor_document, documents
+from eventd.api import answers
+from eventd.api.model_rights import EVERYTHING, View
 from eventd.api.routing import Api
-from eventd.api.storage_document import Storage
-from eventd.core.boot import BootRecord
-from eventd.core.errors import EventdError
-from eventd.core.rights import EVERYTHING, View
+from eventd.boot.model import BootRecord
+from eventd.doctor import documents as doctor_document
+from eventd.gates.source_needs import NETWORK
+from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
-from eventd.runtime.storage.sizes import Sizes
-from eventd.sources.needs import NETWORK
-from eventd_policies.reversibility import reversibility
+from eventd.state.adapter import run_json
+from eventd.status import documents
+from eventd.storage.adapter_disk_usage import Usage
+from eventd.storage.controller_sizes import Sizes
+from eventd.storage.documents import Storage
+from eventd_policies.approvals_reversibility import reversibility
 from eventd_simulators.inprocess.store import Disk
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import DOMAINS, container
 from tests.simulated.test_storage import UUID, DiskStory
 from tests.simulated.test_storage_moves import BIG, TWO
-from tests.unit import boots
+from tests.unit.boot import boots
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "api.schema.json"
 KNOWN = {
@@ -220,7 +222,7 @@ def api_of(story: DiskStory) -> Api:
 
     identity = documents.Identity("simhost", "https://forge/repo", "main", 1000.0)
     api = Api(reconciler, story.engine.fetcher, identity, doctor, lambda _commit: None, boot)
-    api.storage = Storage(story.keeper, Sizes(measure))
+    api.storage = Storage(story.controller, Sizes(measure))
     return api
 
 
@@ -298,7 +300,7 @@ async def tell(told: Told) -> None:
     (latest, *_) = (await told.ask("GET /v1/runs"))["runs"]
     await told.ask(f"GET /v1/runs/{latest['id']}")
     story.drives.pull("sdb1")
-    story.world.disk = Disk(marks=dict(story.world.disk.marks))
+    story.world.disk = Disk(markers=dict(story.world.disk.markers))
     await story.kill()
     await story.start()
     await story.quiet(100)

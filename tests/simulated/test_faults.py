@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventd.core.report import WorkloadState
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.virtual_time import run
@@ -213,17 +213,17 @@ def test_a_failure_is_retried_and_stays_a_failure_until_it_is_cured() -> None:
         await story.start()
         story.push(container("web", "missing"))
         await story.quiet(10)
-        reason = story.standing("web").reason
+        reason = story.status("web").reason
         runs = story.engine.reconciler.runs.counters.runs_failed
-        assert story.standing("web").state is WorkloadState.FAILED
+        assert story.status("web").state is WorkloadState.FAILED
         await story.quiet(600)
         again = story.engine.reconciler.runs.counters
         assert again.runs_failed > runs, "it was tried again"
         assert again.runs_failed == again.runs
-        assert (story.standing("web").state, story.standing("web").reason) == (WorkloadState.FAILED, reason)
+        assert (story.status("web").state, story.status("web").reason) == (WorkloadState.FAILED, reason)
         story.push(container("web"))
         await story.quiet()
-        assert story.standing("web").state is WorkloadState.CONVERGED
+        assert story.status("web").state is WorkloadState.CONVERGED
 
     run(main())
 

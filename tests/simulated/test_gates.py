@@ -7,15 +7,15 @@ import random
 
 import pytest
 
-from eventd.api import why_document
-from eventd.core.desired import Located
-from eventd.core.facts import FactKey
-from eventd.core.predicate_parse import parse
-from eventd.core.predicates import Predicate
-from eventd.core.report import WorkloadState
-from eventd.core.rights import View
+from eventd.api.model_rights import View
+from eventd.desired.model import Located
+from eventd.gates.model_predicate_parse import parse
+from eventd.gates.model_predicates import Predicate
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, PlatformFact
+from eventd.status import documents_why as why_document
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
 
@@ -102,7 +102,7 @@ def test_no_order_of_arrival_changes_where_it_ends(seed: int) -> None:
             tell(told, path, there=True)
             await asyncio.sleep(0 if len(order) % 2 else 1.5)
         await asyncio.sleep(LONG)
-        into.append({name: told.standing(name).state for name in gates})
+        into.append({name: told.status(name).state for name in gates})
 
     chance = random.Random(1000 + seed)
     gates = {f"w{n}": text(chance, negate=False) for n in range(4)}
@@ -123,13 +123,13 @@ async def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
     await told.start()
     told.push(gated({"web": f"file:{PATHS[0]}"}, deadline="30s"))
     await asyncio.sleep(LONG)
-    assert told.standing("web").state is WorkloadState.HELD
+    assert told.status("web").state is WorkloadState.HELD
     await asyncio.sleep(3600)
-    assert told.standing("web").reason == "gate-timeout"
+    assert told.status("web").reason == "gate-timeout"
     assert told.engine.reconciler.runs.counters.runs_failed == 1
     tell(told, PATHS[0], there=True)
     await asyncio.sleep(LONG)
-    assert told.standing("web").state is WorkloadState.CONVERGED
+    assert told.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -140,15 +140,15 @@ async def test_a_deadline_that_is_changed_counts_for_what_is_held() -> None:
     gate = {"web": f"file:{PATHS[0]}"}
     told.push(gated(gate, deadline="10m"))
     await asyncio.sleep(60)
-    assert told.standing("web").reason == "gate"
+    assert told.status("web").reason == "gate"
     told.push(gated(gate, deadline="30s"))
     await asyncio.sleep(LONG)
-    assert told.standing("web").reason == "gate-timeout"
+    assert told.status("web").reason == "gate-timeout"
     told.push(gated(gate, deadline="3m"))
     await asyncio.sleep(LONG)
-    assert told.standing("web").reason == "gate"
+    assert told.status("web").reason == "gate"
     await asyncio.sleep(180)
-    assert told.standing("web").reason == "gate-timeout"
+    assert told.status("web").reason == "gate-timeout"
 
 
 @virtual()
@@ -185,7 +185,7 @@ async def test_why_follows_what_waits_to_its_root() -> None:
     ]
     assert ", because api waits: workload db " in answer["sentence"]
     assert ", because db failed: " in answer["sentence"]
-    assert answer["hint"] == told.standing("db").hint
+    assert answer["hint"] == told.status("db").hint
     own = why_document.why(reconciler, "front", View(everything=False, own="front"))
     assert own["because"] == []
     assert "db" not in own["sentence"]

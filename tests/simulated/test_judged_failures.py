@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from eventd.audit.model import Code
 from eventd.audit.model_facts import AuditFact, Foreign
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
-from eventd.core.provenance import Code
-from eventd.core.report import WorkloadState
+from eventd.kernel.failures import FINAL
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account
-from eventd.runtime.failures import FINAL
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -94,14 +94,14 @@ async def test_the_change_that_cures_it_is_enough(reason: str) -> None:
     cause(story)
     story.push(LOOPING)
     await story.quiet()
-    assert (story.standing("web").state, story.standing("web").reason) == (WorkloadState.FAILED, reason)
-    assert story.standing("web").retry_at is None
+    assert (story.status("web").state, story.status("web").reason) == (WorkloadState.FAILED, reason)
+    assert story.status("web").retry_at is None
     runs = story.engine.reconciler.runs.counters.runs
     await story.quiet()
     assert story.engine.reconciler.runs.counters.runs == runs, "nothing has changed"
     cure(story)
     await story.quiet()
-    assert story.standing("web").state is WorkloadState.CONVERGED, story.standing("web")
+    assert story.status("web").state is WorkloadState.CONVERGED, story.status("web")
     await story.assert_converged()
 
 
@@ -115,7 +115,7 @@ async def test_another_change_of_the_account_does_not_cure_it() -> None:
     await story.quiet()
     table(story).put(replace(before, shell="/bin/zsh"))
     await story.quiet()
-    assert story.standing("web").reason == "account-exists"
+    assert story.status("web").reason == "account-exists"
     assert "web" not in story.world.model.managers
 
 
@@ -128,10 +128,10 @@ async def test_a_file_in_the_way_that_is_moved_away_is_replaced_at_once() -> Non
     story.world.tree.put(path, b"somebody's")
     story.push(container("web"))
     await story.quiet()
-    assert story.standing("web").reason == "file-exists"
+    assert story.status("web").reason == "file-exists"
     story.world.tree.remove(path)
     await story.quiet(20)
-    assert story.standing("web").state is WorkloadState.CONVERGED, story.standing("web")
+    assert story.status("web").state is WorkloadState.CONVERGED, story.status("web")
 
 
 @virtual()
@@ -148,5 +148,5 @@ async def test_a_rename_goes_on_when_the_account_is_free() -> None:
     assert story.engine.reconciler.statuses["rename:new"].reason == "protected"
     story.change_account("old", shell="/usr/sbin/nologin")
     await story.quiet(20)
-    assert story.standing("new").state is WorkloadState.CONVERGED, story.standing("new")
+    assert story.status("new").state is WorkloadState.CONVERGED, story.status("new")
     assert table(story).get("old") is None

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from eventd.core.records import Records, StateLoss
-from eventd.core.report import WorkloadState
+from eventd.kernel.model.report import WorkloadState
+from eventd.workloads.model_records import Records, StateLoss
 from eventd_simulators.inprocess.store import Disk
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.crashes import Files, state, two
@@ -27,10 +27,10 @@ async def deployed(files: Files = WANTED) -> Story:
     return story
 
 
-def lose(story: Story, *, marks: bool = True) -> Disk:
+def lose(story: Story, *, markers: bool = True) -> Disk:
     """Begin another database; the marks stay, since they are no part of it."""
     before = story.world.disk
-    story.world.disk = Disk(marks=dict(before.marks) if marks else {})
+    story.world.disk = Disk(markers=dict(before.markers) if markers else {})
     return before
 
 
@@ -70,7 +70,7 @@ async def test_a_removal_after_the_loss_takes_the_files_and_leaves_the_account()
     await story.quiet(100)
     assert not [path for path, _ in story.world.tree.below("/etc") if "/web" in path]
     assert story.world.model.accounts.get("web") is not None
-    assert story.standing("web").state is WorkloadState.REMOVED
+    assert story.status("web").state is WorkloadState.REMOVED
 
 
 @virtual()
@@ -104,11 +104,11 @@ async def test_without_marks_nothing_is_eventds() -> None:
     """The folder of marks is gone as well: every workload is held back, and nothing of it is touched."""
     story = await deployed()
     before = state(story)
-    lose(story, marks=False)
+    lose(story, markers=False)
     await story.start()
     await story.quiet(100)
     assert changes(story) == []
-    assert story.standing("web").reason == "account-exists"
+    assert story.status("web").reason == "account-exists"
     after = state(story)
     assert {key: after[key] for key in ("accounts", "linger", "files", "units")} == {
         key: before[key] for key in ("accounts", "linger", "files", "units")
@@ -144,7 +144,7 @@ async def test_a_database_that_was_set_back_catches_up() -> None:
     await story.quiet(100)
     before = state(story)
     await story.kill()
-    old.marks = story.world.disk.marks
+    old.markers = story.world.disk.markers
     story.world.disk = old
     await story.start()
     await story.quiet(100)
@@ -195,10 +195,10 @@ async def test_an_acknowledged_loss_is_not_told_again() -> None:
 async def test_marks_are_made_for_records_that_have_none() -> None:
     """From a version without marks, or deleted by hand."""
     story = await deployed()
-    story.world.disk.marks.clear()
+    story.world.disk.markers.clear()
     await story.start()
     await story.quiet(100)
-    assert story.world.disk.marks == story.world.disk.records.workloads
+    assert story.world.disk.markers == story.world.disk.records.workloads
     assert losses(story) == []
 
 

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from eventd.core.events import Event
-from eventd.core.facts import FactKey
-from eventd.core.report import WorkloadState
+from eventd.kernel.model.events import Event
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileKind
 from eventd.workloads.model_facts import NamedState, WorkloadFact
@@ -78,7 +78,7 @@ def test_it_ends_with_the_content_that_was_there_last(seed: int) -> None:
         secret.tell(chance.choice("abc"))
         await told.quiet()
         assert secret.used == secret.digest
-        assert told.standing("web").state is WorkloadState.CONVERGED
+        assert told.status("web").state is WorkloadState.CONVERGED
         assert told.unit("other").invocation == neighbour
         await told.assert_converged()
 
@@ -97,8 +97,8 @@ async def test_what_is_lost_is_said_and_shuts_no_gate_of_others() -> None:
     await told.quiet(60)
     secret.tell("")
     await told.quiet(60)
-    standing = told.standing("web")
-    assert standing.state is not WorkloadState.CONVERGED
-    assert standing.reason == "file-missing"
+    status = told.status("web")
+    assert status.state is not WorkloadState.CONVERGED
+    assert status.reason == "file-missing"
     assert told.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
-    assert told.standing("other").state is WorkloadState.CONVERGED
+    assert told.status("other").state is WorkloadState.CONVERGED

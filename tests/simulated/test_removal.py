@@ -7,11 +7,11 @@ import hashlib
 
 import pytest
 
+from eventd.approvals.model import Request, State
 from eventd.approvals.model_events import ApprovalEvent
-from eventd.core.approvals import Request, State
-from eventd.core.desired import RemoveData
-from eventd.core.errors import EventdError
-from eventd.core.report import RunResult, WorkloadState
+from eventd.desired.model import RemoveData
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.report import RunResult, WorkloadState
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
@@ -33,7 +33,7 @@ async def deployed(*, delete: bool = True, faults: Faults | None = None) -> Stor
     await told.start()
     told.push(web(delete=delete))
     await told.quiet(300)
-    assert told.standing("web").state is WorkloadState.CONVERGED
+    assert told.status("web").state is WorkloadState.CONVERGED
     told.world.homes["web"] = 1
     return told
 
@@ -66,17 +66,17 @@ def test_a_workload_removed_and_put_back_keeps_its_data() -> None:
         uid = told.world.model.accounts.get("web")
         told.push(GONE)
         await told.quiet()
-        assert told.standing("web").state is WorkloadState.REMOVED
-        removal = told.engine.ledger.removals.get("web")
+        assert told.status("web").state is WorkloadState.REMOVED
+        removal = told.engine.inventory.removals.get("web")
         assert removal is not None
         assert removal.since > 0
         assert not requests(told)
         told.push(web())
         await told.quiet()
-        assert told.standing("web").state is WorkloadState.CONVERGED
+        assert told.status("web").state is WorkloadState.CONVERGED
         assert told.world.model.accounts.get("web") == uid
         assert told.world.homes == {"web": 1}
-        assert told.engine.ledger.removals.get("web") is None
+        assert told.engine.inventory.removals.get("web") is None
         assert not deletions(told)
 
     run(story(), limit=60 * 86400)
@@ -91,9 +91,9 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         await told.quiet()
         (request,) = requests(told)
         assert request.resources == ("account web uid 1001 home /home/web made by run 1",)
-        assert told.standing(SUBJECT).state is WorkloadState.HELD
-        assert told.standing(SUBJECT).reason == "needs-approval"
-        assert request.id in told.standing(SUBJECT).hint
+        assert told.status(SUBJECT).state is WorkloadState.HELD
+        assert told.status(SUBJECT).reason == "needs-approval"
+        assert request.id in told.status(SUBJECT).hint
         assert told.world.homes == {"web": 1}
         await told.quiet(100_000)
         assert requests(told) == [request]
@@ -108,7 +108,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert told.world.model.accounts.get("web") is None
         assert not told.world.model.logind.is_lingering("web")
         assert not told.world.disk.records.workloads
-        assert told.engine.ledger.removals.get("web") is None
+        assert told.engine.inventory.removals.get("web") is None
         assert not told.engine.reconciler.statuses
         (request,) = requests(told)
         assert request.state is State.DONE
@@ -169,7 +169,7 @@ def test_a_workload_put_back_withdraws_the_request_and_uses_its_data_again() -> 
         with pytest.raises(EventdError) as refused:
             await approve(told, request)
         assert refused.value.reason == "withdrawn"
-        assert told.standing("web").state is WorkloadState.CONVERGED
+        assert told.status("web").state is WorkloadState.CONVERGED
         assert SUBJECT not in told.engine.removals.names()
         assert told.world.homes == {"web": 1}
         await told.assert_converged()
@@ -188,7 +188,7 @@ def test_a_request_that_expires_is_made_again_and_the_old_one_counts_for_nothing
         await told.quiet(8 * 86400)
         old, new = requests(told)
         assert (old.state, new.state) == (State.EXPIRED, State.REQUESTED)
-        assert new.id in told.standing(SUBJECT).hint
+        assert new.id in told.status(SUBJECT).hint
         with pytest.raises(EventdError) as refused:
             await approve(told, first)
         assert refused.value.reason == "expired"
@@ -211,7 +211,7 @@ def test_a_rejected_deletion_is_not_asked_for_again_until_the_rejection_is_taken
         report = await told.sync()
         assert report is not None
         assert report.result is RunResult.OK
-        assert told.standing(SUBJECT).state is WorkloadState.CONVERGED
+        assert told.status(SUBJECT).state is WorkloadState.CONVERGED
         with pytest.raises(EventdError) as refused:
             await approve(told, request)
         assert refused.value.reason == "rejected"

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from eventd.core.actions import DeleteAccount
-from eventd.core.desired import RemoveData
-from eventd.core.errors import EventdError
-from eventd.core.facts import FactKey
-from eventd.core.records import Ownership
-from eventd.core.removals import Removal
+from eventd.desired.model import RemoveData
 from eventd.kernel.draining import Draining
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
-from eventd.runtime.transaction import Transaction
-from eventd_handlers.deletion import delete_account
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import DeleteAccount
+from eventd.workloads.model_records import Ownership
+from eventd.workloads.model_removals import Removal
+from eventd_handlers.accounts_deletion import delete_account
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -32,7 +32,7 @@ async def retained() -> Story:
     told.world.homes["web"] = 1
     told.push({"README": ""})
     await told.quiet()
-    await told.engine.ledger.removals.put("web", Removal(RemoveData.DELETE, "operator", since=1.0))
+    await told.engine.inventory.removals.put("web", Removal(RemoveData.DELETE, "operator", since=1.0))
     return told
 
 
@@ -43,7 +43,7 @@ async def attempt(told: Story, action: DeleteAccount = DELETE) -> str:
         workload=action.workload,
         commit="",
         host=told.host.ports,
-        ledger=told.engine.ledger,
+        inventory=told.engine.inventory,
         facts=told.dispatcher.facts,
         emit=told.dispatcher.emit,
         layout=told.layout,
@@ -61,12 +61,12 @@ async def attempt(told: Story, action: DeleteAccount = DELETE) -> str:
 
 async def no_record(told: Story) -> None:
     """The state file was lost."""
-    await told.engine.ledger.forget("web")
+    await told.engine.inventory.forget("web")
 
 
 async def adopted(told: Story) -> None:
     """It was a person's, handed over."""
-    await told.engine.ledger.change("web", ownership=Ownership.ADOPTED)
+    await told.engine.inventory.change("web", ownership=Ownership.ADOPTED)
 
 
 async def other_uid(told: Story) -> None:
@@ -81,7 +81,7 @@ async def other_home(told: Story) -> None:
 
 async def other_run(told: Story) -> None:
     """What was signed for was an earlier account of the name."""
-    await told.engine.ledger.change("web", run=7)
+    await told.engine.inventory.change("web", run=7)
 
 
 async def login_shell(told: Story) -> None:
@@ -101,12 +101,12 @@ async def gone(told: Story) -> None:
 
 async def thought_better_of_it(told: Story) -> None:
     """After the approval was spent."""
-    await told.engine.ledger.removals.put("web", Removal(RemoveData.KEEP, "operator", since=1.0))
+    await told.engine.inventory.removals.put("web", Removal(RemoveData.KEEP, "operator", since=1.0))
 
 
 async def not_asked_for(told: Story) -> None:
     """Nobody wanted it."""
-    await told.engine.ledger.removals.put("web", None)
+    await told.engine.inventory.removals.put("web", None)
 
 
 @pytest.mark.parametrize(

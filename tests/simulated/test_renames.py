@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.core.report import WorkloadState
-from eventd.runtime.progress import Progress
+from eventd.kernel.model.report import WorkloadState
+from eventd.kernel.progress import Progress
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import CONTAINER, Story
@@ -23,7 +23,7 @@ async def deployed(options: str = "", faults: Faults | None = None) -> Story:
     await told.start()
     told.push(at("old", options))
     await told.quiet(300)
-    assert told.standing("old").state is WorkloadState.CONVERGED
+    assert told.status("old").state is WorkloadState.CONVERGED
     told.world.homes["old"] = 1
     return told
 
@@ -41,16 +41,16 @@ async def test_the_same_content_under_another_name_is_held_until_somebody_says_w
     told = await deployed()
     told.push(at("new"))
     await told.quiet(10_000)
-    held = told.standing("new")
+    held = told.status("new")
     assert (held.state, held.reason) == (WorkloadState.HELD, "renamed")
     assert "old" in held.message
     assert 'renamed_from = "old"' in held.hint
-    assert told.standing("old").state is WorkloadState.REMOVED
+    assert told.status("old").state is WorkloadState.REMOVED
     assert calls(told) == ["useradd old"]
     await told.kill()
     await told.start()
     await told.quiet()
-    assert told.standing("new").reason == "renamed"
+    assert told.status("new").reason == "renamed"
     assert calls(told) == ["useradd old"]
 
 
@@ -62,15 +62,15 @@ async def test_renamed_from_gives_the_account_to_the_new_name() -> None:
     assert before is not None
     told.push(at("new", 'renamed_from = "old"\n'))
     await told.quiet()
-    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert told.status("new").state is WorkloadState.CONVERGED
     after = told.world.model.accounts.get("new")
     assert after is not None
     assert (after.uid, after.home, after.subuid) == (before.uid, before.home, before.subuid)
     assert told.world.model.accounts.get("old") is None
     assert calls(told) == ["useradd old", "usermod old new"]
-    assert list(told.engine.ledger.records.workloads) == ["new"]
-    assert told.engine.ledger.records.workloads["new"].run == 1
-    assert not told.engine.ledger.removals.rows
+    assert list(told.engine.inventory.records.workloads) == ["new"]
+    assert told.engine.inventory.records.workloads["new"].run == 1
+    assert not told.engine.inventory.removals.rows
     await told.assert_converged()
     told.push(at("new"))
     await told.quiet()
@@ -85,7 +85,7 @@ async def test_an_edit_that_goes_with_the_rename_needs_to_be_told() -> None:
     told.push(at("new", 'renamed_from = "old"\n', changed))
     await told.quiet()
     assert calls(told) == ["useradd old", "usermod old new"]
-    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert told.status("new").state is WorkloadState.CONVERGED
     other = await deployed()
     other.push(at("new", quadlet=changed))
     await other.quiet()
@@ -101,14 +101,14 @@ async def test_an_empty_renamed_from_starts_anew_and_keeps_the_old_data() -> Non
     await told.quiet()
     told.push(at("new", 'renamed_from = ""\n'))
     await told.quiet()
-    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert told.status("new").state is WorkloadState.CONVERGED
     assert calls(told) == ["useradd old", "useradd new"]
     assert told.world.model.accounts.get("old") is not None
     fresh = Story()
     await fresh.start()
     fresh.push(at("new", 'renamed_from = "old"\n'))
     await fresh.quiet()
-    assert fresh.standing("new").state is WorkloadState.CONVERGED
+    assert fresh.status("new").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -119,10 +119,10 @@ async def test_a_renamed_workload_is_not_deleted_under_its_old_name() -> None:
     told.push(at("new", delete))
     await told.quiet()
     assert not told.engine.approvals.requests.rows
-    assert told.standing("new").reason == "renamed"
+    assert told.status("new").reason == "renamed"
     told.push(at("new", f'renamed_from = "old"\n{delete}'))
     await told.quiet()
-    assert told.standing("new").state is WorkloadState.CONVERGED
+    assert told.status("new").state is WorkloadState.CONVERGED
     assert not told.engine.approvals.requests.rows
     told.push({"README": ""})
     await told.quiet()
@@ -137,11 +137,11 @@ async def test_two_that_claim_the_same_name_and_one_that_is_still_there_are_held
     told.push({**at("new", 'renamed_from = "old"\n'), **at("two", 'renamed_from = "old"\n')})
     await told.quiet()
     for name in ("new", "two"):
-        assert "it had one account" in told.standing(name).message
+        assert "it had one account" in told.status(name).message
     told.push({**at("old"), **at("two", 'renamed_from = "old"\n')})
     await told.quiet()
-    assert "still in the repository" in told.standing("two").message
-    assert told.standing("old").state is WorkloadState.CONVERGED
+    assert "still in the repository" in told.status("two").message
+    assert told.status("old").state is WorkloadState.CONVERGED
     assert calls(told) == ["useradd old"]
 
 

@@ -6,15 +6,16 @@ import asyncio
 
 import pytest
 
-from eventd.api import documents, why_document
-from eventd.core.desired import FileRole
-from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.facts import FactKey
-from eventd.core.report import Outcome, RunResult, WorkloadState
+from eventd.desired.model import FileRole
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import Outcome, RunResult, WorkloadState
+from eventd.kernel.queue import RunHandle
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_facts import ActiveState
-from eventd.runtime.queue import Ticket
+from eventd.status import documents
+from eventd.status import documents_why as why_document
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import Story, container
@@ -55,10 +56,10 @@ async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
     await story.quiet(100)
     assert "web:1" in image_of(story)
     assert story.unit("web").active is ActiveState.ACTIVE
-    standing = story.standing("web")
-    assert standing.state is WorkloadState.ROLLED_BACK
-    assert bad[:12] in standing.message
-    assert good[:12] in standing.message
+    status = story.status("web")
+    assert status.state is WorkloadState.ROLLED_BACK
+    assert bad[:12] in status.message
+    assert good[:12] in status.message
     last = story.engine.reconciler.last
     assert last is not None
     assert last.result is RunResult.FAILED
@@ -87,9 +88,9 @@ async def test_the_next_push_of_a_fix_converges() -> None:
     await story.quiet(100)
     story.push(web("fixed"))
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     await story.assert_converged()
-    assert not story.engine.reconciler.orders.rollbacks.rows
+    assert not story.engine.reconciler.overrides.rollbacks.rows
 
 
 @virtual()
@@ -101,8 +102,8 @@ async def test_a_commit_that_does_not_touch_it_leaves_it_rolled_back() -> None:
     before = story.unit("web").invocation
     story.push({**web("broken"), **container("other")})
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
-    assert story.standing("other").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("other").state is WorkloadState.CONVERGED
     assert story.unit("web").invocation == before
 
 
@@ -116,20 +117,20 @@ async def test_it_is_tried_again_when_its_options_change() -> None:
     )
     story.push(web("slowly", more=slow))
     await story.quiet(200)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     files = web("slowly", more=slow)
     files["workloads/web/workload.toml"] = '[health]\non_failure = "rollback"\ndeadline = "80s"\n'
     story.push(files)
     await story.quiet(200)
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
 async def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
     """It fails as any other does, and is tried again by the backoff."""
     story = await started(web("broken"))
-    assert story.standing("web").state is WorkloadState.FAILED
-    assert story.standing("web").reason == "start-failed"
+    assert story.status("web").state is WorkloadState.FAILED
+    assert story.status("web").reason == "start-failed"
 
 
 @virtual()
@@ -138,7 +139,7 @@ async def test_what_does_not_ask_for_it_is_kept() -> None:
     story = await started(container("web"))
     story.push(container("web", "broken"))
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.FAILED
+    assert story.status("web").state is WorkloadState.FAILED
     assert "broken" in image_of(story)
 
 
@@ -154,7 +155,7 @@ async def test_files_and_units_of_the_bad_revision_alone_go() -> None:
     story = await started({**web(), **gone})
     story.push({**web("broken"), **two})
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web", "old.service").active is ActiveState.ACTIVE
     assert story.unit("web", "side.service").active is ActiveState.INACTIVE
     account = story.world.model.accounts.get("web")
@@ -181,7 +182,7 @@ async def test_what_is_bound_to_a_failed_unit_runs_again_after_the_rollback() ->
     assert story.unit("web", "tail.service").active is ActiveState.ACTIVE
     story.push({**web("broken"), **bound})
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web", "tail.service").active is ActiveState.ACTIVE
 
 
@@ -192,14 +193,14 @@ async def test_a_rollback_that_fails_says_both_and_does_not_swing_back() -> None
     story.world.model.behaviours.images["web"] = story.world.model.behaviours.images["broken"]
     story.push(web("crash"))
     await story.quiet(30)
-    standing = story.standing("web")
-    assert (standing.state, standing.reason) == (WorkloadState.FAILED, "rollback-failed")
-    assert "crash" in standing.message
-    assert "did not start" in standing.message
+    status = story.status("web")
+    assert (status.state, status.reason) == (WorkloadState.FAILED, "rollback-failed")
+    assert "crash" in status.message
+    assert "did not start" in status.message
     assert "web:1" in image_of(story)
     del story.world.model.behaviours.images["web"]
     await story.quiet(600)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
 
 
 @virtual()
@@ -209,19 +210,19 @@ async def test_a_mount_that_it_failed_on_has_it_tried_again_when_it_is_there() -
     story = await started(web())
     story.push(web("second", options=expect))
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
-    assert story.standing("web").waits_for == ("mount:/srv/data",)
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").waits_for == ("mount:/srv/data",)
     other = FactKey(MountFact.MOUNT, "/srv/other")
     story.dispatcher.emit(
         MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/other", facts=[(other, mount("/srv/other"))]
     )
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     story.dispatcher.emit(
         MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
     )
     await story.quiet(100)
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert "second" in image_of(story)
 
 
@@ -241,17 +242,17 @@ async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
         story.dispatcher.emit(MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, value)])
         await story.quiet(60)
         runs.append(len(story.world.disk.runs))
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert runs[-1] == runs[-2]
 
 
 async def operators_rollback(story: Story, name: str, to: str | None = None, by: str = "root") -> None:
     """`eventctl rollback NAME --wait`."""
     reconciler = story.engine.reconciler
-    await reconciler.going_back.roll_back(await reconciler.going_back.order(name, to, by))
-    ticket = Ticket()
-    reconciler.ask(name, None, ticket)
-    await ticket.done.wait()
+    await reconciler.rollbacks.roll_back(await reconciler.rollbacks.order(name, to, by))
+    handle = RunHandle()
+    reconciler.ask(name, None, handle)
+    await handle.done.wait()
 
 
 @virtual()
@@ -262,7 +263,7 @@ async def test_an_operator_rolls_back_a_revision_that_works() -> None:
     await story.quiet(100)
     await operators_rollback(story, "web")
     assert "web:1" in image_of(story)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert documents.overall(story.engine.reconciler) == "held"
     report = await story.sync()
     assert report is not None
@@ -270,7 +271,7 @@ async def test_an_operator_rolls_back_a_revision_that_works() -> None:
     await story.engine.reconciler.resume("web", "root")
     await story.quiet(100)
     assert "second" in image_of(story)
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -279,17 +280,17 @@ async def test_orders_outlive_the_daemon() -> None:
     story = await started({**web(), **container("other")})
     story.push({**web("broken"), **container("other")})
     await story.quiet(100)
-    await story.engine.reconciler.orders.suspend("other", "root", "disk work")
+    await story.engine.reconciler.overrides.suspend("other", "root", "disk work")
     await story.kill()
     await story.start()
     before = story.unit("web").invocation
     story.manager("other").stop("other.service")
     await story.quiet(300)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web").invocation == before
-    standing = story.standing("other")
-    assert (standing.state, standing.reason) == (WorkloadState.HELD, "suspended")
-    assert "disk work" in standing.message
+    status = story.status("other")
+    assert (status.state, status.reason) == (WorkloadState.HELD, "suspended")
+    assert "disk work" in status.message
     assert story.unit("other").active is ActiveState.INACTIVE, "not even repaired"
     await story.engine.reconciler.resume("other", "root")
     await story.quiet(10)
@@ -300,17 +301,17 @@ async def test_orders_outlive_the_daemon() -> None:
 async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> None:
     """A push waits; its removal, too; events are folded all the same; resume converges at once."""
     story = await started({**container("a"), **container("b")})
-    orders = story.engine.reconciler.orders
-    await orders.suspend("a", "root", "")
+    overrides = story.engine.reconciler.overrides
+    await overrides.suspend("a", "root", "")
     before = story.unit("a").invocation
     story.push({**container("a", "second"), **container("b", "second")})
     await story.quiet(3000)
     assert story.unit("a").invocation == before
-    assert story.standing("a").state is WorkloadState.HELD, "and no deadline makes a failure of it"
-    assert story.standing("b").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.HELD, "and no deadline makes a failure of it"
+    assert story.status("b").state is WorkloadState.CONVERGED
     story.push({**container("a", "third"), **container("b", "second")})
     await story.quiet(100)
-    assert story.standing("a").state is WorkloadState.HELD, "another push is held as well"
+    assert story.status("a").state is WorkloadState.HELD, "another push is held as well"
     story.push(container("b", "second"))
     await story.quiet(100)
     assert story.unit("a").active is ActiveState.ACTIVE, "its removal is held, too"
@@ -323,7 +324,7 @@ async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> No
 async def test_a_suspended_host_is_left_alone() -> None:
     """Nothing at all is done, until it is resumed."""
     story = await started(container("a"))
-    await story.engine.reconciler.orders.suspend("", "root", "")
+    await story.engine.reconciler.overrides.suspend("", "root", "")
     story.push({**container("a", "second"), **container("b")})
     story.manager("a").stop("a.service")
     await story.quiet(100)
@@ -358,8 +359,8 @@ def test_a_crash_at_any_step_of_a_rollback_ends_at_the_good_revision() -> None:
         await story.quiet(300)
         assert "web:1" in image_of(story), crash_at
         assert story.unit("web").active is ActiveState.ACTIVE, crash_at
-        assert story.standing("web").state is WorkloadState.ROLLED_BACK, crash_at
-        record = story.engine.ledger.records.workloads["web"]
+        assert story.status("web").state is WorkloadState.ROLLED_BACK, crash_at
+        record = story.engine.inventory.records.workloads["web"]
         assert record.verified_digest, crash_at
         return 0
 
@@ -378,7 +379,7 @@ def test_every_way_to_fail_is_taken_back(image: str) -> None:
         story = await started(web())
         story.push(web(image))
         await story.quiet(200)
-        assert story.standing("web").state is WorkloadState.ROLLED_BACK
+        assert story.status("web").state is WorkloadState.ROLLED_BACK
         assert story.unit("web").active is ActiveState.ACTIVE
 
     story_of_it()
@@ -394,7 +395,7 @@ async def test_an_operator_rolls_back_to_a_commit() -> None:
         await story.quiet(100)
     await operators_rollback(story, "web", to=first[:10])
     assert "web:1" in image_of(story)
-    assert story.engine.ledger.records.workloads["web"].verified_commit == first
+    assert story.engine.inventory.records.workloads["web"].verified_commit == first
     with pytest.raises(PermanentError) as caught:
         await operators_rollback(story, "web", to="0123456789")
     assert caught.value.reason == "no-such-commit"
@@ -425,9 +426,9 @@ async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
     await story.quiet(100)
     story.push(container("other"))
     await story.quiet(100)
-    orders = story.engine.reconciler.orders
-    assert not orders.rollbacks.rows
-    assert "web" not in orders.revisions
+    overrides = story.engine.reconciler.overrides
+    assert not overrides.rollbacks.rows
+    assert "web" not in overrides.revisions
     assert "web" not in story.world.model.managers
 
 
@@ -437,7 +438,7 @@ async def test_a_start_that_never_ends_is_taken_back() -> None:
     story = await started(web())
     story.push(web("unhealthy", more="Notify=healthy\nHealthCmd=false"))
     await story.quiet(200)
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
     assert story.unit("web").active is ActiveState.ACTIVE
     assert "web:1" in image_of(story)
 
@@ -450,19 +451,19 @@ async def test_a_start_that_is_called_off_is_no_fault_of_the_revision(announced:
     story.world.model.behaviours.set("web", "web.service", start=10.0)
     story.push(web(more="Environment=A=1"))
     await asyncio.sleep(5)
-    assert story.standing("web").step.startswith("restart-unit")
+    assert story.status("web").step.startswith("restart-unit")
     if announced:
         story.world.model.logind.prepare_for_shutdown(active=True)
     account = story.world.model.accounts.get("web")
     assert account is not None
     story.world.model.system.stop(f"user@{account.uid}.service")
     await story.quiet(20)
-    assert story.engine.reconciler.orders.rollback_of("web") is None
+    assert story.engine.reconciler.overrides.rollback_of("web") is None
     if announced:
         story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(300)
-    assert story.standing("web").state is WorkloadState.CONVERGED
-    assert story.engine.reconciler.orders.rollback_of("web") is None
+    assert story.status("web").state is WorkloadState.CONVERGED
+    assert story.engine.reconciler.overrides.rollback_of("web") is None
     assert story.unit("web").active is ActiveState.ACTIVE
 
 
@@ -472,8 +473,8 @@ async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
     story = await started(web())
     story.push(web("second", options='expect = ["mount:/srv/data"]\n'))
     await story.quiet(100)
-    orders = story.engine.reconciler.orders
-    real = orders.rollbacks._store
+    overrides = story.engine.reconciler.overrides
+    real = overrides.rollbacks._store
 
     class Full:
         """Takes nothing."""
@@ -481,12 +482,12 @@ async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
         async def put_documents(self, _rows: object) -> None:
             raise TemporaryError("cannot write the state: disk full", reason="disk-full")
 
-    orders.rollbacks._store = Full()  # type: ignore[assignment]
+    overrides.rollbacks._store = Full()  # type: ignore[assignment]
     story.dispatcher.emit(
         MountOrigin.KERNEL, MountEvent.MOUNT, "/srv/data", facts=[(MOUNT, mount("/srv/data"))]
     )
     await story.quiet()
-    assert story.standing("web").state is WorkloadState.ROLLED_BACK
-    orders.rollbacks._store = real
+    assert story.status("web").state is WorkloadState.ROLLED_BACK
+    overrides.rollbacks._store = real
     await story.quiet()
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED

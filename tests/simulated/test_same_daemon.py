@@ -8,10 +8,10 @@ from typing import Any
 
 from eventd import domains
 from eventd.composition import Composition, compose
-from eventd.kernel.action import Action
-from eventd.runtime.engine import Parts
-from eventd.runtime.transaction import Handler
+from eventd.engine import Parts
+from eventd.kernel.model.action import Action
 from eventd.settings import load
+from eventd.workloads.controller_transaction import Handler
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story
 from tests.simulated.test_storage import DiskStory
@@ -66,7 +66,7 @@ def test_the_simulated_daemon_asks_the_policies_of_the_real_one(tmp_path: Path) 
     """The same ones in the same order, with the simulated disks as without."""
     real = names(composed(tmp_path).engine.parts)
     assert len(real) > 8
-    assert "eventd_policies.placement.placement" in real
+    assert "eventd_policies.storage_placement.placement" in real
     assert names(parts_of(Story)) == real
     assert names(parts_of(DiskStory)) == real
 

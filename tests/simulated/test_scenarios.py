@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from eventd.api.audit_document import audit
-from eventd.api.plan_document import plan
-from eventd.core.errors import TemporaryError
-from eventd.core.events import KernelEvent
-from eventd.core.report import WorkloadState
-from eventd.core.rights import EVERYTHING
-from eventd.core.source_state import SourceState
+from eventd.api.model_rights import EVERYTHING
+from eventd.audit.documents import audit
+from eventd.kernel.model.errors import TemporaryError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.report import WorkloadState
+from eventd.kernel.model.source_state import SourceState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import ActiveState
+from eventd.status.documents_plan import plan
 from eventd_simulators.inprocess import SimHost
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -109,9 +109,9 @@ async def test_a_missing_image_fails_its_workload_alone() -> None:
     story.push({**container("bad", "missing"), **container("web")})
     await story.quiet(60)
     assert story.unit("web").active is ActiveState.ACTIVE
-    assert story.standing("web").state is WorkloadState.CONVERGED
-    assert story.standing("bad").state is WorkloadState.FAILED
-    assert any("manifest unknown" in line for line in story.standing("bad").log)
+    assert story.status("web").state is WorkloadState.CONVERGED
+    assert story.status("bad").state is WorkloadState.FAILED
+    assert any("manifest unknown" in line for line in story.status("bad").log)
     report = await story.sync()
     assert report is not None
     assert str(report.result) == "failed"
@@ -127,7 +127,7 @@ async def test_a_crash_loop_ends_at_systemds_limit() -> None:
     starts = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
     await story.quiet(6000)
     more = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
-    assert story.standing("loop").state is WorkloadState.FAILED
+    assert story.status("loop").state is WorkloadState.FAILED
     assert more <= starts + 5 * 12, f"{starts} restarts in the first ten minutes, then {more - starts}"
 
 
@@ -140,8 +140,8 @@ async def test_a_sync_starts_again_what_systemd_gave_up() -> None:
     behaviours.set("loop", "loop.service", runs_for=0.05, status=1)
     story.push(container("loop", more="[Service]\nRestart=always"))
     await story.quiet(600)
-    assert story.standing("loop").reason == "start-limit-hit"
-    assert "eventctl sync" in story.standing("loop").hint
+    assert story.status("loop").reason == "start-limit-hit"
+    assert "eventctl sync" in story.status("loop").hint
     (planned,) = (await plan(story.engine.reconciler))["workloads"]
     assert planned["actions"] == []
     assert planned["verdicts"][0]["reason"] == "start-limit-hit"
@@ -149,7 +149,7 @@ async def test_a_sync_starts_again_what_systemd_gave_up() -> None:
     assert report is not None
     assert report.workloads[0].actions > 0, "it was tried"
     await story.quiet(600)
-    assert story.standing("loop").reason == "start-limit-hit"
+    assert story.status("loop").reason == "start-limit-hit"
     behaviours.set("loop", "loop.service", runs_for=None)
     report = await story.sync()
     assert report is not None
@@ -195,8 +195,8 @@ async def test_a_file_in_the_home_that_shadows_ours_is_reported() -> None:
     story.world.tree.put(home, "[Container]\nImage=evil\n", uid=1001)
     story.manager("web").reload()
     await story.quiet(60)
-    assert story.standing("web").state is WorkloadState.FAILED
-    assert story.standing("web").reason == "shadowed"
+    assert story.status("web").state is WorkloadState.FAILED
+    assert story.status("web").reason == "shadowed"
     assert story.world.tree.entry(home) is not None
 
 
@@ -342,8 +342,8 @@ async def test_without_logind_it_starts_and_converges_what_does_not_need_it() ->
     story.push(container("web") | container("db", more="Environment=A=b") | container("new"))
     await story.quiet(60)
     assert story.unit("db").invocation != before
-    assert story.standing("db").state is WorkloadState.CONVERGED
-    assert (story.standing("new").state, story.standing("new").reason) == (
+    assert story.status("db").state is WorkloadState.CONVERGED
+    assert (story.status("new").state, story.status("new").reason) == (
         WorkloadState.HELD,
         "logind-unavailable",
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from eventd.core.facts import FactKey
-from eventd.core.report import RunResult, WorkloadState
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import RunResult, WorkloadState
 from eventd.platform.model_facts import ActiveState, PlatformFact
 from eventd_simulators.faults import Lossy, stormy
 from eventd_simulators.virtual_time import run
@@ -89,7 +89,7 @@ def test_a_sync_finds_what_no_signal_told(name: str, *, fetch: bool) -> None:
         case.happens(story)
         await story.quiet()
         assert not case.is_right(story), "something found it: the table says that nothing does"
-        assert story.standing("web").state is WorkloadState.CONVERGED, "it is believed to be as it was"
+        assert story.status("web").state is WorkloadState.CONVERGED, "it is believed to be as it was"
         story.world.faults.calm()
         report = await (story.sync() if fetch else story.repair())
         assert report is not None

@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from eventd.api.audit_document import audit
-from eventd.core.facts import FactKey
-from eventd.core.report import WorkloadState
-from eventd.core.rights import EVERYTHING
-from eventd.core.storage_records import VolumeState
-from eventd.kernel.action import Action
-from eventd.kernel.controller import Controller as Keeper
+from eventd.api.model_rights import EVERYTHING
+from eventd.audit.documents import audit
+from eventd.kernel.controller import Controller
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
-from eventd.runtime.storage.keeper import VolumeKeeper
-from eventd.runtime.storage.memory import StorageMemory
-from eventd.runtime.transaction import Handler, Transaction
+from eventd.storage.controller import VolumeController
+from eventd.storage.controller_memory import StorageMemory
 from eventd.storage.model_facts import StorageFact
+from eventd.storage.model_records import VolumeState
+from eventd.workloads.controller_transaction import Handler, Transaction
 from eventd_handlers import HANDLERS
-from eventd_handlers.migration import MigrationHandlers
 from eventd_handlers.storage import StorageHandlers
-from eventd_handlers.unmounting import Unmounting
+from eventd_handlers.storage_migration import MigrationHandlers
+from eventd_handlers.storage_unmounting import Unmounting
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.inprocess.disks import SimDisks
 from eventd_simulators.model.drives import Drives
@@ -41,25 +41,25 @@ class DiskStory(Story):
         self.drives = Drives()
         self.allowed: Callable[[str], bool] = lambda _path: True
         self.bound: dict[type[Action], Handler] = {}
-        self.keeper: VolumeKeeper
+        self.controller: VolumeController
         table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
-        super().__init__(faults, keepers=self._make, handlers={**HANDLERS, **table})
+        super().__init__(faults, controllers=self._make, handlers={**HANDLERS, **table})
 
     async def _handle(self, action: Action, tx: Transaction) -> None:
         await self.bound[type(action)](action, tx)
 
-    def _make(self) -> Sequence[Keeper]:
+    def _make(self) -> Sequence[Controller]:
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
         emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
-        self.keeper = VolumeKeeper(StorageMemory(self.host.store, emit), emit, wall, self.allowed)
-        unmounting = Unmounting(self.keeper, disks, disks)
+        self.controller = VolumeController(StorageMemory(self.host.store, emit), emit, wall, self.allowed)
+        unmounting = Unmounting(self.controller, disks, disks)
         self.bound = {
             **StorageHandlers(unmounting).table(),
             **MigrationHandlers(unmounting, disks).table(),
         }
         self.host.sources["disks"] = disks.reread
         disks.read()
-        return (self.keeper,)
+        return (self.controller,)
 
     def deploy(self, more: str = "") -> str:
         """Push a workload that uses the volume and one that does not."""
@@ -74,7 +74,7 @@ class DiskStory(Story):
     def assert_settled(self) -> None:
         """What is mounted and what runs is what the plugged in devices allow, and nothing was spilt."""
         carriers = [each for each in self.drives.blocks.values() if each.uuid == UUID]
-        seen = self.keeper.look(self.keeper.manifest.volumes["media"])
+        seen = self.controller.look(self.controller.manifest.volumes["media"])
         mounted = self.drives.on("/srv/media")
         if not carriers:
             assert (mounted, self.active) == (None, False), seen
@@ -102,27 +102,27 @@ async def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
     await told.start()
     told.deploy()
     await told.quiet(10)
-    assert told.standing("app").state is WorkloadState.HELD
-    assert told.standing("volume:media").state is WorkloadState.HELD
+    assert told.status("app").state is WorkloadState.HELD
+    assert told.status("volume:media").state is WorkloadState.HELD
     other = told.unit("other").invocation
     told.drives.plug("sdb1", UUID)
     await told.quiet(10)
     told.assert_settled()
-    assert told.standing("app").state is WorkloadState.CONVERGED
+    assert told.status("app").state is WorkloadState.CONVERGED
     audited = [row["name"] for row in audit(told.engine.reconciler, EVERYTHING)["workloads"]]
     assert audited == ["app", "other"], "a volume has no units"
     told.drives.pull("sdb1")
     await told.quiet(10)
     told.assert_settled()
-    assert told.standing("app").state is WorkloadState.HELD
-    record = told.keeper.record("media")
+    assert told.status("app").state is WorkloadState.HELD
+    record = told.controller.record("media")
     assert record is not None
     assert (record.state, record.node) == (VolumeState.DISCONNECTED, "/dev/sdb1")
     told.drives.plug("sdc1", UUID)
     await told.quiet(10)
     told.assert_settled()
     assert told.unit("other").invocation == other
-    assert told.keeper.memory.stopped.get("app") is None
+    assert told.controller.memory.stopped.get("app") is None
 
 
 @virtual()
@@ -132,7 +132,7 @@ async def test_since_when_a_volume_is_known_and_when_its_disk_was_last_there() -
     await told.start()
     told.deploy()
     await told.quiet(10)
-    declared = told.keeper.record("media")
+    declared = told.controller.record("media")
     assert declared is not None
     assert declared.added > 0
     assert declared.seen == 0, "it has never been there"
@@ -141,13 +141,13 @@ async def test_since_when_a_volume_is_known_and_when_its_disk_was_last_there() -
     pulled = asyncio.get_running_loop().time()
     told.drives.pull("sdb1")
     await told.quiet(500)
-    gone = told.keeper.record("media")
+    gone = told.controller.record("media")
     assert gone is not None
     assert declared.added < gone.seen < pulled + 1, "the moment at which it was missed"
     await told.kill()
     await told.start()
     await told.quiet(10)
-    again = told.keeper.record("media")
+    again = told.controller.record("media")
     assert again is not None
     assert (again.added, again.seen) == (declared.added, gone.seen)
 
@@ -193,13 +193,13 @@ async def test_what_was_stopped_is_remembered_over_a_crash_and_a_reboot() -> Non
     await told.quiet(10)
     told.drives.pull("sdb1")
     await told.quiet(10)
-    assert told.keeper.memory.stopped.get("app") is not None
+    assert told.controller.memory.stopped.get("app") is not None
     await told.kill()
     told.drives.plug("sdd1", UUID)
     await told.start()
     await told.quiet(10)
     told.assert_settled()
-    assert told.keeper.memory.stopped.get("app") is None
+    assert told.controller.memory.stopped.get("app") is None
 
 
 @virtual()
@@ -227,7 +227,7 @@ async def test_a_read_only_file_system_stops_its_users_until_an_operator_syncs()
     await told.quiet(10)
     told.drives.remount("/srv/media", "ro,nosuid,nodev,emergency_ro")
     await told.quiet(100)
-    assert told.standing("volume:media").reason == "read-only"
+    assert told.status("volume:media").reason == "read-only"
     assert not told.active
     await told.sync()
     await told.quiet(10)
@@ -243,14 +243,14 @@ async def test_a_disk_that_stays_read_only_is_tried_once_for_each_sync() -> None
     told.deploy()
     told.drives.plug("sdb1", UUID)
     await told.quiet(10)
-    assert told.standing("volume:media").reason == "read-only"
+    assert told.status("volume:media").reason == "read-only"
     assert not told.active
     for _ in range(2):
         before = told.host.life.calls.count("mount /srv/media")
         await told.sync()
         await told.quiet(10)
         assert told.host.life.calls.count("mount /srv/media") == before + 1
-        assert told.standing("volume:media").reason == "read-only"
+        assert told.status("volume:media").reason == "read-only"
     told.drives.write_protected = False
     await told.sync()
     await told.quiet(10)
@@ -269,7 +269,7 @@ async def test_a_broken_manifest_neither_stops_nor_unmounts_not_even_over_a_rest
     files = container("app", more="Volume=/srv/media/app:/data") | container("other")
     told.push({**files, "storage.toml": MANIFEST + "oops = 1\n"})
     await told.quiet(10)
-    assert told.standing("app").state is WorkloadState.REFUSED
+    assert told.status("app").state is WorkloadState.REFUSED
     await told.kill()
     await told.start()
     await told.quiet(10)
@@ -331,10 +331,10 @@ async def test_the_mount_point_of_a_volume_that_left_is_taken_away_again() -> No
     told.push({**container("app"), **container("other"), "storage.toml": ""})
     await told.quiet(10)
     assert told.drives.sealed == set()
-    record = told.keeper.record("media")
+    record = told.controller.record("media")
     assert record is not None
     assert record.unsealed
-    assert told.keeper.names() == []
+    assert told.controller.names() == []
     told.deploy()
     told.drives.plug("sdb1", UUID)
     await told.quiet(10)
@@ -371,18 +371,18 @@ async def test_a_disk_that_is_away_is_held_without_end_unless_the_workload_says_
     short = '[health]\ndeadline = "30s"\n'
     told.push({**files, "workloads/app/workload.toml": short, "storage.toml": MANIFEST})
     await told.quiet(3600)
-    standing = told.standing("app")
-    assert (standing.state, standing.reason) == (WorkloadState.HELD, "volume-away")
+    status = told.status("app")
+    assert (status.state, status.reason) == (WorkloadState.HELD, "volume-away")
     patient = short + '[storage]\ndeadline = "10min"\n'
     told.push({**files, "workloads/app/workload.toml": patient, "storage.toml": MANIFEST})
     await told.quiet(3600)
-    standing = told.standing("app")
-    assert (standing.state, standing.reason) == (WorkloadState.FAILED, "gate-timeout")
-    assert "deadline in [storage] of workloads/app/workload.toml" in standing.hint
+    status = told.status("app")
+    assert (status.state, status.reason) == (WorkloadState.FAILED, "gate-timeout")
+    assert "deadline in [storage] of workloads/app/workload.toml" in status.hint
     # Another gate's deadline counts from when that is what is missing, not from when the disk went.
     gated = 'requires = ["file:/run/never"]\n' + short
     told.push({**files, "workloads/app/workload.toml": gated, "storage.toml": MANIFEST})
     await told.quiet(10)
-    assert told.standing("app").reason == "gate"
+    assert told.status("app").reason == "gate"
     await told.quiet(60)
-    assert told.standing("app").reason == "gate-timeout"
+    assert told.status("app").reason == "gate-timeout"

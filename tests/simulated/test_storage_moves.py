@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from eventd.core.report import WorkloadState
-from eventd.core.storage_holders import Holder
-from eventd.core.storage_migration import PATIENCE, Migration, Phase
-from eventd.core.storage_plan import PREFIX
-from eventd.core.storage_records import VolumeState
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
+from eventd.storage.model_holders import Holder
+from eventd.storage.model_records import VolumeState
+from eventd.storage.plan import PREFIX
+from eventd.storage.plan_migration import PATIENCE, Migration, Phase
 from eventd_simulators.virtual_time import run, virtual
 from tests.simulated.daemon import container
 from tests.simulated.test_storage import MANIFEST, UUID, DiskStory
@@ -31,7 +31,7 @@ async def ready() -> DiskStory:
 
 def state(told: DiskStory) -> VolumeState:
     """Return how the volume is."""
-    return told.keeper.look(told.keeper.manifest.volumes["media"]).state
+    return told.controller.look(told.controller.manifest.volumes["media"]).state
 
 
 def ask(told: DiskStory) -> None:
@@ -44,18 +44,18 @@ async def test_eject_stops_the_users_unmounts_and_stays_so_until_attach() -> Non
     """The other workload keeps its invocation; a reboot with the disk plugged in changes nothing."""
     told = await ready()
     other = told.unit("other").invocation
-    await told.keeper.set_away("media", away=True)
+    await told.controller.set_away("media", away=True)
     await told.quiet(10)
     assert (state(told), told.active) == (VolumeState.EJECTED, False)
     assert told.drives.on("/srv/media") is None
-    assert told.standing("app").state is WorkloadState.HELD
+    assert told.status("app").state is WorkloadState.HELD
     await told.kill()
     await told.start()
     told.drives.pull("sdb1")
     told.drives.plug("sdc1", UUID)
     await told.quiet(10)
     assert (state(told), told.active) == (VolumeState.EJECTED, False)
-    await told.keeper.set_away("media", away=False)
+    await told.controller.set_away("media", away=False)
     await told.quiet(10)
     told.assert_settled()
     assert told.unit("other").invocation == other
@@ -67,10 +67,10 @@ async def test_a_busy_mount_is_named_and_put_away_when_it_is_free() -> None:
     """It is not torn away; a sync tries again."""
     told = await ready()
     told.drives.users.append(Holder(42, "vi", "open file"))
-    await told.keeper.set_away("media", away=True)
+    await told.controller.set_away("media", away=True)
     await told.quiet(10)
     assert (state(told), told.active) == (VolumeState.EJECTING, False)
-    assert "vi (pid 42, open file)" in told.standing("volume:media").message
+    assert "vi (pid 42, open file)" in told.status("volume:media").message
     told.drives.users.clear()
     ask(told)
     await told.quiet(10)
@@ -83,7 +83,7 @@ async def _ejected(kill: int) -> int:
     before = told.host.life.steps
     if kill:
         told.world.faults.crash_at = before + kill
-    asking = asyncio.ensure_future(told.keeper.set_away("media", away=True))
+    asking = asyncio.ensure_future(told.controller.set_away("media", away=True))
     await asyncio.wait([asking], timeout=5)
     for _ in range(60):
         await asyncio.sleep(1)
@@ -95,16 +95,16 @@ async def _ejected(kill: int) -> int:
         told.world.faults.crash_at = None
         await told.start()
         await told.quiet(60)
-        record = told.keeper.record("media")
+        record = told.controller.record("media")
         if record is None or not record.ejected:
             # Killed before it was written down: nobody was told that it was.
             assert told.active
-            await told.keeper.set_away("media", away=True)
+            await told.controller.set_away("media", away=True)
     await told.quiet(60)
     assert state(told) is VolumeState.EJECTED
     assert told.drives.on("/srv/media") is None
     assert not told.active
-    await told.keeper.set_away("media", away=False)
+    await told.controller.set_away("media", away=False)
     await told.quiet(60)
     told.assert_settled()
     assert told.unit("app").active is ActiveState.ACTIVE
@@ -158,7 +158,7 @@ def on(told: DiskStory) -> str:
 
 def phase(told: DiskStory) -> Phase | None:
     """Return how far the migration is."""
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     return row.phase if row is not None else None
 
 
@@ -172,7 +172,7 @@ def assert_moved(told: DiskStory) -> None:
     assert told.drives.copies == {(BIG, "media"): told.drives.folders[UUID]}
     assert set(told.drives.mounts) == {"/srv/media", "/srv/big"}
     assert (told.drives.jobs, told.drives.drafts, told.drives.spills) == ({}, {}, [])
-    assert told.keeper.memory.stopped.get("app") is None
+    assert told.controller.memory.stopped.get("app") is None
 
 
 def assert_back(told: DiskStory) -> None:
@@ -187,7 +187,7 @@ async def test_a_migrated_volume_is_on_the_other_disk_and_follows_that_one() -> 
     """Its old disk may go; when the new one goes its users stop, and come back with it."""
     told = await both()
     other = told.unit("other").invocation
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     assert_moved(told)
     told.drives.pull("sdb1")
@@ -214,14 +214,14 @@ async def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it
     """And says why."""
     told = await both()
     told.drives.broken = True
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     assert_back(told)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
     assert row.error == "it broke"
     told.drives.broken = False
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     assert_moved(told)
 
@@ -230,13 +230,13 @@ async def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it
 async def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
     """In the middle of the copy."""
     told = await both()
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(4)
     assert phase(told) is Phase.COPY
     assert (on(told), told.active) == ("", False)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
-    await told.keeper.migrate(row.to_phase(Phase.UNDO, 0.0))
+    await told.controller.migrate(row.to_phase(Phase.UNDO, 0.0))
     await told.quiet(10)
     assert_back(told)
 
@@ -246,9 +246,9 @@ async def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_wait
     """Its users run again on the old disk."""
     told = await both()
     told.drives.users.append(Holder(42, "vi", "open file"))
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(20)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
     assert "vi (pid 42, open file)" in row.error
     assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
@@ -262,7 +262,7 @@ async def _killed(told: DiskStory, kill: int, between: Callable[[], None] = lamb
     before = told.host.life.steps
     if kill:
         told.world.faults.crash_at = before + kill
-    asking = asyncio.ensure_future(told.keeper.migrate(begin()))
+    asking = asyncio.ensure_future(told.controller.migrate(begin()))
     for _ in range(40):
         await asyncio.sleep(1)
         if told.host.life.dead:
@@ -310,9 +310,9 @@ async def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well()
     """The disk cannot be read alone then; the unmount on the host went well, and is not the end of it."""
     told = await both()
     told.drives.strangers.append(Holder(43, "sleep", "mount namespace", 0, "/system.slice/stray.service"))
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(20)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
     assert "sleep (pid 43, mount namespace) of stray.service" in row.error
     assert "systemctl stop stray.service" in row.hint
@@ -324,11 +324,11 @@ async def test_a_workload_that_does_not_stop_ends_a_migration_after_a_while() ->
     """Nobody has to end it by hand: it goes on where it was, and so do the others that use the volume."""
     told = await both()
     told.world.faults.unstoppable.add("app.service")
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(PATIENCE / 2)
     assert phase(told) is Phase.QUIESCE
     await told.quiet(PATIENCE)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
     assert (phase(told), row.error) == (Phase.FAILED, f"app did not stop within {PATIENCE:g} s")
     told.world.faults.unstoppable.clear()
@@ -341,9 +341,9 @@ async def test_an_unfinished_copy_that_cannot_be_deleted_keeps_nobody_waiting() 
     """What is left of it is said; the workload runs."""
     told = await both()
     told.drives.broken = told.drives.undeletable = True
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
-    row = told.keeper.memory.migrations.get("media")
+    row = told.controller.memory.migrations.get("media")
     assert row is not None
     assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
     assert "rm -r /srv/big/.eventd-migration-media" in row.hint
@@ -361,7 +361,7 @@ async def _migrated(kill: int, *, reboot: bool) -> int:
     count = await _killed(told, kill, between)
     if len(told.lives) > 1 and phase(told) is None:
         assert told.active  # killed before it was written down: nobody was told that it was
-        await told.keeper.migrate(begin())
+        await told.controller.migrate(begin())
         await told.quiet(60)
     assert_moved(told)
     return count
@@ -405,7 +405,7 @@ def say_moved(told: DiskStory, manifest: str = TWO) -> None:
 async def test_a_lost_database_never_brings_the_old_disk_back() -> None:
     """Not at once, not after the first attach from the folder, a restart, an eject and an attach."""
     told = await both()
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     say_moved(told)
     await told.quiet(10)
@@ -418,10 +418,10 @@ async def test_a_lost_database_never_brings_the_old_disk_back() -> None:
         await told.start()
         await told.quiet(30)
         assert (on(told), told.active) == (NEW, True)
-    await told.keeper.set_away("media", away=True)
+    await told.controller.set_away("media", away=True)
     await told.quiet(10)
     assert on(told) == ""
-    await told.keeper.set_away("media", away=False)
+    await told.controller.set_away("media", away=False)
     await told.quiet(10)
     assert (on(told), told.active) == (NEW, True)
     told.drives.pull("sdc1")
@@ -437,7 +437,7 @@ async def test_a_lost_database_never_brings_the_old_disk_back() -> None:
 async def test_a_volume_whose_other_left_the_manifest_is_refused() -> None:
     """What was done on this host is known: the old disk is not mounted."""
     told = await both()
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     told.push({**container("app", more="Volume=/srv/media/app:/data"), "storage.toml": MANIFEST})
     await told.quiet(10)
@@ -447,7 +447,7 @@ async def test_a_volume_whose_other_left_the_manifest_is_refused() -> None:
     await told.start()
     await told.quiet(30)
     assert (on(told), told.active) == ("", False)
-    assert told.standing("volume:media").reason == "moved-elsewhere"
+    assert told.status("volume:media").reason == "moved-elsewhere"
 
 
 @virtual()
@@ -457,13 +457,13 @@ async def test_a_word_in_the_manifest_unmounts_nothing_and_mounts_no_old_disk_af
     say_moved(told)
     await told.quiet(10)
     assert (on(told), told.active) == (OLD, True)
-    assert told.standing("volume:media").reason == "not-moved"
+    assert told.status("volume:media").reason == "not-moved"
     await told.kill()
     told.drives.mounts.clear()
     await told.start()
     await told.quiet(30)
     assert (on(told), told.active) == ("", False)
-    assert told.standing("volume:media").reason == "no-folder"
+    assert told.status("volume:media").reason == "no-folder"
     told.push(
         {
             **container("app", more="Volume=/srv/media/app:/data"),
@@ -482,10 +482,10 @@ async def test_a_migration_that_was_written_down_too_early_and_fails_stays_on_it
     say_moved(told)
     await told.quiet(10)
     told.drives.broken = True
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     assert_back(told)
     told.drives.broken = False
-    await told.keeper.migrate(begin())
+    await told.controller.migrate(begin())
     await told.quiet(30)
     assert_moved(told)

@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
-from eventd.core.approvals import State
-from eventd.core.podman_damage import REASON
-from eventd.core.report import WorkloadState
+from eventd.approvals.model import State
+from eventd.containers.model_podman_damage import REASON
+from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
@@ -35,12 +35,12 @@ async def test_a_damaged_store_is_named_and_its_reset_is_held_until_it_is_signed
     """The request says what goes and what stays; nothing is done without it, the other workload goes on."""
     story = Story()
     await damaged(story)
-    standing = story.standing("web")
-    assert (standing.state, standing.reason) == (WorkloadState.FAILED, REASON)
-    assert "podman's database is damaged" in standing.message
-    assert "the data of all volumes" in standing.hint
-    assert story.standing("store:web").state is WorkloadState.HELD
-    assert story.standing("db").state is WorkloadState.CONVERGED
+    status = story.status("web")
+    assert (status.state, status.reason) == (WorkloadState.FAILED, REASON)
+    assert "podman's database is damaged" in status.message
+    assert "the data of all volumes" in status.hint
+    assert story.status("store:web").state is WorkloadState.HELD
+    assert story.status("db").state is WorkloadState.CONVERGED
     (request,) = story.engine.approvals.requests.rows.values()
     assert request.state is State.REQUESTED
     assert request.resources == (
@@ -58,7 +58,7 @@ async def test_a_damaged_store_is_named_and_its_reset_is_held_until_it_is_signed
     ((name, path, aside),) = story.world.registry.set_aside
     assert (name, path) == ("web", DB)
     assert aside.startswith(f"{DB}.damaged-")
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert story.unit("web").active is ActiveState.ACTIVE
     assert "store:web" not in story.engine.reconciler.statuses
     assert [each.state for each in story.engine.approvals.requests.rows.values()] == [State.DONE]
@@ -72,7 +72,7 @@ async def test_a_workload_that_comes_up_by_itself_withdraws_the_request() -> Non
     story.world.registry.complaints.clear()
     story.world.model.behaviours.set("web", "web.service", start_status=0)
     await story.quiet(600)
-    assert story.standing("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert [each.state for each in story.engine.approvals.requests.rows.values()] == [State.WITHDRAWN]
     assert story.world.registry.set_aside == []
 
@@ -87,6 +87,6 @@ async def test_what_a_workload_prints_offers_no_reset(complaint: str) -> None:
     """Its log may say anything: podman is asked, and only what it says of its own store counts."""
     story = Story()
     await damaged(story, complaint=complaint)
-    assert story.standing("web").state is WorkloadState.FAILED
-    assert story.standing("web").reason == "start-failed"
+    assert story.status("web").state is WorkloadState.FAILED
+    assert story.status("web").reason == "start-failed"
     assert not story.engine.approvals.requests.rows

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from eventd.api.metrics import Metrics
-from eventd.api.updates_document import updates
-from eventd.core.images import short_id
-from eventd.core.report import Outcome, RunReport, RunResult, WorkloadState
+from eventd.kernel.model.report import Outcome, RunReport, RunResult, WorkloadState
+from eventd.kernel.queue import RunHandle
 from eventd.platform.model_facts import Account, ActiveState
-from eventd.runtime.queue import Ticket
+from eventd.status.documents_metrics import Metrics
+from eventd.updates.documents import updates
+from eventd.updates.model_images import short_id
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess.images import SimImages
 from eventd_simulators.model.behaviours import Behaviour
@@ -48,13 +48,13 @@ async def started(*names: str, files: Files | None = None) -> Story:
 
 async def update(story: Story, *names: str, retry: bool = False) -> RunReport:
     """`eventctl update --wait`."""
-    reconciler, ticket = story.engine.reconciler, Ticket()
+    reconciler, handle = story.engine.reconciler, RunHandle()
     for name in names:
         await reconciler.updates.ask(name, "root", retry=retry)
-    reconciler.ask_all(names, None, ticket)
-    await ticket.done.wait()
-    assert ticket.report is not None
-    return ticket.report
+    reconciler.ask_all(names, None, handle)
+    await handle.done.wait()
+    assert handle.report is not None
+    return handle.report
 
 
 async def runs(story: Story, name: str) -> str:
@@ -115,7 +115,7 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     assert (row.outcome, row.reason) == (Outcome.FAILED, "update-rolled-back")
     assert await runs(story, "a") == first
     assert story.unit("a").active is ActiveState.ACTIVE
-    assert story.standing("a").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.CONVERGED
     before = story.unit("a").invocation
     report = await update(story, "a")
     assert report.workloads[0].reason == "known-bad-image"
@@ -155,7 +155,7 @@ async def test_an_image_that_never_comes_up_is_gone_back_from_at_the_deadline() 
     assert "did not come up within 40 s" in row.message
     assert await runs(story, "a") == first
     assert story.unit("a").active is ActiveState.ACTIVE
-    assert story.standing("a").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -195,7 +195,7 @@ async def test_a_registry_that_does_not_answer_keeps_no_newer_revision_waiting(
 
     monkeypatch.setattr(SimImages, "pull", stuck)
     await story.engine.reconciler.updates.ask("a", "root", retry=False)
-    story.engine.reconciler.ask_all(("a",), None, Ticket())
+    story.engine.reconciler.ask_all(("a",), None, RunHandle())
     await asyncio.sleep(5)
     before = story.unit("b").invocation
     story.push(app("a") | app("b", "Environment=NEW=1\n"))
@@ -204,7 +204,7 @@ async def test_a_registry_that_does_not_answer_keeps_no_newer_revision_waiting(
     answers.set()
     await story.quiet(100)
     assert await runs(story, "a") == newer
-    assert story.standing("a").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -212,14 +212,14 @@ async def test_a_suspended_workload_is_not_updated_until_it_is_resumed() -> None
     """The update waits with everything else."""
     story = await started("a")
     newer = story.world.registry.push("registry.example/a:1", "second")
-    await story.engine.reconciler.orders.suspend("a", "root", "")
+    await story.engine.reconciler.overrides.suspend("a", "root", "")
     report = await update(story, "a")
     assert report.result is RunResult.HELD
     assert await runs(story, "a") != newer
     await story.engine.reconciler.resume("a", "root")
     await story.quiet(100)
     assert await runs(story, "a") == newer
-    assert story.standing("a").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -234,7 +234,7 @@ async def test_a_rollback_takes_back_the_image_that_came_with_the_change() -> No
     await story.host.images.pull(account, "registry.example/a:1", timeout=1.0)
     story.push({**app("a", "Environment=A=2"), **toml})
     await story.quiet(200)
-    assert story.standing("a").state is WorkloadState.ROLLED_BACK
+    assert story.status("a").state is WorkloadState.ROLLED_BACK
     assert await runs(story, "a") == first
     assert first != bad
 
@@ -247,10 +247,10 @@ async def test_an_update_right_after_a_rollback_is_verified_by_what_is_in_force_
     options = '[health]\non_failure = "rollback"\ndeadline = "20s"\nexpect = ["file:/never"]\n'
     story.push({**app("a", "Environment=A=2\n"), "workloads/a/workload.toml": options})
     await story.quiet(5)
-    assert story.standing("a").state is WorkloadState.VERIFYING
+    assert story.status("a").state is WorkloadState.VERIFYING
     newer = story.world.registry.push("registry.example/a:1", "second")
     await update(story, "a")
-    assert story.standing("a").state is WorkloadState.ROLLED_BACK
+    assert story.status("a").state is WorkloadState.ROLLED_BACK
     result = story.engine.reconciler.updates.results.get("a")
     assert result is not None
     assert result.ok, result.message
@@ -259,7 +259,7 @@ async def test_an_update_right_after_a_rollback_is_verified_by_what_is_in_force_
     (row,) = (await update(story, "a")).workloads
     assert row.reason == "rolled-back"
     assert row.message.endswith(f"-> {short_id(third)}"), "what the run did is told beside where it stands"
-    assert "->" not in story.standing("a").message
+    assert "->" not in story.status("a").message
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -283,7 +283,7 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
 
         async def ask() -> None:
             await reconciler.updates.ask("a", "root", retry=False)
-            reconciler.ask_all(("a",), None, Ticket())
+            reconciler.ask_all(("a",), None, RunHandle())
 
         asking = asyncio.ensure_future(ask())  # what the crash cuts off may be the request itself
         await story.until_dead()
@@ -295,7 +295,7 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
         assert not story.engine.reconciler.updates.rows.rows, crash_at
         if crash_at > 2:
             assert now == (newer if good else first), crash_at
-        assert story.standing("a").state is WorkloadState.CONVERGED, crash_at
+        assert story.status("a").state is WorkloadState.CONVERGED, crash_at
         return 0
 
     total = run(main(None))
@@ -322,7 +322,7 @@ async def test_an_update_goes_on_after_what_says_nothing_of_the_image(good: bool
     newer = story.world.registry.push("registry.example/a:1", "second", slow)
     asking = asyncio.ensure_future(update(story, "a"))
     await asyncio.sleep(5)
-    assert story.standing("a").step.startswith("restart-unit")
+    assert story.status("a").step.startswith("restart-unit")
     announced = how in ("shutdown", "called-off")
     if announced:
         story.world.model.logind.prepare_for_shutdown(active=True)
@@ -346,7 +346,7 @@ async def test_an_update_goes_on_after_what_says_nothing_of_the_image(good: bool
         story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(600)
     assert not story.engine.reconciler.updates.rows.rows
-    assert story.standing("a").state is WorkloadState.CONVERGED, story.standing("a")
+    assert story.status("a").state is WorkloadState.CONVERGED, story.status("a")
     assert await runs(story, "a") == (newer if good else first)
     assert story.unit("a").invocation != before
 
@@ -410,7 +410,7 @@ async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_befo
     story.world.registry.push("registry.example/a:1", "bad", Behaviour(start=20.0, start_status=1))
     asking = asyncio.ensure_future(update(story, "a"))
     await asyncio.sleep(5)
-    assert story.standing("a").step.startswith("restart-unit")
+    assert story.status("a").step.startswith("restart-unit")
     await story.kill()
     asking.cancel()
     story.world.model.power_off()
@@ -418,7 +418,7 @@ async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_befo
     await story.start()
     await story.quiet(300)
     assert await runs(story, "a") == first
-    assert story.standing("a").state is WorkloadState.CONVERGED
+    assert story.status("a").state is WorkloadState.CONVERGED
     result = story.engine.reconciler.updates.results.get("a")
     assert result is not None
     assert (result.ok, result.reason) == (False, "update-rolled-back")

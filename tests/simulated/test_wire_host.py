@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.dbus import Bus
-from eventd.adapters.logind import Logind
-from eventd.adapters.systemd1 import SystemdManager
-from eventd.core.errors import PermanentError
-from eventd.core.ports import Verb
+from eventd.kernel.model.errors import PermanentError
+from eventd.platform.dbus.connection import Bus
 from eventd.platform.model_facts import Account, ActiveState, LoadState
+from eventd.platform.systemd.adapter_logind import Logind
+from eventd.platform.systemd.adapter_systemd1 import SystemdManager
+from eventd.ports import Verb
 from eventd_simulators.wire import FileAccounts, WireHost
 from eventd_simulators.wire.control import Control
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.dbus import Bus
+from eventd.platform.dbus.connection import Bus
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 

@@ -1,4 +1,4 @@
-"""Scope: `eventd.adapters.dbus` on a real dbus-daemon. What its users rely on, for either library."""
+"""Scope: `eventd.platform.dbus.connection` on a real dbus-daemon. What its users rely on, for either library."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message, Variant
 
-from eventd.adapters import peer_socket
-from eventd.adapters.dbus import Bus, Signal
-from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from eventd.kernel.model.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from eventd.platform.dbus import peer_socket
+from eventd.platform.dbus.connection import Bus, Signal
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.peer import Peer, failure
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.dbus import LIBRARY
+from eventd.platform.dbus.connection import LIBRARY
 
 HERE = Path(__file__).parent
 FILES = (
@@ -53,7 +53,7 @@ def test_everything_holds_on_dbus_next_too() -> None:
 def test_an_unknown_library_is_refused() -> None:
     """A typing error in EVENTD_DBUS does not silently take the default."""
     done = subprocess.run(
-        [sys.executable, "-c", "import eventd.adapters.dbus"],
+        [sys.executable, "-c", "import eventd.platform.dbus.connection"],
         env={**os.environ, "EVENTD_DBUS": "dbus_fats"},
         capture_output=True,
         text=True,

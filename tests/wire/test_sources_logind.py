@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.inotify import Inotify
-from eventd.core.errors import DisconnectedError, PermanentError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey, KernelFact, SourceTrouble
+from eventd.kernel.model.errors import DisconnectedError, PermanentError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey, KernelFact, SourceTrouble
+from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
-from eventd.sources.logind import LOGIND_UNIT, LogindSource
-from tests.unit.recorder import Recorder
+from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
+from tests.unit.kernel.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.logind import FakeLogind
 from tests.wire.running import running

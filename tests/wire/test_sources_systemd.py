@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from eventd.adapters.systemd1 import UNIT as UNIT_INTERFACE
-from eventd.core.errors import DisconnectedError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
-from eventd.core.ports import Verb
+from eventd.kernel.model.errors import DisconnectedError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact
-from eventd.sources.systemd import SystemSource
-from tests.unit.recorder import Recorder
+from eventd.platform.systemd.adapter_systemd1 import UNIT as UNIT_INTERFACE
+from eventd.platform.systemd.source import SystemSource
+from eventd.ports import Verb
+from tests.unit.kernel.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.running import running

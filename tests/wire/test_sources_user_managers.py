@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from eventd.adapters.inotify import Inotify
-from eventd.core.errors import TemporaryError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
-from eventd.core.ports import Verb
+from eventd.kernel.model.errors import TemporaryError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
-from eventd.sources import manager_link
-from eventd.sources.user_managers import UserManagersSource
+from eventd.platform.systemd import source_manager_link as manager_link
+from eventd.platform.systemd.source_user_managers import UserManagersSource
+from eventd.ports import Verb
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
-from tests.unit.recorder import Recorder
+from tests.unit.kernel.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.running import running

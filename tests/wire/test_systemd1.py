@@ -1,4 +1,4 @@
-"""Scope: `eventd.adapters.systemd1` against a scripted manager: jobs, reads, and their races."""
+"""Scope: `eventd.platform.systemd.adapter_systemd1` against a scripted manager: jobs, reads, and their races."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from eventd.adapters.dbus import Bus
-from eventd.adapters.systemd1 import SystemdManager, type_interface, unit_name, unit_path
-from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError
-from eventd.core.ports import JobResult, Verb
+from eventd.kernel.model.errors import DeadlineError, DisconnectedError, PermanentError
+from eventd.platform.dbus.connection import Bus
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
+from eventd.platform.systemd.adapter_systemd1 import SystemdManager, type_interface, unit_name, unit_path
+from eventd.ports import JobResult, Verb
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.fakes.peer import Peer

@@ -1,6 +1,6 @@
 """What the commands are called and take, and what their help says. Declarations: they import nothing that takes time.
 
-A new command is an entry in one of these modules, and a module `eventd/cli/NAME_command.py` with
+A new command is an entry in one of these modules, and the module that it names, its domain's `commands*.py`, with
 `run(arguments, terminal) -> int`. Next: `parser.build`.
 """
 

@@ -93,6 +93,7 @@ def _disown(parser: Any) -> None:
 ACTING = (
     Command(
         "sync",
+        "eventd.repository.commands",
         "fetch, and bring the host to what the repository says",
         "Ask for a run. If one is on already, this request joins it or the one that follows.\n"
         "Without --wait, 0 means that the request was taken.",
@@ -104,6 +105,7 @@ ACTING = (
     ),
     Command(
         "restart",
+        "eventd.workloads.commands_restart",
         "restart what runs of a workload, and verify it",
         "Ask for a run in which the units of a workload are restarted, one after the other in their order,\n"
         "and verified as after a push. Root may restart any workload, a workload itself.\n"
@@ -113,6 +115,7 @@ ACTING = (
     ),
     Command(
         "update",
+        "eventd.updates.commands_update",
         "pull newer images, restart what changed, verify it, or go back",
         "Pull the images of a workload, or of all, restart the containers whose image changed, and verify them. What\n"
         "does not come up healthy goes back to the image that ran before; the others go on, and the exit code is 1.\n"
@@ -125,6 +128,7 @@ ACTING = (
     ),
     Command(
         "rollback",
+        "eventd.overrides.commands_rollback",
         "have an earlier revision of a workload run",
         "Put a workload back to the last content before the present one that was verified on this host, or to\n"
         "what it was at a commit. It stays there until its files in the repository change, or until\n"
@@ -137,6 +141,7 @@ ACTING = (
     ),
     Command(
         "suspend",
+        "eventd.overrides.commands_suspend",
         "leave a workload, or the whole host, as it is",
         "Nothing of it is changed, started, stopped or repaired until it is resumed, across restarts of the\n"
         "daemon and of the host. What happens is seen all the same; what would be done shows as held.\n"
@@ -147,6 +152,7 @@ ACTING = (
     ),
     Command(
         "resume",
+        "eventd.overrides.commands_resume",
         "end a suspension or a rollback, and converge",
         "End the suspension and the rollback of a workload, or, without one, the suspension of the host. What\n"
         "the repository says is brought about at once.",
@@ -156,6 +162,7 @@ ACTING = (
     ),
     Command(
         "adopt",
+        "eventd.adoption.commands_adopt",
         "hand an account that is there already over to eventd",
         "Say what it means that eventd runs a workload with an account that somebody made, ask, and do it:\n"
         "the account is written down as adopted, and the workload is deployed. Accounts that eventd makes\n"
@@ -168,6 +175,7 @@ ACTING = (
     ),
     Command(
         "disown",
+        "eventd.adoption.commands_disown",
         "give an account back: eventd leaves it alone from now on",
         "Forget that an account, its files and its units are eventd's. Everything stays and goes on running, and what\n"
         "ran starts at boot by the account's own manager, without gates; eventd neither changes nor removes it any\n"

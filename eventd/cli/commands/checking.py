@@ -62,6 +62,7 @@ def _state(parser: Any) -> None:
 CHECKING = (
     Command(
         "check",
+        "eventd.desired.commands_check",
         "check a checkout of the repository, without a daemon",
         "Read a folder as eventd reads a commit; print each mistake as FILE:LINE: with what to do about it.\n"
         "If the host has podman's Quadlet generator, that is asked too. Needs neither a daemon nor root.",
@@ -71,6 +72,7 @@ CHECKING = (
     ),
     Command(
         "render",
+        "eventd.desired.commands_render",
         "the files as they would be installed, without a daemon",
         "Print each file of a checkout as it would be installed, after transforms, or one file alone.\n"
         "Needs neither a daemon nor root.",
@@ -81,6 +83,7 @@ CHECKING = (
     ),
     Command(
         "doctor",
+        "eventd.doctor.commands",
         "what this host lacks, and what to do about it",
         "Look whether this host has what eventd needs, and ask the daemon for what it found, if it runs.",
         "  eventctl doctor\n  eventctl doctor --config ./eventd.toml\n",
@@ -88,6 +91,7 @@ CHECKING = (
     ),
     Command(
         "explain",
+        "eventd.status.commands_explain",
         "what a reason means, and the way out",
         "Say what a reason that eventd gives means, and what to do about it; without one, list them all.\n"
         "Needs neither a daemon nor root.",
@@ -96,6 +100,7 @@ CHECKING = (
     ),
     Command(
         "state",
+        "eventd.state.commands",
         "what was recovered after a crash, or lost with a state file",
         "Show which steps the daemon's last life left open and what was done with each, and whether a state file was\n"
         "damaged and set aside: what is still managed, and what is left alone until it is adopted.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from eventd.core import object_ids
+from eventd.repository import model_object_ids as object_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ class Command:
     def __init__(
         self,
         name: str,
+        module: str,
         summary: str,
         description: str,
         examples: str,
@@ -33,7 +34,7 @@ class Command:
         self.examples = examples
         self.arguments = arguments
         self.takes_words = takes_words
-        self.module = f"eventd.cli.{name}_command"
+        self.module = module
 
 
 def seconds(text: str) -> float:

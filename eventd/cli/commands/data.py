@@ -69,6 +69,7 @@ def _reject(parser: Any) -> None:
 DATA = (
     Command(
         "storage",
+        "eventd.storage.commands",
         "volumes: what is attached, what uses it, what a backup would contain",
         "List the volumes of storage.toml with their state and free space, the file systems that are attached and\n"
         "in no storage.toml, and for each workload the places that a backup would contain, with sizes as far as\n"
@@ -87,6 +88,7 @@ DATA = (
     ),
     Command(
         "retained",
+        "eventd.workloads.commands_retained",
         "accounts and data of workloads that left the repository",
         "List what workloads left behind: their units and files are gone, account and data are kept until\n"
         'remove.data = "delete" (or eventctl remove) and a signature.',
@@ -95,6 +97,7 @@ DATA = (
     ),
     Command(
         "remove",
+        "eventd.workloads.commands_remove",
         "ask for the data of a workload that left to be deleted, or kept",
         "Say what becomes of the account and data of a workload that is no longer in the repository, whatever\n"
         "its workload.toml said. A deletion is held until somebody has signed for it: eventctl approvals.",
@@ -103,6 +106,7 @@ DATA = (
     ),
     Command(
         "approvals",
+        "eventd.approvals.commands_approvals",
         "what waits for an operator's signature, and why",
         "Show what would destroy data and is therefore held: the plan, exactly what would be gone, and until\n"
         "when it can be approved. An approval is good once, for this host, for exactly that plan.\n"
@@ -114,6 +118,7 @@ DATA = (
     ),
     Command(
         "approve",
+        "eventd.approvals.commands_approve",
         "sign a request, or hand in its signature",
         "Show a request, sign it with your SSH key (ssh-keygen -Y sign) and hand the signature in. The key's\n"
         "public half has to be in the host's allowed_signers. Keys in an agent and security keys work too.",
@@ -124,6 +129,7 @@ DATA = (
     ),
     Command(
         "reject",
+        "eventd.approvals.commands_reject",
         "say no to a request; what it was for stays as it is",
         "Reject a request: nothing is done, and it is not asked for again until its plan changes.",
         "  eventctl reject 3f9a2c\n  eventctl reject 3f9a2c --undo    ask again\n",

@@ -70,6 +70,7 @@ def _images(parser: Any) -> None:
 LOOKING = (
     Command(
         "status",
+        "eventd.status.commands_status",
         "what is converged, what is not, why, and since when",
         "Show where the host and its workloads stand: what is not as wanted comes first, with the reason,\n"
         "what to do about it and the last journal lines of the failing unit.",
@@ -81,6 +82,7 @@ LOOKING = (
     ),
     Command(
         "why",
+        "eventd.status.commands_why",
         "why a workload is in the state it is in",
         "Answer in a sentence, with the facts that it rests on: what is wanted, and what is there.",
         "  eventctl why photos\n",
@@ -88,6 +90,7 @@ LOOKING = (
     ),
     Command(
         "runs",
+        "eventd.status.commands_runs",
         "the latest runs, what led to them and how they ended",
         "List the latest runs, newest first, or show one of them with what became of each workload.",
         "  eventctl runs                   the latest 20\n"
@@ -96,6 +99,7 @@ LOOKING = (
     ),
     Command(
         "events",
+        "eventd.status.commands_events",
         "what the daemon saw: units, logins, files, pushes",
         "Show the latest events, oldest first. Events say where the daemon looked again; what it then did\n"
         "is in `eventctl runs`.",
@@ -106,6 +110,7 @@ LOOKING = (
     ),
     Command(
         "plan",
+        "eventd.status.commands_plan",
         "what a run would do now, and why; changes nothing",
         "Show the difference between what the repository wants and what is on the host: the actions of the\n"
         "next run, how files would change, and what a policy says against an action.\n"
@@ -117,6 +122,7 @@ LOOKING = (
     ),
     Command(
         "boot",
+        "eventd.boot.commands",
         "what this boot waited for, and what its time was made of",
         "Show when each fact of this boot came, what each workload waited for and did, and the critical path\n"
         "from the kernel to the last workload that converged.",
@@ -127,6 +133,7 @@ LOOKING = (
     ),
     Command(
         "gates",
+        "eventd.waits.commands",
         "who waits for whom, and which waits can never end",
         "Show the gates of all workloads and what each of them waits for. With --units, look through plain\n"
         "unit files instead, for waits that wait for themselves: what a unit's script waits for stands in\n"
@@ -139,6 +146,7 @@ LOOKING = (
     ),
     Command(
         "audit",
+        "eventd.audit.commands",
         "where the units come from, and whether that is as it must be",
         "Hold what the user managers loaded, and what they would load next, against what eventd installed: unit\n"
         "files, drop-ins, masks. Each finding blocks its workload, and comes with the command that shows it.\n"
@@ -150,6 +158,7 @@ LOOKING = (
     ),
     Command(
         "images",
+        "eventd.updates.commands_images",
         "the images that containers run, and what the last update did",
         "List the image of each container: what is written, and the id of what runs.",
         "  eventctl images\n  eventctl images web --json | jq -r '.workloads[].images[].digests[]'\n",
@@ -157,6 +166,7 @@ LOOKING = (
     ),
     Command(
         "metrics",
+        "eventd.status.commands_metrics",
         "the daemon's metrics in Prometheus' text format",
         "Print the metrics as Prometheus would scrape them (curl --unix-socket … http://eventd/metrics).",
         "  eventctl metrics\n"

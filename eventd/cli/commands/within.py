@@ -61,6 +61,7 @@ def _ps(parser: Any) -> None:
 WITHIN = (
     Command(
         "logs",
+        "eventd.containers.commands_logs",
         "what a workload's containers and units say",
         "Print what the containers and units of a workload logged, merged in the order of time. Left out is what\n"
         "podman, conmon and the user manager say of themselves. Control characters are taken out or made visible.\n"
@@ -72,6 +73,7 @@ WITHIN = (
     ),
     Command(
         "exec",
+        "eventd.containers.commands_exec",
         "run a command in a container of a workload",
         "Run a command in a running container, as the workload's account: on a terminal of its own if there is one\n"
         "here, and else with input and output passed through. The exit code is the command's (125: podman's).\n"
@@ -84,6 +86,7 @@ WITHIN = (
     ),
     Command(
         "shell",
+        "eventd.containers.commands_shell",
         "a shell as a workload's account",
         "Open a shell as the account of a workload, started by its own manager: podman and systemctl --user are its\n"
         "own. Nothing of your session is in it, and it has no rights of yours. Input that is no terminal is read as\n"
@@ -93,6 +96,7 @@ WITHIN = (
     ),
     Command(
         "ps",
+        "eventd.containers.commands_ps",
         "the containers that there are",
         "List the containers of a workload, or of all, as the podman of each account has them, stopped ones too.\n"
         "Root sees all, an account its own. Needs no daemon. Exits with 1 if a podman could not be asked.",

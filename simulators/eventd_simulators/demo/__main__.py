@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 
-from eventd.core.errors import EventdError
+from eventd.kernel.model.errors import EventdError
 from eventd_simulators.demo import story
 from eventd_simulators.demo.children import DemoError
 from eventd_simulators.demo.place import folder

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from eventd.core.errors import EventdError
+from eventd.kernel.model.errors import EventdError
 from eventd_simulators.wire.control import Control
 
 

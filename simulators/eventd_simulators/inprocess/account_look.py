@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import replace
 
-from eventd.core.account_finds import Finds, Moved
+from eventd.adoption.model_finds import Finds, Moved
 from eventd.platform.model_facts import Account
 from eventd_simulators.inprocess.life import Life
 

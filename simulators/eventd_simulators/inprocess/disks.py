@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from eventd.adapters.udev import Block
-from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.events import KernelEvent, KernelOrigin
-from eventd.core.facts import FactKey
-from eventd.core.ports import JobResult
-from eventd.core.source_state import SourceState
-from eventd.core.storage_holders import Holder
-from eventd.core.storage_migration import Job, job_unit
-from eventd.core.storage_ports import Keeping
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelEvent, KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.source_state import SourceState
+from eventd.mounts.adapter_udev import Block
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import MountFact, MountState
+from eventd.mounts.source_devices import DeviceTable
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileState, LoadState, PlatformFact, UnitState
-from eventd.sources.devices import DeviceTable
+from eventd.ports import JobResult
+from eventd.storage.model_holders import Holder
+from eventd.storage.model_ports import Keeping
+from eventd.storage.plan_migration import Job, job_unit
 from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model.drives import Drives
@@ -116,14 +116,14 @@ class SimDisks:
         timeout: float,
         private: bool = False,
     ) -> JobResult:
-        """See `core.storage_ports.Mounts`."""
+        """See `storage.model_ports.Mounts`."""
         del description, before, private
         async with asyncio.timeout(timeout):
             done = await self._life.change(f"mount {where}", lambda: self._drives.mount(what, where, options))
         return JobResult(where, "done" if done else "failed")
 
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
-        """See `core.storage_ports.Mounts`."""
+        """See `storage.model_ports.Mounts`."""
 
         def effect() -> bool:
             if self._drives.users and not lazy:
@@ -136,11 +136,11 @@ class SimDisks:
         return JobResult(where, "done" if done else "failed")
 
     async def seal(self, path: str) -> None:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
         await self._life.change(f"seal {path}", lambda: self._drives.sealed.add(path))
 
     async def unseal(self, path: str) -> bool:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
 
         def effect() -> bool:
             there = path in self._drives.sealed and path not in self._drives.mounts
@@ -151,7 +151,7 @@ class SimDisks:
         return bool(await self._life.change(f"unseal {path}", effect))
 
     async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
         del gid
 
         def effect() -> bool:
@@ -163,17 +163,17 @@ class SimDisks:
             raise TemporaryError("Input/output error", reason="file-error")
 
     async def renew(self, path: str) -> None:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
         if not await self._life.change(f"renew {path}", lambda: self._drives.renew(path)):
             raise PermanentError(f"something is mounted at {path}", reason="mounted")
 
     async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
         del numbers
         return await self._life.change("holders", lambda: tuple(self._drives.users))
 
     async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
-        """See `core.storage_ports.MountPoints`."""
+        """See `storage.model_ports.MountPoints`."""
 
         def effect() -> Keeping:
             held = {number for number, _how in self._drives.copied.values()} & set(numbers)
@@ -182,7 +182,7 @@ class SimDisks:
         return await self._life.change("keeping", effect)
 
     async def prepare(self, source: str, target: str, name: str) -> tuple[int, int]:
-        """See `core.storage_ports.Moves`."""
+        """See `storage.model_ports.Moves`."""
 
         def effect() -> tuple[int, int]:
             uuid = self._drives.on(target)
@@ -196,7 +196,7 @@ class SimDisks:
         return await self._life.change(f"prepare {name}", effect)
 
     async def start(self, job: Job, name: str, source: str, target: str) -> None:
-        """See `core.storage_ports.Moves`."""
+        """See `storage.model_ports.Moves`."""
 
         def end() -> bool:
             uuid, there = self._drives.on(target), self._drives.folders_at(source)
@@ -210,12 +210,12 @@ class SimDisks:
         await self._life.change(f"start {unit}", lambda: self._drives.begin(unit, COPYING, end))
 
     async def end(self, job: Job, name: str) -> str:
-        """See `core.storage_ports.Moves`."""
+        """See `storage.model_ports.Moves`."""
         was = await self._life.change(f"end {job} {name}", lambda: self._drives.end(job_unit(job, name)))
         return '{"message": "it broke"}' if was == "failed" else ""
 
     async def settle(self, target: str, name: str) -> None:
-        """See `core.storage_ports.Moves`."""
+        """See `storage.model_ports.Moves`."""
 
         def effect() -> None:
             uuid = self._drives.on(target)
@@ -227,7 +227,7 @@ class SimDisks:
         await self._life.change(f"settle {name}", effect)
 
     async def delete(self, job: Job, name: str, path: str) -> None:
-        """See `core.storage_ports.Moves`."""
+        """See `storage.model_ports.Moves`."""
 
         def effect() -> None:
             uuid = self._drives.on(path)

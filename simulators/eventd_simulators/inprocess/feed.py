@@ -10,12 +10,12 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import DisconnectedError
-from eventd.core.events import Attribute, EventKind, KernelEvent
-from eventd.core.facts import FactKey, FactValue
-from eventd.core.ports import JobResult
+from eventd.kernel.model.errors import DisconnectedError
+from eventd.kernel.model.events import Attribute, EventKind, KernelEvent
+from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import PlatformFact, UnitState
+from eventd.ports import JobResult
 from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals

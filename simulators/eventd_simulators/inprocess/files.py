@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import TemporaryError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
+from eventd.kernel.model.errors import TemporaryError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd_simulators.faults import Lossy
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SimFiles:
-    """`core.ports.Files`."""
+    """`ports.Files`."""
 
     def __init__(self, life: Life, tree: MemoryTree) -> None:
         self._life = life
@@ -55,7 +55,7 @@ class SimFiles:
 
 
 class SimFileWatch:
-    """`core.ports.FileWatch`: a change makes it look at the path a moment later."""
+    """`ports.FileWatch`: a change makes it look at the path a moment later."""
 
     def __init__(self, life: Life, tree: MemoryTree, hub: signals.Hub) -> None:
         self._life = life

@@ -4,7 +4,7 @@
     world.model.boot()
     host = SimHost(world, emit)      # one life of the daemon
     await host.start()               # sources: subscribe, read
-    ...host.ports...                 # eventd.runtime.host.Host
+    ...host.ports...                 # eventd.port_set.Host
 
 After `host.kill()` (or `faults.crash_at`) make another SimHost on the same world: that is the restarted
 daemon.
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventd.core.events import Emit, KernelOrigin
-from eventd.core.source_state import SourceState
+from eventd.kernel.model.events import Emit, KernelOrigin
+from eventd.kernel.model.source_state import SourceState
+from eventd.platform.afresh import read_afresh
+from eventd.port_set import Host
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
-from eventd.runtime.host import Host
-from eventd.sources.afresh import read_afresh
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
 from eventd_simulators.inprocess.account_look import SimAccountLook
@@ -44,7 +44,7 @@ from eventd_simulators.model.signals import Hub
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eventd.core.account_finds import Finds
+    from eventd.adoption.model_finds import Finds
     from eventd_simulators.model.behaviours import Behaviours
     from eventd_simulators.model.signals import Clock
 

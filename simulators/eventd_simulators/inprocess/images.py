@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import PermanentError, TemporaryError
-from eventd.core.images import Image, Running
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.updates.model_images import Image, Running
 from eventd_simulators.model.behaviours import Behaviour, short_name
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Registry:
 
 
 class SimImages:
-    """`core.ports.Images`."""
+    """`ports.Images`."""
 
     def __init__(self, life: Life, host: HostModel, registry: Registry) -> None:
         self._life = life

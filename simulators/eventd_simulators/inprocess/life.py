@@ -12,11 +12,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from eventd.core.errors import DisconnectedError, EventdError, TemporaryError
-from eventd.core.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
+from eventd.kernel.model.errors import DisconnectedError, EventdError, TemporaryError
+from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, Emit, EventKind, Origin
 
 if TYPE_CHECKING:
-    from eventd.core.facts import FactKey, FactValue
+    from eventd.kernel.model.facts import FactKey, FactValue
     from eventd_simulators.faults import Faults, Lossy
     from eventd_simulators.model.signals import Clock
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import PermanentError
-from eventd.core.events import EventKind, KernelEvent, KernelOrigin, Origin
-from eventd.core.facts import FactKey, FactValue
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.events import EventKind, KernelEvent, KernelOrigin, Origin
+from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd_simulators.faults import Lossy
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SimLogins:
-    """`core.ports.Logins`, and logind as a source."""
+    """`ports.Logins`, and logind as a source."""
 
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life
@@ -129,7 +129,7 @@ class SimLogins:
 
 
 class SimAccounts:
-    """`core.ports.Accounts`, and passwd as a source."""
+    """`ports.Accounts`, and passwd as a source."""
 
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life

@@ -6,12 +6,12 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
-from eventd.core.events import KernelEvent
-from eventd.core.facts import FactKey
-from eventd.core.ports import JobResult, Manager, Verb
+from eventd.kernel.model.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, UnitState
+from eventd.ports import JobResult, Manager, Verb
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.inprocess.feed import Feed
@@ -30,7 +30,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class SimManager:
-    """`core.ports.Manager` over a feed."""
+    """`ports.Manager` over a feed."""
 
     def __init__(self, life: Life, host: HostModel, scope: str, feed: Callable[[], Feed | None]) -> None:
         self._life = life
@@ -139,7 +139,7 @@ class SimManager:
 
 
 class SimUserManagers:
-    """`core.ports.UserManagers`: one feed per connected user, reconnected when the bus is back."""
+    """`ports.UserManagers`: one feed per connected user, reconnected when the bus is back."""
 
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.core.ports import Fetched
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.ports import Fetched
 from eventd_simulators.model import quadlet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventd.core.desired import Tree
+    from eventd.desired.model import Tree
     from eventd.platform.model_facts import Account
     from eventd_simulators.git_remote import GitRemote
     from eventd_simulators.inprocess.life import Life
@@ -30,7 +30,7 @@ class Clone:
 
 
 class SimRepository:
-    """`core.ports.Repository` over a simulated remote."""
+    """`ports.Repository` over a simulated remote."""
 
     def __init__(self, life: Life, remote: GitRemote, clone: Clone) -> None:
         self._life = life
@@ -79,7 +79,7 @@ class SimRepository:
 
 
 class SimUnitLog:
-    """`core.ports.UnitLog`: what the model's units said."""
+    """`ports.UnitLog`: what the model's units said."""
 
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life
@@ -100,7 +100,7 @@ class SimUnitLog:
 
 
 class SimListeners:
-    """`core.ports.Listeners`: the model opens no ports."""
+    """`ports.Listeners`: the model opens no ports."""
 
     async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
         """See the port."""
@@ -109,7 +109,7 @@ class SimListeners:
 
 
 class SimGenerator:
-    """`core.ports.QuadletGenerator`: the model's own."""
+    """`ports.QuadletGenerator`: the model's own."""
 
     def __init__(self, life: Life) -> None:
         self._life = life

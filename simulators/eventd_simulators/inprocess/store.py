@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from eventd.core.errors import DeadlineError
-from eventd.core.journal import OpenStep
-from eventd.core.ports import LockHolder
-from eventd.core.records import FileRecord, Records, UnitRecord, WorkloadRecord
+from eventd.kernel.model.errors import DeadlineError
+from eventd.kernel.model.journal import OpenStep
+from eventd.ports import LockHolder
+from eventd.workloads.model_records import FileRecord, Records, UnitRecord, WorkloadRecord
 from eventd.workloads.model_recovery import loads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from eventd.core.report import RunReport
+    from eventd.kernel.model.report import RunReport
     from eventd_simulators.inprocess.life import Life
 
 R = TypeVar("R")
@@ -28,7 +28,7 @@ class Disk:
     """What a database would hold."""
 
     records: Records = field(default_factory=Records)
-    marks: dict[str, WorkloadRecord] = field(default_factory=dict)
+    markers: dict[str, WorkloadRecord] = field(default_factory=dict)
     """Copies of the workloads' records, beside the database."""
     documents: dict[tuple[str, str], str] = field(default_factory=dict)
     """(kind, key) -> text."""
@@ -49,7 +49,7 @@ class Disk:
 
 
 class SimStore:
-    """`core.ports.Store`. Every write is a step boundary: the daemon may die before or after it."""
+    """`ports.Store`. Every write is a step boundary: the daemon may die before or after it."""
 
     def __init__(self, life: Life, disk: Disk) -> None:
         self._life = life
@@ -70,13 +70,13 @@ class SimStore:
 
         return await self._life.look(read)
 
-    async def marks(self) -> Mapping[str, WorkloadRecord]:
+    async def markers(self) -> Mapping[str, WorkloadRecord]:
         """See the port."""
-        return await self._life.look(lambda: dict(self._disk.marks))
+        return await self._life.look(lambda: dict(self._disk.markers))
 
     async def put_workload(self, record: WorkloadRecord) -> None:
         """See the port."""
-        await self._write(lambda: self._disk.marks.__setitem__(record.name, record))
+        await self._write(lambda: self._disk.markers.__setitem__(record.name, record))
         await self._write(lambda: self._disk.records.workloads.__setitem__(record.name, record))
 
     async def forget_workload(self, name: str) -> None:
@@ -87,7 +87,7 @@ class SimStore:
             for rows in (records.workloads, records.units, records.files):
                 rows.pop(name, None)
 
-        await self._write(lambda: self._disk.marks.pop(name, None))
+        await self._write(lambda: self._disk.markers.pop(name, None))
         await self._write(forget)
 
     async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
@@ -185,7 +185,7 @@ class SimStore:
 
 
 class SimLock:
-    """`core.ports.HostLock`."""
+    """`ports.HostLock`."""
 
     def __init__(self, life: Life, disk: Disk) -> None:
         self._life = life

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from eventd.adapters.udev import Block
-from eventd.core.storage_holders import Holder
+from eventd.mounts.adapter_udev import Block
 from eventd.mounts.model_facts import MountState
 from eventd.platform.model_facts import FileKind, FileState
+from eventd.storage.model_holders import Holder
 
 Told = Callable[[str, Block], None]
 

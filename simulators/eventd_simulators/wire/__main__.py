@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-from eventd.adapters.sdnotify import Notifier
+from eventd.platform.sdnotify import Notifier
 from eventd_simulators.wire.server import WireHost
 
 _PR_SET_PDEATHSIG = 1

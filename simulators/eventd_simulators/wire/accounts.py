@@ -11,7 +11,7 @@ import fcntl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventd.core.errors import PermanentError
+from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account
 from eventd_simulators.model.accounts import FIRST_SUBORDINATE, FIRST_UID, SUBORDINATES
 
@@ -91,7 +91,7 @@ class PasswdFiles:
 
 
 class FileAccounts:
-    """`core.ports.Accounts` over those files, for the daemon's process."""
+    """`ports.Accounts` over those files, for the daemon's process."""
 
     def __init__(self, root: Path) -> None:
         self._files = PasswdFiles(root)

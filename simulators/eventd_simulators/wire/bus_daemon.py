@@ -11,7 +11,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final
 
-from eventd.core.errors import DeadlineError, PermanentError
+from eventd.kernel.model.errors import DeadlineError, PermanentError
 
 if TYPE_CHECKING:
     from pathlib import Path

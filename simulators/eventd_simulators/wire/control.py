@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from eventd.core.errors import DisconnectedError, EventdError
+from eventd.kernel.model.errors import DisconnectedError, EventdError
 from eventd_simulators.model.behaviours import Behaviour
 from eventd_simulators.model.manager import RefusedError
 from eventd_simulators.model.service import Service as ServiceUnit

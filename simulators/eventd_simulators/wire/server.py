@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from eventd.core.errors import EventdError
+from eventd.kernel.model.errors import EventdError
 from eventd_simulators.model.behaviours import Behaviours
 from eventd_simulators.model.files import DiskTree
 from eventd_simulators.model.host import HostModel

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eventd.compose.containers import Container, containers
+from eventd.compose.process_containers import Container, containers
 
 RECORDED = Path(__file__).parent / "recorded"
 

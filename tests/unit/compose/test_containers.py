@@ -1,10 +1,10 @@
-"""Scope: eventd.compose.containers: what podman prints, as values."""
+"""Scope: eventd.compose.process_containers: what podman prints, as values."""
 
 from __future__ import annotations
 
 import copy
 
-from eventd.compose.containers import completing, containers, stop_order, unmonitored
+from eventd.compose.process_containers import completing, containers, stop_order, unmonitored
 from tests.unit.compose.stacks import documents, made, recorded
 
 

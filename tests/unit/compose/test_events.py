@@ -1,10 +1,10 @@
-"""Scope: eventd.compose.events: podman's event log from both programs."""
+"""Scope: eventd.compose.process_events: podman's event log from both programs."""
 
 from __future__ import annotations
 
 import pytest
 
-from eventd.compose.events import Event, follow_command, matters, parse
+from eventd.compose.process_events import Event, follow_command, matters, parse
 from tests.unit.compose.stacks import RECORDED, made
 
 

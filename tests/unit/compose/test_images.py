@@ -1,4 +1,4 @@
-"""Scope: eventd.compose.images and the commands that print documents, with a podman that plays recordings."""
+"""Scope: eventd.compose.process_images and the commands that print documents, with a podman that plays recordings."""
 
 from __future__ import annotations
 

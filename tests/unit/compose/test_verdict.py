@@ -1,10 +1,10 @@
-"""Scope: eventd.compose.verdict: when a stack is up, what is final, and what has to go before a start."""
+"""Scope: eventd.compose.process_verdict: when a stack is up, what is final, and what has to go before a start."""
 
 from __future__ import annotations
 
 import pytest
 
-from eventd.compose.verdict import Condition, Verdict, judge, leftovers, refuse_foreign
+from eventd.compose.process_verdict import Condition, Verdict, judge, leftovers, refuse_foreign
 from tests.unit.compose.stacks import made, recorded
 
 LATER = 1795250000.0

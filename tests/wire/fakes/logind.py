@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbus_fast import Message, Variant
 
-from eventd.adapters.logind import LOGIND, MANAGER, PATH
+from eventd.platform.systemd.adapter_logind import LOGIND, MANAGER, PATH
 from tests.wire.fakes.peer import Peer, failure
 
 if TYPE_CHECKING:

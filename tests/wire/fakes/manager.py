@@ -6,7 +6,15 @@ from typing import Any
 
 from dbus_fast import Message, Variant
 
-from eventd.adapters.systemd1 import MANAGER, PATH, SYSTEMD, UNIT, type_interface, unit_name, unit_path
+from eventd.platform.systemd.adapter_systemd1 import (
+    MANAGER,
+    PATH,
+    SYSTEMD,
+    UNIT,
+    type_interface,
+    unit_name,
+    unit_path,
+)
 from tests.wire.fakes.peer import Peer, failure
 
 _SIGNATURES = {

@@ -9,7 +9,7 @@ from typing import Any
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from eventd.adapters.peer_socket import PeerSocket
+from eventd.platform.dbus.peer_socket import PeerSocket
 
 Answer = Callable[[Message], "Message | None"]
 

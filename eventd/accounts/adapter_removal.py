@@ -1,0 +1,267 @@
+"""Deleting an account that eventd made: its processes, its home, its rows in the databases.
+
+Owns the `AccountRemoval` port of a real host. Every step looks again before it acts, since days may lie between the
+signature and the deed: the account has to be the one that was made, with nobody logged in by a password.
+
+Processes run under the account's uid and under its subordinate ids (containers), in any cgroup and session. They are
+ended by `eventd.accounts.process_ending`, in a unit of its own that can take these ids and has no other right: the
+daemon itself may signal nobody. userdel(8) refuses by itself while any is left; its option -r is not used, since it
+walks through the home as root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import stat
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import anyio.to_thread
+
+from eventd.accounts import adapter_login_defs as login_defs
+from eventd.accounts.adapter_home_removal import Home, discard, measure
+from eventd.accounts.adapter_signs import SystemAccountSigns
+from eventd.accounts.adapter_subordinate_ids import overlapping, parse_ranges
+from eventd.adoption.model import Password
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.platform.model_facts import Account
+from eventd.platform.process import run
+from eventd.platform.unit_process import AsRoot, Processes
+from eventd.ports import Measured
+
+SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
+"""Folders with a file per user, by name: a later account of that name must not find one."""
+
+
+class Sweeper(Protocol):
+    """What `eventd.storage.adapter_mount_points.HelperMountPoints.sweep` is."""
+
+    async def __call__(self, uid: int, subuid: tuple[int, int], *, timeout: float) -> tuple[str, ...]:
+        """Return what stays."""
+        ...
+
+
+class SystemAccountRemoval:
+    """See the module. `writing`: held while a program of shadow's writes the databases."""
+
+    def __init__(
+        self,
+        writing: asyncio.Lock,
+        *,
+        etc: str = "/etc",
+        userdel: str = "userdel",
+        processes: Processes | None = None,
+        note: Callable[[Account], Awaitable[None]] | None = None,
+        sweeper: Sweeper | None = None,
+    ) -> None:
+        """`note` is told of an account before it is deleted, so that nobody is given its ids again."""
+        self._writing = writing
+        self._note = note
+        self._sweeper = sweeper
+        self._etc = Path(etc)
+        self._processes = processes or Processes()
+        self._signs = SystemAccountSigns(etc=etc, processes=self._processes)
+        self._userdel = userdel
+
+    async def refusal(self, account: Account) -> str:
+        """Return why this account must not be deleted, an empty text if nothing speaks against it.
+
+        Raises TemporaryError(reason="nss-failed") where the databases cannot be read.
+        """
+        try:
+            found = await anyio.to_thread.run_sync(self._refusal, account, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
+            ) from error
+        if found:
+            return found
+        # Only what root alone can set counts. Keys in its home are the workload's to write: it has no shell to log in
+        # to with them, and they would keep its account for ever.
+        if await self._signs.password(account) is not Password.NONE:
+            return "it has a password, or none is asked for: a person logs in with it"
+        return ""
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count what is in the home; see `home_removal.measure`."""
+        base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
+        until = time.monotonic() + timeout
+        home = Home(account.home, account.uid)
+        return await anyio.to_thread.run_sync(measure, home, base, lambda: time.monotonic() > until)
+
+    async def end_processes(self, account: Account, *, timeout: float) -> None:
+        """Kill what runs under the account's ids, and return when none of it is left.
+
+        Raises PermanentError(reason="protected") where somebody else has some of these ids, and DeadlineError naming
+        a process that would not end.
+        """
+        try:
+            others = await anyio.to_thread.run_sync(self._others, account, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
+            ) from error
+        if others:
+            raise PermanentError(
+                f"the processes of {account.name} are not ended: {others}",
+                reason="protected",
+                hint=f"end them by hand: ps -u {account.name}",
+            )
+        first, count = account.subuid or (0, 0)
+        argv = [
+            sys.executable,
+            "-I",
+            "-m",
+            "eventd.accounts.process_ending",
+            str(account.uid),
+            str(first),
+            str(count),
+        ]
+        # It gives up by itself, a little before it is given up.
+        done = await self._processes.run(AsRoot(), [*argv, f"{int(timeout)}"], timeout=timeout + 10)
+        if done.status == 1:
+            left = done.text().strip() or "one that cannot be named"
+            raise DeadlineError(
+                f"processes of {account.name} did not end within {timeout:g} s, such as {left}"
+            )
+        done.require(reason="processes-not-ended")
+
+    async def discard_home(self, account: Account, *, timeout: float) -> None:
+        """Delete the home; see `adapter_home_removal`. Goes on where an earlier call was cut off."""
+        base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
+        home = Home(account.home, account.uid)
+        given_up = False
+        work = asyncio.ensure_future(asyncio.to_thread(discard, home, base, lambda: given_up))
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(work)
+        except TimeoutError:
+            raise DeadlineError(
+                f"the home {account.home} was not deleted within {timeout:g} s; it goes on from there"
+            ) from None
+        finally:
+            # The thread must not go on behind whoever comes next; it asks before each entry.
+            given_up = True
+            with contextlib.suppress(DeadlineError):
+                await work
+
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Remove what it owns outside of its home, by a unit that sees the host's temporary folders; see the port."""
+        if self._sweeper is None:
+            return ("what it owns outside of its home was not looked for",)
+        return await self._sweeper(account.uid, account.subuid or (0, 0), timeout=timeout)
+
+    async def delete(self, account: Account, *, timeout: float) -> None:
+        """Delete the rows of passwd, shadow, group, subuid and subgid, and the files in spools. Idempotent.
+
+        Raises TemporaryError(reason="accounts-locked" | "account-busy" | "disk-full"), PermanentError, DeadlineError.
+        """
+        if self._note is not None:
+            await self._note(account)
+        await anyio.to_thread.run_sync(_clear_spools, account, abandon_on_cancel=True)
+        async with self._writing:
+            done = await run([self._userdel, "--", account.name], timeout=timeout)
+        said = done.text().rpartition("\n")[2]
+        match done.status:
+            case 0 | 6:  # 6: there is no such account (any more)
+                return
+            case 8:
+                raise TemporaryError(
+                    f"{account.name} is in use: {said}", reason="account-busy", hint=f"ps -u {account.name}"
+                )
+            case 1 | 10 if "lock" in said:
+                raise TemporaryError(
+                    said, reason="accounts-locked", hint="another program is changing the accounts"
+                )
+            case _:
+                raise PermanentError(
+                    f"userdel {account.name} failed ({done.status}): {said}", reason="account-failed"
+                )
+
+    # In a worker thread from here on.
+
+    def _refusal(self, account: Account) -> str:
+        if others := self._others(account):
+            return others
+        if account.shell.rpartition("/")[2] not in ("nologin", "false"):
+            return f"it has a login shell ({account.shell}), which eventd gives to none"
+        for other in pwd.getpwall():
+            if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
+                return f"its home is also that of {other.pw_name}"
+        return ""
+
+    def _others(self, account: Account) -> str:
+        """Return why what runs under the account's ids may not be its own."""
+        lowest, highest = login_defs.uid_min(self._etc), login_defs.uid_max(self._etc)
+        if not lowest <= account.uid <= highest:
+            return f"its uid {account.uid} is outside of {lowest} to {highest}"
+        return self._shared_ids(account)
+
+    def _shared_ids(self, account: Account) -> str:
+        """Return whose ids are among its subordinate ids: their processes must not be taken for its containers'."""
+        first, count = account.subuid or (0, 0)
+        for row in pwd.getpwall():
+            if first <= row.pw_uid < first + count:
+                return f"its subordinate ids have the uid of {row.pw_name} among them"
+        try:
+            ranges = parse_ranges((self._etc / "subuid").read_text("utf-8", "replace"))
+        except FileNotFoundError:
+            return ""
+        other = overlapping(ranges, account, (first, count))
+        return f"its subordinate ids overlap those of {other.owner}" if other is not None else ""
+
+
+class NoAccountRemoval:
+    """For accounts that are not this system's: a name of theirs may be somebody's here."""
+
+    async def refusal(self, account: Account) -> str:
+        """Return why: always the same."""
+        del account
+        return "the accounts of this host are not the system's"
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count nothing."""
+        del account, timeout
+        return Measured(0, 0, complete=False)
+
+    async def end_processes(self, account: Account, *, timeout: float) -> None:
+        """Do nothing: none of their processes runs here."""
+        del account, timeout
+
+    async def discard_home(self, account: Account, *, timeout: float) -> None:
+        """Raise: `refusal` has been asked before."""
+        raise _not_ours(account, timeout)
+
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Raise."""
+        raise _not_ours(account, timeout)
+
+    async def delete(self, account: Account, *, timeout: float) -> None:
+        """Raise."""
+        raise _not_ours(account, timeout)
+
+
+def _not_ours(account: Account, _timeout: float) -> PermanentError:
+    return PermanentError(f"the account {account.name} is not this system's", reason="not-ours")
+
+
+def _clear_spools(account: Account) -> None:
+    for folder in SPOOLS:
+        try:
+            spool = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            status = os.stat(account.name, dir_fd=spool, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_uid == account.uid:
+                os.unlink(account.name, dir_fd=spool)
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(spool)

@@ -1,0 +1,79 @@
+"""What tells that a person uses an account: a password, keys to log in with.
+
+Owns looking, on demand and never at each look at the host. The shadow database is read as root. A home is looked into
+by a process with the account's own rights, which follows nothing and has a deadline: what is in a home is its user's to
+arrange, and it may be on a network that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import anyio.to_thread
+
+from eventd.adoption.model import Password, Signs
+from eventd.kernel.model.errors import EventdError, TemporaryError
+from eventd.platform.model_facts import Account
+from eventd.platform.unit_process import AsUser, Processes
+
+LOOK = """\
+import json, os, sys
+found = []
+try:
+    home = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    folder = os.open(".ssh", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=home)
+    for name in sorted(os.listdir(folder)):
+        if name.startswith("authorized_keys"):
+            found.append(f"{sys.argv[1]}/.ssh/{name}")
+except FileNotFoundError:
+    pass
+except OSError as error:
+    print(json.dumps({"unknown": f"{error.filename}: {error.strerror}"}))
+    sys.exit()
+print(json.dumps({"keys": found[:8]}))
+"""
+
+
+class SystemAccountSigns:
+    """The `AccountSigns` port of a real host. `etc`: where shadow(5) is."""
+
+    def __init__(self, *, etc: str = "/etc", processes: Processes | None = None) -> None:
+        self._etc = Path(etc)
+        self._processes = processes or Processes()
+
+    async def look(self, account: Account, *, timeout: float) -> Signs:
+        """Return what there is. A home that cannot be looked into is a sign too.
+
+        Raises TemporaryError(reason="nss-failed") where shadow cannot be read.
+        """
+        password = await self.password(account)
+        argv = [sys.executable, "-I", "-c", LOOK, account.home]
+        try:
+            done = await self._processes.run(AsUser(account), argv, timeout=timeout, output_limit=64 * 1024)
+            said = json.loads(done.require().stdout)
+        except (EventdError, ValueError) as error:
+            return Signs(password, unknown=str(error))
+        return Signs(password, tuple(map(str, said.get("keys", ()))), str(said.get("unknown", "")))
+
+    async def password(self, account: Account) -> Password:
+        """Return whether it has one. Raises TemporaryError(reason="nss-failed") where shadow cannot be read."""
+        try:
+            return await anyio.to_thread.run_sync(self._password, account.name, abandon_on_cancel=True)
+        except OSError as error:
+            raise TemporaryError(
+                f"cannot read the shadow database: {error.strerror}", reason="nss-failed"
+            ) from error
+
+    def _password(self, name: str) -> Password:
+        try:
+            text = (self._etc / "shadow").read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return Password.NONE
+        for line in text.splitlines():
+            fields = line.split(":")
+            if fields[0] == name and len(fields) > 1:
+                # "!" before a hash is a lock, "*" or "!" alone never was one; an empty field asks for none (shadow(5)).
+                return Password.NONE if fields[1][:1] in ("!", "*") else Password.USABLE
+        return Password.NONE

@@ -1,0 +1,171 @@
+"""Ids that accounts of eventd's have had: a uid, a gid and a subordinate range are given once, and never again.
+
+What an account leaves behind (a set-uid file in /var/tmp, a file on a disk that was away) would act as, or belong to,
+the next owner of its number; useradd(8) gives the highest number again as soon as it is free, and the lowest gap of
+subuid(5). So every number is written down here before useradd is called, in a file beside the marks that outlives the
+state file: JSON, one line an account, only ever appended to. Where the file itself is lost, what is seen on the host is
+the floor: rows of the databases and of their backups, and the owners of what stands in homes and temporary folders.
+"""
+
+# ruff: noqa: PTH118, PTH208  plain os, in worker threads
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from eventd.kernel.model.errors import PermanentError
+
+SUBORDINATE_IDS: Final = 65536
+"""A container image may use any 16-bit id (podman's rootless tutorial)."""
+PLACES = ("/home", "/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/spool/cron/crontabs")  # noqa: S108  looked at only
+"""Where owners are looked at when nothing is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The numbers of one account."""
+
+    name: str
+    uid: int
+    gid: int
+    subuid: int
+    """The first of `SUBORDINATE_IDS`; 0 if it is not known."""
+    subgid: int
+    made: bool = False
+    """An account had them. Not: they were meant for one of this name, and useradd may have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """login.defs(5): ids are taken from these ranges, both ends included."""
+
+    uid: tuple[int, int]
+    subuid: tuple[int, int]
+    subgid: tuple[int, int]
+
+
+class UsedIds:
+    """The file. Synchronous; called in worker threads, one call at a time."""
+
+    def __init__(self, path: str, *, places: Iterable[str] = PLACES) -> None:
+        self._path = path
+        self._places = tuple(places)
+
+    def reserve(
+        self, name: str, limits: Limits, taken: Iterable[int], sub: tuple[Iterable[int], Iterable[int]]
+    ) -> Ids:
+        """Choose numbers that nobody has or had, and write them down.
+
+        `taken`: uids and gids of the databases; `sub`: the ends (first id after) of the ranges of subuid and subgid.
+        What was meant for this name before, and never became an account, is given again.
+        Raises PermanentError(reason="ids-exhausted"), OSError.
+        """
+        rows = list(self._rows())
+        if not Path(self._path).exists():
+            rows = [Ids("", uid, uid, 0, 0, made=True) for uid in self._seen(limits)]
+            self._append(rows)
+        present = set(taken)
+        for row in reversed(rows):
+            if row.name == name:
+                if row.made or row.uid in present:
+                    break
+                return row
+        used = present | {row.uid for row in rows} | {row.gid for row in rows}
+        ids = Ids(
+            name,
+            _next(used, *limits.uid, what="uid"),
+            0,
+            _next_range(
+                (*sub[0], *(row.subuid + SUBORDINATE_IDS for row in rows if row.subuid)), limits.subuid
+            ),
+            _next_range(
+                (*sub[1], *(row.subgid + SUBORDINATE_IDS for row in rows if row.subgid)), limits.subgid
+            ),
+        )
+        ids = Ids(name, ids.uid, ids.uid, ids.subuid, ids.subgid)
+        self._append([ids])
+        return ids
+
+    def ranges(self, *, sub: str) -> list[tuple[int, int]]:
+        """Return (first, count) of every subordinate range of `subuid` or `subgid` that an account has had."""
+        firsts = ((row.subuid if sub == "subuid" else row.subgid) for row in self._rows())
+        return [(first, SUBORDINATE_IDS) for first in firsts if first]
+
+    def record(self, ids: Ids) -> None:
+        """Write down that an account has, or had, these numbers."""
+        made = Ids(ids.name, ids.uid, ids.gid, ids.subuid, ids.subgid, made=True)
+        if made not in set(self._rows()):
+            self._append([made])
+
+    def _rows(self) -> Iterator[Ids]:
+        """Yield what is written. A line that was cut off is the last one of a crash: nothing was made of it."""
+        try:
+            text = Path(self._path).read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return
+        for line in text.splitlines():
+            try:
+                row = json.loads(line)
+                yield Ids(
+                    str(row["name"]), int(row["uid"]), int(row["gid"]), int(row["subuid"]), int(row["subgid"]),
+                    bool(row["made"]),
+                )  # fmt: skip
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def _append(self, rows: list[Ids]) -> None:
+        text = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "ab") as file:
+            # After a line that was cut off, a newline ends it: the next row must not become part of it.
+            file.write(b"\n" + text.encode() if file.tell() else text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _seen(self, limits: Limits) -> set[int]:
+        """Return the uids in the range that own something where accounts leave things behind."""
+        found: set[int] = set()
+        for place in self._places:
+            try:
+                names = os.listdir(place)
+            except OSError:
+                continue
+            for name in names:
+                try:
+                    found.add(os.lstat(os.path.join(place, name)).st_uid)
+                except OSError:
+                    continue
+        return {uid for uid in found if limits.uid[0] <= uid <= limits.uid[1]}
+
+
+def _next(used: set[int], lowest: int, highest: int, *, what: str) -> int:
+    """Return the number after the highest in use, or else the lowest that was never used."""
+    after = max((number for number in used if lowest <= number <= highest), default=lowest - 1) + 1
+    if after <= highest:
+        return after
+    for number in range(lowest, highest + 1):
+        if number not in used:
+            return number
+    raise PermanentError(
+        f"every {what} from {lowest} to {highest} has been given to an account already",
+        reason="ids-exhausted",
+        hint="raise UID_MAX in /etc/login.defs; a number is never given twice",
+    )
+
+
+def _next_range(ends: Iterable[int], limits: tuple[int, int]) -> int:
+    """Return the first id of a range that begins after every range that is, or was, in use."""
+    lowest, highest = limits
+    first = max((end for end in ends if end > lowest), default=lowest)
+    if first + SUBORDINATE_IDS - 1 > highest:
+        raise PermanentError(
+            f"no subordinate ids are left below {highest} that no account has had",
+            reason="ids-exhausted",
+            hint="raise SUB_UID_MAX and SUB_GID_MAX in /etc/login.defs; a range is never given twice",
+        )
+    return first

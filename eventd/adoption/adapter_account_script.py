@@ -1,0 +1,195 @@
+"""A program, run as an account: what it has of its own that runs containers, and how that is moved aside.
+
+Run by `eventd.adoption.adapter_account` as a process of its own with the account's rights, so it imports nothing of
+eventd, and prints one JSON document. Podman is not run, since that takes the account's manager: its database is read
+(the rows are podman's own, tried on 5.4.2), and without one the names of the volumes' folders.
+
+    python account_script.py look HOME NAME | move HOME FOLDER
+"""
+
+# ruff: noqa: PTH103, PTH104, PTH110, PTH112, PTH118, PTH119, PTH120, PTH123, PTH208
+# Paths are strings here, of a home that may be anything.
+# ruff: noqa: T201
+# Its answer is what it prints.
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MOST = 500
+QUADLETS, UNITS = ".config/containers/systemd", ".config/systemd/user"
+KINDS = ("container", "pod", "network", "volume", "kube", "build", "image")
+TYPES = ("service", "timer", "socket", "path", "target", "mount", "slice")
+PROJECT = "com.docker.compose.project"
+
+
+class Look:
+    """One look at a home."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.problems: list[str] = []
+        self.quadlets = list(self._below(QUADLETS, _is_quadlet, 4))
+        self.units = list(self._below(UNITS, _is_unit, 1))
+
+    def _below(self, top: str, wanted: Callable[[str, str], bool], deep: int) -> Iterator[str]:
+        count, start = 0, os.path.join(self.home, top)
+        for folder, folders, files in os.walk(start, onerror=self._say):
+            folders.sort()
+            if folder != start and os.path.relpath(folder, start).count("/") + 1 >= deep:
+                folders.clear()
+            for name in sorted(files):
+                if wanted(name, os.path.basename(folder)) and count < MOST:
+                    count += 1
+                    yield os.path.relpath(os.path.join(folder, name), self.home)
+
+    def _say(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            self.problems.append(f"{error.filename}: {error.strerror}")
+
+    def store(self, name: str) -> dict[str, Any]:
+        """Return podman's volumes, and the compose projects that have containers or volumes."""
+        root = self._root(name)
+        volumes: dict[str, dict[str, str]] = {}
+        containers: list[dict[str, str]] = []
+        try:
+            path = os.path.join(root, "db.sql")
+            if os.path.exists(path):
+                database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2)
+                volumes = dict(_rows(database, "SELECT Name, JSON FROM VolumeConfig"))
+                containers = [row for _, row in _rows(database, "SELECT Name, JSON FROM ContainerConfig")]
+        except sqlite3.Error as error:
+            self.problems.append(f"{root}/db.sql: {error}")
+        try:
+            for each in sorted(os.listdir(os.path.join(root, "volumes")))[:MOST]:
+                volumes.setdefault(each, {})
+        except OSError as error:
+            self._say(error)
+        projects: dict[str, dict[str, Any]] = {}
+        for labels in (*containers, *volumes.values()):
+            if project := _project(labels):
+                row = projects.setdefault(project, {"name": project, "folder": "", "containers": 0})
+                row["folder"] = row["folder"] or labels.get(f"{PROJECT}.working_dir", "")
+        for labels in containers:
+            if project := _project(labels):
+                projects[project]["containers"] += 1
+        return {
+            "containers": len(containers),
+            "projects": [projects[each] for each in sorted(projects)],
+            "volumes": [
+                {
+                    "name": each,
+                    "project": _project(labels),
+                    "volume": labels.get("com.docker.compose.volume", ""),
+                }
+                for each, labels in sorted(volumes.items())
+            ],
+        }
+
+    def _root(self, name: str) -> str:
+        """Return where the store is (containers-storage.conf(5))."""
+        root = os.path.join(self.home, ".local/share/containers/storage")
+        try:
+            with open(os.path.join(self.home, ".config/containers/storage.conf"), "rb") as file:
+                storage = tomllib.load(file).get("storage", {})
+            root = str(storage.get("rootless_storage_path") or storage.get("graphroot") or root)
+        except FileNotFoundError:
+            pass
+        except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
+            self.problems.append(f"storage.conf: {error}")
+        for word, value in (("$HOME", self.home), ("$UID", str(os.getuid())), ("$USER", name)):
+            root = root.replace(word, value)
+        return root
+
+
+def _is_quadlet(name: str, folder: str) -> bool:
+    return name.rpartition(".")[2] in KINDS or (name.endswith(".conf") and folder.endswith(".d"))
+
+
+def _is_unit(name: str, folder: str) -> bool:
+    if folder.endswith((".wants", ".requires", ".upholds")):
+        return False
+    return name.rpartition(".")[2] in TYPES or (name.endswith(".conf") and folder.endswith(".d"))
+
+
+def _rows(database: sqlite3.Connection, query: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, text in database.execute(query).fetchmany(MOST):
+        try:
+            labels = json.loads(text).get("labels") or {}
+        except (ValueError, AttributeError):
+            labels = {}
+        yield str(name), {str(key): value for key, value in labels.items() if isinstance(value, str)}
+
+
+def _project(labels: dict[str, str]) -> str:
+    return labels.get(PROJECT) or labels.get("io.podman.compose.project", "")
+
+
+def move(look: Look, aside: str) -> dict[str, Any]:
+    """Stop what the account's own files define, and move these files into a folder of its home."""
+    files = [path for path in (*look.quadlets, *look.units) if not path.endswith(".conf")]
+    names = sorted({_unit_of(path) for path in files})
+    runs = bool(names) and os.path.isdir(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    if runs:
+        _systemctl("stop", *names)
+        _systemctl("disable", *(os.path.basename(path) for path in look.units if path in files))
+    moved = []
+    for path in (*look.quadlets, *look.units):
+        target = os.path.join(look.home, aside, path)
+        try:
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            if os.path.lexists(target):
+                look.problems.append(f"{target} is there already")
+                continue
+            os.rename(os.path.join(look.home, path), target)
+        except OSError as error:
+            look.problems.append(f"{path}: {error.strerror}")
+        else:
+            moved.append(path)
+    if runs:
+        _systemctl("daemon-reload")
+    return {
+        "aside": os.path.join(look.home, aside),
+        "moved": moved,
+        "stopped": names if runs else [],
+        "problems": look.problems[:5],
+    }
+
+
+def _unit_of(path: str) -> str:
+    """Return the unit that a file makes; one with a name of its own goes on running."""
+    name = os.path.basename(path)
+    stem, _, kind = name.rpartition(".")
+    if kind in TYPES:
+        return name
+    return f"{stem}.service" if kind in ("container", "kube") else f"{stem}-{kind}.service"
+
+
+def _systemctl(verb: str, *names: str) -> None:
+    """What fails is what is not loaded; whether anything still runs is seen by who looks next."""
+    if names or verb == "daemon-reload":
+        command = ["systemctl", "--user", "--quiet", verb, *(["--", *names] if names else [])]
+        subprocess.run(command, capture_output=True, timeout=100, check=False)
+
+
+def main() -> None:
+    """Look, or move."""
+    verb, home, argument = sys.argv[1:]
+    look = Look(home)
+    if verb == "move":
+        print(json.dumps(move(look, argument)))
+        return
+    found = look.store(argument)
+    found |= {"quadlets": look.quadlets, "units": look.units, "problems": look.problems[:5]}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The routes by which root hands an account over to eventd, and takes it back."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
+
+from eventd.adoption.controller_disown import disown
+from eventd.adoption.model import Candidate, Grant, Obstacle, Password, Signs, findings, meaning, obstacles
+from eventd.adoption.model_events import AdoptionEvent
+from eventd.adoption.model_facts import StoreVolume
+from eventd.adoption.model_finds import Finds, Moved, Project
+from eventd.api import answers
+from eventd.api.following import FollowedLine, asked
+from eventd.api.model_rights import Right, Scope, View
+from eventd.api.routing import Api, Route
+from eventd.api.visit import visit_of
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.queue import RunHandle
+from eventd.platform.model_facts import PlatformFact
+from eventd.status import documents_own as own
+from eventd.status import documents_run
+
+ADOPT = Right(
+    "adopt", Scope.NO, Scope.NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"
+)
+
+LOOK_TIMEOUT = 15.0
+"""Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
+MOVE_TIMEOUT = 240.0
+"""Seconds for stopping the account's own units, and moving their files."""
+ASIDE = "eventd-aside"
+"""The folder in a home that dated folders are made in."""
+
+
+class AdoptRequest(BaseModel):
+    """POST /v1/adopt/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+    with_login: bool = False
+    """A person logs in with this account, and that is known."""
+    wait: bool = False
+
+
+class AsideRequest(BaseModel):
+    """POST /v1/adopt/{name}/aside."""
+
+    model_config = ConfigDict(extra="forbid")
+    with_login: bool = False
+    """A person logs in with this account, and that is known."""
+
+
+class DisownRequest(BaseModel):
+    """POST /v1/disown/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Found(TypedDict):
+    """What an account has already."""
+
+    quadlets: list[str]
+    units: list[str]
+    projects: list[Project]
+    volumes: list[StoreVolume]
+    containers: int
+    lingering: bool
+    problem: str
+
+
+class Candidacy(TypedDict):
+    """GET /v1/adopt/{name}."""
+
+    name: str
+    uid: int
+    home: str
+    shell: str
+    sessions: list[str]
+    password: Password
+    ssh_keys: list[str]
+    obstacles: list[Obstacle]
+    found: Found
+    findings: list[str]
+    means: list[str]
+
+
+class Disowned(TypedDict):
+    """The answer to disown: the run that did it."""
+
+    run: documents_run.Run | None
+
+
+async def _candidate(api: Api, name: str) -> Candidate:
+    account = await api.reconciler.host.accounts.lookup(name)
+    if account is None:
+        raise PermanentError(
+            f"there is no account {name}",
+            reason="no-such-account",
+            hint="eventd makes the account of a workload by itself; adopt is for one that is there already",
+        )
+    desired = api.reconciler.desired
+    sessions = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.SESSIONS, name))
+    return Candidate(
+        account,
+        await api.signs.look(account, timeout=LOOK_TIMEOUT) if api.signs is not None else Signs(),
+        sessions if isinstance(sessions, frozenset) else frozenset(),
+        api.protected(name, account.uid),
+        recorded=name in api.reconciler.inventory.records.workloads,
+        wanted=desired is not None and name in {*desired.workloads, *desired.refused},
+    )
+
+
+async def _document(api: Api, candidate: Candidate) -> Candidacy:
+    account = candidate.account
+    facts = api.reconciler.dispatcher.facts
+    lingers = facts.get(FactKey(PlatformFact.LINGER, account.name)) is True
+    finds = Finds()
+    if not candidate.protected:
+        try:
+            finds = await api.reconciler.host.account_look.look(account, timeout=LOOK_TIMEOUT)
+        except EventdError as error:
+            finds = Finds(problem=error.message)
+    folders = api.reconciler.context.layout.folders(account.uid)
+    return {
+        "name": account.name,
+        "uid": account.uid,
+        "home": account.home,
+        "shell": account.shell,
+        "sessions": sorted(candidate.sessions),
+        "password": candidate.signs.password,
+        "ssh_keys": list(candidate.signs.ssh_keys),
+        "obstacles": list(obstacles(candidate)),
+        "found": {
+            "quadlets": list(finds.quadlets),
+            "units": list(finds.units),
+            "projects": list(finds.projects),
+            "volumes": list(finds.volumes),
+            "containers": finds.containers,
+            "lingering": lingers,
+            "problem": finds.problem,
+        },
+        "findings": list(findings(account, finds, lingers=lingers)),
+        "means": list(meaning(account, folders)),
+    }
+
+
+async def _look(api: Api, request: web.Request, _view: View) -> web.Response:
+    return answers.document(await _document(api, await _candidate(api, request.match_info["name"])))
+
+
+def _require(candidate: Candidate, *, with_login: bool) -> None:
+    """Raise what speaks against it."""
+    left = [each for each in obstacles(candidate) if not (each.by_login and with_login)]
+    if left:
+        raise PermanentError(
+            "; ".join(each.message for each in left), reason=left[0].reason, hint=left[0].hint
+        )
+
+
+async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = request.match_info["name"]
+    body = await answers.body(request, AdoptRequest)
+    candidate = await _candidate(api, name)
+    _require(candidate, with_login=body.with_login)
+    reconciler, visit = api.reconciler, visit_of(request)
+    uid = candidate.account.uid
+
+    async def begin(handle: RunHandle) -> None:
+        await reconciler.inventory.grant(name, Grant(uid, time.time(), body.with_login))
+        trigger = reconciler.dispatcher.emit(
+            KernelOrigin.REQUEST,
+            AdoptionEvent.ADOPTED,
+            name,
+            scope=name,
+            attributes={"uid": uid, "by": visit.peer.uid if visit is not None else -1, "given": True},
+        )
+        reconciler.ask(name, trigger, handle)
+
+    return await asked(api, request, view, begin, wait=body.wait)
+
+
+async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
+    """Have what is in the way moved, before anything is handed over."""
+    body = await answers.body(request, AsideRequest)
+    candidate = await _candidate(api, request.match_info["name"])
+    _require(candidate, with_login=body.with_login)
+    folder = f"{ASIDE}/{time.strftime('%Y-%m-%dT%H-%M-%S')}"
+    account = candidate.account
+    moved = await api.reconciler.host.account_look.move_aside(account, folder, timeout=MOVE_TIMEOUT)
+    if moved.problem:
+        raise PermanentError(
+            f"not everything of {account.name} could be moved into {moved.aside}: {moved.problem}",
+            reason="not-moved-aside",
+            hint=f"move the rest by hand, in eventctl shell {account.name}; nothing is handed over yet",
+        )
+    return answers.document(moved)
+
+
+async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
+    name = request.match_info["name"]
+    await answers.body(request, DisownRequest)
+    visit = visit_of(request)
+    report = await disown(api.reconciler, name, visit.peer.uid if visit is not None else -1)
+    return answers.document(Disowned(run=own.run(documents_run.run(report), view)))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/adopt/{name}",
+        ADOPT,
+        _look,
+        'what it means to hand an account over: `{"name", "uid", "home", "shell", "sessions", '
+        '"password", "ssh_keys", "obstacles": [{"reason", "message", "hint", "by_login"}], "found": '
+        '{"quadlets", "units", "projects", "volumes", "containers", "lingering", "problem"}, '
+        '"findings", "means"}`; 404 if there is no such account',
+        document=Candidacy,
+    ),
+    Route(
+        "POST",
+        "/v1/adopt/{name}",
+        ADOPT,
+        _adopt,
+        '`{"with_login": false, "wait": false}`: do it; 202 `{"queued": true}`, or with `wait` the '
+        "lines of a [Sync](#sync)",
+        document=answers.Queued,
+        lines=FollowedLine,
+        body=AdoptRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/adopt/{name}/aside",
+        ADOPT,
+        _aside,
+        '`{"with_login": false}`: move what is in the way into a folder of the home, as the account; '
+        '`{"aside", "moved", "stopped", "problem"}`',
+        document=Moved,
+        body=AsideRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/disown/{name}",
+        ADOPT,
+        _disown,
+        '`{}`: forget it; `{"run": Run}`',
+        document=Disowned,
+        body=DisownRequest,
+    ),
+)

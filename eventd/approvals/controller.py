@@ -1,0 +1,378 @@
+"""Approvals as the daemon keeps them: requests, what was signed, what was used up, and what was refused.
+
+    the policy holds -> register -> (an operator signs) -> accept -> fact -> the plan goes on -> spend -> act -> done
+
+Everything is written to the store before it counts. A request is spent before its action begins, bound to the step;
+after a crash the same plan goes on under the same approval, and nothing else can: the key of the fact is over plan and
+resources, and a resource's identity has the run that made it in it. A refused signature changes nothing but the record
+that it was refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from eventd.approvals import model as approvals
+from eventd.approvals.controller_attempts import Attempts
+from eventd.approvals.controller_rules import Rules
+from eventd.approvals.model import OPEN, Request, State
+from eventd.approvals.model_committed import Signed
+from eventd.approvals.model_events import ApprovalEvent
+from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.desired.controller_activation import Participant
+from eventd.desired.controller_load import Loaded
+from eventd.kernel import document_table
+from eventd.kernel.document_table import DocumentTable
+from eventd.kernel.model.draft import Draft
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.events import Emit, KernelOrigin
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.whole import wholly
+from eventd.ports import Store
+
+log = logging.getLogger(__name__)
+KEPT = 200
+"""Requests that are over and are still told of."""
+RETRY = 60.0
+"""Seconds between attempts to write down that something has expired, while the disk is full."""
+CURABLE = frozenset(
+    {"no-allowed-signers", "untrusted-allowed-signers", "no-revoked-keys", "unknown-key", "command-missing"}
+)
+"""Refusals of what lies in the repository that a change of the host can end: it is looked at again."""
+PENDING = (State.REQUESTED, State.APPROVED, State.REJECTED)
+"""What a plan that has changed makes void."""
+
+Row = tuple[DocumentTable[Any], str, Any]
+
+
+@dataclass(slots=True)
+class Approvals(Participant):
+    """See the module. One writer: the daemon's loop."""
+
+    store: Store
+    facts: Facts
+    emit: Emit
+    rules: Rules = field(default_factory=Rules)
+    wall: Callable[[], float] = time.time
+    requests: DocumentTable[Request] = field(init=False)
+    attempts: Attempts = field(init=False)
+    """Signatures that were refused."""
+    _by_key: dict[str, str] = field(default_factory=dict)
+    """Draft.key -> id of its latest request."""
+    _seen: set[str] = field(default_factory=set)
+    """Files of the repository that were looked at in this life, by a digest of both."""
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def __post_init__(self) -> None:
+        """Make the document tables."""
+        self.requests = DocumentTable(self.store, "approval", Request)
+        self.attempts = Attempts(self.store, self.emit, self.wall)
+
+    async def load(self) -> None:
+        """Read what the last life left, and set the facts."""
+        await self.requests.load()
+        await self.attempts.load()
+        self._by_key = {r.key: r.id for r in sorted(self.requests.rows.values(), key=lambda r: r.created)}
+        await self.expire()
+        for key in self._by_key:
+            self.facts.set(*self._fact(key))
+
+    async def serve(self) -> None:
+        """Let what is open expire in time, for ever. A clock that jumps is noticed at the next use at the latest."""
+        while True:
+            changed = self._changed
+            due = min((r.expires for r in self.requests.rows.values() if _expires(r)), default=None)
+            with anyio.move_on_after(None if due is None else max(1.0, due - self.wall())):
+                await changed.wait()
+            try:
+                await self.expire()
+            except EventdError as error:
+                # Nothing can be approved or spent without looking at the time again, so this can wait.
+                log.error("what has expired is not written down yet: %s", error)  # noqa: TRY400
+                with anyio.move_on_after(RETRY):
+                    await changed.wait()
+
+    def of(self, key: str) -> Request | None:
+        """Return the latest request of a draft."""
+        found = self._by_key.get(key)
+        return self.requests.get(found) if found is not None else None
+
+    def find(self, text: str) -> Request:
+        """Return the request with an id, a digest or the beginning of one (at least six digits).
+
+        Raises PermanentError(reason="no-such-approval").
+        """
+        matching = [r for r in self.requests.rows.values() if len(text) >= 6 and r.digest.startswith(text)]
+        if len(matching) != 1:
+            raise PermanentError(
+                f"there is no request {text!r}",
+                reason="no-such-approval",
+                hint="eventctl approvals lists those that are open, eventctl approvals --all all of them",
+            )
+        return matching[0]
+
+    @wholly
+    async def register(self, draft: Draft) -> Request:
+        """Ask for a signature, unless it has been asked for already; return the request. Idempotent.
+
+        What the same subject had asked for before is withdrawn: its plan has changed.
+        """
+        async with self._lock:
+            await self._expire()
+            known = self.of(draft.key)
+            if known is not None and known.state in (*OPEN, State.REJECTED):
+                self.facts.set(*self._fact(draft.key))
+                return known
+            now = self.wall()
+            rules = self.rules
+            request = approvals.make(
+                draft,
+                host=rules.host,
+                hostname=rules.hostname,
+                nonce=rules.nonce(),
+                created=now,
+                expires=now + rules.lifetime,
+            )
+            for other in tuple(self.requests.rows.values()):
+                if other.subject == draft.subject and other.state in PENDING:
+                    await self._write(replace(other, state=State.WITHDRAWN, changed=now))
+            await self._write(request, others=self._surplus())
+            log.warning(
+                "%s needs an approval, since %s: eventctl approvals %s", draft.subject, draft.why, request.id
+            )
+            return request
+
+    async def accept(self, document: bytes, signature: bytes, origin: str) -> Request:
+        """Take in a signature over a document; return the request that it approves.
+
+        Raises EventdError for what is refused, having recorded that: PermanentError(reason="malformed-approval" |
+        "other-host" | "unknown-request" | "already-used" | "expired" | "rejected" | "withdrawn" | "bad-signature" |
+        "unknown-key" | …). What is approved already is no error.
+        """
+        # Looked up by digest before anything of it is read: for what is ours, nothing has to be parsed.
+        name = hashlib.sha256(document).hexdigest()
+        try:
+            return await self._accept(document, signature, origin, name)
+        except EventdError as error:
+            await self.attempts.record(name[: approvals.ID_LENGTH], error, origin)
+            raise
+
+    async def _accept(self, document: bytes, signature: bytes, origin: str, digest: str) -> Request:
+        request = self.requests.get(digest[: approvals.ID_LENGTH])
+        if request is None or request.digest != digest:
+            raise self._unknown(document)
+        await self.expire()
+        request = self.requests.get(request.id) or request
+        if request.state is State.APPROVED:
+            return request
+        approvals.refuse(request, self.wall())
+        if len(signature) > approvals.MAX_SIGNATURE:
+            raise PermanentError(
+                f"the signature has more than {approvals.MAX_SIGNATURE} bytes", reason="bad-signature"
+            )
+        signer = await self.rules.verify(document, signature)
+        async with self._lock:
+            # Things may have happened while the signature was checked: rejected, withdrawn, expired.
+            await self._expire()
+            request = self.requests.get(request.id) or request
+            if request.state is State.APPROVED:
+                return request
+            approvals.refuse(request, self.wall())
+            approved = replace(
+                request, state=State.APPROVED, signer=signer, origin=origin, changed=self.wall()
+            )
+            await self._write(approved)
+            log.warning("%s: the request %s is approved by %s", request.subject, request.id, signer)
+            return approved
+
+    def _unknown(self, document: bytes) -> EventdError:
+        """Return why a document is none of ours: another host's, changed, or of a state file that is gone."""
+        try:
+            read = approvals.read(document)
+        except EventdError as error:
+            return error
+        if read.host != self.rules.host:
+            return PermanentError(
+                f"it is for another host (machine id {read.host[:64]!r})",
+                reason="other-host",
+                hint="each host has requests of its own: eventctl approvals",
+            )
+        return PermanentError(
+            "this host knows no such request: it was changed, or is of a time that its state file has forgotten",
+            reason="unknown-request",
+            hint="eventctl approvals lists what is held now",
+        )
+
+    async def prepare(self, loaded: Loaded) -> None:
+        """Take in what lies signed in the repository."""
+        await self.committed(loaded.approvals)
+
+    async def committed(self, pairs: Iterable[Signed]) -> None:
+        """Take in documents and signatures that were found in the repository.
+
+        Those for other hosts, and those that have been used, lie there rightly: nothing is said of them.
+        """
+        for pair in pairs:
+            path, document, signature = pair.path, pair.document, pair.signature
+            # As long, so that no two pairs run together into one.
+            print_ = hashlib.sha256(hashlib.sha256(document).digest() + signature).hexdigest()
+            if print_ in self._seen:
+                continue
+            digest = hashlib.sha256(document).hexdigest()
+            request = self.requests.get(digest[: approvals.ID_LENGTH])
+            if request is None and _elsewhere(document, self.rules.host):
+                self._seen.add(print_)
+                continue
+            if request is not None and request.state not in OPEN[:1]:
+                continue
+            try:
+                await self.accept(document, signature, f"repository:{path}")
+            except PermanentError as error:
+                if error.reason not in CURABLE:
+                    self._seen.add(print_)
+                log.error("%s is no approval: %s", path, error)  # noqa: TRY400 - reported, not a bug
+            except EventdError as error:
+                log.warning("%s cannot be taken in yet: %s", path, error)
+
+    @wholly
+    async def reject(self, text: str, by: str) -> Request:
+        """Say no: what it is for stays as it is, and is not asked for again until `renew`.
+
+        Raises PermanentError(reason="no-such-approval" | "already-used" | …).
+        """
+        async with self._lock:
+            await self._expire()
+            request = self.find(text)
+            if request.state is State.REJECTED:
+                return request
+            approvals.refuse(request, request.created)
+            rejected = replace(request, state=State.REJECTED, origin=by, changed=self.wall())
+            await self._write(rejected)
+            return rejected
+
+    @wholly
+    async def renew(self, text: str) -> Request:
+        """Take a rejection back: it is asked for again, under a new id, by the next run."""
+        async with self._lock:
+            request = self.find(text)
+            if request.state is not State.REJECTED:
+                raise PermanentError(
+                    f"the request {request.id} is {request.state}, not rejected", reason="not-rejected"
+                )
+            withdrawn = replace(request, state=State.WITHDRAWN, changed=self.wall())
+            await self._write(withdrawn)
+            return withdrawn
+
+    @wholly
+    async def withdraw(self, subject: str, *, begun: bool) -> None:
+        """Nothing asks any more for what was requested for a subject.
+
+        `begun`: its action may have done something, so that what is spent has to be finished under its approval.
+        """
+        states = PENDING if begun else (*PENDING, State.SPENT)
+        async with self._lock:
+            for request in tuple(self.requests.rows.values()):
+                if request.subject == subject and request.state in states:
+                    await self._write(replace(request, state=State.WITHDRAWN, changed=self.wall()))
+
+    @wholly
+    async def spend(self, key: str, run: int, step: int) -> Request:
+        """Use an approval up, before its action begins; one that this plan has begun under already goes on.
+
+        Raises PermanentError(reason="not-approved" | "expired" | …), TemporaryError(reason="clock-behind").
+        """
+        async with self._lock:
+            await self._expire()
+            request = self.of(key)
+            if request is None or request.state not in (State.APPROVED, State.SPENT):
+                raise PermanentError(
+                    "what was approved is not what would be done now, or no longer approved",
+                    reason="not-approved",
+                    hint="eventctl approvals lists what is held now",
+                )
+            if request.state is State.APPROVED:
+                approvals.in_time(request, self.wall())
+            spent = replace(request, state=State.SPENT, run=run, step=step, changed=self.wall())
+            await self._write(spent)
+            return spent
+
+    @wholly
+    async def done(self, key: str, rows: Sequence[Row] = ()) -> None:
+        """The action is done; write that together with `rows` of other document tables. Idempotent."""
+        async with self._lock:
+            request = self.of(key)
+            if request is None or request.state is not State.SPENT:
+                await document_table.write(rows)
+                return
+            await self._write(replace(request, state=State.DONE, changed=self.wall()), others=rows)
+
+    @wholly
+    async def expire(self) -> None:
+        """Mark what has expired by now."""
+        async with self._lock:
+            await self._expire()
+
+    async def _expire(self) -> None:
+        now = self.wall()
+        for request in tuple(self.requests.rows.values()):
+            if _expires(request) and now >= request.expires:
+                log.warning("%s: the request %s has expired", request.subject, request.id)
+                await self._write(replace(request, state=State.EXPIRED, changed=now))
+
+    @wholly
+    async def _write(self, request: Request, others: Sequence[Row] = ()) -> None:
+        await document_table.write([(self.requests, request.id, request), *others])
+        latest = self.of(request.key)
+        if latest is None or latest.created <= request.created:
+            self._by_key[request.key] = request.id
+        self._changed.set()
+        self._changed = anyio.Event()
+        self.emit(
+            KernelOrigin.DAEMON,
+            ApprovalEvent.APPROVAL_CHANGED,
+            request.id,
+            scope=request.subject,
+            attributes={"state": request.state.value, "signer": request.signer},
+            facts=[self._fact(request.key)],
+        )
+
+    def _fact(self, key: str) -> tuple[FactKey, ApprovalState | None]:
+        """Return the fact of a draft, which wakes what is held for it."""
+        request = self.of(key)
+        value: ApprovalState | None = None
+        if request is not None:
+            match request.state:
+                case State.REQUESTED:
+                    value = ApprovalState(request.id)
+                case State.APPROVED | State.SPENT:
+                    value = ApprovalState(request.id, approved=True)
+                case State.REJECTED:
+                    value = ApprovalState(request.id, rejected=True)
+                case State.DONE | State.EXPIRED | State.WITHDRAWN:
+                    value = None
+        return FactKey(ApprovalFact.APPROVAL, key), value
+
+    def _surplus(self) -> list[Row]:
+        """Return rows that delete the oldest of what is over."""
+        over = sorted((r.changed, r.id) for r in self.requests.rows.values() if r.state not in OPEN)
+        return [(self.requests, each, None) for _, each in over[: max(0, len(over) - KEPT)]]
+
+
+def _expires(request: Request) -> bool:
+    return request.state in (State.REQUESTED, State.APPROVED)
+
+
+def _elsewhere(document: bytes, host: str) -> bool:
+    """Tell whether a document says to be another host's."""
+    try:
+        return approvals.read(document).host != host
+    except EventdError:
+        return False

@@ -1,0 +1,56 @@
+"""What a host says of approvals: which host it is, how long they count, and who checks a signature.
+
+A host that cannot check one accepts none, and says why.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from eventd.approvals import model as approvals
+from eventd.kernel.model.errors import PermanentError
+
+
+class Verify(Protocol):
+    """Checks a signature over a document against the allowed signers."""
+
+    async def __call__(self, document: bytes, signature: bytes) -> str:
+        """Return the principal that signed.
+
+        Raises PermanentError(reason="bad-signature" | "unknown-key" | "no-allowed-signers" | …), TemporaryError.
+        """
+        ...
+
+
+async def no_signatures(document: bytes, signature: bytes) -> str:
+    """Accept nothing: the verifier of a host without one."""
+    del document, signature
+    raise PermanentError(
+        "this host has no allowed signers", reason="no-allowed-signers", hint="see [approvals] in eventd.toml"
+    )
+
+
+async def no_machine_id(document: bytes, signature: bytes) -> str:
+    """Accept nothing: without an identity, what is signed for one host would count on others."""
+    del document, signature
+    raise PermanentError(
+        "this host has no machine id, so nothing can be signed for it alone",
+        reason="no-machine-id",
+        hint="systemd-machine-id-setup(1), then restart eventd",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the host says of approvals."""
+
+    host: str = "unknown"
+    """The machine id (machine-id(5))."""
+    hostname: str = ""
+    lifetime: float = approvals.LIFETIME
+    """Seconds."""
+    verify: Verify = no_signatures
+    nonce: Callable[[], str] = lambda: secrets.token_hex(16)

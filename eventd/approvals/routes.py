@@ -1,0 +1,207 @@
+"""The routes about what needs a signature, and about what workloads left behind.
+
+Handing in a signature is open to operators: what counts is the key that made it, not who brings it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventd.api import answers
+from eventd.api.model_rights import Right, Scope, View
+from eventd.api.routing import Api, Needs, Route
+from eventd.api.visit import visit_of
+from eventd.approvals import documents as approvals_document
+from eventd.approvals.controller import Approvals
+from eventd.approvals.documents import Approval, Retained, RetainedAccount
+from eventd.approvals.model import MAX_DOCUMENT, MAX_SIGNATURE
+from eventd.approvals.model import Request as Asked
+from eventd.desired.model import RemoveData
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.whole import whole
+from eventd.platform.model_facts import Account, PlatformFact
+
+APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "What waits for a signature: `eventctl approvals`")
+APPROVE = Right(
+    "approve", Scope.ALL, Scope.NO, "Hand in a signature; what counts is its key: `eventctl approve`"
+)
+REMOVE = Right(
+    "remove",
+    Scope.NO,
+    Scope.NO,
+    "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
+)
+
+MEASURE_TIMEOUT = 10.0
+"""Seconds for counting what is in a home."""
+
+
+class Signature(BaseModel):
+    """POST /v1/approvals/{id}/signature."""
+
+    model_config = ConfigDict(extra="forbid")
+    signature: str = Field(max_length=MAX_SIGNATURE)
+    document: str = Field(default="", max_length=MAX_DOCUMENT)
+    """What was signed, if it was exported; empty: the request's own."""
+
+
+class Rejection(BaseModel):
+    """POST /v1/approvals/{id}/reject."""
+
+    model_config = ConfigDict(extra="forbid")
+    undo: bool = False
+
+
+class Removal(BaseModel):
+    """POST /v1/retained/{name}."""
+
+    model_config = ConfigDict(extra="forbid")
+    data: Literal["keep", "delete"]
+
+
+async def _approvals(api: Api, request: web.Request, _view: View) -> web.Response:
+    everything = request.query.get("all") == "1"
+    return answers.document(approvals_document.approvals(_kept(api), everything=everything))
+
+
+async def _approval(api: Api, request: web.Request, _view: View) -> web.Response:
+    return answers.document(approvals_document.request(_kept(api).find(request.match_info["id"])))
+
+
+async def _signature(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Signature)
+    kept = _kept(api)
+    found = kept.find(request.match_info["id"])
+    document = body.document or found.document
+    accepted = await kept.accept(document.encode(), body.signature.encode(), _who(request))
+    return answers.document(approvals_document.request(accepted))
+
+
+async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Rejection)
+    kept, text = _kept(api), request.match_info["id"]
+    who = _who(request)
+
+    async def work() -> Asked:
+        done = await (kept.renew(text) if body.undo else kept.reject(text, who))
+        api.reconciler.dirty(done.subject)
+        return done
+
+    return answers.document(approvals_document.request(await whole(work)))
+
+
+async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(Retained(retained=approvals_document.retained(api.reconciler, _kept(api))))
+
+
+async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Response:
+    name = request.match_info["name"]
+    rows = approvals_document.retained(api.reconciler, _kept(api))
+    row = next((each for each in rows if each["name"] == name), None)
+    if row is None:
+        have = ", ".join(each["name"] for each in rows) or "none"
+        raise PermanentError(
+            f"no account of a workload {name!r} is retained",
+            reason="no-such-workload",
+            hint=f"there are: {have}",
+        )
+    account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    if isinstance(account, Account):
+        size = await api.reconciler.host.removal.measure(account, timeout=MEASURE_TIMEOUT)
+        row["files"], row["bytes"], row["complete"] = size.files, size.bytes, size.complete
+        row["top"] = list(size.top)
+    return answers.document(row)
+
+
+async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
+    body = await answers.body(request, Removal)
+    await api.reconciler.removals.ask(request.match_info["name"], RemoveData(body.data))
+    return answers.document(answers.Queued(queued=True), status=202)
+
+
+def _kept(api: Api) -> Approvals:
+    return api.reconciler.approvals
+
+
+def _who(request: web.Request) -> str:
+    visit = visit_of(request)
+    return f"socket:uid {visit.peer.uid}" if visit is not None else "socket"
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/approvals",
+        APPROVALS,
+        _approvals,
+        '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
+        '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
+        "refused signatures",
+        needs=Needs.HOST,
+        document=approvals_document.Approvals,
+    ),
+    Route(
+        "GET",
+        "/v1/approvals/{id}",
+        APPROVALS,
+        _approval,
+        'Approval: `{"id", "state", "subject", "why", "plan": [{"action", "target", "does"}], '
+        '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
+        '"document"}`; `state` is requested, approved, spent, done, expired, rejected or withdrawn; '
+        "`document` is what is signed, byte for byte",
+        needs=Needs.HOST,
+        document=Approval,
+    ),
+    Route(
+        "POST",
+        "/v1/approvals/{id}/signature",
+        APPROVE,
+        _signature,
+        '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
+        "Approval, or 400 with the reason of the refusal",
+        needs=Needs.HOST,
+        document=Approval,
+        body=Signature,
+    ),
+    Route(
+        "POST",
+        "/v1/approvals/{id}/reject",
+        REMOVE,
+        _reject,
+        '`{"undo": false}`: say no, or take that back; the Approval',
+        needs=Needs.HOST,
+        document=Approval,
+        body=Rejection,
+    ),
+    Route(
+        "GET",
+        "/v1/retained",
+        APPROVALS,
+        _retained,
+        '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
+        '"ownership", "deletion", "approval"}` of each account whose workload left',
+        document=Retained,
+    ),
+    Route(
+        "GET",
+        "/v1/retained/{name}",
+        APPROVALS,
+        _retained_one,
+        "Retained, with `files`, `bytes`, `complete` and `top` (the names in the home), counted for "
+        "at most 10 s",
+        document=RetainedAccount,
+    ),
+    Route(
+        "POST",
+        "/v1/retained/{name}",
+        REMOVE,
+        _remove,
+        '`{"data": "delete"}` or `{"data": "keep"}`: what becomes of it; 202 `{"queued": true}`',
+        document=answers.Queued,
+        body=Removal,
+    ),
+)

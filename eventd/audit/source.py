@@ -1,0 +1,432 @@
+"""What stands beside eventd's files where systemd and Quadlet would load it: the FOREIGN fact of each workload.
+
+Owns what is looked for, when it is looked at, and the subscriptions that tell when to look again:
+- the system's folders by the daemon's inotify, once for all workloads;
+- the folders of a user by a path unit in that user's own manager (`eventd.audit.adapter_path_unit` says why), as long
+as
+  that manager can be used. A unit that was triggered is looked after when it waits again, since it saw nothing
+  meanwhile; so are all after a reload, in which systemd drops what its path units have not yet been told
+  (`systemctl revert` removes files and reloads at once). A user whose folders change all the time is left alone
+  for a while, with that as the fact's `problem`.
+
+A file that appears there raises no signal of systemd, and `NeedDaemonReload` is computed only when it is read: so the
+units are read afresh after each change. Decides nothing: `eventd.audit.model` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED, CapacityLimiter
+from anyio.abc import TaskStatus
+
+from eventd.audit import adapter_path_unit as path_unit
+from eventd.audit.adapter_foreign_files import EVERYTHING, Found, look, of
+from eventd.audit.model_events import AuditEvent
+from eventd.audit.model_facts import AuditFact, Foreign
+from eventd.audit.model_places import (
+    WATCH_UNIT,
+    Names,
+    Place,
+    generated_folders,
+    system_places,
+    user_places,
+)
+from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.model.facts import FactKey
+from eventd.platform import late
+from eventd.platform.folder_watch import FolderWatch
+from eventd.platform.isolated import isolated
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
+from eventd.platform.systemd.model_manager_trouble import OFFENCES
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
+
+if TYPE_CHECKING:
+    from eventd.kernel.model.events import Emit
+    from eventd.kernel.model.facts import Facts
+    from eventd.platform.inotify import Inotify
+    from eventd.platform.systemd.adapter_systemd1 import SystemdManager
+    from eventd.platform.systemd.source_user_managers import UserManagersSource
+
+TIMEOUT = 10.0
+"""Seconds for one look, and for the watch to begin."""
+_LOOKS = 8
+_AT_ONCE = 8
+_FOLDERS = 64
+"""Watched folders per user: each takes an inotify instance of the user's, who has 128 by default."""
+_SYSTEM_MOST = 50_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
+_STEADY = 60.0
+"""Seconds that a watch has to last for the pauses to begin anew."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _User:
+    """One workload's user."""
+
+    name: str
+    names: Names
+    patience: late.Patience
+    found: Found | None = None
+    watch: str = ""
+    """The path unit that watches, once it does."""
+    since: float = 0.0
+    failures: int = 0
+    until: float = 0.0
+    """Loop time before which it is not watched again."""
+    problem: str = ""
+    """Why it is not watched."""
+    triggered: bool = False
+    """It saw something: the units are to be read afresh."""
+    told: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    loaded: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Unit -> the files that it was last loaded from."""
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class ProvenanceSource:
+    """See the module. `run` has to be running for changes to be seen."""
+
+    def __init__(
+        self, emit: Emit, facts: Facts, managers: UserManagersSource, inotify: Inotify, quadlet_root: str
+    ) -> None:
+        self._emit = emit
+        self._facts = facts
+        self._managers = managers
+        self._users: dict[str, _User] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._limit: CapacityLimiter | None = None
+        self._system = Found()
+        self._system_dirty = True
+        self._places = system_places(quadlet_root)
+        self._watches = {
+            place.folder: FolderWatch(inotify, place.folder, self._system_changed) for place in self._places
+        }
+        self._reading = asyncio.Lock()
+        self._also: dict[str, frozenset[str]] = {}
+        self.looked: Callable[[str], None] = lambda _name: None
+        """Told of a workload whose folders have been looked at again, and so of what `watch_also` has watched."""
+        inotify.on_gap(lambda: self._system_changed(""))
+        facts.watch_all(self._fact_changed)
+
+    async def want(self, wanted: Mapping[str, Names]) -> None:
+        """Set the workloads and the names that concern them. When this returns, all have been looked at."""
+        for name in self._users.keys() - wanted.keys():
+            del self._users[name]
+            self._say(name, None)
+        await self._read_system()
+        fresh = []
+        for name, names in wanted.items():
+            user = self._users.get(name)
+            if user is None or user.names != names:
+                self._users[name] = user = user or _User(
+                    name, names, late.Patience(partial(self._mark, name))
+                )
+                user.names = names
+                fresh.append(user)
+        async with anyio.create_task_group() as group:
+            for user in fresh:
+                group.start_soon(self._alone, user, self._look_once)
+        self._mark(*(user.name for user in fresh))
+
+    def watch_also(self, name: str, paths: frozenset[str]) -> None:
+        """Have the workload's own manager watch these paths as well; replaces what was set before."""
+        self._also[name] = paths
+        self._mark(name)
+
+    def touched(self, uid: int) -> None:
+        """A file of eventd's own was written and is as it was: `NeedDaemonReload` goes by its time."""
+        for user in self._users.values():
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
+            if isinstance(account, Account) and account.uid == uid:
+                user.triggered = True
+                self._mark(user.name)
+
+    def look_again(self) -> None:
+        """Look at all folders, the system's too, soon."""
+        self._system_changed("")
+        self._mark(*self._users)
+
+    async def look(self, name: str) -> None:
+        """Look at one workload's folders, and at the system's, right now."""
+        self._system_dirty = True
+        await self._read_system()
+        if (user := self._users.get(name)) is not None:
+            await self._look_once(user)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` once the system's folders, if known, were read."""
+        if self._users:  # it is started again
+            await self._read_system()
+        task_status.started()
+        self._mark(*self._users)
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._system_dirty:
+                    await self._read_system()
+                    for user in self._users.values():
+                        if self._tell(user):
+                            self._mark(user.name)
+                names, self._dirty = self._dirty, set()
+                for name in names:
+                    if (each := self._users.get(name)) is not None:
+                        group.start_soon(self._alone, each, self._look)
+
+    async def _alone(self, user: _User, look: Callable[[_User], Awaitable[None]]) -> None:
+        """Look at one user; what goes wrong with that is that user's, and what its manager said ends its connection."""
+        found: list[EventdError] = []
+        await isolated(f"unit folders of {user.name}", partial(look, user), found.append)
+        for error in found:
+            self._broken(user, anyio.current_time(), error.message)
+            self._tell(user)
+            if error.reason in OFFENCES:
+                await self._managers.blame(user.name, error)
+
+    def _mark(self, *names: str) -> None:
+        self._dirty.update(names)
+        self._wake.set()
+
+    def _system_changed(self, _path: str) -> None:
+        self._system_dirty = True
+        self._wake.set()
+
+    def _fact_changed(self, key: FactKey) -> None:
+        if key.kind is PlatformFact.UNIT and key.scope in self._users and key.name.startswith(WATCH_UNIT):
+            state = unit(self._facts.get(key))
+            user = self._users[key.scope]
+            if key.name != user.watch or state is None:
+                return
+            user.triggered = True
+            if state.sub != "running":
+                self._mark(key.scope)
+        elif key.kind is PlatformFact.UNIT and key.scope in self._users:
+            self._loaded(self._users[key.scope], key)
+        elif key.kind is PlatformFact.RELOADING and key.scope in self._users:
+            if self._facts.get(key) is not True:
+                self._mark(key.scope)
+        elif key.kind in (WorkloadFact.MANAGER, PlatformFact.ACCOUNT) and key.name in self._users:
+            if key.kind is WorkloadFact.MANAGER and self._facts.get(key) is ManagerState.DOWN:
+                self._users[key.name].watch = ""
+            self._mark(key.name)
+
+    def _loaded(self, user: _User, key: FactKey) -> None:
+        """A unit was loaded from files that the last look has not seen: that look is old, and says nothing now."""
+        state = unit(self._facts.get(key))
+        foreign = self._facts.get(FactKey(AuditFact.FOREIGN, user.name))
+        loaded = (
+            frozenset((state.fragment_path, state.source_path, *state.drop_ins)) if state else frozenset()
+        )
+        before = user.loaded.get(key.name, frozenset())
+        user.loaded[key.name] = loaded
+        if not isinstance(foreign, Foreign):
+            return
+        if any(foreign.covers(path) and path not in foreign.paths for path in loaded - before):
+            self._say(user.name, None)
+            self._mark(user.name)
+
+    # The system's folders.
+
+    async def _read_system(self) -> None:
+        async with self._reading:
+            if not self._system_dirty:
+                return
+            self._system_dirty = False
+            try:
+                self._system = await self._look_at_system()
+            except BaseException:
+                self._system_changed("")  # what told of the change will not tell again
+                raise
+
+    async def _look_at_system(self) -> Found:
+        found = self._system
+        for _ in range(_LOOKS):
+            for watch in self._watches.values():
+                watch.arm()
+            found = await anyio.to_thread.run_sync(look, self._places, EVERYTHING, None, _SYSTEM_MOST)
+            new = False
+            for folder, watch in self._watches.items():
+                new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
+            if not new:
+                break
+        if found.problem:
+            _log.warning("the unit folders of the system cannot be looked at: %s", found.problem)
+        return found
+
+    def _concerns(self, user: _User) -> dict[str, tuple[int, ...]]:
+        """Return the files of the system's folders that concern one workload."""
+        mine = {}
+        for path, signature in self._system.files.items():
+            place = next(place for place in self._places if path.startswith(f"{place.folder}/"))
+            folder, _, name = path.rpartition("/")
+            above = folder.rpartition("/")[2]
+            if user.names.drops(place.rank, above) or user.names.shadows(place.rank, name):
+                mine[path] = signature
+        return mine
+
+    # A user's folders.
+
+    async def _look_once(self, user: _User) -> None:
+        """Look, without a subscription."""
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
+        if isinstance(account, Account):
+            async with user.looking:  # an older look must not end after a newer one
+                user.found = await self._scan(user, account, user_places(account))
+                self._tell(user)
+
+    async def _look(self, user: _User) -> None:
+        async with user.looking:
+            triggered, user.triggered = user.triggered, False
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
+            if not isinstance(account, Account):
+                self._say(user.name, None)
+                return
+            places = user_places(account)
+            for _ in range(_LOOKS):
+                user.found = await self._scan(user, account, places)
+                if not await self._is_new(user, account, places, user.found):
+                    break
+            if self._users.get(user.name) is user and (self._tell(user) or triggered):
+                await self._refresh(user)
+            if self._also.get(user.name):
+                self.looked(user.name)
+
+    async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
+        self._limit = self._limit or CapacityLimiter(_AT_ONCE)
+        work = partial(look, places, of(user.names), account)
+        with contextlib.suppress(TimeoutError):
+            return await user.patience.look(work, timeout=TIMEOUT, limiter=self._limit)
+        return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
+
+    async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:
+        """Have the folders watched; return whether that has only begun, so that they are looked at once more."""
+        manager = self._managers.manager(user.name)
+        if manager is None or found.problem:
+            user.problem = ""
+            return False
+        folders = [place.folder for place in places if place.watched]
+        folders += [*generated_folders(account.uid), *sorted(found.folders)]
+        folders += sorted(self._also.get(user.name, ()))
+        if len(folders) > _FOLDERS:
+            user.problem = f"{len(folders)} folders to watch, more than {_FOLDERS}"
+            return False
+        name = path_unit.name_for(folders)
+        state = unit(self._facts.get(FactKey(PlatformFact.UNIT, name, user.name)))
+        if name == user.watch and state is not None and state.active is ActiveState.ACTIVE:
+            user.problem = ""
+            return False
+        now = anyio.current_time()
+        if user.watch and state is not None and name == user.watch:
+            self._broken(user, now, state.result)
+        if now < user.until:
+            return False
+        try:
+            await self._begin(user, manager, name, folders)
+        except DisconnectedError:
+            return False  # the manager will be UP again, or DOWN
+        except EventdError as error:
+            self._broken(user, now, str(error))
+            return False
+        user.problem = ""
+        return True
+
+    async def _begin(self, user: _User, manager: SystemdManager, name: str, folders: list[str]) -> None:
+        rows = await path_unit.loaded(manager)
+        there = next((row for row in rows if row.name == name), None)
+        if there is not None and there.active is not ActiveState.ACTIVE:
+            await path_unit.stop(manager, name)
+            there = None
+        if there is None:
+            try:
+                await path_unit.start(manager, name, folders)
+            except EventdError as error:
+                if error.reason != "unit-exists":
+                    raise
+        key = FactKey(PlatformFact.UNIT, name, user.name)
+        active = asyncio.Event()
+
+        def changed(_key: FactKey) -> None:
+            state = unit(self._facts.get(key))
+            if state is not None and state.active is ActiveState.ACTIVE:
+                active.set()
+
+        stop = self._facts.watch((key,), changed)
+        try:
+            self._managers.watch_also(user.name, frozenset({name}))
+            # One of this name may have been there before, and of a new unit systemd tells its name only.
+            await self._managers.read(user.name, name)
+            changed(key)
+            async with asyncio.timeout(TIMEOUT):
+                await active.wait()
+        except TimeoutError as error:
+            raise DeadlineError(f"{name} was not active after {TIMEOUT:g} s") from error
+        finally:
+            stop()
+        user.watch, user.since = name, anyio.current_time()
+        for row in rows:
+            if row.name != name:
+                await path_unit.stop(manager, row.name)
+
+    def _broken(self, user: _User, now: float, why: str) -> None:
+        """The watch ended by itself, or cannot begin: look again after a pause, which grows."""
+        if now < user.until:
+            return
+        user.failures = 0 if user.watch and now - user.since >= _STEADY else user.failures + 1
+        user.watch = ""
+        if user.failures <= 1 and why == "success":
+            return  # somebody stopped it, once
+        limit = f"more than {path_unit.TRIGGERS} changes in {path_unit.INTERVAL:g} s"
+        user.problem = {
+            "trigger-limit-hit": limit,
+            "success": "something stops the watch again and again",
+        }.get(why, why)
+        pause = min(_FIRST_PAUSE * 2 ** max(0, user.failures - 1), _LONGEST_PAUSE)
+        user.until = now + pause
+        asyncio.get_running_loop().call_later(pause + 0.01, self._mark, user.name)
+        _log.warning("the unit folders of %s are not watched for %g s: %s", user.name, pause, user.problem)
+
+    async def _refresh(self, user: _User) -> None:
+        try:
+            await self._managers.refresh(user.name)
+        except TemporaryError as error:
+            _log.info("units of %s: %s", user.name, error)  # lost; all is read when it is back
+
+    def _tell(self, user: _User) -> bool:
+        """Set the fact; return whether any file is another than before."""
+        if user.found is None:
+            return False
+        files = {**user.found.files, **self._concerns(user)}
+        folders = [place.folder for place in self._places]
+        account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
+        if isinstance(account, Account):
+            folders += [place.folder for place in user_places(account)]
+        masks = (user.found.masks | self._system.masks) & files.keys()
+        problem = user.found.problem or user.problem or self._system.problem
+        before, user.told = user.told, files
+        self._say(user.name, Foreign(tuple(sorted(files)), frozenset(masks), tuple(folders), problem))
+        return before != files
+
+    def _say(self, name: str, foreign: Foreign | None) -> None:
+        key = FactKey(AuditFact.FOREIGN, name)
+        before = self._facts.get(key)
+        if before == foreign:
+            return
+        first = before is None and foreign is not None and not foreign.paths and not foreign.problem
+        kind = KernelEvent.READ if first or foreign is None else AuditEvent.FOREIGN
+        attributes = {"files": " ".join(foreign.paths[:20]), "problem": foreign.problem} if foreign else {}
+        self._emit(
+            PlatformOrigin.USER_MANAGER, kind, name, scope=name, attributes=attributes, facts=[(key, foreign)]
+        )

@@ -1,0 +1,62 @@
+"""Reads the times of the units that a boot's story needs: those that bring facts, and the chain before each.
+
+Only loaded units are read (reading another one would load it), a bounded number of them, within a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import anyio
+
+from eventd.boot.model import UnitTimes
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
+
+MOST = 400
+"""Units; each is a call of well under a millisecond."""
+TIMEOUT = 10.0
+"""Seconds, for all of them."""
+
+
+class UnitTimesOf(Protocol):
+    """The one call that is needed."""
+
+    async def unit_times(self, name: str) -> UnitTimes:
+        """Return the times of a loaded unit."""
+        ...
+
+
+async def read_units(times: UnitTimesOf, facts: Facts, roots: Iterable[str]) -> dict[str, UnitTimes]:
+    """Return the times of the loaded ones of `roots`, and of all that stands on the chain before each.
+
+    A chain goes from a unit to the one that was active last of those it is ordered after, and so on.
+    """
+    found: dict[str, UnitTimes] = {}
+
+    async def read(name: str) -> UnitTimes | None:
+        state = as_unit(facts.get(FactKey(PlatformFact.UNIT, name)))
+        if name not in found and len(found) < MOST and state is not None and _ran(state):
+            found[name] = await times.unit_times(name)
+        return found.get(name)
+
+    with anyio.move_on_after(TIMEOUT):
+        for root in roots:
+            at, seen = await read(root), {root}
+            while at is not None:
+                limit = at.began if at.began is not None else float("inf")
+                before = [each for name in at.after if (each := await read(name)) is not None]
+                came = [
+                    u for u in before if u.came is not None and u.came <= limit + 0.005 and u.name not in seen
+                ]
+                at = max(came, key=lambda u: (u.came or 0.0, u.name), default=None)
+                if at is not None:
+                    seen.add(at.name)
+    return found
+
+
+def _ran(state: UnitState) -> bool:
+    """Tell whether it may have been started in this boot."""
+    return state.load is LoadState.LOADED and state.active is not ActiveState.INACTIVE

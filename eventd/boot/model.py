@@ -1,0 +1,242 @@
+"""The story of a boot as values: when each fact came, what each workload waited for and did.
+
+Pure. Owns the record and what can be said of it in a line; does not collect (`eventd.boot.controller`).
+Next: `eventd.boot.model_path` finds what the boot's length is made of, `eventd.boot.model_svg` draws it. All
+times are seconds after the record's origin: the start of the kernel, or of the service manager in a
+container, which has no kernel of its own; or of the daemon, if that was not started by the boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SpanKind(StrEnum):
+    """What a workload did for a while."""
+
+    WAIT = "wait"
+    """A gate held it; the text is the predicate's."""
+    PREPARE = "prepare"
+    """Account, files, lingering, its manager, a reload."""
+    START = "start"
+    """A unit's start."""
+    VERIFY = "verify"
+    """Its units are up: do they stay up, is it healthy?"""
+    FAILED = "failed"
+    """It had failed; the text is the reason."""
+
+
+class BootOrigin(StrEnum):
+    """What the record's times are counted from."""
+
+    KERNEL = "kernel"
+    MANAGER = "manager"
+    """A container: its systemd."""
+    DAEMON = "daemon"
+    """The daemon was started later than the boot, by hand or by an upgrade."""
+
+
+ORIGINS: Mapping[BootOrigin, str] = {
+    BootOrigin.KERNEL: "the kernel started",
+    BootOrigin.MANAGER: "systemd started",
+    BootOrigin.DAEMON: "eventd started",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a workload's boot."""
+
+    kind: SpanKind
+    text: str
+    begin: float
+    end: float | None = None
+    """None: it was not over when the record was made."""
+    failed: bool = False
+    """The step did not succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTimes:
+    """One unit of the system's manager, by the timestamps of org.freedesktop.systemd1.Unit."""
+
+    name: str
+    began: float | None = None
+    """When it left `inactive` last: `InactiveExitTimestampMonotonic`."""
+    came: float | None = None
+    """When it became active last: `ActiveEnterTimestampMonotonic`."""
+    after: tuple[str, ...] = ()
+    """`After=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """What systemd says of its own boot and of the unit that runs the caller; seconds of CLOCK_MONOTONIC."""
+
+    kernel: bool
+    """There was a kernel to start: this is no container."""
+    initrd: float | None
+    userspace: float | None
+    finished: float | None
+    """None: the boot's jobs are not done yet."""
+    unit: str
+    """The caller's unit, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactTime:
+    """When a predicate held for the first time."""
+
+    text: str
+    """As it was written, or the unit's name."""
+    came: float | None = None
+    """None: not yet, or (with `early`) at a time that nobody knows."""
+    began: float | None = None
+    """When what brings it began to come; None where that is unknown."""
+    early: bool = False
+    """It held already when eventd looked first."""
+    unit: str = ""
+    """The system's unit that brings it, if one does."""
+    workload: str = ""
+    """The workload that brings it, if one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadBoot:
+    """One workload's boot."""
+
+    name: str
+    state: str
+    """`WorkloadState`, as it was at the end of the record."""
+    spans: tuple[Span, ...] = ()
+    converged: float | None = None
+    manager: str = ""
+    """The name of the fact that is its user's manager."""
+    expects: tuple[str, ...] = ()
+    """What it is verified by."""
+    waits_for: tuple[str, ...] = ()
+    """What it still waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """systemd's own times (org.freedesktop.systemd1.Manager); None: no such phase, or it is not known."""
+
+    initrd: float | None = None
+    userspace: float | None = None
+    finished: float | None = None
+    """When no job of the boot was left."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootRecord:
+    """One boot, or one start of the daemon."""
+
+    boot_id: str
+    host: str
+    origin: BootOrigin
+    uptime: float
+    """Seconds from the kernel's (or the container's) start to the daemon's."""
+    wall: float
+    """Seconds since the epoch at the origin, by the clock at the end of the record."""
+    phases: Phases
+    started: float
+    """The daemon."""
+    ready: float | None
+    until: float
+    """The end of what is recorded."""
+    unit: str = ""
+    """The daemon's unit."""
+    commit: str = ""
+    commit_at: float | None = None
+    """When a commit was known."""
+    facts: tuple[FactTime, ...] = ()
+    units: tuple[UnitTimes, ...] = ()
+    workloads: tuple[WorkloadBoot, ...] = ()
+    complete: bool = False
+    """Every workload had come to rest; nothing more is recorded."""
+    dropped: int = 0
+    """Spans that were not kept, as there were too many."""
+
+    @property
+    def converged(self) -> float | None:
+        """When the last workload converged; None while one has not. Without any: when that was clear."""
+        if not self.complete or any(w.converged is None and not _settled(w) for w in self.workloads):
+            return None
+        times = [w.converged for w in self.workloads if w.converged is not None]
+        return max(times, default=self.commit_at)
+
+    @property
+    def state(self) -> str:
+        """One word, with the meaning it has in the status."""
+        states = {w.state for w in self.workloads}
+        if not states & {"failed", "refused"}:
+            if self.converged is not None:
+                return "converged"
+            return "held" if states and states <= {"held", "converged", "removed"} else "converging"
+        return "degraded"
+
+
+def _settled(workload: WorkloadBoot) -> bool:
+    return workload.state in ("refused", "removed")
+
+
+def open_workloads(record: BootRecord) -> tuple[WorkloadBoot, ...]:
+    """Return the workloads that have not converged in this record, and should have."""
+    return tuple(w for w in record.workloads if w.converged is None and not _settled(w))
+
+
+def headline(record: BootRecord) -> str:
+    """Say in a sentence how long it took, or what it waits for."""
+    since = ORIGINS[record.origin]
+    at = record.converged
+    count = len(record.workloads)
+    all_of = (
+        f"all {count} workloads" if count > 1 else f"{record.workloads[0].name}" if count else "nothing to do"
+    )
+    if at is not None:
+        what = "converged" if count else "ready, with no workload to run,"
+        who = f" ({all_of})" if count else ""
+        said = f"{record.host} was {what} {seconds(at)} after {since}{who}"
+    else:
+        waiting = open_workloads(record)
+        names = listed([w.name for w in waiting])
+        verb = "has" if len(waiting) == 1 else "have"
+        said = f"{record.host} had not converged {seconds(record.until)} after {since}" + (
+            f": {names} {verb} not" if waiting else ""
+        )
+    return said
+
+
+def caveat(record: BootRecord) -> str:
+    """Say so if this is the story of a start of the daemon and not of a boot; else nothing."""
+    if record.origin is not BootOrigin.DAEMON:
+        return ""
+    return f"eventd started {seconds(record.uptime)} after the boot; this is its start, not the boot's"
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Return `a, b and c`, or the first few and how many more there are."""
+    found = list(names)
+    if len(found) > most:
+        return f"{', '.join(found[: most - 1])} and {len(found) - most + 1} more"
+    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
+
+
+def seconds(value: float) -> str:
+    """Return a length of time as people say it: `40 ms`, `3.25 s`, `2 min 5 s`, `3 h 10 min`."""
+    if value < 0.9995:
+        return f"{max(0.0, value) * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(round(value / 60), 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days, hours = divmod(round(value / 3600), 24)
+    return f"{days} d {hours} h"

@@ -1,0 +1,301 @@
+"""The critical path of a boot: what its length is made of, from the origin to the last workload to converge.
+
+Pure. It walks back from the end: what was the workload doing, or waiting for, last; which fact ended that
+wait; which unit brought that fact, and after which other unit; down to the kernel. The hops cover the whole
+time without a gap, so that their shares sum up to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from eventd.boot.model import (
+    BootOrigin,
+    BootRecord,
+    FactTime,
+    Span,
+    SpanKind,
+    UnitTimes,
+    WorkloadBoot,
+    listed,
+    open_workloads,
+)
+
+SOON = 0.005
+"""Seconds within which one thing counts as the end of another: signals travel, clocks are read in turn."""
+FEW = 0.01
+"""The share of the total below which the hops of systemd's own units are told together."""
+MOST = 400
+"""Hops; a longer chain is a mistake in the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One part of the path."""
+
+    begin: float
+    end: float
+    subject: str
+    """Whose row in the chart this is: a workload, a fact's text, `eventd`, `systemd`, `initrd`, `kernel`."""
+    what: str
+    """A clause: `web waits for mount:/srv/photos`."""
+    unit: str = ""
+    """The system's unit that it is about."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+    def share(self, total: float) -> float:
+        """Return its part of the total, from 0 to 1."""
+        return self.seconds / total if total > 0 else 0.0
+
+
+def critical_path(record: BootRecord) -> tuple[Hop, ...]:
+    """Return the path, earliest first. It leads to what has not converged yet, and to the present, if any."""
+    walk = _Walk(record)
+    waiting = open_workloads(record)
+    ends = [w for w in record.workloads if w.converged is not None]
+    if waiting:
+        walk.cursor = record.until
+        last = max(waiting, key=lambda w: (bool(w.waits_for), bool(w.spans), w.name))
+        walk.workload(last)
+    elif ends:
+        last = max(ends, key=lambda w: (w.converged or 0.0, w.name))
+        walk.cursor = last.converged or 0.0
+        walk.workload(last)
+    else:
+        walk.cursor = record.converged if record.converged is not None else record.until
+        walk.daemon()
+    return _tell_together(tuple(reversed(walk.hops)))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Goes back in time; `cursor` is where it is."""
+
+    record: BootRecord
+    cursor: float = 0.0
+    hops: list[Hop] = field(default_factory=list)
+    _used: set[int] = field(default_factory=set)
+    """Spans by identity, so that no circle of instants is walked twice."""
+    _units: dict[str, UnitTimes] = field(default_factory=dict)
+    _facts: dict[str, FactTime] = field(default_factory=dict)
+    _workloads: dict[str, WorkloadBoot] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._units = {unit.name: unit for unit in self.record.units}
+        self._facts = {fact.text: fact for fact in self.record.facts}
+        self._workloads = {workload.name: workload for workload in self.record.workloads}
+
+    def hop(self, begin: float, subject: str, what: str, unit: str = "") -> None:
+        """Cover the time from `begin` to the cursor, and go there."""
+        begin = max(0.0, min(begin, self.cursor))
+        if begin < self.cursor:
+            self.hops.append(Hop(begin, self.cursor, subject, what, unit))
+        self.cursor = begin
+
+    def workload(self, workload: WorkloadBoot) -> None:
+        """Go back through what a workload did before the cursor."""
+        while len(self.hops) < MOST:
+            span = self._before(workload)
+            if span is None:
+                break
+            end = self._end(span)
+            if self.cursor - end > SOON:
+                self._gap(workload, end)
+            if span.kind is SpanKind.WAIT:
+                if self._wait(workload, span):
+                    return
+            elif span.text.startswith("start-manager") and self._manager(workload, span):
+                return
+            else:
+                self.hop(span.begin, workload.name, self._doing(workload, span))
+        self.daemon(workload.name)
+
+    def _before(self, workload: WorkloadBoot) -> Span | None:
+        """Return the span that ended last before the cursor, each once."""
+        found = [s for s in workload.spans if id(s) not in self._used and self._end(s) <= self.cursor + SOON]
+        if not found:
+            return None
+        span = max(found, key=lambda s: (self._end(s), s.begin))
+        self._used.add(id(span))
+        return span
+
+    def _end(self, span: Span) -> float:
+        return self.record.until if span.end is None else span.end
+
+    def _doing(self, workload: WorkloadBoot, span: Span) -> str:
+        match span.kind:
+            case SpanKind.VERIFY:
+                by = f", by {listed(workload.expects)}" if workload.expects else ""
+                said = f"{workload.name} is verified{by}"
+            case SpanKind.FAILED:
+                said = f"{workload.name} has failed ({span.text}), and is tried again"
+            case _:
+                said = _step(workload.name, span.text)
+        return f"{said} (which fails)" if span.failed else said
+
+    def _gap(self, workload: WorkloadBoot, begin: float) -> None:
+        """Cover a time in which the workload did nothing, and nothing it requires was missing."""
+        busy = [
+            other.name
+            for other in self.record.workloads
+            if other.name != workload.name
+            for span in other.spans
+            if span.kind not in (SpanKind.WAIT, SpanKind.FAILED)
+            and span.begin < self.cursor
+            and begin + SOON < self._end(span) <= self.cursor + SOON
+        ]
+        what = (
+            f"eventd ends its run with {busy[-1]} before it turns to {workload.name}"
+            if busy
+            else (f"eventd looks at {workload.name} and plans")
+        )
+        self.hop(begin, workload.name, what)
+
+    def _wait(self, workload: WorkloadBoot, span: Span) -> bool:
+        """Follow what ended a wait; True if that led away from the workload for good."""
+        fact = self._facts.get(span.text)
+        if span.end is None or fact is None or fact.came is None or fact.came > self.cursor + SOON:
+            self.hop(span.begin, workload.name, f"{workload.name} waits for {span.text}")
+            return False
+        self.hop(fact.came, workload.name, f"eventd looks at {workload.name} and plans")
+        if fact.unit in self._units:
+            return self.unit(fact.unit, fact.text, span.begin, f"{workload.name} waits for {span.text}")
+        other = self._workloads.get(fact.workload)
+        if other is not None and other is not workload:
+            self.workload(other)
+            return True
+        self.hop(span.begin, fact.text, f"{workload.name} waits for {span.text}")
+        return False
+
+    def _manager(self, workload: WorkloadBoot, span: Span) -> bool:
+        """Split a manager's start where its unit became active; True if that led away from the workload."""
+        fact = self._facts.get(workload.manager)
+        if fact is None or fact.came is None or not span.begin <= fact.came <= self._end(span) + SOON:
+            self.hop(span.begin, workload.name, self._doing(workload, span))
+            return False
+        self.hop(fact.came, workload.name, f"eventd connects to the manager of {workload.name}")
+        began = fact.began if fact.began is not None else span.begin
+        if began < span.begin and fact.unit in self._units:
+            return self.unit(fact.unit, fact.text, 0.0, "")
+        self.hop(max(began, span.begin), fact.text, f"{fact.text} starts")
+        self.hop(span.begin, workload.name, self._doing(workload, span))
+        return False
+
+    def daemon(self, name: str = "") -> None:
+        """Go back through the daemon's own start, to what came before it."""
+        record = self.record
+        whom = f"looks at {name} and plans" if name else "looks at the host"
+        if record.commit_at is not None and record.ready is not None and record.commit_at > record.ready:
+            self.hop(record.commit_at, "eventd", f"eventd reads the commit, {whom}")
+            self.hop(record.ready, "eventd", "eventd fetches the repository")
+        if record.ready is not None:
+            self.hop(record.ready, "eventd", f"eventd {whom}")
+        self.hop(record.started, "eventd", "eventd starts, and reads the host")
+        if record.origin is BootOrigin.DAEMON:
+            self.hop(0.0, "eventd", "eventd starts")
+        elif record.unit in self._units:
+            self.unit(record.unit, "eventd", 0.0, "")
+        else:
+            self.system()
+
+    def unit(self, name: str, subject: str, since: float, waiting: str) -> bool:
+        """Go back from a unit, through the unit after which each was started, to the origin.
+
+        `since`, `waiting`: a wait for it began then. Where nothing tells why the unit was not started sooner,
+        the wait is what took the time: then the path goes on before the wait, and the result is False.
+        """
+        seen: set[str] = set()
+        at: UnitTimes | None = self._units[name]
+        row = subject
+        while at is not None and at.name not in seen and len(self.hops) < MOST:
+            seen.add(at.name)
+            while_ = f"; {waiting}" if waiting and self.cursor > since + SOON else ""
+            if at.began is not None and at.began < self.cursor:
+                self.hop(at.began, row, f"{at.name} starts{while_}", at.name)
+            earlier = self._last_of(at)
+            reached = earlier.came if earlier is not None and earlier.came is not None else 0.0
+            if waiting and reached < since < self.cursor - SOON:
+                self.hop(since, subject, waiting)
+                return False
+            if earlier is not None and self.cursor - reached > SOON:
+                self.hop(reached, row, f"{at.name} is not started yet{while_}", at.name)
+            at = earlier
+            row = at.name if at is not None else ""
+        self.system()
+        return True
+
+    def _last_of(self, unit: UnitTimes) -> UnitTimes | None:
+        """Return which of the units that a unit is ordered after came last, before it began."""
+        limit = min(self.cursor, unit.began if unit.began is not None else self.cursor) + SOON
+        found = [
+            self._units[name]
+            for name in unit.after
+            if name in self._units and (self._units[name].came or limit + 1) <= limit
+        ]
+        return max(found, key=lambda u: (u.came or 0.0, u.began or 0.0, u.name), default=None)
+
+    def system(self) -> None:
+        """Go back to the origin."""
+        phases = self.record.phases
+        if self.record.origin is BootOrigin.DAEMON:
+            self.hop(0.0, "eventd", "eventd starts")
+            return
+        if phases.userspace is not None:
+            self.hop(phases.userspace, "systemd", "systemd starts, and begins the boot")
+        if phases.initrd is not None:
+            self.hop(phases.initrd, "initrd", "the initial RAM disk finds the root file system")
+        self.hop(0.0, "kernel", "the kernel starts")
+
+
+def _step(name: str, text: str) -> str:
+    """Say a step, `verb target`, as a clause."""
+    verb, _, target = text.partition(" ")
+    match verb:
+        case "start-unit":
+            return f"{name}: {target} starts"
+        case "restart-unit":
+            return f"{name}: {target} is restarted"
+        case "start-manager":
+            return f"{name}: its user's manager is started"
+        case "create-account":
+            return f"{name}: its account is made"
+        case "reload":
+            return f"{name}: its user's manager reads the unit files again"
+        case _:
+            return f"{name}: {text}"
+
+
+def _tell_together(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
+    """Join the short hops of systemd's units to one, and what is too short to be told to its neighbour."""
+    total = hops[-1].end if hops else 0.0
+    told: list[Hop] = []
+    joined: list[Hop] = []
+
+    def flush() -> None:
+        if len(joined) > 1:
+            names = list(dict.fromkeys(hop.unit for hop in joined))
+            many = f"{len(names)} units, the last of them {names[-1]}"
+            what = f"systemd starts {many if len(names) > 1 else names[0]}"
+            told.append(Hop(joined[0].begin, joined[-1].end, "systemd", what))
+        else:
+            told.extend(replace(hop, subject="systemd") for hop in joined)
+        joined.clear()
+
+    for hop in hops:
+        if hop.unit and hop.unit == hop.subject and hop.share(total) < FEW:
+            joined.append(hop)
+        else:
+            flush()
+            told.append(hop)
+    flush()
+    kept: list[Hop] = []
+    for hop in told:
+        if kept and hop.seconds < max(0.001, total * 0.0005):
+            kept[-1] = replace(kept[-1], end=hop.end)
+        else:
+            kept.append(replace(hop, begin=kept[-1].end if kept else 0.0))
+    return tuple(kept)

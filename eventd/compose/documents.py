@@ -1,0 +1,38 @@
+"""What `eventctl doctor` is told of compose stacks by the daemon: the program that applies them."""
+
+from __future__ import annotations
+
+from eventd.api.answers import Check
+from eventd.desired.model import Desired, FileRole
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.platform.model_facts import FileKind
+from eventd.workloads.model_facts import NamedState, WorkloadFact
+
+
+def checks(desired: Desired | None, facts: Facts, provider: str) -> list[Check]:
+    """Return the check of the compose provider, none where no workload is a stack."""
+    stacks = [
+        name
+        for name, workload in (desired.workloads if desired is not None else {}).items()
+        if any(file.role is FileRole.STACK for file in workload.files)
+    ]
+    if not stacks:
+        return []
+    state = facts.get(FactKey(WorkloadFact.NAMED, provider))
+    usable = isinstance(state, NamedState) and state.kind is FileKind.REGULAR and state.executable
+    message, hint = f"{provider} is there", ""
+    if not isinstance(state, NamedState):
+        message = f"{provider} has not been looked at"
+    elif not usable:
+        message = (
+            f"{provider} is not there, or is no program that can be run; stacks here: {', '.join(stacks)}"
+        )
+        hint = "apt install docker-compose, or name another one with provider in [compose] of eventd.toml"
+    return [
+        {
+            "name": "compose provider",
+            "ok": usable or not isinstance(state, NamedState),
+            "message": message,
+            "hint": hint,
+        }
+    ]

@@ -1,0 +1,185 @@
+"""Whose workload it is, who may act as its account, and the command line that does.
+
+What runs for a workload is started by the manager of its account, from nothing: its own cgroup, environment and
+descriptors. Root gets there through a unit of the system manager (`systemd-run --uid=`, in the account's slice) that
+runs `systemd-run --user`: so nothing that a workload controls (PATH, .bashrc, a debugger on its own processes) ever
+runs in root's session or with root's rights, and no terminal of root's is handed over: with `terminal` each step has a
+pseudo-terminal of its own (TIOCSTI reaches no further), without one `eventd.containers.commands_joined` stands between
+the streams. No login session is opened, so that nobody counts as logged in. Works without the daemon.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import secrets
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventd.containers.commands_log_lines import OWN_UNIT
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.names import did_you_mean, user_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MARKERS = "/var/lib/eventd/accounts"
+"""Root-owned records of eventd's accounts (`eventd.state.adapter_markers`), readable without the daemon."""
+FORBIDDEN = "forbidden"
+"""The reason of an error that somebody else may do this: `entry` gives it the daemon's exit code for that."""
+_GROUP = "eventd-managed"
+_RUN = "/usr/bin/systemd-run"
+_QUIET = (
+    "--quiet",
+    "--wait",
+    "--collect",
+    "--expand-environment=no",  # a $ in an argument is the command's
+    "--service-type=exec",  # a command that is not there is an error, and said so
+)
+_NO_TITLE = {"SYSTEMD_ADJUST_TERMINAL_TITLE": "0", "SYSTEMD_TINT_BACKGROUND": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account of a workload."""
+
+    name: str
+    uid: int
+    home: str
+
+
+def account(workload: str, command: str, *, caller: int | None = None, markers: str = MARKERS) -> Account:
+    """Return the account of a workload, if the caller may act as it.
+
+    Raises PermanentError(reason="no-such-workload"), (reason="forbidden") for who is neither root nor the account.
+    """
+    uid = os.geteuid() if caller is None else caller
+    entry = None if user_problem(workload) else _entry(workload)
+    if uid == 0:
+        known = recorded(markers)
+        if known.get(workload) is None:
+            raise _no_workload(workload, known)
+        if entry is None or entry.pw_uid != known[workload]:
+            raise PermanentError(
+                f"the account {workload} is not the one that eventd runs the workload with",
+                reason="no-such-account",
+                hint=f"eventctl why {workload} tells what became of it",
+            )
+    elif entry is None or entry.pw_uid != uid:
+        raise PermanentError(
+            f"only root, and {workload} itself, may do this",
+            reason=FORBIDDEN,
+            hint=f"sudo eventctl {command} {workload}",
+        )
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_dir)
+
+
+def everyones(command: str, *, caller: int | None = None, markers: str = MARKERS) -> list[Account]:
+    """Return the accounts that the caller may act as: root all of eventd's, an account itself."""
+    uid = os.geteuid() if caller is None else caller
+    if uid == 0:
+        known = recorded(markers, retained=False)
+        entries = [(_entry(name), number) for name, number in sorted(known.items())]
+        found = [each for each, number in entries if each is not None and each.pw_uid == number]
+    else:
+        found = _managed(uid)
+        if not found:
+            raise PermanentError(
+                "only root, and a workload's own account, may do this",
+                reason=FORBIDDEN,
+                hint=f"sudo eventctl {command}",
+            )
+    return [Account(each.pw_name, each.pw_uid, each.pw_dir) for each in found]
+
+
+def recorded(markers: str = MARKERS, *, retained: bool = True) -> dict[str, int]:
+    """Return the uids of eventd's accounts by name, as its own records have them; only root can read these.
+
+    `retained`: those too whose workload left the repository; nothing of them runs, their managers neither.
+    """
+    found: dict[str, int] = {}
+    for path in sorted(Path(markers).glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            if retained or record["retained"] is not True:
+                found[str(record["name"])] = int(record["uid"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # removed meanwhile, or damaged: `eventctl state` is who tells of that
+    return found
+
+
+def argv(
+    who: Account,
+    command: Sequence[str],
+    *,
+    terminal: bool,
+    caller: int | None = None,
+    options: Sequence[str] = (),
+) -> list[str]:
+    """Return the command line that runs `command` in the account's manager; `options`: more for systemd-run."""
+    streams = "--pty" if terminal else "--pipe"
+    # What is written into the journal of the two units is this, and not the command: it may have a secret in it.
+    unit = f"{OWN_UNIT}{secrets.token_hex(4)}"
+    inner = [_RUN, "--user", streams, *_QUIET, f"--unit={unit}", f"--description={unit}", *options]
+    if terminal:
+        inner += [f"--setenv=TERM={os.environ.get('TERM', 'dumb')}"]
+    inner += ["--", *command]
+    if (os.geteuid() if caller is None else caller) != 0:
+        return inner
+    environment = {**_NO_TITLE, "XDG_RUNTIME_DIR": f"/run/user/{who.uid}"}
+    if terminal:
+        environment["TERM"] = os.environ.get("TERM", "dumb")
+    outer = [_RUN, "--system", streams, *_QUIET, f"--unit={unit}", f"--description={unit}"]
+    outer += [f"--uid={who.uid}", f"--slice=user-{who.uid}.slice", "--property=NoNewPrivileges=yes"]
+    return [*outer, *(f"--setenv={key}={value}" for key, value in environment.items()), "--", *inner]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for systemd-run itself: what it has, without a title or a tint for the terminal."""
+    return {**os.environ, **_NO_TITLE}
+
+
+def need_manager(who: Account) -> None:
+    """Raise PermanentError(reason="user-manager-unavailable") where nothing can be started for the account."""
+    unit = f"user@{who.uid}.service"
+    try:
+        done = subprocess.run(
+            ["systemctl", "is-active", "--quiet", unit], check=False, timeout=30, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PermanentError(
+            f"systemctl is-active {unit} does not answer", reason="systemd-unavailable"
+        ) from error
+    if done.returncode:
+        raise PermanentError(
+            f"the user manager of {who.name} does not run",
+            reason="user-manager-unavailable",
+            hint=f"systemctl start {unit}; eventctl why {who.name} tells why it is down",
+        )
+
+
+def _managed(uid: int) -> list[pwd.struct_passwd]:
+    """Return the account of a uid if it is in eventd's group, which is for people to see, and opens nothing."""
+    try:
+        entry = pwd.getpwuid(uid)
+        return [entry] if entry.pw_name in grp.getgrnam(_GROUP).gr_mem else []
+    except KeyError:
+        return []
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _no_workload(name: str, known: dict[str, int]) -> PermanentError:
+    hint = did_you_mean(name, known) or "eventctl status lists the workloads"
+    return PermanentError(
+        f"eventd has no workload {name!r} on this host", reason="no-such-workload", hint=hint
+    )

@@ -1,0 +1,80 @@
+"""What the daemon tells `eventctl doctor`: whether the host is as wanted, and each trouble of it or of a source."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from eventd.api.answers import Check
+from eventd.compose import documents as compose_document
+from eventd.desired.controller_activation import FETCH
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
+from eventd.platform.model_facts import unit as as_unit
+from eventd.reconciler import Reconciler
+from eventd.repository.model_facts import FetchFailure
+from eventd.state import documents as recovery_document
+from eventd.status import documents, documents_workload
+
+_MOST = 5
+"""Workloads that are named; `eventctl status` has all."""
+
+
+class Doctor(TypedDict):
+    """GET /v1/doctor."""
+
+    checks: list[Check]
+
+
+def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[Check]:
+    """Return GET /v1/doctor; `network`: the fact of network-online.target, `provider`: the compose program."""
+    unit = as_unit(reconciler.dispatcher.facts.get(network))
+    reached = (
+        "reached" if unit is not None and unit.up else "not reached (eventd does not need it; a gate may)"
+    )
+    return [
+        _check("network-online.target", reached),
+        _status(reconciler),
+        *_fetch(reconciler),
+        *(
+            _check(f"trouble: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
+            for name, error in documents.source_errors(reconciler)
+        ),
+        *_load(reconciler),
+        *compose_document.checks(reconciler.desired, reconciler.dispatcher.facts, provider),
+        *recovery_document.checks(reconciler),
+    ]
+
+
+def _status(reconciler: Reconciler) -> Check:
+    state = documents.overall(reconciler)
+    rows = {
+        name: documents_workload.status_of(reconciler, name) for name in sorted(documents.names(reconciler))
+    }
+    wrong = {WorkloadState.FAILED, WorkloadState.REFUSED}
+    bad = [f"{name} {row.state.value}: {row.message}" for name, row in rows.items() if row.state in wrong]
+    held = [name for name, row in rows.items() if row.state is WorkloadState.HELD]
+    said = state
+    if bad:
+        more = f" (and {len(bad) - _MOST} more)" if len(bad) > _MOST else ""
+        said += "; ".join([": " + bad[0], *bad[1:_MOST]]) + more
+    elif held:
+        said += f": {', '.join(held[:_MOST])}" + (" …" if len(held) > _MOST else "")
+    return _check("status", said, "eventctl status", ok=state not in {"degraded", "failed"})
+
+
+def _fetch(reconciler: Reconciler) -> list[Check]:
+    failure = reconciler.dispatcher.facts.get(FETCH)
+    if not isinstance(failure, FetchFailure):
+        return []
+    return [_check("repository", failure.message, failure.hint or "eventctl status", ok=False)]
+
+
+def _load(reconciler: Reconciler) -> list[Check]:
+    error = reconciler.load_error
+    return (
+        [] if error is None else [_check("commit", error.message, error.hint or "eventctl status", ok=False)]
+    )
+
+
+def _check(name: str, message: str, hint: str = "", *, ok: bool = True) -> Check:
+    return {"name": name, "ok": ok, "message": message, "hint": "" if ok else hint}

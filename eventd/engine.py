@@ -1,0 +1,323 @@
+"""The engine: the runtime's parts, put together over one `Host`, and its life from the first read to the drain.
+
+The daemon and the simulator make the same engine over different hosts. Each part is whole when it is made, in this
+order: what is known, what is wanted, what decides, what acts, what runs. At the start: memory, recovery, the facts that
+only memory knows to ask for, the desired state from the disk, and then the first run, with no delay in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from eventd.approvals.controller import Approvals
+from eventd.approvals.controller_rules import Rules as ApprovalRules
+from eventd.audit.controller_alarms import Alarms, AuditAspect
+from eventd.containers.controller_store_resets import StoreDamage, StoreResets
+from eventd.containers.model import Seen
+from eventd.desired.controller_activation import Activation, Participant
+from eventd.desired.controller_active import ActiveRevision
+from eventd.desired.controller_interests import Interests, Wants
+from eventd.desired.controller_load import Loader, ReadLive
+from eventd.desired.model import Desired, Tree
+from eventd.gates.controller_probing import Probing
+from eventd.gates.model_predicates import Probe
+from eventd.health.controller import HealthController
+from eventd.health.controller_wellbeing import Wellbeing
+from eventd.kernel.controller import Controller, Controllers, Desk
+from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.draining import Draining
+from eventd.kernel.executor import Executor, Handler
+from eventd.kernel.failures import Failures
+from eventd.kernel.holds import Holds
+from eventd.kernel.listeners import Listeners
+from eventd.kernel.model.action_table import ActionTable
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
+from eventd.kernel.model.verdicts import Policy
+from eventd.kernel.progress import Progress
+from eventd.kernel.queue import Queue
+from eventd.kernel.run_loop import RunLoop
+from eventd.kernel.run_watch import RunWatch
+from eventd.kernel.runs import Runs
+from eventd.kernel.source_errors import SourceErrors
+from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.status_store import Records, Statuses
+from eventd.kernel.steps import Steps
+from eventd.kernel.turns import Tell, Turns
+from eventd.overrides.controller import Overrides
+from eventd.overrides.controller_rollback import RollbackController
+from eventd.platform.model_facts import Account
+from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
+from eventd.port_set import Host
+from eventd.reconciler import Reconciler
+from eventd.repository.controller_fetch import Fetcher, nothing
+from eventd.repository.model_events import RepositoryEvent
+from eventd.state.controller_inventory import Inventory
+from eventd.state.controller_rebuild import Rebuild
+from eventd.state.controller_recovery import Recovery
+from eventd.status.controller_problems import Troubles
+from eventd.updates.controller import UpdateController
+from eventd.updates.controller_images import VerifiedImages
+from eventd.workloads.controller import NamedFilesAspect, WorkloadController
+from eventd.workloads.controller_accounts import KnownAccounts, Track
+from eventd.workloads.controller_gone import Gone
+from eventd.workloads.controller_index import Index
+from eventd.workloads.controller_judging import UNSEEN, Judge, Sight, View
+from eventd.workloads.controller_managers import diagnosed
+from eventd.workloads.controller_planner import Planner
+from eventd.workloads.controller_removals import Removals
+from eventd.workloads.controller_renames import Renames
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_layout import Layout
+from eventd.workloads.plan import Context
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the engine is made of besides the host."""
+
+    layout: Layout
+    owner_uid: int
+    handlers: Mapping[type[Any], Handler]
+    policies: Sequence[Policy]
+    assemble: Callable[[Tree], Awaitable[Desired]]
+    actions: ActionTable
+    """How each action ends in the journal, and what it means for data."""
+    concurrency: int = 8
+    poll: float | None = None
+    wall: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+    track: Track | None = None
+    wants: Wants = field(default_factory=Wants)
+    """What sources are told of the facts that the active revision needs."""
+    probe: Callable[[frozenset[Probe]], None] | None = None
+    """Told what has to be probed now, each time that changes."""
+    diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
+    """Says why a user's manager cannot be used; None: errors are reported as they are."""
+    look: Callable[[str], Awaitable[None]] | None = None
+    """Looks for foreign files of one workload, right now."""
+    allow: frozenset[str] = frozenset()
+    """Foreign files that an operator accepts."""
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    """Who may approve what destroys, and for how long that counts."""
+    controllers: Sequence[Controller] = ()
+    """What converges beside the workloads."""
+    containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
+    """Tells the containers of an account, from memory."""
+    reread: Callable[[], Awaitable[None]] = nothing
+    """Has every source read the host afresh."""
+    live_graph: ReadLive | None = None
+    """Reads what the host's units wait for; None: only what the repository says is known."""
+
+
+class Engine:
+    """See the module."""
+
+    def __init__(self, host: Host, dispatcher: Dispatcher, parts: Parts) -> None:
+        """Make everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
+        parts.actions.check(parts.handlers)
+        facts, wall = dispatcher.facts, parts.wall
+        self.host, self.dispatcher, self.parts = host, dispatcher, parts
+        self.steps: Listeners[[Progress]] = Listeners("a step")
+        """Who is told of each step of a run."""
+        self.looks: Listeners[[]] = Listeners("a look at the host")
+        """Who is told after each look at the host."""
+        afresh: Listeners[[str]] = Listeners("another content")
+        # What is known.
+        self.inventory = Inventory(host.store)
+        self.index = Index(facts, parts.layout)
+        self.queue = Queue()
+        records = Records()
+        self.statuses = Statuses(records)
+        judge = Judge(parts.policies, lambda: self.inventory.records, facts)
+        desk = Desk(Failures(records), Holds(records), self.index.wake_on, parts.jitter, judge)
+        draining = Draining(facts)
+        # What is wanted.
+        self.approvals = Approvals(host.store, facts, dispatcher.emit, parts.approvals, wall=wall)
+        self.overrides = Overrides(host.store, dispatcher, wall)
+        self.loader = Loader(host, parts.assemble, parts.live_graph)
+        active = ActiveRevision(self.overrides)
+        interests = Interests(active, self.inventory, self.index, host, parts.wants)
+        # What decides.
+        view = View(facts, lambda: self.inventory.records, self.index.paths_of)
+        context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
+        self.planner = Planner(active, view, judge, self.inventory, facts, desk.failures, context)
+        self.wellbeing = Wellbeing(
+            facts, dispatcher.emit, active.gates_of, active.needs_of, self.statuses, wall
+        )
+        self.alarms = Alarms(dispatcher.emit)
+        # What acts.
+        self.recovery = Recovery(host, self.inventory, facts, dispatcher.emit, parts.actions)
+        steps = Steps(host.store, self._detail, self.recovery)
+        handlers = diagnosed(parts.handlers, parts.diagnose)
+        self.watch = RunWatch()
+        executor = Executor(handlers, judge, steps, self.approvals, self.watch)
+        workloads = WorkloadController(
+            active, interests, self.planner, self.inventory, dispatcher, self.wellbeing, parts.look
+        )
+        self.images = images = VerifiedImages(self.inventory, host.images)
+        self.updates = UpdateController(
+            active, self.planner, self.inventory, images, host.user_managers, wall
+        )
+        self.removals = Removals(self.inventory, self.approvals, wall=wall)
+        self.renames = Renames(self.inventory, self.removals)
+        self.resets = StoreResets(self.inventory, self.approvals)
+        self.accounts = KnownAccounts(
+            host, self.inventory, dispatcher, parts.layout, self.recovery, parts.track
+        )
+        self.rebuild = Rebuild(host, self.inventory, facts, parts.layout, parts.owner_uid, self.loader, wall)
+        kept = [each for each in parts.controllers if isinstance(each, Participant)]
+        participants: list[Participant] = [
+            self.accounts, self.rebuild, self.removals, self.approvals, self.renames, self.resets, *kept,
+        ]  # fmt: skip
+        activation = Activation(
+            facts,
+            self.loader.load,
+            active,
+            self.overrides,
+            self.inventory,
+            interests,
+            desk,
+            participants,
+            afresh,
+        )
+        self.rollbacks = RollbackController(
+            self.overrides, activation, workloads, executor, facts, host.repository, images, self.index,
+            self.loader.load,
+        )  # fmt: skip
+        self.controllers = Controllers(
+            (
+                workloads,
+                AuditAspect(self.planner, self.alarms),
+                HealthController(active, self.planner, self.wellbeing, desk.failures, facts, self.rollbacks),
+                NamedFilesAspect(active, self.planner),
+                StoreDamage(active, self.resets),
+                self.rollbacks,
+                self.updates,
+                self.removals,
+                self.renames,
+                self.resets,
+                *parts.controllers,
+            )
+        )
+        board = StatusBoard(self.statuses, self.controllers, desk, wall)
+        gone = Gone(active, workloads, board, self.alarms, facts)
+        participants.append(gone)
+        # What runs.
+        probing = Probing(parts.probe, active, desk.holds, facts)
+
+        def open_transaction(name: str, run: int, interrupt: anyio.Event, progress: Tell) -> Transaction:
+            return Transaction(
+                run=run,
+                workload=name,
+                commit=active.commit_of(name),
+                facts=facts,
+                emit=dispatcher.emit,
+                draining=draining,
+                interrupt=interrupt,
+                progress=progress,
+                now=wall,
+                host=host,
+                inventory=self.inventory,
+                layout=parts.layout,
+                owner_uid=parts.owner_uid,
+                ports=active.ports,
+                expecting=lambda predicate: probing.expect(name, predicate),
+            )
+
+        turns = Turns(
+            controllers=self.controllers, executor=executor, desk=desk, board=board, draining=draining,
+            open=open_transaction, steps=self.steps, wall=wall,
+        )  # fmt: skip
+        sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
+        problems = Troubles(sources, activation, active, facts)
+        self.runs = Runs(
+            lock=host.lock, store=host.store, dispatcher=dispatcher, queue=self.queue, revision=activation,
+            controllers=self.controllers, turns=turns, board=board, desk=desk, steps=steps,
+            draining=draining, recovery=self.recovery, wall=wall, watch=self.watch, concurrency=parts.concurrency,
+            problems=problems, looks=self.looks, due=(self.wellbeing,), forget_gone=gone.sweep,
+        )  # fmt: skip
+        self.loop = RunLoop(
+            dispatcher=dispatcher, index=self.index, queue=self.queue, controllers=self.controllers,
+            board=board, activation=activation, runs=self.runs,
+        )  # fmt: skip
+        self.fetcher = Fetcher(
+            host, dispatcher, self.loop, self.loader.load, parts.jitter, parts.poll, wall, parts.reread
+        )
+        self.reconciler = Reconciler(
+            host=host, dispatcher=dispatcher, inventory=self.inventory, loop=self.loop, runs=self.runs,
+            active=active, activation=activation, overrides=self.overrides, planner=self.planner,
+            wellbeing=self.wellbeing, updates=self.updates, images=images, rollbacks=self.rollbacks,
+            statuses=self.statuses, controllers=self.controllers, executor=executor, judge=judge,
+            rebuild=self.rebuild, source_errors=problems, steps=self.steps, looks=self.looks, wall=wall,
+            gone=gone, containers=parts.containers, approvals=self.approvals, alarms=self.alarms,
+            desk=desk, removals=self.removals,
+        )  # fmt: skip
+        afresh.subscribe("health", self.wellbeing.forget)
+        self.looks.subscribe("probing", probing.look)
+        dispatcher.listen(self._on_event)
+
+    def _detail(self, action: Any, sight: Sight | None) -> Mapping[str, str]:
+        seen = sight.observed if sight is not None else UNSEEN
+        return self.parts.actions.detail(action, seen, self.inventory.records, self.parts.layout)
+
+    async def start(self) -> None:
+        """Remember, and begin, for who has nothing to do in between."""
+        await self.remember()
+        await self.begin()
+
+    async def remember(self) -> None:
+        """Read what the last life left: of the state file, and of nothing else of the host."""
+        await self.inventory.load()
+        await self.overrides.load()
+        await self.approvals.load()
+        await self.images.load()
+        for controller in self.controllers.rows:
+            await controller.load()
+
+    async def begin(self) -> None:
+        """Recover, read what memory says to read, and ask for the first run.
+
+        The system's units must have been read before. What needs another source that has not been read is held.
+        """
+        self.loop.start()
+        self.wellbeing.start()
+        for controller in self.controllers.rows:
+            controller.attach(self.dispatcher.facts, self.loop.dirty)
+        await self.rebuild.workloads(await self.host.store.open_steps())
+        for record in self.inventory.records.workloads.values():
+            if record.retained:
+                await self.overrides.forget(record.name)  # a crash may have come between the two
+        await self.recovery.begin()
+        await self.accounts.read(())
+        await self.accounts.reconnect()
+        await self.recovery.finish()
+        boot = self.dispatcher.emit(
+            KernelOrigin.DAEMON, KernelEvent.BOOT, "eventd", attributes={"interrupted": self.recovery.found}
+        )
+        try:
+            await self.fetcher.start_offline()
+        except EventdError as error:
+            log.error("cannot read the commit on the disk: %s", error)  # noqa: TRY400 - reported, not a bug
+        self.loop.request(boot, forced=False)
+        self.fetcher.request()
+
+    async def serve(self) -> None:
+        """Fetch and reconcile for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.fetcher.serve)
+            group.start_soon(self.approvals.serve)
+            group.start_soon(self.loop.serve)
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind is RepositoryEvent.PUSHED:
+            self.fetcher.request(event)

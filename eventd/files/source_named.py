@@ -1,0 +1,331 @@
+"""The NAMED facts: files of the host that workloads name and use at their start, as their accounts see them.
+
+Owns which are wanted, the subscriptions that tell when to look again, and the last look. As far as the way to a file is
+root's, the daemon's inotify watches it; from the first folder or link on that is somebody else's, a path unit in the
+workload's own manager does (`handed`, to `eventd.audit.source`): root follows nobody's links, and who makes files
+all day does not fill the daemon's queue. A file is looked at when whoever wrote it has closed it, or put it there by a
+rename, and not while it is written.
+
+A workload's files are looked at in one worker thread with a deadline. What does not answer is *unknown*: the facts of
+that workload's files are gone until it does, and no other workload waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
+
+import anyio
+from anyio import TASK_STATUS_IGNORED, CapacityLimiter
+from anyio.abc import TaskGroup, TaskStatus
+from asyncinotify import Mask
+
+from eventd.files.adapter_named import Digester, Seen, look
+from eventd.files.model_named import expand
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Attribute, Emit, KernelEvent
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.platform import late
+from eventd.platform.inotify import ATTRIBUTES, Inotify
+from eventd.platform.isolated import isolated
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.path_way import PathWay
+from eventd.workloads.model_facts import NamedState, WorkloadFact
+
+TIMEOUT = 5.0
+"""Seconds for one look at all files of a workload."""
+_LOOKS = 16
+_AT_ONCE = 8
+_WRITTEN = ATTRIBUTES | Mask.CLOSE_WRITE
+_log = logging.getLogger(__name__)
+HandOver: TypeAlias = Callable[[str, frozenset[str]], None]
+"""Told of a workload, and the paths that its own manager has to watch."""
+
+
+@dataclass(slots=True, eq=False)
+class _File:
+    """One path of one workload."""
+
+    raw: str
+    way: PathWay
+    state: NamedState | None = None
+    handed: str = ""
+    looked: bool = False
+    stale: bool = False
+    """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
+
+
+@dataclass(slots=True, eq=False)
+class _Owner:
+    """One workload."""
+
+    name: str
+    files: dict[str, _File] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stuck: bool = False
+    """A look has not come back: another thread would only be lost as well."""
+    spent: bool = False
+    """It has been looked at once more since an answer came too late."""
+    handed: frozenset[str] = frozenset()
+
+
+class NamedFiles:
+    """See the module. `run` has to be running for changes to be seen; `want` looks by itself."""
+
+    def __init__(
+        self, emit: Emit, facts: Facts, inotify: Inotify, digester: Digester, hand_over: HandOver
+    ) -> None:
+        self._emit = emit
+        self._facts = facts
+        self._inotify = inotify
+        self._digester = digester
+        self._hand_over = hand_over
+        self._owners: dict[str, _Owner] = {}
+        self._wake = asyncio.Event()
+        self._marked: set[str] = set()
+        self._limit: CapacityLimiter | None = None
+        self._stop: Callable[[], None] = lambda: None
+        inotify.on_gap(self.look_again)
+
+    async def want(self, wanted: Mapping[str, Iterable[str]]) -> None:
+        """Set the workloads, and the paths as they write them. When this returns, the new ones have been looked at.
+
+        The host's own, under the name "", are looked at with root's rights.
+
+        Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is looked at by `run`.
+        """
+        paths = {name: frozenset(each) for name, each in wanted.items()}
+        for name in self._owners.keys() - {name for name, each in paths.items() if each}:
+            self._drop(self._owners[name], frozenset(self._owners[name].files))
+            del self._owners[name]
+        fresh = []
+        for name, mine in paths.items():
+            if not mine:
+                continue
+            owner = self._owners.setdefault(name, _Owner(name))
+            self._drop(owner, owner.files.keys() - mine)
+            new = mine - owner.files.keys()
+            for raw in new:
+                owner.files[raw] = self._file(owner, raw)
+            if new:
+                owner.dirty |= new
+                fresh.append(owner)
+        self._stop()
+        accounts = [FactKey(PlatformFact.ACCOUNT, name) for name in self._owners]
+        self._stop = self._facts.watch(accounts, lambda key: self.look_at(key.name))
+        failed: list[EventdError] = []
+
+        async def first(owner: _Owner) -> None:
+            try:
+                await self._alone(owner)
+            except EventdError as error:
+                failed.append(error)
+                self._mark(owner)
+
+        async with anyio.create_task_group() as group:
+            for owner in fresh:
+                group.start_soon(first, owner)
+        if failed:
+            raise failed[0]
+
+    def look_at(self, name: str) -> None:
+        """Look at all files of a workload: its account, or what its own manager watches, has changed."""
+        if (owner := self._owners.get(name)) is not None:
+            owner.dirty |= owner.files.keys()
+            self._mark(owner)
+
+    def look_again(self, points: Iterable[str] | None = None) -> None:
+        """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
+        for owner in self._owners.values():
+            for each in owner.files.values():
+                path = each.state.path if each.state is not None else ""
+                if points is None or not path or any(each.way.passes(point, path) for point in points):
+                    each.stale = True
+                    owner.dirty.add(each.raw)
+                    self._mark(owner)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at every path, then at what changed, until cancelled; `started` once all were looked at.
+
+        Raises TemporaryError(reason="inotify-exhausted").
+        """
+        self.look_again()
+        try:
+            async with anyio.create_task_group() as first:
+                self._look_at_marked(first)
+            task_status.started()
+            async with anyio.create_task_group() as group:
+                while True:
+                    await self._wake.wait()
+                    self._look_at_marked(group)
+        except BaseExceptionGroup as group_:
+            for error in group_.exceptions:
+                if isinstance(error, EventdError):
+                    raise error from group_
+            raise
+
+    def _look_at_marked(self, group: TaskGroup) -> None:
+        self._wake.clear()
+        names, self._marked = self._marked, set()
+        for name in names:
+            if (owner := self._owners.get(name)) is not None:
+                group.start_soon(self._alone, owner)
+
+    async def _alone(self, owner: _Owner) -> None:
+        """Look. That there is no watch to be had is everybody's; what else goes wrong is this workload's alone."""
+        exhausted: list[EventdError] = []
+
+        async def look() -> None:
+            try:
+                await self._look(owner)
+            except EventdError as error:
+                exhausted.append(error)
+
+        await isolated(
+            f"files of {owner.name or 'this host'}", look, lambda _: owner.dirty.update(owner.files)
+        )
+        if exhausted:
+            raise exhausted[0]
+
+    def _file(self, owner: _Owner, raw: str) -> _File:
+        def again() -> None:
+            owner.dirty.add(raw)
+            self._mark(owner)
+
+        def anew() -> None:
+            if (mine := owner.files.get(raw)) is not None:
+                mine.stale = True
+            again()
+
+        return _File(raw, PathWay(self._inotify, again=again, anew=anew, last=_WRITTEN))
+
+    def _mark(self, owner: _Owner) -> None:
+        self._marked.add(owner.name)
+        self._wake.set()
+
+    async def _look(self, owner: _Owner) -> None:
+        """Look at what is marked of one workload, until the ways that were looked at are those subscribed to."""
+        async with owner.looking:
+            for _ in range(_LOOKS):
+                if owner.stuck or not owner.dirty:
+                    break
+                account = self._facts.get(FactKey(PlatformFact.ACCOUNT, owner.name))
+                marked, owner.dirty = owner.dirty, set()
+                files = [owner.files[raw] for raw in sorted(marked & owner.files.keys())]
+                if not isinstance(account, Account) and owner.name:
+                    for each in files:
+                        each.looked = False
+                        self._tell(owner, each, None)
+                    break
+                mine = account if isinstance(account, Account) else None
+                found = await self._seen(owner, mine, files)
+                for each, seen in zip(files, found, strict=True):
+                    if each.stale:
+                        owner.dirty.add(each.raw)  # something was mounted on the way while it was looked at
+                    elif seen is None:
+                        self._tell(owner, each, None)
+                    else:
+                        each.handed = seen.handed
+                        if each.way.cover(seen.way):
+                            owner.dirty.add(each.raw)
+                        self._take(owner, each, seen.state)
+            else:
+                self._mark(owner)
+            self._hand(owner)
+
+    async def _seen(self, owner: _Owner, account: Account | None, files: list[_File]) -> list[Seen | None]:
+        for each in files:
+            if each.stale:
+                each.stale = False
+                each.way.leave()
+        paths = [
+            expand(each.raw, account.name, account.uid, account.home) if account is not None else each.raw
+            for each in files
+        ]
+        self._limit = self._limit or CapacityLimiter(_AT_ONCE)
+        work = partial(_look_at, paths, account, self._digester)
+        try:
+            found = await late.look(
+                work, timeout=TIMEOUT, late=partial(self._answered, owner), limiter=self._limit
+            )
+        except TimeoutError:
+            owner.stuck = True
+            _log.warning(
+                "files that %s names: no answer within %g s, as from a dead file server",
+                owner.name,
+                TIMEOUT,
+                extra={"workload": owner.name},
+            )
+            return [None] * len(files)
+        owner.spent = False
+        for path, seen in zip(paths, found, strict=True):
+            if isinstance(seen, EventdError):
+                _log.warning("%s, which %s names: %s", path, owner.name, seen, extra={"reason": seen.reason})
+        return [seen if isinstance(seen, Seen) else None for seen in found]
+
+    def _answered(self, owner: _Owner) -> None:
+        """A look has come back after all, so what stands there can be seen again; once, if it is only slow."""
+        owner.stuck = False
+        if not owner.spent:
+            owner.spent = True
+            self.look_at(owner.name)
+
+    def _take(self, owner: _Owner, each: _File, state: NamedState) -> None:
+        if each.looked:
+            # Seen before: it has become so since, whatever its own time says.
+            now = time.monotonic_ns() // 1000
+            state = replace(state, noticed=now)
+        each.looked = True
+        if state != each.state:
+            self._tell(owner, each, state)
+
+    def _tell(self, owner: _Owner, each: _File, state: NamedState | None) -> None:
+        """Set the fact, None: it is not known."""
+        before, each.state = each.state, state
+        if before is None and state is None:
+            return
+        key = FactKey(WorkloadFact.NAMED, each.raw, owner.name)
+        first = before is None or state is None
+        there = state is not None and state.kind is not None
+        attributes: dict[str, Attribute] = {
+            "there": there,
+            "problem": state.problem if state is not None else "unknown",
+        }
+        self._emit(
+            PlatformOrigin.INOTIFY,
+            KernelEvent.READ if first else PlatformEvent.FILE_CHANGED,
+            state.path if state is not None else each.raw,
+            scope=owner.name,
+            attributes=attributes,
+            facts=[(key, state)],
+        )
+
+    def _hand(self, owner: _Owner) -> None:
+        handed = frozenset(each.handed for each in owner.files.values() if each.handed)
+        if handed != owner.handed:
+            owner.handed = handed
+            self._hand_over(owner.name, handed)
+
+    def _drop(self, owner: _Owner, paths: Iterable[str]) -> None:
+        for raw in tuple(paths):
+            each = owner.files.pop(raw)
+            each.way.leave()
+            self._tell(owner, each, None)
+        self._hand(owner)
+
+
+def _look_at(paths: list[str], account: Account | None, digester: Digester) -> list[Seen | EventdError]:
+    found: list[Seen | EventdError] = []
+    for path in paths:
+        try:
+            found.append(look(path, account, digester))
+        except EventdError as error:
+            found.append(error)
+    return found

@@ -1,0 +1,159 @@
+"""The FILE facts of single paths that somebody waits for, anywhere on the host: whether something is there.
+
+Owns which paths are wanted, a subscription on every folder on the way to each, and the last look. A change in
+one of these folders, a mount (`look_again`: inotify does not tell of it) or an overflow has the path looked at
+again; `FILE_CHANGED` is emitted if it is not as it was. Decides nothing and reads no content: the facts have
+no digest. Paths in the folders that eventd owns are left to `eventd.files.source_owned`, which knows more.
+
+The daemon sees the host through its sandbox: its `/tmp`, `/var/tmp` and `/dev` are its own, and `/root` is
+closed to it. Nothing that is waited for there ever comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Emit, EventKind, KernelEvent
+from eventd.kernel.model.facts import FactKey
+from eventd.platform import late
+from eventd.platform.inotify import ATTRIBUTES, Inotify
+from eventd.platform.model_events import PlatformEvent, PlatformOrigin
+from eventd.platform.model_facts import FileState, PlatformFact
+from eventd.platform.path_presence import Presence, find
+from eventd.platform.path_way import PathWay
+from eventd.platform.rereading import reread
+
+_LOOKS = 16
+"""How often one path is looked at in a row while the way to it keeps changing."""
+TIMEOUT = 5.0
+"""Seconds for one look. A path behind a dead server must not keep the others from being looked at."""
+_log = logging.getLogger(__name__)
+
+
+class _Path:
+    """One wanted path."""
+
+    def __init__(
+        self, path: str, inotify: Inotify, again: Callable[[_Path], None], anew: Callable[[_Path], None]
+    ) -> None:
+        self.path = path
+        self.patience = late.Patience(partial(again, self))
+        self.way = PathWay(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
+        self.state: FileState | None = None
+        self.stale = False
+        """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
+
+
+class WatchedFiles:
+    """Existence of wanted paths. `owned`: folders whose FILE facts are another's. `run` has to be running."""
+
+    def __init__(self, inotify: Inotify, emit: Emit, *, owned: Iterable[str] = ()) -> None:
+        self._inotify = inotify
+        self._emit = emit
+        self._owned = tuple(os.path.normpath(folder) for folder in owned)
+        self._paths: dict[str, _Path] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        # One look at a time: an older one that ends later must not overwrite what a newer one found.
+        self._looking = asyncio.Lock()
+        inotify.on_gap(self._on_gap)
+
+    async def want(self, paths: Iterable[str]) -> None:
+        """Set the paths (absolute, normalised). When this returns, the new ones have been looked at.
+
+        Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is not watched.
+        """
+        async with self._looking:
+            wanted = {path for path in paths if not self._is_owned(path)}
+            for path in self._paths.keys() - wanted:
+                self._drop(path)
+            for path in sorted(wanted - self._paths.keys()):
+                self._paths[path] = entry = _Path(path, self._inotify, self._mark, self._mark_anew)
+                try:
+                    await self._look(entry)
+                except BaseException:
+                    self._drop(path)
+                    raise
+                self._tell(KernelEvent.READ, entry)
+
+    def look_again(self, points: Iterable[str] | None = None) -> None:
+        """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
+        for entry in self._paths.values():
+            if points is None or any(entry.way.passes(point, entry.path) for point in points):
+                self._mark_anew(entry)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` once it has.
+
+        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        """
+        await reread(self._wake, self._look_at_changed, task_status)
+
+    async def _look_at_changed(self) -> None:
+        async with self._looking:
+            try:
+                while self._dirty:
+                    entry = self._paths.get(self._dirty.pop())
+                    if entry is None:
+                        continue
+                    before = entry.state
+                    await self._look(entry)
+                    if entry.state != before:
+                        self._tell(PlatformEvent.FILE_CHANGED, entry)
+            except BaseException:
+                self.look_again()
+                raise
+
+    async def _look(self, entry: _Path) -> None:
+        """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
+        for _ in range(_LOOKS):
+            if entry.stale:
+                entry.stale = False
+                entry.way.leave()
+            found = Presence(None, entry.way.steps)
+            try:
+                found = await entry.patience.look(partial(find, entry.path), timeout=TIMEOUT)
+            except EventdError as error:
+                _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
+            except TimeoutError:
+                _log.warning("%s: no answer within %g s, as from a dead file server", entry.path, TIMEOUT)
+            if entry.stale:
+                continue  # something was mounted on the way while it was looked at
+            entry.state = found.state
+            if not entry.way.cover(found.way):
+                return
+        self._mark(entry)
+
+    def _mark_anew(self, entry: _Path) -> None:
+        entry.stale = True
+        self._mark(entry)
+
+    def _mark(self, entry: _Path) -> None:
+        self._dirty.add(entry.path)
+        self._wake.set()
+
+    def _on_gap(self) -> None:
+        self.look_again()
+
+    def _tell(self, kind: EventKind, entry: _Path) -> None:
+        fact = (FactKey(PlatformFact.FILE, entry.path), entry.state)
+        attributes = {"there": entry.state is not None}
+        self._emit(PlatformOrigin.INOTIFY, kind, entry.path, attributes=attributes, facts=[fact])
+
+    def _drop(self, path: str) -> None:
+        entry = self._paths.pop(path)
+        entry.way.leave()
+        if entry.state is not None:
+            entry.state = None
+            self._tell(KernelEvent.READ, entry)
+
+    def _is_owned(self, path: str) -> bool:
+        return any(path == folder or path.startswith(folder + "/") for folder in self._owned)

@@ -1,0 +1,127 @@
+"""GET /v1/gates: every gate and what it lacks, and the wait graph around them. Times are seconds since the epoch.
+
+The graph is made when it is asked for, of the desired state and the host as it is at that moment. Workloads that
+were refused as circular are in it: it is for them that one looks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import anyio
+import anyio.to_thread
+from typing_extensions import TypedDict
+
+from eventd.api.model_rights import EVERYTHING, View
+from eventd.desired.controller_load import ReadLive
+from eventd.desired.model import Desired
+from eventd.gates.model import WorkloadGates, read_gates
+from eventd.gates.model_predicates import Predicate, missing
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.report import WorkloadState
+from eventd.reconciler import Reconciler
+from eventd.waits.model_build import desired_graph
+from eventd.waits.model_cycles import cycles
+from eventd.waits.model_document import CycleRow, EdgeRow, NodeRow, WaitGraph, document, relevant
+from eventd.waits.model_units import LiveGraph
+
+REFUSED = "it waits for itself, so its workload is refused"
+
+
+class Gate(TypedDict):
+    """A gate of a workload."""
+
+    workload: str
+    kind: str
+    predicate: str
+    holds: bool
+    since: float | None
+    missing: list[str]
+
+
+class Gates(TypedDict):
+    """GET /v1/gates."""
+
+    gates: list[Gate]
+    nodes: list[NodeRow]
+    edges: list[EdgeRow]
+    cycles: list[CycleRow]
+    notes: list[str]
+
+
+async def gates(reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING) -> Gates:
+    """Return the document. The graph is of everybody, and not for who sees one workload only."""
+    desired, circular = reconciler.desired, reconciler.active.circular
+    if not view.everything:
+        mine = reconciler.active.gates.get(view.own)
+        rows = list(_rows(reconciler, view.own, mine)) if mine is not None else []
+        return {"gates": rows, "nodes": [], "edges": [], "cycles": [], "notes": []}
+    if desired is None:
+        return {"gates": [], "nodes": [], "edges": [], "cycles": [], "notes": ["no commit has been read yet"]}
+    whole = replace(desired, workloads={**desired.workloads, **circular})
+    refused = read_gates(replace(desired, workloads=circular))[0]
+    live, notes = LiveGraph(), list[str]()
+    written = any(each.written for each in reconciler.active.gates.values())
+    if live_graph is not None and (written or refused):
+        try:
+            live = await live_graph(whole)
+        except EventdError as error:
+            notes.append(f"the units that this host runs are not known: {error}")
+    # Rows first: of one moment, and facts belong to this thread.
+    rows = [
+        row for name, each in sorted(reconciler.active.gates.items()) for row in _rows(reconciler, name, each)
+    ]
+    rows += [row for name, each in sorted(refused.items()) for row in _refused(name, each)]
+    drawn = await anyio.to_thread.run_sync(_graph, whole, live)
+    return {"gates": rows, **drawn, "notes": [*notes, *drawn["notes"]]}
+
+
+def _graph(desired: Desired, live: LiveGraph) -> WaitGraph:
+    graph = desired_graph(desired, live)
+    found = cycles(graph)
+    return document(relevant(graph, found), found)
+
+
+def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
+    for kind, predicate in (("requires", gates.requires), ("expect", gates.expect)):
+        if predicate is not None:
+            yield kind, predicate
+
+
+def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[Gate]:
+    facts, held = reconciler.dispatcher.facts, reconciler.desk.holds.get(name)
+    status = reconciler.statuses.get(name)
+    converged = status is not None and status.state in (
+        WorkloadState.CONVERGED,
+        WorkloadState.AT_RISK,
+    )
+    for kind, predicate in _kinds(gates):
+        # What has to be probed is asked only while it is waited for; of a workload that got past it, it held.
+        past = converged and predicate.value(facts) is None
+        lacks = () if past else missing(predicate, facts)
+        since = None
+        if lacks and held is not None and kind == "requires":
+            since = round(time.time() - (anyio.current_time() - held.since), 3)
+        yield {
+            "workload": name,
+            "kind": kind,
+            "predicate": predicate.text,
+            "holds": not lacks,
+            "since": since,
+            "missing": [part.sentence for part in lacks],
+        }
+
+
+def _refused(name: str, gates: WorkloadGates) -> Iterator[Gate]:
+    """Yield gates that nobody looks at: their facts are not kept."""
+    for kind, predicate in _kinds(gates):
+        yield {
+            "workload": name,
+            "kind": kind,
+            "predicate": predicate.text,
+            "holds": False,
+            "since": None,
+            "missing": [REFUSED],
+        }

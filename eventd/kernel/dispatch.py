@@ -1,0 +1,86 @@
+"""The dispatcher: numbers events, folds the facts that come with them, keeps the latest for `eventctl events`.
+
+Owns `Facts`. Decides nothing: who is interested watches the facts, or listens for events. Implements
+`eventd.kernel.model.events.Emit`, so sources hold nothing of the runtime but this one callable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from eventd.kernel.model.event_ring import EventRing
+from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, Event, EventKind, Origin
+from eventd.kernel.model.facts import FactKey, Facts, FactValue
+
+LONGEST = 4096
+"""Characters of each text of an event: of a path (PATH_MAX), and of all that peers and people say."""
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """The one place where events come in."""
+
+    facts: Facts = field(default_factory=Facts)
+    wall: Callable[[], float] = time.time
+    events: EventRing = field(default_factory=EventRing)
+    sequence: int = 0
+    current: Event | None = None
+    """The event whose facts are being folded, so that a fact's watcher knows its cause."""
+    _listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    _more: anyio.Event = field(default_factory=anyio.Event)
+
+    def emit(
+        self,
+        origin: Origin,
+        kind: EventKind,
+        subject: str,
+        *,
+        scope: str = "",
+        attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+        facts: Iterable[tuple[FactKey, FactValue]] = (),
+    ) -> Event:
+        """Take in one event (see `Emit`); return it numbered."""
+        self.sequence += 1
+        if len(subject) > LONGEST or any(
+            isinstance(v, str) and len(v) > LONGEST for v in attributes.values()
+        ):
+            subject, attributes = subject[:LONGEST], {k: _cut(v) for k, v in attributes.items()}
+        event = Event(
+            self.sequence, origin, kind, subject, anyio.current_time(), self.wall(), scope, attributes
+        )
+        self.events.append(event)
+        before, self.current = self.current, event  # a watcher may emit what follows from a fact
+        try:
+            for key, value in facts:
+                self.facts.set(key, value)
+            for listener in self._listeners:
+                listener(event)
+        finally:
+            self.current = before
+        self._more.set()
+        return event
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener(event)` for each event, after its facts are folded."""
+        self._listeners.append(listener)
+
+    def since(self, sequence: int) -> list[Event]:
+        """Return the kept events after `sequence`."""
+        newer = itertools.takewhile(lambda event: event.sequence > sequence, reversed(self.events))
+        return list(newer)[::-1]  # from the end: a follower asks this after every event
+
+    async def more(self, sequence: int) -> None:
+        """Return as soon as there is an event after `sequence`."""
+        while self.sequence <= sequence:
+            if self._more.is_set():
+                self._more = anyio.Event()
+            await self._more.wait()
+
+
+def _cut(value: Attribute) -> Attribute:
+    return value[:LONGEST] if isinstance(value, str) else value

@@ -1,0 +1,550 @@
+"""Runs: one at a time on this host, each over a batch of subjects, until nothing of it is dirty.
+
+Owns the two locks (of this process, of the host), the run that is on and who waits for it, who may still join it, and
+its report, which is written before anything else is done. It decides neither when a run begins (the reconciler does)
+nor what a subject needs (its controllers do).
+
+    Batch -> what has work -> lock -> Turns, latecomers -> RunReport -> store, run handles
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import anyio
+
+from eventd.kernel.controller import Controllers, Desk, Request
+from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.draining import Draining
+from eventd.kernel.listeners import Listeners
+from eventd.kernel.model import backoff
+from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
+from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
+from eventd.kernel.model.report import Outcome, RunReport, RunResult, WorkloadReport, overall
+from eventd.kernel.model.verdicts import Hold
+from eventd.kernel.queue import Batch, Queue, RunHandle
+from eventd.kernel.run_watch import RunWatch
+from eventd.kernel.status_board import StatusBoard
+from eventd.kernel.steps import Steps
+from eventd.kernel.transaction import EndingError
+from eventd.kernel.triggers import noted
+from eventd.kernel.turns import Turns
+from eventd.ports import LockHolder
+from eventd.state.controller_recovery import Recovery
+from eventd.status.controller_problems import Troubles
+
+log = logging.getLogger(__name__)
+ALONE_TIMEOUT = 60.0
+"""Seconds to wait for the end of the run that is on, for what is done between two runs."""
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait for another process on this host to let go of the lock; who it is, is said at once."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the daemon started."""
+
+    runs: int = 0
+    runs_failed: int = 0
+    contended: int = 0
+    """Triggers that came while a run was on, and got the following one."""
+    checks: int = 0
+    """Looks at dirty workloads that found nothing to do."""
+    workload_failures: int = 0
+
+
+class Due(Protocol):
+    """What a time alone makes dirty."""
+
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next subject is due."""
+        ...
+
+    def take_due(self, now: float) -> list[str]:
+        """Return which are due, each once."""
+        ...
+
+
+class Lock(Protocol):
+    """The lock of this host's runs, which other processes may hold."""
+
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
+        """Return when it is held. Raises DeadlineError; calls `waiting` at once with who has it, if anybody."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class RunStore(Protocol):
+    """The runs on the disk; each method returns when its row is there."""
+
+    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
+        """Open a run and return its number, which no other run of this host has."""
+        ...
+
+    async def end_run(self, report: RunReport) -> None:
+        """Close a run with its report."""
+        ...
+
+
+class Revision(Protocol):
+    """What is wanted of the host."""
+
+    @property
+    def commit(self) -> str:
+        """The commit that is active; empty before the first one."""
+        ...
+
+    @property
+    def is_pending(self) -> bool:
+        """The first fetch is still on: no commit is known, and nothing is wrong."""
+        ...
+
+    @property
+    def wanted(self) -> object:
+        """The commit that is wanted."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Make the wanted commit the active one; return whether one that could not be made so is now."""
+        ...
+
+    async def end_overrides(self) -> None:
+        """End the overrides whose cause is gone. Raises what writing raises."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Runs:
+    """See the module."""
+
+    lock: Lock
+    store: RunStore
+    dispatcher: Dispatcher
+    queue: Queue
+    revision: Revision
+    controllers: Controllers
+    turns: Turns
+    board: StatusBoard
+    desk: Desk
+    steps: Steps
+    draining: Draining
+    recovery: Recovery
+    """What the last life left open."""
+    wall: Callable[[], float]
+    concurrency: int
+    """Turns side by side."""
+    problems: Troubles
+    """What is wrong with everything, not with one subject."""
+    looks: Listeners[[]]
+    """Told after each look at the host."""
+    watch: RunWatch
+    """Told while a run is on."""
+    due: Sequence[Due]
+    """What a time alone makes dirty."""
+    forget_gone: Callable[[], None]
+    """Forgets what was remembered of subjects that are gone."""
+    counters: Counters = field(default_factory=Counters)
+    current: RunReport | None = None
+    last: RunReport | None = None
+    _batch: Batch | None = None
+    """What the current run has to answer, as long as it can be joined."""
+    _joined: list[tuple[RunHandle, Event]] = field(default_factory=list)
+    """Requests that the current run answers if it goes well: nobody asked for it, so another one is made if not."""
+    applied: RunReport | None = None
+    """The last run that did anything, for the commit that is in force."""
+    _unwritten: list[RunReport] = field(default_factory=list)
+    """Runs that have ended, and whose reports could not be written."""
+    _left: Batch | None = None
+    """What could not be done as a whole."""
+    _again: float | None = None
+    """Loop time at which that is tried again."""
+    _attempts: int = 0
+    _interrupt: anyio.Event = field(default_factory=anyio.Event)
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def run(self, batch: Batch) -> RunReport | None:
+        """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
+        async with self._lock:
+            if self.draining.forbids():
+                self.queue.put_back(batch)
+                return None
+            await self._catch_up()
+            self._interrupt = anyio.Event()
+            if batch.forced:
+                self.desk.failures.forget_all()
+            for name in batch.forced_names:
+                self.desk.failures.forget(name)
+            batch.record |= await self.revision.refresh()
+            if self.revision.is_pending:
+                # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
+                self.queue.put_back(replace(batch, names=set(), everything=False))
+                return None
+            names = self._subjects(batch)
+            todo = [name for name in names if self._has_work(name, batch)]
+            if not todo and not batch.record:
+                self.counters.checks += 1
+                for name in names:
+                    self.board.settle(name, None)
+                self.looks()
+                return None
+            await self._acquire(LOCK_TIMEOUT)
+            try:
+                if self.draining.forbids():
+                    self.queue.put_back(batch)
+                    return None
+                return await self._locked_run(batch, names, todo)
+            finally:
+                self.lock.release()
+
+    def _subjects(self, batch: Batch) -> list[str]:
+        """Return which subjects a batch is about, sorted; none before the first commit."""
+        if not self.revision.commit:
+            return []
+        names = self.controllers.names()
+        if batch.everything:
+            return sorted(names)
+        return sorted(
+            name for name in batch.names if name in names or self.controllers.owner(name).takes(name)
+        )
+
+    def _has_work(self, name: str, batch: Batch) -> bool:
+        """Tell whether a turn can do something for a subject, or has something new to say of it."""
+        request = _request(name, batch)
+        for controller in self.controllers.of(name):
+            found = controller.decide(name, request, self.desk)
+            if found.is_nothing:
+                continue
+            if found.due:
+                return True
+            if found.actions:
+                verdict = self.desk.judge(found.actions[0], found.seen, 0)
+                owner = self.controllers.owner(name)
+                return not isinstance(verdict, Hold) or not self.desk.is_known(
+                    name, owner.digest(name), verdict, functools.partial(owner.patience, name)
+                )
+            before = self.board.statuses.get(name)
+            block = found.blocked
+            assert block is not None
+            return before is None or (before.reason, before.message) != (block.reason, block.message)
+        return False
+
+    async def _acquire(self, timeout: float) -> None:
+        """Take the host's lock, and say at once who has it if that takes a while."""
+
+        def waiting(holder: LockHolder | None) -> None:
+            who = holder.text if holder is not None else "another process"
+            self.problems.locked = TemporaryError(
+                f"{who} holds the lock of this host's runs, and a run waits for it for up to {timeout:g} s",
+                reason="host-locked",
+                hint=f"ps -fp {holder.pid} shows it" if holder is not None else "cat /proc/locks",
+            )
+            log.warning("%s", self.problems.locked.message)
+            self.dispatcher.emit(
+                KernelOrigin.DAEMON,
+                KernelEvent.LOCKED,
+                "runs",
+                attributes={"pid": holder.pid, "command": holder.command} if holder is not None else {},
+            )
+            self.looks()
+
+        try:
+            await self.lock.acquire(timeout=timeout, waiting=waiting)
+        finally:
+            self.problems.locked = None
+
+    async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
+        commit = self.revision.commit
+        started = self.wall()
+        triggers = tuple(batch.triggers) or ((batch.self_caused,) if batch.self_caused is not None else ())
+        text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
+        number = await self.store.begin_run(started, commit, text)
+        self.problems.run = None
+        joined = max(0, batch.requests - 1)
+        self.current = RunReport(number, started, commit, triggers, joined=joined)
+        self._batch = batch
+        self.counters.runs += 1
+        for handle in batch.handles:
+            handle.run = number
+            handle.started.set()
+        self.looks()
+        reports = {name: self.board.settle(name, None) for name in names if name not in todo}
+        limiter = anyio.CapacityLimiter(self.concurrency)
+
+        busy: set[str] = set()
+
+        async def one(name: str) -> None:
+            try:
+                async with limiter:
+                    reports[name] = await self.turns.take(
+                        name, number, _take_request(name, batch), self._interrupt
+                    )
+            finally:
+                busy.discard(name)
+                self.queue.nudge()
+
+        async with anyio.create_task_group() as group:
+            late = todo
+            while late or busy:
+                for name in late:
+                    busy.add(name)
+                    group.start_soon(one, name)
+                late = await self._latecomers(busy, batch)
+        report = self._close(batch, reports)
+        if self.revision.commit:
+            self.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
+        self._batch = None
+        try:
+            await self.store.end_run(report)
+        except EventdError as error:
+            # What was done is done, and who waits for it is told; it is written before anything else is done.
+            log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
+            self.problems.run = error
+            self._unwritten.append(report)
+        for row in report.workloads:
+            if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
+                self.queue.touch(row.name, None)  # a shutdown may be called off
+        if self._behind():
+            self.leave(Batch(everything=True))
+        self.current, self.last = None, report
+        if self.applied is not None and self.applied.commit != report.commit:
+            self.applied = None
+        if any(row.actions for row in report.workloads):
+            self.applied = report
+        self._answer(batch, report)
+        self._answer_joined(report)
+        self.looks()
+        return report
+
+    async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
+        """Return which workloads became dirty while the run is on and may join it; waits until something happens.
+
+        One workload that takes long (a slow user manager, a health check) must not keep an event of another from
+        being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
+        """
+        self.queue.listen()
+        if self._is_open() and await self._may_join() and self._is_open():
+            names, triggers = self.queue.take_names(busy)
+            # Tried again with all the rest, should this run end with an error of its own.
+            batch.names |= names
+            for name, handles in self.queue.take_restarts(names).items():
+                batch.restarts[name] = handles
+                batch.answer(*handles)
+                for handle in handles:
+                    handle.run = self.current.id if self.current is not None else None
+                    handle.started.set()
+            known = self._subjects(Batch(names))
+            late = [name for name in known if self._has_work(name, batch)]
+            for name in known:
+                if name not in late:
+                    self.board.settle(name, None)
+            if late:
+                if self.current is not None:
+                    self.current = replace(self.current, triggers=noted(self.current.triggers, triggers))
+                return late
+            self.looks()
+        if busy:
+            due = self.next_due()
+            pause = max(0.05, due - anyio.current_time()) if due is not None else None
+            await self.queue.nudged(None if self._interrupt.is_set() else pause)
+            self.touch_due()
+        return []
+
+    def _is_open(self) -> bool:
+        return not self._interrupt.is_set() and not self.draining.forbids()
+
+    async def _may_join(self) -> bool:
+        """End the orders that are over. If that cannot be written down, who came late waits for the next run."""
+        try:
+            await self.revision.end_overrides()
+        except EventdError as error:
+            log.warning("nothing joins the run that is on: %s", error)
+            return False
+        return True
+
+    def _close(self, batch: Batch, reports: dict[str, WorkloadReport]) -> RunReport:
+        assert self.current is not None
+        error = self.problems.of_a_run() if batch.everything else ""
+        rows = tuple(reports[name] for name in sorted(reports))
+        result = overall([row.outcome for row in rows], error=bool(error))
+        self.counters.runs_failed += result is RunResult.FAILED
+        self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
+        return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
+
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next retry, deadline or recovery is due."""
+        times = (
+            self.desk.failures.next_retry(),
+            self.desk.holds.next_deadline(),
+            *(each.next_due() for each in self.due),
+            self._again,
+        )
+        return min((at for at in times if at is not None), default=None)
+
+    def touch_due(self) -> None:
+        """Make dirty whose retry, deadline or recovery is due."""
+        now = anyio.current_time()
+        for each in self.due:
+            for name in each.take_due(now):
+                self.queue.touch(name, None)
+        if self._again is not None and self._again <= now:
+            self._again = None
+            self.queue.put_back(self._left or Batch(everything=True))
+            self._left = None
+        for name in (*self.desk.failures.take_due(now), *self.desk.holds.due(now)):
+            self.queue.touch(
+                name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
+            )
+
+    def leave(self, batch: Batch) -> None:
+        """Have what could not be done as a whole tried again, after a pause that grows."""
+        self._attempts += 1
+        if self._left is not None:
+            batch.names |= self._left.names
+            batch.everything |= self._left.everything
+        self._left = batch
+        self._again = anyio.current_time() + backoff.delay(self._attempts, self.desk.jitter())
+
+    def settled(self) -> None:
+        """A run went well: unless something is left, the pauses begin anew."""
+        if self._again is None:
+            self._attempts = 0
+
+    def failed(self, batch: Batch, error: EventdError) -> None:
+        """A run ended with an error of its own: tell who waits for it, and try again."""
+        self.problems.run = error
+        self.counters.runs_failed += 1
+        now, commit = self.wall(), self.revision.commit
+        current = self.current or RunReport(0, now, commit, tuple(batch.triggers))
+        report = replace(current, ended=now, result=RunResult.FAILED, error=str(error))
+        self.current, self.last, self._batch = None, report, None
+        self._answer(batch, report)
+        self._answer_joined(report)
+        self.leave(replace(batch, handles=[], requests=0, restarts={}, forced=False, forced_names=set()))
+        self.looks()
+
+    def _behind(self) -> bool:
+        """Tell whether there is something that could not be written, or not be settled."""
+        return not self.recovery.done or bool(self._unwritten or self.steps.unwritten)
+
+    async def _catch_up(self) -> None:
+        """Write and settle what could not be when it should have been. Raises what writing raises."""
+        if not self._behind():
+            return
+        await self.steps.write()
+        while self._unwritten:
+            await self.store.end_run(self._unwritten[0])
+            del self._unwritten[0]
+        open_ = {step.workload for step in self.recovery.pending}
+        await self.recovery.finish()
+        for name in open_ - {step.workload for step in self.recovery.pending}:
+            # What was refused for the want of a record is not any more.
+            self.desk.failures.forget(name)
+            self.queue.touch(name, None)
+        self.problems.run = None
+
+    @staticmethod
+    def _answer(batch: Batch, report: RunReport) -> None:
+        for handle in batch.handles:
+            handle.run, handle.report = report.id, report
+            handle.started.set()
+            handle.done.set()
+
+    def _answer_joined(self, report: RunReport) -> None:
+        """Answer who joined a run that nobody asked for: by it if all is well, else by one that was."""
+        joined, self._joined = self._joined, []
+        for handle, trigger in joined:
+            if report.result is RunResult.OK:
+                handle.report = report
+                handle.done.set()
+            else:
+                self.queue.touch_all(trigger, forced=True, handle=handle)
+
+    async def drain(self, grace: float) -> None:
+        """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
+        self.draining.stopping = True
+        self._interrupt.set()
+        with anyio.move_on_after(grace):
+            await self._lock.acquire()
+            self._lock.release()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be between two runs, of this process and of others.
+
+        Raises DeadlineError(reason="busy"), TemporaryError(reason="stopping").
+        """
+        if self.draining.forbids():
+            raise TemporaryError(
+                "the daemon stops, or the host goes down, and nothing new is begun",
+                reason=EndingError.reason,
+                hint="ask again when it is back",
+            )
+        try:
+            with anyio.fail_after(ALONE_TIMEOUT):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise DeadlineError(
+                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s",
+                reason="busy",
+                hint="eventctl status",
+            ) from None
+        try:
+            await self._acquire(ALONE_TIMEOUT)
+            try:
+                with self.watch.run():
+                    yield
+            finally:
+                self.lock.release()
+        finally:
+            self._lock.release()
+
+    def join(self, handle: RunHandle, trigger: Event | None) -> bool:
+        """Let a request be answered by the run that is on, if that is over everything, and at the wanted commit.
+
+        Such as the run that the push before the request has led to. One that was not asked for does not give another
+        chance to what gave up: it answers only if there is nothing that needs one.
+        """
+        current, batch = self.current, self._batch
+        if (
+            batch is None
+            or not (batch.forced or (batch.everything and trigger is not None))
+            or current is None
+            or self.revision.wanted != current.commit
+            or self.queue.pending
+        ):
+            return False
+        self.current = replace(current, joined=current.joined + 1)
+        if batch.forced:
+            batch.answer(handle)
+        elif trigger is not None:
+            # If another run is needed, it is made for the last who joined, though nobody may wait for it any more.
+            self._joined = [each for each in self._joined if not each[0].left]
+            self._joined.append((handle, trigger))
+        handle.run = current.id
+        handle.started.set()
+        return True
+
+    def interrupt(self) -> None:
+        """Cut short what only waits in the run that is on; no latecomer joins it any more."""
+        self._interrupt.set()
+
+
+def _request(name: str, batch: Batch) -> Request:
+    return Request(batch.asks(name), name in batch.restarts)
+
+
+def _take_request(name: str, batch: Batch) -> Request:
+    """Return what a batch asks of a subject; a restart is asked for once."""
+    request = _request(name, batch)
+    batch.restarts.pop(name, None)
+    return request

@@ -1,0 +1,192 @@
+"""The DEVICE facts: which file systems, by UUID, are on a block device that is attached.
+
+Emits `READ` with all of them first, then a `DEVICE` event per UUID whose fact changed: plugged in or out,
+formatted, or on one device more (members of one btrfs, a clone of a disk: all nodes are in the fact). Events
+about devices that change no fact are not passed on. After a gap all is read afresh. Decides nothing.
+
+A host without udev or libudev has no DEVICE facts, and that is said loudly, once; it is looked for again all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.kernel.model import backoff
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.events import Emit, KernelEvent
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.source_state import SourceState
+from eventd.mounts.adapter_udev import Block, BlockMonitor
+from eventd.mounts.model_events import MountEvent, MountOrigin
+from eventd.mounts.model_facts import DeviceState, MountFact
+from eventd.platform.afresh import Rounds
+from eventd.platform.reconnect import pauses
+
+_log = logging.getLogger(__name__)
+
+
+class Monitor(Protocol):
+    """What `eventd.mounts.adapter_udev.BlockMonitor` is."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when there is something to receive."""
+        ...
+
+    def receive(self) -> list[tuple[str, Block]]:
+        """Return what has come in; TemporaryError when some was lost."""
+        ...
+
+    def blocks(self) -> list[Block]:
+        """Return all block devices."""
+        ...
+
+
+class DeviceTable:
+    """The block devices by what udev tells of them, and the DEVICE facts that come of it."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._blocks: dict[str, Block] = {}
+        self._by_uuid: dict[str, DeviceState] = {}
+
+    def take(self, received: list[tuple[str, Block]]) -> None:
+        """Fold events, in their order."""
+        for action, block in received:
+            old = self._blocks.pop(block.path, None)
+            if action != "remove":
+                self._blocks[block.path] = block
+            new = self._blocks.get(block.path)
+            for uuid in sorted({each.uuid for each in (old, new) if each is not None and each.uuid}):
+                state = self._state(uuid)
+                if state == self._by_uuid.get(uuid):
+                    continue
+                self._remember(uuid, state)
+                self._emit(
+                    MountOrigin.UDEV,
+                    MountEvent.DEVICE,
+                    uuid,
+                    attributes={"action": action, "node": block.node, "attached": state is not None},
+                    facts=[(FactKey(MountFact.DEVICE, uuid), state)],
+                )
+
+    def read(self, blocks: list[Block]) -> None:
+        """Take in all devices there are."""
+        self._blocks = {block.path: block for block in blocks}
+        uuids = {block.uuid for block in self._blocks.values() if block.uuid}
+        found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
+        for uuid, state in found.items():
+            self._remember(uuid, state)
+        facts = [(FactKey(MountFact.DEVICE, uuid), state) for uuid, state in found.items()]
+        self._emit(MountOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
+
+    def again(self, blocks: list[Block]) -> None:
+        """Take in all devices once more; what differs is told as if udev had."""
+        gone = self._blocks.keys() - {block.path for block in blocks}
+        self.take([("remove", self._blocks[path]) for path in sorted(gone)])
+        self.take([("change", block) for block in blocks])
+
+    def _remember(self, uuid: str, state: DeviceState | None) -> None:
+        if state is None:
+            self._by_uuid.pop(uuid, None)
+        else:
+            self._by_uuid[uuid] = state
+
+    def _state(self, uuid: str) -> DeviceState | None:
+        """Return the fact as the devices say: all nodes with this UUID, label and type of the first."""
+        carriers = sorted((b for b in self._blocks.values() if b.uuid == uuid), key=lambda b: b.node)
+        if not carriers:
+            return None
+        usable = [block for block in carriers if block.node]
+        return DeviceState(
+            uuid,
+            tuple(block.node for block in usable),
+            carriers[0].label,
+            carriers[0].fstype,
+            tuple(block.number for block in usable),
+            frozenset(link for block in usable for link in block.links),
+            tuple(block.member for block in usable),
+        )
+
+
+class DevicesSource:
+    """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
+
+    def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
+        self.state = SourceState(emit, MountOrigin.UDEV, "devices")
+        self._monitor = monitor
+        self._table = DeviceTable(emit)
+        self._rounds = Rounds()
+        self._look: Callable[[], None] | None = None
+        """Has all devices read once more; None: they are not read at all now."""
+        self._all = False
+
+    async def reread(self) -> None:
+        """Read all devices again, and return when their facts are set; if there is no udev now, at once."""
+        if self._look is not None:
+            await self._rounds.another(self._look)
+
+    def _read_all(self, told: asyncio.Event) -> None:
+        self._all = True
+        told.set()
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the facts current until cancelled; `started` once all devices were read."""
+        lost, missing, said, started = pauses(), 0, "", False
+        while True:
+            try:
+                async with self._monitored() as (monitor, told):
+                    begun = self._rounds.begin()
+                    blocks = await anyio.to_thread.run_sync(monitor.blocks)
+                    self._table.read(blocks)
+                    self._rounds.end(begun)
+                    self.state.current()
+                    if not started:
+                        started = True
+                        task_status.started()
+                    missing, said = 0, ""
+                    while True:
+                        await told.wait()
+                        told.clear()
+                        if self._all:
+                            self._all, begun = False, self._rounds.begin()
+                            self._table.again(await anyio.to_thread.run_sync(monitor.blocks))
+                            self._rounds.end(begun)
+                        self._table.take(monitor.receive())
+                        lost = pauses()
+            except TemporaryError as error:
+                _log.warning("devices: %s; reading all of them afresh", error)
+                # Lost events cost a read, and are no trouble until that fails as well.
+                self.state.failed(error)
+                await anyio.sleep(next(lost))
+            except PermanentError as error:
+                if said != error.message:
+                    said = error.message
+                    _log.error("devices: %s", error, extra={"reason": error.reason})
+                # A host that never had udev is in order, but for who waits for a device.
+                self.state.trouble(error, optional=not self.state.was_read)
+                # No signal tells that udevd is back, as after an update of it.
+                missing += 1
+                await anyio.sleep(backoff.delay(missing, 0.0))
+
+    @asynccontextmanager
+    async def _monitored(self) -> AsyncIterator[tuple[Monitor, asyncio.Event]]:
+        """Subscribe: yield what receives from now on, and what is set when there is something to receive."""
+        monitor = await anyio.to_thread.run_sync(self._monitor)
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(monitor.fileno(), told.set)
+        self._look = partial(self._read_all, told)
+        try:
+            yield monitor, told
+        finally:
+            self._look = None
+            loop.remove_reader(monitor.fileno())

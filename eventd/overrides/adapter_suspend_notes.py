@@ -1,0 +1,69 @@
+"""Suspensions that root writes down while no daemon runs, one root-owned file each; the next start takes them in.
+
+So a workload that is being repaired by hand is not put right by a daemon that comes back, of itself or at a boot,
+before it could be told. Below the state folder, which is root's alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eventd.kernel.model.errors import PermanentError
+
+log = logging.getLogger(__name__)
+FOLDER = "suspend"
+"""Below the state folder."""
+_HOST = "@host"
+"""What the file is called that suspends everything: no workload can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """`workload` empty: the whole host."""
+
+    workload: str
+    by: str
+    why: str
+
+
+def write(state: str, note: Note) -> str:
+    """Write a note down so that it survives a power cut; return its path. Raises PermanentError."""
+    folder = Path(state) / FOLDER
+    path = folder / f"{note.workload or _HOST}.json"
+    temporary = folder / f".{os.getpid()}"
+    try:
+        Path(state).mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with temporary.open("x", encoding="utf-8") as file:
+            json.dump(asdict(note), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise PermanentError(f"cannot write {path}: {error.strerror}", reason="not-written") from error
+    return str(path)
+
+
+def read(state: str) -> Iterator[tuple[Path, Note]]:
+    """Yield each note and its file, which the caller removes once it is in force; one that is damaged suspends all."""
+    for path in sorted((Path(state) / FOLDER).glob("*.json")):
+        try:
+            row = json.loads(path.read_bytes())
+            note = Note(str(row["workload"]), str(row["by"]), str(row["why"]))
+        except (OSError, ValueError, LookupError, TypeError):
+            log.warning("%s is damaged: the whole host is suspended, to be on the safe side", path)
+            note = Note("", "eventd", f"{path} is damaged")
+        yield path, note

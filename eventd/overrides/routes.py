@@ -1,0 +1,205 @@
+"""The routes of overrides: roll back, suspend, resume. They write the order; what is done is the next run's."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from eventd.api import answers
+from eventd.api.following import FollowedLine, asked
+from eventd.api.model_rights import Right, Scope, View
+from eventd.api.routing import Api, Needs, Route
+from eventd.api.visit import visit_of
+from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.queue import RunHandle
+from eventd.overrides.model_events import OverrideEvent
+from eventd.repository import model_object_ids as object_ids
+from eventd.status import documents_workload
+from eventd.status.documents_workload import RolledBack, Suspended
+
+ROLLBACK = Right(
+    "rollback", Scope.NO, Scope.OWN, "Go back to an earlier commit of a workload: `eventctl rollback`"
+)
+SUSPEND = Right(
+    "suspend", Scope.NO, Scope.NO, "Leave workloads as they are, and take that back: `eventctl suspend`"
+)
+
+COMMIT = f"^{object_ids.ABBREVIATED}$"
+TEXT = r"^[^\x00-\x1f\x7f]*$"
+
+
+class RollbackRequest(BaseModel):
+    """POST /v1/rollback/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    to: str | None = Field(default=None, pattern=COMMIT)
+    wait: bool = False
+
+
+class SuspendRequest(BaseModel):
+    """POST /v1/suspend and /v1/suspend/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(default="", max_length=200, pattern=TEXT)
+
+
+class ResumeRequest(BaseModel):
+    """POST /v1/resume and /v1/resume/{workload}."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+
+
+class RollbackQueued(TypedDict):
+    """The answer to a rollback that does not wait."""
+
+    queued: bool
+    rollback: RolledBack | None
+
+
+class Suspending(TypedDict):
+    """The answer to suspend; no workload: the host."""
+
+    workload: str | None
+    suspended: Suspended | None
+
+
+class Resuming(TypedDict):
+    """The answer to resume: what was in force until then."""
+
+    workload: str | None
+    suspended: Suspended | None
+    rollback: RolledBack | None
+
+
+async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name, reconciler = await api.workload(request, view), api.reconciler
+    body = await answers.body(request, RollbackRequest)
+    who = await caller(api, request)
+    order = await reconciler.rollbacks.order(name, body.to, who)
+
+    async def begin(handle: RunHandle) -> None:
+        await reconciler.rollbacks.roll_back(order)
+        trigger = reconciler.dispatcher.emit(
+            KernelOrigin.REQUEST,
+            OverrideEvent.ROLLBACK,
+            name,
+            scope=name,
+            attributes={"by": who, "to": order.good.commit},
+        )
+        reconciler.ask(name, trigger, handle)
+
+    answer = RollbackQueued(queued=True, rollback=documents_workload.rollback(order))
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer)
+
+
+async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = await api.workload(request, view) if "workload" in request.match_info else ""
+    body = await answers.body(request, SuspendRequest)
+    row = await api.reconciler.overrides.suspend(name, await caller(api, request), body.reason)
+    return answers.document(Suspending(workload=name or None, suspended=documents_workload.suspension(row)))
+
+
+async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    name = await api.workload(request, view) if "workload" in request.match_info else ""
+    body, who = await answers.body(request, ResumeRequest), await caller(api, request)
+    overrides = api.reconciler.overrides
+    suspension, order = overrides.suspensions.get(name), overrides.rollbacks.get(name)
+    if suspension is not None and not view.everything:
+        raise PermanentError(
+            f"{suspension.sentence}, and only root may end that",
+            reason="suspended",
+            hint=f"ask {suspension.by}",
+        )
+    if suspension is None and order is None:
+        raise PermanentError(
+            f"{name or 'the host'} is not suspended" + (", and not rolled back" if name else ""),
+            reason="nothing-to-resume",
+            hint="eventctl status shows what is suspended",
+        )
+
+    async def begin(handle: RunHandle) -> None:
+        event = await api.reconciler.resume(name, who)
+        if name:
+            api.reconciler.ask(name, event, handle)
+        else:
+            api.reconciler.request(event, forced=False, handle=handle)
+
+    answer = Resuming(
+        workload=name or None,
+        suspended=documents_workload.suspension(suspension),
+        rollback=documents_workload.rollback(order),
+    )
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer, status=200)
+
+
+async def caller(api: Api, request: web.Request) -> str:
+    """Return who asks, as an operator would call them; by number if nobody knows their name."""
+    visit = visit_of(request)
+    uid = visit.peer.uid if visit is not None else None
+    if uid is None:
+        return "somebody"
+    return await api.nss.user_name(uid) or f"uid {uid}"
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/rollback/{workload}",
+        ROLLBACK,
+        _rollback,
+        '`{"to": COMMIT or null, "wait": false}`: the revision before, or that one, is in force '
+        'until the repository has another; 202 `{"queued": true, "rollback": Rollback}`, or with '
+        "`wait` the lines of a [Sync](#sync)",
+        document=RollbackQueued,
+        lines=FollowedLine,
+        body=RollbackRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/suspend",
+        SUSPEND,
+        _suspend,
+        '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
+        '"by", "why"}}`',
+        needs=Needs.HOST,
+        document=Suspending,
+        body=SuspendRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/suspend/{workload}",
+        SUSPEND,
+        _suspend,
+        "the same for one workload",
+        needs=Needs.HOST,
+        document=Suspending,
+        body=SuspendRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/resume",
+        SUSPEND,
+        _resume,
+        '`{"wait": false}`: ends the suspension of the host; `{"workload", "suspended", "rollback"}` '
+        "has what was ended, or with `wait` the lines of a [Sync](#sync)",
+        needs=Needs.HOST,
+        document=Resuming,
+        lines=FollowedLine,
+        body=ResumeRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/resume/{workload}",
+        ROLLBACK,
+        _resume,
+        "the same for one workload: its suspension, and its rollback. A workload may end its own "
+        "rollback; a suspension, only root",
+        needs=Needs.HOST,
+        document=Resuming,
+        lines=FollowedLine,
+        body=ResumeRequest,
+    ),
+)

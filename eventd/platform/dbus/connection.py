@@ -1,0 +1,516 @@
+"""A connection to a D-Bus bus: calls with deadlines, and signals in the order in which they came.
+
+Of the library (`library`) it uses messages in and out. Proxies, introspection and the libraries' own
+bookkeeping of replies stay unused, because a cancelled call leaves its reply handler behind in both of them, and
+dbus-next never ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
+
+Facts on which everything above relies:
+
+- Order is total. A bus delivers what one sender sends to one receiver in the order of sending, replies and
+  signals alike, and a peer takes the values when it sends. So of two messages the later one is newer,
+  whichever kind they are. That holds only for those who look at messages *as they come*: a task that awaits a
+  reply runs later, when more signals may have been handled. Therefore `call` takes `apply`, which is run at
+  the reply's place in the order.
+- A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
+  all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
+  comes from that name's owner; `track` follows the owner.
+- What answers on a user's bus may be a program of that user. So each reply and signal has a signature that is known
+  here before it comes, and `gate` lets nothing else in: who reads a body finds in it what the signature says.
+- File descriptors go out only, and only on a connection that asked for it (`connect`, `fds`): on all others the
+  bus withholds messages that carry some, and on such a one what comes in is received without room for any, so
+  that the kernel closes them (`peer_socket`). None can leak from an unread reply or into a child.
+- A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from eventd.kernel.model.errors import (
+    DeadlineError,
+    DisconnectedError,
+    EventdError,
+    PermanentError,
+    TemporaryError,
+)
+from eventd.kernel.model.text import printable
+from eventd.platform.dbus.errors import translate
+from eventd.platform.dbus.gate import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
+from eventd.platform.dbus.library import (
+    LIBRARY,
+    AuthError,
+    Connection,
+    InvalidAddressError,
+    Message,
+    MessageType,
+    Variant,
+    consume,
+    forget_signatures,
+    unwrap,
+)
+from eventd.platform.dbus.wire import Header, Kind, first_text
+
+DBUS = DRIVER
+DBUS_PATH = "/org/freedesktop/DBus"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+CALL_TIMEOUT = 25.0
+"""Seconds, for a call whose caller has no better idea: what libdbus takes."""
+_PEER = "org.freedesktop.DBus.Peer"
+_UNREAD = 16
+"""Messages of ours that wait to be sent, from which on nobody's Ping is answered."""
+
+_log = logging.getLogger(__name__)
+
+
+class Signal(NamedTuple):
+    """A signal, with the variants of its body unwrapped."""
+
+    sender: str
+    path: str
+    interface: str
+    member: str
+    body: Sequence[Any]
+
+
+SignalHandler: TypeAlias = Callable[[Signal], None]
+OwnerHandler: TypeAlias = Callable[[str], None]
+Apply: TypeAlias = Callable[[Sequence[Any]], None]
+
+
+class BadReplyError(TemporaryError):
+    """A peer said what the service that it stands for never says. Raised in a handler, it ends the connection."""
+
+    reason = "bad-reply"
+
+
+class _Pending(NamedTuple):
+    future: asyncio.Future[Sequence[Any]]
+    what: str
+    reply: str
+    apply: Apply | None
+
+
+class Bus:
+    """One connection, from `connect` until it is lost or closed. Use from the loop's thread."""
+
+    def __init__(self, connection: Connection, address: str) -> None:
+        self._connection = connection
+        self._address = address
+        self._pending: dict[int, _Pending] = {}
+        self._routes: dict[tuple[str, str], list[tuple[str, str, SignalHandler]]] = {}
+        self._owners: dict[str, str] = {}
+        self._owner_handlers: dict[str, list[OwnerHandler]] = {}
+        self._closed: DisconnectedError | None = None
+        self._on_closed: list[Callable[[], None]] = []
+        connection.gate.open(self._admit)
+        connection.add_message_handler(self._handle)
+        self._watching = asyncio.create_task(self._watch(), name=f"dbus {address}")
+
+    @classmethod
+    async def connect(
+        cls,
+        address: str,
+        *,
+        uid: int | None = None,
+        timeout: float = CALL_TIMEOUT,
+        limits: Limits = SYSTEM_LIMITS,
+        fds: bool = False,
+    ) -> Bus:
+        """Connect, authenticate and say Hello.
+
+        `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs. `limits`: what the bus
+        may send. `fds`: calls may hand over file descriptors.
+        Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
+        PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
+        """
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                connection = Connection.__new__(Connection)
+                connection.__init__(address, uid, limits, fds=fds)  # type: ignore[misc]
+                await connection.connect()
+        except BaseException as error:
+            if connection is not None:
+                connection.dispose()
+                if isinstance(error, Exception) and (refused := connection.gate.refused):
+                    raise DisconnectedError(
+                        f"the bus {address} was given up: {refused.message}", reason=refused.reason
+                    ) from error
+            match error:
+                case TimeoutError():
+                    raise DeadlineError(
+                        f"the bus {address} did not let us in within {timeout:g} s"
+                    ) from error
+                case AuthError():
+                    raise PermanentError(
+                        f"the bus {address} refuses us: {printable(str(error))}", reason="access-denied"
+                    ) from error
+                case InvalidAddressError():
+                    raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error
+                case PermissionError():
+                    raise PermanentError(
+                        f"the bus {address}: {error.strerror}", reason="access-denied"
+                    ) from error
+                case OSError() | EOFError():
+                    raise DisconnectedError(
+                        f"the bus {address}: {error}", reason="bus-unavailable"
+                    ) from error
+                case EventdError():
+                    raise
+                case Exception():  # whatever the library makes of words that are none, or of a Hello that is refused
+                    raise DisconnectedError(
+                        f"the bus {address} does not let us in: {printable(str(error))}", reason="bad-reply"
+                    ) from error
+            raise
+        return cls(connection, address)
+
+    @property
+    def address(self) -> str:
+        """What it was connected to."""
+        return self._address
+
+    @property
+    def closed(self) -> DisconnectedError | None:
+        """Why the connection is no more, or None while it is."""
+        return self._closed
+
+    def raise_if_closed(self) -> None:
+        """Raise DisconnectedError if the connection is no more."""
+        if self._closed is not None:
+            raise self._closed_error()
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call back once when the connection is lost or closed (at once if it is already)."""
+        if self._closed is not None:
+            callback()
+        else:
+            self._on_closed.append(callback)
+
+    def on(
+        self, name: str, interface: str, member: str, signature: str, handler: SignalHandler
+    ) -> Callable[[], None]:
+        """Hand signals of the owner of `name` that have this signature to `handler`; the result ends that.
+
+        `name` has to be tracked, and the signals asked for with `add_match`. If the handler raises, the connection
+        is closed, so that its owner reads everything afresh rather than going on with half a state.
+        """
+        route = self._routes.setdefault((interface, member), [])
+        entry = (name, signature, handler)
+        route.append(entry)
+        return lambda: route.remove(entry)
+
+    async def track(
+        self, name: str, changed: OwnerHandler | None = None, *, timeout: float = CALL_TIMEOUT
+    ) -> str:
+        """Follow the owner of a well-known name; return its unique name, or `""` while there is none.
+
+        `changed(owner)` is called at NameOwnerChanged's place in the order of messages, before signals of the
+        new owner.
+        """
+        if name not in self._owners:
+            self._owners[name] = ""
+            await self.add_match(
+                f"type='signal',sender='{DBUS}',path='{DBUS_PATH}',interface='{DBUS}',"
+                f"member='NameOwnerChanged',arg0='{name}'",
+                timeout=timeout,
+            )
+
+            def known(body: Sequence[Any]) -> None:
+                self._owners[name] = body[0]
+
+            try:
+                await self.call(
+                    DBUS,
+                    DBUS_PATH,
+                    DBUS,
+                    "GetNameOwner",
+                    "s",
+                    [name],
+                    reply="s",
+                    timeout=timeout,
+                    apply=known,
+                )
+            except DisconnectedError:
+                if self._closed is not None:
+                    raise
+                # NameHasNoOwner; an owner that came since is told by NameOwnerChanged.
+        if changed is not None:
+            self._owner_handlers.setdefault(name, []).append(changed)
+        return self._owners[name]
+
+    def owner(self, name: str) -> str:
+        """Unique name of the owner of a tracked name, `""` if there is none."""
+        return self._owners.get(name, "")
+
+    async def add_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Ask the bus for the signals that a match rule describes (D-Bus specification, "Match rules")."""
+        await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [rule], timeout=timeout)
+
+    async def remove_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
+        """Take one `add_match` back."""
+        await self.call(DBUS, DBUS_PATH, DBUS, "RemoveMatch", "s", [rule], timeout=timeout)
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        reply: str = "",
+        timeout: float = CALL_TIMEOUT,
+        apply: Apply | None = None,
+        fds: Sequence[int] = (),
+    ) -> Sequence[Any]:
+        """Call a method; return the body of its reply with variants unwrapped.
+
+        `reply`: the signature that the reply has to have. It is checked here, for all callers: a body has as many
+        values as that, of these types. `apply(body)` is called at the reply's place in the order of messages, before
+        any later signal is handled, and not when the call has been given up by then; the body is then not kept, and
+        nothing is returned.
+        `fds`: file descriptors that go with it; a value of type `h` is an index into them. They stay the caller's, who
+        may close them once this returns or raises.
+        Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
+        DisconnectedError as soon as the connection is lost, and TemporaryError(reason="bad-reply").
+        """
+        self.raise_if_closed()
+        what = f"{member} of {destination}"
+        future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
+        serial = self._connection.next_serial()
+        self._pending[serial] = _Pending(future, what, reply, apply)
+        try:
+            message = Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
+                serial=serial,
+                unix_fds=list(fds),
+            )
+            # A failed write ends the connection, and that ends the future.
+            self._connection.send(message).add_done_callback(consume)
+        except (TypeError, ValueError, struct.error) as error:
+            self._pending.pop(serial)
+            if not self._connection.connected:
+                raise self._lost_under(what, error) from error
+            raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
+        except OSError as error:
+            # The bus has gone, and the library has closed the socket, before its end was told.
+            self._pending.pop(serial)
+            raise self._lost_under(what, error) from error
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError as error:
+            raise DeadlineError(f"{what}: no answer within {timeout:g} s", reason="no-answer") from error
+        finally:
+            self._pending.pop(serial, None)
+
+    async def get_all(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        apply: Apply | None = None,
+    ) -> dict[str, Any]:
+        """Return all properties of one interface of an object; nothing with `apply`, which gets them."""
+        body = await self.call(
+            destination,
+            path,
+            PROPERTIES,
+            "GetAll",
+            "s",
+            [interface],
+            reply="a{sv}",
+            timeout=timeout,
+            apply=apply,
+        )
+        properties: dict[str, Any] = body[0] if body else {}
+        return properties
+
+    async def close(self) -> None:
+        """Close the connection, if it is not closed yet; calls under way end with DisconnectedError."""
+        if self._closed is None:
+            self._down(DisconnectedError(f"the connection to {self._address} was closed", reason="closed"))
+        # The end of file that the shutdown of the socket brings is what lets the library release it.
+        await asyncio.wait({self._watching}, timeout=5.0)
+
+    async def _watch(self) -> None:
+        cause: BaseException | None = None
+        try:
+            await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
+            cause = error
+        self._connection.dispose()
+        if self._connection.gate.limits.strict:
+            forget_signatures()
+        lost = DisconnectedError(f"the connection to {self._address} was lost")
+        refused = self._connection.gate.refused  # also where the library has found another end of it first
+        if refused is not None:
+            lost = DisconnectedError(
+                f"the connection to {self._address} was ended: {refused.message}", reason=refused.reason
+            )
+        lost.__cause__ = cause
+        self._down(lost)
+
+    def _down(self, error: DisconnectedError) -> None:
+        if self._closed is not None:
+            return
+        self._closed = error
+        if self._connection.connected:
+            self._connection.disconnect()
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(self._closed_error())
+        callbacks, self._on_closed = self._on_closed, []
+        for callback in callbacks:
+            callback()
+
+    def _lost_under(self, what: str, error: Exception) -> DisconnectedError:
+        """Note that the connection is gone, as a call has found out."""
+        self._down(DisconnectedError(f"the connection to {self._address} was lost: {what} was not sent"))
+        lost = self._closed_error()
+        lost.__cause__ = error
+        return lost
+
+    def _closed_error(self) -> DisconnectedError:
+        # A new one each time: an exception collects the traceback of every place that it is raised at.
+        assert self._closed is not None
+        error = DisconnectedError(self._closed.message, reason=self._closed.reason)
+        error.__cause__ = self._closed.__cause__
+        return error
+
+    def _handle(self, message: Message) -> None:
+        try:
+            self._dispatch(message)
+        except BadReplyError as error:
+            refused = DisconnectedError(
+                f"the connection to {self._address} was ended: {error.message}", reason=error.reason
+            )
+            refused.__cause__ = error
+            self._down(refused)
+        except Exception as error:  # noqa: BLE001  # any bug of a handler
+            _log.exception(
+                "a handler failed on %s.%s; closing the connection", message.interface, message.member
+            )
+            failed = DisconnectedError(
+                f"a handler of the connection to {self._address} failed", reason="handler-failed"
+            )
+            failed.__cause__ = error
+            self._down(failed)
+
+    def _admit(self, header: Header, message: bytes) -> str | None:
+        """Return the signature of a message that somebody here waits for (see `gate`), None of all else."""
+        match header.kind:
+            case Kind.RETURN | Kind.ERROR:
+                pending = self._pending.get(header.reply_to)
+                if pending is None or pending.future.done():
+                    return None
+                if header.kind is Kind.ERROR:
+                    if header.signature in ("", "s"):
+                        return header.signature
+                    # An error may say more than its text. It is known by its name.
+                    pending.future.set_exception(translate(header.error, "", what=pending.what))
+                    return None
+                if header.signature != pending.reply:
+                    error = BadReplyError(
+                        f"{pending.what}: a reply with the signature {header.signature!r}, not {pending.reply!r}"
+                    )
+                    pending.future.set_exception(error)
+                return pending.reply
+            case Kind.SIGNAL:
+                if header.sender == DBUS:
+                    if header.member != "NameOwnerChanged" or header.signature != "sss":
+                        return None
+                    return "sss" if first_text(message) in self._owners else None
+                for name, signature, _ in self._routes.get((header.interface, header.member), ()):
+                    if header.sender and self._owners.get(name) == header.sender:
+                        return signature
+            case Kind.CALL:
+                # Answered by the library. Others call nothing here, and are not told so: who does not read replies
+                # would have them pile up.
+                if header.interface == _PEER and self._connection.unsent < _UNREAD:
+                    return ""
+        return None
+
+    def _dispatch(self, message: Message) -> None:
+        if self._closed is not None:
+            return
+        match message.message_type:
+            case MessageType.SIGNAL:
+                self._signal(message)
+            case MessageType.METHOD_RETURN | MessageType.ERROR:
+                pending = self._pending.pop(message.reply_serial, None)
+                if pending is None or pending.future.done():
+                    return  # given up: at its deadline, or cancelled
+                if message.message_type is MessageType.ERROR:
+                    text = str(message.body[0]) if message.body else ""
+                    pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
+                    return
+                body = unwrap(message.body)
+                if pending.apply is None:
+                    pending.future.set_result(body)
+                    return
+                try:
+                    pending.apply(body)
+                except Exception as error:
+                    what = f"the reply to {pending.what} was not understood"
+                    pending.future.set_exception(
+                        error if isinstance(error, EventdError) else DisconnectedError(what)
+                    )
+                    raise
+                pending.future.set_result(())
+
+    def _signal(self, message: Message) -> None:
+        interface, member, sender = message.interface, message.member, message.sender
+        if sender == DBUS:
+            if member == "NameOwnerChanged" and message.body[0] in self._owners:
+                name, _, owner = message.body
+                self._owners[name] = owner
+                for changed in tuple(self._owner_handlers.get(name, ())):
+                    changed(owner)
+            return
+        route = self._routes.get((interface or "", member or ""))
+        if not route:
+            return
+        signal: Signal | None = None
+        for name, _, handler in tuple(route):
+            if sender and self._owners.get(name) == sender:
+                if signal is None:
+                    signal = Signal(
+                        sender, message.path or "", interface or "", member or "", unwrap(message.body)
+                    )
+                handler(signal)
+
+
+def system_bus_address() -> str:
+    """DBUS_SYSTEM_LIMITS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
+    return os.environ.get("DBUS_SYSTEM_LIMITS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+
+
+__all__ = [
+    "CALL_TIMEOUT",
+    "DBUS",
+    "DBUS_PATH",
+    "LIBRARY",
+    "PROPERTIES",
+    "SYSTEM_LIMITS",
+    "USER_LIMITS",
+    "Apply",
+    "BadReplyError",
+    "Bus",
+    "Signal",
+    "Variant",
+    "system_bus_address",
+]

@@ -1,0 +1,78 @@
+"""From the name of a D-Bus error to an `EventdError`. Owns that table; knows no library and no connection."""
+
+from __future__ import annotations
+
+import re
+
+from eventd.kernel.model.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.text import printable
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+UNNAMED_REASON = "unknown-error"
+"""Of an error whose name does not end in a word."""
+_LAST = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+
+_GONE = frozenset(
+    {
+        # dbus-daemon answers so for a peer that left: before the call, or with the call unanswered.
+        "org.freedesktop.DBus.Error.NoReply",
+        "org.freedesktop.DBus.Error.ServiceUnknown",
+        "org.freedesktop.DBus.Error.NameHasNoOwner",
+        "org.freedesktop.DBus.Error.Disconnected",
+        "org.freedesktop.DBus.Error.NoServer",
+    }
+)
+_REASONS = {
+    "org.freedesktop.DBus.Error.AccessDenied": "access-denied",
+    "org.freedesktop.DBus.Error.AuthFailed": "access-denied",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "access-denied",
+}
+_PERMANENT = frozenset(
+    {
+        *_REASONS,
+        "org.freedesktop.DBus.Error.UnknownMethod",
+        "org.freedesktop.DBus.Error.UnknownObject",
+        "org.freedesktop.DBus.Error.UnknownInterface",
+        "org.freedesktop.DBus.Error.UnknownProperty",
+        "org.freedesktop.DBus.Error.InvalidArgs",
+        "org.freedesktop.DBus.Error.InvalidSignature",
+        "org.freedesktop.DBus.Error.NotSupported",
+        # bus-common-errors.h of systemd: what stays so until somebody changes a unit file or an account.
+        "org.freedesktop.systemd1.NoSuchUnit",
+        "org.freedesktop.systemd1.UnitMasked",
+        "org.freedesktop.systemd1.UnitGenerated",
+        "org.freedesktop.systemd1.UnitLinked",
+        "org.freedesktop.systemd1.BadUnitSetting",
+        "org.freedesktop.systemd1.LoadFailed",
+        "org.freedesktop.systemd1.JobTypeNotApplicable",
+        "org.freedesktop.systemd1.OnlyByDependency",
+        "org.freedesktop.systemd1.NoIsolation",
+        "org.freedesktop.systemd1.TransactionOrderIsCyclic",
+        "org.freedesktop.systemd1.UnitNotLoaded",
+        "org.freedesktop.login1.NoSuchUser",
+    }
+)
+
+
+def _kebab(name: str) -> str:
+    """Return the last part of an error's name as a reason: whoever sends it may call it anything."""
+    last = name.rpartition(".")[2]
+    return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else UNNAMED_REASON
+
+
+def translate(name: str, text: str, *, what: str) -> EventdError:
+    """Return the error for a reply of type ERROR.
+
+    `reason` is the last part of the D-Bus name in kebab-case (`no-such-unit`, `unit-masked`,
+    `job-type-not-applicable`), but
+    `access-denied` for all refusals and `disconnected` for a peer that has left the bus. An error that is not
+    known here counts as temporary: trying again with backoff is what does no harm.
+    """
+    message = f"{what}: {printable(text or name)}"
+    if name in _GONE:
+        return DisconnectedError(message)
+    reason = _REASONS.get(name) or _kebab(name)
+    if name in _PERMANENT:
+        return PermanentError(message, reason=reason)
+    return TemporaryError(message, reason=reason)

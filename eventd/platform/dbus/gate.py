@@ -1,0 +1,219 @@
+"""What of a bus's bytes may reach the library: whole messages that somebody here waits for, and nothing else.
+
+Everybody may send the daemon messages, on the system's bus as on a workload's own, and a workload may put a program of
+its own in the place of its bus. The library would take in each byte (up to 128 MiB a message) and make values of it.
+So `Gate` takes the bytes first and reads the heads (`wire`): what is too large, was not asked for, or is not from
+whom it should be, goes no further, and is not even kept. What is let through has the signature that was expected.
+
+Two sets of `Limits`. On the system's bus what breaks a rule is dropped and the connection goes on: anybody may send
+there, and who could end it with one message could keep the daemon from it. A user's bus is one peer, whoever else is on
+it has the user's uid: what no systemd would send ends that connection (`RefusedError`), before any of it is kept, and
+what nobody asked for is counted against a budget. Owns no socket; `eventd.platform.dbus.peer_socket` feeds it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from eventd.kernel.model.budget import Budget
+from eventd.platform.dbus.wire import (
+    FIXED,
+    Checker,
+    Header,
+    Kind,
+    Lengths,
+    MalformedError,
+    read_header,
+    read_lengths,
+)
+
+DRIVER = "org.freedesktop.DBus"
+PIECE = 16 * 1024
+"""Bytes that are taken from one connection before others get their turn: some hundred signals, a few milliseconds."""
+_MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one bus may ask of the daemon."""
+
+    message: int
+    """Bytes of one message."""
+    strict: bool
+    """Whether what breaks a rule ends the connection."""
+    fields: int = 4096
+    """Bytes of the fields of a header. Of systemd's longest, the path of a unit's object takes 800."""
+    variants: int = 4000
+    """In one message. A service has some 450 properties."""
+    signals: tuple[float, float] | None = None
+    """Messages that nobody asked for: so many at once, and per second. None: as many as come."""
+    bytes: tuple[float, float] = (0, 0)
+    """Their bytes, likewise."""
+
+
+SYSTEM_LIMITS = Limits(message=4 * _MEGABYTE, strict=False, variants=100_000)
+"""The list of a manager's units has about 400 bytes for each of them."""
+USER_LIMITS = Limits(
+    message=_MEGABYTE // 4,
+    strict=True,
+    # A reload announces every unit twice; one that changes does so in about three signals of 300 bytes.
+    signals=(10_000, 200),
+    bytes=(4 * _MEGABYTE, 128 * 1024),
+)
+"""All properties of a service take about 30 KiB, more with a long command line or environment."""
+
+
+class RefusedError(ConnectionAbortedError):
+    """The bus sent what no bus should: the connection ends. An OSError, which the libraries expect of a socket."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+Admit: TypeAlias = Callable[[Header, bytes], "str | None"]
+"""Of a header and the message, returns the signature that it has to have to be let through; None drops it."""
+
+
+def hello_only(header: Header, _message: bytes) -> str | None:
+    """Admit the reply to Hello, which is a connection's first call."""
+    return "s" if header.kind in (Kind.RETURN, Kind.ERROR) and header.reply_to == 1 else None
+
+
+@dataclass(slots=True)
+class Gate:
+    """The messages of one connection, from the first byte after its authentication."""
+
+    limits: Limits
+    admit: Admit = hello_only
+    now: Callable[[], float] = time.monotonic
+    dropped: int = 0
+    """Messages that were."""
+    refused: RefusedError | None = None
+    """Why the connection was ended."""
+    _partial: bytearray = field(default_factory=bytearray)
+    """The beginning of a message that is not all there."""
+    _whole: int = 0
+    """Its length, once that is known."""
+    _skip: int = 0
+    """Bytes still to come of a message that is dropped."""
+    _checker: Checker = field(init=False)
+    _signals: Budget | None = field(init=False)
+    _bytes: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._checker = Checker(limits.variants)
+        self._signals = Budget(*limits.signals) if limits.signals else None
+        self._bytes = Budget(*limits.bytes)
+
+    def open(self, admit: Admit) -> None:
+        """Let through what `admit` says, after Hello has been answered."""
+        self.admit = admit
+
+    def take(self, data: bytes) -> tuple[bytes, int]:
+        """Return what of the next bytes may be parsed, as whole messages, and how many of them were used.
+
+        Not all of them, after a message of the bus itself: that may say who owns a name, on which it depends what
+        is let through after it. Raises RefusedError.
+        """
+        if self.refused is not None:
+            raise self.refused
+        kept = bytearray()
+        at = start = 0
+        try:
+            while at < len(data):
+                start = at
+                at, message, last = self._next(data, at)
+                kept += message
+                if last:
+                    break
+        except MalformedError as error:
+            # Where a message ends is not known any more: the end, on any bus.
+            self.refused = RefusedError("bad-message", f"it sent {error}")
+        except RefusedError as error:
+            self.refused = error
+        if self.refused is not None:
+            self._partial.clear()
+            if not kept:
+                raise self.refused
+            return bytes(
+                kept
+            ), start  # what was read of the bad one has the socket stay readable, and comes back here
+        return bytes(kept), at
+
+    def _next(self, data: bytes, at: int) -> tuple[int, bytes, bool]:
+        """Use one message, or what there is of it; return where it ends, what passes of it, whether to stop there."""
+        if self._skip:
+            used = min(self._skip, len(data) - at)
+            self._skip -= used
+            return at + used, b"", False
+        at = self._fill(data, at, FIXED)
+        if len(self._partial) < FIXED:
+            return at, b"", False
+        if not self._whole:
+            lengths = read_lengths(self._partial)
+            self._whole = lengths.whole
+            if lengths.whole > self.limits.message or lengths.fields > self.limits.fields:
+                self._too_large(lengths)
+                return at, b"", False
+        at = self._fill(data, at, self._whole)
+        if len(self._partial) < self._whole:
+            return at, b"", False
+        message = bytes(self._partial)
+        self._partial.clear()
+        self._whole = 0
+        header = self._judge(message)
+        if header is None:
+            self.dropped += 1
+            return at, b"", False
+        return at, message, header.sender == DRIVER
+
+    def _fill(self, data: bytes, at: int, size: int) -> int:
+        missing = max(0, size - len(self._partial))
+        piece = data[at : at + missing]
+        self._partial += piece
+        return at + len(piece)
+
+    def _too_large(self, lengths: Lengths) -> None:
+        if self.limits.strict:
+            raise RefusedError(
+                "message-too-large",
+                f"it sent a message of {lengths.whole} bytes, and more than {self.limits.message} are not taken",
+            )
+        self._skip = self._whole - len(self._partial)
+        self._whole = 0
+        self._partial.clear()
+        self.dropped += 1
+
+    def _judge(self, message: bytes) -> Header | None:
+        """Return the header of a message that passes, None of one that is dropped."""
+        try:
+            header = read_header(message)
+            if header.kind not in (Kind.RETURN, Kind.ERROR):
+                self._count(len(message))
+            wanted = self.admit(header, message)
+            if wanted is None or header.descriptors:
+                if header.kind in (Kind.RETURN, Kind.ERROR):
+                    self._count(len(message))
+                return None
+            self._checker.check(message, read_lengths(message).head, header.signature, wanted)
+        except MalformedError as error:
+            if self.limits.strict:
+                raise RefusedError("bad-message", f"it sent {error}") from error
+            return None
+        return header
+
+    def _count(self, size: int) -> None:
+        if self._signals is None:
+            return
+        now = self.now()
+        if not self._signals.take(now) or not self._bytes.take(now, size):
+            raise RefusedError(
+                "signal-flood",
+                f"it sent more signals than {self._signals.rate:g} a second in the long run",
+            )

@@ -1,0 +1,193 @@
+"""One run at a time on this host, across processes: flock(2) on a file.
+
+Owns the file `/run/eventd/lock`. The kernel releases the lock with the last descriptor, so a holder that was
+killed leaves nothing behind; the process id in the file is for the message only, and never taken for the
+truth.
+
+How one waits without looking again and again: flock(2) has no deadline, closing the descriptor in another
+thread does not wake it, and inotify's close event precedes the release of the lock. So the wait is a
+blocking flock in one daemon thread, and who waits on the loop waits for that thread with a deadline. If the
+deadline comes first the thread stays; the next one who waits takes it over, and if nobody waits when it gets
+the lock, it is given back at once. All decisions are taken on the loop's thread, so there is no moment at
+which the lock is held by nobody's will.
+"""
+
+# ruff: noqa: PTH123  a few bytes on a tmpfs
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.platform.lock_holder import find
+from eventd.ports import LockHolder
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def locked_by(holder: LockHolder | None, path: str) -> str:
+    """Say who holds the lock."""
+    return f"{holder.text if holder is not None else 'another process'} holds {path}"
+
+
+class HostLock:
+    """The lock at `path`; used from one event loop.
+
+    Not reentrant: one task holds it, the others wait in order.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._turn = asyncio.Lock()
+        self._fd: int | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._waiting_fd: int | None = None
+        self.contended = 0
+        """How often another process held the lock when it was wanted."""
+
+    @property
+    def held(self) -> bool:
+        """This process holds it."""
+        return self._fd is not None
+
+    @contextlib.asynccontextmanager
+    async def hold(self, *, timeout: float) -> AsyncIterator[None]:
+        """Hold the lock for the block; see `acquire`."""
+        await self.acquire(timeout=timeout)
+        try:
+            yield
+        finally:
+            self.release()
+
+    async def acquire(
+        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
+    ) -> None:
+        """Take the lock within `timeout` seconds; `waiting(holder)` is called once if another process has it.
+
+        Raises DeadlineError(reason="host-locked") naming the holder, PermanentError(reason="lock-unusable").
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._turn.acquire()
+                try:
+                    self._fd = await self._take(waiting)
+                except BaseException:
+                    self._turn.release()
+                    raise
+        except TimeoutError:
+            raise DeadlineError(
+                f"{locked_by(find(self._path), self._path)} for longer than {timeout:g} s",
+                reason="host-locked",
+                hint="see what it waits for, or end that process",
+            ) from None
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self._close()
+            raise self._unusable(error) from error
+
+    def release(self) -> None:
+        """Give it back; the next one who waits gets it."""
+        assert self._fd is not None, "release of a lock that is not held"
+        os.ftruncate(self._fd, 0)
+        self._close()
+
+    def holder(self) -> int | None:
+        """Return the process id that the present holder wrote down, for messages."""
+        try:
+            with open(self._path, "rb") as file:  # tmpfs, a few bytes
+                text = file.read(32).strip()
+        except OSError:
+            return None
+        return int(text) if text.isdigit() else None
+
+    def _close(self) -> None:
+        assert self._fd is not None
+        os.close(self._fd)
+        self._fd = None
+        self._turn.release()
+
+    async def _take(self, waiting: Callable[[LockHolder | None], None] | None) -> int:
+        if self._waiting is None:
+            fd = self._open()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EINTR):
+                    os.close(fd)
+                    raise self._unusable(error) from error
+                self._wait_in_thread(fd)
+            else:
+                return fd
+        self.contended += 1
+        if waiting is not None:
+            waiting(find(self._path))
+        assert self._waiting is not None
+        # Shielded: the thread outlives who waits, and is taken over by the next.
+        granted = self._waiting
+        try:
+            await asyncio.shield(granted)
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and self._waiting is granted:
+                # Granted in the same turn of the loop as the deadline: nobody wants it any more.
+                self._give_back()
+            raise
+        fd_or_none = self._waiting_fd
+        assert fd_or_none is not None
+        self._waiting = self._waiting_fd = None
+        return fd_or_none
+
+    def _wait_in_thread(self, fd: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting, self._waiting_fd = loop.create_future(), fd
+        threading.Thread(target=self._block, args=(fd, loop), name="host-lock", daemon=True).start()
+
+    def _block(self, fd: int, loop: asyncio.AbstractEventLoop) -> None:
+        failure: OSError | None = None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(self._granted, failure)
+        except RuntimeError:
+            os.close(fd)  # the loop is closed: the daemon is on its way out
+
+    def _granted(self, failure: OSError | None) -> None:
+        waiting = self._waiting
+        assert waiting is not None
+        if not self._turn.locked():
+            self._give_back()  # who waited has gone
+        elif failure is not None:
+            self._give_back()
+            waiting.set_exception(self._unusable(failure))
+        else:
+            waiting.set_result(None)
+
+    def _give_back(self) -> None:
+        assert self._waiting_fd is not None
+        os.close(self._waiting_fd)
+        self._waiting = self._waiting_fd = None
+
+    def _open(self) -> int:
+        try:
+            fd = os.open(self._path, _OPEN, 0o600)
+            # flock(2) asks for no right to write: whoever can open the file could hold up every run.
+            os.fchmod(fd, 0o600)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOSPC):
+                raise TemporaryError(
+                    f"cannot open {self._path}: {error.strerror}", reason="lock-unusable"
+                ) from error
+            raise self._unusable(error) from error
+        return fd
+
+    def _unusable(self, error: OSError) -> PermanentError:
+        return PermanentError(f"cannot lock {self._path}: {error.strerror}", reason="lock-unusable")

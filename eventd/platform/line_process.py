@@ -1,0 +1,78 @@
+"""A process of the daemon's own that goes on for as long as somebody wants it: `line_streams` over its pipes.
+
+Owns its pidfd and its end; starting it (clean environment, no descriptors) is `eventd.platform.process.spawn`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+
+from eventd.platform.line_streams import LineStreams, LongLine
+from eventd.platform.process import ServiceAccount, kill_group, spawn
+
+_REAP_SECONDS = 5.0
+
+
+class LineProcess(LineStreams):
+    """One process, started when this is made. The rest is said at `LineStreams`.
+
+    Raises PermanentError(reason="command-missing" | "not-permitted" | "command-unusable") and
+    TemporaryError(reason="no-resources").
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        line: Callable[[bytes], None],
+        ended: Callable[[str], None],
+        limit: int,
+        long: LongLine,
+        identity: ServiceAccount | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(PurePath(argv[0]).name, line=line, ended=ended, limit=limit, long=long)
+        self._identity = identity
+        self._process = spawn(argv, self._name, identity, environment or {})
+        self._exited: asyncio.Future[None] = self._loop.create_future()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._begin(
+            self._process.stdin.fileno(), self._process.stdout.fileno(), self._process.stderr.fileno()
+        )
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def ready(self) -> None:
+        """Return at once: it runs from the beginning."""
+
+    async def stop(self) -> None:
+        """End it at once, and wait for that for at most five seconds. Nothing is called any more."""
+        self._ended = None
+        self._kill()
+        await asyncio.wait({self._exited}, timeout=_REAP_SECONDS)
+
+    def _on_exit(self) -> None:
+        # A zombie keeps the number of its group taken: nobody else is hit.
+        self._kill()
+        self._loop.remove_reader(self._pidfd)
+        self._process.poll()
+        os.close(self._pidfd)
+        status = self._process.returncode
+        self._over(f"was ended by signal {-status}" if status < 0 else f"exited with {status}")
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
+        self._exited.set_result(None)
+
+    def _kill(self) -> None:
+        kill_group(self._process, self._identity)

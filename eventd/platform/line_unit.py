@@ -1,0 +1,107 @@
+"""A command in a unit of its own that goes on for as long as somebody wants it: `line_streams` over its pipes.
+
+Owns the pipes; the unit, its rights and its end are `eventd.platform.unit_process`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import anyio
+
+from eventd.kernel.model.errors import DeadlineError, EventdError
+from eventd.platform.line_streams import LineStreams, LongLine
+from eventd.platform.unit_process import Processes, TransientUnit, Who, judged
+
+START_TIMEOUT = 30.0
+"""Seconds for systemd to take the order; it is busy at boot."""
+_END_SECONDS = 12.0
+
+
+class LineUnit(LineStreams):
+    """One unit. It is asked for when this is made, and what is sent before it runs waits in the pipe.
+
+    The rest is said at `LineStreams`. A unit that cannot be started has ended: nothing is raised but
+    PermanentError(reason="command-missing").
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        who: Who,
+        argv: Sequence[str],
+        *,
+        line: Callable[[bytes], None],
+        ended: Callable[[str], None],
+        limit: int,
+        long: LongLine,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(PurePath(argv[0]).name, line=line, ended=ended, limit=limit, long=long)
+        self._unit = processes.unit(who, argv, environment or {}, until=None)
+        self._ending = asyncio.Event()
+        self._own, self._theirs = _pipes()
+        self._begin(*self._own)
+        self._task = asyncio.create_task(self._live(self._unit), name=f"unit of {self._name}")
+
+    async def ready(self) -> None:
+        """Return once systemd has started it, or it has ended."""
+        running = asyncio.create_task(self._unit.running.wait())
+        await asyncio.wait({running, self._task}, timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        running.cancel()
+
+    async def stop(self) -> None:
+        """End it at once, and wait for that for at most some seconds. Nothing is called any more."""
+        self._ended = None
+        self._kill()
+        await asyncio.wait({self._task}, timeout=_END_SECONDS)
+
+    def _kill(self) -> None:
+        self._ending.set()
+
+    async def _live(self, unit: TransientUnit) -> None:
+        how = "was ended"
+        asked = asyncio.create_task(self._ending.wait())
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await unit.start(self._theirs)
+            self._close_theirs()
+            either: set[asyncio.Future[Any]] = {unit.end, asked}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if unit.end.done():
+                status = judged(self._name, unit.end.result())
+                how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
+        except TimeoutError:
+            how = str(DeadlineError(f"was not started by systemd within {START_TIMEOUT:g} s"))
+        except EventdError as error:
+            how = f"cannot run: {error}"
+        finally:
+            asked.cancel()
+            with anyio.CancelScope(shield=True):
+                await unit.close()
+            self._close_theirs()
+            self._over(how)
+            for descriptor in self._own:
+                os.close(descriptor)
+
+    def _close_theirs(self) -> None:
+        while self._theirs:
+            os.close(self._theirs.pop())
+
+
+def _pipes() -> tuple[tuple[int, int, int], list[int]]:
+    """Return our ends of input, output and errors, and the other ones."""
+    made: list[int] = []
+    try:
+        for _ in range(3):
+            made += os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for descriptor in made:
+            os.close(descriptor)
+        raise
+    (read_in, write_in, read_out, write_out, read_err, write_err) = made
+    return (write_in, read_out, read_err), [read_in, write_out, write_err]

@@ -1,0 +1,47 @@
+"""Who holds an flock(2) on a file: the kernel's word (proc_locks(5)), not what somebody wrote into the file.
+
+The process id is that of who took the lock; a child that inherited its descriptor may hold it on after its end. The
+command is what that process calls itself (proc_pid_comm(5)), which it can choose: printable characters of it only.
+"""
+
+# ruff: noqa: PTH116, PTH123  files of proc: nothing here waits for a disk
+
+from __future__ import annotations
+
+import os
+
+from eventd.ports import LockHolder
+
+
+def parse(locks: str, device: int, inode: int) -> int | None:
+    """Return the process that holds a write lock on a file; None: nobody that can be seen from here."""
+    place = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
+    for line in locks.splitlines():
+        words = line.split()
+        # "1: FLOCK ADVISORY WRITE 717 00:1b:1166 0 EOF"; who waits has an arrow before FLOCK.
+        if len(words) >= 6 and words[1] == "FLOCK" and words[5] == place and words[4].isdecimal():
+            return int(words[4]) or None  # 0: in a pid namespace that is none of ours
+    return None
+
+
+def find(path: str) -> LockHolder | None:
+    """Return who holds the lock on a file; None: it cannot be told."""
+    try:
+        stat = os.stat(path, follow_symlinks=False)
+        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+            pid = parse(file.read(), stat.st_dev, stat.st_ino)
+    except OSError:
+        return None
+    if pid is None:
+        return None
+    return LockHolder(pid, command(pid))
+
+
+def command(pid: int) -> str:
+    """Return what a process calls itself; empty where it has ended."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            said = file.read(64).decode("utf-8", "replace").rstrip("\n")
+    except OSError:
+        return ""
+    return "".join(c if c.isprintable() else "?" for c in said)

@@ -1,0 +1,100 @@
+"""What stands at a path anywhere on the host, found without being led astray.
+
+Synchronous, for a worker thread. Root asks on behalf of a workload, so a symlink that the workload could have
+made must not decide where root looks: on the way, only symlinks that belong to root are followed
+(`/var/run`, `/bin`), and what is behind another is not there. The last component is never followed: a link
+that dangles is there. No content is read, and nothing is opened but places (open(2), O_PATH).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from eventd.platform.file_state import ABSENT, translate
+from eventd.platform.model_facts import FileKind, FileState
+
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = 40
+"""As many as path_resolution(7) follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What was found, and which names would change it."""
+
+    state: FileState | None
+    """Without a digest. None: there is nothing."""
+    way: tuple[tuple[str, str], ...]
+    """Folders from `/` on, each with the name that was looked up in it; as far as they exist."""
+    handed: str = ""
+    """With `through`: the rest of the way, from the first thing on that is not root's; empty if all of it is."""
+    changed: float = 0.0
+    """When the newest link on the way was made, in seconds since the epoch."""
+
+
+def find(path: str, *, through: bool = False) -> Presence:
+    """Look for an absolute path. Raises TemporaryError or PermanentError where it cannot be looked at.
+
+    `through`: follow a link of root's at the end too, and stop before the first folder or link that is not root's (nor
+    of whoever runs this): what is behind it is its owner's to arrange.
+    """
+    roots = {0, os.geteuid()} if through else {0}
+    changed = 0.0
+    todo = [part for part in reversed(path.split("/")) if part]
+    way: list[tuple[str, str]] = []
+    held = [os.open("/", _PLACE)]
+    names: list[str] = []
+    links = 0
+    try:
+        while todo:
+            name = todo.pop()
+            if name in (".", ".."):
+                if name == ".." and names:
+                    names.pop()
+                    os.close(held.pop())
+                continue
+            way.append(("/" + "/".join(names), name))
+            place = os.open(name, _PLACE, dir_fd=held[-1])
+            held.append(place)
+            status = os.fstat(place)
+            if stat.S_ISLNK(status.st_mode) and (todo or through):
+                links += 1
+                changed = max(changed, status.st_ctime)
+                if status.st_uid not in roots or links > _LINKS:
+                    rest = "/".join(("", *names, name, *reversed(todo)))
+                    return Presence(None, tuple(way), rest if through else "", changed)
+                target = os.readlink("", dir_fd=place)
+                os.close(held.pop())
+                if target.startswith("/"):
+                    while len(held) > 1:
+                        os.close(held.pop())
+                    names.clear()
+                todo += [part for part in reversed(target.split("/")) if part]
+            elif through and todo and status.st_uid not in roots:
+                rest = "/".join(("", *names, name, *reversed(todo)))
+                return Presence(None, tuple(way), rest, changed)
+            else:
+                names.append(name)
+        return Presence(_state(os.fstat(held[-1])), tuple(way), changed=changed)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return Presence(None, tuple(way), changed=changed)
+        raise translate(error, "look at", path) from error
+    finally:
+        for place in held:
+            os.close(place)
+
+
+def _state(status: os.stat_result) -> FileState:
+    mode = status.st_mode
+    kind = FileKind.OTHER
+    for is_kind, each in (
+        (stat.S_ISREG, FileKind.REGULAR),
+        (stat.S_ISDIR, FileKind.DIRECTORY),
+        (stat.S_ISLNK, FileKind.SYMLINK),
+    ):
+        if is_kind(mode):
+            kind = each
+    return FileState(kind, "", stat.S_IMODE(mode), status.st_uid, status.st_gid)

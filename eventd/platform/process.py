@@ -1,0 +1,359 @@
+"""Run one command of the host: bounded in time and in output, and never through a shell.
+
+Owns: starting a process with an argument list, a clean environment and, where asked, a service account's ids;
+its deadline; its end. Adapters (git, useradd, the Quadlet generator, …) call `run` and judge the exit status.
+It must not log (arguments and output are the caller's to show) and it never passes on a file descriptor.
+
+The exit is seen through a pidfd on the event loop: no thread, no SIGCHLD handler, no poll. The leader is
+reaped only after its process group was killed, so that the group's id cannot have become somebody else's.
+
+Another account's ids are taken by setpriv(1), between our vfork(2) and the command: a child that changes its
+ids itself would need fork(2), which copies a daemon's page tables (8 ms at 60 MB, where vfork takes 1 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.platform.dbus.peer_socket import effective_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OUTPUT_LIMIT = 16 * 1024 * 1024
+ERROR_OUTPUT_LIMIT = 64 * 1024
+_REAP_SECONDS = 5.0
+_WRAPPERS = frozenset(
+    {
+        "ionice",
+        "nice",
+        "nsenter",
+        "prlimit",
+        "setpriv",
+        "setsid",
+        "stdbuf",
+        "systemd-run",
+        "timeout",
+        "unshare",
+    }
+)
+"""Programs that run another one: what a message names is the other one, so these belong into `under`."""
+_TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """The ids of an account of eventd's own, that a command runs with; its supplementary groups are exactly `groups`.
+
+    Never those of a workload or a person: such a command is run by `eventd.platform.unit_process`.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command that ended by itself left behind."""
+
+    command: str
+    """What it is called in messages: its name, without arguments that could be secret."""
+    status: int
+    """Exit status; the negative number of the signal that ended it."""
+    stdout: bytes
+    stderr: bytes
+    """At most the last 64 KiB."""
+
+    @property
+    def ok(self) -> bool:
+        """It exited with 0."""
+        return self.status == 0
+
+    def text(self) -> str:
+        """Return its standard error (else its output) as one printable text of at most 2,000 characters."""
+        raw = self.stderr.strip() or self.stdout.strip()
+        decoded = raw[-8000:].decode("utf-8", "replace")
+        lines = (
+            "".join(c if c.isprintable() else "?" for c in line).strip() for line in decoded.splitlines()
+        )
+        return "\n".join(line for line in lines if line)[-2000:]
+
+    def require(self, *, reason: str = "command-failed", hint: str = "") -> Completed:
+        """Return self, or raise PermanentError with the last line of what it said."""
+        if self.ok:
+            return self
+        said = self.text().rpartition("\n")[2] or "it said nothing"
+        how = f"was ended by signal {-self.status}" if self.status < 0 else f"exited with {self.status}"
+        raise PermanentError(f"{self.command} {how}: {said}", reason=reason, hint=hint)
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    under: Sequence[str] = (),
+    called: str = "",
+    identity: ServiceAccount | None = None,
+    environment: Mapping[str, str] | None = None,
+    cwd: str = "/",
+    stdin: bytes = b"",
+    output_limit: int = OUTPUT_LIMIT,
+) -> Completed:
+    """Run `argv` to its end and return exit status and output; a non-zero status is a value, not an error.
+
+    The environment is PATH, LC_ALL and `environment`, nothing else. `timeout` is in seconds, `output_limit`
+    in bytes of standard output. Whatever is left of the command's process group when it ends is killed.
+
+    `under`: a program with its options that `argv` is handed to (`nice -n 19`), which no message names. `called`: what
+    messages call the command; by default the name of its program.
+
+    Raises DeadlineError when it has not ended in time, PermanentError(reason="command-missing" |
+    "output-limit" | "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). On each
+    of them, and on cancellation, the whole process group has been killed.
+    """
+    name = called or PurePath(argv[0]).name
+    process = _spawn(argv, under, name, identity, environment or {}, cwd, stdin)
+    child = _Child(process, identity, output_limit)
+    try:
+        async with asyncio.timeout(timeout):
+            await child.finished
+    except TimeoutError:
+        await child.kill()
+        raise DeadlineError(f"{name} did not end within {timeout:g} s") from None
+    except BaseException:
+        await child.kill()
+        raise
+    finally:
+        child.close()
+    if child.overflowed:
+        raise PermanentError(f"{name} wrote more than {output_limit} bytes", reason="output-limit")
+    assert process.returncode is not None
+    if process.returncode in (126, 127) and child.stderr.startswith(b"setpriv: "):
+        said = child.stderr.decode("utf-8", "replace").strip()
+        raise PermanentError(f"cannot run {name}: {said}", reason="not-permitted")
+    return Completed(name, process.returncode, bytes(child.stdout), bytes(child.stderr))
+
+
+def _spawn(
+    argv: Sequence[str],
+    under: Sequence[str],
+    name: str,
+    identity: ServiceAccount | None,
+    environment: Mapping[str, str],
+    cwd: str,
+    stdin: bytes,
+) -> subprocess.Popen[bytes]:
+    """Start it with an input that it can read to its end."""
+    # The input is an anonymous file, not a pipe: nobody has to write while the output is read, no deadlock.
+    source = os.memfd_create("stdin", os.MFD_CLOEXEC) if stdin else os.open(os.devnull, os.O_RDONLY)
+    try:
+        if stdin:
+            _write_all(source, stdin)
+            os.lseek(source, 0, os.SEEK_SET)
+        return spawn(argv, name, identity, environment, under=under, cwd=cwd, stdin=source)
+    finally:
+        os.close(source)
+
+
+def spawn(
+    argv: Sequence[str],
+    name: str,
+    identity: ServiceAccount | None,
+    environment: Mapping[str, str],
+    *,
+    under: Sequence[str] = (),
+    cwd: str = "/",
+    stdin: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start a process as the leader of its own session, with 0, 1 and 2 as its only descriptors.
+
+    `run` is for what ends by itself, `eventd.platform.line_process` for what goes on. Raises as `run` does.
+    """
+    if PurePath(argv[0]).name in _WRAPPERS:
+        raise ValueError(f"{argv[0]} runs another program, which is the one to be named: pass it as `under`")
+    # Looked for here, since a command that its wrapper cannot find would be an exit status among others.
+    if under and shutil.which(argv[0], path=SEARCH_PATH) is None:
+        raise _missing(argv[0])
+    words = [*under, *argv]
+    if identity is not None:
+        if os.geteuid() == 0:
+            words = _as(identity, words)
+        elif identity.uid != os.geteuid():
+            raise PermanentError(
+                f"{name} has to run as uid {identity.uid}, and only root can change to it",
+                reason="not-permitted",
+            )
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd,
+            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **environment},
+            start_new_session=True,
+            close_fds=True,
+            umask=0o022,
+        )
+    except FileNotFoundError as error:
+        # execvp(3) and chdir(2) fail alike; Popen says which by the file name it puts into the error.
+        if error.filename == cwd:
+            raise PermanentError(
+                f"cannot run {name}: there is no folder {cwd}", reason="command-unusable"
+            ) from error
+        raise _missing(words[0]) from error
+    except OSError as error:
+        message = f"cannot run {name}: {error.strerror}"
+        if error.errno in _TRANSIENT:
+            raise TemporaryError(message, reason="no-resources") from error
+        reason = "not-permitted" if error.errno == errno.EPERM else "command-unusable"
+        raise PermanentError(message, reason=reason) from error
+
+
+def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
+    """Return the command line that runs `words` with these ids and no other group."""
+    # Looked for here, since a command that setpriv cannot find would be an exit status among others.
+    find(words[0])
+    for number in (identity.uid, identity.gid, *identity.groups):
+        # -1 is "unchanged" to setresuid(2), and setpriv takes larger numbers modulo 2^32.
+        if not 0 <= number < 2**32 - 1:
+            raise PermanentError(f"{number} is no user or group id", reason="not-permitted")
+    groups = ",".join(map(str, identity.groups))
+    return [
+        "setpriv",  # of util-linux
+        f"--reuid={identity.uid}",
+        f"--regid={identity.gid}",
+        f"--groups={groups}" if groups else "--clear-groups",
+        # systemd leaves a root service's capabilities inheritable, and a change of uid does not take that away.
+        "--inh-caps=-all",
+        "--no-new-privs",
+        "--",
+        *words,
+    ]
+
+
+def find(command: str) -> str:
+    """Return the path of a command. Raises PermanentError(reason="command-missing")."""
+    path = shutil.which(command, path=SEARCH_PATH)
+    if path is None:
+        raise _missing(command)
+    return path
+
+
+def _missing(command: str) -> PermanentError:
+    name = PurePath(command).name
+    return PermanentError(
+        f"the command {command} is not installed", reason="command-missing", hint=f"install {name}"
+    )
+
+
+def kill_group(process: subprocess.Popen[bytes], identity: ServiceAccount | None) -> None:
+    """Kill the process group of a command that runs with these ids, if it has not been reaped.
+
+    In its account's name: a daemon without CAP_KILL may signal who has one of its own uids (kill(2)). The real one
+    stays root's, for the moment before the command has taken its account's.
+    """
+    if process.returncode is not None:
+        return
+    with effective_uid(identity.uid) if identity is not None else contextlib.nullcontext():
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except PermissionError:
+            # Every member changed to another uid (a set-uid program) and we are not root: try the leader.
+            process.kill()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class _Child:
+    """The loop's side of one process: its pipes and pidfd; `finished` is done when all three have ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes], identity: ServiceAccount | None, limit: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.finished: asyncio.Future[None] = self.loop.create_future()
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.overflowed = False
+        self._process = process
+        self._identity = identity
+        self._limit = limit
+        self._exited: asyncio.Future[None] = self.loop.create_future()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._pipes = {process.stdout.fileno(): self.stdout, process.stderr.fileno(): self.stderr}
+        self._pidfd = os.pidfd_open(process.pid)
+        self.loop.add_reader(self._pidfd, self._on_exit)
+        for descriptor in self._pipes:
+            os.set_blocking(descriptor, False)
+            self.loop.add_reader(descriptor, self._on_output, descriptor)
+
+    def _on_output(self, descriptor: int) -> None:
+        try:
+            chunk = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return
+        kept = self._pipes[descriptor]
+        kept += chunk
+        if kept is self.stderr:
+            del kept[:-ERROR_OUTPUT_LIMIT]
+        elif len(kept) > self._limit:
+            self.overflowed = True
+            del kept[self._limit :]
+            self._signal_group()
+            chunk = b""
+        if not chunk:
+            self.loop.remove_reader(descriptor)
+            del self._pipes[descriptor]
+            self._check()
+
+    def _on_exit(self) -> None:
+        # The leader is a zombie until poll() reaps it, and keeps the number of its group taken. Killing the
+        # group first therefore cannot hit a stranger, and it closes pipes that a grandchild holds open.
+        self.loop.remove_reader(self._pidfd)
+        self._signal_group()
+        self._process.poll()
+        os.close(self._pidfd)
+        if not self._exited.done():
+            self._exited.set_result(None)
+        self._check()
+
+    def _check(self) -> None:
+        if not self._pipes and self._exited.done() and not self.finished.done():
+            self.finished.set_result(None)
+
+    def _signal_group(self) -> None:
+        kill_group(self._process, self._identity)
+
+    async def kill(self) -> None:
+        """Kill the group and wait until the leader is reaped, for at most five seconds.
+
+        A process in uninterruptible sleep (a dead NFS server) ends later; the loop's reader reaps it then.
+        """
+        self._signal_group()
+        await asyncio.wait({self._exited}, timeout=_REAP_SECONDS)
+
+    def close(self) -> None:
+        """Close our ends of the pipes."""
+        for descriptor in self._pipes:
+            self.loop.remove_reader(descriptor)
+        self._pipes.clear()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()

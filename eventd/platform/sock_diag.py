@@ -1,0 +1,197 @@
+"""Who has a TCP port open: the kernel's list of listening sockets, each with the control group it was made in.
+
+sock_diag(7) over netlink, which takes no privilege. /proc/PID/fd would tell as much, of other users' processes
+only to those who have CAP_SYS_PTRACE. Blocks: it is called in a thread. Next: `eventd.waits.adapter_live_graph`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import anyio
+
+from eventd.kernel.model.errors import TemporaryError
+
+CGROUPS = "/sys/fs/cgroup"
+TIMEOUT = 2.0
+"""Seconds for each answer of the kernel, which comes at once."""
+MOST_FOLDERS = 20_000
+"""Control groups that are looked through."""
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_REQUEST_DUMP = 0x1 | 0x300  # NLM_F_REQUEST | NLM_F_DUMP
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_TCP_LISTEN = 10
+_MESSAGE_FIXED = 72
+"""Bytes of struct inet_diag_msg, before the attributes."""
+_CGROUP_ID = 21
+"""INET_DIAG_CGROUP_ID, since Linux 5.8: the inode of the folder in the unified hierarchy (cgroup v2)."""
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
+_MANAGER = "user@"
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+class Owner(NamedTuple):
+    """A unit, and the uid of the user whose manager runs it; None: the system's."""
+
+    unit: str
+    uid: int | None = None
+
+
+class OpenPort(NamedTuple):
+    """One listening socket."""
+
+    host: str
+    port: int
+    owner: Owner
+
+
+class OpenPorts:
+    """`ports.Listeners`."""
+
+    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """Return unit and uid of each that has the port open."""
+        try:
+            found = await anyio.to_thread.run_sync(open_ports, abandon_on_cancel=True)
+        except TemporaryError as error:
+            _log.warning("%s", error, extra={"reason": error.reason})
+            return ()
+        return tuple(dict.fromkeys((each.owner.unit, each.owner.uid) for each in found if each.port == port))
+
+
+def open_ports(cgroups: str = CGROUPS) -> tuple[OpenPort, ...]:
+    """Return the TCP ports that are open in this network namespace, with the unit behind each.
+
+    A socket that no unit made (one that systemd itself holds for a .socket unit, one of another hierarchy) is
+    left out. Where the kernel does not say who made any, the result is empty; that is logged once.
+    Raises TemporaryError(reason="sock-diag").
+    """
+    found = [each for family in (socket.AF_INET, socket.AF_INET6) for each in _listening(family)]
+    if found and all(group is None for _, _, group in found):
+        _once("the kernel does not tell who has a port open: only what units declare is known (Linux 5.8)")
+    wanted = frozenset(group for _, _, group in found if group is not None)
+    owners = {inode: owner_of(path) for inode, path in _folders(wanted, cgroups)}
+    ports = (
+        OpenPort(host, port, owner)
+        for host, port, group in found
+        if (owner := owners.get(group or 0)) is not None
+    )
+    return tuple(dict.fromkeys(ports))
+
+
+def owner_of(path: str) -> Owner | None:
+    """Return the unit of a control group: `user.slice/…/user@1001.service/app.slice/web.service/container`.
+
+    The outermost unit that is no slice is the one its manager knows; what is below is that unit's own business.
+    None for what is in no unit: process 1 itself (`init.scope`), or a user's manager.
+    """
+    uid: int | None = None
+    for part in path.split("/"):
+        name = part.removeprefix("_")  # systemd puts it before names that the kernel takes for itself
+        if uid is None and name.startswith(_MANAGER) and name.endswith(".service"):
+            number = name.removeprefix(_MANAGER).removesuffix(".service")
+            if number.isdecimal():
+                uid = int(number)
+                continue
+        if name == "init.scope":
+            return None
+        if name.endswith(_UNITS):
+            return Owner(name, uid)
+    return None
+
+
+def _listening(family: int) -> Iterator[tuple[str, int, int | None]]:
+    """Yield address, port and control group of the sockets of a family that listen."""
+    # struct inet_diag_req_v2: family, protocol, extensions, padding, states; any socket id.
+    request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 1 << _TCP_LISTEN) + bytes(48)
+    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
+    try:
+        with socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
+        ) as sock:
+            sock.settimeout(TIMEOUT)
+            sock.send(header + request)
+            while True:
+                for kind, body in _messages(sock.recv(1 << 17)):
+                    if kind == _NLMSG_DONE:
+                        return
+                    if kind == _NLMSG_ERROR:
+                        raise _refused(body)
+                    yield _socket(family, body)
+    except OSError as error:
+        raise TemporaryError(
+            f"the kernel's list of listening sockets cannot be read: {error.strerror or error}",
+            reason="sock-diag",
+        ) from error
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and body of the netlink messages in a datagram (netlink(7))."""
+    while len(data) >= _HEADER.size:
+        length, kind, *_ = _HEADER.unpack_from(data)
+        if length < _HEADER.size:
+            return
+        yield kind, data[_HEADER.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _refused(body: bytes) -> OSError:
+    """Return the errno of a struct nlmsgerr as an exception."""
+    number = -struct.unpack_from("=i", body)[0]
+    return OSError(number, os.strerror(number))
+
+
+def _socket(family: int, body: bytes) -> tuple[str, int, int | None]:
+    """Read a struct inet_diag_msg: four bytes, then port and peer's port, then the address, in network order."""
+    (port,) = struct.unpack_from("!H", body, 4)
+    address = body[8 : 12 if family == socket.AF_INET else 24]
+    group, at = None, _MESSAGE_FIXED
+    while at + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if length < _ATTRIBUTE.size:
+            break
+        if kind == _CGROUP_ID and length >= _ATTRIBUTE.size + 8:
+            (group,) = struct.unpack_from("=Q", body, at + _ATTRIBUTE.size)
+        at += (length + 3) & ~3
+    return str(ipaddress.ip_address(address)), int(port), group
+
+
+def _folders(wanted: frozenset[int], root: str) -> Iterator[tuple[int, str]]:
+    """Yield the control groups of these inodes, as paths below `root`. One that has gone meanwhile is no error."""
+    left, todo, looked = set(wanted), [root], 0
+    while todo and left:
+        folder = todo.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        continue
+                    looked += 1
+                    inode = entry.inode()
+                    if inode in left:
+                        left.discard(inode)
+                        yield inode, os.path.relpath(entry.path, root)
+                    todo.append(entry.path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _once(f"the control groups in {folder} cannot be read: {error.strerror or error}")
+        if looked > MOST_FOLDERS:
+            _once(f"there are more than {MOST_FOLDERS} control groups: not all are looked through")
+            return
+
+
+def _once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        _log.warning("%s", message)

@@ -1,0 +1,39 @@
+"""What can be seen of a user's manager without talking to it: its runtime folder, bus, process, control group.
+
+Follows nothing in the user's folder and opens nothing there. What cannot be read counts as well: this explains a
+failure, and must not make one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from eventd.platform.systemd.model_manager_trouble import Evidence
+
+
+def look(uid: int, run: str = "/run/user", proc: str = "/proc", cgroup: str = "/sys/fs/cgroup") -> Evidence:
+    """Look once. Raises nothing."""
+    runtime, socket, full = False, False, False
+    with contextlib.suppress(OSError):
+        status = os.lstat(f"{run}/{uid}")
+        runtime = stat.S_ISDIR(status.st_mode) and status.st_uid == uid
+    with contextlib.suppress(OSError):
+        socket = stat.S_ISSOCK(os.lstat(f"{run}/{uid}/bus").st_mode)
+    with contextlib.suppress(OSError):
+        left = os.statvfs(f"{run}/{uid}")
+        full = left.f_bavail == 0 or (left.f_files > 0 and left.f_favail == 0)
+    stopped = False
+    slice_ = f"{cgroup}/user.slice/user-{uid}.slice"
+    with contextlib.suppress(OSError, IndexError):
+        # The manager itself is alone in init.scope, but for its PAM helper, which was forked later.
+        pid = Path(f"{slice_}/user@{uid}.service/init.scope/cgroup.procs").read_text().split()[0]
+        # The name is in parentheses, and may have any character in it.
+        stopped = Path(f"{proc}/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    frozen = False
+    for folder in (slice_, f"{slice_}/user@{uid}.service"):
+        with contextlib.suppress(OSError):
+            frozen |= "frozen 1" in Path(f"{folder}/cgroup.events").read_text().splitlines()
+    return Evidence(runtime, full, socket, frozen, stopped)

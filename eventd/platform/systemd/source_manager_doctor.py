@@ -1,0 +1,51 @@
+"""Looks why a user's manager cannot be used, when it is to be used or has just failed.
+
+Owns the look and the connection's fate: one that does not answer is closed, so that the link connects anew and waits in
+an open call, whose answer is the event that ends the condition. What is seen is judged by
+`platform.systemd.model_manager_trouble`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.model_facts import PlatformFact, unit
+from eventd.platform.systemd import adapter_manager_evidence as manager_evidence
+from eventd.platform.systemd.model_manager_trouble import Cause, ManagerUnavailableError, explain
+from eventd.workloads.model_layout import manager_unit
+
+if TYPE_CHECKING:
+    from eventd.kernel.model.facts import Facts
+    from eventd.platform.model_facts import Account
+    from eventd.platform.systemd.source import SystemSource
+    from eventd.platform.systemd.source_user_managers import UserManagersSource
+
+_HANGS = frozenset({Cause.FROZEN, Cause.STOPPED, Cause.SILENT})
+
+
+@dataclass(slots=True)
+class ManagerDoctor:
+    """See the module."""
+
+    facts: Facts
+    system: SystemSource
+    managers: UserManagersSource
+
+    async def diagnose(self, account: Account, error: EventdError | None) -> ManagerUnavailableError | None:
+        """Return why the manager cannot be used; None if nothing says so. `error`: as in `explain`."""
+        name = manager_unit(account.uid)
+        state = unit(self.facts.get(FactKey(PlatformFact.UNIT, name)))
+        if error is not None:
+            # Of units that nobody watches in full, the facts have no `Result`.
+            with contextlib.suppress(EventdError):
+                state = await self.system.read_unit(name)
+        # A few files of /run, /proc and /sys: none of them is on a disk.
+        seen = manager_evidence.look(account.uid)
+        found = explain(account, state, seen, error)
+        if found is not None and found.cause in _HANGS:
+            await self.managers.suspect(account.name)
+        return found

@@ -1,0 +1,164 @@
+"""The managers of the workloads' users as a source: a connection to each user's bus, while it is wanted.
+
+Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements
+`ports.UserManagers`. Decides nothing: it never starts a manager, it only notices one.
+
+`source_manager_link` has when to connect, and what becomes of the facts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+
+from eventd.kernel.model.errors import EventdError
+from eventd.platform.afresh import read_afresh
+from eventd.platform.isolated import isolated
+from eventd.platform.systemd.source_manager_link import ManagerLink
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from eventd.kernel.model.events import Emit
+    from eventd.kernel.model.facts import Facts
+    from eventd.platform.inotify import Inotify
+    from eventd.platform.model_facts import Account
+    from eventd.platform.systemd.adapter_systemd1 import SystemdManager
+    from eventd.ports import Manager
+
+USER_BUS = "unix:path=/run/user/{uid}/bus"
+
+
+class UserManagersSource:
+    """One connection per known user.
+
+    `facts`: where `user@UID.service` of the system's manager is to be found (`SystemSource` keeps it).
+    `address`: D-Bus address with `{uid}` in it. `inotify`: a guarded instance. `as_user`: connect with the
+    user's effective uid; False where the users' buses are the caller's own, as those of the simulated host.
+    """
+
+    def __init__(
+        self,
+        emit: Emit,
+        facts: Facts,
+        inotify: Inotify,
+        *,
+        address: str = USER_BUS,
+        as_user: bool = True,
+    ) -> None:
+        self._emit = emit
+        self._as_user = as_user
+        self._facts = facts
+        self._inotify = inotify
+        self._address = address
+        self._links: dict[str, ManagerLink] = {}
+        self._watched: dict[str, frozenset[str]] = {}
+        self._also: dict[str, frozenset[str]] = {}
+        self._tasks: TaskGroup | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Keep the connections until cancelled; `started` at once, since no user is known yet.
+
+        Started again after an error, it connects anew to every user that was known.
+        """
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            known, self._links = self._links, {}
+            for link in known.values():
+                self._follow(link.account)
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def connect(self, account: Account, *, timeout: float) -> Manager:
+        """Connect and keep connected; see `ports.UserManagers`.
+
+        Where the manager is down it fails at once; where it is up or coming up, only at the deadline.
+        """
+        link = self._links.get(account.name)
+        if link is not None and link.account.uid != account.uid:
+            await self.disconnect(account.name)
+            link = None
+        return await (link or self._follow(account)).wanted(timeout)
+
+    def _follow(self, account: Account) -> ManagerLink:
+        assert self._tasks is not None, "run() has to be running"
+        link = ManagerLink(
+            self._emit,
+            self._facts,
+            self._inotify,
+            account,
+            self._address.format(uid=account.uid),
+            as_user=self._as_user,
+        )
+        link.table.watch(self._units(account.name))
+        self._links[account.name] = link
+        self._tasks.start_soon(self._keep, link)
+        return link
+
+    async def _keep(self, link: ManagerLink) -> None:
+        while not link.over:
+            await isolated(f"user manager of {link.account.name}", link.run, link.failed)
+
+    def watch(self, user: str, units: frozenset[str]) -> None:
+        """Set whose full `UnitState` is kept; no others of a user's units are. New ones are read soon."""
+        self._watched[user] = units
+        self._apply(user)
+
+    def watch_also(self, user: str, units: frozenset[str]) -> None:
+        """Set units that another source watches besides."""
+        self._also[user] = units
+        self._apply(user)
+
+    def manager(self, user: str) -> SystemdManager | None:
+        """Return the manager of a user if it can be used right now."""
+        link = self._links.get(user)
+        return link.feed.manager if link is not None and link.feed is not None else None
+
+    def _units(self, user: str) -> frozenset[str]:
+        return self._watched.get(user, frozenset()) | self._also.get(user, frozenset())
+
+    def _apply(self, user: str) -> None:
+        link = self._links.get(user)
+        if link is not None:
+            link.watch(self._units(user))
+
+    async def refresh(self, user: str) -> None:
+        """Read all watched units of a connected user afresh."""
+        link = self._links.get(user)
+        if link is not None and link.feed is not None:
+            await link.feed.refresh()
+
+    async def reread(self) -> None:
+        """Read all watched units of all connected users afresh; one that does not answer keeps no other waiting."""
+        links = [link for link in self._links.values() if link.feed is not None]
+        await read_afresh(
+            {f"the units of {link.account.name}": link.feed.reread for link in links if link.feed}
+        )
+
+    async def read(self, user: str, unit: str) -> None:
+        """Read one watched unit of a connected user afresh."""
+        link = self._links.get(user)
+        if link is not None and link.feed is not None:
+            await link.feed.read(unit)
+
+    async def suspect(self, user: str) -> None:
+        """Close a connection that does not answer; the next one is up when its first call is answered."""
+        link = self._links.get(user)
+        if link is not None:
+            await link.suspect()
+
+    async def blame(self, user: str, error: EventdError) -> None:
+        """End a connection whose manager said what others cannot make anything of."""
+        link = self._links.get(user)
+        if link is not None:
+            await link.blame(error)
+
+    async def disconnect(self, user: str) -> None:
+        """Close the connection; forget the user's facts and what was watched."""
+        self._watched.pop(user, None)
+        self._also.pop(user, None)
+        link = self._links.pop(user, None)
+        if link is not None:
+            await link.end()

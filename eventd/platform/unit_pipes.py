@@ -1,0 +1,83 @@
+"""The three pipes of a command that runs in a unit of its own (`eventd.platform.unit_process`).
+
+Owns their descriptors on both sides, and how much is read. The far ends are handed to systemd. A command may have given
+its end to somebody who lives on, so the end of a pipe is nothing to wait for: what is in it when the unit has ended
+is all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from eventd.platform.process import ERROR_OUTPUT_LIMIT
+
+_CHUNK = 1 << 16
+_MOST_LEFT = 1 << 20
+"""Bytes that a pipe holds at most (pipe(7), pipe-max-size)."""
+
+
+class Pipes:
+    """Collects standard output, up to a limit, and the last of standard error; the input is empty."""
+
+    def __init__(self, limit: int) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self.overflow: asyncio.Future[None] = self._loop.create_future()
+        self._limit = limit
+        self.theirs: list[int] = []
+        """Input, output and errors, as the command gets them."""
+        self._ours: dict[int, bytearray] = {}
+        try:
+            self.theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            for kept in (self.stdout, self.stderr):
+                ours, theirs = os.pipe2(os.O_CLOEXEC)
+                self.theirs.append(theirs)
+                self._ours[ours] = kept
+                os.set_blocking(ours, False)
+                self._loop.add_reader(ours, self._read, ours)
+        except BaseException:
+            self.close()
+            raise
+
+    def close_theirs(self) -> None:
+        """Close the far ends, once they were handed over."""
+        while self.theirs:
+            os.close(self.theirs.pop())
+
+    def close(self) -> None:
+        """Take what is left in the pipes, and close all."""
+        self.close_theirs()
+        for ours in tuple(self._ours):
+            # Bounded: whoever has the other end may be writing still.
+            for _ in range(_MOST_LEFT // _CHUNK):
+                if not self._read(ours):
+                    break
+            self._forget(ours)
+
+    def _read(self, ours: int) -> bool:
+        """Read once; return whether there may be more."""
+        kept = self._ours.get(ours)
+        if kept is None:
+            return False
+        try:
+            chunk = os.read(ours, _CHUNK)
+        except BlockingIOError:
+            return False
+        kept += chunk
+        if not chunk:
+            self._forget(ours)
+        elif kept is self.stderr:
+            del kept[:-ERROR_OUTPUT_LIMIT]
+        elif len(kept) > self._limit:
+            del kept[self._limit :]
+            self._forget(ours)
+            if not self.overflow.done():
+                self.overflow.set_result(None)
+        return bool(chunk)
+
+    def _forget(self, ours: int) -> None:
+        if self._ours.pop(ours, None) is not None:
+            self._loop.remove_reader(ours)
+            os.close(ours)

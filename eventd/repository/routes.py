@@ -1,0 +1,108 @@
+"""The routes that ask for a run, and tell how it goes: sync, and the webhook's "pushed"."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from eventd.api import answers
+from eventd.api.following import FollowedLine, asked
+from eventd.api.model_rights import Right, Scope, View
+from eventd.api.routing import Api, Needs, Route
+from eventd.desired.controller_activation import FETCH
+from eventd.kernel.model.events import KernelEvent, KernelOrigin
+from eventd.kernel.queue import RunHandle
+from eventd.repository import model_object_ids as object_ids
+from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
+from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
+
+SYNC = Right("sync", Scope.NO, Scope.NO, "Fetch and run: `eventctl sync`")
+
+
+class SyncRequest(BaseModel):
+    """POST /v1/sync."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = False
+    fetch: bool = True
+    allow_rewrite: str | None = Field(default=None, pattern=f"^{object_ids.WHOLE}$")
+
+
+class Pushed(BaseModel):
+    """POST /v1/pushed, from the webhook listener: a hint to look, and nothing that is believed."""
+
+    model_config = ConfigDict(extra="ignore")
+    repository: str = Field(default="", max_length=512)
+    branch: str = Field(default="", max_length=512)
+    commit: str = Field(default="", max_length=128)
+    delivery: str = Field(default="", max_length=256)
+    hook: str = Field(default="", max_length=256)
+
+
+class SyncQueued(TypedDict):
+    """The answer to the same, when it does not wait; `joined`: the run that was under way."""
+
+    queued: bool
+    joined: int | None
+
+
+class Ignored(TypedDict):
+    """The answer to a push that is none of this host's."""
+
+    ignored: str
+
+
+async def _sync(api: Api, request: web.Request, view: View) -> web.StreamResponse:
+    body = await answers.body(request, SyncRequest)
+    if body.allow_rewrite is not None:
+        api.allow_rewrite(body.allow_rewrite)
+    joined = api.reconciler.current.id if api.reconciler.current else None
+
+    async def begin(handle: RunHandle) -> None:
+        trigger = api.reconciler.dispatcher.emit(
+            KernelOrigin.REQUEST,
+            KernelEvent.SYNC,
+            "eventctl",
+            attributes={"fetch": body.fetch, "wait": body.wait},
+        )
+        if body.fetch:
+            api.fetcher.sync(trigger, handle)
+        else:
+            api.fetcher.repair(trigger, handle)
+
+    answer = SyncQueued(queued=True, joined=joined)
+    return await asked(api, request, view, begin, wait=body.wait, answer=answer)
+
+
+async def pushed(api: Api, request: web.Request) -> web.Response:
+    """Answer the webhook's socket."""
+    body = await answers.body(request, Pushed)
+    failure = api.reconciler.dispatcher.facts.get(FETCH)
+    # Where our branch is missing, a push to another one is what the error about it has to name.
+    missing = isinstance(failure, FetchFailure) and failure.reason == BRANCH_MISSING
+    if body.branch and body.branch != api.identity.branch and not missing:
+        text = f"branch {body.branch!r} is not {api.identity.branch!r}"
+        return answers.document(Ignored(ignored=text), status=202)
+    api.reconciler.dispatcher.emit(
+        RepositoryOrigin.WEBHOOK,
+        RepositoryEvent.PUSHED,
+        body.repository or body.hook,
+        attributes={"branch": body.branch, "commit": body.commit, "delivery": body.delivery},
+    )
+    return answers.document(answers.Queued(queued=True), status=202)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/sync",
+        SYNC,
+        _sync,
+        "see [Sync](#sync)",
+        needs=Needs.NOTHING,
+        document=SyncQueued,
+        lines=FollowedLine,
+        body=SyncRequest,
+    ),
+)

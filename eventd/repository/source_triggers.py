@@ -1,0 +1,178 @@
+"""Events for single paths: the configuration, the transforms folder, the branch of a local bare repository.
+
+Owns, per path, an event kind and the last signature (device, inode, size, times) of what stands there; a
+change of the signature is one event. It reads no content and sets no fact: the event only says where to look
+again.
+
+A path may be a symlink: the place that it leads to is watched too. A link half way that is switched to
+another target is seen when its own folder is one on the way to either place.
+"""
+
+# ruff: noqa: ASYNC240, PTH116  lexical path operations on strings; stat in a worker thread
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import anyio.to_thread
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, Emit, EventKind
+from eventd.platform.folder_watch import FolderWatch
+from eventd.platform.inotify import Inotify
+from eventd.platform.model_events import PlatformOrigin
+from eventd.platform.rereading import reread
+
+_Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
+
+
+class _Trigger:
+    """One path, what to say about it, and how it looked last."""
+
+    def __init__(self, path: str, kind: EventKind, subject: str, attributes: Mapping[str, Attribute]) -> None:
+        self.path = path
+        self.kind = kind
+        self.subject = subject
+        self.attributes = attributes
+        self.watches: dict[str, FolderWatch] = {}
+        self.seen: _Signature = ()
+
+
+class PathTriggers:
+    """Watches paths, which may be files or folders, present or not. `run` has to be running."""
+
+    def __init__(self, inotify: Inotify, emit: Emit) -> None:
+        self._inotify = inotify
+        self._emit = emit
+        self._triggers: list[_Trigger] = []
+        self._dirty: set[_Trigger] = set()
+        self._wake = asyncio.Event()
+        self._looking = asyncio.Lock()
+        inotify.on_gap(self.look_again)
+
+    async def add(
+        self,
+        path: str,
+        kind: EventKind,
+        *,
+        subject: str = "",
+        attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+    ) -> None:
+        """Emit `kind` (origin inotify; subject: the path unless given) whenever what is at `path` changes.
+
+        What is there now is the baseline, and no event. Raises TemporaryError(reason="inotify-exhausted").
+        """
+        trigger = _Trigger(os.path.normpath(path), kind, subject or path, attributes)
+        async with self._looking:
+            self._triggers.append(trigger)
+            trigger.seen = await self._look(trigger)
+
+    async def clear(self) -> None:
+        """Forget all paths, before a new configuration adds its own."""
+        async with self._looking:
+            for trigger in self._triggers:
+                for watch in trigger.watches.values():
+                    watch.close()
+            self._triggers.clear()
+            self._dirty.clear()
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look at what changed, until cancelled; `started` once it has.
+
+        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        """
+        await reread(self._wake, self._look_at_changed, task_status)
+
+    async def _look_at_changed(self) -> None:
+        async with self._looking:
+            try:
+                while self._dirty:
+                    await self._check(self._dirty.pop())
+            except BaseException:
+                self.look_again()
+                raise
+
+    async def _check(self, trigger: _Trigger) -> None:
+        seen = await self._look(trigger)
+        if seen != trigger.seen:
+            trigger.seen = seen
+            self._emit(PlatformOrigin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
+
+    def look_again(self) -> None:
+        """Look at every path: something may have been missed; the signatures tell whether it was."""
+        for trigger in self._triggers:
+            for watch in trigger.watches.values():
+                watch.forget(watch.path)
+            self._mark(trigger)
+
+    def _mark(self, trigger: _Trigger) -> None:
+        self._dirty.add(trigger)
+        self._wake.set()
+
+    async def _look(self, trigger: _Trigger) -> _Signature:
+        """Subscribe to where the path leads now, then take its signature."""
+        while True:
+            places = await anyio.to_thread.run_sync(_places, trigger.path, abandon_on_cancel=True)
+            for place in trigger.watches.keys() - places:
+                trigger.watches.pop(place).close()
+            for place in places:
+                if place not in trigger.watches:
+                    watch = FolderWatch(self._inotify, place, lambda _: self._mark(trigger), follow=True)
+                    trigger.watches[place] = watch
+                trigger.watches[place].arm()
+            found, folders = await anyio.to_thread.run_sync(_sign, trigger.path, abandon_on_cancel=True)
+            new = False
+            for place, watch in trigger.watches.items():
+                new |= watch.cover(_at(folders, place))
+            if not new:
+                return found
+
+
+def _places(path: str) -> set[str]:
+    return {path, os.path.realpath(path)}
+
+
+def _at(folders: set[str], place: str) -> set[str]:
+    """Return the folders, given relative to what was looked at, below `place`."""
+    return {f"{place}/{folder}" for folder in folders}
+
+
+def _sign(path: str) -> tuple[_Signature, set[str]]:
+    """Return the signature of a file, or of all files below a folder, and the relative paths of its folders.
+
+    What cannot be looked at (ENOENT, EACCES, EIO, …) is taken as absent: whoever reads it on the event will
+    say why.
+    """
+    signature: list[tuple[str, int, int, int, int, int]] = []
+    folders: set[str] = set()
+
+    def sign(name: str, status: os.stat_result) -> None:
+        signature.append(
+            (name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        )
+
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (), folders
+    if not stat.S_ISDIR(status.st_mode):
+        sign("", status)
+        return tuple(signature), folders
+    # An empty folder is not the same as none.
+    signature.append(("", status.st_dev, status.st_ino, 0, 0, 0))
+    for top, below, files in os.walk(path):
+        relative = os.path.relpath(top, path)
+        folders.update(os.path.normpath(f"{relative}/{name}") for name in below)
+        for name in sorted((*files, *below)):
+            try:
+                status = os.lstat(f"{top}/{name}")
+            except OSError:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                sign(f"{relative}/{name}", status)
+    return tuple(signature), folders

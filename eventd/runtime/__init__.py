@@ -1,1 +1,0 @@
-"""The imperative shell: dispatch, queue, runs, recovery. Sees ports only; `engine` puts the parts together."""

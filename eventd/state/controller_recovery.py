@@ -1,0 +1,184 @@
+"""Recovery: what the last life of the daemon left open is finished or undone before the first run, and said.
+
+How each kind of step ends is said in the tables of actions; this looks at the world for it, writes the records, and
+closes the steps. In two parts, since a unit can be looked at only when its user's manager is connected. Settling a
+step twice is harmless, so a crash here leaves nothing but the same work for the next start.
+
+A step that cannot be settled (a database that cannot be written, an account that cannot be looked up) stays open, and
+is tried again before each run until it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from eventd.kernel.model.action_table import ActionTable
+from eventd.kernel.model.errors import EventdError
+from eventd.kernel.model.events import Emit, KernelEvent, KernelOrigin
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.journal import NOTHING, Looks, OpenStep, Settlement
+from eventd.platform.model_facts import PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.port_set import Host
+from eventd.state.controller_inventory import Inventory
+from eventd.workloads.model_recovery import OwnAccount, SetFile, SetLingering, SetUnit, WorkloadLooks, World
+
+log = logging.getLogger(__name__)
+COMPLETE_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A step that was found open, and what was done with it."""
+
+    step: OpenStep
+    ended: str
+    note: str
+
+
+@dataclass(slots=True)
+class Recovery:
+    """The work of one start."""
+
+    host: Host
+    inventory: Inventory
+    facts: Facts
+    emit: Emit
+    actions: ActionTable
+    pending: list[OpenStep] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    """What has been done since the start, for status."""
+    runs: list[int] = field(default_factory=list)
+    """Runs that were found open."""
+    found: int = 0
+    """Steps that were found open."""
+    _closed: bool = False
+
+    async def begin(self) -> None:
+        """Read what is open, and settle all but the steps of units. Raises what reading raises."""
+        self.pending = list(await self.host.store.open_steps())
+        self.found = len(self.pending)
+        for step in self.pending:
+            log.warning(
+                "run %d was interrupted in the step %s %s of %s",
+                step.run,
+                step.verb,
+                step.target,
+                step.workload,
+            )
+        await self._settle(lambda looks: looks is not WorkloadLooks.UNIT)
+
+    def units_of(self, workload: str) -> frozenset[str]:
+        """Return the units of a workload that have to be looked at."""
+        return frozenset(
+            step.known().get("unit", step.target)
+            for step in self.pending
+            if step.workload == workload and self.actions.looks(step) is WorkloadLooks.UNIT
+        )
+
+    async def finish(self) -> None:
+        """Settle what is left, and close the interrupted runs; what cannot be written is tried before the next run."""
+        await self._settle(lambda _looks: True)
+        if self._closed:
+            return
+        try:
+            self.runs += await self.host.store.close_runs()
+        except EventdError as error:
+            log.error("the interrupted runs cannot be closed yet: %s", error)  # noqa: TRY400 - reported, not a bug
+        else:
+            self._closed = True
+
+    async def after_failure(self, step: OpenStep) -> bool:
+        """Make the records agree with what a failed step left; False: not now, the step has to stay open.
+
+        A write that failed may have taken effect, and the record of an act that took effect may not have been written.
+        What a failed start left is its handler's business: the unit's own state tells, and the next plan reads it.
+        """
+        if self.actions.looks(step) in (NOTHING, WorkloadLooks.UNIT):
+            return True
+        try:
+            found = self.actions.settle(step, await self._look(step), self.inventory.records)
+            await self._carry_out(step, found)
+        except EventdError as error:
+            log.error("%s %s failed, and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
+            self.pending.append(step)
+            return False
+        log.info("%s %s failed: %s", step.verb, step.target, found.note)
+        return True
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to settle."""
+        return self._closed and not self.pending
+
+    async def _settle(self, now: Callable[[Looks], bool]) -> None:
+        for step in tuple(self.pending):
+            if not now(self.actions.looks(step)):
+                continue
+            try:
+                found = self.actions.settle(step, await self._look(step), self.inventory.records)
+                await self._carry_out(step, found)
+                await self.host.store.end_step(step.id, found.ended.value, found.note)
+            except EventdError as error:
+                # The workload's own run meets the same and reports it; the others must not wait for it.
+                log.error("%s %s cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
+                continue
+            self.pending.remove(step)
+            self._say(step, found)
+
+    def _say(self, step: OpenStep, found: Settlement) -> None:
+        self.settled.append(Settled(step, found.ended.value, found.note))
+        log.warning(
+            "%s %s of run %d: %s: %s",
+            step.verb,
+            step.target,
+            step.run,
+            found.ended,
+            found.note,
+            extra={"workload": step.workload, "run": step.run, "verb": step.verb, "ended": found.ended.value},
+        )
+        self.emit(
+            KernelOrigin.DAEMON,
+            KernelEvent.RECOVERED,
+            step.workload,
+            scope=step.workload,
+            attributes={
+                "run": step.run,
+                "verb": step.verb,
+                "target": step.target,
+                "ended": found.ended.value,
+                "note": found.note,
+            },
+        )
+
+    async def _look(self, step: OpenStep) -> World:
+        match self.actions.looks(step):
+            case WorkloadLooks.ACCOUNT:
+                return World(account=await self.host.accounts.lookup(step.target))
+            case WorkloadLooks.FILE:
+                path = step.known().get("path")
+                return World(file=await self.host.files.read(path) if path else None)
+            case WorkloadLooks.LINGER:
+                return World(linger=self.facts.get(FactKey(PlatformFact.LINGER, step.workload)) is True)
+            case WorkloadLooks.UNIT:
+                unit = step.known().get("unit", step.target)
+                return World(unit=as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, step.workload))))
+            case _:
+                return World()
+
+    async def _carry_out(self, step: OpenStep, found: Settlement) -> None:
+        for change in found.changes:
+            match change:
+                case OwnAccount(account):
+                    if account.name not in self.inventory.records.workloads:
+                        await self.inventory.created(account.name, account.uid, step.run)
+                    await self.inventory.made([account.home], account.uid, step.run)
+                    await self.host.accounts.complete(account, timeout=COMPLETE_TIMEOUT)
+                case SetFile(path, record):
+                    await self.inventory.file(step.workload, path, record)
+                case SetUnit(unit, started):
+                    await self.inventory.unit(step.workload, unit, started)
+                case SetLingering(lingering):
+                    await self.inventory.change(step.workload, lingering=lingering)

@@ -1,0 +1,94 @@
+"""What became of the last life's open steps, and of a state file that was lost: part of the status, and a route."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from eventd.api.answers import Check
+from eventd.reconciler import Reconciler
+from eventd.workloads.model_records import StateLoss
+
+HINT = "see `eventctl state`; `eventctl state --acknowledge` once you know what was lost with it"
+
+
+class RecoveredStep(TypedDict):
+    """A step that the last life of the daemon left open, and how it was settled."""
+
+    run: int
+    workload: str
+    verb: str
+    target: str
+    ended: str
+    note: str
+
+
+class Recovery(TypedDict):
+    """What this start of the daemon found open."""
+
+    runs: list[int]
+    found: int
+    pending: int
+    steps: list[RecoveredStep]
+
+
+class StateFile(TypedDict):
+    """GET /v1/state."""
+
+    losses: list[StateLoss]
+    recovery: Recovery | None
+
+
+class Acknowledged(TypedDict):
+    """POST /v1/state/acknowledge."""
+
+    acknowledged: int
+
+
+def recovery(reconciler: Reconciler) -> Recovery | None:
+    """Return what this start found open and what was done with it; None if there was nothing."""
+    found = reconciler.runs.recovery
+    if not (found.found or found.runs):
+        return None
+    return {
+        "runs": list(found.runs),
+        "found": found.found,
+        "pending": len(found.pending),
+        "steps": [
+            {
+                "run": each.step.run,
+                "workload": each.step.workload,
+                "verb": each.step.verb,
+                "target": each.step.target,
+                "ended": each.ended,
+                "note": each.note,
+            }
+            for each in found.settled
+        ],
+    }
+
+
+def losses(reconciler: Reconciler) -> list[StateLoss]:
+    """Return the losses of the state file that no operator has acknowledged, oldest first."""
+    return list(reconciler.rebuild.unacknowledged)
+
+
+def state(reconciler: Reconciler) -> StateFile:
+    """Return GET /v1/state."""
+    rows = [loss for _, loss in sorted(reconciler.rebuild.losses.rows.items())]
+    return {"losses": rows, "recovery": recovery(reconciler)}
+
+
+def checks(reconciler: Reconciler) -> list[Check]:
+    """Return the check of `eventctl doctor`."""
+    rows = losses(reconciler)
+    if not rows:
+        return [{"name": "state file", "ok": True, "message": "no loss of it is unacknowledged", "hint": ""}]
+    return [
+        {
+            "name": "state file",
+            "ok": False,
+            "message": f"{row.why}; kept as {row.kept or 'nothing'}",
+            "hint": HINT,
+        }
+        for row in rows
+    ]

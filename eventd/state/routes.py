@@ -1,0 +1,58 @@
+"""Routes of the state file: what was lost with it and recovered after a crash, and that an operator knows."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from eventd.api import answers
+from eventd.api.model_rights import Right, Scope, View
+from eventd.api.routing import Api, Needs, Route
+from eventd.state import documents as recovery_document
+
+STATE = Right(
+    "state", Scope.ALL, Scope.NO, "What was recovered, and lost with a state file: `eventctl state`"
+)
+STATE_CHANGE = Right(
+    "state-change", Scope.NO, Scope.NO, "Say that a loss is known: `eventctl state --acknowledge`"
+)
+
+
+class AcknowledgeRequest(BaseModel):
+    """POST /v1/state/acknowledge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _state(api: Api, _request: web.Request, _view: View) -> web.Response:
+    return answers.document(recovery_document.state(api.reconciler))
+
+
+async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Response:
+    await answers.body(request, AcknowledgeRequest)
+    count = await api.reconciler.rebuild.acknowledge()
+    return answers.document(recovery_document.Acknowledged(acknowledged=count))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/state",
+        STATE,
+        _state,
+        '`{"losses", "recovery"}`: every loss of the state file, and what this start recovered, as '
+        "in [Status](#status)",
+        needs=Needs.HOST,
+        document=recovery_document.StateFile,
+    ),
+    Route(
+        "POST",
+        "/v1/state/acknowledge",
+        STATE_CHANGE,
+        _acknowledge,
+        '`{}`: the losses are known; `{"acknowledged": N}`',
+        needs=Needs.HOST,
+        document=recovery_document.Acknowledged,
+        body=AcknowledgeRequest,
+    ),
+)

@@ -1,0 +1,151 @@
+"""The document of a plan: what a run would do now, how files would change, and what a policy says against it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from eventd.api.model_rights import EVERYTHING, View
+from eventd.desired.model import Desired
+from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.verdicts import Allow, Hold
+from eventd.reconciler import Reconciler
+from eventd.workloads.controller_judging import Sight, blocked, draft, left
+from eventd.workloads.controller_transaction import UnitFailedError
+from eventd.workloads.model_actions import PutFile
+
+
+class PlannedAction(TypedDict):
+    """An action that a run would carry out, and how it would change its file."""
+
+    verb: str
+    target: str
+    reason: str
+    diff: str
+
+
+class PlanVerdict(TypedDict):
+    """What a policy says against an action."""
+
+    verdict: Literal["hold", "deny"]
+    action: str
+    target: NotRequired[str]
+    reason: str
+    message: str
+    hint: NotRequired[str]
+    waits_for: list[str]
+
+
+class PlannedWorkload(TypedDict):
+    """What a run would do about a workload."""
+
+    name: str
+    actions: list[PlannedAction]
+    verdicts: list[PlanVerdict]
+
+
+class RefusedWorkload(TypedDict):
+    """A workload whose files are wrong."""
+
+    name: str
+    diagnostics: list[Diagnostic]
+
+
+class Plan(TypedDict):
+    """GET /v1/plan."""
+
+    commit: str
+    workloads: list[PlannedWorkload]
+    refused: list[RefusedWorkload]
+    diagnostics: list[Diagnostic]
+
+
+async def plan(reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING) -> Plan:
+    """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
+    desired = desired or reconciler.desired
+    rows: list[PlannedWorkload] = []
+    look = reconciler.planner.view
+    gone = [n for n, r in reconciler.inventory.records.workloads.items() if not r.retained]
+    if desired is None or desired.partial:
+        gone = []  # as in a run: it may still be in the part that could not be read
+    for name in sorted({*(desired.workloads if desired else ()), *gone}):
+        if desired is None or name in desired.refused or not view.sees(name):
+            continue
+        wanted = (
+            reconciler.active.workload(name) if desired is reconciler.desired else desired.workloads.get(name)
+        )
+        seen = look.of(name, wanted)
+        records, context = reconciler.inventory.records, reconciler.context
+        stop = blocked(wanted, seen, records, context) if wanted is not None else None
+        actions = left(draft(name, wanted, seen, records, context), frozenset(), stop)
+        listed: list[PlannedAction] = []
+        verdicts = [_stop(stop)] if stop is not None else []
+        for action in actions:
+            verdict = reconciler.judge(action, Sight(wanted, seen, reconciler.active.gates_of(name)))
+            if not isinstance(verdict, Allow):
+                verdicts.append(
+                    {
+                        "verdict": "hold" if isinstance(verdict, Hold) else "deny",
+                        "action": action.verb,
+                        "reason": verdict.reason,
+                        "message": verdict.message,
+                        "waits_for": list(verdict.waits_for) if isinstance(verdict, Hold) else [],
+                    }
+                )
+            diff = ""
+            if isinstance(action, PutFile):
+                uid = seen.account.uid if seen.account else None
+                path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
+                diff = await _diff(path, action)
+            listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
+        if listed or verdicts:
+            rows.append({"name": name, "actions": listed, "verdicts": verdicts})
+    return {
+        "commit": desired.commit if desired else "",
+        "workloads": rows,
+        "refused": [
+            {"name": name, "diagnostics": list(found)}
+            for name, found in sorted(desired.refused.items() if desired else ())
+            if view.everything
+        ],
+        "diagnostics": list(desired.diagnostics) if desired and view.everything else [],
+    }
+
+
+def _stop(error: UnitFailedError) -> PlanVerdict:
+    """Return what keeps every start of a workload from being made, as a verdict on them."""
+    return {
+        "verdict": "deny",
+        "action": "start-unit",
+        "target": error.unit,
+        "reason": error.reason,
+        "message": error.message,
+        "hint": error.hint,
+        "waits_for": [],
+    }
+
+
+async def _diff(path: str, action: PutFile) -> str:
+    """Return a unified diff of what stands there and what would; root-owned folders, so reading follows no trap."""
+    before = ""
+    if path:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            pass  # not there, or a symlink: the diff is against nothing
+        else:
+            with os.fdopen(descriptor, "rb") as file:
+                before = file.read(1 << 20).decode("utf-8", "replace")
+    if action.file.role.value == "data":
+        return ""  # configuration files of a workload may hold what is nobody else's business
+    after = action.file.content.decode("utf-8", "replace")
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        path or "/dev/null",
+        action.file.origin,
+    )
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)

@@ -1,0 +1,235 @@
+"""What the API says of one workload. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+import time
+
+from typing_extensions import TypedDict
+
+from eventd.containers.model import ContainerStatus, shown
+from eventd.desired.model import Desired, UnitRole, Workload
+from eventd.health.controller_wellbeing import Crash
+from eventd.health.model_facts import HealthFact
+from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.report import WorkloadState
+from eventd.kernel.model.report import WorkloadStatus as SubjectStatus
+from eventd.overrides.model import Rollback, Suspension
+from eventd.platform.model_facts import Account, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
+from eventd.reconciler import Reconciler
+from eventd.updates.documents import LastUpdate, last_update, results
+from eventd.workloads.model_records import Ownership, WorkloadRecord
+
+
+class Unit(TypedDict):
+    """A unit, as wanted and as seen."""
+
+    name: str
+    wanted: UnitRole
+    active: str
+    sub: str
+    result: str
+    restarts: int
+    invocation: str
+    source: str
+    since: float | None
+
+
+class Crashes(TypedDict):
+    """How often units ended by themselves in this life of the daemon."""
+
+    count: int
+    last: Crash
+
+
+class Suspended(TypedDict):
+    """Who has a workload, or the host, left as it is."""
+
+    since: float
+    by: str
+    why: str
+
+
+RolledBack = TypedDict(
+    "RolledBack",
+    {
+        "from": str,
+        "to": str,
+        "since": float,
+        "by": str,
+        "automatic": bool,
+        "reason": str,
+        "message": str,
+        "until": list[str],
+    },
+)
+"""What another revision than the repository's is in force for."""
+
+
+class WorkloadStatus(TypedDict):
+    """GET /v1/status/{workload}."""
+
+    name: str
+    state: WorkloadState
+    reason: str
+    message: str
+    hint: str
+    since: float
+    step: str
+    commit: str
+    verified_at: float | None
+    wanted_commit: str
+    uid: int | None
+    ownership: Ownership | None
+    made_by: int | None
+    units: list[Unit]
+    containers: list[ContainerStatus]
+    crashes: Crashes | None
+    log: list[str]
+    failing_unit: str
+    retry_at: float | None
+    waits_for: list[str]
+    diagnostics: list[Diagnostic]
+    suspended: Suspended | None
+    rollback: RolledBack | None
+    last_update: LastUpdate | None
+
+
+def status_of(reconciler: Reconciler, name: str) -> SubjectStatus:
+    """Return where a workload stands, also one that no run of this life has looked at yet."""
+    found = reconciler.statuses.get(name)
+    if found is not None:
+        return found
+    record = reconciler.inventory.records.workloads.get(name)
+    gone = record is not None and record.retained
+    return SubjectStatus(WorkloadState.REMOVED if gone else WorkloadState.PENDING)
+
+
+def workload(reconciler: Reconciler, name: str) -> WorkloadStatus:
+    """Return GET /v1/status/{workload}."""
+    desired = reconciler.desired
+    wanted, order = reconciler.active.workload(name), reconciler.overrides.rollback_of(name)
+    record = reconciler.inventory.records.workloads.get(name)
+    current = status_of(reconciler, name)
+    account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    refused = desired.refused.get(name, ()) if desired else ()
+    suspended = reconciler.overrides.suspension_of(name)
+    return {
+        "name": name,
+        "state": current.state,
+        "reason": current.reason,
+        "message": current.message,
+        "hint": current.hint,
+        "since": current.since,
+        "step": current.step,
+        "commit": record.verified_commit if order and record else _applied(record, wanted, desired),
+        "verified_at": record.verified_at if record else None,
+        "wanted_commit": desired.commit if desired and (wanted or refused) else "",
+        "uid": account.uid if isinstance(account, Account) else None,
+        "ownership": record.ownership if record else None,
+        "made_by": record.run if record else None,
+        "units": units(reconciler, name, wanted),
+        "containers": containers(reconciler, name, wanted),
+        "crashes": crashes(reconciler, name),
+        "log": list(current.log),
+        "failing_unit": current.failing_unit,
+        "retry_at": current.retry_at
+        if reconciler.desk.failures.is_waiting(name) and suspended is None
+        else None,
+        "waits_for": list(current.waits_for),
+        "diagnostics": list(refused),
+        "suspended": suspension(suspended),
+        "rollback": rollback(order),
+        "last_update": last_update(results(reconciler).get(name)),
+    }
+
+
+def suspension(row: Suspension | None) -> Suspended | None:
+    """Return who has a workload, or the host, left as it is."""
+    return None if row is None else {"since": row.since, "by": row.by, "why": row.why}
+
+
+def rollback(order: Rollback | None) -> RolledBack | None:
+    """Return what another revision than the repository's is in force for."""
+    if order is None:
+        return None
+    return {
+        "from": order.bad_commit,
+        "to": order.good.commit,
+        "since": order.since,
+        "by": order.by,
+        "automatic": order.automatic,
+        "reason": order.reason,
+        "message": order.message,
+        "until": list(order.failed_on),
+    }
+
+
+def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: Desired | None) -> str:
+    """Return the newest commit whose content of this workload has been verified."""
+    if record is None:
+        return ""
+    if desired is not None and wanted is not None and record.verified_digest == wanted.digest:
+        return desired.commit  # it did not change this workload
+    return record.verified_commit
+
+
+def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Unit]:
+    """Return the units of a workload, as wanted and as seen."""
+    rows: list[Unit] = []
+    for each in wanted.units if wanted else ():
+        state = as_unit(reconciler.dispatcher.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
+        rows.append(
+            {
+                "name": each.name,
+                "wanted": each.role,
+                "active": state.active.value if state else "unknown",
+                "sub": state.sub if state else "",
+                "result": state.result if state else "",
+                "restarts": state.restarts if state else 0,
+                "invocation": state.invocation if state else "",
+                "source": (state.source_path or state.fragment_path) if state else "",
+                "since": _since(state) if state else None,
+            }
+        )
+    return rows
+
+
+def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[ContainerStatus]:
+    """Return the containers of a workload, as podman's events told; none of what left the repository."""
+    facts = reconciler.dispatcher.facts
+    account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    if wanted is None or not isinstance(account, Account):
+        return []
+    states = {u.name: as_unit(facts.get(FactKey(PlatformFact.UNIT, u.name, name))) for u in wanted.units}
+    used = reconciler.images.used.get(name)
+    digests = {
+        image.id: image.digests[0] for image in (used.all() if used is not None else ()) if image.digests
+    }
+    health = {
+        u.container: value
+        for u in wanted.units
+        if u.container
+        and isinstance(value := facts.get(FactKey(HealthFact.CONTAINER, u.container, name)), str)
+    }
+    units = {unit: state for unit, state in states.items() if state is not None}
+    return list(shown(wanted, reconciler.containers(account), units, digests, health))
+
+
+def crashes(reconciler: Reconciler, name: str) -> Crashes | None:
+    """Return how often units of a workload ended by themselves in this life of the daemon, and the last time."""
+    last = reconciler.wellbeing.last.get(name)
+    if last is None:
+        return None
+    return {"count": reconciler.wellbeing.crashes.get(name, 0), "last": last}
+
+
+def _since(state: UnitState) -> float | None:
+    """Return when a unit last changed its state, in seconds since the epoch.
+
+    systemd counts CLOCK_MONOTONIC, which stands still while the host sleeps: across a suspend it is off by that.
+    """
+    if not state.since:
+        return None
+    return round(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + state.since / 1e6, 3)

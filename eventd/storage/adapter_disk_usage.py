@@ -1,0 +1,43 @@
+"""How much is below some folders, as their owner can see it: du(1) with that user's rights, at the lowest priority.
+
+Never with root's: root would have to walk through folders that a user arranges. What the user cannot read (files of
+other ids in their containers) is not counted, and the answer says that it is not whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventd.platform.model_facts import Account
+from eventd.platform.unit_process import AsUser, Processes
+
+TIMEOUT = 120.0
+"""Seconds for one workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The size of one folder."""
+
+    size: int
+    """Bytes on the disk."""
+    whole: bool
+    """Everything in it could be read."""
+
+
+class DiskUsage:
+    """Measures. `processes`: how a command is run with a user's rights."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    async def measure(self, account: Account, path: str, left_out: Sequence[str]) -> Usage | None:
+        """Return what is below a folder, None if it is not there. Raises DeadlineError, PermanentError."""
+        argv = ["du", "--summarize", "--one-file-system", "--block-size=1"]
+        argv += [*(f"--exclude={each}" for each in left_out), "--", path]
+        done = await self._processes.run(AsUser(account, gentle=True), argv, timeout=TIMEOUT)
+        first = done.stdout.split(b"\t", 1)[0]
+        if not first.isdigit():
+            return None
+        return Usage(int(first), whole=done.ok)

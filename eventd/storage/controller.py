@@ -1,0 +1,416 @@
+"""The controller of volumes: folds devices, mounts and the manifest into how each volume is, and says what to do next.
+
+Owns the VOLUME facts. They follow a device or a mount in the same moment as its event, without waiting for a run: a
+workload is stopped because of them, and a gate opens. Everything that touches the world is a step of a plan
+(`eventd.storage.plan`), carried out by `eventd_handlers.storage`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from eventd.approvals.model_facts import is_rejected
+from eventd.desired.controller_activation import Participant
+from eventd.desired.controller_load import Loaded
+from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.events import Emit, KernelOrigin
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.report import Outcome
+from eventd.kernel.whole import wholly
+from eventd.mounts.model_facts import DeviceState, MountFact, MountState
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import unit as as_unit
+from eventd.storage.controller_memory import StorageMemory
+from eventd.storage.controller_owners import FactOwners
+from eventd.storage.model_action_table import forget
+from eventd.storage.model_actions import ForgetData, UnsealMountPoint
+from eventd.storage.model_events import StorageEvent
+from eventd.storage.model_facts import StorageFact
+from eventd.storage.model_manifest import NOTHING, Manifest, Volume
+from eventd.storage.model_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
+from eventd.storage.model_records import VolumeRecord, VolumeState
+from eventd.storage.model_volume import Look, look, put_away
+from eventd.storage.plan import PREFIX, Moving, draft
+from eventd.storage.plan_migration import (
+    PATIENCE,
+    Forgetting,
+    Job,
+    Migration,
+    Phase,
+    job_of,
+    job_unit,
+    next_step,
+)
+
+ONCE = 5.0
+"""Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
+
+
+class VolumeController(Controller, Participant):
+    """See the module. `sealed`: volume -> path that was sealed in this life of the daemon."""
+
+    prefix = PREFIX
+
+    def __init__(
+        self,
+        memory: StorageMemory,
+        emit: Emit,
+        wall: Callable[[], float] = time.time,
+        allowed: Callable[[str], bool] = lambda _path: True,
+    ) -> None:
+        """`allowed`: whether the host lets a volume be mounted at a path."""
+        self.memory = memory
+        self._allowed = allowed
+        self._loaded = False
+        self.manifest: Manifest = NOTHING
+        self.users: Mapping[str, frozenset[str]] = {}
+        """Volume -> workloads that use it."""
+        self.sealed: dict[str, str] = {}
+        self.afresh: dict[str, float] = {}
+        """Volume -> when it was last unmounted to be tried afresh, in seconds since the epoch."""
+        self._emit = emit
+        self._wall = wall
+        self._facts = Facts()
+        self._dirty: Callable[[str], None] = lambda _name: None
+        self._with_volumes: frozenset[str] = frozenset()
+        self._folders: Mapping[str, str] = {}
+        """Path of a folder on a volume -> its workload."""
+        self.owners = FactOwners()
+        self._units: frozenset[tuple[str, str]] = frozenset()
+        """Workloads that use volumes, with each of their units."""
+        self._points: Mapping[str, str] = {}
+        """Mount point -> volume."""
+        self._told: dict[str, bool] = {}
+        self._devices: dict[str, DeviceState] = {}
+        self.in_use: Callable[[bool], None] = lambda _any: None
+        """Told whether any volume is attached, each time that one comes or goes."""
+        self.suspect: Callable[[], None] = lambda: None
+        """Called when a unit of a workload with a volume failed: maybe because of its disk."""
+
+    async def load(self) -> None:
+        """Read what the last life left: the last good manifest is in it."""
+        await self.memory.load()
+
+    def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
+        """Begin to watch devices, mounts and folders."""
+        self._facts = facts
+        self._dirty = dirty
+        for key, _ in facts.items(MountFact.DEVICE):
+            self._note_device(key)
+        facts.watch_all(self._changed)
+        self.owners.attach(facts)
+        for row in self.memory.migrations.rows.values():
+            self._be_patient(row)
+
+    def activated(self, loaded: Loaded) -> None:
+        """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
+        found: Manifest = loaded.desired.storage
+        self._loaded = True
+        if not found.broken:
+            self.manifest = found
+        elif not self.manifest.present:
+            # What the host does not allow (any more) is no last good one.
+            known = {
+                name: row.volume
+                for name, row in self.memory.volumes.rows.items()
+                if self._allowed(row.volume.path)
+            }
+            self.manifest = Manifest(known, present=True)
+        users: dict[str, set[str]] = {}
+        folders: dict[str, str] = {}
+        for name, workload in loaded.desired.workloads.items():
+            for use in workload.volumes:
+                users.setdefault(use.volume, set()).add(name)
+                folders[f"{use.mount}/{name}"] = name
+        self.users = {name: frozenset(workloads) for name, workloads in users.items()}
+        self.owners.loaded(loaded.desired.workloads)
+        self._with_volumes = frozenset(folders.values())
+        self._folders = folders
+        self._units = frozenset(
+            (name, unit.name) for name in self._with_volumes for unit in loaded.desired.workloads[name].units
+        )
+        self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
+        for name in [name for name in self._told if name not in self.manifest.volumes]:
+            self._tell(name, usable=None)
+        for name in self.manifest.volumes:
+            self._fold(name)
+
+    def names(self) -> Collection[str]:
+        """Return the subjects."""
+        return [PREFIX + name for name in (*self.manifest.volumes, *self._left())]
+
+    def _left(self) -> list[str]:
+        """Return the volumes that are in no manifest any more, and whose mount points may still be sealed."""
+        if not self._loaded:
+            return []
+        points = {volume.path for volume in self.manifest.volumes.values()}
+        return [
+            name
+            for name, row in self.memory.volumes.rows.items()
+            if name not in self.manifest.volumes
+            and not row.unsealed
+            and row.volume.path not in points
+            and FactKey(MountFact.MOUNT, row.volume.path) not in self._facts
+        ]
+
+    def digest(self, name: str) -> str:
+        """Identify what is wanted of a volume, and how it is: a failure with one disk says nothing about the next."""
+        volume = self.manifest.volumes.get(_plain(name))
+        return (
+            ""
+            if volume is None
+            else repr((volume, self.look(volume), self.memory.migrations.get(volume.name)))
+        )
+
+    def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
+        """Return what would be done."""
+        volume = self.manifest.volumes.get(_plain(name))
+        if volume is None:
+            left = self.memory.volumes.get(_plain(name)) if _plain(name) in self._left() else None
+            return (UnsealMountPoint(name, left.volume.path),) if left is not None else ()
+        actions: tuple[Action, ...] = draft(
+            volume,
+            self.look(volume),
+            self.memory.volumes.get(volume.name),
+            sealed=self.sealed.get(volume.name) == volume.path,
+            uids=self._uids(volume.name),
+            now=self._wall(),
+            forced=forced and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
+            running=bool(self.running(volume.name)),
+            place=self.place(volume),
+            moving=self.moving(volume.name),
+        )
+        wish = self.memory.forgetting.get(volume.name)
+        if actions or wish is None or self.in_service(volume):
+            return actions
+        action = _forget(wish)
+        return () if is_rejected(forget(action), self._facts) else (action,)
+
+    def stand(self, name: str) -> Stand:
+        """Return where a volume stands."""
+        volume = self.manifest.volumes.get(_plain(name))
+        if volume is None:
+            return Stand()
+        seen = self.look(volume)
+        outcome = Outcome.UNCHANGED
+        if seen.state is VolumeState.MIGRATING:
+            return Stand(Outcome.HELD, "migrating", seen.message, seen.hint)
+        if seen.state is VolumeState.EJECTING and (running := self.running(volume.name)):
+            message = f"it is unmounted when {' and '.join(running)} has stopped"
+            return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
+        if seen.state is VolumeState.DISCONNECTED:
+            # A disk in a drawer that nobody waits for is in order.
+            outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
+        elif seen.reason == "not-moved":
+            outcome = Outcome.HELD
+        elif seen.state in (VolumeState.REFUSED, VolumeState.DEGRADED) or seen.reason:
+            outcome = Outcome.FAILED
+        return Stand(outcome, seen.reason, seen.message, seen.hint)
+
+    def look(self, volume: Volume) -> Look:
+        """Say how a volume is now."""
+        found = self._facts.get(FactKey(MountFact.MOUNT, volume.path))
+        mount = found if isinstance(found, MountState) else None
+        record, place = self.memory.volumes.get(volume.name), self.place(volume)
+        if place is not None:
+            seen = look_at(place, self.devices(), mount, record)
+        elif other := self._moved_to(volume):
+            seen = nowhere(other, mount)
+        else:
+            seen = look(volume, self.devices(), mount, record)
+            seen = unmoved(seen, volume) if volume.migrated_to else seen
+        row = self.memory.migrations.get(volume.name)
+        if row is not None and row.begun and not (record is not None and record.migrated_to == row.to):
+            return moved(seen, row)
+        return seen
+
+    def place(self, volume: Volume) -> Place | None:
+        """Return where a volume is that was migrated; None: on its own disk (or nowhere, see `look`)."""
+        other = self.manifest.volumes.get(self._moved_to(volume))
+        if other is None:
+            return None
+        there = not self._moved_to(other) and self.look(other).usable
+        return place_of(volume, other, there=there)
+
+    def _moved_to(self, volume: Volume) -> str:
+        mount = self._facts.get(FactKey(MountFact.MOUNT, volume.path))
+        return claimed(
+            volume,
+            self.memory.volumes.get(volume.name),
+            self.memory.migrations.get(volume.name),
+            mount if isinstance(mount, MountState) else None,
+        )
+
+    def in_service(self, volume: Volume) -> bool:
+        """Tell whether the volume's own disk is, or will be, used."""
+        return self.place(volume) is None and not put_away(volume, self.memory.volumes.get(volume.name))
+
+    @wholly
+    async def forget(self, row: Forgetting) -> None:
+        """Remember the wish to delete what is on an old disk; the plan then asks for a signature."""
+        await self.memory.forgetting.put(row.volume, row)
+        self._dirty(PREFIX + row.volume)
+
+    def on(self, name: str) -> tuple[str, ...]:
+        """Return the volumes that were migrated to one."""
+        volumes = self.manifest.volumes.values()
+        return tuple(each.name for each in volumes if (p := self.place(each)) is not None and p.other == name)
+
+    def moving(self, name: str) -> Moving | None:
+        """Return the migration of a volume that is on."""
+        row = self.memory.migrations.get(name)
+        if row is None or not row.on:
+            return None
+        record = self.memory.volumes.get(name)
+        switched = record is not None and record.migrated_to == row.to
+        job = {Phase.COPY: Job.COPY, Phase.VERIFY: Job.VERIFY}.get(row.phase)
+        unit = (
+            as_unit(self._facts.get(FactKey(PlatformFact.UNIT, job_unit(job, name))))
+            if job is not None
+            else None
+        )
+        late = bool(self.running(name)) and self._wall() - row.since >= PATIENCE
+        return Moving(row, next_step(row, unit, switched=switched, late=late))
+
+    @wholly
+    async def migrate(self, row: Migration) -> None:
+        """Remember that a migration begins, or is to be taken back; what follows is planned from that."""
+        await self.memory.migrate(row)
+        self._fold(row.volume)
+        self._dirty(PREFIX + row.volume)
+
+    def _be_patient(self, row: Migration) -> None:
+        """Have a migration looked at again when its users have been given enough time to stop."""
+        if row.phase is Phase.QUIESCE:
+            left = max(0.0, row.since + PATIENCE - self._wall())
+            asyncio.get_running_loop().call_later(left + 1, self._dirty, PREFIX + row.volume)
+
+    def refold(self, name: str) -> None:
+        """See what a change of a migration means for who uses the volume."""
+        row = self.memory.migrations.get(name)
+        if row is not None:
+            self._be_patient(row)
+        if name in self.manifest.volumes:
+            self._fold(name)
+
+    def devices(self) -> list[DeviceState]:
+        """Return every file system that is attached."""
+        return list(self._devices.values())
+
+    def record(self, name: str) -> VolumeRecord | None:
+        """Return what is remembered of a volume."""
+        return self.memory.volumes.get(name)
+
+    @wholly
+    async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
+        """Remember that an operator puts a volume away, or takes it back; what follows is planned from that."""
+        volume, now = self.manifest.volumes[name], self._wall()
+
+        def how(record: VolumeRecord | None) -> VolumeRecord:
+            record = record or VolumeRecord(volume, added=now)
+            when = (record.decommissioned or now) if decommissioned else 0.0
+            if away and record.ejected:
+                return replace(record, decommissioned=when or record.decommissioned)
+            return replace(record, ejected=away, released=False, decommissioned=when)
+
+        await self.memory.change(name, how)
+        if not away and self.place(volume) is None:
+            await self.memory.forgetting.put(name, None)  # what is in use again is not to be deleted
+        self._fold(name)
+        self._dirty(PREFIX + name)
+
+    def running(self, name: str) -> tuple[str, ...]:
+        """Return the workloads that use a volume and of which something still runs."""
+        users = self.users.get(name, frozenset())
+        found = {
+            key.scope
+            for key, state in self._facts.items(PlatformFact.UNIT)
+            if key.scope in users and (key.scope, key.name) in self._units and _runs(as_unit(state))
+        }
+        return tuple(sorted(found))
+
+    def _uids(self, name: str) -> tuple[int, ...]:
+        found = (self._facts.get(FactKey(PlatformFact.ACCOUNT, user)) for user in self.users.get(name, ()))
+        return tuple(sorted(account.uid for account in found if isinstance(account, Account)))
+
+    def _changed(self, key: FactKey) -> None:
+        match key.kind:
+            case MountFact.DEVICE:
+                self._note_device(key)
+                for name in self.manifest.volumes:
+                    self._fold(name)
+                    self._dirty(PREFIX + name)
+            case MountFact.MOUNT if key.name in self._points:
+                name = self._points[key.name]
+                for each in (name, *self.on(name)):
+                    self._fold(each)
+                    self._dirty(PREFIX + each)
+            case PlatformFact.FILE if key.name in self._folders:
+                self._dirty(self._folders[key.name])
+            case PlatformFact.UNIT if not key.scope and (name := job_of(key.name)) in self.manifest.volumes:
+                self._dirty(PREFIX + name)
+            case PlatformFact.UNIT if key.scope in self._with_volumes:
+                state = as_unit(self._facts.get(key))
+                if not _runs(state):
+                    self._stopped(key.scope)
+                if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
+                    self.suspect()
+            case StorageFact.STOPPED:
+                self._dirty(key.name)
+            case _:
+                pass
+
+    def _stopped(self, workload: str) -> None:
+        """Something of a workload has ended, which a volume that is put away may have waited for."""
+        for name, users in self.users.items():
+            volume = self.manifest.volumes.get(name)
+            if workload in users and volume is not None and self.look(volume).leaving:
+                self._dirty(PREFIX + name)
+
+    def _note_device(self, key: FactKey) -> None:
+        state = self._facts.get(key)
+        if isinstance(state, DeviceState):
+            self._devices[key.name] = state
+        else:
+            self._devices.pop(key.name, None)
+
+    def _fold(self, name: str) -> None:
+        self._tell(name, usable=self.look(self.manifest.volumes[name]).usable)
+
+    def _tell(self, name: str, *, usable: bool | None) -> None:
+        """Set the VOLUME fact, and have those looked at whose units it concerns."""
+        if self._told.get(name) == usable:
+            return
+        if usable is None:
+            self._told.pop(name, None)
+        else:
+            self._told[name] = usable
+        self._emit(
+            KernelOrigin.DAEMON,
+            StorageEvent.VOLUME_CHANGED,
+            name,
+            attributes={"attached": bool(usable)},
+            facts=[(FactKey(StorageFact.VOLUME, name), usable)],
+        )
+        self.in_use(any(self._told.values()))
+        for workload in sorted(self.users.get(name, ())):
+            self._dirty(workload)
+
+
+def _plain(subject: str) -> str:
+    return subject.removeprefix(PREFIX)
+
+
+def _forget(wish: Forgetting) -> ForgetData:
+    why = f"{wish.by} wants what is on the old disk of {wish.volume} to be deleted"
+    return ForgetData(PREFIX + wish.volume, wish.id, wish.since, why)
+
+
+def _runs(state: UnitState | None) -> bool:
+    if state is None:
+        return False
+    return state.active not in (ActiveState.INACTIVE, ActiveState.FAILED) or state.auto_restarting

@@ -1,0 +1,135 @@
+"""How a volume is that was moved to another one's disk, or is on the way there.
+
+Pure. What was done on this host counts before what the manifest says. Next: `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from eventd.mounts.model_facts import DeviceState, MountState
+from eventd.storage.model_manifest import Volume, Wanted
+from eventd.storage.model_records import VolumeRecord, VolumeState
+from eventd.storage.model_volume import Look, look
+from eventd.storage.plan_migration import Migration, Phase, folder_on
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a volume is that was migrated: a folder on another one."""
+
+    volume: Volume
+    """The volume, with the identity of the disk that it is on now."""
+    source: str
+    """The folder, below the other volume's mount point."""
+    folder: str
+    """Its name on that file system."""
+    there: bool
+    """The other volume is mounted."""
+    other: str
+
+
+def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
+    """Return where a volume is that was migrated to another."""
+    # `decommissioned` is said of its own disk then.
+    same = replace(
+        volume, id_kind=other.id_kind, id=other.id, fstypes=other.fstypes, label="", state=Wanted.ATTACHED
+    )
+    folder = folder_on(volume.name)
+    return Place(same, f"{other.path}/{folder}", folder, there, other.name)
+
+
+def look_at(
+    place: Place, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
+) -> Look:
+    """Say how a volume is that is on another disk now."""
+    seen = look(place.volume, devices, mount, record)
+    if (
+        seen.state is VolumeState.ATTACHED
+        and mount is not None
+        and not mount.root.endswith("/" + place.folder)
+    ):
+        message = f"{mount.root} of {mount.source} is mounted at {mount.point}, and not {place.folder}"
+        hint = f"unmount {mount.point}; eventd does not touch what it did not mount"
+        return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+    if seen.state in (VolumeState.EJECTING, VolumeState.EJECTED) and not seen.mounted:
+        # Whether the disk may go is the other volume's question: that one has it mounted.
+        message = f"{place.volume.name} is put away; its disk is that of {place.other}"
+        hint = f"eventctl storage eject {place.other}, to remove the disk"
+        return Look(VolumeState.EJECTED, message=message, hint=hint, node=seen.node)
+    if seen.state is VolumeState.FOUND and not place.there:
+        message = f"it is on {place.other}, which is not mounted"
+        return Look(VolumeState.DISCONNECTED, "not-attached", message, f"eventctl storage {place.other}")
+    return seen
+
+
+def settled(record: VolumeRecord, volume: Volume, place: Place) -> VolumeRecord:
+    """Return the record of a volume that is mounted from its folder: from now on it is there, whoever said so first.
+
+    Not before: a word in storage.toml that no folder stands for must be possible to take back.
+    """
+    if record.migrated_to:
+        return record
+    return replace(record, migrated_to=place.other, migrated_from=f"{volume.id_kind} {volume.id}")
+
+
+def claimed(
+    volume: Volume, record: VolumeRecord | None, row: Migration | None, mount: MountState | None
+) -> str:
+    """Return the volume that this one was moved to, empty if it is on its own disk.
+
+    What was done on this host counts. What the manifest says does as well, unless it is known to be wrong here: the
+    own disk is mounted (one word there must not have it unmounted), is put away from there, or was not moved after all.
+    """
+    if record is not None and record.migrated_to:
+        return record.migrated_to
+    name = volume.migrated_to
+    if row is not None and (row.on or (row.to == name and row.phase is Phase.FAILED)):
+        return ""
+    if record is not None and record.node:
+        if record.ejected or record.decommissioned:
+            return ""
+        if mount is not None and not mount.root.endswith("/" + folder_on(volume.name)):
+            return ""
+    return name
+
+
+def unmoved(seen: Look, volume: Volume) -> Look:
+    """Return how a volume is that is on its own disk, though the manifest says that it was moved."""
+    if seen.state is not VolumeState.ATTACHED or seen.reason:
+        return seen
+    message = f"storage.toml says that it was moved to {volume.migrated_to}, and it is on its own disk ({seen.node})"
+    hint = f"take migrated_to out of storage.toml; eventctl storage migrate {volume.name} --to {volume.migrated_to}"
+    return replace(seen, reason="not-moved", message=message, hint=hint)
+
+
+def nowhere(other: str, mount: MountState | None) -> Look:
+    """Return how a volume is that was moved to one that is not in the manifest: not on its old disk again."""
+    return Look(
+        VolumeState.REFUSED,
+        "moved-elsewhere",
+        f"it was moved to {other}, which storage.toml does not have for this host",
+        f"write [volume.{other}] into storage.toml again",
+        ours=mount is None,
+    )
+
+
+def moved(seen: Look, row: Migration) -> Look:
+    """Return how a volume is while what is on it is moved: nothing may use it."""
+    if seen.state is VolumeState.LOST or not seen.ours:
+        return seen
+    message = f"it is being moved to {row.to} ({row.phase})"
+    hint = f"eventctl storage migrate {row.volume} --abort"
+    if row.phase is Phase.UNDO:
+        message = f"moving it to {row.to} failed, and is taken back: {row.error}"
+    if row.phase in (Phase.UNDO, Phase.SWITCH):
+        hint = ""
+    return Look(
+        VolumeState.MIGRATING,
+        message=message,
+        hint=hint,
+        node=seen.node,
+        number=seen.number,
+        mounted=seen.mounted or seen.state in (VolumeState.ATTACHED, VolumeState.DEGRADED),
+    )

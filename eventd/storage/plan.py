@@ -1,0 +1,119 @@
+"""What to do about a volume, given how it is (`model_volume`, `model_moved`), and what to remember of it.
+
+Pure. Next: `eventd.storage.controller`, which has it carried out by `eventd_handlers.storage`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from eventd.storage.model_actions import (
+    MigrateVolume,
+    MountVolume,
+    NoteVolume,
+    ReleaseVolume,
+    SealMountPoint,
+    StorageAction,
+    UnmountVolume,
+)
+from eventd.storage.model_manifest import Volume
+from eventd.storage.model_moved import Place, settled
+from eventd.storage.model_records import VolumeRecord, VolumeState
+from eventd.storage.model_volume import Look
+from eventd.storage.plan_migration import Migration, Step
+
+PREFIX = "volume:"
+"""What the subjects' names begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A migration that is on, and what it needs next (None: it waits)."""
+
+    row: Migration
+    step: Step | None
+
+
+def draft(
+    volume: Volume,
+    seen: Look,
+    record: VolumeRecord | None,
+    *,
+    sealed: bool,
+    uids: tuple[int, ...],
+    now: float,
+    forced: bool = False,
+    running: bool = False,
+    place: Place | None = None,
+    moving: Moving | None = None,
+) -> tuple[StorageAction, ...]:
+    """Return what would be done now, in order; the rest follows when that has been done.
+
+    `sealed`: the mount point is known to be. `uids`: the users of the volume. `forced`: an operator asked for it.
+    `running`: units of its users do. `place`: where it is if not on its own disk. `moving`: a migration that is on.
+    """
+    name = PREFIX + volume.name
+    actions: list[StorageAction] = []
+    mounted = seen.mounted or seen.state in (
+        VolumeState.ATTACHED,
+        VolumeState.DEGRADED,
+        VolumeState.LOST,
+    )
+    noted = note(volume, seen, record, now, place)
+    if record != noted:
+        why = f"it is {seen.state}" + (f" ({seen.reason})" if seen.reason else "")
+        actions.append(NoteVolume(name, noted, why))
+    if seen.state is VolumeState.LOST:
+        actions.append(UnmountVolume(name, volume.path, lazy=True, why=seen.message))
+    elif seen.state is VolumeState.EJECTING and (seen.mounted or sealed):
+        actions += _put_away(volume, seen, running=running)
+    elif seen.state is VolumeState.DEGRADED and forced:
+        actions.append(UnmountVolume(name, volume.path, lazy=True, why="it is tried afresh"))
+    elif not mounted and seen.ours and seen.reason != "unsafe-options" and not sealed:
+        actions.append(SealMountPoint(name, volume.path))
+    elif seen.state is VolumeState.FOUND:
+        on, source = (place.volume, place.source) if place is not None else (volume, "")
+        actions.append(MountVolume(name, on, uids, f"{seen.node} is attached", source))
+    elif moving is not None and seen.state in (VolumeState.ATTACHED, VolumeState.MIGRATING):
+        actions += _move(volume, seen, moving, running=running)
+    return tuple(actions)
+
+
+def _move(volume: Volume, seen: Look, moving: Moving, *, running: bool) -> list[StorageAction]:
+    if moving.step is None:
+        return []
+    name, row = PREFIX + volume.name, moving.row
+    why = row.error if moving.step is Step.UNDO else f"{row.by} has it moved to {row.to}"
+    if seen.state is VolumeState.MIGRATING and seen.mounted and moving.step is not Step.UNDO:
+        return [] if running else [UnmountVolume(name, volume.path, lazy=False, why=why)]
+    return [MigrateVolume(name, row.to, moving.step, why)]
+
+
+def _put_away(volume: Volume, seen: Look, *, running: bool) -> list[StorageAction]:
+    name = PREFIX + volume.name
+    if not seen.mounted:
+        return [ReleaseVolume(name, seen.nodes, seen.numbers, "it is to be safe to remove")]
+    if running:
+        return []  # they are stopped by their own plans; the end of the last of them is the next event
+    return [UnmountVolume(name, volume.path, lazy=False, why="it is put away")]
+
+
+def note(
+    volume: Volume, seen: Look, record: VolumeRecord | None, now: float, place: Place | None = None
+) -> VolumeRecord:
+    """Return what has to be remembered: the record itself where nothing changed."""
+    base = record or VolumeRecord(volume, since=now, added=now)
+    noted = replace(base, volume=volume, unsealed=False)
+    if seen.state is VolumeState.FOUND:
+        return noted  # a moment between two states
+    if (seen.state, seen.reason) != (base.state, base.reason):
+        noted = replace(noted, state=seen.state, reason=seen.reason, since=now)
+    if seen.state is VolumeState.ATTACHED and (seen.node, seen.number) != (base.node, base.number):
+        noted = replace(noted, node=seen.node, number=seen.number)
+    if seen.state is VolumeState.ATTACHED and place is not None:
+        noted = settled(noted, volume, place)
+    if seen.state in (VolumeState.DISCONNECTED, VolumeState.EJECTED, VolumeState.DECOMMISSIONED):
+        noted = replace(noted, mounting=False)
+    if noted.state is not base.state and VolumeState.ATTACHED in (noted.state, base.state):
+        noted = replace(noted, seen=now)
+    return noted

@@ -1,0 +1,191 @@
+"""The live side of the wait graph: the system's units as systemd has them, and who has a TCP port open.
+
+Reads over the connection that `eventd.platform.systemd.source` keeps, and from `sock_diag`; judges nothing, keeps
+nothing. Next: `eventd.waits`.
+
+What gates ask for is read, and whatever that comes after or pulls in: `After=` of a live unit has what others say
+by `Before=` as well. All of it is loaded already, as a unit is while another loaded one names it, so that nothing
+is loaded by this but a gate's own unit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+
+import anyio.to_thread
+
+from eventd.desired.model import Desired
+from eventd.gates.model import read_gates
+from eventd.gates.model_predicate_atoms import Present, UnitIs
+from eventd.gates.model_predicates import atoms
+from eventd.kernel.model.errors import DeadlineError, EventdError
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.mounts.model_facts import MountFact
+from eventd.platform.dbus.connection import PROPERTIES, Bus
+from eventd.platform.model_facts import Account, LoadState, PlatformFact, UnitState
+from eventd.platform.sock_diag import OpenPort, open_ports
+from eventd.platform.systemd.adapter_systemd1 import SYSTEMD, UNIT, unit_path
+from eventd.waits.model_build import DAEMON
+from eventd.waits.model_units import ORDERINGS, PULLS, Listener, LiveGraph, LiveUnit, mount_unit
+
+DEADLINE = 5.0
+"""Seconds for all of it; a host of 250 units takes some 0.1."""
+MOST = 1000
+"""Units that are read."""
+AT_ONCE = 16
+"""Calls on their way at the same time; systemd answers one after the other."""
+HOSTS = "/etc/hosts"
+_FOLLOWED = ("After", *(pull for pull in PULLS if pull != "PartOf"))
+_RELATIONS = frozenset({*ORDERINGS, *PULLS})
+
+_log = logging.getLogger(__name__)
+
+
+class LiveGraphReader:
+    """Reads a `LiveGraph` when asked to."""
+
+    def __init__(
+        self, facts: Facts, read: Callable[[str], Awaitable[LiveUnit]], *, hosts: str = HOSTS
+    ) -> None:
+        """`facts`: which units are loaded, and who has which uid. `read`: one unit, as systemd has it."""
+        self._facts = facts
+        self._read = read
+        self._hosts = hosts
+
+    async def read(self, desired: Desired) -> LiveGraph:
+        """Return what there is to know for the gates of `desired`.
+
+        Raises DisconnectedError, DeadlineError. Ports that cannot be read are logged, and count as nobody's.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE):
+                ports = await self._ports()
+                listeners = tuple(self._listeners(ports, desired))
+                wanted = dict.fromkeys([DAEMON, *asked_units(desired)])
+                wanted |= dict.fromkeys(each.unit for each in listeners if not each.scope)
+                wanted |= dict.fromkeys(self._sockets())
+                units = await self._units(wanted)
+                names = await anyio.to_thread.run_sync(hostnames, self._hosts)
+        except TimeoutError as error:
+            raise DeadlineError(f"the units of this host could not be read within {DEADLINE:g} s") from error
+        return LiveGraph(units, listeners, names)
+
+    async def _ports(self) -> tuple[OpenPort, ...]:
+        try:
+            return await anyio.to_thread.run_sync(open_ports, abandon_on_cancel=True)
+        except EventdError as error:
+            _log.warning("who listens is not known: %s", error)
+            return ()
+
+    def _listeners(self, ports: Iterable[OpenPort], desired: Desired) -> Iterator[Listener]:
+        """Yield the ports of the system's units and of workloads; those of other users concern no gate."""
+        users: dict[int, str] = {}
+        for name in desired.workloads:
+            account = self._facts.get(FactKey(PlatformFact.ACCOUNT, name))
+            if isinstance(account, Account):
+                users[account.uid] = name
+        for port in ports:
+            scope = "" if port.owner.uid is None else users.get(port.owner.uid)
+            if scope is not None:
+                yield Listener(port.host, port.port, port.owner.unit, scope)
+
+    def _sockets(self) -> Iterator[str]:
+        """Yield the system's sockets that listen."""
+        for key, value in self._facts.items(PlatformFact.UNIT, ""):
+            if key.name.endswith(".socket") and isinstance(value, UnitState) and value.up:
+                yield key.name
+
+    async def _units(self, wanted: Iterable[str]) -> tuple[LiveUnit, ...]:
+        """Read units, and what they wait for and pull in, one generation after the other."""
+        found: dict[str, LiveUnit] = {}
+        seen = set(todo := list(wanted))
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def read(name: str) -> LiveUnit:
+            async with limit:
+                return await self._read(name)
+
+        while todo:
+            replies = await asyncio.gather(*map(read, todo), return_exceptions=True)
+            todo = []
+            for reply in replies:
+                match reply:
+                    case LiveUnit():
+                        found[reply.name] = reply
+                        for kind in _FOLLOWED:
+                            todo += [other for other in reply.relations.get(kind, ()) if self._loaded(other)]
+                    case EventdError(reason="disconnected" | "deadline"):
+                        raise reply
+                    case EventdError():
+                        pass  # it was unloaded meanwhile, or never was: the graph has no such unit
+                    case _:
+                        raise reply
+            todo = [name for name in dict.fromkeys(todo) if name not in seen]
+            if len(seen) + len(todo) > MOST:
+                _log.warning(
+                    "this host has more than %d units that wait for each other: not all are read", MOST
+                )
+                todo = todo[: max(0, MOST - len(seen))]
+            seen.update(todo)
+        return tuple(found.values())
+
+    def _loaded(self, name: str) -> bool:
+        state = self._facts.get(FactKey(PlatformFact.UNIT, name))
+        return (
+            isinstance(state, UnitState) and state.load is LoadState.LOADED and not name.endswith(".device")
+        )
+
+
+def asked_units(desired: Desired) -> Iterator[str]:
+    """Yield the system's units that gates mention, by name or as a mount."""
+    for gates in read_gates(desired)[0].values():
+        for predicate in (gates.requires, gates.expect):
+            for atom in atoms(predicate) if predicate is not None else ():
+                match atom:
+                    case UnitIs(name=name, workload=""):
+                        yield name
+                    case Present(kind=MountFact.MOUNT, name=path):
+                        yield mount_unit(path)
+                    case _:
+                        pass
+
+
+async def live_unit(bus: Bus, name: str) -> LiveUnit:
+    """Return a unit as its manager has it; loads it if it is not."""
+    path = unit_path(name)
+    unit = await bus.get_all(SYSTEMD, path, UNIT)
+    name = str(unit.get("Id", name))  # of an alias, what it is called
+    kind = ""
+    listens: tuple[str, ...] = ()
+    # Get and not GetAll: a service has 400 properties.
+    match name.rpartition(".")[2]:
+        case "service":
+            (kind,) = await bus.call(
+                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Service", "Type"], reply="v"
+            )
+        case "socket":
+            (rows,) = await bus.call(
+                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Socket", "Listen"], reply="v"
+            )
+            listens = tuple(str(address) for what, address in rows if what == "Stream")
+    relations = {each: tuple(map(str, unit.get(each, ()))) for each in _RELATIONS}
+    return LiveUnit(name, relations, str(kind), listens, str(unit.get("FragmentPath", "")))
+
+
+def hostnames(hosts: str = HOSTS) -> frozenset[str]:
+    """Return what this host is called: its name, and the names beside it in hosts(5). DNS is not asked."""
+    mine = os.uname().nodename.lower()
+    names = {mine, mine.partition(".")[0]}
+    try:
+        text = Path(hosts).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        _log.info("%s cannot be read (%s): this host is known as %s only", hosts, error.strerror, mine)
+        text = ""
+    for line in (line.partition("#")[0].lower().split()[1:] for line in text.splitlines()):
+        if mine in line or names & set(line):
+            names.update(line)
+    return frozenset(names - {"", "localhost"})

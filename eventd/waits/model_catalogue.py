@@ -1,0 +1,51 @@
+"""The units a graph is made of, by manager and name: the system's and each workload's are different worlds.
+
+Pure. Owns nothing but the look-up: aliases, and which unit runs a container. Next: `model_ordering` and `model_asking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from eventd.waits.model_units import Listener, UnitSpec
+
+Key = tuple[str, str]
+"""Scope (empty: the system's manager) and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that is known of units."""
+
+    specs: Mapping[Key, UnitSpec]
+    aliases: Mapping[Key, str] = field(default_factory=dict)
+    """Another name -> the name."""
+    listeners: tuple[Listener, ...] = ()
+    hostnames: frozenset[str] = frozenset()
+    """Names of this host besides localhost, in lower case."""
+    containers: Mapping[Key, str] = field(default_factory=dict)
+    """Workload and container -> the unit that runs it."""
+
+    def find(self, name: str, scope: str = "") -> UnitSpec | None:
+        """Return a unit, aliases followed; None if nobody defines it."""
+        return self.specs.get((scope, self.aliases.get((scope, name), name)))
+
+    def names(self, scope: str = "") -> frozenset[str]:
+        """Return all names that `find` knows in a scope."""
+        return frozenset(name for each, name in (*self.specs, *self.aliases) if each == scope)
+
+
+def by_key(specs: Iterable[UnitSpec]) -> dict[Key, UnitSpec]:
+    """Return specs by scope and name; of two with one name, the later."""
+    return {(spec.scope, spec.name): spec for spec in specs}
+
+
+def unit_id(name: str, scope: str = "") -> str:
+    """Return the id of a unit's node."""
+    return f"unit:{scope}/{name}" if scope else f"unit:{name}"
+
+
+def node_of(spec: UnitSpec) -> str:
+    """Return the id of a unit's node."""
+    return unit_id(spec.name, spec.scope)

@@ -1,0 +1,199 @@
+"""Start scripts: what holds up a start and does not say what it waits for. Found, and read as far as text goes.
+
+Pure. Owns which commands of a unit can hold up its start, which programs ask or wait for something (curl, `nc -z`,
+`podman wait`, `systemctl is-active --wait`, …), and what of that is a predicate: a URL, a port, a unit. A script may
+wait in ways that no text shows, so every start script without a `[[wait]]` of its own is told, and never taken for one
+that waits for nothing. `eventd.waits.adapter_unit_folder` reads the files that are named. Next:
+`eventd.waits.model_build`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from eventd.desired.model import Located
+from eventd.gates.model_predicate_parse import parse
+from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.names import unit_is_valid
+from eventd.waits.model_declared import Stage, Wait
+from eventd.waits.model_units import Exec, UnitSpec
+
+_PREFIXES = "-@:+!|"
+"""Special executable prefixes of systemd.service(5)."""
+_INTERPRETERS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox", "env", "perl", "ruby", "node"})
+_PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/")
+"""What stands here and is not seen to be a script is a program of the distribution."""
+_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[^\s\"'`|;)<>$\\]*)?")
+_ASKS = re.compile(r"\b(curl|wget|xh|httpie)\b")
+_PORT = re.compile(
+    r"\b(nc|ncat|netcat)\b(?=[^|;&]*\s-\w*z)[^|;&]*?\s([A-Za-z0-9][A-Za-z0-9.\-]*)\s+(\d{1,5})\b"
+)
+_SYSTEMCTL = re.compile(
+    r"\bsystemctl\b(?![^|;&]*--no-block)[^|;&]*?\s(?:is-active\b(?=[^|;&]*--wait)|(?:re)?start\b)([^|;&]*)"
+)
+_WAITS = (
+    ("podman wait", re.compile(r"\b(?:podman|docker)\s+(?:container\s+)?wait\b")),
+    ("compose up --wait", re.compile(r"\b(?:podman|docker)[ -]compose\b[^|;&]*\bup\b[^|;&]*--wait\b")),
+    ("systemctl --wait", re.compile(r"\bsystemctl\b[^|;&]*--wait\b")),
+    ("a loop", re.compile(r"^\s*(?:until\b|while\s+(?:!|true\b|:|sleep\b))")),
+    ("sleep", re.compile(r"\bsleep\s+[\d.$]")),
+    (
+        "a database's readiness",
+        re.compile(r"\b(?:pg_isready|mysqladmin\s+[^|;&]*ping|redis-cli\s+[^|;&]*ping)\b"),
+    ),
+    ("wait-for", re.compile(r"\b(?:wait-for(?:-it)?(?:\.sh)?|dockerize)\b")),
+    (
+        "a port or a name",
+        re.compile(r"\b(?:nc|ncat|netcat)\s+[^|;&]*-\w*z|\bgetent\s+a?hosts|\bnslookup\b|\bdig\s"),
+    ),
+    ("a request", re.compile(r"\burlopen\(|\brequests\.(?:get|head|post)\(|\bcreate_connection\(|\bhttpx\.")),
+    ("inotifywait", re.compile(r"\binotifywait\b")),
+)
+_MOST_FOUND = 20
+"""Signs of waiting that are told of one command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a start command names: a file, or a text in the command itself."""
+
+    path: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A line that asks or waits for something."""
+
+    what: str
+    """What is asked for, `https://ci.example.org/ping`; or by what it waits, `podman wait`."""
+    place: Located
+    """The line itself."""
+    wait: Wait | None = None
+    """The wait, where what is asked for is a predicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undeclared:
+    """A command that holds up its unit's start, of a unit that no `[[wait]]` is about."""
+
+    unit: str
+    command: Exec
+    script: str
+    """The file that it runs; empty: the command itself."""
+    read: bool
+    """Whether the script could be read."""
+    signs: tuple[Sign, ...]
+
+
+def script_of(command: str) -> Script | None:
+    """Return the script that a command line runs; None if it names a program and no script."""
+    try:
+        words = shlex.split(command.lstrip(_PREFIXES))
+    except ValueError:
+        return Script(text=command)
+    while words and posixpath.basename(words[0]) in ("env", "busybox"):
+        words = [word for word in words[1:] if "=" not in word or word.startswith("/")]
+    if not words:
+        return None
+    base = posixpath.basename(words[0])
+    if base not in _INTERPRETERS and not base.startswith("python"):
+        # systemd looks a bare name up in a path that is fixed when it is built.
+        return Script(words[0] if "/" in words[0] else f"/usr/bin/{words[0]}", command)
+    for number, word in enumerate(words[1:], 1):
+        if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+            return Script(text=" ".join(words[number + 1 : number + 2]))
+        if not word.startswith("-"):
+            return Script(word)
+    return None
+
+
+def named(specs: Iterable[UnitSpec]) -> frozenset[str]:
+    """Return the absolute paths of all scripts, or what may be one, that hold up a start."""
+    found = (script_of(each.text) for spec in specs for each in _holding_up(spec))
+    return frozenset(script.path for script in found if script is not None and script.path.startswith("/"))
+
+
+def undeclared(
+    specs: Iterable[UnitSpec], declared: frozenset[str], contents: Mapping[str, str | None]
+) -> tuple[Undeclared, ...]:
+    """Return the start scripts of units that `declared` does not have.
+
+    `contents`: path -> the text of a script; None for what was read and is none (a program). A path that is not in it
+    could not be read.
+    """
+    found: list[Undeclared] = []
+    for spec in specs:
+        for command in () if spec.name in declared else tuple(_holding_up(spec)):
+            script = script_of(command.text)
+            if script is None:
+                continue
+            here = list(_signs(script.text, command.file, command.line, spec.name, command, lines=False))
+            read, path = True, script.path
+            if path:
+                content = contents.get(path, "")
+                read = path in contents
+                if content is None or (not read and path.startswith(_PROGRAMS)):
+                    if here:  # a program that asks: curl itself
+                        found.append(Undeclared(spec.name, command, "", read=True, signs=tuple(here)))
+                    continue
+                here += _signs(content, path, 0, spec.name, command, lines=True)
+            found.append(Undeclared(spec.name, command, path, read, tuple(here[:_MOST_FOUND])))
+    return tuple(sorted(found, key=lambda each: (not each.signs, each.unit, each.command.line)))
+
+
+def found_waits(undeclared_: Iterable[Undeclared]) -> tuple[Wait, ...]:
+    """Return the waits that were found, each of a unit once."""
+    waits = [sign.wait for each in undeclared_ for sign in each.signs if sign.wait is not None]
+    return tuple({(wait.unit.text, wait.place.text, wait.stage): wait for wait in waits}.values())
+
+
+def _holding_up(spec: UnitSpec) -> Iterator[Exec]:
+    """Yield the commands that the end of the unit's start waits for."""
+    return (each for each in spec.commands if each.stage is not Stage.MAIN or spec.blocking)
+
+
+def _signs(text: str, file: str, line: int, unit: str, command: Exec, *, lines: bool) -> Iterator[Sign]:
+    """Yield what the lines of a text ask or wait for; `lines`: they are counted, from 1."""
+    joined = re.sub(r"\\\n", " \0", text)
+    number = 1
+    for each in joined.split("\n"):
+        at = number if lines else line
+        number += 1 + each.count("\0")
+        content = each.replace("\0", "").strip()
+        if content and not content.startswith("#"):
+            yield from _of_line(content, file, at, unit, command)
+
+
+def _of_line(content: str, file: str, line: int, unit: str, command: Exec) -> Iterator[Sign]:
+    def sign(what: str) -> Sign:
+        place = Located(what, file, line)
+        predicate = parse(place, key="")
+        if isinstance(predicate, Diagnostic):
+            return Sign(what, Located(content, file, line))
+        wait = Wait(Located(unit, command.file, command.line), predicate, place, stage=command.stage)
+        return Sign(what, Located(content, file, line), wait)
+
+    known = False
+    if asks := _ASKS.search(content):
+        urls = [url.rstrip(".,:;") for url in _URL.findall(content)]
+        known = True
+        yield from (sign(url) for url in urls)
+        if not urls:
+            yield Sign(f"{asks[1]} (of what, a variable says)", Located(content, file, line))
+    for port in _PORT.finditer(content):
+        known = True
+        yield sign(f"tcp:{port[2]}:{port[3]}")
+    for asked in _SYSTEMCTL.finditer(content):
+        for word in asked[1].split():
+            if "." in word and unit_is_valid(word):
+                known = True
+                yield sign(f"unit:{word}")
+    if not known:
+        yield from (
+            Sign(what, Located(content, file, line)) for what, pattern in _WAITS if pattern.search(content)
+        )

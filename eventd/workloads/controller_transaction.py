@@ -1,0 +1,92 @@
+"""A transaction on the host: one subject's part of one run, as the handlers see it.
+
+Carries what changes on the way (a new account gets its uid, files change under a running manager), and the ports.
+Handlers get nothing else of the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from eventd.desired.model import HostPort
+from eventd.desired.model_options_place import ANYWHERE, OptionsPlace
+from eventd.gates.model import OPEN, WorkloadGates
+from eventd.gates.model_predicates import Predicate
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.transaction import BaseTransaction
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.port_set import Host
+from eventd.state.controller_inventory import Inventory
+from eventd.workloads.model_layout import Layout, manager_unit
+from eventd.workloads.model_recovery import is_down
+
+CALLED_OFF = "start-called-off"
+"""The reason of a start whose job somebody ended: no fault of the unit's."""
+
+
+def _expect_nothing(_predicate: Predicate | None) -> None:
+    pass
+
+
+class UnitFailedError(EventdError):
+    """A unit did not start, or did not stay up."""
+
+    reason = "unit-failed"
+
+    def __init__(
+        self, message: str, *, unit: str, reason: str, hint: str = "", log: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, reason=reason, hint=hint)
+        self.unit = unit
+        self.log = tuple(log)
+        """What the unit said when it failed; empty: its last lines are what it said."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Transaction(BaseTransaction):
+    """One subject of a host, one run."""
+
+    host: Host
+    inventory: Inventory
+    layout: Layout
+    owner_uid: int
+    gates: WorkloadGates = OPEN
+    place: OptionsPlace = ANYWHERE
+    """Where the workload's options are written, for hints."""
+    ports: Callable[[], Mapping[str, Sequence[HostPort]]] = dict
+    """Which ports of the host each workload publishes, to tell who has one."""
+    expecting: Callable[[Predicate | None], None] = _expect_nothing
+    """Told what the verification waits for (None: no longer), so that it is probed if need be."""
+    account: Account | None = None
+    restore: frozenset[str] = frozenset()
+    """Units on demand that have to run at the end: they did before a change that is taken back."""
+    rewritten: bool = False
+    """Files changed while the manager was up."""
+    reloads: int = 0
+    invocations: dict[str, str] = field(default_factory=dict)
+    """Unit -> invocation at the moment of the last reload."""
+
+    def user(self) -> Account:
+        """Return the account; a plan that gets here without one is a bug."""
+        if self.account is None:
+            raise PermanentError(f"{self.workload} has no account", reason="no-account")
+        return self.account
+
+    def manager_is_down(self) -> bool:
+        """Tell whether the user's manager is known not to run: one that starts later reads the files as they are."""
+        return self.account is not None and is_down(
+            as_unit(self.facts.get(FactKey(PlatformFact.UNIT, manager_unit(self.account.uid))))
+        )
+
+
+class Handler(Protocol):
+    """Carries out one kind of action. Raises EventdError; returning means done."""
+
+    async def __call__(self, action: Action, tx: Transaction) -> None:
+        """Do it."""
+        ...

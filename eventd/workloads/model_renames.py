@@ -1,0 +1,47 @@
+"""Renames: a workload that comes under another name, told from one that goes and another that comes.
+
+Pure. `git mv workloads/a workloads/b` leaves every file as it was, and a workload's digest does not have its name in
+it: so a new workload with the very content that one had which left may be the same. Nobody can know, and the two
+answers differ in whose data it gets, so it is not guessed: it is held until `renamed_from` in its `workload.toml` says.
+`renamed_from = "a"` takes over account and data, `renamed_from = ""` starts anew. On a host that never had `a`, or
+where the workload has an account already, it says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from eventd.desired.model import Desired
+from eventd.workloads.model_facts import RenameState
+
+
+def find(desired: Desired, left: Mapping[str, str], recorded: Collection[str]) -> Mapping[str, RenameState]:
+    """Return which workloads are renamed, or may be, by their new names.
+
+    `left`: name -> digest of what it last was, of the workloads that have an account of eventd's and are not in the
+    repository; `recorded`: every workload that has an account.
+    """
+    found: dict[str, RenameState] = {}
+    claimed: dict[str, list[str]] = {}
+    for name, workload in desired.workloads.items():
+        if name in recorded:
+            continue
+        said = workload.options.renamed_from
+        if said is None:
+            same = tuple(sorted(old for old, digest in left.items() if digest and digest == workload.digest))
+            if same:
+                found[name] = RenameState(same)
+        elif said.text in left:
+            claimed.setdefault(said.text, []).append(name)
+            found[name] = RenameState((said.text,), told=True)
+        elif said.text in desired.workloads or said.text in desired.refused:
+            if said.text in recorded:
+                problem = (
+                    f"{said.file}:{said.line}: {said.text} is still in the repository, and has its account"
+                )
+                found[name] = RenameState((said.text,), told=True, problem=problem)
+    for old, names in claimed.items():
+        if len(names) > 1:
+            problem = f"{' and '.join(sorted(names))} all say renamed_from = {old!r}; it had one account"
+            found |= {name: RenameState((old,), told=True, problem=problem) for name in names}
+    return found

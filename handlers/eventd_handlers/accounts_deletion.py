@@ -1,0 +1,162 @@
+"""The deletion of an account with its data, step by step, each written down before it begins.
+
+It is only carried out under an approval that was spent for it (`kernel.steps`), and it looks for itself all the same:
+an account without a record that eventd made it, with another uid, in use by a person, or outside of where eventd makes
+homes is left alone, whatever a plan or a policy says. Killed at any point, it goes on from the stage that was written.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from eventd.desired.model import RemoveData
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.ports import Verb
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import DeleteAccount
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import WorkloadFact
+from eventd.workloads.model_layout import manager_unit
+from eventd.workloads.model_records import Ownership
+from eventd.workloads.model_removals import Removal, Stage
+from eventd_handlers.accounts_managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
+from eventd_handlers.jobs import run_job
+
+log = logging.getLogger(__name__)
+HOME_TIMEOUT = 600.0
+"""Seconds of deleting a home in one go; what is left then goes on with the next try."""
+SWEEP_TIMEOUT = 60.0
+"""Seconds for looking through temporary folders and spools."""
+DATABASE_TIMEOUT = 30.0
+"""Seconds for userdel(8)."""
+
+
+async def delete_account(action: Action, tx: Transaction) -> None:
+    """Delete the account, or go on with it."""
+    assert isinstance(action, DeleteAccount)
+    async with tx.inventory.removing:
+        await _delete(action, tx)
+
+
+async def _delete(action: DeleteAccount, tx: Transaction) -> None:
+    row = tx.inventory.removals.get(action.account)
+    if row is None or (row.stage is Stage.NONE and row.data is not RemoveData.DELETE):
+        # Somebody has thought better of it after the approval was spent, and nothing has been done yet.
+        raise PermanentError(f"nothing is known of a deletion of {action.account}", reason="not-asked-for")
+    account = await tx.host.accounts.lookup(action.account)
+    if row.stage is Stage.NONE:
+        account = await _check(action, account, tx)
+        row = replace(row, stage=Stage.BEGUN, uid=account.uid, home=account.home, made_by=action.made_by)
+        await _stage(action, row, tx)
+    if row.stage is Stage.BEGUN:
+        account = await _check(action, account, tx)
+        await _stop(account, tx)
+        await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
+        await tx.host.removal.discard_home(account, timeout=HOME_TIMEOUT)
+        stays = [*await tx.host.removal.sweep(account, timeout=SWEEP_TIMEOUT), *_on_volumes(account, tx)]
+        if stays:
+            log.warning(
+                "the account %s is deleted; what it owned stays: %s", action.account, ", ".join(stays)
+            )
+            tx.emit(
+                KernelOrigin.DAEMON,
+                WorkloadEvent.LEFT_BEHIND,
+                action.account,
+                scope=action.account,
+                attributes={"uid": account.uid, "stays": ", ".join(stays)},
+            )
+        row = replace(row, stage=Stage.ACCOUNT)
+        await _stage(action, row, tx)
+    if row.stage is Stage.ACCOUNT:
+        if account is not None:
+            # Somebody may have made an account of that name after a userdel that we did not live to write down.
+            await _check(action, account, tx)
+            await tx.host.removal.delete(account, timeout=DATABASE_TIMEOUT)
+        row = replace(row, stage=Stage.RECORDS)
+        await _stage(action, row, tx)
+    await _forget(action, tx)
+
+
+def _on_volumes(account: Account, tx: Transaction) -> list[str]:
+    """Return the folders that eventd made for the account beside its home: data on volumes is not deleted with it."""
+    folders = tx.inventory.folders.rows
+    return sorted(path for path, row in folders.items() if row.uid == account.uid and path != account.home)
+
+
+async def _check(action: DeleteAccount, account: Account | None, tx: Transaction) -> Account:
+    """Return the account if it is the one that eventd made and that was signed for.
+
+    Raises PermanentError(reason="no-account" | "not-ours" | "account-changed" | "protected"), TemporaryError(
+    reason="logged-in").
+    """
+    name = action.account
+    record = tx.inventory.records.workloads.get(name)
+    if account is None:
+        raise PermanentError(
+            f"there is no account {name}", reason="no-account", hint=f"eventctl retained {name}"
+        )
+    if record is None or record.ownership is not Ownership.CREATED:
+        raise PermanentError(f"eventd has no record of having made the account {name}", reason="not-ours")
+    if (account.uid, account.home, record.uid, record.run) != (
+        action.uid,
+        action.home,
+        action.uid,
+        action.made_by,
+    ):
+        raise PermanentError(
+            f"the account {name} is not the one that was signed for", reason="account-changed"
+        )
+    if refusal := await tx.host.removal.refusal(account):
+        raise PermanentError(
+            f"the account {name} is not deleted: {refusal}",
+            reason="protected",
+            hint="delete it by hand, once you are sure",
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, name)}),
+        )
+    sessions = tx.facts.get(FactKey(PlatformFact.SESSIONS, name))
+    if sessions:
+        raise TemporaryError(
+            f"somebody is logged in as {name}",
+            reason="logged-in",
+            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
+        )
+    return account
+
+
+async def _stop(account: Account, tx: Transaction) -> None:
+    """End lingering and the manager; both are no-ops where there is nothing to end."""
+    await tx.host.logins.set_linger(account, False, timeout=CALL_TIMEOUT)  # noqa: FBT003
+    unit = manager_unit(account.uid)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    if not result.done:
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    await tx.host.user_managers.disconnect(account.name)
+
+
+async def _stage(action: DeleteAccount, row: Removal, tx: Transaction) -> None:
+    await tx.inventory.removals.put(action.account, row)
+    tx.facts.set(FactKey(WorkloadFact.DELETION, action.account), True)  # noqa: FBT003
+    tx.progress(f"{action.verb} {action.account}", "begin", row.stage.value)
+
+
+async def _forget(action: DeleteAccount, tx: Transaction) -> None:
+    """Forget the records, and last of all that there was a deletion: until then, this is what goes on."""
+    name = action.account
+    for folder in tx.layout.folders(action.uid):
+        await tx.host.file_watch.unwatch(folder)
+    await tx.inventory.forget(name)
+    await tx.conclude([(tx.inventory.removals, name, None)])
+    tx.emit(
+        KernelOrigin.DAEMON,
+        PlatformEvent.ACCOUNT_CHANGED,
+        name,
+        scope=name,
+        facts=[(FactKey(PlatformFact.ACCOUNT, name), None), (FactKey(WorkloadFact.DELETION, name), None)],
+    )

@@ -1,0 +1,115 @@
+"""User managers: lingering, `user@UID.service`, reload. Every wait is a job or a signal, each with a deadline."""
+
+from __future__ import annotations
+
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import TemporaryError
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.model_facts import PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.ports import Verb
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import (
+    DisableLinger,
+    EnableLinger,
+    Orphan,
+    Reload,
+    StartManager,
+    StopManager,
+)
+from eventd.workloads.model_layout import manager_unit
+from eventd.workloads.model_records import Ownership
+from eventd_handlers.jobs import run_job
+
+CALL_TIMEOUT = 30.0
+"""Seconds for a D-Bus call that does not wait for a workload."""
+MANAGER_TIMEOUT = 120.0
+"""Seconds for a user manager to come up or go down (its own DefaultTimeoutStartSec is 90 s)."""
+PROCESSES_TIMEOUT = 30.0
+"""Seconds for killed processes to be gone."""
+
+
+async def enable_linger(action: Action, tx: Transaction) -> None:
+    """Remember that it is eventd that enables lingering, and do it, so that only eventd's doing is ever undone.
+
+    In this order: after a crash in between, the next plan enables it. The other way round nobody would ever undo it.
+    """
+    assert isinstance(action, EnableLinger)
+    await tx.inventory.change(tx.workload, lingering=True)
+    await tx.host.logins.set_linger(tx.user(), True, timeout=CALL_TIMEOUT)  # noqa: FBT003
+
+
+async def disable_linger(action: Action, tx: Transaction) -> None:
+    """Disable lingering."""
+    assert isinstance(action, DisableLinger)
+    await tx.host.logins.set_linger(tx.user(), False, timeout=CALL_TIMEOUT)  # noqa: FBT003
+    await tx.inventory.change(tx.workload, lingering=False)
+
+
+async def start(action: Action, tx: Transaction) -> None:
+    """Start the manager and connect to its bus.
+
+    logind may have queued the same job for a lingering user: StartUnit then joins it, so awaiting our job is
+    awaiting theirs.
+    """
+    assert isinstance(action, StartManager)
+    account = tx.user()
+    unit = manager_unit(account.uid)
+    down = tx.manager_is_down()
+    result = await tx.unless_superseded(
+        lambda: run_job(tx.host.system, Verb.START, unit, timeout=MANAGER_TIMEOUT)
+    )
+    if not result.done:
+        raise TemporaryError(
+            f"the user manager of {account.name} did not start: the job of {unit} ended with {result.result}",
+            reason="user-manager-unavailable",
+            hint=f"systemctl status {unit}; journalctl -u {unit}",
+            wakes_on=frozenset({FactKey(PlatformFact.UNIT, unit)}),
+        )
+    if down:
+        tx.inventory.loaded(tx.workload)
+    await tx.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
+
+
+async def stop(action: Action, tx: Transaction) -> None:
+    """Stop the manager, which stops every unit in it."""
+    assert isinstance(action, StopManager)
+    unit = manager_unit(tx.user().uid)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    if not result.done:
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    tx.inventory.loaded(tx.workload)
+    await tx.host.user_managers.disconnect(tx.workload)
+
+
+async def reload(action: Action, tx: Transaction) -> None:
+    """daemon-reload, then look at every unit afresh."""
+    assert isinstance(action, Reload)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    tx.reloads += 1
+    # Also where an earlier run, or an earlier life, wrote the files and got no further.
+    tx.rewritten |= tx.workload in tx.inventory.records.unloaded
+    await manager.reload(timeout=CALL_TIMEOUT)
+    tx.inventory.loaded(tx.workload)
+    await tx.host.user_managers.refresh(tx.workload)
+    for key, value in tx.facts.items(PlatformFact.UNIT, tx.workload):
+        state = as_unit(value)
+        if state is not None:
+            tx.invocations[key.name] = state.invocation
+
+
+async def orphan(action: Action, tx: Transaction) -> None:
+    """End what is left of it, and remember that the workload is gone and its account stays.
+
+    Its manager is down by now, and every unit in it; what else runs with its ids has left the manager's cgroups, or was
+    started by others for it. Not where a person is logged in, nor in an account that eventd did not make: what runs
+    there may be theirs.
+    """
+    assert isinstance(action, Orphan)
+    record, account = tx.inventory.records.workloads.get(tx.workload), tx.account
+    ours = record is not None and record.ownership is Ownership.CREATED
+    if ours and account is not None and not tx.facts.get(FactKey(PlatformFact.SESSIONS, tx.workload)):
+        await tx.host.removal.end_processes(account, timeout=PROCESSES_TIMEOUT)
+    for unit in list(tx.inventory.records.units.get(tx.workload, {})):
+        await tx.inventory.unit(tx.workload, unit, None)
+    await tx.inventory.change(tx.workload, retained=True, verified_digest="", verified_commit="")

@@ -1,0 +1,64 @@
+"""The reset of a damaged podman store: one file is moved aside, as the account, and everything of it starts anew.
+
+Only under an approval that was spent for it, and it looks for itself all the same: another account, another damage, or
+a podman that works again is left alone. Nothing is deleted: the file stays beside its place, with the run in its name.
+"""
+
+from __future__ import annotations
+
+from eventd.containers.model_events import ContainerEvent
+from eventd.containers.model_facts import ContainerFact
+from eventd.containers.model_podman_damage import damage
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.model_facts import PlatformFact
+from eventd.ports import Verb
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import ResetStore
+from eventd.workloads.model_layout import manager_unit
+from eventd_handlers.accounts_managers import MANAGER_TIMEOUT
+from eventd_handlers.jobs import run_job
+
+
+async def reset_store(action: Action, tx: Transaction) -> None:
+    """Move the damaged file aside, and end the account's manager with everything in it: its plan starts it again."""
+    assert isinstance(action, ResetStore)
+    name = action.account
+    account = await tx.host.accounts.lookup(name)
+    if account is None or (account.uid, account.home) != (action.uid, action.home):
+        raise PermanentError(
+            f"the account {name} is not the one that was signed for", reason="account-changed"
+        )
+    if tx.facts.get(FactKey(PlatformFact.SESSIONS, name)):
+        raise TemporaryError(
+            f"somebody is logged in as {name}",
+            reason="logged-in",
+            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
+        )
+    found = damage(await tx.host.images.complaint(account), account.home)
+    if found is not None:
+        if (found.part, found.path) != (action.damage.part, action.damage.path):
+            raise PermanentError(
+                f"it is not what was signed for that is damaged now: {found.title}",
+                reason="damage-changed",
+                hint="eventctl approvals has what is offered instead",
+            )
+        await tx.host.images.set_aside(account, found.path, f"{found.path}.damaged-{tx.run}")
+    # Containers whose records are gone are nobody's: they end with the manager, as everything of the account does.
+    unit = manager_unit(account.uid)
+    result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
+    # The workload's own plan may start it as soon as it goes down, and so call the rest of the job off.
+    if not result.done and result.result != "canceled":
+        raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
+    await tx.host.user_managers.disconnect(name)
+    tx.emit(
+        KernelOrigin.DAEMON,
+        ContainerEvent.STORE_DAMAGED,
+        name,
+        scope=name,
+        attributes={"damaged": False, "path": action.damage.path},
+        facts=[(FactKey(ContainerFact.DAMAGE, name), None)],
+    )

@@ -1,0 +1,259 @@
+"""Moving what is on a volume to another disk, step by step, and deleting what stays behind once that was signed for.
+
+Which step comes next is `eventd.storage.plan_migration`'s; each is written down before or after what it does so that
+doing it again is harmless. The copy itself runs in a unit of its own, for as long as it takes: no step waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from eventd.kernel import waiting
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.facts import FactKey
+from eventd.mounts.model_facts import MountFact, MountState
+from eventd.storage.controller import VolumeController
+from eventd.storage.model_actions import ForgetData, MigrateVolume
+from eventd.storage.model_facts import StorageFact
+from eventd.storage.model_manifest import Volume
+from eventd.storage.model_ports import Moves
+from eventd.storage.model_records import VolumeRecord
+from eventd.storage.model_volume import carriers, mounted_on
+from eventd.storage.plan_migration import (
+    PATIENCE,
+    Job,
+    Migration,
+    Phase,
+    Step,
+    count_of,
+    draft_of,
+    message_of,
+    private_mount,
+)
+from eventd.workloads.controller_transaction import Handler, Transaction
+from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationHandlers:
+    """The handlers of migrations."""
+
+    ACTIONS: ClassVar[tuple[type[Action], ...]] = (MigrateVolume, ForgetData)
+    unmounting: Unmounting
+    moves: Moves
+    _failing: dict[str, float] = field(default_factory=dict)
+    """Volume -> since when its next step has failed, in seconds since the epoch."""
+
+    @property
+    def controller(self) -> VolumeController:
+        """What is remembered of volumes."""
+        return self.unmounting.controller
+
+    def table(self) -> Mapping[type[Action], Handler]:
+        """Return them by action."""
+        return {MigrateVolume: self.migrate, ForgetData: self.forget}
+
+    async def migrate(self, action: Action, tx: Transaction) -> None:
+        """Carry out one step."""
+        assert isinstance(action, MigrateVolume)
+        name = action.workload.partition(":")[2]
+        row, volume = self.controller.memory.migrations.get(name), self.controller.manifest.volumes.get(name)
+        if row is None or volume is None:
+            raise PermanentError(f"nothing is known of a migration of {name}", reason="no-migration")
+        try:
+            await self._carry_out(action.step, row, volume, tx)
+        except EventdError as error:
+            since = self._failing.setdefault(name, tx.now())
+            if action.step in (Step.COPY, Step.VERIFY) and (
+                isinstance(error, InUseError) or tx.now() - since >= PATIENCE
+            ):
+                # Its users are stopped, and nothing has been done to its data: they go on where they were.
+                row = self.controller.memory.migrations.get(name) or row
+                self._failing.pop(name, None)
+                await self._to(replace(row, error=error.message, hint=error.hint), Phase.UNDO, tx)
+                self.controller.refold(name)
+            raise
+        self._failing.pop(name, None)
+        self.controller.refold(name)
+
+    async def _carry_out(self, step: Step, row: Migration, volume: Volume, tx: Transaction) -> None:
+        match step:
+            case Step.PREPARE:
+                await self._prepare(row, volume, tx)
+            case Step.COPY:
+                await self._start(Job.COPY, Phase.COPY, row, volume, tx)
+            case Step.VERIFY:
+                await self._start(Job.VERIFY, Phase.VERIFY, row, volume, tx)
+                await self.moves.end(Job.COPY, row.volume)
+            case Step.SWITCH:
+                await self._switch(row, volume, tx)
+            case Step.FINISH:
+                for job in (Job.COPY, Job.VERIFY):  # a crash between a phase and the end of the job before it
+                    await self.moves.end(job, row.volume)
+                await self._to(row, Phase.DONE, tx)
+            case Step.UNDO:
+                await self._undo(row, tx)
+
+    async def _prepare(self, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """See that there is room, and make the place of the copy."""
+        try:
+            other = self._other(row)
+            for job in (Job.COPY, Job.VERIFY):
+                await self.moves.end(job, row.volume)
+            size, files = await self.moves.prepare(volume.path, other.path, row.volume)
+        except EventdError as error:
+            # Nothing has been done yet: this is its end.
+            await self._to(replace(row, error=error.message, hint=error.hint), Phase.FAILED, tx)
+            raise
+        await self._to(replace(row, size=size, files=files), Phase.QUIESCE, tx)
+
+    async def _start(self, job: Job, phase: Phase, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """Mount the old disk where only root gets to, read-only, and start a job between it and the other one."""
+        other = self._other(row)
+        source = await self._mount(volume, "ro", tx)
+        await self.moves.start(job, row.volume, source, other.path)
+        if row.phase is not phase:
+            await self._to(row, phase, tx)
+
+    async def _switch(self, row: Migration, volume: Volume, tx: Transaction) -> None:
+        """Give the copy its place, and let the volume be there from now on."""
+        other = self._other(row)
+        if row.phase is not Phase.SWITCH:
+            row = await self._to(row, Phase.SWITCH, tx)
+        said = await self.moves.end(Job.VERIFY, row.volume)
+        row = replace(row, files=count_of(said) or row.files)
+        await self.moves.settle(other.path, row.volume)
+        await self._unmount(row.volume, tx)
+        old = f"{volume.id_kind} {volume.id}"
+
+        def how(record: VolumeRecord) -> VolumeRecord:
+            return replace(record, migrated_to=row.to, migrated_from=old, node="", number="")
+
+        await self.controller.memory.migrate(replace(row, old_id=old), how)
+
+    async def _undo(self, row: Migration, tx: Transaction) -> None:
+        """Forget the copy. The old disk has only been read."""
+        failed = [
+            message_of(said)
+            for job in (Job.COPY, Job.VERIFY)
+            if (said := await self.moves.end(job, row.volume))
+        ]
+        if row.phase is not Phase.UNDO:
+            error, hint = self._why(row, [each for each in failed if each[0]])
+            row = await self._to(replace(row, error=error, hint=hint), Phase.UNDO, tx)
+        await self._unmount(row.volume, tx)
+        other = self.controller.manifest.volumes.get(row.to)
+        if other is not None and self.controller.look(other).usable:
+            try:
+                await self.moves.delete(Job.DISCARD, row.volume, other.path)
+            except EventdError as error:
+                # The next migration there goes on from it; nobody waits for that.
+                draft = f"{other.path}/{draft_of(row.volume)}"
+                row = replace(
+                    row, hint=f"{row.hint}; what was copied is left: rm -r {draft} ({error.message})"
+                )
+        await self._to(row, Phase.FAILED, tx)
+
+    def _why(self, row: Migration, failed: list[tuple[str, str]]) -> tuple[str, str]:
+        """Return why it is taken back, and what to do about it. `failed`: what its jobs said."""
+        if failed:
+            return failed[0][0], failed[0][1] or "journalctl -u 'eventd-*'"
+        if row.phase is Phase.QUIESCE:
+            running = self.controller.running(row.volume)
+            who = " and ".join(running) or "what uses it"
+            return (
+                f"{who} did not stop within {PATIENCE:g} s",
+                f"eventctl why {running[0]}" if running else "",
+            )
+        return f"its job failed in the phase {row.phase}", "journalctl -u 'eventd-*'"
+
+    async def forget(self, action: Action, tx: Transaction) -> None:
+        """Delete everything on a disk that is out of service."""
+        assert isinstance(action, ForgetData)
+        name = action.target
+        row, volume = self.controller.memory.forgetting.get(name), self.controller.manifest.volumes.get(name)
+        if row is None or volume is None or row.id != action.id or row.since != action.since:
+            raise PermanentError(
+                f"nothing is known of a wish to delete what was {name}", reason="not-asked-for"
+            )
+        if f"{volume.id_kind} {volume.id}" != row.id or self.controller.in_service(volume):
+            raise PermanentError(
+                f"{name} is in service: what is on it is not deleted", reason="volume-in-use"
+            )
+        source = await self._mount(volume, "rw", tx)
+        await self.moves.delete(Job.FORGET, name, source)
+        await self._unmount(name, tx)
+        migration = self.controller.memory.migrations.get(name)
+        rows: list[tuple[object, str, object]] = [(self.controller.memory.forgetting, name, None)]
+        if migration is not None:
+            after = replace(migration, forgotten=tx.now())
+            rows.append((self.controller.memory.migrations, name, after))
+        await tx.conclude(rows)  # type: ignore[arg-type]
+
+    def _other(self, row: Migration) -> Volume:
+        """Return where it goes. Raises TemporaryError(reason="not-attached")."""
+        other = self.controller.manifest.volumes.get(row.to)
+        if other is not None and self.controller.look(other).usable:
+            return other
+        raise TemporaryError(
+            f"the volume {row.to}, where {row.volume} is to go, is not attached",
+            reason="not-attached",
+            hint=f"attach it, or: eventctl storage migrate {row.volume} --abort",
+            wakes_on=frozenset({FactKey(StorageFact.VOLUME, row.to)}),
+        )
+
+    async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
+        """Mount a volume's own disk where only root gets to; return where."""
+        where = private_mount(volume.name)
+        key = FactKey(MountFact.MOUNT, where)
+        devices = self.controller.devices()
+        mine = carriers(volume, devices)
+        if len(mine) != 1 or mine[0].ambiguous:
+            raise TemporaryError(
+                f"the disk {volume.id_kind} {volume.id} is {'there more than once' if mine else 'not attached'}",
+                reason="not-attached",
+                wakes_on=frozenset(FactKey(MountFact.DEVICE, each.uuid) for each in mine),
+            )
+        for _, state in tx.facts.items(MountFact.MOUNT):
+            if isinstance(state, MountState) and state.point != where and mounted_on(state, mine[0]):
+                raise TemporaryError(
+                    f"{state.source} is mounted at {state.point}",
+                    reason="in-use",
+                    hint=f"umount {state.point}",
+                )
+        if key not in tx.facts:
+            # What has it mounted still, writable, would keep it so.
+            await self.unmounting.release(volume.name, mine[0].nodes, mine[0].numbers, tx)
+            options = [each for each in volume.mount_options if each not in ("ro", "rw", "nofail")]
+            result = await self.unmounting.mounts.mount(
+                volume.link,
+                where,
+                (*options, mode, "noexec"),
+                description=f"Volume {volume.name} of eventd, being moved",
+                before=(),
+                timeout=MOUNT_TIMEOUT,
+                private=True,
+            )
+            if not result.done:
+                raise TemporaryError(
+                    f"{volume.link} was not mounted at {where}: the job ended with {result.result}",
+                    reason="mount-failed",
+                    hint=f"journalctl -b | grep {where}",
+                )
+        seen = await waiting.until(tx.facts, [key], lambda: key in tx.facts, timeout=SEEN_TIMEOUT)
+        state = tx.facts.get(key)
+        if not seen or not isinstance(state, MountState) or mounted_on(state, mine[0]) is None:
+            await self._unmount(volume.name, tx)
+            raise TemporaryError(f"what is mounted at {where} is not {volume.name}", reason="wrong-device")
+        return where
+
+    async def _unmount(self, name: str, tx: Transaction) -> None:
+        await self.unmounting.unmount(name, private_mount(name), tx)
+
+    async def _to(self, row: Migration, phase: Phase, tx: Transaction) -> Migration:
+        after = row.to_phase(phase, tx.now())
+        await self.controller.memory.migrate(after)
+        return after

@@ -1,0 +1,103 @@
+"""The renaming of an account: of the account, then of what eventd remembers, then of the facts.
+
+What it changes is written down first, so that after a crash it goes on from what is there. The home stays where it is:
+podman's database has its path in it, and refuses to work from another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import PermanentError, TemporaryError
+from eventd.kernel.model.events import KernelOrigin
+from eventd.kernel.model.facts import FactKey
+from eventd.platform.model_events import PlatformEvent
+from eventd.platform.model_facts import Account, PlatformFact
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import RenameAccount
+from eventd.workloads.model_facts import WorkloadFact
+from eventd.workloads.model_records import Ownership
+from eventd.workloads.model_removals import Rename
+
+TIMEOUT = 60.0
+"""Seconds for usermod(8) and groupmod(8), which wait for other writers."""
+
+
+async def rename_account(action: Action, tx: Transaction) -> None:
+    """Rename it, or go on with it."""
+    assert isinstance(action, RenameAccount)
+    inventory = tx.inventory
+    row = inventory.renames.get(action.new)
+    found = await tx.host.accounts.lookup(action.old)
+    if row is None:
+        found = await _check(action, found, tx)
+        row = Rename(action.old, found.uid, found.subuid, found.subgid)
+        await inventory.renames.put(action.new, row)
+    now = found if found is not None and found.uid == row.uid else None
+    now = now or await tx.host.accounts.lookup(action.new)
+    if now is None or now.uid != row.uid:
+        raise PermanentError(
+            f"the account {action.old} (uid {row.uid}) is gone, and there is none named {action.new} with its uid",
+            reason="no-account",
+            hint=f"useradd or rename it by hand: usermod --login {action.new} {action.old}",
+        )
+    old = replace(now, name=action.old, subuid=row.subuid, subgid=row.subgid)
+    account = await tx.host.accounts.rename(old, action.new, timeout=TIMEOUT)
+    # After a crash in between, nobody watches them: at the start there was no account of the recorded name.
+    for folder in tx.layout.folders(account.uid):
+        await tx.host.file_watch.watch(folder)
+    record = inventory.records.workloads.get(action.old)
+    if record is not None:
+        # First the new, then not the old: a crash in between leaves both, and this goes on.
+        await inventory.workload(
+            replace(record, name=action.new, retained=False, verified_digest="", verified_commit="")
+        )
+        await inventory.forget(action.old)
+    await tx.conclude([(inventory.removals, action.old, None), (inventory.renames, action.new, None)])
+    tx.emit(
+        KernelOrigin.DAEMON,
+        PlatformEvent.ACCOUNT_CHANGED,
+        action.new,
+        scope=action.new,
+        facts=[
+            (FactKey(PlatformFact.ACCOUNT, action.old), None),
+            (FactKey(PlatformFact.ACCOUNT, action.new), account),
+            (FactKey(WorkloadFact.RENAME, action.new), None),
+        ],
+    )
+
+
+async def _check(action: RenameAccount, account: Account | None, tx: Transaction) -> Account:
+    """Return the account if it is the one that eventd made, and nobody uses it."""
+    record = tx.inventory.records.workloads.get(action.old)
+    if account is None or record is None or account.uid != record.uid or account.uid != action.uid:
+        raise PermanentError(
+            f"the account {action.old} is not the one that eventd made", reason="account-changed"
+        )
+    if record.ownership is not Ownership.CREATED:
+        raise PermanentError(
+            f"the account {action.old} was adopted, not made by eventd: it is not renamed",
+            reason="not-ours",
+            hint=f"usermod --login {action.new} {action.old}, once you are sure, and adopt it",
+        )
+    if refusal := await tx.host.removal.refusal(account):
+        raise PermanentError(
+            f"the account {action.old} is not renamed: {refusal}",
+            reason="protected",
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, action.old)}),
+        )
+    if await tx.host.accounts.lookup(action.new) is not None:
+        raise PermanentError(
+            f"there is an account {action.new} already",
+            reason="account-exists",
+            hint="give the workload another name, or remove the account if it is yours to remove",
+            wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, action.new)}),
+        )
+    if tx.facts.get(FactKey(PlatformFact.SESSIONS, action.old)):
+        raise TemporaryError(
+            f"somebody is logged in as {action.old}",
+            reason="logged-in",
+            wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, action.old)}),
+        )
+    return account

@@ -1,0 +1,159 @@
+"""Units: stop, start, restart by jobs of the user's manager. A job's result is the judge, not a look at a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventd.files.model_named import ABSENT, HOME, UNSURE
+from eventd.kernel.model.action import Action
+from eventd.kernel.model.errors import DeadlineError, TemporaryError
+from eventd.kernel.model.facts import FactKey, FactValue
+from eventd.kernel.transaction import SupersededError
+from eventd.platform.model_facts import ActiveState, PlatformFact
+from eventd.platform.model_facts import unit as as_unit
+from eventd.ports import JobResult, Manager, Verb
+from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, UnitFailedError
+from eventd.workloads.model_actions import RecordFiles, RestartUnit, StartUnit, StopUnit
+from eventd.workloads.model_facts import NamedState, WorkloadFact
+from eventd.workloads.model_records import StartedWith, UnitRecord
+from eventd_handlers.accounts_managers import CALL_TIMEOUT
+from eventd_handlers.jobs import run_job
+
+ENDED = frozenset({"canceled", "collected"})
+"""Results of a job that somebody else ended (org.freedesktop.systemd1, JobRemoved)."""
+UNKNOWN = ""
+"""The digest of what a unit runs if nobody can tell: no content has it."""
+
+
+async def stop(action: Action, tx: Transaction) -> None:
+    """Stop a unit and forget what it ran."""
+    assert isinstance(action, StopUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    result = await run_job(manager, Verb.STOP, action.unit, timeout=action.timeout)
+    if not result.done:
+        raise UnitFailedError(
+            f"{action.unit} did not stop: its job ended with {result.result}",
+            unit=action.unit,
+            reason="stop-failed",
+        )
+    await tx.inventory.unit(tx.workload, action.unit, None)
+
+
+async def start(action: Action, tx: Transaction) -> None:
+    """Start a unit; one that the manager has started meanwhile is left as it is (the job is a no-op)."""
+    assert isinstance(action, StartUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    if action.reset:
+        await manager.reset_failed(action.unit)
+    await _run(action, tx, manager, Verb.START)
+
+
+async def restart(action: Action, tx: Transaction) -> None:
+    """Restart a unit, unless a restart of something that it requires has restarted it since the reload."""
+    assert isinstance(action, RestartUnit)
+    manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
+    before = tx.invocations.get(action.unit)
+    if before is not None:
+        now = await manager.read_unit(action.unit)
+        if now.up and now.invocation != before:
+            await tx.inventory.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
+            return
+    await manager.reset_failed(action.unit)
+    await _run(action, tx, manager, Verb.RESTART)
+
+
+async def record_files(action: Action, tx: Transaction) -> None:
+    """Remember what a unit that runs was started with."""
+    assert isinstance(action, RecordFiles)
+    await tx.inventory.started_with(tx.workload, action.unit, StartedWith(dict(action.files)))
+
+
+def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
+    """Return what is known of the named files; not the home of a new account, until it was looked at."""
+    states = {path: tx.facts.get(FactKey(WorkloadFact.NAMED, path, tx.workload)) for path in action.named}
+    return {path: state for path, state in states.items() if path != HOME or state is not None}
+
+
+async def _note(
+    action: StartUnit | RestartUnit, tx: Transaction, before: Mapping[str, FactValue] | None = None
+) -> None:
+    """Record with which contents of the host's files a unit was started: those before the start, if they are so still.
+
+    A file that changed meanwhile may have been read before or after that. None: it is about to be started, and if we
+    die now, nobody can tell.
+    """
+    now = _states(action, tx)
+    files = dict.fromkeys(now if before is None else before, UNSURE)
+    for path, state in (before or {}).items():
+        if isinstance(state, NamedState) and state is now.get(path):
+            files[path] = state.digest or ABSENT
+    if files:
+        await tx.inventory.started_with(tx.workload, action.unit, StartedWith(files))
+
+
+async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, verb: Verb) -> None:
+    """Have the job done.
+
+    One that is no longer waited for may go on, or may not have been made. A unit that was off can only have come up
+    with the content that is loaded. Of one that was on nobody can tell: it may be restarted in any case, and it must
+    not pass for what it was before.
+    """
+    files = _states(action, tx)
+    await _note(action, tx)
+    before = as_unit(tx.facts.get(FactKey(PlatformFact.UNIT, action.unit, tx.workload)))
+    try:
+        result = await tx.unless_superseded(
+            lambda: run_job(manager, verb, action.unit, timeout=action.timeout, before=before)
+        )
+    except (TemporaryError, SupersededError) as error:
+        digest = action.digest if verb is Verb.START else UNKNOWN
+        if verb is Verb.START:
+            await _note(action, tx, files)
+        await tx.inventory.unit(tx.workload, action.unit, UnitRecord(digest, tx.run))
+        if not isinstance(error, DeadlineError):
+            raise
+        raise UnitFailedError(
+            f"{action.unit} did not come up within {action.timeout:g} s: its start has not ended",
+            unit=action.unit,
+            reason="not-up-in-time",
+            hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
+        ) from error
+    await _note(action, tx, files)
+    await _started(action, tx, manager, result)
+
+
+async def _started(
+    action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, result: JobResult
+) -> None:
+    """Record the content whether or not the job succeeded: a retry is a start, and needs no restart."""
+    await tx.inventory.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
+    if result.done:
+        return
+    if result.result == "dependency":
+        await tx.host.user_managers.refresh(tx.workload)
+        for key, value in tx.facts.items(PlatformFact.UNIT, tx.workload):
+            other = as_unit(value)
+            if other is not None and key.name != action.unit and other.active is ActiveState.FAILED:
+                raise UnitFailedError(
+                    f"{action.unit} did not start: {key.name}, which it requires, failed"
+                    f" (result {other.result}, status {other.exec_status}){other.quoted}",
+                    unit=key.name,
+                    reason="dependency-failed",
+                    hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
+                )
+    if result.result in ENDED:
+        # Not the unit's fault, so no reason to go back: somebody stopped it, or its manager went.
+        raise UnitFailedError(
+            f"the start of {action.unit} was called off: its job ended with {result.result}",
+            unit=action.unit,
+            reason=CALLED_OFF,
+            hint="it is tried again; eventctl suspend keeps eventd from starting what is to stay off",
+        )
+    state = await manager.read_unit(action.unit)
+    raise UnitFailedError(
+        f"{action.unit} did not start ({'' if result.result == 'failed' else f'job {result.result}, '}"
+        f"result {state.result}, status {state.exec_status}){state.quoted}",
+        unit=action.unit,
+        reason="start-failed",
+        hint=f"journalctl _SYSTEMD_USER_UNIT={action.unit} _UID={tx.user().uid}",
+    )

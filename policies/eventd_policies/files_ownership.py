@@ -1,0 +1,33 @@
+"""What eventd did not write it does not overwrite: a file without a record at a wanted path is a conflict."""
+
+from __future__ import annotations
+
+from eventd.kernel.model.verdicts import ALLOW, Case, Deny, Verdict
+from eventd.platform.model_facts import FileKind
+from eventd.workloads.model_actions import PutFile
+from eventd.workloads.model_layout import Layout
+
+
+class Ownership:
+    """The policy for one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Take where files stand."""
+        self._layout = layout
+
+    def __call__(self, case: Case) -> Verdict:
+        """Deny overwriting what has no record, unless it is what would be written."""
+        action, account = case.action, case.seen.account
+        if not isinstance(action, PutFile) or account is None:
+            return ALLOW
+        path = self._layout.path(action.file, account.uid)
+        state = case.seen.files.get(path)
+        if state is None or case.records.file(action.workload, path) is not None:
+            return ALLOW
+        if state.kind is FileKind.REGULAR and state.digest == action.file.digest:
+            return ALLOW
+        return Deny(
+            "file-exists",
+            f"{path} exists and was not written by eventd",
+            f"move it away; eventd then installs the one from {action.file.origin}",
+        )

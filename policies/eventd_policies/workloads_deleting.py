@@ -1,0 +1,25 @@
+"""Deleting: while a workload's account is being deleted, nothing else is done for that workload.
+
+A deletion that has begun cannot be taken back, so a workload that has come back to the repository meanwhile waits for
+its end, and then gets a new account.
+"""
+
+from __future__ import annotations
+
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.workloads.model_actions import DeleteAccount
+from eventd.workloads.model_facts import WorkloadFact
+
+
+def deleting(case: Case) -> Verdict:
+    """Hold everything for a workload whose deletion has begun."""
+    fact = FactKey(WorkloadFact.DELETION, case.action.workload)
+    if isinstance(case.action, DeleteAccount) or case.facts.get(fact) is not True:
+        return ALLOW
+    return Hold(
+        "being-deleted",
+        f"the account {case.action.workload} is being deleted, as it was approved",
+        wakes_on=frozenset({fact}),
+        waits_for=("the end of its deletion",),
+    )

@@ -1,0 +1,38 @@
+"""Renames: nothing is done for a workload that may be another under a new name until it is known whose data it gets.
+
+Never silently two databases: one with the data under the old name, and an empty one under the new.
+"""
+
+from __future__ import annotations
+
+from eventd.desired.model_options_place import ANYWHERE
+from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.workloads.model_actions import RenameAccount
+from eventd.workloads.model_facts import RenameState, WorkloadFact
+
+
+def renames(case: Case) -> Verdict:
+    """Hold everything for a workload whose rename is not done, or not decided."""
+    name = case.action.workload
+    fact = FactKey(WorkloadFact.RENAME, name)
+    state = case.facts.get(fact)
+    if isinstance(case.action, RenameAccount) or not isinstance(state, RenameState):
+        return ALLOW
+    old = " or ".join(state.old)
+    place = case.workload.options.place if case.workload is not None else ANYWHERE
+    if state.problem:
+        message, hint = state.problem, f"correct {place.key('renamed_from')}"
+    elif state.told:
+        message, hint = f"it takes over the account of {old} first, which has to be stopped for that", ""
+    else:
+        message = (
+            f"it has the content that {old} had, which left the repository: is it the same under a new name?"
+        )
+        hint = (
+            f'write renamed_from = "{state.old[0]}" to take over its account and data, or renamed_from = "" to'
+            f" start anew: {place.key('renamed_from')}"
+        )
+    return Hold(
+        "renamed", message, wakes_on=frozenset({fact}), waits_for=(f"renamed_from {old}", message), hint=hint
+    )

@@ -1,0 +1,102 @@
+"""Scope: nothing asks a name service on the loop's thread: a directory server that hangs holds up nobody."""
+
+from __future__ import annotations
+
+import ast
+import os
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+import pytest
+
+import eventd
+from eventd.platform import nss
+from eventd.platform.nss import Nss
+
+ROOT = Path(eventd.__file__).resolve().parents[1]
+DATABASES = frozenset({"pwd", "grp", "spwd"})
+CALLS = frozenset(
+    {
+        "getgrouplist",
+        "initgroups",
+        "expanduser",
+        "getlogin",
+        "gethostbyname",
+        "gethostbyaddr",
+        "getfqdn",
+        "getnameinfo",
+    }
+)
+IN_A_THREAD = {
+    "nss": "what this is about",
+    "accounts": "useradd and its look-ups, each in a thread",
+    "account_removal": "likewise",
+    "files": "in the thread that writes",
+    "as_account": "in the thread that takes on the rights",
+    "configured": "before the daemon serves: the accounts of its own that sysusers made",
+}
+PROGRAMS = frozenset({"cli", "probe", "webhook", "compose"})
+"""Folders whose code runs in processes of their own."""
+
+
+def _asks(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and DATABASES & {each.name for each in node.names}:
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module in DATABASES:
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in CALLS:
+            return True
+    return False
+
+
+def test_no_module_of_the_daemon_asks_but_those_that_do_it_in_a_thread() -> None:
+    """A new one goes through `Nss`, or says here why it need not."""
+    asking = set()
+    for folder in ("eventd", "handlers", "policies"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if not PROGRAMS & set(path.relative_to(ROOT).parts) and not path.stem.endswith("command"):
+                asking |= {path.stem} if _asks(ast.parse(path.read_text())) else set()
+    assert asking == set(IN_A_THREAD)
+
+
+async def test_names_are_found_and_strangers_have_none() -> None:
+    """A user without a name is called by number."""
+    names = Nss()
+    assert await names.user_name(0) == "root"
+    assert await names.user_name(2**31 - 7) is None
+    assert await names.gid("root") == 0
+    assert await names.gid("no-such-group") is None
+    assert os.getpid()
+
+
+async def test_a_server_that_hangs_costs_its_own_answer_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The loop turns, the answer is given up at its deadline, and no more than two threads are lost to it."""
+    monkeypatch.setattr(nss, "TIMEOUT", 0.05)
+    release, stuck = threading.Event(), []
+
+    def hang(uid: int) -> NoReturn:
+        stuck.append(uid)
+        release.wait(60)
+        raise KeyError(uid)
+
+    names = Nss(user=hang)
+    try:
+        found = []
+        async with anyio.create_task_group() as group:
+
+            async def ask(uid: int) -> None:
+                found.append(await names.user_name(uid))
+
+            for uid in range(5):
+                group.start_soon(ask, uid)
+        assert found == [None] * 5
+        assert len(stuck) == 2
+        assert await Nss().user_name(0) == "root"
+    finally:
+        release.set()
+    assert "no name service" in caplog.text
