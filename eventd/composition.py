@@ -19,7 +19,7 @@ from eventd.accounts.adapter_removal import NoAccountRemoval, SystemAccountRemov
 from eventd.accounts.adapter_signs import SystemAccountSigns
 from eventd.accounts.adapter_used_ids import UsedIds
 from eventd.accounts.source import AccountSource
-from eventd.adoption.adapter_account import NoAccountLook, SystemAccountLook
+from eventd.adoption.adapter_account import NoAccountInspector, SystemAccountInspector
 from eventd.audit.source import ProvenanceSource
 from eventd.boot.adapter_file import BootFile, boot_id
 from eventd.boot.controller import BootLog
@@ -157,7 +157,7 @@ class Sources:
         """
         for each in (self.files, self.named, self.triggers, self.health, self.images, self.provenance):
             if each is not None:
-                each.look_again()
+                each.invalidate()
         await read_afresh(
             {
                 "systemd's units": self.system.reread,
@@ -279,7 +279,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(processes),
-        account_look=SystemAccountLook(processes) if accounts is None else NoAccountLook(),
+        account_inspector=SystemAccountInspector(processes) if accounts is None else NoAccountInspector(),
     )
 
     cache: Cache = {}
@@ -308,18 +308,18 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         provenance.watch_also if provenance is not None else lambda _name, _paths: None,
     )
     if provenance is not None:
-        provenance.looked = named.look_at
+        provenance.looked = named.invalidate_owner
 
     async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
         await named.want({**paths, "": {settings.compose.provider}})
 
     def mounted(points: Iterable[str] | None = None) -> None:
-        files.look_again(points)
-        named.look_again(points)
+        files.invalidate(points)
+        named.invalidate(points)
 
     mounts = MountsSource(dispatcher.emit, changed=mounted)
-    kernel_errors = KernelErrorsSource(dispatcher.emit, JournalFollow(), mounts.look)
-    volumes.in_use, volumes.suspect = kernel_errors.want, mounts.look
+    kernel_errors = KernelErrorsSource(dispatcher.emit, JournalFollow(), mounts.refresh)
+    volumes.in_use, volumes.suspect = kernel_errors.want, mounts.refresh
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)

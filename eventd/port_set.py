@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.ports import (
-    AccountLook,
+    AccountInspector,
     AccountRemoval,
     Accounts,
     Files,
@@ -41,4 +41,4 @@ class Host:
     store: Store
     lock: HostLock
     images: Images
-    account_look: AccountLook
+    account_inspector: AccountInspector

@@ -107,20 +107,20 @@ class Logins(Protocol):
 class AccountSigns(Protocol):
     """What tells that a person uses an account."""
 
-    async def look(self, account: Account, *, timeout: float) -> Signs:
+    async def read(self, account: Account, *, timeout: float) -> Signs:
         """Look now; a home that cannot be looked into within `timeout` seconds is a sign too."""
         ...
 
 
-class AccountLook(Protocol):
+class AccountInspector(Protocol):
     """What an account has of its own that runs containers; asked as that account."""
 
-    async def look(self, account: Account, *, timeout: float) -> Finds:
+    async def inspect(self, account: Account, *, timeout: float) -> Finds:
         """Return what there is. Raises PermanentError(reason="home-unknown")."""
         ...
 
     async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
-        """Stop the units of its own files, and move these into `folder` of its home. Raises as `look`."""
+        """Stop the units of its own files, and move these into `folder` of its home. Raises as `inspect`."""
         ...
 
 
@@ -227,7 +227,7 @@ class FileWatch(Protocol):
         """Watch `folder` recursively, also if it does not exist yet, then read it. Idempotent."""
         ...
 
-    async def look(self, path: str) -> None:
+    async def refresh(self, path: str) -> None:
         """Read one path of a watched folder now and set its fact, in order with what inotify tells of it."""
         ...
 

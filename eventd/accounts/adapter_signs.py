@@ -18,7 +18,7 @@ from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.platform.model_facts import Account
 from eventd.platform.unit_process import AsUser, Processes
 
-LOOK = """\
+FIND_KEYS = """\
 import json, os, sys
 found = []
 try:
@@ -43,13 +43,13 @@ class SystemAccountSigns:
         self._etc = Path(etc)
         self._processes = processes or Processes()
 
-    async def look(self, account: Account, *, timeout: float) -> Signs:
+    async def read(self, account: Account, *, timeout: float) -> Signs:
         """Return what there is. A home that cannot be looked into is a sign too.
 
         Raises TemporaryError(reason="nss-failed") where shadow cannot be read.
         """
         password = await self.password(account)
-        argv = [sys.executable, "-I", "-c", LOOK, account.home]
+        argv = [sys.executable, "-I", "-c", FIND_KEYS, account.home]
         try:
             done = await self._processes.run(AsUser(account), argv, timeout=timeout, output_limit=64 * 1024)
             said = json.loads(done.require().stdout)

@@ -94,11 +94,11 @@ class AccountSource:
     def _subscribe(self) -> None:
         if self._subscription is not None:
             return
-        self._subscription = self._inotify.subscribe(self._etc, CONTENT, self._told, follow=True)
+        self._subscription = self._inotify.subscribe(self._etc, CONTENT, self._on_change, follow=True)
         if self._subscription is None:
             raise PermanentError(f"there is no folder {self._etc}", reason="no-account-databases")
 
-    def _told(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         if change.lost and not change.name:
             if change.mask & SELF and self._subscription is not None:
                 self._inotify.cancel(self._subscription)

@@ -53,8 +53,8 @@ class _Moved(_Model):
     problems: list[str]
 
 
-class SystemAccountLook:
-    """The `AccountLook` port of a real host."""
+class SystemAccountInspector:
+    """The `AccountInspector` port of a real host."""
 
     def __init__(self, processes: Processes | None = None) -> None:
         self._processes = processes or Processes()
@@ -69,7 +69,7 @@ class SystemAccountLook:
         )
         return done.require(reason="home-unknown").stdout
 
-    async def look(self, account: Account, *, timeout: float) -> Finds:
+    async def inspect(self, account: Account, *, timeout: float) -> Finds:
         """Return what there is. Raises PermanentError(reason="home-unknown"), and what running a process raises."""
         said = await self._run(account, "look", account.name, timeout=timeout)
         try:
@@ -98,10 +98,10 @@ class SystemAccountLook:
         return Moved(found.aside, tuple(found.moved), tuple(found.stopped), "; ".join(found.problems))
 
 
-class NoAccountLook:
+class NoAccountInspector:
     """For accounts that are not this system's: they have nothing of their own."""
 
-    async def look(self, account: Account, *, timeout: float) -> Finds:
+    async def inspect(self, account: Account, *, timeout: float) -> Finds:
         """Return nothing."""
         del account, timeout
         return Finds()

@@ -30,7 +30,7 @@ TYPES = ("service", "timer", "socket", "path", "target", "mount", "slice")
 PROJECT = "com.docker.compose.project"
 
 
-class Look:
+class Scan:
     """One look at a home."""
 
     def __init__(self, home: str) -> None:
@@ -41,7 +41,7 @@ class Look:
 
     def _below(self, top: str, wanted: Callable[[str, str], bool], deep: int) -> Iterator[str]:
         count, start = 0, os.path.join(self.home, top)
-        for folder, folders, files in os.walk(start, onerror=self._say):
+        for folder, folders, files in os.walk(start, onerror=self._note):
             folders.sort()
             if folder != start and os.path.relpath(folder, start).count("/") + 1 >= deep:
                 folders.clear()
@@ -50,7 +50,7 @@ class Look:
                     count += 1
                     yield os.path.relpath(os.path.join(folder, name), self.home)
 
-    def _say(self, error: OSError) -> None:
+    def _note(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self.problems.append(f"{error.filename}: {error.strerror}")
 
@@ -71,7 +71,7 @@ class Look:
             for each in sorted(os.listdir(os.path.join(root, "volumes")))[:MOST]:
                 volumes.setdefault(each, {})
         except OSError as error:
-            self._say(error)
+            self._note(error)
         projects: dict[str, dict[str, Any]] = {}
         for labels in (*containers, *volumes.values()):
             if project := _project(labels):
@@ -132,34 +132,34 @@ def _project(labels: dict[str, str]) -> str:
     return labels.get(PROJECT) or labels.get("io.podman.compose.project", "")
 
 
-def move(look: Look, aside: str) -> dict[str, Any]:
+def move(scan: Scan, aside: str) -> dict[str, Any]:
     """Stop what the account's own files define, and move these files into a folder of its home."""
-    files = [path for path in (*look.quadlets, *look.units) if not path.endswith(".conf")]
+    files = [path for path in (*scan.quadlets, *scan.units) if not path.endswith(".conf")]
     names = sorted({_unit_of(path) for path in files})
     runs = bool(names) and os.path.isdir(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
     if runs:
         _systemctl("stop", *names)
-        _systemctl("disable", *(os.path.basename(path) for path in look.units if path in files))
+        _systemctl("disable", *(os.path.basename(path) for path in scan.units if path in files))
     moved = []
-    for path in (*look.quadlets, *look.units):
-        target = os.path.join(look.home, aside, path)
+    for path in (*scan.quadlets, *scan.units):
+        target = os.path.join(scan.home, aside, path)
         try:
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             if os.path.lexists(target):
-                look.problems.append(f"{target} is there already")
+                scan.problems.append(f"{target} is there already")
                 continue
-            os.rename(os.path.join(look.home, path), target)
+            os.rename(os.path.join(scan.home, path), target)
         except OSError as error:
-            look.problems.append(f"{path}: {error.strerror}")
+            scan.problems.append(f"{path}: {error.strerror}")
         else:
             moved.append(path)
     if runs:
         _systemctl("daemon-reload")
     return {
-        "aside": os.path.join(look.home, aside),
+        "aside": os.path.join(scan.home, aside),
         "moved": moved,
         "stopped": names if runs else [],
-        "problems": look.problems[:5],
+        "problems": scan.problems[:5],
     }
 
 
@@ -180,14 +180,14 @@ def _systemctl(verb: str, *names: str) -> None:
 
 
 def main() -> None:
-    """Look, or move."""
+    """Scan, or move."""
     verb, home, argument = sys.argv[1:]
-    look = Look(home)
+    scan = Scan(home)
     if verb == "move":
-        print(json.dumps(move(look, argument)))
+        print(json.dumps(move(scan, argument)))
         return
-    found = look.store(argument)
-    found |= {"quadlets": look.quadlets, "units": look.units, "problems": look.problems[:5]}
+    found = scan.store(argument)
+    found |= {"quadlets": scan.quadlets, "units": scan.units, "problems": scan.problems[:5]}
     print(json.dumps(found))
 
 

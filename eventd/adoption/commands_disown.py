@@ -29,7 +29,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         if arguments.json:
             terminal.json(answer)
         else:
-            _told(terminal, arguments.name)
+            _print_given_back(terminal, arguments.name)
         return codes.AS_WANTED
     rows: list[Json] = show.items(client.get(at("status")), "workloads")
     names = [str(row.get("name", "")) for row in rows if row.get("ownership")]
@@ -37,7 +37,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
     for name in names:
         runs.append(client.post(at("disown", name), {}))
         if not arguments.json:
-            _told(terminal, name)
+            _print_given_back(terminal, name)
     volumes = show.items(client.get(at("storage")), "volumes")
     lines = [line for volume in volumes if (line := fstab(volume))]
     if arguments.json:
@@ -66,7 +66,7 @@ def fstab(volume: Json) -> str:
     return f"{what} {where} {clean(volume.get('filesystem', '')) or 'auto'} nosuid,nodev,nofail 0 2"
 
 
-def _told(terminal: Terminal, name: str) -> None:
+def _print_given_back(terminal: Terminal, name: str) -> None:
     terminal.line(
         f"{clean(name)} is given back: its files and units stay, start at boot without eventd, and are eventd's no more"
     )

@@ -30,7 +30,7 @@ ADOPT = Right(
     "adopt", Scope.NO, Scope.NO, "Hand an account over to eventd, or take it back: `eventctl adopt`"
 )
 
-LOOK_TIMEOUT = 15.0
+INSPECT_TIMEOUT = 15.0
 """Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
 MOVE_TIMEOUT = 240.0
 """Seconds for stopping the account's own units, and moving their files."""
@@ -107,7 +107,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
     sessions = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.SESSIONS, name))
     return Candidate(
         account,
-        await api.signs.look(account, timeout=LOOK_TIMEOUT) if api.signs is not None else Signs(),
+        await api.signs.read(account, timeout=INSPECT_TIMEOUT) if api.signs is not None else Signs(),
         sessions if isinstance(sessions, frozenset) else frozenset(),
         api.protected(name, account.uid),
         recorded=name in api.reconciler.inventory.records.workloads,
@@ -122,7 +122,7 @@ async def _document(api: Api, candidate: Candidate) -> Candidacy:
     finds = Finds()
     if not candidate.protected:
         try:
-            finds = await api.reconciler.host.account_look.look(account, timeout=LOOK_TIMEOUT)
+            finds = await api.reconciler.host.account_inspector.inspect(account, timeout=INSPECT_TIMEOUT)
         except EventdError as error:
             finds = Finds(problem=error.message)
     folders = api.reconciler.context.layout.folders(account.uid)
@@ -149,7 +149,7 @@ async def _document(api: Api, candidate: Candidate) -> Candidacy:
     }
 
 
-async def _look(api: Api, request: web.Request, _view: View) -> web.Response:
+async def _get_host_account(api: Api, request: web.Request, _view: View) -> web.Response:
     return answers.document(await _document(api, await _candidate(api, request.match_info["name"])))
 
 
@@ -191,7 +191,7 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
     _require(candidate, with_login=body.with_login)
     folder = f"{ASIDE}/{time.strftime('%Y-%m-%dT%H-%M-%S')}"
     account = candidate.account
-    moved = await api.reconciler.host.account_look.move_aside(account, folder, timeout=MOVE_TIMEOUT)
+    moved = await api.reconciler.host.account_inspector.move_aside(account, folder, timeout=MOVE_TIMEOUT)
     if moved.problem:
         raise PermanentError(
             f"not everything of {account.name} could be moved into {moved.aside}: {moved.problem}",
@@ -214,7 +214,7 @@ ROUTES = (
         "GET",
         "/v1/adopt/{name}",
         ADOPT,
-        _look,
+        _get_host_account,
         'what it means to hand an account over: `{"name", "uid", "home", "shell", "sessions", '
         '"password", "ssh_keys", "obstacles": [{"reason", "message", "hint", "by_login"}], "found": '
         '{"quadlets", "units", "projects", "volumes", "containers", "lingering", "problem"}, '

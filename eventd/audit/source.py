@@ -154,7 +154,7 @@ class ProvenanceSource:
                 user.triggered = True
                 self._mark(user.name)
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Look at all folders, the system's too, soon."""
         self._system_changed("")
         self._mark(*self._users)
@@ -308,7 +308,7 @@ class ProvenanceSource:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
         work = partial(look, places, of(user.names), account)
         with contextlib.suppress(TimeoutError):
-            return await user.patience.look(work, timeout=TIMEOUT, limiter=self._limit)
+            return await user.patience.attempt(work, timeout=TIMEOUT, limiter=self._limit)
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:

@@ -95,7 +95,7 @@ def _host_says(checkout: commands_checkout.Checkout) -> dict[str, list[Diagnosti
     for each in conflicts(origins, seen, lambda name, uid: why_protected(rules, name, uid)):
         found.setdefault(by_origin[each.file], []).append(each)
     for name, workload in workloads.items():
-        reader, places = host_files.look(workload)
+        reader, places = host_files.read_host(workload)
         found.setdefault(name, []).extend(unreadable(workload, reader, places))
     return found
 

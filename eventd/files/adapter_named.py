@@ -77,7 +77,7 @@ class Seen:
     """What is to be watched by somebody with the account's rights; empty: nothing."""
 
 
-def look(path: str, account: Account | None, digester: Digester) -> Seen:
+def observe(path: str, account: Account | None, digester: Digester) -> Seen:
     """Look at an absolute path. Raises TemporaryError or PermanentError where root cannot look at the way to it."""
     found = find(path, through=True)
     with as_account(account, groups=True):

@@ -25,7 +25,7 @@ _LINKS = 40
 _ACL = "system.posix_acl_access"
 
 
-def look(workload: Workload) -> tuple[Reader, dict[str, tuple[Place, ...]]]:
+def read_host(workload: Workload) -> tuple[Reader, dict[str, tuple[Place, ...]]]:
     """Return who is to read the files of a workload, and the way to each that is there."""
     try:
         row = pwd.getpwnam(workload.name)

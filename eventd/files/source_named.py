@@ -25,7 +25,7 @@ from anyio import TASK_STATUS_IGNORED, CapacityLimiter
 from anyio.abc import TaskGroup, TaskStatus
 from asyncinotify import Mask
 
-from eventd.files.adapter_named import Digester, Seen, look
+from eventd.files.adapter_named import Digester, Seen, observe
 from eventd.files.model_named import expand
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Attribute, Emit, KernelEvent
@@ -68,7 +68,7 @@ class _Owner:
     name: str
     files: dict[str, _File] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     stuck: bool = False
     """A look has not come back: another thread would only be lost as well."""
     spent: bool = False
@@ -92,7 +92,7 @@ class NamedFiles:
         self._marked: set[str] = set()
         self._limit: CapacityLimiter | None = None
         self._stop: Callable[[], None] = lambda: None
-        inotify.on_gap(self.look_again)
+        inotify.on_gap(self.invalidate)
 
     async def want(self, wanted: Mapping[str, Iterable[str]]) -> None:
         """Set the workloads, and the paths as they write them. When this returns, the new ones have been looked at.
@@ -119,7 +119,7 @@ class NamedFiles:
                 fresh.append(owner)
         self._stop()
         accounts = [FactKey(PlatformFact.ACCOUNT, name) for name in self._owners]
-        self._stop = self._facts.watch(accounts, lambda key: self.look_at(key.name))
+        self._stop = self._facts.watch(accounts, lambda key: self.invalidate_owner(key.name))
         failed: list[EventdError] = []
 
         async def first(owner: _Owner) -> None:
@@ -135,13 +135,13 @@ class NamedFiles:
         if failed:
             raise failed[0]
 
-    def look_at(self, name: str) -> None:
+    def invalidate_owner(self, name: str) -> None:
         """Look at all files of a workload: its account, or what its own manager watches, has changed."""
         if (owner := self._owners.get(name)) is not None:
             owner.dirty |= owner.files.keys()
             self._mark(owner)
 
-    def look_again(self, points: Iterable[str] | None = None) -> None:
+    def invalidate(self, points: Iterable[str] | None = None) -> None:
         """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
         for owner in self._owners.values():
             for each in owner.files.values():
@@ -156,22 +156,22 @@ class NamedFiles:
 
         Raises TemporaryError(reason="inotify-exhausted").
         """
-        self.look_again()
+        self.invalidate()
         try:
             async with anyio.create_task_group() as first:
-                self._look_at_marked(first)
+                self._check_marked(first)
             task_status.started()
             async with anyio.create_task_group() as group:
                 while True:
                     await self._wake.wait()
-                    self._look_at_marked(group)
+                    self._check_marked(group)
         except BaseExceptionGroup as group_:
             for error in group_.exceptions:
                 if isinstance(error, EventdError):
                     raise error from group_
             raise
 
-    def _look_at_marked(self, group: TaskGroup) -> None:
+    def _check_marked(self, group: TaskGroup) -> None:
         self._wake.clear()
         names, self._marked = self._marked, set()
         for name in names:
@@ -182,14 +182,14 @@ class NamedFiles:
         """Look. That there is no watch to be had is everybody's; what else goes wrong is this workload's alone."""
         exhausted: list[EventdError] = []
 
-        async def look() -> None:
+        async def check() -> None:
             try:
-                await self._look(owner)
+                await self._check(owner)
             except EventdError as error:
                 exhausted.append(error)
 
         await isolated(
-            f"files of {owner.name or 'this host'}", look, lambda _: owner.dirty.update(owner.files)
+            f"files of {owner.name or 'this host'}", check, lambda _: owner.dirty.update(owner.files)
         )
         if exhausted:
             raise exhausted[0]
@@ -210,9 +210,9 @@ class NamedFiles:
         self._marked.add(owner.name)
         self._wake.set()
 
-    async def _look(self, owner: _Owner) -> None:
+    async def _check(self, owner: _Owner) -> None:
         """Look at what is marked of one workload, until the ways that were looked at are those subscribed to."""
-        async with owner.looking:
+        async with owner.lock:
             for _ in range(_LOOKS):
                 if owner.stuck or not owner.dirty:
                     break
@@ -222,7 +222,7 @@ class NamedFiles:
                 if not isinstance(account, Account) and owner.name:
                     for each in files:
                         each.looked = False
-                        self._tell(owner, each, None)
+                        self._set_fact(owner, each, None)
                     break
                 mine = account if isinstance(account, Account) else None
                 found = await self._seen(owner, mine, files)
@@ -230,7 +230,7 @@ class NamedFiles:
                     if each.stale:
                         owner.dirty.add(each.raw)  # something was mounted on the way while it was looked at
                     elif seen is None:
-                        self._tell(owner, each, None)
+                        self._set_fact(owner, each, None)
                     else:
                         each.handed = seen.handed
                         if each.way.cover(seen.way):
@@ -250,9 +250,9 @@ class NamedFiles:
             for each in files
         ]
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
-        work = partial(_look_at, paths, account, self._digester)
+        work = partial(_observe_all, paths, account, self._digester)
         try:
-            found = await late.look(
+            found = await late.attempt(
                 work, timeout=TIMEOUT, late=partial(self._answered, owner), limiter=self._limit
             )
         except TimeoutError:
@@ -275,7 +275,7 @@ class NamedFiles:
         owner.stuck = False
         if not owner.spent:
             owner.spent = True
-            self.look_at(owner.name)
+            self.invalidate_owner(owner.name)
 
     def _take(self, owner: _Owner, each: _File, state: NamedState) -> None:
         if each.looked:
@@ -284,9 +284,9 @@ class NamedFiles:
             state = replace(state, noticed=now)
         each.looked = True
         if state != each.state:
-            self._tell(owner, each, state)
+            self._set_fact(owner, each, state)
 
-    def _tell(self, owner: _Owner, each: _File, state: NamedState | None) -> None:
+    def _set_fact(self, owner: _Owner, each: _File, state: NamedState | None) -> None:
         """Set the fact, None: it is not known."""
         before, each.state = each.state, state
         if before is None and state is None:
@@ -317,15 +317,15 @@ class NamedFiles:
         for raw in tuple(paths):
             each = owner.files.pop(raw)
             each.way.leave()
-            self._tell(owner, each, None)
+            self._set_fact(owner, each, None)
         self._hand(owner)
 
 
-def _look_at(paths: list[str], account: Account | None, digester: Digester) -> list[Seen | EventdError]:
+def _observe_all(paths: list[str], account: Account | None, digester: Digester) -> list[Seen | EventdError]:
     found: list[Seen | EventdError] = []
     for path in paths:
         try:
-            found.append(look(path, account, digester))
+            found.append(observe(path, account, digester))
         except EventdError as error:
             found.append(error)
     return found

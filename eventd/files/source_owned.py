@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, EventKind, KernelEvent
 from eventd.kernel.model.facts import FactKey
-from eventd.platform.file_state import Walk, look, translate
+from eventd.platform.file_state import Walk, translate, walk_at
 from eventd.platform.folder_watch import FolderWatch
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
@@ -58,7 +58,7 @@ class OwnedFilesSource:
         self._dirty: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
         # One look at a time: an older one that ends later must not overwrite what a newer one found.
-        self._looking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._gap = False
         inotify.on_gap(self._on_gap)
 
@@ -67,7 +67,7 @@ class OwnedFilesSource:
 
         Raises TemporaryError(reason="inotify-exhausted" | "io-error" | …), and then nothing is watched.
         """
-        async with self._looking:
+        async with self._lock:
             watch = FolderWatch(self._inotify, folder, lambda path: self._mark(watch.path, path))
             if watch.path in self._folders:
                 return
@@ -80,33 +80,33 @@ class OwnedFilesSource:
 
     async def unwatch(self, folder: str) -> None:
         """Stop that and forget its FILE facts, except those of another watched folder inside or around it."""
-        async with self._looking:
+        async with self._lock:
             if (entry := self._folders.get(folder.rstrip("/"))) is not None:
                 self._drop(entry)
                 kept = {path for other in self._folders.values() for path in other.known}
                 gone = [path for path in entry.known if path not in kept]
                 if gone:
-                    self._tell(KernelEvent.READ, entry.watch.path, dict.fromkeys(gone))
+                    self._emit_changes(KernelEvent.READ, entry.watch.path, dict.fromkeys(gone))
 
-    async def look(self, path: str) -> None:
+    async def refresh(self, path: str) -> None:
         """Read one path of a watched folder now: under the same lock as every other look, so the newest look counts.
 
         Without a folder that is watched around it there is no fact to set. Raises as `watch`.
         """
-        async with self._looking:
+        async with self._lock:
             for entry in tuple(self._folders.values()):
                 if path.startswith(entry.watch.path + "/"):
                     try:
-                        await self._look(entry, path)
+                        await self._reread(entry, path)
                     except OSError as error:
                         raise translate(error, "read", path) from error
 
     async def reread(self) -> None:
         """Read every watched folder afresh; what differs is told as a change. Raises as `watch`."""
-        async with self._looking:
+        async with self._lock:
             for entry in tuple(self._folders.values()):
                 try:
-                    await self._look(entry, entry.watch.path, touched=lambda _path: None)
+                    await self._reread(entry, entry.watch.path, touched=lambda _path: None)
                 except OSError as error:
                     raise translate(error, "read", entry.watch.path) from error
 
@@ -115,10 +115,10 @@ class OwnedFilesSource:
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it reads everything afresh.
         """
-        await reread(self._wake, self._look_at_changed, task_status)
+        await reread(self._wake, self._read_changed, task_status)
 
-    async def _look_at_changed(self) -> None:
-        async with self._looking:
+    async def _read_changed(self) -> None:
+        async with self._lock:
             try:
                 await self._work()
             except BaseException:
@@ -151,7 +151,7 @@ class OwnedFilesSource:
                 continue
             for path in _outermost(paths):
                 try:
-                    await self._look(entry_or_none, path)
+                    await self._reread(entry_or_none, path)
                 except OSError as error:
                     self._unreadable(entry_or_none, path, translate(error, "read", path))
 
@@ -161,9 +161,11 @@ class OwnedFilesSource:
         changes: dict[str, FileState | None] = dict.fromkeys(entry.known)
         changes.update(found.files)
         entry.known = found.files
-        self._tell(KernelEvent.READ, entry.watch.path, changes)
+        self._emit_changes(KernelEvent.READ, entry.watch.path, changes)
 
-    async def _look(self, entry: _Folder, path: str, *, touched: Callable[[str], None] | None = None) -> None:
+    async def _reread(
+        self, entry: _Folder, path: str, *, touched: Callable[[str], None] | None = None
+    ) -> None:
         found = await self._cover(entry, path)
         below = path + "/"
         before = {p: s for p, s in entry.known.items() if p == path or p.startswith(below)}
@@ -176,7 +178,7 @@ class OwnedFilesSource:
                 del entry.known[changed]
             else:
                 entry.known[changed] = state
-            self._tell(PlatformEvent.FILE_CHANGED, changed, {changed: state})
+            self._emit_changes(PlatformEvent.FILE_CHANGED, changed, {changed: state})
 
     async def _cover(self, entry: _Folder, path: str) -> Walk:
         """Read `path`, having subscribed to all folders that are found there before they are listed."""
@@ -185,7 +187,7 @@ class OwnedFilesSource:
             entry.watch.arm()
         found = Walk()
         for _ in range(_LOOKS):
-            found = await anyio.to_thread.run_sync(look, root, path, abandon_on_cancel=True)
+            found = await anyio.to_thread.run_sync(walk_at, root, path, abandon_on_cancel=True)
             if not entry.watch.cover(found.folders):
                 return found
         self._mark(root, path)
@@ -208,7 +210,7 @@ class OwnedFilesSource:
         self._dirty.pop(entry.watch.path, None)
         del self._folders[entry.watch.path]
 
-    def _tell(self, kind: EventKind, subject: str, changes: dict[str, FileState | None]) -> None:
+    def _emit_changes(self, kind: EventKind, subject: str, changes: dict[str, FileState | None]) -> None:
         facts = [(FactKey(PlatformFact.FILE, path), state) for path, state in changes.items()]
         self._emit(PlatformOrigin.INOTIFY, kind, subject, facts=facts)
 

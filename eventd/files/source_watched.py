@@ -1,7 +1,7 @@
 """The FILE facts of single paths that somebody waits for, anywhere on the host: whether something is there.
 
 Owns which paths are wanted, a subscription on every folder on the way to each, and the last look. A change in
-one of these folders, a mount (`look_again`: inotify does not tell of it) or an overflow has the path looked at
+one of these folders, a mount (`invalidate`: inotify does not tell of it) or an overflow has the path looked at
 again; `FILE_CHANGED` is emitted if it is not as it was. Decides nothing and reads no content: the facts have
 no digest. Paths in the folders that eventd owns are left to `eventd.files.source_owned`, which knows more.
 
@@ -63,7 +63,7 @@ class WatchedFiles:
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         # One look at a time: an older one that ends later must not overwrite what a newer one found.
-        self._looking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         inotify.on_gap(self._on_gap)
 
     async def want(self, paths: Iterable[str]) -> None:
@@ -71,20 +71,20 @@ class WatchedFiles:
 
         Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is not watched.
         """
-        async with self._looking:
+        async with self._lock:
             wanted = {path for path in paths if not self._is_owned(path)}
             for path in self._paths.keys() - wanted:
                 self._drop(path)
             for path in sorted(wanted - self._paths.keys()):
                 self._paths[path] = entry = _Path(path, self._inotify, self._mark, self._mark_anew)
                 try:
-                    await self._look(entry)
+                    await self._check(entry)
                 except BaseException:
                     self._drop(path)
                     raise
-                self._tell(KernelEvent.READ, entry)
+                self._emit_change(KernelEvent.READ, entry)
 
-    def look_again(self, points: Iterable[str] | None = None) -> None:
+    def invalidate(self, points: Iterable[str] | None = None) -> None:
         """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
         for entry in self._paths.values():
             if points is None or any(entry.way.passes(point, entry.path) for point in points):
@@ -95,24 +95,24 @@ class WatchedFiles:
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
         """
-        await reread(self._wake, self._look_at_changed, task_status)
+        await reread(self._wake, self._check_changed, task_status)
 
-    async def _look_at_changed(self) -> None:
-        async with self._looking:
+    async def _check_changed(self) -> None:
+        async with self._lock:
             try:
                 while self._dirty:
                     entry = self._paths.get(self._dirty.pop())
                     if entry is None:
                         continue
                     before = entry.state
-                    await self._look(entry)
+                    await self._check(entry)
                     if entry.state != before:
-                        self._tell(PlatformEvent.FILE_CHANGED, entry)
+                        self._emit_change(PlatformEvent.FILE_CHANGED, entry)
             except BaseException:
-                self.look_again()
+                self.invalidate()
                 raise
 
-    async def _look(self, entry: _Path) -> None:
+    async def _check(self, entry: _Path) -> None:
         """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
         for _ in range(_LOOKS):
             if entry.stale:
@@ -120,7 +120,7 @@ class WatchedFiles:
                 entry.way.leave()
             found = Presence(None, entry.way.steps)
             try:
-                found = await entry.patience.look(partial(find, entry.path), timeout=TIMEOUT)
+                found = await entry.patience.attempt(partial(find, entry.path), timeout=TIMEOUT)
             except EventdError as error:
                 _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             except TimeoutError:
@@ -141,9 +141,9 @@ class WatchedFiles:
         self._wake.set()
 
     def _on_gap(self) -> None:
-        self.look_again()
+        self.invalidate()
 
-    def _tell(self, kind: EventKind, entry: _Path) -> None:
+    def _emit_change(self, kind: EventKind, entry: _Path) -> None:
         fact = (FactKey(PlatformFact.FILE, entry.path), entry.state)
         attributes = {"there": entry.state is not None}
         self._emit(PlatformOrigin.INOTIFY, kind, entry.path, attributes=attributes, facts=[fact])
@@ -153,7 +153,7 @@ class WatchedFiles:
         entry.way.leave()
         if entry.state is not None:
             entry.state = None
-            self._tell(KernelEvent.READ, entry)
+            self._emit_change(KernelEvent.READ, entry)
 
     def _is_owned(self, path: str) -> bool:
         return any(path == folder or path.startswith(folder + "/") for folder in self._owned)

@@ -109,7 +109,7 @@ class ContainerHealthSource:
             self._wanted, self._accounts = dict(containers), accounts
             self._changed.set()
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Read back what the journal has of all of them, as for new ones."""
         self._known.clear()
         if self._table is not None:

@@ -43,7 +43,7 @@ class Detail(Protocol):
 class Settles(Protocol):
     """Settles a step that failed, as after a crash."""
 
-    async def after_failure(self, step: OpenStep) -> bool:
+    async def settle_failed(self, step: OpenStep) -> bool:
         """Make the records agree with what the step left; False: not now, the step has to stay open."""
         ...
 
@@ -76,7 +76,7 @@ class Steps:
     async def failed(self, step: int, result: str) -> None:
         """Settle a step that failed, and write its result; that it cannot be written does not hide why it failed."""
         mine = self._open.pop(step, None)
-        if mine is not None and not await self.recovery.after_failure(mine):
+        if mine is not None and not await self.recovery.settle_failed(mine):
             return  # it stays open, and is settled before the next run
         try:
             await self.end(step, result)

@@ -78,7 +78,7 @@ class MountsSource:
                     await anyio.sleep(next(wait))
                     continue
                 wait = pauses()
-                self._tell(mounts, first=not started)
+                self._emit_changes(mounts, first=not started)
                 self.state.current()
                 self._rounds.end(begun)
                 if not started:
@@ -91,16 +91,16 @@ class MountsSource:
             loop.remove_reader(table.fileno())
             table.close()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the table again: a file system's options can change without a signal (`mounts.source_kernel_errors`)."""
         self._told.set()
 
     async def reread(self) -> None:
         """Read the table again, and return when its facts are set; if it is not read at all now, at once."""
         if self._reads:
-            await self._rounds.another(self.look)
+            await self._rounds.another(self.refresh)
 
-    def _tell(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
+    def _emit_changes(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
         known, self._known = self._known, mounts
         turned = sorted(p for p in known.keys() | mounts.keys() if known.get(p) != mounts.get(p))
         if first:

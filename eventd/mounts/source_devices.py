@@ -126,14 +126,14 @@ class DevicesSource:
         self._monitor = monitor
         self._table = DeviceTable(emit)
         self._rounds = Rounds()
-        self._look: Callable[[], None] | None = None
+        self._refresh: Callable[[], None] | None = None
         """Has all devices read once more; None: they are not read at all now."""
         self._all = False
 
     async def reread(self) -> None:
         """Read all devices again, and return when their facts are set; if there is no udev now, at once."""
-        if self._look is not None:
-            await self._rounds.another(self._look)
+        if self._refresh is not None:
+            await self._rounds.another(self._refresh)
 
     def _read_all(self, told: asyncio.Event) -> None:
         self._all = True
@@ -184,9 +184,9 @@ class DevicesSource:
         monitor = await anyio.to_thread.run_sync(self._monitor)
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(monitor.fileno(), told.set)
-        self._look = partial(self._read_all, told)
+        self._refresh = partial(self._read_all, told)
         try:
             yield monitor, told
         finally:
-            self._look = None
+            self._refresh = None
             loop.remove_reader(monitor.fileno())

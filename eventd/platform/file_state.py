@@ -133,7 +133,7 @@ def walk(top: str, folder: int | None = None) -> Walk:
     return found
 
 
-def look(root: str, path: str) -> Walk:
+def walk_at(root: str, path: str) -> Walk:
     """Read what stands at `path`, which is `root` or below it; a folder with all that is below it.
 
     Raises OSError.

@@ -102,7 +102,7 @@ class FolderWatch:
             self._inotify.cancel(subscription)
 
     def _on_way(self, name: str) -> Callable[[Change], None]:
-        def told(change: Change) -> None:
+        def on_change(change: Change) -> None:
             if change.lost or (change.name == name and change.mask & NAMES):
                 # Another folder may stand at the path now, or none.
                 self.forget(self.path)
@@ -110,10 +110,10 @@ class FolderWatch:
             elif change.name == name and not change.is_folder:
                 self._dirty(self.path)
 
-        return told
+        return on_change
 
     def _in(self, folder: str) -> Callable[[Change], None]:
-        def told(change: Change) -> None:
+        def on_change(change: Change) -> None:
             if change.lost:
                 self.forget(folder)
                 self._dirty(folder)
@@ -128,7 +128,7 @@ class FolderWatch:
             else:
                 self._dirty(f"{folder}/{change.name}")
 
-        return told
+        return on_change
 
 
 def _way_to(path: str) -> list[tuple[str, str]]:

@@ -245,13 +245,13 @@ class Inotify:
             "more than %d changes a second in %s: it is not watched for %g s", _PER_SECOND, entry.path, pause
         )
 
-        def tell() -> None:
+        def resume() -> None:
             self._muted.discard(timer)
             for subscription in entry.all():
                 if subscription.callback is not None:
                     subscription.callback(Change("", Mask.IGNORED))
 
-        timer = loop.call_later(pause, tell)
+        timer = loop.call_later(pause, resume)
         self._muted.add(timer)
 
 

@@ -18,7 +18,7 @@ from anyio import CapacityLimiter
 T = TypeVar("T")
 
 
-async def look(
+async def attempt(
     work: Callable[[], T], *, timeout: float, late: Callable[[], None], limiter: CapacityLimiter | None = None
 ) -> T:
     """Return `work()`, done in a worker thread; raises what it raises. `limiter`: whose turn has to be waited for.
@@ -28,7 +28,7 @@ async def look(
     """
     if limiter is not None:
         async with limiter:  # who has a turn gives it up in time
-            return await look(work, timeout=timeout, late=late)
+            return await attempt(work, timeout=timeout, late=late)
     loop = asyncio.get_running_loop()
     given_up = over = begun = False
 
@@ -66,11 +66,11 @@ class Patience:
         self._again = again
         self._spent = False
 
-    async def look(
+    async def attempt(
         self, work: Callable[[], T], *, timeout: float, limiter: CapacityLimiter | None = None
     ) -> T:
         """See `look`, above."""
-        answer = await look(work, timeout=timeout, late=self._answered, limiter=limiter)
+        answer = await attempt(work, timeout=timeout, late=self._answered, limiter=limiter)
         self._spent = False
         return answer
 

@@ -58,7 +58,7 @@ class PathWay:
             if step not in self._steps:
                 # What is found at the end has an owner and a mode; what is passed on the way does not count.
                 mask = NAMES | SELF | self._mask if step == self._end else NAMES | SELF
-                subscription = self._inotify.subscribe(step[0], mask, self._told(step), follow=False)
+                subscription = self._inotify.subscribe(step[0], mask, self._listener(step), follow=False)
                 if subscription is not None:  # else it is gone by now, which the folder above it tells
                     self._steps[step] = subscription
                     new = True
@@ -70,12 +70,12 @@ class PathWay:
             self._inotify.cancel(subscription)
         self._steps.clear()
 
-    def _told(self, step: Step) -> Callable[[Change], None]:
-        def told(change: Change) -> None:
+    def _listener(self, step: Step) -> Callable[[Change], None]:
+        def on_change(change: Change) -> None:
             # What is below a folder that was renamed tells nothing, so the way down is subscribed to anew.
             if change.lost or (change.name == step[1] and step != self._end):
                 self._anew()
             elif change.name == step[1]:
                 self._again()
 
-        return told
+        return on_change

@@ -107,9 +107,9 @@ class Fetcher:
             await self._repair.wait()
             self._repair = anyio.Event()
             asked, self._repairs = self._repairs, []
-            await self._run(asked, fresh=False)
+            await self._request_runs(asked, fresh=False)
 
-    async def _run(self, asked: Sequence[tuple[Event, RunHandle]], *, fresh: bool) -> None:
+    async def _request_runs(self, asked: Sequence[tuple[Event, RunHandle]], *, fresh: bool) -> None:
         """Ask for the run that answers; the host is read afresh for who does not join the one that is on."""
         left = [each for each in asked if not self.loop.runs.join(each[1], each[0])]
         if left and not fresh:
@@ -142,7 +142,7 @@ class Fetcher:
                 asked += more
                 if not self._hung:
                     retry = await self._fetch()
-            await self._run(asked, fresh=fresh)
+            await self._request_runs(asked, fresh=fresh)
 
     async def _fetch(self) -> float | None:
         """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""

@@ -52,8 +52,8 @@ class PathTriggers:
         self._triggers: list[_Trigger] = []
         self._dirty: set[_Trigger] = set()
         self._wake = asyncio.Event()
-        self._looking = asyncio.Lock()
-        inotify.on_gap(self.look_again)
+        self._lock = asyncio.Lock()
+        inotify.on_gap(self.invalidate)
 
     async def add(
         self,
@@ -68,13 +68,13 @@ class PathTriggers:
         What is there now is the baseline, and no event. Raises TemporaryError(reason="inotify-exhausted").
         """
         trigger = _Trigger(os.path.normpath(path), kind, subject or path, attributes)
-        async with self._looking:
+        async with self._lock:
             self._triggers.append(trigger)
-            trigger.seen = await self._look(trigger)
+            trigger.seen = await self._sign(trigger)
 
     async def clear(self) -> None:
         """Forget all paths, before a new configuration adds its own."""
-        async with self._looking:
+        async with self._lock:
             for trigger in self._triggers:
                 for watch in trigger.watches.values():
                     watch.close()
@@ -86,24 +86,24 @@ class PathTriggers:
 
         Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
         """
-        await reread(self._wake, self._look_at_changed, task_status)
+        await reread(self._wake, self._check_changed, task_status)
 
-    async def _look_at_changed(self) -> None:
-        async with self._looking:
+    async def _check_changed(self) -> None:
+        async with self._lock:
             try:
                 while self._dirty:
                     await self._check(self._dirty.pop())
             except BaseException:
-                self.look_again()
+                self.invalidate()
                 raise
 
     async def _check(self, trigger: _Trigger) -> None:
-        seen = await self._look(trigger)
+        seen = await self._sign(trigger)
         if seen != trigger.seen:
             trigger.seen = seen
             self._emit(PlatformOrigin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Look at every path: something may have been missed; the signatures tell whether it was."""
         for trigger in self._triggers:
             for watch in trigger.watches.values():
@@ -114,7 +114,7 @@ class PathTriggers:
         self._dirty.add(trigger)
         self._wake.set()
 
-    async def _look(self, trigger: _Trigger) -> _Signature:
+    async def _sign(self, trigger: _Trigger) -> _Signature:
         """Subscribe to where the path leads now, then take its signature."""
         while True:
             places = await anyio.to_thread.run_sync(_places, trigger.path, abandon_on_cancel=True)
@@ -125,7 +125,7 @@ class PathTriggers:
                     watch = FolderWatch(self._inotify, place, lambda _: self._mark(trigger), follow=True)
                     trigger.watches[place] = watch
                 trigger.watches[place].arm()
-            found, folders = await anyio.to_thread.run_sync(_sign, trigger.path, abandon_on_cancel=True)
+            found, folders = await anyio.to_thread.run_sync(_signature, trigger.path, abandon_on_cancel=True)
             new = False
             for place, watch in trigger.watches.items():
                 new |= watch.cover(_at(folders, place))
@@ -142,7 +142,7 @@ def _at(folders: set[str], place: str) -> set[str]:
     return {f"{place}/{folder}" for folder in folders}
 
 
-def _sign(path: str) -> tuple[_Signature, set[str]]:
+def _signature(path: str) -> tuple[_Signature, set[str]]:
     """Return the signature of a file, or of all files below a folder, and the relative paths of its folders.
 
     What cannot be looked at (ENOENT, EACCES, EIO, …) is taken as absent: whoever reads it on the event will

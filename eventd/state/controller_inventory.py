@@ -153,14 +153,14 @@ class Inventory:
         await self.store.put_file(workload, path, record)
         _set(self.records.files, workload, path, record)
 
-    def rewrote(self, workload: str) -> None:
+    def rewritten(self, workload: str) -> None:
         """Note that a file changes: until the manager reads its files again, it may run the old ones.
 
         In memory only. On the disk it is the order of the journal's steps that tells.
         """
         self.records.unloaded.add(workload)
 
-    def loaded(self, workload: str) -> None:
+    def reloaded(self, workload: str) -> None:
         """Note that the manager has read its files, or that there is none which could be behind them."""
         self.records.unloaded.discard(workload)
 

@@ -100,7 +100,7 @@ class Rebuild(Participant):
                 await self.host.store.put_workload(record)  # from before there were marks, or deleted by hand
         restored = [name for name, row in self.pending.rows.items() if row.lost and name in records]
         if self._is_news(restored, unproven):
-            await self._tell(tuple(sorted(restored)), tuple(sorted(unproven)))
+            await self._report(tuple(sorted(restored)), tuple(sorted(unproven)))
 
     async def prepare(self, loaded: Loaded) -> None:
         """Record files and units of the pending workloads, by what the revisions say that they should be."""
@@ -144,7 +144,7 @@ class Rebuild(Participant):
         login = account.shell.rpartition("/")[2] not in ("nologin", "false")
         return account.uid == mark.uid and not (login and mark.ownership is Ownership.CREATED)
 
-    async def _tell(self, restored: tuple[str, ...], unproven: tuple[str, ...]) -> None:
+    async def _report(self, restored: tuple[str, ...], unproven: tuple[str, ...]) -> None:
         """Add to the loss that explains it, or note one: a state file that was set back."""
         key, loss = max(self.losses.rows.items(), default=("", None), key=lambda row: row[0])
         if loss is None or loss.acknowledged or loss.restored or loss.unproven:

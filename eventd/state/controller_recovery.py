@@ -90,7 +90,7 @@ class Recovery:
         else:
             self._closed = True
 
-    async def after_failure(self, step: OpenStep) -> bool:
+    async def settle_failed(self, step: OpenStep) -> bool:
         """Make the records agree with what a failed step left; False: not now, the step has to stay open.
 
         A write that failed may have taken effect, and the record of an act that took effect may not have been written.
@@ -99,7 +99,7 @@ class Recovery:
         if self.actions.looks(step) in (NOTHING, WorkloadLooks.UNIT):
             return True
         try:
-            found = self.actions.settle(step, await self._look(step), self.inventory.records)
+            found = self.actions.settle(step, await self._observe(step), self.inventory.records)
             await self._carry_out(step, found)
         except EventdError as error:
             log.error("%s %s failed, and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
@@ -118,7 +118,7 @@ class Recovery:
             if not now(self.actions.looks(step)):
                 continue
             try:
-                found = self.actions.settle(step, await self._look(step), self.inventory.records)
+                found = self.actions.settle(step, await self._observe(step), self.inventory.records)
                 await self._carry_out(step, found)
                 await self.host.store.end_step(step.id, found.ended.value, found.note)
             except EventdError as error:
@@ -126,9 +126,9 @@ class Recovery:
                 log.error("%s %s cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
                 continue
             self.pending.remove(step)
-            self._say(step, found)
+            self._report(step, found)
 
-    def _say(self, step: OpenStep, found: Settlement) -> None:
+    def _report(self, step: OpenStep, found: Settlement) -> None:
         self.settled.append(Settled(step, found.ended.value, found.note))
         log.warning(
             "%s %s of run %d: %s: %s",
@@ -153,7 +153,7 @@ class Recovery:
             },
         )
 
-    async def _look(self, step: OpenStep) -> World:
+    async def _observe(self, step: OpenStep) -> World:
         match self.actions.looks(step):
             case WorkloadLooks.ACCOUNT:
                 return World(account=await self.host.accounts.lookup(step.target))

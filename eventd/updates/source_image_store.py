@@ -74,7 +74,7 @@ class ImageStoreSource:
                     self._suspects[key] = None
                     self._wake.set()
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Ask again after the images that are said to be gone; that one is there is what is taken for granted."""
         for workload, references in self._wanted.items():
             for reference in sorted(references):

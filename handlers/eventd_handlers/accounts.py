@@ -54,7 +54,7 @@ async def adopt(action: Action, tx: Transaction) -> None:
 async def inspect_store(action: Action, tx: Transaction) -> None:
     """Look at the volumes that an account has which was handed over. What cannot be looked at may be full."""
     assert isinstance(action, InspectStore)
-    found = await tx.host.account_look.look(tx.user(), timeout=TIMEOUT)
+    found = await tx.host.account_inspector.inspect(tx.user(), timeout=TIMEOUT)
     if found.problem:
         raise TemporaryError(
             f"the volumes of {action.workload} cannot be looked at: {found.problem}",

@@ -67,7 +67,7 @@ async def start(action: Action, tx: Transaction) -> None:
             wakes_on=frozenset({FactKey(PlatformFact.UNIT, unit)}),
         )
     if down:
-        tx.inventory.loaded(tx.workload)
+        tx.inventory.reloaded(tx.workload)
     await tx.host.user_managers.connect(account, timeout=CALL_TIMEOUT)
 
 
@@ -78,7 +78,7 @@ async def stop(action: Action, tx: Transaction) -> None:
     result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
     if not result.done:
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
-    tx.inventory.loaded(tx.workload)
+    tx.inventory.reloaded(tx.workload)
     await tx.host.user_managers.disconnect(tx.workload)
 
 
@@ -90,7 +90,7 @@ async def reload(action: Action, tx: Transaction) -> None:
     # Also where an earlier run, or an earlier life, wrote the files and got no further.
     tx.rewritten |= tx.workload in tx.inventory.records.unloaded
     await manager.reload(timeout=CALL_TIMEOUT)
-    tx.inventory.loaded(tx.workload)
+    tx.inventory.reloaded(tx.workload)
     await tx.host.user_managers.refresh(tx.workload)
     for key, value in tx.facts.items(PlatformFact.UNIT, tx.workload):
         state = as_unit(value)

@@ -20,7 +20,7 @@ async def put(action: Action, tx: Transaction) -> None:
     mode = mode_of(executable=action.file.executable)
     made = await tx.host.files.put(path, action.file.content, mode=mode)
     await tx.inventory.made(made, tx.user().uid, tx.run)
-    await tx.host.file_watch.look(path)
+    await tx.host.file_watch.refresh(path)
 
 
 async def remove(action: Action, tx: Transaction) -> None:
@@ -28,13 +28,13 @@ async def remove(action: Action, tx: Transaction) -> None:
     assert isinstance(action, RemoveFile)
     _note_rewrite(tx)
     gone = await tx.host.files.remove(action.path)
-    await tx.host.file_watch.look(action.path)
+    await tx.host.file_watch.refresh(action.path)
     await tx.inventory.file(tx.workload, action.path, None)
     await tx.inventory.unmade(gone)
 
 
 def _note_rewrite(tx: Transaction) -> None:
     if not tx.manager_is_down():
-        tx.inventory.rewrote(tx.workload)
+        tx.inventory.rewritten(tx.workload)
     if tx.facts.get(FactKey(WorkloadFact.MANAGER, tx.workload)) is ManagerState.UP:
         tx.rewritten = True

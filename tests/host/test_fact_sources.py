@@ -53,7 +53,7 @@ async def main():
                      for uid, name in wanted.get("containers", [])})
     async with anyio.create_task_group() as group:
         group.start_soon(inotify.run)
-        for source in (MountsSource(emit, changed=files.look_again), DevicesSource(emit), files, probes, health):
+        for source in (MountsSource(emit, changed=files.invalidate), DevicesSource(emit), files, probes, health):
             await group.start(source.run)
         await want()
         with anyio.open_signal_receiver(signal.SIGHUP, signal.SIGUSR1) as signals:

@@ -25,7 +25,7 @@ async def damaged(story: Story, *, complaint: str = SAID) -> None:
     unit = story.manager("web").units["web.service"]
     story.world.registry.complaints["web"] = complaint
     story.world.model.behaviours.set("web", "web.service", start_status=125)
-    unit.say(SAID)
+    unit.journal(SAID)
     unit.exit(9)  # type: ignore[attr-defined]
     await story.quiet(5)
 

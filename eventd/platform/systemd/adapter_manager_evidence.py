@@ -14,7 +14,9 @@ from pathlib import Path
 from eventd.platform.systemd.model_manager_trouble import Evidence
 
 
-def look(uid: int, run: str = "/run/user", proc: str = "/proc", cgroup: str = "/sys/fs/cgroup") -> Evidence:
+def collect(
+    uid: int, run: str = "/run/user", proc: str = "/proc", cgroup: str = "/sys/fs/cgroup"
+) -> Evidence:
     """Look once. Raises nothing."""
     runtime, socket, full = False, False, False
     with contextlib.suppress(OSError):

@@ -130,10 +130,10 @@ class LogindSource:
         for user in sorted(self._sessions.keys() | sessions.keys()):
             now = sessions.get(user)
             if now != self._sessions.get(user):
-                self.say(KernelEvent.READ, user, facts=((FactKey(PlatformFact.SESSIONS, user), now),))
+                self.emit(KernelEvent.READ, user, facts=((FactKey(PlatformFact.SESSIONS, user), now),))
         self._sessions = sessions
 
-    def say(
+    def emit(
         self,
         kind: EventKind,
         subject: str,
@@ -145,7 +145,7 @@ class LogindSource:
 
     def shutting_down(self, *, start: bool, kind: EventKind = PlatformEvent.SHUTDOWN) -> None:
         """Emit PrepareForShutdown, or what its property says."""
-        self.say(kind, "shutdown", facts=((FactKey(PlatformFact.SHUTDOWN), start),))
+        self.emit(kind, "shutdown", facts=((FactKey(PlatformFact.SHUTDOWN), start),))
 
     def away(self) -> None:
         """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
@@ -216,7 +216,7 @@ class _Session:
             ("UserNew", PlatformEvent.USER_NEW),
             ("UserRemoved", PlatformEvent.USER_REMOVED),
         ):
-            bus.on(LOGIND, MANAGER, member, "uo", lambda s, kind=kind: source.say(kind, str(s.body[0])))  # type: ignore[misc]
+            bus.on(LOGIND, MANAGER, member, "uo", lambda s, kind=kind: source.emit(kind, str(s.body[0])))  # type: ignore[misc]
         bus.on(
             LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.shutting_down(start=bool(s.body[0]))
         )
@@ -260,7 +260,7 @@ class _Session:
             self._sessions_dirty = False
             await self._read_all()
             self._source.connected(self._logind, self._read_all)
-            self._source.say(KernelEvent.READ, LOGIND)
+            self._source.emit(KernelEvent.READ, LOGIND)
             ready()
         while self._sessions_dirty:
             self._sessions_dirty = False
@@ -284,7 +284,7 @@ class _Session:
 
     def _session_changed(self, kind: EventKind) -> Callable[[Signal], None]:
         def changed(signal: Signal) -> None:
-            self._source.say(kind, signal.body[0])
+            self._source.emit(kind, signal.body[0])
             self._sessions_dirty = True
             self._wake.set()
 

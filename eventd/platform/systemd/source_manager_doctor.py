@@ -44,7 +44,7 @@ class ManagerDoctor:
             with contextlib.suppress(EventdError):
                 state = await self.system.read_unit(name)
         # A few files of /run, /proc and /sys: none of them is on a disk.
-        seen = manager_evidence.look(account.uid)
+        seen = manager_evidence.collect(account.uid)
         found = explain(account, state, seen, error)
         if found is not None and found.cause in _HANGS:
             await self.managers.suspect(account.name)

@@ -120,7 +120,7 @@ class ManagerFeed:
             self._dirty.clear()
             self._new.clear()
             await self.reread()
-            self._table.say(KernelEvent.READ, SYSTEMD)
+            self._table.emit(KernelEvent.READ, SYSTEMD)
             ready()
         if self._new:
             new, self._new = self._new, {}
@@ -160,7 +160,7 @@ class ManagerFeed:
         # From one owner to the next without "" in between: daemon-reexec. The new one remembers its
         # subscribers, but what it did before it was on the bus again it has told nobody.
         if self._subscribed:
-            self._table.say(KernelEvent.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
+            self._table.emit(KernelEvent.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
             self._gone()
         self._reloading = self._subscribed = self._read = False
         if owner:
@@ -194,19 +194,19 @@ class ManagerFeed:
         self._table.removed(name)
 
     def _job_new(self, signal: Signal) -> None:
-        self._table.say(PlatformEvent.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})
+        self._table.emit(PlatformEvent.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})
 
     def _job_removed(self, signal: Signal) -> None:
         job, _, unit, result = signal.body
         attributes = {"job": job, "result": word_of(result)}
-        self._table.say(PlatformEvent.JOB_REMOVED, unit_of(unit), attributes=attributes)
+        self._table.emit(PlatformEvent.JOB_REMOVED, unit_of(unit), attributes=attributes)
 
     def _reloading_changed(self, signal: Signal) -> None:
         self._reloading = bool(signal.body[0])
         if not self._reloading:
             self._read = False
             self._wake.set()
-        self._table.say(
+        self._table.emit(
             PlatformEvent.RELOADING if self._reloading else PlatformEvent.RELOADED,
             SYSTEMD,
             facts=((FactKey(PlatformFact.RELOADING, "", self._table.scope), self._reloading),),

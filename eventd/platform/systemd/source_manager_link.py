@@ -176,7 +176,7 @@ class ManagerLink:
         await self._ended.wait()
         self.table.clear()
         self._state = None
-        self._say_state(None)
+        self._emit_state(None)
 
     @property
     def _active(self) -> ActiveState | None:
@@ -206,7 +206,7 @@ class ManagerLink:
         self._error = error
         if self._was_up or error.reason in OFFENCES:
             attributes = {"reason": error.reason, "error": error.message}
-            self.table.say(KernelEvent.GAP, self.account.name, attributes=attributes)
+            self.table.emit(KernelEvent.GAP, self.account.name, attributes=attributes)
         if self._was_up:
             self._become(ManagerState.UNREACHABLE)
         if error.reason in OFFENCES:
@@ -289,13 +289,13 @@ class ManagerLink:
     def _become(self, state: ManagerState) -> None:
         if state is not self._state:
             self._state = state
-            self._say_state(state)
+            self._emit_state(state)
 
-    def _say_state(self, state: ManagerState | None) -> None:
+    def _emit_state(self, state: ManagerState | None) -> None:
         facts: list[tuple[FactKey, ManagerState | bool | None]] = [
             (FactKey(WorkloadFact.MANAGER, self.account.name), state)
         ]
         if state is not ManagerState.UP:
             facts.append((FactKey(PlatformFact.RELOADING, "", self.account.name), None))
         kind = WorkloadEvent.CONNECTED if state is ManagerState.UP else PlatformEvent.UNIT_CHANGED
-        self.table.say(kind, self._unit.name, attributes={"manager": str(state or "forgotten")}, facts=facts)
+        self.table.emit(kind, self._unit.name, attributes={"manager": str(state or "forgotten")}, facts=facts)

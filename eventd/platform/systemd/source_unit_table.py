@@ -164,7 +164,7 @@ class UnitTable:
                 facts.append((FactKey(PlatformFact.UNIT, name, self.scope), None))
         if facts:
             # One event for all: a host has hundreds of units, and they did not change just now.
-            self.say(KernelEvent.READ, "units", attributes={"units": len(facts)}, facts=facts)
+            self.emit(KernelEvent.READ, "units", attributes={"units": len(facts)}, facts=facts)
 
     def removed(self, name: str) -> None:
         """Take in UnitRemoved: systemd forgot an inactive unit that nothing refers to.
@@ -181,7 +181,7 @@ class UnitTable:
         self._held.clear()
         self._forget(tuple(self._states), PlatformEvent.UNIT_REMOVED)
 
-    def say(
+    def emit(
         self,
         kind: EventKind,
         subject: str,
@@ -196,7 +196,7 @@ class UnitTable:
         if self._states.get(state.name) == state or not self._has_room(state.name):
             return
         self._states[state.name] = state
-        self.say(
+        self.emit(
             PlatformEvent.UNIT_CHANGED,
             state.name,
             attributes={"active": str(state.active), "sub": state.sub},
@@ -217,4 +217,4 @@ class UnitTable:
     def _forget(self, names: Iterable[str], kind: EventKind) -> None:
         for name in sorted(names):
             if self._states.pop(name, None) is not None:
-                self.say(kind, name, facts=((FactKey(PlatformFact.UNIT, name, self.scope), None),))
+                self.emit(kind, name, facts=((FactKey(PlatformFact.UNIT, name, self.scope), None),))

@@ -71,7 +71,7 @@ def _run(stage: Stage, screen: Screen, began: float, *, keep: bool) -> None:
     screen.step("A host", f"Everything is in {stage.folder}, and goes with the demo.")
     stage.start()
     stage.eventctl("status", expect=None)
-    story.tell(stage)
+    story.play(stage)
     screen.line()
     screen.proof(f"every step came true, in {time.monotonic() - began:.0f} s")
     screen.line()

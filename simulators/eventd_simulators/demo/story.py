@@ -13,7 +13,7 @@ from eventd_simulators.demo.children import DemoError
 from eventd_simulators.demo.stage import Stage, Status
 
 
-def tell(stage: Stage) -> None:
+def play(stage: Stage) -> None:
     """Tell all of it. Raises DemoError."""
     push(stage)
     change(stage)

@@ -45,28 +45,28 @@ class SimDisks:
         self._folders = tuple(folders)
         self._table = DeviceTable(life.emit)
         self._udev: dict[str, Channel] = {}
-        self._kernel = Channel(life, self._tell_mounts)
+        self._kernel = Channel(life, self._emit_mounts)
         self._known: dict[str, MountState] = {}
         self._units: dict[str, str] = {}
         self._files: dict[str, FileState | None] = {}
-        drives.udev.append(self._told)
+        drives.udev.append(self._on_uevent)
         drives.kernel.append(
-            lambda: self._kernel.post(self._tell_mounts, signal=Lossy.MOUNT, announced=False)
+            lambda: self._kernel.post(self._emit_mounts, signal=Lossy.MOUNT, announced=False)
         )
 
     def read(self) -> None:
         """Read everything, as sources do when they start."""
         self._read_devices()
-        self._tell_mounts()
+        self._emit_mounts()
         for name in ("devices", "mounts"):
             SourceState(self._life.emit, KernelOrigin.DAEMON, name).current()
 
     async def reread(self) -> None:
         """Read everything once more, for a run that somebody asks for."""
-        await self._life.look(lambda: self._table.again(list(self._drives.blocks.values())))
-        self._tell_mounts()
+        await self._life.read(lambda: self._table.again(list(self._drives.blocks.values())))
+        self._emit_mounts()
 
-    def _told(self, action: str, block: Block) -> None:
+    def _on_uevent(self, action: str, block: Block) -> None:
         channel = self._udev.setdefault(block.path, Channel(self._life, self._gap))
         channel.post(lambda: self._table.take([(action, block)]), signal=Lossy.DEVICE)
 
@@ -81,7 +81,7 @@ class SimDisks:
     def _read_devices(self) -> None:
         self._table.read(list(self._drives.blocks.values()))
 
-    def _tell_mounts(self) -> None:
+    def _emit_mounts(self) -> None:
         now = dict(self._drives.mounts)
         for point in self._known.keys() | now.keys():
             if self._known.get(point) != now.get(point):

@@ -63,7 +63,7 @@ class Feed:
         self._jobs.clear()
         if forget:
             for name in list(self._sent):
-                self._tell(name, None)
+                self._emit_state(name, None)
 
     def expect(self, job: int) -> asyncio.Future[JobResult]:
         """Return what ends with the job's JobRemoved."""
@@ -80,7 +80,7 @@ class Feed:
         gone, new = self.watched - units, units - self.watched
         self.watched = units
         for name in sorted(gone):
-            self.channel.post(lambda name=name: self._tell(name, None))  # type: ignore[misc]
+            self.channel.post(lambda name=name: self._emit_state(name, None))  # type: ignore[misc]
         self._post_states(sorted(new))
 
     def read_all(self) -> None:
@@ -110,7 +110,7 @@ class Feed:
         manager = self._manager()
         for name in names:
             state = manager.peek(name) if manager else UnitState(name)
-            self.channel.post(lambda name=name, state=state: self._tell(name, state))  # type: ignore[misc]
+            self.channel.post(lambda name=name, state=state: self._emit_state(name, state))  # type: ignore[misc]
 
     def _on_signal(self, signal: signals.Signal) -> None:
         match signal:
@@ -118,9 +118,9 @@ class Feed:
                 if unit in self.watched or not self._scope:
                     self.channel.post(lambda: self._changed(unit, state), signal=Lossy.UNIT)
             case signals.UnitRemoved(self._scope, unit):
-                self._say(PlatformEvent.UNIT_REMOVED, unit)
+                self._post(PlatformEvent.UNIT_REMOVED, unit)
             case signals.JobNew(self._scope, job, unit):
-                self._say(PlatformEvent.JOB_NEW, unit, job=job)
+                self._post(PlatformEvent.JOB_NEW, unit, job=job)
             case signals.JobRemoved(self._scope, job, unit, result):
                 self.channel.post(lambda: self._job_removed(job, unit, result), signal=Lossy.JOB)
             case signals.Reloading(self._scope, active):
@@ -135,7 +135,7 @@ class Feed:
         known = self._sent.get(unit)
         if known is not None:
             state = replace(state, needs_reload=known.needs_reload)
-        self._tell(unit, state)
+        self._emit_state(unit, state)
 
     def _reloading(self, *, active: bool) -> None:
         kind = PlatformEvent.RELOADING if active else PlatformEvent.RELOADED
@@ -155,12 +155,12 @@ class Feed:
             self._origin, PlatformEvent.JOB_REMOVED, unit, scope=self._scope, attributes=attributes
         )
 
-    def _say(self, kind: EventKind, subject: str, **attributes: int) -> None:
+    def _post(self, kind: EventKind, subject: str, **attributes: int) -> None:
         self.channel.post(
             lambda: self._life.emit(self._origin, kind, subject, scope=self._scope, attributes=attributes)
         )
 
-    def _tell(self, name: str, state: UnitState | None) -> None:
+    def _emit_state(self, name: str, state: UnitState | None) -> None:
         if state is None:
             self._sent.pop(name, None)
         else:

@@ -31,7 +31,7 @@ class SimFiles:
         """See the port."""
         faults = self._life.faults
         if faults.hits(faults.file_failures):
-            await self._life.look(lambda: None)
+            await self._life.read(lambda: None)
             raise TemporaryError(f"cannot write {path}: No space left on device", reason="disk-full")
         await self._life.change(f"put {path}", lambda: self._tree.put(path, content, mode=mode), failure=0)
         return ()  # this tree has files only
@@ -43,11 +43,11 @@ class SimFiles:
 
     async def read(self, path: str) -> FileState | None:
         """See the port."""
-        return await self._life.look(lambda: self._state(path))
+        return await self._life.read(lambda: self._state(path))
 
     async def scan(self, folder: str) -> Mapping[str, FileState]:
         """See the port."""
-        return await self._life.look(lambda: {path: entry.state for path, entry in self._tree.below(folder)})
+        return await self._life.read(lambda: {path: entry.state for path, entry in self._tree.below(folder)})
 
     def _state(self, path: str) -> FileState | None:
         entry = self._tree.entry(path)
@@ -70,23 +70,23 @@ class SimFileWatch:
         if folder in self._folders:
             return
         self._folders[folder] = {}
-        await self._life.look(lambda: self._read(folder))
+        await self._life.read(lambda: self._read(folder))
 
-    async def look(self, path: str) -> None:
+    async def refresh(self, path: str) -> None:
         """See the port."""
 
         def now() -> None:
             for folder in self._folders:
                 if path.startswith(folder.rstrip("/") + "/"):
-                    self._look(folder, path)
+                    self._read_path(folder, path)
 
-        await self._life.look(now)
+        await self._life.read(now)
 
     async def unwatch(self, folder: str) -> None:
         """See the port."""
         known = self._folders.pop(folder, {})
         facts = [(FactKey(PlatformFact.FILE, path), None) for path in known]
-        await self._life.look(
+        await self._life.read(
             lambda: self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, folder, facts=facts)
         )
 
@@ -94,9 +94,9 @@ class SimFileWatch:
         if isinstance(signal, signals.FileChanged):
             for folder in self._folders:
                 if signal.path.startswith(folder.rstrip("/") + "/"):
-                    self._channel.post(partial(self._look, folder, signal.path), signal=Lossy.FILE)
+                    self._channel.post(partial(self._read_path, folder, signal.path), signal=Lossy.FILE)
 
-    def _look(self, folder: str, path: str) -> None:
+    def _read_path(self, folder: str, path: str) -> None:
         if folder not in self._folders:
             return
         entry = self._tree.entry(path)

@@ -21,7 +21,7 @@ from eventd.port_set import Host
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd_simulators.faults import Faults
 from eventd_simulators.git_remote import GitRemote
-from eventd_simulators.inprocess.account_look import SimAccountLook
+from eventd_simulators.inprocess.account_inspector import SimAccountInspector
 from eventd_simulators.inprocess.feed import Feed
 from eventd_simulators.inprocess.files import SimFiles, SimFileWatch
 from eventd_simulators.inprocess.images import Registry, SimImages
@@ -104,7 +104,7 @@ class SimHost:
         self.store = SimStore(life, world.disk)
         self.lock = SimLock(life, world.disk)
         self.images = SimImages(life, model, world.registry)
-        self.account_look = SimAccountLook(life, world.finds)
+        self.account_inspector = SimAccountInspector(life, world.finds)
 
     @property
     def ports(self) -> Host:
@@ -124,7 +124,7 @@ class SimHost:
             store=self.store,
             lock=self.lock,
             images=self.images,
-            account_look=self.account_look,
+            account_inspector=self.account_inspector,
         )
 
     async def start(self) -> None:
@@ -136,7 +136,7 @@ class SimHost:
         self.logins.read_all()
         for account in model.accounts:
             if account.uid:
-                self.user_managers.tell_state(account.name)
+                self.user_managers.emit_state(account.name)
         await self._system_feed.channel.flush()
         await self.logins.channel.flush()
         for name in ("systemd", "logind"):
@@ -146,17 +146,19 @@ class SimHost:
     async def reread(self) -> None:
         """Have every source read the host afresh, for a run that somebody asks for."""
 
-        async def after(read: Callable[[], None], channel: Channel) -> None:
-            await self.life.look(read)
+        async def read_and_flush(read: Callable[[], None], channel: Channel) -> None:
+            await self.life.read(read)
             await channel.flush()
 
         await read_afresh(
             {
-                "systemd's units": lambda: after(self._system_feed.reread, self._system_feed.channel),
+                "systemd's units": lambda: read_and_flush(
+                    self._system_feed.reread, self._system_feed.channel
+                ),
                 "users' units": self.user_managers.reread,
-                "logind": lambda: after(self.logins.reread, self.logins.channel),
-                "eventd's files": lambda: self.life.look(self.file_watch.reread),
-                "the accounts": lambda: self.life.look(self.accounts.read_all),
+                "logind": lambda: read_and_flush(self.logins.reread, self.logins.channel),
+                "eventd's files": lambda: self.life.read(self.file_watch.reread),
+                "the accounts": lambda: self.life.read(self.accounts.read_all),
                 **self.sources,
             }
         )

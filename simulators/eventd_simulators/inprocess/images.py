@@ -70,7 +70,7 @@ class SimImages:
                 if image is not None
             }
 
-        return await self._life.look(read)
+        return await self._life.read(read)
 
     async def running(self, account: Account) -> Sequence[Running]:
         """See the port."""
@@ -82,19 +82,21 @@ class SimImages:
                 image = unit.definition.image
                 state = manager.peek(name) if manager is not None else None
                 if image and state is not None and state.up:
-                    rows.append(Running(name, "", self._runs(account.name, name, state.invocation, image)))
+                    rows.append(
+                        Running(name, "", self._image_of(account.name, name, state.invocation, image))
+                    )
             return rows
 
-        return await self._life.look(read)
+        return await self._life.read(read)
 
     async def last_check(self, account: Account, container: str) -> str:
         """See the port: the model's checks print nothing."""
         del account, container
-        return await self._life.look(str)
+        return await self._life.read(str)
 
     async def complaint(self, account: Account) -> str:
         """See the port."""
-        return await self._life.look(lambda: self._registry.complaints.get(account.name, ""))
+        return await self._life.read(lambda: self._registry.complaints.get(account.name, ""))
 
     async def set_aside(self, account: Account, path: str, aside: str) -> None:
         """See the port."""
@@ -110,7 +112,7 @@ class SimImages:
         del timeout
         registry = self._registry
         if reference in registry.down or reference not in registry.tags:
-            await self._life.look(lambda: None)
+            await self._life.read(lambda: None)
             raise TemporaryError(f"cannot pull {reference}: manifest unknown", reason="pull-failed")
         await self._life.change(
             "pull", lambda: self._name(account.name, reference, registry.tags[reference]), failure=0
@@ -129,7 +131,7 @@ class SimImages:
         del account, timeout
         if reference in self._registry.down or reference not in self._registry.tags:
             raise TemporaryError(f"cannot ask for {reference}", reason="registry-unreachable")
-        return await self._life.look(lambda: local is None or local.id != self._registry.tags[reference])
+        return await self._life.read(lambda: local is None or local.id != self._registry.tags[reference])
 
     def _store(self, user: str) -> dict[str, str]:
         return self._registry.stores.setdefault(user, {})
@@ -153,9 +155,9 @@ class SimImages:
         for name, unit in manager.units.items() if manager is not None else ():
             state = manager.peek(name) if manager is not None else None
             if unit.definition.image and state is not None and state.up:
-                self._runs(user, name, state.invocation, unit.definition.image)
+                self._image_of(user, name, state.invocation, unit.definition.image)
 
-    def _runs(self, user: str, unit: str, invocation: str, reference: str) -> str:
+    def _image_of(self, user: str, unit: str, invocation: str, reference: str) -> str:
         store = self._store(user)
         if reference not in store:
             store[reference] = self._registry.tags.get(reference) or self._registry.push(reference, "first")

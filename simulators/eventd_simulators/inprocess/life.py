@@ -63,7 +63,7 @@ class Life:
         self.dead = True
         self.on_crash()
 
-    async def look(self, read: Effect[T]) -> T:
+    async def read(self, read: Effect[T]) -> T:
         """Ask something: takes a latency each way, changes nothing."""
         await self._travel()
         result = read()
@@ -151,11 +151,11 @@ class Channel:
         now = clock.time()
         self._last = max(self._last, now + self._life.faults.delay())
 
-        def run() -> None:
+        def arrive() -> None:
             if self.open and not self._life.dead:
                 deliver()
 
-        clock.call_later(self._last - now, run)
+        clock.call_later(self._last - now, arrive)
 
     async def flush(self) -> None:
         """Return when all that was posted before has been delivered. Raises DisconnectedError."""

@@ -140,7 +140,7 @@ class SimAccounts:
 
     async def lookup(self, name: str) -> Account | None:
         """See the port."""
-        return await self._life.look(lambda: self._host.accounts.get(name))
+        return await self._life.read(lambda: self._host.accounts.get(name))
 
     async def create(self, name: str, *, timeout: float) -> Account:
         """See the port."""
@@ -181,7 +181,7 @@ class SimAccounts:
         wanted = dict.fromkeys(sorted(names))
         changed = sorted(wanted.keys() ^ self._known.keys())
         self._known = wanted
-        await self._life.look(lambda: None)
+        await self._life.read(lambda: None)
         facts = [
             (FactKey(PlatformFact.ACCOUNT, name), self._host.accounts.get(name) if name in wanted else None)
             for name in changed
@@ -192,13 +192,13 @@ class SimAccounts:
     def read_all(self) -> None:
         """Read all known accounts afresh."""
         for name in self._known:
-            self._tell(name)
+            self._emit_account(name)
 
     def _on_signal(self, signal: signals.Signal) -> None:
         if isinstance(signal, signals.AccountChanged) and signal.name in self._known:
-            self._channel.post(lambda: self._tell(signal.name), signal=Lossy.ACCOUNT)
+            self._channel.post(lambda: self._emit_account(signal.name), signal=Lossy.ACCOUNT)
 
-    def _tell(self, name: str) -> None:
+    def _emit_account(self, name: str) -> None:
         account = self._host.accounts.get(name)
         facts = ((FactKey(PlatformFact.ACCOUNT, name), account),)
         self._life.emit(PlatformOrigin.INOTIFY, PlatformEvent.ACCOUNT_CHANGED, name, facts=facts)

@@ -46,7 +46,7 @@ class SimManager:
     async def read_unit(self, name: str) -> UnitState:
         """See the port."""
         feed = self._connected()
-        state = await self._life.look(lambda: self._manager().peek(name))
+        state = await self._life.read(lambda: self._manager().peek(name))
         await feed.channel.flush()
         return state
 
@@ -154,7 +154,7 @@ class SimUserManagers:
         name = account.name
         try:
             async with asyncio.timeout(timeout):
-                await self._life.look(lambda: None)
+                await self._life.read(lambda: None)
                 if name not in self._feeds and name in self._host.managers:
                     self._open(name)
                 feed = self._feeds.get(name)
@@ -181,7 +181,7 @@ class SimUserManagers:
         """See the port."""
         feed = self._feeds.get(user)
         if feed is not None:
-            await self._life.look(feed.read_all)
+            await self._life.read(feed.read_all)
             if not feed.lost:
                 await feed.channel.flush()
 
@@ -196,10 +196,10 @@ class SimUserManagers:
         feed = self._feeds.pop(user, None)
         if feed is not None:
             feed.close(forget=True)
-        await self._life.look(lambda: None)
-        self.tell_state(user)
+        await self._life.read(lambda: None)
+        self.emit_state(user)
 
-    def tell_state(self, user: str) -> None:
+    def emit_state(self, user: str) -> None:
         """Emit the MANAGER fact as it is now."""
         state = self._state(user)
         facts = ((FactKey(WorkloadFact.MANAGER, user), state),)
@@ -230,7 +230,7 @@ class SimUserManagers:
         )
         self._feeds[user] = feed
         feed.read_all()
-        feed.channel.post(lambda: self.tell_state(user))
+        feed.channel.post(lambda: self.emit_state(user))
 
     def _on_signal(self, signal: signals.Signal) -> None:
         if self._life.dead:
@@ -241,7 +241,7 @@ class SimUserManagers:
                 gone = user not in self._host.managers
                 feed.close(forget=gone)
                 self._life.emit(PlatformOrigin.USER_MANAGER, KernelEvent.GAP, user, scope=user)
-                self.tell_state(user)
+                self.emit_state(user)
             case signals.BusUp(user) if user in self._wanted and user not in self._feeds:
                 self._life.clock.call_later(self._life.faults.delay(), lambda: self._reopen(user))
             case signals.UnitChanged("", unit, state) if unit.startswith("user@"):
@@ -249,7 +249,7 @@ class SimUserManagers:
                 account = self._host.accounts.by_uid(int(uid)) if uid.isdecimal() else None
                 if account is not None and state.active is not ActiveState.ACTIVE:
                     self._life.clock.call_later(
-                        self._life.faults.delay(), lambda: self.tell_state(account.name)
+                        self._life.faults.delay(), lambda: self.emit_state(account.name)
                     )
             case _:
                 pass

@@ -23,13 +23,13 @@ class SimAccountRemoval:
     async def refusal(self, account: Account) -> str:
         """See the port."""
         shell = account.shell.rpartition("/")[2]
-        return await self._life.look(lambda: "" if shell in ("nologin", "false") else "it has a login shell")
+        return await self._life.read(lambda: "" if shell in ("nologin", "false") else "it has a login shell")
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
         """See the port."""
         del timeout
         files = self._world.homes.get(account.name, 0)
-        return await self._life.look(lambda: Measured(files, files * 4096, complete=True))
+        return await self._life.read(lambda: Measured(files, files * 4096, complete=True))
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
         """See the port. What runs outside of its manager is not in the model."""

@@ -45,7 +45,7 @@ class SimRepository:
             await asyncio.sleep(self._remote.hangs)
             raise DeadlineError("cannot fetch: git fetch was not done in time", reason="remote-timeout")
         if self._remote.down or faults.hits(faults.fetch_failures):
-            await self._life.look(lambda: None)
+            await self._life.read(lambda: None)
             raise TemporaryError("cannot fetch: the remote cannot be reached", reason="remote-unreachable")
         if not self._remote.head:
             raise PermanentError("the branch does not exist", reason="branch-missing")
@@ -61,13 +61,13 @@ class SimRepository:
 
     async def current(self) -> str | None:
         """See the port."""
-        return await self._life.look(lambda: self._clone.head or None)
+        return await self._life.read(lambda: self._clone.head or None)
 
     async def tree(self, commit: str) -> Tree:
         """See the port."""
         if commit not in self._remote.commits:
             raise PermanentError(f"no commit {commit}", reason="commit-missing")
-        return await self._life.look(lambda: self._remote.tree(commit))
+        return await self._life.read(lambda: self._remote.tree(commit))
 
     async def resolve(self, text: str) -> str:
         """See the port."""
@@ -75,7 +75,7 @@ class SimRepository:
         found = [each for each in self._remote.commits if each.startswith(text)]
         if len(found) != 1 or not head or not self._remote.is_ancestor(found[0], head):
             raise PermanentError(f"no commit {text}", reason="no-such-commit")
-        return await self._life.look(lambda: found[0])
+        return await self._life.read(lambda: found[0])
 
 
 class SimUnitLog:
@@ -96,7 +96,7 @@ class SimUnitLog:
             said = known.log if known else []
             return [line for run, line in said if not invocation or run == invocation][-lines:]
 
-        return await self._life.look(read)
+        return await self._life.read(read)
 
 
 class SimListeners:
@@ -126,4 +126,4 @@ class SimGenerator:
                 for complaint in quadlet.complaints(name, quadlet.entries_of(name, content))
             ]
 
-        return await self._life.look(check)
+        return await self._life.read(check)

@@ -68,11 +68,11 @@ class SimStore:
                     records.unloaded.discard(step.workload)
             return records
 
-        return await self._life.look(read)
+        return await self._life.read(read)
 
     async def markers(self) -> Mapping[str, WorkloadRecord]:
         """See the port."""
-        return await self._life.look(lambda: dict(self._disk.markers))
+        return await self._life.read(lambda: dict(self._disk.markers))
 
     async def put_workload(self, record: WorkloadRecord) -> None:
         """See the port."""
@@ -100,7 +100,7 @@ class SimStore:
 
     async def documents(self, kind: str) -> Mapping[str, str]:
         """See the port."""
-        return await self._life.look(
+        return await self._life.read(
             lambda: {key: text for (of, key), text in sorted(self._disk.documents.items()) if of == kind}
         )
 
@@ -164,7 +164,7 @@ class SimStore:
 
     async def open_steps(self) -> Sequence[OpenStep]:
         """See the port."""
-        return await self._life.look(lambda: list(self._disk.steps.values()))
+        return await self._life.read(lambda: list(self._disk.steps.values()))
 
     async def close_runs(self) -> Sequence[int]:
         """See the port."""
@@ -178,7 +178,7 @@ class SimStore:
 
     async def runs(self, limit: int) -> Sequence[str]:
         """See the port; the texts here are `repr`s, since only the real store has a format."""
-        return await self._life.look(lambda: [repr(report) for report in self._disk.reports[:limit]])
+        return await self._life.read(lambda: [repr(report) for report in self._disk.reports[:limit]])
 
     async def _write(self, effect: Callable[[], object]) -> None:
         await self._life.change("store", effect, failure=self._life.faults.store_failures)
@@ -201,7 +201,7 @@ class SimLock:
         self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
     ) -> None:
         """See the port."""
-        await self._life.look(lambda: None)
+        await self._life.read(lambda: None)
         deadline = self._life.clock.time() + timeout
         if self._is_held():
             self._contended += 1

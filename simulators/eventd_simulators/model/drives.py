@@ -64,18 +64,18 @@ class Drives:
         number = f"8:{16 + int.from_bytes(node.encode(), 'big') % 200}"
         links = frozenset({f"/dev/disk/by-uuid/{uuid}"})
         self.blocks[path] = block = Block(path, f"/dev/{node}", uuid, label, fstype, number, links, member)
-        self._tell("add", block)
+        self._send_uevent("add", block)
 
     def pull(self, node: str) -> None:
         """Take a device away."""
         block = self.blocks.pop(f"/devices/{node}", None)
         if block is not None:
-            self._tell("remove", replace(block, uuid=""))
+            self._send_uevent("remove", replace(block, uuid=""))
 
     def repeat(self) -> None:
         """Udev says again what is so (udevadm trigger)."""
         for block in list(self.blocks.values()):
-            self._tell("change", block)
+            self._send_uevent("change", block)
 
     def mount(self, link: str, point: str, options: tuple[str, ...]) -> bool:
         """Mount what a link in /dev leads to; False if there is nothing, or something is mounted there."""
@@ -163,7 +163,7 @@ class Drives:
         uid = (self.folders_at(point) or {}).get(name)
         return None if uid is None else FileState(FileKind.DIRECTORY, "", 0o700, uid, uid)
 
-    def _tell(self, action: str, block: Block) -> None:
+    def _send_uevent(self, action: str, block: Block) -> None:
         for told in list(self.udev):
             told(action, block)
 

@@ -211,17 +211,17 @@ class UserManagerService(Service):
         account = self._account
         self.main_pid = self.manager.new_pid()
         self.set(ActiveState.ACTIVATING, "start")
-        self.after(self.definition.start_timeout, self._start_timed_out)
+        self.call_later(self.definition.start_timeout, self._start_timed_out)
         if account is None:
             # systemd: "Failed to determine user credentials", status 217/USER.
-            self.after(0.0, lambda: self.exit(217))
+            self.call_later(0.0, lambda: self.exit(217))
             return
         self._host.logind.manager_started(account)
         behaviour = self.behaviour
         if behaviour.start_status:
-            self.after(behaviour.start, lambda: self.exit(behaviour.start_status))
+            self.call_later(behaviour.start, lambda: self.exit(behaviour.start_status))
         else:
-            self.after(behaviour.start + self._host.slow_manager(), lambda: self._basic(account))
+            self.call_later(behaviour.start + self._host.slow_manager(), lambda: self._basic(account))
 
     def _basic(self, account: Account) -> None:
         self._host.prepare_bus(account, lambda: self._listening(account))
@@ -243,12 +243,12 @@ class UserManagerService(Service):
         for unit in list(manager.units.values()):
             if unit.active not in (ActiveState.INACTIVE, ActiveState.FAILED):
                 manager.jobs.add("stop", unit)
-        self.after(self.definition.stop_timeout, self._killed)
+        self.call_later(self.definition.stop_timeout, self._killed)
         self._wait_for(manager)
 
     def _wait_for(self, manager: Manager) -> None:
         if manager.jobs.all():
-            self.after(0.01, lambda: self._wait_for(manager))
+            self.call_later(0.01, lambda: self._wait_for(manager))
         else:
             self._terminated(0)
 
@@ -269,12 +269,12 @@ class NetworkWaitService(Service):
     def _launch(self) -> None:
         self.main_pid = self.manager.new_pid()
         self.set(ActiveState.ACTIVATING, "start")
-        self._look(self.manager.clock.time() + NETWORK_WAIT)
+        self._check_network(self.manager.clock.time() + NETWORK_WAIT)
 
-    def _look(self, deadline: float) -> None:
+    def _check_network(self, deadline: float) -> None:
         if self._host.online:
             self.exit(0)
         elif self.manager.clock.time() >= deadline:
             self.exit(1)
         else:
-            self.after(0.5, lambda: self._look(deadline))
+            self.call_later(0.5, lambda: self._check_network(deadline))

@@ -104,13 +104,13 @@ class JobQueue:
         """Look at the waiting jobs soon; never at once, since whoever adds a job gets its answer first."""
         if not self._scheduled:
             self._scheduled = True
-            self._manager.clock.call_later(0, self._run)
+            self._manager.clock.call_later(0, self._dispatch)
 
     def clear(self) -> None:
         """Forget all: the manager is gone."""
         self._jobs.clear()
 
-    def _run(self) -> None:
+    def _dispatch(self) -> None:
         self._scheduled = False
         if self._manager.reloading:
             return

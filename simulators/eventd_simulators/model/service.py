@@ -61,7 +61,7 @@ class Service(Unit):
         if self.definition.load is not LoadState.LOADED:
             return Step.FAILED
         if not self._within_limit():
-            self.say("Start request repeated too quickly.")
+            self.journal("Start request repeated too quickly.")
             if self.result == "success":
                 self.result = "start-limit-hit"
             self._set_dead(restart=False)
@@ -105,7 +105,7 @@ class Service(Unit):
         clean = self.definition.is_success(status)
         if not clean:
             self.result = "exit-code"
-            self.say(f"Main process exited, code=exited, status={status}")
+            self.journal(f"Main process exited, code=exited, status={status}")
             # The result is told before the state that follows from it (measured on systemd 257).
             self.manager.mark(self)
             self.manager.flush(self)
@@ -148,34 +148,34 @@ class Service(Unit):
         if kind in ("simple", "idle", "exec"):
             self.set(ActiveState.ACTIVE, "running")
             if behaviour.start_status:
-                self.after(behaviour.start, lambda: self.exit(behaviour.start_status))
+                self.call_later(behaviour.start, lambda: self.exit(behaviour.start_status))
             elif behaviour.runs_for is not None:
-                self.after(behaviour.runs_for, lambda: self.exit(behaviour.status))
+                self.call_later(behaviour.runs_for, lambda: self.exit(behaviour.status))
             return
         self.set(ActiveState.ACTIVATING, "start")
         delay = behaviour.start
         image = self.definition.image
         if image and not self.manager.behaviours.has_image(self.manager.scope, image):
             delay = behaviour.pull + (0.0 if behaviour.pull_fails else behaviour.start)
-        self.after(self.definition.start_timeout, self._start_timed_out)
+        self.call_later(self.definition.start_timeout, self._start_timed_out)
         if image and behaviour.pull_fails:
-            self.after(delay, self._no_image)
+            self.call_later(delay, self._no_image)
         elif behaviour.start_status or self.manager.behaviours.start_fails(
             self.manager.scope, self.name, behaviour
         ):
-            self.after(delay, lambda: self.exit(behaviour.start_status or 1))
+            self.call_later(delay, lambda: self.exit(behaviour.start_status or 1))
         elif kind == "oneshot":
-            self.after(delay, lambda: self.exit(0))
+            self.call_later(delay, lambda: self.exit(0))
         elif not self.definition.notify_healthy:
-            self.after(delay, self._ready)
+            self.call_later(delay, self._ready)
         else:
             if behaviour.healthy_after is not None:
-                self.after(delay + behaviour.healthy_after, self._ready)
+                self.call_later(delay + behaviour.healthy_after, self._ready)
             if behaviour.runs_for is not None:
-                self.after(delay + behaviour.runs_for, lambda: self.exit(behaviour.status))
+                self.call_later(delay + behaviour.runs_for, lambda: self.exit(behaviour.status))
 
     def _no_image(self) -> None:
-        self.say(f"Error: initializing source docker://{self.definition.image}: manifest unknown")
+        self.journal(f"Error: initializing source docker://{self.definition.image}: manifest unknown")
         self.exit(NO_IMAGE)
 
     def _ready(self) -> None:
@@ -184,12 +184,12 @@ class Service(Unit):
         behaviour = self.behaviour
         self.set(ActiveState.ACTIVE, "running")
         if behaviour.runs_for is not None:
-            self.after(behaviour.runs_for, lambda: self.exit(behaviour.status))
+            self.call_later(behaviour.runs_for, lambda: self.exit(behaviour.status))
 
     def _start_timed_out(self) -> None:
         self._forget_timers()
         self.result = "timeout"
-        self.say("start operation timed out. Terminating.")
+        self.journal("start operation timed out. Terminating.")
         self.set(ActiveState.DEACTIVATING, "stop-sigterm")
         self._terminate()
 
@@ -198,18 +198,18 @@ class Service(Unit):
     def _terminate(self) -> None:
         behaviour = self.behaviour
         if not behaviour.ignores_term:
-            self.after(behaviour.stop, lambda: self._terminated(behaviour.stop_status))
+            self.call_later(behaviour.stop, lambda: self._terminated(behaviour.stop_status))
         elif self._is_container and self.sub == "stop":
             # ExecStop= is `podman rm`, which kills it after podman's stop timeout, not systemd's.
-            self.after(self.definition.kill_timeout, lambda: self._terminated(KILLED))
+            self.call_later(self.definition.kill_timeout, lambda: self._terminated(KILLED))
         else:
-            self.after(self.definition.stop_timeout, self._killed)
+            self.call_later(self.definition.stop_timeout, self._killed)
 
     def _terminated(self, status: int) -> None:
         if self.sub == "stop":
             # ExecStop= is through, and conmon ends a moment later (measured: always told).
             self.set(ActiveState.DEACTIVATING, "stop-sigterm")
-            self.after(LINGER, lambda: self._terminated(status))
+            self.call_later(LINGER, lambda: self._terminated(status))
             return
         self.main_pid = 0
         self.exec_status = status
@@ -229,7 +229,9 @@ class Service(Unit):
             self._set_dead()
             return
         self.set(ActiveState.DEACTIVATING, sub)
-        self.after(REMOVAL, self._set_dead if sub == "stop-post" else lambda: self._clean_up("stop-post"))
+        self.call_later(
+            REMOVAL, self._set_dead if sub == "stop-post" else lambda: self._clean_up("stop-post")
+        )
 
     def _set_dead(self, *, restart: bool = True) -> None:
         self._forget_timers()
@@ -241,10 +243,10 @@ class Service(Unit):
             self.set(dead, "failed-before-auto-restart" if failed else "dead-before-auto-restart")
             self.manager.flush(self)
             self.set(ActiveState.ACTIVATING, "auto-restart")
-            self.after(self.definition.restart_delay, self._queue_restart)
+            self.call_later(self.definition.restart_delay, self._queue_restart)
             return
         if failed:
-            self.say(f"Failed with result '{self.result}'.")
+            self.journal(f"Failed with result '{self.result}'.")
         self.set(dead, "failed" if failed else "dead")
 
     def _wants_restart(self) -> bool:
@@ -263,12 +265,12 @@ class Service(Unit):
 
     def _queue_restart(self) -> None:
         self.restarts += 1
-        self.say(f"Scheduled restart job, restart counter is at {self.restarts}.")
+        self.journal(f"Scheduled restart job, restart counter is at {self.restarts}.")
         self.set(ActiveState.ACTIVATING, "auto-restart-queued")
         self.manager.flush(self)
         self.manager.jobs.add("start", self)
 
-    def after(self, delay: float, callback: Callable[[], object]) -> None:
+    def call_later(self, delay: float, callback: Callable[[], object]) -> None:
         """Do something later in this phase of its life; the next phase forgets it."""
         if delay != float("inf"):
             self._timers.append(self.manager.clock.call_later(delay, callback))

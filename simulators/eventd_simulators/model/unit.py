@@ -89,7 +89,7 @@ class Unit:
         self.since = self.manager.now_us()
         self.manager.changed(self, before)
 
-    def say(self, line: str) -> None:
+    def journal(self, line: str) -> None:
         """Write a line of its journal."""
         self.log.append((self.invocation, line))
 

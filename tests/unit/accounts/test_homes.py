@@ -13,7 +13,7 @@ import pytest
 from eventd.accounts import adapter_homes as adapter
 from eventd.accounts import model_homes as homes
 from eventd.desired.model import OnChange, Workload, WorkloadOptions
-from eventd.files.adapter_named import Digester, look
+from eventd.files.adapter_named import Digester, observe
 from eventd.files.model_named import HOME
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account, ActiveState, FileKind
@@ -142,7 +142,7 @@ def test_a_home_is_known_by_which_folder_it_is(tmp_path: Path) -> None:
     account = Account("web", os.geteuid(), os.getegid(), str(home))
 
     def digest() -> str:
-        return look(str(home), account, Digester(b"k" * 32)).state.digest
+        return observe(str(home), account, Digester(b"k" * 32)).state.digest
 
     home.mkdir()
     first = digest()

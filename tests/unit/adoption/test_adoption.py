@@ -74,28 +74,28 @@ def test_what_it_means_is_said() -> None:
 async def test_passwords_are_told_from_locks(tmp_path: Path, field: str, password: Password) -> None:
     """As shadow(5) has it: an empty field is a login without any password."""
     (tmp_path / "shadow").write_text(f"root:*:1::::::\nanna:{field}:2::::::\nannabel:$y$x:2::::::\n")
-    assert (await _look(tmp_path)).password is password
+    assert (await _read_signs(tmp_path)).password is password
 
 
 async def test_keys_are_found_and_links_are_not_followed(tmp_path: Path) -> None:
     """A folder of keys is one; a link in its place is something that cannot be told."""
     folder = tmp_path / ".ssh"
-    assert await _look(tmp_path) == Signs()
+    assert await _read_signs(tmp_path) == Signs()
     folder.mkdir()
     (folder / "known_hosts").write_text("")
-    assert await _look(tmp_path) == Signs()
+    assert await _read_signs(tmp_path) == Signs()
     (folder / "authorized_keys2").write_text("")
-    assert (await _look(tmp_path)).ssh_keys == (f"{folder}/authorized_keys2",)
+    assert (await _read_signs(tmp_path)).ssh_keys == (f"{folder}/authorized_keys2",)
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
-    found = await _look(tmp_path)
+    found = await _read_signs(tmp_path)
     assert not found.ssh_keys
     assert ".ssh" in found.unknown
 
 
 async def test_a_home_that_does_not_answer_is_a_sign(tmp_path: Path) -> None:
     """A dead network mount: the look has a deadline."""
-    found = await SystemAccountSigns(etc=str(tmp_path)).look(_at(tmp_path), timeout=1e-6)
+    found = await SystemAccountSigns(etc=str(tmp_path)).read(_at(tmp_path), timeout=1e-6)
     assert "did not end" in found.unknown
 
 
@@ -103,8 +103,8 @@ def _at(home: Path) -> Account:
     return replace(ANNA, uid=os.geteuid(), gid=os.getegid(), home=str(home))
 
 
-async def _look(home: Path) -> Signs:
-    return await SystemAccountSigns(etc=str(home)).look(_at(home), timeout=60)
+async def _read_signs(home: Path) -> Signs:
+    return await SystemAccountSigns(etc=str(home)).read(_at(home), timeout=60)
 
 
 @virtual()

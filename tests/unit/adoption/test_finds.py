@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from eventd.adoption import adapter_account_script as account_script
-from eventd.adoption.adapter_account import SystemAccountLook
+from eventd.adoption.adapter_account import SystemAccountInspector
 from eventd.adoption.model import findings
 from eventd.adoption.model_facts import AdoptionFact, StoreState, StoreVolume
 from eventd.adoption.model_finds import Finds, Project, beside
@@ -166,7 +166,7 @@ def home(tmp_path: Path) -> Path:
 async def test_an_account_is_looked_into(home: Path) -> None:
     """Files that define units, podman's volumes by its database or by folders, projects by labels."""
     account = Account("media", os.geteuid(), os.getegid(), str(home))
-    found = await SystemAccountLook(Here()).look(account, timeout=60)
+    found = await SystemAccountInspector(Here()).inspect(account, timeout=60)
     assert found.quadlets == (
         ".config/containers/systemd/web.container",
         ".config/containers/systemd/web.container.d/a.conf",
@@ -176,7 +176,7 @@ async def test_an_account_is_looked_into(home: Path) -> None:
     assert found.projects == (Project("old", "", 1),)
     assert found.problem == ""
     (home / ".local/share/containers/storage/db.sql").write_text("no database")
-    assert "db.sql" in (await SystemAccountLook(Here()).look(account, timeout=60)).problem
+    assert "db.sql" in (await SystemAccountInspector(Here()).inspect(account, timeout=60)).problem
 
 
 def test_files_are_moved_and_nothing_is_overwritten(home: Path) -> None:

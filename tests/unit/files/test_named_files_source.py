@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from eventd.files import source_named as named_files
-from eventd.files.adapter_named import LIMIT, Digester, look
+from eventd.files.adapter_named import LIMIT, Digester, observe
 from eventd.files.source_named import NamedFiles
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.as_account import as_account
@@ -40,10 +40,10 @@ def test_a_digest_tells_nothing_without_the_key_of_the_host(tmp_path: Path) -> N
     """Neither by a plain hash of the content, nor by two files that have the same; the same file stays the same."""
     for name in ("a", "b"):
         (tmp_path / name).write_text("hunter2")
-    first = look(str(tmp_path / "a"), None, KEYED).state
-    assert first == look(str(tmp_path / "a"), None, KEYED).state
-    assert first.digest != look(str(tmp_path / "b"), None, KEYED).state.digest
-    assert first.digest != look(str(tmp_path / "a"), None, Digester(b"o" * 32)).state.digest
+    first = observe(str(tmp_path / "a"), None, KEYED).state
+    assert first == observe(str(tmp_path / "a"), None, KEYED).state
+    assert first.digest != observe(str(tmp_path / "b"), None, KEYED).state.digest
+    assert first.digest != observe(str(tmp_path / "a"), None, Digester(b"o" * 32)).state.digest
     assert hashlib.sha256(b"hunter2").hexdigest()[:16] not in first.digest
 
 
@@ -56,14 +56,14 @@ def test_whatever_stands_there_the_look_comes_back(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
 
     def seen(name: str) -> NamedState:
-        return look(str(tmp_path / name), None, KEYED).state
+        return observe(str(tmp_path / name), None, KEYED).state
 
     assert (seen("fifo").kind, seen("fifo").digest) == (FileKind.OTHER, "")
     assert seen(".").kind is FileKind.DIRECTORY
     assert (seen("loop").kind, seen("none").kind, seen("fifo/below").kind) == (None, None, None)
     assert seen("huge").digest
     assert (seen("empty").kind, seen("empty").digest) == (FileKind.REGULAR, "")
-    assert look("/dev/zero", None, KEYED).state.digest == ""
+    assert observe("/dev/zero", None, KEYED).state.digest == ""
 
 
 @needs_root
@@ -77,15 +77,15 @@ def test_content_is_read_with_the_rights_of_the_account_and_no_others(tmp_path: 
     secret = tmp_path / "secret"
     secret.write_text("root's")
     secret.chmod(0o600)
-    state = look(str(secret), account, KEYED).state
+    state = observe(str(secret), account, KEYED).state
     assert (state.kind, state.problem) == (FileKind.REGULAR, "Permission denied")
     link = tmp_path / "link"
     link.symlink_to(secret)
     os.lchown(link, NOBODY, NOBODY)
-    assert look(str(link), account, KEYED).state.problem == "Permission denied"
+    assert observe(str(link), account, KEYED).state.problem == "Permission denied"
     os.chown(secret, 0, NOBODY)
     secret.chmod(0o640)
-    assert look(str(secret), account, KEYED).state.problem == ""
+    assert observe(str(secret), account, KEYED).state.problem == ""
 
 
 @needs_root
@@ -239,7 +239,7 @@ async def test_a_path_that_hangs_is_unknown_and_takes_one_thread(
 ) -> None:
     """No other workload waits for it, no change there starts another look, and its answer is taken when it comes."""
     emit.facts.set(FactKey(PlatformFact.ACCOUNT, "other"), me(tmp_path))
-    real, answers, looks = look, threading.Event(), list[str]()
+    real, answers, looks = observe, threading.Event(), list[str]()
 
     def hanging(path: str, account: Account | None, digester: Digester) -> object:
         looks.append(path)
@@ -255,8 +255,8 @@ async def test_a_path_that_hangs_is_unknown_and_takes_one_thread(
         await source.want({"web": [str(tmp_path / "hangs")], "other": [str(tmp_path / "fine")]})
     assert now(emit, tmp_path / "hangs") is None
     assert emit.facts.get(FactKey(WorkloadFact.NAMED, str(tmp_path / "fine"), "other")) is not None
-    source.look_at("web")
-    source.look_at("web")
+    source.invalidate_owner("web")
+    source.invalidate_owner("web")
     (tmp_path / "fine").write_text("changed")
     await emit.until(lambda: sum(each.kind.value == "file-changed" for each in emit.seen) == 1)
     assert looks.count(str(tmp_path / "hangs")) == 1

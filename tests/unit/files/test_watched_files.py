@@ -306,7 +306,7 @@ async def test_a_mount_has_what_is_below_it_looked_at_again(
 
     monkeypatch.setattr(watched_files, "find", counted)
     emit.seen.clear()
-    source.look_again([f"{tmp_path}/disk"])
+    source.invalidate([f"{tmp_path}/disk"])
     async with asyncio.timeout(60):
         await done.wait()
     await asyncio.sleep(0.02)
@@ -329,7 +329,7 @@ async def test_what_is_mounted_while_a_path_is_looked_at_makes_that_look_void(
         if looks == 1:
 
             async def tell() -> None:
-                source.look_again([f"{tmp_path}/disk"])
+                source.invalidate([f"{tmp_path}/disk"])
 
             asyncio.run_coroutine_threadsafe(tell(), loop).result(60)
         return seen

@@ -272,7 +272,7 @@ async def test_after_an_overflow_only_what_changed_is_told(inotify: Inotify, tmp
         await source.add(str(tmp_path / name), KernelEvent.CONFIG_CHANGED)
     (tmp_path / "a").write_text("2.2")
     source._dirty.clear()  # as if the queue had lost it
-    source.look_again()
+    source.invalidate()
     task = asyncio.create_task(source.run())
     await told(recorder, 1)
     await source.clear()  # waits for the worker

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio import CapacityLimiter
 
-from eventd.platform.late import look
+from eventd.platform.late import attempt
 
 
 async def test_every_look_that_was_given_up_is_told_of_when_it_is_over() -> None:
@@ -25,7 +25,9 @@ async def test_every_look_that_was_given_up_is_told_of_when_it_is_over() -> None
 
     async def one(number: int) -> None:
         with pytest.raises(TimeoutError):
-            await look(lambda: os.read(pipe[0], 1), timeout=1.0, late=partial(ended, number), limiter=limiter)
+            await attempt(
+                lambda: os.read(pipe[0], 1), timeout=1.0, late=partial(ended, number), limiter=limiter
+            )
 
     async with anyio.create_task_group() as group:
         for number in range(6):

@@ -73,7 +73,7 @@ def test_the_evidence_is_read_without_following_anything(tmp_path: Path) -> None
 
     def look() -> Evidence:
         places = [str(tmp_path / name) for name in ("run", "proc", "cgroup")]
-        return manager_evidence.look(uid, *places)
+        return manager_evidence.collect(uid, *places)
 
     assert look() == Evidence(socket=False)
     (home / "bus").symlink_to("/dev/null")

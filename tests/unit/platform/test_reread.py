@@ -44,7 +44,7 @@ class Stub:
     async def reread(self) -> None:
         self.read += 1
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         self.read += 1
 
 
@@ -170,7 +170,7 @@ async def test_the_health_of_containers() -> None:
         journal.check("unhealthy")
         journal.followers = followers
         assert health(emit) == "healthy"
-        source.look_again()
+        source.invalidate()
         await emit.until(lambda: health(emit) == "unhealthy")
 
 
@@ -192,7 +192,7 @@ def test_images_that_are_said_to_be_gone() -> None:
         emit.facts.set(gone, False)
         async with anyio.create_task_group() as group:
             await group.start(source.run)
-            source.look_again()
+            source.invalidate()
             await anyio.sleep(60)
             group.cancel_scope.cancel()
         assert asked == [gone.name]

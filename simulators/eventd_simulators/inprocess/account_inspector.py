@@ -1,4 +1,4 @@
-"""The port `AccountLook`: what a test says that an account has."""
+"""The port `AccountInspector`: what a test says that an account has."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from eventd.platform.model_facts import Account
 from eventd_simulators.inprocess.life import Life
 
 
-class SimAccountLook:
+class SimAccountInspector:
     """Finds by account."""
 
     def __init__(self, life: Life, finds: MutableMapping[str, Finds]) -> None:
         self._life = life
         self._finds = finds
 
-    async def look(self, account: Account, *, timeout: float) -> Finds:
+    async def inspect(self, account: Account, *, timeout: float) -> Finds:
         """Return what there is."""
         del timeout
-        return await self._life.look(lambda: self._finds.get(account.name, Finds()))
+        return await self._life.read(lambda: self._finds.get(account.name, Finds()))
 
     async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
         """Move the files."""
