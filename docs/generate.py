@@ -43,8 +43,6 @@ from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
 from eventd.api.server import ACCEPTING  # noqa: E402
 from eventd.cli import reference  # noqa: E402
 from eventd.kernel.model import event_ring  # noqa: E402
-from eventd.kernel.model.events import EventKind, Origin  # noqa: E402
-from eventd.kernel.model.facts import FactKind  # noqa: E402
 from eventd.repository import routes as routes_sync  # noqa: E402
 from eventd.status import adapter_reasons as reasons  # noqa: E402
 from eventd.status.documents_metrics import Metrics  # noqa: E402
@@ -155,7 +153,7 @@ def configuration() -> Iterator[str]:
     yield from CONFIGURATION.splitlines()
     plain: list[tuple[str, FieldInfo]] = []
     tables: list[tuple[str, FieldInfo]] = []
-    for name, field in settings.Settings.model_fields.items():
+    for name, field in settings.model(domains.tables()).model_fields.items():
         kind = field.annotation
         is_table = isinstance(kind, type) and issubclass(kind, BaseModel)
         (tables if is_table else plain).append((name, field))
@@ -248,21 +246,14 @@ async def _families() -> list[Metric]:
 def events() -> Iterator[str]:
     """Yield events.md."""
     yield from EVENTS.splitlines()
-    yield from _members(*_domains(Origin))
+    yield from _members(*DOMAINS.origins)
     yield from ("", "## Kinds", "", "| kind | |", "|---|---|")
-    yield from _members(*_domains(EventKind))
+    yield from _members(*DOMAINS.events)
     yield from FACTS.splitlines()
-    for owner in _domains(FactKind):
+    for owner in DOMAINS.facts:
         comments = dict(re.findall(r'"([a-z-]+)"  # (.*)$', inspect.getsource(owner), re.MULTILINE))
         for each in owner:
             yield f"| `{each}` | {_sentence(comments[each])} |"
-
-
-def _domains(base: type[StrEnum]) -> list[type[StrEnum]]:
-    """Return what the kernel and each domain make of an enumeration; all of them are imported by the daemon."""
-    return sorted(
-        base.__subclasses__(), key=lambda each: (not each.__name__.startswith("Kernel"), each.__module__)
-    )
 
 
 def _members(*owners: type[StrEnum]) -> Iterator[str]:

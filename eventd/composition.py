@@ -6,6 +6,7 @@ The simulated host on the wire uses this too, with other accounts, so that the r
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,9 +21,11 @@ from eventd.accounts.adapter_signs import SystemAccountSigns
 from eventd.accounts.adapter_used_ids import UsedIds
 from eventd.accounts.source import AccountSource
 from eventd.adoption.adapter_account import NoAccountInspector, SystemAccountInspector
+from eventd.audit.settings import Provenance
 from eventd.audit.source import ProvenanceSource
 from eventd.boot.adapter_file import BootFile, boot_id
 from eventd.boot.controller import BootLog
+from eventd.compose.settings import Compose
 from eventd.configured import (
     approval_rules,
     check_identity,
@@ -46,7 +49,7 @@ from eventd.gates.source_probes import ProbesSource
 from eventd.health.source import ContainerHealthSource
 from eventd.health.source_podman_table import PodmanTable
 from eventd.kernel.dispatch import Dispatcher
-from eventd.kernel.domain import Domains
+from eventd.kernel.domain import Context, Domains, Source
 from eventd.kernel.domain import Host as PolicyHost
 from eventd.kernel.model.events import Emit, KernelEvent
 from eventd.kernel.model.facts import Facts
@@ -83,11 +86,11 @@ from eventd.storage.controller_memory import StorageMemory
 from eventd.storage.controller_sizes import Sizes
 from eventd.storage.documents import Storage
 from eventd.storage.model_file import PLACES, in_places
+from eventd.storage.settings import StorageTable
 from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
 from eventd.updates.adapter_podman import PodmanImages
 from eventd.updates.source_image_store import ImageStoreSource
 from eventd.waits.adapter_live_graph import LiveGraphReader
-from eventd_handlers import HANDLERS
 from eventd_handlers.storage import StorageHandlers
 from eventd_handlers.storage_migration import MigrationHandlers
 from eventd_handlers.storage_unmounting import Unmounting
@@ -115,6 +118,8 @@ class Sources:
     probes: ProbesSource
     images: ImageStoreSource
     provenance: ProvenanceSource | None
+    more: tuple[Source, ...]
+    """Those that domains build."""
 
     async def start(self, group: TaskGroup, emit: Emit, facts: Facts) -> None:
         """Start all; return when systemd's units have been read, and the rest has, or is known not to come.
@@ -147,7 +152,9 @@ class Sources:
         )
         for name, each in telling:
             group.start_soon(supervise, name, _telling(each.run), emit, getattr(each, "state", None))
-        await settled(facts, emit, [name for name, _ in telling])
+        for more in self.more:
+            group.start_soon(supervise, more.name, _telling(more.run), emit, more.state)
+        await settled(facts, emit, [*(name for name, _ in telling), *(more.name for more in self.more)])
 
     async def reread(self) -> None:
         """Have everything read once more that signals keep current: nobody can say that none was ever lost.
@@ -167,6 +174,7 @@ class Sources:
                 "the accounts": self.accounts.reread,
                 "the mounts": self.mounts.reread,
                 "the devices": self.devices.reread,
+                **{more.name: more.reread for more in self.more if more.reread is not None},
             }
         )
 
@@ -205,7 +213,7 @@ class Composition:
         )  # all or nothing
         self.rules[0] = rules
         self.engine.reconciler.reload(
-            policies, concurrency=settings.host.concurrency, allow=settings.provenance.allow
+            policies, concurrency=settings.host.concurrency, allow=settings.table(Provenance).allow
         )
 
 
@@ -294,7 +302,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     health = ContainerHealthSource(dispatcher.emit, JournalFollow(), containers)
     probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
     needs = Needs(dispatcher.facts, system, files, health, probes, images)
-    places = (*PLACES, *settings.storage.paths)
+    places = (*PLACES, *settings.table(StorageTable).paths)
     volumes = VolumeController(
         StorageMemory(host.store, dispatcher.emit),
         dispatcher.emit,
@@ -311,7 +319,7 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         provenance.looked = named.invalidate_owner
 
     async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
-        await named.want({**paths, "": {settings.compose.provider}})
+        await named.want({**paths, "": {settings.table(Compose).provider}})
 
     def mounted(points: Iterable[str] | None = None) -> None:
         files.invalidate(points)
@@ -323,6 +331,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)
+    built = known.build(
+        Context(settings=settings, emit=dispatcher.emit, facts=dispatcher.facts, ports=host, wall=time.time)
+    )
     sources = Sources(
         inotify,
         guarded,
@@ -341,8 +352,9 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
         probes,
         images,
         provenance,
+        built.sources,
     )
-    handlers = {**HANDLERS, **storage_handlers[0].table(), **storage_handlers[1].table()}
+    handlers = {**built.handlers, **storage_handlers[0].table(), **storage_handlers[1].table()}
     known.actions.check_whole(handlers)
     engine = Engine(
         host,
@@ -370,8 +382,8 @@ def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = 
             if accounts is None
             else None,
             look=provenance.look if provenance is not None else None,
-            allow=settings.provenance.allow,
-            controllers=(volumes,),
+            allow=settings.table(Provenance).allow,
+            controllers=(volumes, *built.controllers),
             reread=sources.reread,
         ),
     )

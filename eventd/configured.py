@@ -15,6 +15,8 @@ from eventd.accounts import adapter_login_defs as login_defs
 from eventd.approvals.adapter_ssh_signatures import SshSignatures
 from eventd.approvals.controller_rules import Rules as ApprovalRules
 from eventd.approvals.controller_rules import no_machine_id
+from eventd.approvals.settings import Approvals
+from eventd.compose.settings import Compose
 from eventd.desired.model import Located, OnFailure, WorkloadOptions
 from eventd.desired.model_assembly import HostRules
 from eventd.desired.model_host_ports import UNPRIVILEGED
@@ -24,6 +26,8 @@ from eventd.repository.adapter_git import GitOptions
 from eventd.repository.adapter_git_command import Credentials
 from eventd.settings import Settings
 from eventd.storage.model_file import PLACES
+from eventd.storage.settings import StorageTable
+from eventd.updates.settings import Update
 from eventd.workloads.model_layout import Layout
 from eventd_policies.accounts_protected import Rules
 
@@ -48,16 +52,16 @@ def rules_of(settings: Settings) -> HostRules:
         protected=settings.host.protected,
         transforms_folder=settings.paths.transforms,
         stacks_folder=settings.paths.stacks,
-        compose_provider=settings.compose.provider,
+        compose_provider=settings.table(Compose).provider,
         default_requires=tuple(Located(text, "eventd.toml", 0) for text in settings.host.requires),
         options=WorkloadOptions(
             deadline=defaults.deadline,
             grace=defaults.grace,
             on_failure=OnFailure(defaults.on_failure),
-            update_schedule=settings.update.schedule or None,
+            update_schedule=settings.table(Update).schedule or None,
         ),
-        update_spread=f"{settings.update.spread:g}s",
-        storage_paths=(*PLACES, *settings.storage.paths),
+        update_spread=f"{settings.table(Update).spread:g}s",
+        storage_paths=(*PLACES, *settings.table(StorageTable).paths),
         unprivileged_port_start=unprivileged_port_start(),
     )
 
@@ -97,8 +101,8 @@ def check_programs(settings: Settings) -> None:
 
     Not at a start: what is missing by then holds what needs it, and nothing else.
     """
-    path = settings.compose.provider
-    written = "provider" in settings.compose.model_fields_set
+    path = settings.table(Compose).provider
+    written = "provider" in settings.table(Compose).model_fields_set
     if written and not (Path(path).is_file() and os.access(path, os.X_OK)):
         raise PermanentError(
             f"[compose] provider: {path} is not there, or is no program that can be run",
@@ -148,7 +152,7 @@ def _service_account(name: str | None, reason: str) -> ServiceAccount | None:
 
 def approval_rules(settings: Settings) -> ApprovalRules:
     """Return who may approve what on this host."""
-    wanted, machine = settings.approvals, _machine_id()
+    wanted, machine = settings.table(Approvals), _machine_id()
     verify = SshSignatures(
         wanted.allowed_signers,
         revoked=wanted.revoked_keys,

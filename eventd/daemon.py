@@ -23,6 +23,7 @@ from eventd import __version__
 from eventd.api.answers import Check
 from eventd.api.routing import Api
 from eventd.api.server import Server
+from eventd.compose.settings import Compose
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.doctor import documents as doctor_document
@@ -208,7 +209,7 @@ class Daemon:
     async def _doctor(self) -> list[Check]:
         """What only the daemon can see of this host."""
         return doctor_document.checks(
-            self.parts.engine.reconciler, NETWORK, provider=self.settings.compose.provider
+            self.parts.engine.reconciler, NETWORK, provider=self.settings.table(Compose).provider
         )
 
     async def _signals(self) -> None:
@@ -246,7 +247,7 @@ class Daemon:
 
     def _apply(self, wanted: Settings) -> None:
         """Apply the live tables; say which others need a restart."""
-        for name in Settings.model_fields:
+        for name in type(wanted).model_fields:
             if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
         self.parts.reconfigure(wanted)

@@ -7,9 +7,14 @@ to say: the domain that stands further up speaks first.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from eventd.kernel.domain import Domain, Domains
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
+    from eventd.kernel.domain import Domain, Domains
 
 NAMES = (
     "platform",
@@ -35,5 +40,18 @@ NAMES = (
 
 def load(names: Iterable[str] = NAMES, extra: Iterable[Domain] = ()) -> Domains:
     """Import and check the domains; `extra`: further ones. Raises PermanentError(reason="bad-domain")."""
-    found = (importlib.import_module(f"eventd.{name}.domain").DOMAIN for name in names)
-    return Domains((*found, *extra))
+    from eventd.kernel.domain import Domains  # noqa: PLC0415  eventctl needs none of it
+
+    return Domains((*(module.DOMAIN for module in modules("domain", names)), *extra))
+
+
+def tables(names: Iterable[str] = NAMES) -> dict[str, Any]:
+    """Return the tables in eventd.toml, by their keys, and import nothing else of the domains."""
+    return {key: kind for module in modules("settings", names) for key, kind in module.TABLES.items()}
+
+
+def modules(role: str, names: Iterable[str]) -> list[ModuleType]:
+    """Import one role of each domain that has it; a name with a dot in it is a package elsewhere."""
+    packages = (name if "." in name else f"eventd.{name}" for name in names)
+    found = (f"{package}.{role}" for package in packages)
+    return [importlib.import_module(name) for name in found if find_spec(name) is not None]

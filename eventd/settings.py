@@ -6,45 +6,28 @@ never in here; they are systemd credentials.
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 import socket
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
+from eventd import domains
 from eventd.api import model_sockets as sockets
-from eventd.kernel.model.durations import parse_duration
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import locate
-from eventd.storage.model_system_folders import SYSTEM_FOLDERS
-from eventd.unitfiles.model_calendar import calendar_problem
+from eventd.kernel.settings_table import OptionalSeconds, Seconds, Table, seconds
 
+T = TypeVar("T", bound=Table)
 DEFAULT_PATH = "/etc/eventd/eventd.toml"
 
 
-def _seconds(value: object) -> object:
-    return parse_duration(value)
-
-
-def _optional_seconds(value: object) -> object:
-    return None if value == "off" else _seconds(value)
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400)]
-OptionalSeconds = Annotated[
-    Annotated[float, Field(ge=10, le=86400)] | None, BeforeValidator(_optional_seconds)
-]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Repository(_Table):
+class Repository(Table):
     """`[repository]`: where the desired state comes from."""
 
     url: str = Field(description="https://, ssh://, git@host:path, file:// or an absolute path")
@@ -63,7 +46,7 @@ class Repository(_Table):
     allow_http: bool = Field(default=False, description="accept a plain http:// URL")
 
 
-class HostTable(_Table):
+class HostTable(Table):
     """`[host]`: rules of this host."""
 
     name: str = Field(default_factory=socket.gethostname, description="which hosts/<name>.toml applies")
@@ -77,11 +60,11 @@ class HostTable(_Table):
     )
 
 
-class Defaults(_Table):
+class Defaults(Table):
     """`[defaults]`: for what a workload.toml leaves out."""
 
     deadline: Seconds = Field(default=90.0, description="how long start and health may take")
-    grace: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = Field(
+    grace: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)] = Field(
         default=1.0, description="how long a started unit has to stay up before a revision counts as applied"
     )
     on_failure: Literal["keep", "rollback"] = Field(
@@ -89,7 +72,7 @@ class Defaults(_Table):
     )
 
 
-class Paths(_Table):
+class Paths(Table):
     """`[paths]`: where things stand; the defaults are those of the installed units."""
 
     quadlets: str = Field(
@@ -115,59 +98,13 @@ class Paths(_Table):
     )
 
 
-class Compose(_Table):
-    """`[compose]`: how compose stacks are applied."""
-
-    provider: str = Field(
-        default="/usr/bin/docker-compose",
-        pattern=r"^(/[A-Za-z0-9._@:+=,-]+)+$",
-        description="the program that `podman compose` is to use: docker-compose (v2), or podman-compose",
-    )
-
-
-def _place(path: str) -> str:
-    """Accept a folder that a repository's volumes may be mounted in: none of the system's own, nor a home."""
-    if not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,7}", path):
-        raise ValueError("it has to be an absolute path of letters, digits and . _ + -")
-    for folder in (*SYSTEM_FOLDERS, "/var"):
-        if path == folder or path.startswith(folder + "/") or folder.startswith(path + "/"):
-            raise ValueError(f"volumes cannot be mounted in {path}: {folder} is the system's")
-    return path
-
-
-class StorageTable(_Table):
-    """`[storage]`: where volumes may be mounted."""
-
-    paths: tuple[Annotated[str, AfterValidator(_place)], ...] = Field(
-        default=(), description="folders in which volumes may be mounted, besides /srv, /mnt and /media"
-    )
-
-
-def _calendar(text: str) -> str:
-    problem = calendar_problem(text) if text else ""
-    if problem:
-        raise ValueError(f'{problem}; write "Mon 04:00" or "daily"')
-    return text
-
-
-class Update(_Table):
-    """`[update]`: newer images, for workloads whose workload.toml says nothing of it."""
-
-    schedule: Annotated[str, AfterValidator(_calendar)] = Field(
-        default="", description="when, as in OnCalendar= of systemd.timer(5); empty: only when asked"
-    )
-    spread: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=86400)] = Field(
-        default=900.0, description="each workload begins at another moment within so long after that"
-    )
-
-
 def _socket(path: str) -> str:
     if path.rpartition("/")[2] in (sockets.ROOT, sockets.OPERATORS):
         raise ValueError(f"{sockets.ROOT} and {sockets.OPERATORS} are the names of the sockets beside it")
     return path
 
 
-class Api(_Table):
+class Api(Table):
     """`[api]`: the sockets."""
 
     socket: Annotated[str, AfterValidator(_socket)] = Field(
@@ -181,58 +118,22 @@ class Api(_Table):
     webhook_group: str = Field(default="eventd-webhook", description="may say that something was pushed")
 
 
-class Approvals(_Table):
-    """`[approvals]`: who may sign for what destroys data."""
-
-    allowed_signers: str = Field(
-        default="/etc/eventd/allowed_signers",
-        description='allowed_signers file (ssh-keygen(1)); `namespaces="approval@eventd"` is for approvals alone',
-    )
-    revoked_keys: str = Field(
-        default="",
-        description="key revocation list, or list of public keys, that no longer count; empty: none",
-    )
-    lifetime: Annotated[float, BeforeValidator(_seconds), Field(ge=300, le=366 * 86400)] = Field(
-        default=7 * 86400.0, description="how long a request can be approved, and an approval be used"
-    )
-
-
-class Buses(_Table):
+class Buses(Table):
     """`[dbus]`: addresses; the defaults are those of every systemd host."""
 
     system: str | None = Field(default=None, description="the system bus; by default where libdbus finds it")
     user: str = Field(default="unix:path=/run/user/{uid}/bus", description="a user's bus")
 
 
-def _absolute(value: str) -> str:
-    if not value.startswith("/") or os.path.normpath(value) != value:
-        raise ValueError("has to be an absolute path without `.` and `..`")
-    return value
-
-
-class Provenance(_Table):
-    """`[provenance]`: the audit of unit files."""
-
-    allow: frozenset[Annotated[str, AfterValidator(_absolute)]] = Field(
-        default=frozenset(),
-        description="unit files and drop-ins that are not eventd's and may be there all the same",
-    )
-
-
-class Settings(_Table):
-    """The whole file."""
+class Settings(Table):
+    """The whole file; `model` adds the tables of the domains."""
 
     repository: Repository
     host: HostTable = Field(default_factory=HostTable)
     defaults: Defaults = Field(default_factory=Defaults)
     paths: Paths = Field(default_factory=Paths)
-    compose: Compose = Field(default_factory=Compose)
-    storage: StorageTable = Field(default_factory=StorageTable)
-    update: Update = Field(default_factory=Update)
     api: Api = Field(default_factory=Api)
     dbus: Buses = Field(default_factory=Buses)
-    provenance: Provenance = Field(default_factory=Provenance)
-    approvals: Approvals = Field(default_factory=Approvals)
     git_account: str | None = Field(
         default="eventd-git",
         description="unprivileged account that runs git; ignored where eventd is not root",
@@ -245,9 +146,27 @@ class Settings(_Table):
         default="info", description="what goes to the journal"
     )
 
+    def table(self, kind: type[T]) -> T:
+        """Return a domain's table; its defaults, where these settings were made without it."""
+        found = (value for name in type(self).model_fields if type(value := getattr(self, name)) is kind)
+        return next(found, None) or kind()
 
-def load(path: str | os.PathLike[str] = DEFAULT_PATH) -> Settings:
-    """Read and check the configuration.
+
+def model(tables: Mapping[str, type[Table]]) -> type[Settings]:
+    """Return the settings with these tables besides: key -> table. The same class for the same tables."""
+    return _model(tuple(tables.items()))
+
+
+@functools.cache
+def _model(tables: tuple[tuple[str, type[Table]], ...]) -> type[Settings]:
+    fields: dict[str, Any] = {key: (kind, Field(default_factory=kind)) for key, kind in tables}
+    return create_model("Settings", __base__=Settings, **fields)
+
+
+def load(
+    path: str | os.PathLike[str] = DEFAULT_PATH, tables: Mapping[str, type[Table]] | None = None
+) -> Settings:
+    """Read and check the configuration; `tables`: those of other domains than eventd's own.
 
     Raises PermanentError(reason="bad-configuration") with one line per mistake: file, line, key, remedy.
     """
@@ -261,31 +180,35 @@ def load(path: str | os.PathLike[str] = DEFAULT_PATH) -> Settings:
         ) from error
     except UnicodeDecodeError as error:
         raise PermanentError(f"{path} is not UTF-8: {error}", reason="bad-configuration") from error
-    return parse(text, str(path))
+    return parse(text, str(path), tables)
 
 
-def parse(text: str, name: str) -> Settings:
-    """Check a configuration text; `name` is for errors."""
+def parse(text: str, name: str, tables: Mapping[str, type[Table]] | None = None) -> Settings:
+    """Check a configuration text; `name` is for errors, `tables` as of `load`."""
+    whole = model(domains.tables() if tables is None else tables)
     try:
-        return Settings.model_validate(tomllib.loads(text))
+        return whole.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise PermanentError(f"{name}: {error}", reason="bad-configuration") from error
     except ValidationError as error:
         lines = locate(text)
-        found = [_mistake(name, lines, each) for each in error.errors(include_url=False, include_input=False)]
+        found = [
+            _mistake(whole, name, lines, each)
+            for each in error.errors(include_url=False, include_input=False)
+        ]
         raise PermanentError("\n".join(found), reason="bad-configuration") from error
 
 
-def _mistake(name: str, lines: Any, error: Any) -> str:
+def _mistake(whole: type[Settings], name: str, lines: Any, error: Any) -> str:
     path = tuple(part for part in error["loc"] if isinstance(part, (str, int)))
     line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
     key = ".".join(str(part) for part in path)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        model: Any = Settings
+        table: Any = whole
         for part in path[:-1]:
-            model = model.model_fields[part].annotation
-        near = did_you_mean(str(path[-1]), list(model.model_fields))
+            table = table.model_fields[part].annotation
+        near = did_you_mean(str(path[-1]), list(table.model_fields))
         message = f"unknown key{': ' + near if near else ''}"
     elif error["type"] == "missing":
         message = "required, but not there"

@@ -7,6 +7,8 @@ from eventd.adoption.model_action_table import ACTIONS
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import AdoptionFact
 from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd.workloads.model_actions import AdoptAccount, InspectStore
+from eventd_handlers import accounts
 from eventd_policies.adoption_volumes_beside import volumes_beside
 
 DOMAIN = Domain(
@@ -16,4 +18,5 @@ DOMAIN = Domain(
     actions=ACTIONS,
     policies=(PolicyRow(Stage.CONDITION, lambda _host: volumes_beside),),
     routes=routes_adopt.ROUTES,
+    handlers={AdoptAccount: accounts.adopt, InspectStore: accounts.inspect_store},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventd.approvals import routes as routes_approvals
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact
+from eventd.approvals.settings import TABLES
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd_policies.approvals_reversibility import reversibility
 
@@ -14,4 +15,5 @@ DOMAIN = Domain(
     events=(ApprovalEvent,),
     policies=(PolicyRow(Stage.SIGNATURE, lambda host: reversibility(host.actions)),),
     routes=routes_approvals.ROUTES,
+    settings=TABLES,
 )

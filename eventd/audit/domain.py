@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventd.audit import routes as routes_audit
 from eventd.audit.model_events import AuditEvent
 from eventd.audit.model_facts import AuditFact
+from eventd.audit.settings import TABLES
 from eventd.kernel.domain import Domain
 
 DOMAIN = Domain(
@@ -12,4 +13,5 @@ DOMAIN = Domain(
     facts=(AuditFact,),
     events=(AuditEvent,),
     routes=routes_audit.ROUTES,
+    settings=TABLES,
 )

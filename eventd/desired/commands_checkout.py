@@ -80,7 +80,11 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
             None,
         )
     from eventd.configured import unprivileged_port_start  # noqa: PLC0415
-    from eventd.settings import load  # noqa: PLC0415  pydantic: only where there is something for it to read
+
+    # pydantic: only where there is something for it to read
+    from eventd.settings import load  # noqa: PLC0415
+    from eventd.storage.settings import StorageTable  # noqa: PLC0415
+    from eventd.updates.settings import Update  # noqa: PLC0415
 
     settings = load(config)
     folder = arguments.transforms or settings.paths.transforms
@@ -96,10 +100,10 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
             deadline=settings.defaults.deadline,
             grace=settings.defaults.grace,
             on_failure=OnFailure(settings.defaults.on_failure),
-            update_schedule=settings.update.schedule or None,
+            update_schedule=settings.table(Update).schedule or None,
         ),
-        update_spread=f"{settings.update.spread:g}s",
-        storage_paths=(*PLACES, *settings.storage.paths),
+        update_spread=f"{settings.table(Update).spread:g}s",
+        storage_paths=(*PLACES, *settings.table(StorageTable).paths),
         unprivileged_port_start=unprivileged_port_start() if here else UNPRIVILEGED,
     )
     return rules, settings.paths.generator, notes, settings

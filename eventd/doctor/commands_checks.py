@@ -282,7 +282,9 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
     if not probe.readable(path):
         message = f"{path} cannot be read by this account, so it is not checked"
         return Check("configuration", ok=True, message=message, hint="sudo eventctl doctor"), subject
-    from eventd.settings import parse  # noqa: PLC0415  pydantic: only where there is something for it to read
+    # pydantic: only where there is something for it to read
+    from eventd.approvals.settings import Approvals  # noqa: PLC0415
+    from eventd.settings import parse  # noqa: PLC0415
 
     try:
         settings = parse(probe.read(path) or "", path)
@@ -297,7 +299,7 @@ def configuration(probe: Probe, path: str) -> tuple[Check, Subject]:
         check_account=settings.check_account,
         linger=settings.paths.linger,
         signers=settings.repository.allowed_signers if settings.repository.require_signed else "",
-        approvers=settings.approvals.allowed_signers,
+        approvers=settings.table(Approvals).allowed_signers,
         state=settings.paths.state,
         runtime=settings.paths.runtime,
         git_folder=settings.paths.git,

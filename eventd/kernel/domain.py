@@ -7,15 +7,20 @@ an ending or a class of reversibility is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+from anyio.abc import TaskStatus
+
+from eventd.kernel.controller import Controller
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action_table import ActionRow, ActionTable
 from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.events import EventKind, KernelEvent, KernelOrigin, Origin
-from eventd.kernel.model.facts import FactKind, KernelFact
+from eventd.kernel.model.events import Emit, EventKind, KernelEvent, KernelOrigin, Origin
+from eventd.kernel.model.facts import FactKind, Facts, KernelFact
+from eventd.kernel.model.source_state import SourceState
 from eventd.kernel.model.verdicts import Policy
 
 
@@ -58,6 +63,58 @@ class PolicyRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a domain is built from."""
+
+    settings: Any
+    """`eventd.settings.Settings`."""
+    emit: Emit
+    facts: Facts
+    ports: Any
+    """Those of the host."""
+    wall: Callable[[], float]
+    """Seconds since the epoch."""
+
+
+class Run(Protocol):
+    """What a source does, until it fails or is cancelled; it has started when its facts are current."""
+
+    async def __call__(self, *, task_status: TaskStatus[None]) -> None:
+        """Read, and go on telling what changes. Raises EventdError; it is then begun anew."""
+        ...
+
+
+class Source(NamedTuple):
+    """One source of a domain. It is supervised, and the status says if its facts cannot be read."""
+
+    name: str
+    run: Run
+    state: SourceState | None = None
+    """Where it keeps why it cannot read; None: it fails instead."""
+    reread: Callable[[], Awaitable[None]] | None = None
+    """Reads everything once more, since nobody can say that no signal was ever lost.
+
+None: signals are not all it has.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a domain is made of in one daemon."""
+
+    sources: tuple[Source, ...] = ()
+    controllers: tuple[Controller, ...] = ()
+    handlers: Mapping[type[Any], Handler] = field(default_factory=dict)
+    """How actions are done that need something of the others."""
+
+
+def nothing(context: Context) -> Built:
+    """Build nothing: the domain has no source and no controller of its own."""
+    del context
+    return Built()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """What one domain adds."""
 
@@ -71,10 +128,18 @@ class Domain:
     """Who tells of them."""
     actions: tuple[ActionRow, ...] = ()
     """What it can do, how a step of it ends that was cut off, and what it means for data."""
+    handlers: Mapping[type[Any], Handler] = field(default_factory=dict)
+    """How each is done; those that need something of `build` come from there."""
     policies: tuple[PolicyRow, ...] = ()
     """What may be done."""
+    settings: Mapping[str, type[Any]] = field(default_factory=dict)
+    """Its tables in eventd.toml, by their keys (`eventd.kernel.settings_table.Table`): those of its `settings.py`."""
     routes: tuple[Any, ...] = ()
     """What can be asked about it over the socket: `eventd.api.routing.Route`."""
+    metrics: tuple[Callable[[Any], Iterable[Any]], ...] = ()
+    """Each yields families of metrics (`prometheus_client`), given what the API knows of the daemon."""
+    build: Callable[[Context], Built] = nothing
+    """Makes its sources and controllers, over ports; nothing runs yet."""
 
 
 KERNEL = Domain(name="kernel", facts=(KernelFact,), events=(KernelEvent,), origins=(KernelOrigin,))
@@ -98,10 +163,28 @@ class Domains:
             ((f"{r.method} {r.path}", f"{r.handle.__module__}.{r.handle.__name__}") for r in self.routes),
         )
         _unique("right", {r.name: (r.name, f"{r.name} ({r.text})") for r in self.rights()}.values())
+        _unique("table of settings", ((key, each.name) for each in self._all for key in each.settings))
+        self.handlers = _handlers(self._all)
+        """Those that need nothing of `build`."""
+        self.metrics = tuple(metric for each in self._all for metric in each.metrics)
         self.actions = ActionTable(row for each in self._all for row in each.actions)
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._all)
+
+    def build(self, context: Context) -> Built:
+        """Build all.
+
+        Raises PermanentError(reason="bad-domain") for two sources of one name, or two handlers of one action.
+        """
+        built = [each.build(context) for each in self._all]
+        sources = tuple(source for each in built for source in each.sources)
+        _unique("source", ((source.name, source.name) for source in sources))
+        return Built(
+            sources=sources,
+            controllers=tuple(controller for each in built for controller in each.controllers),
+            handlers=_handlers((*self._all, *built)),
+        )
 
     def rights(self) -> tuple[Any, ...]:
         """Return the rights (`eventd.api.model_rights.Right`) that routes need, in their order."""
@@ -111,6 +194,12 @@ class Domains:
         """Return the policies as they are asked: by stage, within one in the order of the list of domains."""
         rows = (row for each in self._all for row in each.policies)
         return tuple(row.make(host) for row in sorted(rows, key=lambda row: row.stage))
+
+
+def _handlers(parts: Iterable[Domain | Built]) -> dict[type[Any], Handler]:
+    found = [(action, handler) for each in parts for action, handler in each.handlers.items()]
+    _unique("handler of", ((f"{a.__module__}.{a.__name__}", repr(h)) for a, h in found))
+    return dict(found)
 
 
 def _members(what: str, kinds: Iterable[type[StrEnum]]) -> tuple[type[StrEnum], ...]:

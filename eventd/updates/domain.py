@@ -7,6 +7,9 @@ from eventd.updates import routes as routes_updates
 from eventd.updates.model_action_table import ACTIONS
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
+from eventd.updates.settings import TABLES
+from eventd.workloads.model_actions import PullImages, TagImages
+from eventd_handlers import updates as images
 
 DOMAIN = Domain(
     name="updates",
@@ -14,4 +17,6 @@ DOMAIN = Domain(
     events=(UpdateEvent,),
     actions=ACTIONS,
     routes=routes_updates.ROUTES,
+    settings=TABLES,
+    handlers={PullImages: images.pull, TagImages: images.tag},
 )

@@ -5,8 +5,25 @@ from __future__ import annotations
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.workloads import routes as routes_restart
 from eventd.workloads.model_action_table import ACTIONS
+from eventd.workloads.model_actions import (
+    DisableLinger,
+    EnableLinger,
+    Orphan,
+    PutFile,
+    RecordFiles,
+    Reload,
+    RemoveFile,
+    RestartUnit,
+    StartManager,
+    StartUnit,
+    StopManager,
+    StopUnit,
+)
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
+from eventd_handlers import accounts_managers as managers
+from eventd_handlers import files
+from eventd_handlers import workloads_units as units
 from eventd_policies.workloads_deleting import deleting
 from eventd_policies.workloads_renames import renames
 
@@ -20,4 +37,18 @@ DOMAIN = Domain(
         PolicyRow(Stage.PASSING, lambda _host: deleting),
     ),
     routes=routes_restart.ROUTES,
+    handlers={
+        PutFile: files.put,
+        RemoveFile: files.remove,
+        EnableLinger: managers.enable_linger,
+        DisableLinger: managers.disable_linger,
+        StartManager: managers.start,
+        StopManager: managers.stop,
+        Reload: managers.reload,
+        Orphan: managers.orphan,
+        StopUnit: units.stop,
+        StartUnit: units.start,
+        RestartUnit: units.restart,
+        RecordFiles: units.record_files,
+    },
 )

@@ -8,9 +8,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
 
 from eventd import domains
 from eventd.approvals.controller_rules import Rules as ApprovalRules
@@ -19,18 +23,18 @@ from eventd.desired.model_assembly import HostRules, assemble
 from eventd.engine import Engine, Parts
 from eventd.kernel.controller import Controller
 from eventd.kernel.dispatch import Dispatcher
-from eventd.kernel.domain import Domain, Domains, Host
+from eventd.kernel.domain import Context, Domain, Domains, Host, Source
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
 from eventd.kernel.model.report import RunReport, WorkloadStatus
 from eventd.kernel.queue import RunHandle
+from eventd.kernel.supervise import settled, supervise
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.settings import Repository, Settings
 from eventd.status import adapter_reasons as reasons
 from eventd.workloads.controller_transaction import Handler
 from eventd.workloads.model_layout import Layout
-from eventd_handlers import HANDLERS
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from eventd_simulators.model.accounts import AccountTable
@@ -41,6 +45,7 @@ FAULT = "simulated-failure"
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
 DOMAINS = domains.load()
+NO_HANDLERS: Mapping[type[Any], Handler] = MappingProxyType({})
 SETTINGS = Settings(repository=Repository(url="https://forge.example/repo.git"))
 CONTAINER = "[Container]\nImage={image}\nContainerName={name}\n{more}\n[Install]\nWantedBy=default.target\n"
 
@@ -49,6 +54,10 @@ def container(name: str, image: str = "web", more: str = "") -> dict[str, str | 
     """Return the files of a workload with one container."""
     text = CONTAINER.format(name=name, image=f"localhost/{image}:1", more=more)
     return {f"workloads/{name}/{name}.container": text}
+
+
+def _telling(source: Source) -> Callable[[TaskStatus[None]], Awaitable[None]]:
+    return lambda status: source.run(task_status=status)
 
 
 class Story:
@@ -60,13 +69,16 @@ class Story:
         *,
         online: bool = True,
         controllers: Callable[[], Sequence[Controller]] = lambda: (),
-        handlers: Mapping[type[Any], Handler] = HANDLERS,
+        handlers: Mapping[type[Any], Handler] = NO_HANDLERS,
         actions: Iterable[ActionRow] = (),
+        domains: Domains | None = None,
+        settings: Settings = SETTINGS,
     ) -> None:
         self._controllers = controllers
         self._handlers = handlers
+        self.settings = settings
         mine = Domain(name="of-a-test", actions=tuple(actions))
-        self._domains = Domains((*DOMAINS, mine)) if mine.actions else DOMAINS
+        self.domains = domains or (Domains((*DOMAINS, mine)) if mine.actions else DOMAINS)
         self.approvals = ApprovalRules("machine", "simhost", verify=self._signed, nonce=self._nonce)
         self._nonces = 0
         self.world = World(asyncio.get_running_loop(), faults=faults, online=online)
@@ -105,20 +117,29 @@ class Story:
         self.lives.append(host)
         chance = random.Random(len(self.lives))
         layout = self.layout
+        built = self.domains.build(
+            Context(
+                settings=self.settings,
+                emit=self.dispatcher.emit,
+                facts=self.dispatcher.facts,
+                ports=host.ports,
+                wall=loop.time,
+            )
+        )
         self.engine = Engine(
             host.ports,
             self.dispatcher,
             Parts(
                 layout=layout,
                 owner_uid=0,
-                handlers=self._handlers,
-                controllers=self._controllers(),
-                policies=self._domains.policies(
-                    Host(settings=SETTINGS, actions=self._domains.actions, root=True)
+                handlers={**built.handlers, **self._handlers},
+                controllers=(*self._controllers(), *built.controllers),
+                policies=self.domains.policies(
+                    Host(settings=self.settings, actions=self.domains.actions, root=True)
                 ),
                 approvals=self.approvals,
                 assemble=_assemble,
-                actions=self._domains.actions,
+                actions=self.domains.actions,
                 wall=loop.time,
                 jitter=chance.random,
                 track=host.accounts.known,
@@ -130,10 +151,18 @@ class Story:
         async def live() -> None:
             try:
                 await host.start()
-                await self.engine.start()
-                if not serving.done():
-                    serving.set_result(None)
-                await self.engine.serve()
+                async with anyio.create_task_group() as group:
+                    for source in built.sources:
+                        group.start_soon(
+                            supervise, source.name, _telling(source), self.dispatcher.emit, source.state
+                        )
+                    await settled(
+                        self.dispatcher.facts, self.dispatcher.emit, [source.name for source in built.sources]
+                    )
+                    await self.engine.start()
+                    if not serving.done():
+                        serving.set_result(None)
+                    await self.engine.serve()
             finally:
                 if not serving.done():
                     serving.set_result(None)

@@ -20,7 +20,6 @@ from eventd.kernel.model.reversibility import benign
 from eventd.mounts.model_events import MountOrigin
 from eventd.platform.model_events import PlatformEvent
 from eventd.workloads.controller_transaction import Transaction
-from eventd_handlers import HANDLERS
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
@@ -98,7 +97,7 @@ class House:
 
         return Story(
             controllers=lambda: (Lamps(set_on, lambda: self.on),),
-            handlers={**HANDLERS, Switch: self.handle},
+            handlers={Switch: self.handle},
             actions=(
                 ActionRow(Switch, Ending("the next plan switches it", "switched back by the fact"), benign),
             ),

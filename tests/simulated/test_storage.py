@@ -19,7 +19,6 @@ from eventd.storage.controller_memory import StorageMemory
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_records import VolumeState
 from eventd.workloads.controller_transaction import Handler, Transaction
-from eventd_handlers import HANDLERS
 from eventd_handlers.storage import StorageHandlers
 from eventd_handlers.storage_migration import MigrationHandlers
 from eventd_handlers.storage_unmounting import Unmounting
@@ -43,7 +42,7 @@ class DiskStory(Story):
         self.bound: dict[type[Action], Handler] = {}
         self.controller: VolumeController
         table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
-        super().__init__(faults, controllers=self._make, handlers={**HANDLERS, **table})
+        super().__init__(faults, controllers=self._make, handlers=table)
 
     async def _handle(self, action: Action, tx: Transaction) -> None:
         await self.bound[type(action)](action, tx)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -76,7 +75,7 @@ def documents() -> Mapping[str, frozenset[tuple[str, ...]]]:
     }
     waits = {("wait",), (declared.NOTHING,)} | {("wait", key) for key in declared.KEYS}
     return {
-        "eventd.toml": frozenset(_keys(settings.Settings)),
+        "eventd.toml": frozenset(_keys(settings.model(domains.tables()))),
         "webhook.toml": frozenset(_keys(webhook.WebhookTable)),
         "workload.toml": frozenset(workload),
         "hosts/<hostname>.toml": frozenset(host),
@@ -162,9 +161,10 @@ def values(base: type[StrEnum]) -> frozenset[str]:
 
 
 def parts(base: type[StrEnum]) -> Mapping[str, type[StrEnum]]:
-    """Return what each domain makes of an enumeration, by name; the daemon imports all of them."""
-    importlib.import_module("eventd.daemon")
-    return {part.__name__: part for part in base.__subclasses__()}
+    """Return what each domain makes of an enumeration, by name."""
+    known = domains.load()
+    found = (*known.facts, *known.events, *known.origins)
+    return {part.__name__: part for part in found if issubclass(part, base)}
 
 
 @cache

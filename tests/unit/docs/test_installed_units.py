@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from eventd.desired.model_content import COMPANIONS
-from eventd.settings import Settings, parse
+from eventd.domains import tables
+from eventd.settings import model, parse
 
 ROOT = Path(__file__).parents[3] / "systemd"
 UNITS = sorted(p for p in (ROOT / "usr/lib/systemd/system").iterdir())
@@ -80,7 +81,7 @@ def test_the_groups_and_folders_are_those_of_the_settings():
 
     So are the groups of the sockets.
     """
-    settings = Settings.model_validate({"repository": {"url": "/srv/x.git"}})
+    settings = model(tables()).model_validate({"repository": {"url": "/srv/x.git"}})
     sysusers = (ROOT / "usr/lib/sysusers.d/eventd.conf").read_text()
     named = {line.split()[1] for line in sysusers.splitlines() if not line.startswith("#")}
     assert {
@@ -113,7 +114,7 @@ def test_the_example_configuration_has_every_key():
     written = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     missing = {
         f"{name}.{key}"
-        for name, table in Settings.model_fields.items()
+        for name, table in model(tables()).model_fields.items()
         for key in getattr(table.annotation, "model_fields", {"": None})
         if (key not in written.get(name, {}) if key else name not in written)
     }

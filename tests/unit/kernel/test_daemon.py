@@ -33,7 +33,6 @@ from eventd.platform.sdnotify import Notifier
 from eventd.repository.adapter_git_remote import parse_remote
 from eventd.settings import Settings, load
 from eventd.workloads.model_layout import Layout
-from eventd_handlers import HANDLERS
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
 from tests.simulated.daemon import DOMAINS, SETTINGS, _assemble, container
@@ -101,7 +100,7 @@ class Site:
         dispatcher = Dispatcher()
         host = SimHost(self.world, dispatcher.emit)
         policies = DOMAINS.policies(PolicyHost(settings=SETTINGS, actions=DOMAINS.actions, root=True))
-        parts = Parts(Layout(), 0, HANDLERS, policies, _assemble, DOMAINS.actions)
+        parts = Parts(Layout(), 0, DOMAINS.handlers, policies, _assemble, DOMAINS.actions)
         composed: Any = SimpleNamespace(
             settings=self.settings,
             rules=[configured.rules_of(self.settings)],

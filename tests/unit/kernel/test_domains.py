@@ -124,15 +124,15 @@ def test_policies_are_asked_in_this_order() -> None:
     chain = known.policies(Host(settings=settings, actions=known.actions, root=True))
     modules = [getattr(each, "__module__", type(each).__module__) for each in chain]
     assert [name.partition(".")[2] for name in modules] == [
-        "suspended",
+        "overrides_suspended",
         "sources",
-        "renames",
-        "deleting",
-        "protected",
-        "ownership",
-        "placement",
-        "volumes_beside",
-        "provider",
+        "workloads_renames",
+        "workloads_deleting",
+        "accounts_protected",
+        "files_ownership",
+        "storage_placement",
+        "adoption_volumes_beside",
+        "compose_provider",
         "gates",
-        "reversibility",
+        "approvals_reversibility",
     ]

@@ -14,16 +14,15 @@ from eventd.kernel.model.report import WorkloadState
 from eventd.kernel.run_watch import DEADLINES, QUIET, RunWatch, longest
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import PullImages, StartUnit, Verify
-from eventd_handlers import HANDLERS
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import DOMAINS, Story, container
 
 HOUR = 3600.0
 
 
 def story_with(kind: type[typing.Any], handler: typing.Any) -> Story:
     """A host whose daemon carries out one kind of action in its own way."""
-    return Story(handlers={**HANDLERS, kind: handler})
+    return Story(handlers={kind: handler})
 
 
 def watch_of(story: Story) -> RunWatch:
@@ -82,7 +81,7 @@ async def test_a_long_run_is_not_stuck_and_no_run_is_none() -> None:
     async def slow(action: Action, tx: Transaction) -> None:
         assert isinstance(action, Verify)
         await anyio.sleep(12 * HOUR)
-        await HANDLERS[Verify](action, tx)
+        await DOMAINS.handlers[Verify](action, tx)
 
     story = story_with(Verify, slow)
     await story.start()
@@ -113,7 +112,7 @@ def test_all_deadlines_of_an_action_count_and_no_number_that_is_none() -> None:
     """What is a `float` in an action is a deadline, or the time of day of something: a new one has to be told."""
     names = {
         each.name
-        for action in HANDLERS
+        for action in DOMAINS.handlers
         for each in dataclasses.fields(action)
         if typing.get_type_hints(action)[each.name] is float
     }
