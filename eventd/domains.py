@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from eventd.kernel.domain import Domain, Domains
 
 NAMES = (
+    "status",
     "platform",
+    "desired",
     "repository",
     "workloads",
     "accounts",
@@ -29,12 +31,14 @@ NAMES = (
     "adoption",
     "compose",
     "gates",
+    "waits",
     "updates",
     "overrides",
     "audit",
     "approvals",
     "state",
-    "status",
+    "boot",
+    "doctor",
 )
 
 

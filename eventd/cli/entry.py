@@ -9,11 +9,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from eventd import domains
 from eventd.cli import codes, commands, parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventd.cli.commands.command import Command
     from eventd.cli.terminal import Terminal
     from eventd.kernel.model.errors import EventdError
 
@@ -21,10 +23,10 @@ FORBIDDEN = "forbidden"
 """The reason for an account that may not ask this: the daemon's, and that of what needs no daemon."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `eventctl` with `argv` (default: the process's) and return its exit code."""
+def main(argv: Sequence[str] | None = None, names: Sequence[str] = domains.NAMES) -> int:
+    """Run `eventctl` with `argv` (default: the process's) and the commands of these domains; return its exit code."""
     try:
-        return _main(argv)
+        return _main(argv, commands.COMMANDS if names is domains.NAMES else commands.load(names))
     except KeyboardInterrupt:
         return codes.INTERRUPTED
     except BrokenPipeError:
@@ -34,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return codes.AS_WANTED
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str] | None, declared: Sequence[Command]) -> int:
     arguments = sys.argv[1:] if argv is None else argv
-    known = parser.build()
+    known = parser.build(commands=declared)
     try:
-        parsed = parser.parse(arguments, known)
+        parsed = parser.parse(arguments, known, declared)
         if parsed.command is None:
             known.print_help(sys.stderr)
             return codes.USAGE
@@ -56,18 +58,18 @@ def _main(argv: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):  # a LANG=C terminal gets \u2026, not a traceback
             stream.reconfigure(errors="backslashreplace")
     terminal = Terminal(colour=False if parsed.no_color else None)
-    code = run(parsed, terminal)
+    code = run(parsed, terminal, declared)
     terminal.out.flush()
     return code
 
 
-def run(arguments: Any, terminal: Terminal) -> int:
+def run(arguments: Any, terminal: Terminal, declared: Sequence[Command] = commands.COMMANDS) -> int:
     """Run the command of parsed arguments and return its exit code."""
     from importlib import import_module  # noqa: PLC0415
 
     from eventd.kernel.model.errors import EventdError  # noqa: PLC0415
 
-    command = next(each for each in commands.COMMANDS if each.name == arguments.command)
+    command = next(each for each in declared if each.name == arguments.command)
     try:
         code: int = import_module(command.module).run(arguments, terminal)
     except EventdError as error:

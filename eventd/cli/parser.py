@@ -11,10 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventd.cli.codes import EPILOG, USAGE
-from eventd.cli.commands import COMMANDS, GROUPS
+from eventd.cli.commands import COMMANDS
+from eventd.cli.commands.command import Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from eventd.cli.commands.command import Command
 
 _DESCRIPTION = """\
 Ask and tell eventd, the daemon that keeps this host in the state its git repository describes.
@@ -73,8 +76,9 @@ class _Parser(argparse.ArgumentParser):
 
         wrong = message.partition("invalid choice: ")[2].partition(" (")[0].strip("'\"")
         if wrong and message.startswith("argument COMMAND"):
+            known = message.partition("(choose from ")[2].rstrip(")").replace("'", "").split(", ")
             message = f"no command {wrong!r}"
-            near = difflib.get_close_matches(wrong, [command.name for command in COMMANDS], 1)
+            near = difflib.get_close_matches(wrong, known, 1)
             if near:
                 message += f"; did you mean {near[0]!r}?"
         hint = f"{self.prog} --help"
@@ -105,23 +109,27 @@ def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
     )
 
 
-def parse(arguments: Sequence[str], known: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+def parse(
+    arguments: Sequence[str],
+    known: argparse.ArgumentParser | None = None,
+    commands: Sequence[Command] = COMMANDS,
+) -> argparse.Namespace:
     """Parse a command line; exits with USAGE.
 
     What follows the first `--` is a command line of its own for a command that takes one. argparse is not asked: what
     it does with `--` before the rest of a line differs between versions of Python.
     """
     before, own = list(arguments), None
-    if "--" in before and any(command.name in before for command in COMMANDS if command.takes_words):
+    if "--" in before and any(command.name in before for command in commands if command.takes_words):
         at = before.index("--")
         before, own = before[:at], before[at + 1 :]
-    parsed = (known or build()).parse_args(before)
+    parsed = (known or build(commands=commands)).parse_args(before)
     if own is not None:
         parsed.words = own
     return parsed
 
 
-def build(program: str = "eventctl") -> argparse.ArgumentParser:
+def build(program: str = "eventctl", commands: Sequence[Command] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser; `parse_args` gives a namespace with `command`, or exits with USAGE."""
     parser = _Parser(
         prog=program,
@@ -133,15 +141,15 @@ def build(program: str = "eventctl") -> argparse.ArgumentParser:
     )
     _globals(parser, top=True)
     parser.add_argument("--version", action=_Version)
-    for title, group in GROUPS:
-        rows = [f"{command.name:<9}  {command.summary}" for command in group]
-        parser.add_argument_group(title, "\n".join(rows))
+    for group in Group:
+        rows = [f"{each.name:<9}  {each.summary}" for each in commands if each.group is group]
+        parser.add_argument_group(group, "\n".join(rows))
     # argparse would list the commands itself, without headings.
-    commands = parser.add_subparsers(
+    subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog=program, parser_class=_Parser
     )
-    for command in COMMANDS:
-        each = commands.add_parser(
+    for command in commands:
+        each = subparsers.add_parser(
             command.name,
             help=command.summary,
             description=command.description,

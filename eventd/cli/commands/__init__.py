@@ -1,23 +1,25 @@
 """What the commands are called and take, and what their help says. Declarations: they import nothing that takes time.
 
-A new command is an entry in one of these modules, and the module that it names, its domain's `commands*.py`, with
-`run(arguments, terminal) -> int`. Next: `parser.build`.
+A new command is an entry in `eventd/<domain>/commands.py`, and a module that it names, its domain's
+`commands_*.py`, with `run(arguments, terminal) -> int`. Next: `parser.build`.
 """
 
 from __future__ import annotations
 
-from eventd.cli.commands.acting import ACTING
-from eventd.cli.commands.checking import CHECKING
-from eventd.cli.commands.data import DATA
-from eventd.cli.commands.looking import LOOKING
-from eventd.cli.commands.within import WITHIN
+from typing import TYPE_CHECKING
 
-GROUPS = (
-    ("see how things are", LOOKING),
-    ("look into a workload, as its account", WITHIN),
-    ("bring something about", ACTING),
-    ("volumes, data, and what takes a signature", DATA),
-    ("check a repository, or this host", CHECKING),
-)
-"""Heading in the help -> commands, in their order."""
-COMMANDS = tuple(command for _, commands in GROUPS for command in commands)
+from eventd import domains
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventd.cli.commands.command import Command
+
+
+def load(names: Iterable[str] = domains.NAMES) -> tuple[Command, ...]:
+    """Return the commands of these domains, in their order."""
+    return tuple(command for module in domains.modules("commands", names) for command in module.COMMANDS)
+
+
+COMMANDS = load()
+"""Those of this eventd."""

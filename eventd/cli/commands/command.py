@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from eventd.repository import model_object_ids as object_ids
@@ -11,8 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Group(StrEnum):
+    """Headings in the help, in their order."""
+
+    LOOK = "see how things are"
+    WITHIN = "look into a workload, as its account"
+    ACT = "bring something about"
+    DATA = "volumes, data, and what takes a signature"
+    CHECK = "check a repository, or this host"
+
+
 class Command:
-    """One command: `module` has `run`, `arguments` adds its options.
+    """One command: `module` has `run`, `arguments` adds its options, `group` is where the help lists it.
 
     `takes_words`: what follows `--` is a command line of its own, in `words`.
     """
@@ -26,6 +37,7 @@ class Command:
         examples: str,
         arguments: Callable[[Any], None],
         *,
+        group: Group,
         takes_words: bool = False,
     ) -> None:
         self.name = name
@@ -33,6 +45,7 @@ class Command:
         self.description = description
         self.examples = examples
         self.arguments = arguments
+        self.group = group
         self.takes_words = takes_words
         self.module = module
 

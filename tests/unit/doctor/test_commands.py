@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eventd.doctor import commands as doctor_command
 from eventd.doctor import commands_checks as doctor
+from eventd.doctor import commands_doctor as doctor_command
 from eventd.doctor.adapter_host import HostProbe, Place, Space
 from tests.unit.cli.cli_runner import eventctl
 from tests.unit.cli.fake_daemon import Answer, FakeDaemon, short_path

@@ -1,10 +1,10 @@
-"""Commands that look at the host, through the daemon, and change nothing."""
+"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, no_options, patience, sequence, up_to
+from eventd.cli.commands.command import Command, Group, no_options, sequence, up_to
 
 
 def _status(parser: Any) -> None:
@@ -41,33 +41,11 @@ def _plan(parser: Any) -> None:
     )
 
 
-def _boot(parser: Any) -> None:
-    parser.add_argument("--svg", default="", metavar="FILE", help="write a picture (- for the output)")
+def _explain(parser: Any) -> None:
+    parser.add_argument("reason", nargs="?", default="", metavar="REASON", help="as in status, why or JSON")
 
 
-def _gates(parser: Any) -> None:
-    parser.add_argument(
-        "--units",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="look at a folder of unit files and its waits.toml, without a daemon; an earlier DIR goes first",
-    )
-    parser.add_argument(
-        "--svg", default="", metavar="FILE", help="write the graph as a picture (- for the output)"
-    )
-
-
-def _audit(parser: Any) -> None:
-    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
-
-
-def _images(parser: Any) -> None:
-    parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
-    patience(parser, default=120.0)  # it asks the podman of every user
-
-
-LOOKING = (
+COMMANDS = (
     Command(
         "status",
         "eventd.status.commands_status",
@@ -79,6 +57,7 @@ LOOKING = (
         "  eventctl status && echo fine    0 only if everything is converged\n"
         "  eventctl status --json | jq '.workloads[] | select(.state != \"converged\") | .name'\n",
         _status,
+        group=Group.LOOK,
     ),
     Command(
         "why",
@@ -87,6 +66,7 @@ LOOKING = (
         "Answer in a sentence, with the facts that it rests on: what is wanted, and what is there.",
         "  eventctl why photos\n",
         _why,
+        group=Group.LOOK,
     ),
     Command(
         "runs",
@@ -96,6 +76,7 @@ LOOKING = (
         "  eventctl runs                   the latest 20\n"
         "  eventctl runs 41                one; 0: it went well, 1: anything failed, 4: something waited\n",
         _runs,
+        group=Group.LOOK,
     ),
     Command(
         "events",
@@ -107,6 +88,7 @@ LOOKING = (
         "  eventctl events -n 20 --follow  the latest, and those to come\n"
         "  eventctl events --since 1200 --json | jq -r '[.kind, .subject] | @tsv'\n",
         _events,
+        group=Group.LOOK,
     ),
     Command(
         "plan",
@@ -119,50 +101,7 @@ LOOKING = (
         "  eventctl plan --fetch           against what the branch points to now\n"
         "  eventctl plan --no-diff         without the contents of files\n",
         _plan,
-    ),
-    Command(
-        "boot",
-        "eventd.boot.commands",
-        "what this boot waited for, and what its time was made of",
-        "Show when each fact of this boot came, what each workload waited for and did, and the critical path\n"
-        "from the kernel to the last workload that converged.",
-        "  eventctl boot\n"
-        "  eventctl boot --svg boot.svg    a picture, for a browser\n"
-        "  eventctl boot --json | jq '.critical_path | max_by(.seconds)'\n",
-        _boot,
-    ),
-    Command(
-        "gates",
-        "eventd.waits.commands",
-        "who waits for whom, and which waits can never end",
-        "Show the gates of all workloads and what each of them waits for. With --units, look through plain\n"
-        "unit files instead, for waits that wait for themselves: what a unit's script waits for stands in\n"
-        "waits.toml beside them. Then 0 is clean, 1 circular, 2 a mistake in waits.toml or no such folder.",
-        "  eventctl gates                                  this host's gates\n"
-        "  eventctl gates --svg gates.svg                  as a picture\n"
-        "  eventctl gates --units ./units                  check other people's deploys, without a daemon\n"
-        "  eventctl gates --units /etc/systemd/system --units /usr/lib/systemd/system\n",
-        _gates,
-    ),
-    Command(
-        "audit",
-        "eventd.audit.commands",
-        "where the units come from, and whether that is as it must be",
-        "Hold what the user managers loaded, and what they would load next, against what eventd installed: unit\n"
-        "files, drop-ins, masks. Each finding blocks its workload, and comes with the command that shows it.\n"
-        "Exits with 1 if there is any.",
-        "  eventctl audit\n"
-        "  eventctl audit web\n"
-        "  eventctl audit --json | jq -r '.workloads[].findings[] | [.code, .path] | @tsv'\n",
-        _audit,
-    ),
-    Command(
-        "images",
-        "eventd.updates.commands_images",
-        "the images that containers run, and what the last update did",
-        "List the image of each container: what is written, and the id of what runs.",
-        "  eventctl images\n  eventctl images web --json | jq -r '.workloads[].images[].digests[]'\n",
-        _images,
+        group=Group.LOOK,
     ),
     Command(
         "metrics",
@@ -172,5 +111,16 @@ LOOKING = (
         "  eventctl metrics\n"
         "  eventctl metrics > /var/lib/prometheus/node-exporter/eventd.prom    for the textfile collector\n",
         no_options,
+        group=Group.LOOK,
+    ),
+    Command(
+        "explain",
+        "eventd.status.commands_explain",
+        "what a reason means, and the way out",
+        "Say what a reason that eventd gives means, and what to do about it; without one, list them all.\n"
+        "Needs neither a daemon nor root.",
+        "  eventctl explain start-limit-hit\n  eventctl explain --json | jq -r '.reasons[].reason'\n",
+        _explain,
+        group=Group.CHECK,
     ),
 )

@@ -1,10 +1,10 @@
-"""Commands that look into a workload, as its account and without the daemon."""
+"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from eventd.cli.commands.command import Command, up_to
+from eventd.cli.commands.command import Command, Group, up_to
 
 
 def _logs(parser: Any) -> None:
@@ -58,7 +58,7 @@ def _ps(parser: Any) -> None:
     parser.add_argument("workload", nargs="?", default="", metavar="WORKLOAD", help="only this one")
 
 
-WITHIN = (
+COMMANDS = (
     Command(
         "logs",
         "eventd.containers.commands_logs",
@@ -70,6 +70,7 @@ WITHIN = (
         "  eventctl logs web -f --since 10m\n"
         "  eventctl logs web --json | jq -r 'select(.priority <= 4) | .message'\n",
         _logs,
+        group=Group.WITHIN,
     ),
     Command(
         "exec",
@@ -83,6 +84,7 @@ WITHIN = (
         "  eventctl exec shop db -- pg_dump shop > shop.sql\n",
         _exec,
         takes_words=True,
+        group=Group.WITHIN,
     ),
     Command(
         "shell",
@@ -93,6 +95,7 @@ WITHIN = (
         "a script. The exit code is the shell's. For root and the workload's account. Needs no daemon.",
         "  eventctl shell web\n  echo 'podman volume ls' | eventctl shell web\n",
         _shell,
+        group=Group.WITHIN,
     ),
     Command(
         "ps",
@@ -102,5 +105,6 @@ WITHIN = (
         "Root sees all, an account its own. Needs no daemon. Exits with 1 if a podman could not be asked.",
         "  eventctl ps\n  eventctl ps web --json | jq -r '.containers[].id'\n",
         _ps,
+        group=Group.WITHIN,
     ),
 )

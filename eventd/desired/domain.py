@@ -1,0 +1,9 @@
+"""The domain desired: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.kernel.domain import Domain
+
+DOMAIN = Domain(
+    name="desired",
+)
