@@ -202,6 +202,7 @@ class Daemon:
             live_graph=engine.parts.live_graph,
             storage=self.parts.storage,
             signs=self.parts.signs,
+            families=self.parts.domains.metrics,
             protected=lambda name, uid: why_protected(protection_of(self.settings), name, uid),
         )
         return Server(api, self.settings.api.group, self.parts.domains.routes)

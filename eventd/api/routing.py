@@ -11,7 +11,7 @@ says otherwise (`Needs`): who asks before it is there waits for it. `server` put
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -31,7 +31,7 @@ from eventd.ports import AccountSigns
 from eventd.reconciler import Reconciler
 from eventd.repository.controller_fetch import Fetcher
 from eventd.status import documents
-from eventd.status.documents_metrics import Metrics
+from eventd.status.documents_metrics import Families, Metrics
 from eventd.storage.documents import Storage
 
 BEGIN_TIMEOUT = 20.0
@@ -73,6 +73,8 @@ class Api:
     storage: Storage | None = None
     nss: Nss = field(default_factory=Nss)
     """Says who callers are."""
+    families: Sequence[Families] = ()
+    """What domains count."""
     metrics: Metrics = field(init=False)
     ending: anyio.Event = field(default_factory=anyio.Event)
     """The daemon stops: no stream goes on."""
@@ -81,7 +83,7 @@ class Api:
 
     def __post_init__(self) -> None:
         """Make the metrics over the same reconciler."""
-        self.metrics = Metrics(self.reconciler)
+        self.metrics = Metrics(self.reconciler, self.families)
 
     async def until_begun(self) -> None:
         """Return when the daemon has read the host. Raises TemporaryError(reason="starting") with what keeps it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventd.approvals import routes as routes_approvals
+from eventd.approvals.documents_metrics import families
 from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact
 from eventd.approvals.settings import TABLES
@@ -16,4 +17,5 @@ DOMAIN = Domain(
     policies=(PolicyRow(Stage.SIGNATURE, lambda host: reversibility(host.actions)),),
     routes=routes_approvals.ROUTES,
     settings=TABLES,
+    metrics=(families,),
 )

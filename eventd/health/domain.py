@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventd.health.documents_metrics import families
 from eventd.health.model_action_table import ACTIONS
 from eventd.health.model_events import HealthEvent, HealthOrigin
 from eventd.health.model_facts import HealthFact
@@ -16,4 +17,5 @@ DOMAIN = Domain(
     origins=(HealthOrigin,),
     actions=ACTIONS,
     handlers={Verify: verify.verify},
+    metrics=(families,),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventd.kernel.domain import Domain, PolicyRow, Stage
 from eventd.overrides import routes as routes_overrides
+from eventd.overrides.documents_metrics import families
 from eventd.overrides.model_events import OverrideEvent
 from eventd.overrides.model_facts import OverrideFact
 from eventd_policies.overrides_suspended import suspended
@@ -14,4 +15,5 @@ DOMAIN = Domain(
     events=(OverrideEvent,),
     policies=(PolicyRow(Stage.OVERRIDE, lambda _host: suspended),),
     routes=routes_overrides.ROUTES,
+    metrics=(families,),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -10,20 +11,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from eventd import __version__
-from eventd.approvals.model import OPEN
-from eventd.desired.controller_activation import FETCH
-from eventd.health.model_expectations import UNHEALTHY
 from eventd.kernel.model.report import BY_PERSON, WorkloadState
 from eventd.reconciler import Reconciler
 from eventd.status import documents, documents_workload
-from eventd.updates.documents import results
+
+Families: TypeAlias = Callable[[Reconciler], Iterable[Metric]]
+"""Yields what a domain counts: `Domain.metrics`."""
 
 
 class Metrics(Collector):
-    """A collector over one reconciler."""
+    """A collector over one reconciler; `families`: those of the domains."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, families: Sequence[Families] = ()) -> None:
         self._reconciler = reconciler
+        self._families = families
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -69,63 +70,6 @@ class Metrics(Collector):
                 by = "person" if status.reason in BY_PERSON else "host"
                 held.add_metric([name, status.reason, by], 1.0)
         yield held
-        ill = GaugeMetricFamily(
-            "eventd_workload_unhealthy", "1: up, and not what it expects of itself", labels=["workload"]
-        )
-        for name, status in sorted(rows.items()):
-            ill.add_metric([name], float(status.reason == UNHEALTHY))
-        yield ill
-        risk = GaugeMetricFamily(
-            "eventd_workload_at_risk", "1: up, and would not start again", labels=["workload"]
-        )
-        for name, status in sorted(rows.items()):
-            risk.add_metric([name], float(status.state is WorkloadState.AT_RISK))
-        yield risk
-        crashes = CounterMetricFamily(
-            "eventd_workload_crashes",
-            "Units that ended by themselves after they had been up",
-            labels=["workload"],
-        )
-        for name in sorted(rows):
-            crashes.add_metric([name], float(r.wellbeing.crashes.get(name, 0)))
-        yield crashes
-        wrong = GaugeMetricFamily(
-            "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
-        )
-        for name in sorted(rows):
-            wrong.add_metric([name], float(len(r.alarms.rows.get(name, ()))))
-        yield wrong
-        suspended = GaugeMetricFamily(
-            "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
-        )
-        back = GaugeMetricFamily(
-            "eventd_workload_rolled_back",
-            "1: another revision than the repository's is in force",
-            labels=["workload", "automatic"],
-        )
-        for name in sorted(rows):
-            suspended.add_metric([name], float(r.overrides.suspension_of(name) is not None))
-            order = r.overrides.rollback_of(name)
-            if order is not None:
-                back.add_metric([name, "true" if order.automatic else "false"], 1.0)
-        yield suspended
-        yield back
-        updated = GaugeMetricFamily(
-            "eventd_update_failed",
-            "1: the last update of its images failed, and no good one came after it",
-            labels=["workload"],
-        )
-        for name, result in results(r).items():
-            updated.add_metric([name], float(not result.ok))
-        yield updated
-        asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
-        requests = r.approvals.requests.rows.values()
-        for each in OPEN:
-            asked.add_metric([each.value], float(sum(request.state is each for request in requests)))
-        yield asked
-        yield GaugeMetricFamily(
-            "eventd_fetch_failing", "1: the last fetch failed", value=float(FETCH in r.dispatcher.facts)
-        )
         if r.last is not None and r.last.ended is not None:
             yield GaugeMetricFamily(
                 "eventd_last_run_timestamp_seconds", "End of the last run", value=r.last.ended
@@ -138,3 +82,5 @@ class Metrics(Collector):
                 "Length of the last run",
                 value=r.last.ended - r.last.started,
             )
+        for families in self._families:
+            yield from families(r)

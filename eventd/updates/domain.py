@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventd.kernel.domain import Domain
 from eventd.updates import routes as routes_updates
+from eventd.updates.documents_metrics import families
 from eventd.updates.model_action_table import ACTIONS
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
@@ -19,4 +20,5 @@ DOMAIN = Domain(
     routes=routes_updates.ROUTES,
     settings=TABLES,
     handlers={PullImages: images.pull, TagImages: images.tag},
+    metrics=(families,),
 )

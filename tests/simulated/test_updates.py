@@ -17,7 +17,7 @@ from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess.images import SimImages
 from eventd_simulators.model.behaviours import Behaviour
 from eventd_simulators.virtual_time import run, virtual
-from tests.simulated.daemon import CONTAINER, Story
+from tests.simulated.daemon import CONTAINER, DOMAINS, Story
 
 BROKEN = Behaviour(start_status=1)
 HANGS = Behaviour(start=3600.0)
@@ -128,7 +128,7 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     (failed,) = updates(story.engine.reconciler)["failed"]
     assert (failed["workload"], failed["reason"]) == ("a", "update-rolled-back")
     metric = 'eventd_update_failed{workload="a"} '
-    assert metric + "1.0" in Metrics(story.engine.reconciler).text().decode()
+    assert metric + "1.0" in Metrics(story.engine.reconciler, DOMAINS.metrics).text().decode()
     await story.kill()
     await story.start()
     await story.quiet(60)
@@ -137,7 +137,7 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     report = await update(story, "a")
     assert report.result is RunResult.OK
     assert updates(story.engine.reconciler) == {"workloads": 1, "failed": []}
-    assert metric + "0.0" in Metrics(story.engine.reconciler).text().decode()
+    assert metric + "0.0" in Metrics(story.engine.reconciler, DOMAINS.metrics).text().decode()
     assert await runs(story, "a") == newer
 
 

@@ -1,0 +1,20 @@
+"""Metrics of what waits for a signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from eventd.approvals.model import OPEN
+from eventd.reconciler import Reconciler
+
+
+def families(r: Reconciler) -> Iterator[Metric]:
+    """Yield the families."""
+    asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
+    requests = r.approvals.requests.rows.values()
+    for each in OPEN:
+        asked.add_metric([each.value], float(sum(request.state is each for request in requests)))
+    yield asked

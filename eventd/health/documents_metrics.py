@@ -1,0 +1,38 @@
+"""Metrics of how well workloads are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from eventd.health.model_expectations import UNHEALTHY
+from eventd.kernel.model.report import WorkloadState
+from eventd.reconciler import Reconciler
+from eventd.status import documents, documents_workload
+
+
+def families(r: Reconciler) -> Iterator[Metric]:
+    """Yield the families."""
+    rows = {name: documents_workload.status_of(r, name) for name in documents.names(r)}
+    ill = GaugeMetricFamily(
+        "eventd_workload_unhealthy", "1: up, and not what it expects of itself", labels=["workload"]
+    )
+    for name, status in sorted(rows.items()):
+        ill.add_metric([name], float(status.reason == UNHEALTHY))
+    yield ill
+    risk = GaugeMetricFamily(
+        "eventd_workload_at_risk", "1: up, and would not start again", labels=["workload"]
+    )
+    for name, status in sorted(rows.items()):
+        risk.add_metric([name], float(status.state is WorkloadState.AT_RISK))
+    yield risk
+    crashes = CounterMetricFamily(
+        "eventd_workload_crashes",
+        "Units that ended by themselves after they had been up",
+        labels=["workload"],
+    )
+    for name in sorted(rows):
+        crashes.add_metric([name], float(r.wellbeing.crashes.get(name, 0)))
+    yield crashes

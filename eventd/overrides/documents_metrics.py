@@ -1,0 +1,31 @@
+"""Metrics of suspensions and rollbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from eventd.reconciler import Reconciler
+from eventd.status import documents
+
+
+def families(r: Reconciler) -> Iterator[Metric]:
+    """Yield the families."""
+    rows = documents.names(r)
+    suspended = GaugeMetricFamily(
+        "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
+    )
+    back = GaugeMetricFamily(
+        "eventd_workload_rolled_back",
+        "1: another revision than the repository's is in force",
+        labels=["workload", "automatic"],
+    )
+    for name in sorted(rows):
+        suspended.add_metric([name], float(r.overrides.suspension_of(name) is not None))
+        order = r.overrides.rollback_of(name)
+        if order is not None:
+            back.add_metric([name, "true" if order.automatic else "false"], 1.0)
+    yield suspended
+    yield back
