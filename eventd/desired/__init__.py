@@ -1,1 +1,1 @@
-"""The desired state: a commit, read and checked, and the revision that is active."""
+"""The desired state: reading and checking a commit, and which revision is active."""

@@ -1,7 +1,7 @@
-"""A plain directory as a `Tree`, for `eventctl check` and `render`: what a commit of it would hold.
+"""Reads a plain directory as a `Tree`, as a commit of it would be, for `eventctl check` and `render`.
 
-Reads, and nothing else. Symlinks are never followed: they are refused, just as they are in a commit. Judges
-nothing about the content; next: `eventd.desired.model_assembly`.
+Only reads. Symlinks are never followed: they are refused, as in a commit. Content is not checked here. Next:
+`eventd.desired.model_assembly`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from eventd.desired.model import Tree, TreeFile
 from eventd.kernel.model.errors import PermanentError
 
 MAX_FILE = 1024 * 1024
-"""Bytes; larger files are refused, since unit files are small and this keeps a run's memory bounded."""
+"""Bytes. Larger files are refused: unit files are small, and this bounds the memory of a run."""
 _SKIPPED = frozenset({".git", ".hg", ".svn"})
 
 
 def read_local_tree(folder: str | os.PathLike[str]) -> Tree:
-    """Read all files below `folder`. Raises PermanentError(reason="unreadable") if that cannot be done.
+    """Read all files below `folder`. Raises PermanentError(reason="unreadable") if one cannot be read.
 
-    A symlink that stays within the folder is refused as well, with a reason of its own: a commit has it as a
-    symlink, and those are not deployed.
+    A symlink that stays within the folder is refused too, with a reason of its own: a commit would contain it as a
+    symlink, and symlinks are not deployed.
     """
     root = os.path.realpath(folder)
     files: dict[str, TreeFile] = {}
     refused: dict[str, str] = {}
     try:
-        # Path.is_dir() says no, or raises, where the way there is closed: it depends on the version of Python.
+        # Without access to a parent, Path.is_dir() returns False or raises, depending on the version of Python.
         if os.access(os.path.dirname(root), os.X_OK) and not os.path.isdir(root):  # noqa: PTH112, PTH120
             raise PermanentError(f"{os.fspath(folder)} is not a directory", reason="unreadable")
         _walk(root, "", files, refused)
@@ -57,7 +57,7 @@ def _walk(root: str, below: str, files: dict[str, TreeFile], refused: dict[str, 
 
 
 def _read(place: str, path: str, files: dict[str, TreeFile], refused: dict[str, str]) -> None:
-    # O_NONBLOCK: opening a FIFO would wait for a writer. Judged is what was opened, not what was listed.
+    # O_NONBLOCK: opening a FIFO would wait for a writer. The check is on the opened file, not on the listed one.
     descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123
         status = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""`eventctl check DIR`: every finding as FILE:LINE, of eventd's own checks and of the host's generator."""
+"""`eventctl check DIR`: the findings of eventd's own checks and of the host's Quadlet generator, as FILE:LINE."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HINT = "this host's own Quadlet generator refuses it; see podman-systemd.unit(5
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Check and show; NOT_CONVERGED if anything would be refused."""
+    """Check and print; exit with NOT_CONVERGED if anything would be refused."""
     checkout = commands_checkout.read(arguments)
     desired = checkout.desired
     complaints: dict[str, list[Diagnostic]] = {}
@@ -38,15 +38,15 @@ def run(arguments: Any, terminal: Terminal) -> int:
         generator = "not installed"
     else:
         generator = "asked"
-        complaints = asyncio.run(_ask_generator(desired, checkout.generator))
+        complaints = asyncio.run(_dry_run(desired, checkout.generator))
     everything = [*desired.diagnostics]
-    for name, said in _host_says(checkout).items():
+    for name, said in _host_findings(checkout).items():
         everything += said
         if any(each.severity is Severity.ERROR for each in said):
             complaints.setdefault(name, []).extend(said)
     for found in (*desired.refused.values(), *complaints.values()):
         everything.extend(found)
-    # A finding about the host's file is the reason of every workload that it refuses: told once.
+    # A finding about the host's file is repeated for each workload that it refuses; print it once.
     findings = sorted(dict.fromkeys(everything), key=lambda each: (each.file, each.line, each.code))
     errors = sum(each.severity is Severity.ERROR for each in findings)
     good = [name for name in desired.workloads if name not in complaints]
@@ -70,7 +70,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
             terminal.say(f"note: {clean(note)}")
         if generator == "not installed":
             terminal.say(
-                f"note: podman's Quadlet generator ({checkout.generator}) is not on this host: not asked"
+                f"note: skipped podman's Quadlet generator: {checkout.generator} is not installed on this host"
             )
         summary = f"{count(errors, 'error')}, {count(len(findings) - errors, 'warning')}"
         summary += f"; {count(len(good), 'workload')} accepted for {clean(checkout.host)}"
@@ -79,8 +79,8 @@ def run(arguments: Any, terminal: Terminal) -> int:
     return codes.NOT_CONVERGED if errors else codes.AS_WANTED
 
 
-def _host_says(checkout: commands_checkout.Checkout) -> dict[str, list[Diagnostic]]:
-    """Return what this host has to say, by workload; nothing where another host is asked about."""
+def _host_findings(checkout: commands_checkout.Checkout) -> dict[str, list[Diagnostic]]:
+    """Return the findings about this host, by workload; none when checking for another host."""
     settings, workloads = checkout.settings, checkout.desired.workloads
     if settings is None:
         return {}
@@ -101,12 +101,12 @@ def _host_says(checkout: commands_checkout.Checkout) -> dict[str, list[Diagnosti
 
 
 def _place(folder: str, file: str) -> str:
-    """Return a path that an editor finds from where the command was given."""
+    """Return the path relative to where the command was given, so that an editor finds it."""
     return os.path.normpath(Path(folder, file))
 
 
-async def _ask_generator(desired: Desired, generator: str) -> dict[str, list[Diagnostic]]:
-    """Return the generator's complaints by workload. Root runs it as nobody: the files may be anybody's."""
+async def _dry_run(desired: Desired, generator: str) -> dict[str, list[Diagnostic]]:
+    """Return the generator's errors, by workload. Root runs it as nobody, since the files are not trusted."""
     from eventd.platform.process import ServiceAccount  # noqa: PLC0415
     from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ async def _ask_generator(desired: Desired, generator: str) -> dict[str, list[Dia
 
 
 def _findings(workload: Workload, said: Iterable[str]) -> Iterable[Diagnostic]:
-    """Yield each complaint at the file it names, as far as that came from the repository."""
+    """Yield each error at the file that it names, if that file is from the repository."""
     for line in said:
         named = (file for file in workload.files if file.name in line and file.origin != "eventd")
         file = next(named, None)

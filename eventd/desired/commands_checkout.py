@@ -1,6 +1,6 @@
-"""A checkout on the disk as the desired state, for `check` and `render`.
+"""Reads a checkout on disk as the desired state, for `check` and `render`.
 
-Reads the folder, the host's transforms and, if there is one, its configuration. Writes nothing, asks no
+Reads the folder, the host's transforms and, if there is one, its configuration. Writes nothing and does not need the
 daemon.
 """
 
@@ -34,36 +34,36 @@ GENERATOR = "/usr/lib/systemd/user-generators/podman-user-generator"
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What came of a folder."""
+    """The desired state of a folder, and how it was read."""
 
     desired: Desired
     host: str
     generator: str
-    """Path of the Quadlet generator to ask."""
+    """Path of the Quadlet generator to run."""
     notes: tuple[str, ...]
-    """What the answer does not take into account, each as a sentence."""
+    """What was not taken into account, each as a sentence."""
     settings: Settings | None = None
-    """This host's configuration, where it is this host that is asked about."""
+    """This host's configuration; None when checking for another host."""
 
 
 def read(arguments: Any) -> Checkout:
-    """Read what `check` and `render` are about. Raises PermanentError if it cannot be read."""
+    """Read the folder named on the command line. Raises PermanentError if it cannot be read."""
     rules, generator, notes, settings = _rules(arguments)
     desired = assemble(read_local_tree(arguments.folder), rules)
     gates, mistakes = read_gates(desired)
     desired = refuse(desired, mistakes)
     if gates:
-        # Without the host's own units: what waits for itself by the repository alone.
+        # Circular waits within the repository; the host's own units are not known here.
         desired = refuse(desired, refusals(desired))
     here = settings if settings is not None and rules.hostname == settings.host.name else None
     return Checkout(desired, rules.hostname, generator, notes, here)
 
 
 def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | None]:
-    """Return the host's rules, as configured where there is a configuration; options win over it."""
+    """Return the host's rules: the command's options, else the configuration, else eventd's defaults."""
     config = arguments.config or (CONFIG if Path(CONFIG).exists() else "")
     if config and not arguments.config and not os.access(config, os.R_OK):
-        notes: tuple[str, ...] = (f"{config} cannot be read by this account, so eventd's defaults are used",)
+        notes: tuple[str, ...] = (f"this account cannot read {config}; eventd's defaults are used",)
         config = ""
     else:
         notes = ()
@@ -81,7 +81,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
         )
     from eventd.configured import unprivileged_port_start  # noqa: PLC0415
 
-    # pydantic: only where there is something for it to read
+    # imports pydantic, which is slow: only if there is a file to read
     from eventd.settings import load  # noqa: PLC0415
     from eventd.storage.settings import StorageTable  # noqa: PLC0415
     from eventd.updates.settings import Update  # noqa: PLC0415
@@ -110,7 +110,7 @@ def _rules(arguments: Any) -> tuple[HostRules, str, tuple[str, ...], Settings | 
 
 
 def _transforms(folder: str, *, required: bool) -> Mapping[str, bytes]:
-    """Return the host's transform files by name; a folder that nobody asked for need not be there."""
+    """Return the host's transform files by name. `required`: a missing folder is an error."""
     try:
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Render and show; a workload that is refused has no files, and its findings are told on stderr."""
+    """Render and print. A refused workload has no files; its findings go to stderr."""
     checkout = commands_checkout.read(arguments)
     desired = checkout.desired
     workloads, refused = dict(desired.workloads), dict(desired.refused)
@@ -62,7 +62,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _one(arguments: Any, terminal: Terminal, workloads: list[Workload]) -> None:
-    """Write one file, byte for byte. `NAME` may be written as `eventctl plan` does, with its role."""
+    """Write one file, byte for byte. `NAME` may include the role, as in the output of `eventctl plan`."""
     wanted = arguments.file
     found = [
         (workload, file)
@@ -77,9 +77,9 @@ def _one(arguments: Any, terminal: Terminal, workloads: list[Workload]) -> None:
     if len(found) > 1:
         places = ", ".join(f"{workload.name} {file.role}:{file.name}" for workload, file in found)
         raise PermanentError(
-            f"{wanted!r} is there {len(found)} times: {places}",
+            f"{wanted!r} matches {len(found)} files: {places}",
             reason="ambiguous",
-            hint="name the workload too, and the role as in quadlet:NAME",
+            hint="name the workload too, or add the role, as in quadlet:NAME",
         )
     if arguments.json:
         terminal.json(_file(found[0][1]))

@@ -1,8 +1,8 @@
-"""Activation: the wanted commit becomes the active revision, and an override begins or ends.
+"""Activation: makes the wanted commit the active revision, and begins and ends overrides.
 
-Loading a commit is free of effects (`eventd.desired.controller_load`). What has effects is here, in this order:
-whoever has to write something down before the revision counts does so, and may refuse it; then it is active; then
-everybody is told.
+Loading a commit has no effects (`eventd.desired.controller_load`). The effects are here, in this order: participants
+write down what has to be on disk first, and may refuse the revision; the revision becomes active; participants are
+notified.
 
     REVISION fact -> load -> prepare -> active -> facts are kept for it -> activated
 """
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class Participant:
-    """Who has a part in a revision's becoming active. The defaults have none."""
+    """Takes part in the activation of a revision. The defaults do nothing."""
 
     async def prepare(self, loaded: Loaded) -> None:
-        """Write down what a revision says, before it counts. What this raises keeps the revision before."""
+        """Write down what the revision says, before it is active. If this raises, the previous revision stays."""
 
     def activated(self, loaded: Loaded) -> None:
-        """Take in the revision that is active now. Subjects that it no longer has may have to be put away yet."""
+        """Take in the active revision. Subjects that it no longer has may still have to be removed."""
 
 
 @dataclass(slots=True)
@@ -55,11 +55,11 @@ class Activation:
     desk: Desk
     participants: Sequence[Participant]
     afresh: Listeners[[str]]
-    """Told of each workload that has another content now."""
+    """Called for each workload whose content has changed."""
     error: EventdError | None = None
     """Why the wanted commit is not active."""
     stale: bool = False
-    """The desired state is to be made anew, though its commit is the wanted one."""
+    """The desired state has to be loaded again, although its commit is the wanted one."""
 
     @property
     def commit(self) -> str:
@@ -73,13 +73,13 @@ class Activation:
 
     @property
     def is_pending(self) -> bool:
-        """The first fetch is still on: no commit is known, and nothing is wrong."""
+        """The first fetch is still running: no commit is known, and nothing is wrong."""
         return self.active.desired is None and self.error is None and FETCH not in self.facts
 
     async def refresh(self) -> bool:
-        """Make the wanted commit the active one, unless it is; what goes wrong is in `error`.
+        """Activate the wanted commit, unless it is active already. Errors are kept in `error`.
 
-        Ends the rollbacks whose cause is gone, too. Returns whether a commit that could not be made active is now.
+        Also ends the rollbacks whose cause is gone. Returns whether this activated a commit that had failed before.
         """
         failed = self.error is not None
         await self._activate()
@@ -109,8 +109,8 @@ class Activation:
         for name in await self.overrides.desired_changed(loaded.desired, loaded.gates):
             self._begin_afresh(name)
         await self.interests.renew()
-        # Of what stands as it should, too, no unit may be unknown: one that only a timer starts has no record.
-        for name in {**self.active.asked_of, **loaded.desired.workloads}:
+        # Watch converged workloads too: a unit that only a timer starts has no record.
+        for name in {**self.active.units_in_gates, **loaded.desired.workloads}:
             self.interests.watch(name)
         for name, workload in loaded.desired.workloads.items():
             await self.overrides.verified(workload, self.inventory.records.workloads.get(name))
@@ -119,14 +119,14 @@ class Activation:
             each.activated(loaded)
 
     async def roll_back(self, order: Rollback) -> None:
-        """Have another revision of one workload instead of the repository's."""
+        """Use another revision of one workload instead of the repository's."""
         await self.overrides.roll_back(order)
         self.interests.attend()
         self._begin_afresh(order.workload)
         await self.interests.renew()
 
     async def end_overrides(self) -> None:
-        """End the rollbacks whose cause is gone: the repository's revision gets another chance."""
+        """End the rollbacks whose cause is gone, so that the repository's revision is tried again."""
         if self.overrides.rollbacks.rows:
             ended = await self.overrides.end_what_came_right(tuple(self.overrides.rollbacks))
             for name in ended:
@@ -135,7 +135,7 @@ class Activation:
                 self.interests.attend()
 
     async def resume(self, name: str, by: str) -> Event:
-        """End the suspension and the rollback of a workload (empty: the suspension of the host)."""
+        """End the suspension and the rollback of a workload. An empty name: end the suspension of the host."""
         event = await self.overrides.resume(name, by)
         if name:
             self._begin_afresh(name)
@@ -143,7 +143,7 @@ class Activation:
         return event
 
     def _begin_afresh(self, name: str) -> None:
-        """Forget what the content before failed on, or waited for."""
+        """Forget the failures and waits of the previous content."""
         self.desk.forget(name)
         self.afresh(name)
         self.interests.watch(name)

@@ -1,7 +1,7 @@
-"""The active revision: the repository's at the wanted commit, but for what an override has in its place.
+"""The active revision: the repository's at the active commit, except where an override replaces it.
 
-Owns which revision that is, its gates, and what every part of it needs. It decides nothing, and does nothing: how a
-commit becomes active is `eventd.desired.controller_activation`'s.
+Owns which revision that is, its gates, and the facts that each workload needs. It only answers questions;
+`eventd.desired.controller_activation` makes a commit active.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class ActiveRevision:
     gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
     """The repository's."""
     circular: Mapping[str, Workload] = field(default_factory=dict)
-    """Those of the refused that wait for themselves."""
-    asked_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Units of a workload that gates of any workload mention."""
+    """Refused workloads that wait for themselves."""
+    units_in_gates: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Workload -> those of its units that the gates of any workload mention."""
     probed: dict[str, Predicate] = field(default_factory=dict)
-    """What is expected by workloads of which a part has to be probed."""
+    """Expectations of workloads that have to be probed in part."""
     _needs: dict[str, tuple[Workload, frozenset[FactKey]]] = field(default_factory=dict)
 
     @property
@@ -41,25 +41,25 @@ class ActiveRevision:
         return self.desired.commit if self.desired is not None else ""
 
     def replace(self, loaded: Loaded) -> None:
-        """Make another revision of the repository the active one."""
+        """Replace the repository's revision."""
         self.desired, self.gates = loaded.desired, loaded.gates
         self.circular = loaded.circular
-        self.asked_of = loaded.asked_of()
+        self.units_in_gates = loaded.units_in_gates()
 
     def workload(self, name: str) -> Workload | None:
-        """Return what is to be made of a workload now: the repository's content, unless an override says otherwise."""
+        """Return the content that a workload should have: an override's, else the repository's."""
         order = self.overrides.rollback_of(name)
         if order is not None:
             return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
 
     def ports(self) -> Mapping[str, Sequence[HostPort]]:
-        """Return which ports of the host each workload publishes."""
+        """Return the host's ports that each workload publishes."""
         workloads = self.desired.workloads if self.desired is not None else {}
         return {name: workload.ports for name, workload in workloads.items()}
 
     def commit_of(self, name: str) -> str:
-        """Return the commit that a workload is to be at; empty before the first one."""
+        """Return the commit that a workload should be at; empty before the first one."""
         order = self.overrides.rollback_of(name)
         return order.good.commit if order else self.commit
 
@@ -68,7 +68,7 @@ class ActiveRevision:
         return self.overrides.gates_of(name) or self.gates.get(name, OPEN)
 
     def needs_of(self, name: str) -> frozenset[FactKey]:
-        """Return the facts of what the start of a workload takes; made once for each content."""
+        """Return the facts that the start of a workload needs; computed once for each content."""
         workload = self.workload(name)
         if workload is None:
             return frozenset()
@@ -78,7 +78,7 @@ class ActiveRevision:
         return known[1]
 
     def concerns(self) -> Mapping[FactKey, Iterable[str]]:
-        """Return which workloads expect something of which fact, and note which of that is probed."""
+        """Return which workloads have expectations about which fact, and note those that are probed."""
         concerns: dict[FactKey, set[str]] = {}
         self.probed = {}
         for name in self.desired.workloads if self.desired is not None else ():

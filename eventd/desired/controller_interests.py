@@ -1,4 +1,4 @@
-"""Interests: tells the sources which facts the active revision needs, and nothing beyond that."""
+"""Interests: tells the sources which facts the active revision needs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from eventd.workloads.controller_index import Index
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wants:
-    """What sources are told; each is awaited until the facts are there. None: there is no such source here."""
+    """How sources are told; each call returns once the facts are known. None: this host has no such source."""
 
     need: Callable[[frozenset[FactKey]], Awaitable[None]] | None = None
-    """Which facts any gate mentions."""
+    """The facts that gates mention."""
     named: Callable[[Mapping[str, frozenset[str]]], Awaitable[None]] | None = None
-    """Which files of the host workloads name."""
+    """The files of the host that workloads name."""
     audit: Callable[[Mapping[str, Names]], Awaitable[None]] | None = None
-    """Under which names foreign files would concern a workload."""
+    """The names under which foreign files would affect a workload."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Interests:
     wants: Wants
 
     async def renew(self) -> None:
-        """Another revision is active, of everything or of one workload. Raises what a source raises."""
+        """Update the sources after the revision changed, as a whole or of one workload. Raises what a source raises."""
         desired, overrides = self.active.desired, self.active.overrides
         if desired is None:
             return
@@ -58,20 +58,20 @@ class Interests:
             await self.wants.audit({name: names_of(each) for name, each in current.items()})
 
     def attend(self) -> None:
-        """Have the workloads looked at that expect something of a fact, each time that it changes."""
+        """Mark workloads dirty whenever a fact changes that they have expectations about."""
         self.index.attend(self.active.concerns())
 
     def watch(self, name: str) -> None:
-        """Have the facts of every unit that the plan, the records, or a gate of any workload looks at."""
+        """Watch every unit that the plan, the records, or any workload's gate refers to."""
         workload = self.active.workload(name)
         units = {u.name for u in workload.units} if workload else set()
         units |= self.inventory.records.units.get(name, {}).keys()
-        units |= self.active.asked_of.get(name, frozenset()) | self.active.overrides.mentioned(name)
+        units |= self.active.units_in_gates.get(name, frozenset()) | self.active.overrides.mentioned(name)
         self.host.user_managers.watch(name, frozenset(units))
 
 
 def _folders(desired: Desired) -> frozenset[FactKey]:
-    """Return the facts of the folders that workloads have on volumes."""
+    """Return the facts of the folders of workloads on volumes."""
     return frozenset(
         FactKey(PlatformFact.FILE, use.folder(name))
         for name, workload in desired.workloads.items()

@@ -1,6 +1,6 @@
-"""Load: a commit becomes the desired state. Read, assemble (pure), then ask the host's own Quadlet generator.
+"""Loads a commit as the desired state: read, assemble (pure), then a dry run of the host's Quadlet generator.
 
-Workloads whose content has not changed since the last load are not asked about again.
+Workloads whose content has not changed since the last load are not checked again.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from eventd.waits.model_units import LiveGraph
 
 log = logging.getLogger(__name__)
 ReadLive = Callable[[Desired], Awaitable[LiveGraph]]
-"""What a host's units and listeners are like, as far as concerns the gates of a desired state."""
+"""Reads the host's units and listeners, as far as the gates of a desired state need them."""
 CHECKS_AT_ONCE = 4
 """Generator processes side by side; one takes about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A commit as it is acted on."""
+    """A loaded commit."""
 
     desired: Desired
     gates: Mapping[str, WorkloadGates]
-    """Of the workloads that have any."""
+    """The gates of those workloads that have any."""
     circular: Mapping[str, Workload] = field(default_factory=dict)
-    """Those of the refused that wait for themselves."""
+    """Refused workloads that wait for themselves."""
     approvals: tuple[Signed, ...] = ()
-    """Signed approvals that the repository has."""
+    """The signed approvals in the repository."""
 
-    def asked_of(self) -> Mapping[str, frozenset[str]]:
+    def units_in_gates(self) -> Mapping[str, frozenset[str]]:
         """Return the units of users' managers that gates mention, by workload."""
         found: dict[str, set[str]] = {}
         for gates in self.gates.values():
@@ -61,7 +61,7 @@ class Loader:
     """Workload -> digest that the generator accepted."""
 
     async def load(self, commit: str) -> Loaded:
-        """Return what a commit says; raises EventdError if it cannot be read as a whole."""
+        """Load a commit. Raises EventdError if it cannot be read as a whole."""
         tree = await self.host.repository.tree(commit)
         desired = await self.assemble(tree)
         complaints: dict[str, tuple[Diagnostic, ...]] = {}
@@ -99,13 +99,15 @@ class Loader:
         )
 
     async def _circular(self, desired: Desired) -> Mapping[str, tuple[Diagnostic, ...]]:
-        """Return whose wait can never end. Where the host's own units cannot be read, by the repository alone."""
+        """Return the workloads whose wait can never end. Without the host's units, uses the repository alone."""
         live = LiveGraph()
         if self.live_graph is not None:
             try:
                 live = await self.live_graph(desired)
             except EventdError as error:
-                log.warning("waits are checked without what this host runs: %s", error)
+                log.warning(
+                    "cannot read this host's units, so circular waits through them are not found: %s", error
+                )
         return refusals(desired, live)
 
 

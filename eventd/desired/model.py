@@ -1,4 +1,4 @@
-"""The desired state: what one commit says this host should be, as values.
+"""The desired state: what one commit says this host should be, as plain values.
 
 Made by `eventd.desired.model_assembly` (parsing, transforms, validation) from a `Tree`; compared with facts by
 `eventd.workloads.plan`. Nothing here touches the world.
@@ -18,7 +18,7 @@ from eventd.storage.model_manifest import NOTHING, Manifest
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """A blob of the repository."""
+    """A file of the repository."""
 
     path: str
     """Relative, with `/`."""
@@ -28,17 +28,17 @@ class TreeFile:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The files of one commit. Symlinks and submodules are not in `files`, they are named in `refused`."""
+    """The files of one commit. Symlinks and submodules are in `refused` instead of `files`."""
 
     commit: str
-    """Full object id; `""` for a plain directory."""
+    """The full object id; `""` for a plain directory."""
     files: Mapping[str, TreeFile]
     refused: Mapping[str, str] = field(default_factory=dict)
     """Path -> why ("symlink", "submodule", "larger than 1 MiB", …)."""
 
 
 class FileRole(StrEnum):
-    """Where an installed file belongs and who reads it."""
+    """Where a file is installed, and who reads it."""
 
     QUADLET = "quadlet"
     """`*.container`, `*.pod`, …, and drop-ins of them: the quadlet folder of the uid, read by podman's generator."""
@@ -47,19 +47,19 @@ class FileRole(StrEnum):
     STACK = "stack"
     """`compose.yaml` and everything beside it: the stack folder of the uid, read by the compose provider."""
     DATA = "data"
-    """Anything else beside them: the quadlet folder, so that relative paths in Quadlet files resolve."""
+    """Anything else: in the quadlet folder too, so that relative paths in Quadlet files resolve."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallFile:
-    """One file as it has to stand on the host, root-owned, mode 0644 (0755 if executable)."""
+    """One file as it is installed: owned by root, mode 0644 (0755 if executable)."""
 
     role: FileRole
     name: str
     """Path below the folder of its role, with `/`."""
     content: bytes
     origin: str
-    """Path in the repository it comes from, or `eventd` for what eventd adds (drop-ins)."""
+    """Its path in the repository, or `eventd` for what eventd adds (drop-ins)."""
     executable: bool = False
 
     @property
@@ -69,36 +69,36 @@ class InstallFile:
 
 
 class UnitRole(StrEnum):
-    """What eventd wants of a unit."""
+    """What eventd does with a unit."""
 
     RUNNING = "running"
-    """Started by eventd, and active from then on."""
+    """Started by eventd, and kept active."""
     ONESHOT = "oneshot"
-    """Started by eventd once per change; a success may leave it inactive."""
+    """Started by eventd once per change; it may be inactive after a success."""
     ON_DEMAND = "on-demand"
-    """Loaded; started by something else (a timer, a socket, another unit, a person)."""
+    """Loaded only; something else starts it (a timer, a socket, another unit, a person)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file of the host that a unit uses at its start, and that the repository only names."""
+    """A file of the host that a unit uses when it starts; the repository only names it."""
 
     path: str
-    """As it is written, normalised: absolute, or below `%h`; with specifiers of systemd.unit(5)."""
+    """As written, normalised: absolute, or below `%h`; may have specifiers of systemd.unit(5)."""
     file: str
-    """Where it is written, as `line` and `key`."""
+    """The repository's file that names it, with `line` and `key`."""
     line: int
     key: str
     required: bool = True
-    """Without it the unit does not start."""
+    """The unit does not start without it."""
     content: bool = True
-    """What is in it is read at the start: another content is used only after a restart."""
+    """It is read at the start: a change takes effect only after a restart."""
     bound: bool = False
-    """It is mounted into a container, and need not be a file, nor readable to the account itself."""
+    """It is mounted into a container; it may be a folder, and the account itself need not be able to read it."""
 
 
 class OnChange(StrEnum):
-    """What to do when a file that a workload names has another content."""
+    """What to do when the content of a file that a workload names changes."""
 
     RESTART = "restart"
     REPORT = "report"
@@ -115,29 +115,29 @@ class DesiredUnit:
     """`InstallFile.name` of the file that defines it."""
     file_role: FileRole
     digest: str
-    """Over everything whose change means that the unit must be restarted: its file, drop-ins, the Quadlet files and
-    data it refers to."""
+    """Hash of everything whose change requires a restart of the unit: its file, its drop-ins, and the Quadlet files and
+    data that it refers to."""
     after: tuple[str, ...] = ()
-    """Units of the same workload that have to be started before it."""
+    """Units of the same workload that are started before it."""
     notify_healthy: bool = False
     """`Notify=healthy`: the start job ends only when the container's health check passes."""
     named: tuple[NamedFile, ...] = ()
-    """Files of the host that it uses at its start. They are not in the digest: their content is a fact."""
+    """Files of the host that it uses at its start. Not in the digest: their content is a fact."""
     container: str = ""
-    """What podman calls its container; empty where the unit runs none, or several."""
+    """Podman's name of its container; empty if the unit runs none, or several."""
     checked: bool = False
-    """Its file has a health check for the container (an image may bring one of its own)."""
+    """Its file defines a health check for the container (an image may have its own)."""
 
 
 class OnFailure(StrEnum):
-    """What to do when a new revision does not become healthy by its deadline."""
+    """What to do when a new revision is not healthy by its deadline."""
 
     ROLLBACK = "rollback"
     KEEP = "keep"
 
 
 class OnUnhealthy(StrEnum):
-    """What to do when a workload that was verified is not healthy any more."""
+    """What to do when a verified workload becomes unhealthy."""
 
     REPORT = "report"
     RESTART = "restart"
@@ -145,7 +145,7 @@ class OnUnhealthy(StrEnum):
 
 
 class RemoveData(StrEnum):
-    """What becomes of account and data when the workload leaves the repository."""
+    """What happens to account and data when the workload leaves the repository."""
 
     KEEP = "keep"
     DELETE = "delete"
@@ -153,7 +153,7 @@ class RemoveData(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A text with the place it was written in, for errors."""
+    """A text and where it is written, for messages."""
 
     text: str
     file: str
@@ -165,7 +165,7 @@ class WorkloadOptions:
     """`workload.toml`, with its defaults filled in. Times are in seconds."""
 
     transform: str | None = None
-    """None: by the folder's rule; `""`: transform-less."""
+    """None: decided by the folder; `""`: no transform."""
     requires: tuple[Located, ...] = ()
     expect: tuple[Located, ...] = ()
     deadline: float = 90.0
@@ -176,61 +176,61 @@ class WorkloadOptions:
     on_unhealthy: OnUnhealthy = OnUnhealthy.REPORT
     update_schedule: str | None = None
     update_hold: bool = False
-    """No image of it is updated, whoever asks."""
+    """Its images are not updated, not even on request."""
     remove_data: RemoveData = RemoveData.KEEP
     compose_env_files: tuple[Located, ...] = ()
     """Files of the host with `KEY=value` lines for the variables of a compose file."""
     compose_project: str = ""
-    """The name of the stack's project, which its containers and volumes begin with; empty: the workload's."""
+    """The compose project's name, the prefix of its containers and volumes; empty: the workload's name."""
     compose_timeout: float = 120.0
-    """How long a compose stack may take to come up."""
+    """How long a compose stack may take to start."""
     renamed_from: Located | None = None
-    """The name that this workload had before, whose account and data it takes over; `""`: it is a new one."""
+    """The former name of this workload, whose account and data it takes over; `""`: none."""
     manual: frozenset[str] = frozenset()
     """Units that eventd must not start by itself."""
     volumes: tuple[Located, ...] = ()
-    """Volumes that it uses besides those that its bind mounts lie on."""
+    """Volumes that it uses, besides those of its bind mounts."""
     volume_deadline: float | None = None
-    """How long its volumes may be away before that is a failure; None: for ever."""
+    """How long its volumes may be missing before that is a failure; None: forever."""
     bulk: frozenset[str] = frozenset()
-    """Names of podman volumes that would hold bulk data, and so must not be any."""
+    """Names of volumes for bulk data, which must not be podman volumes."""
     place: OptionsPlace = field(default=OptionsPlace(), compare=False)
-    """Where they are written, for messages."""
+    """Where each is written, for messages."""
     on_change: OnChange = OnChange.RESTART
-    """What to do when a file of the host that it names changes."""
+    """What to do when a host file that it names changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """Ports of the host that one line of a workload takes."""
+    """Ports of the host that one line of a workload publishes or listens on."""
 
     address: str
-    """Empty: all addresses."""
+    """The address; empty: all."""
     first: int
     last: int
     protocol: str
     """`tcp`, `udp` or `sctp`."""
     unit: str
-    """Who opens them."""
+    """The unit that opens them."""
     place: Located
 
     @property
     def ports(self) -> range:
-        """Each of them."""
+        """All of them."""
         return range(self.first, self.last + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeUse:
-    """A volume that a workload uses: it waits for it, is stopped when it goes, and has a folder on it."""
+    """A volume that a workload uses: it waits for it, stops when it goes away, and has a folder on it."""
 
     volume: str
     mount: str
     """Where the volume is mounted."""
     paths: tuple[str, ...] = ()
-    """What its bind mounts name of it."""
+    """Paths on it that the workload's bind mounts name."""
     schedulable: bool = True
-    """Whether a folder may be made for it, if it has none there yet."""
+    """A folder may be created for the workload if it has none there."""
 
     def folder(self, workload: str) -> str:
         """Return the folder of the workload on the volume."""
@@ -239,7 +239,7 @@ class VolumeUse:
 
 @dataclass(frozen=True, slots=True)
 class NamedVolume:
-    """A podman volume that a workload's files make, unless it is there."""
+    """A podman volume that a workload's files create if it does not exist."""
 
     key: str
     """As the files call it."""
@@ -247,14 +247,14 @@ class NamedVolume:
     """As podman calls it."""
     file: str
     stack: bool = False
-    """Of a compose file; else of a `.volume` file."""
+    """From a compose file; else from a `.volume` file."""
     chosen: bool = False
-    """Somebody wrote down what the name is, or begins with."""
+    """The name, or its prefix, is written in the files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One workload: its name is its directory and its Linux user."""
+    """One workload. Its name is that of its directory and of its Linux user."""
 
     name: str
     files: tuple[InstallFile, ...]
@@ -267,13 +267,13 @@ class Workload:
     volumes: tuple[VolumeUse, ...] = ()
     """Sorted by name."""
     ports: tuple[HostPort, ...] = ()
-    """Of the host."""
+    """Ports of the host that it uses."""
     stores: tuple[NamedVolume, ...] = ()
-    """Podman's volumes that its files make."""
+    """Podman volumes that its files create."""
 
     @property
     def digest(self) -> str:
-        """Identifies the whole content, for records and status."""
+        """Identifies the whole content, for the records and the status."""
         total = hashlib.sha256()
         for file in self.files:
             total.update(f"{file.role}\0{file.name}\0{file.digest}\0{file.executable}\n".encode())
@@ -284,17 +284,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything one commit says of this host."""
+    """Everything that one commit says about this host."""
 
     commit: str
     workloads: Mapping[str, Workload]
-    """The accepted ones, by name, sorted."""
+    """The accepted workloads, by name, sorted."""
     refused: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
-    """Workloads that are in the repository and have errors: left exactly as they are on the host."""
+    """Workloads with errors: left on the host exactly as they are."""
     diagnostics: tuple[Diagnostic, ...] = ()
-    """Findings about no single workload, and warnings. An error here fails the run."""
+    """Findings that belong to no single workload, and all warnings. An error here fails the run."""
     storage: Manifest = NOTHING
-    """The volumes of this host."""
+    """The volumes declared for this host."""
     partial: bool = False
-    """A part of the repository that may define workloads could not be read (a symlink or submodule in its place):
-    a workload that is missing here may still be in it, so none may be removed on account of this."""
+    """A part of the repository that may define workloads could not be read (it is a symlink or a submodule). A missing
+    workload may be in it, so no workload may be removed."""

@@ -1,8 +1,8 @@
-"""From a tree of files to the desired state of this host. The one way in: `assemble`.
+"""Turns a tree of files into the desired state of this host. The entry point is `assemble`.
 
-Pure. Puts the steps together: survey, options, transforms, content, validation, units, eventd's own
-drop-ins. What is wrong with one workload refuses that one: it stays in `Desired.refused`, so it is left on
-the host just as it is, and is not mistaken for one that was removed. Next: `eventd.workloads.plan`.
+Pure. The steps: survey, options, transforms, content, validation, units, eventd's own drop-ins. An error in one
+workload refuses that workload only: it is in `Desired.refused`, so it is left on the host as it is, and not mistaken
+for one that was removed. Next: `eventd.workloads.plan`.
 """
 
 from __future__ import annotations
@@ -48,49 +48,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HostRules:
-    """What this host, and not the repository, says about workloads."""
+    """What the host's own configuration says about workloads."""
 
     hostname: str
-    """Stem of the file in `hosts/` that is for this host."""
+    """The host's name: its file in the repository is `hosts/<hostname>.toml`."""
     transforms: Mapping[str, bytes] = field(default_factory=dict)
-    """The host's transform folder: file name (`tailscale.container`) -> content. Wins over the repository."""
+    """Files of the host's transform folder: name (`tailscale.container`) -> content. They win over the repository's."""
     transforms_folder: str = "/etc/eventd/transforms"
-    """Where they are, for diagnostics."""
+    """The path of that folder, for messages."""
     stacks_folder: str = "/etc/eventd/stacks"
-    """Where compose stacks are installed, in a folder per uid."""
+    """Where compose stacks are installed, one folder per uid."""
     compose_provider: str = PROVIDER
-    """The program that applies compose files; pinned, so that podman does not choose one."""
+    """The program that applies compose files. Fixed here, so that podman does not pick one."""
     transformless: frozenset[str] = frozenset()
     """Folders of quadlet-deploy's layout that need no transform."""
     protected: frozenset[str] = frozenset()
-    """Accounts that no workload may have."""
+    """Names of accounts that no workload may use."""
     default_requires: tuple[Located, ...] = ()
-    """Required by every workload that does not write `requires` itself."""
+    """The requirements of every workload that does not set `requires` itself."""
     options: WorkloadOptions = field(default_factory=WorkloadOptions)
     """Defaults."""
     storage_paths: tuple[str, ...] = PLACES
-    """The folders in which volumes may be mounted."""
+    """Folders below which volumes may be mounted."""
     unprivileged_port_start: int = UNPRIVILEGED
-    """The first port that this host gives to ordinary users (sysctl net.ipv4.ip_unprivileged_port_start)."""
+    """The first port that ordinary users may bind (sysctl net.ipv4.ip_unprivileged_port_start)."""
     update_spread: str = "900s"
-    """Updates begin up to so long after their time, each workload at another moment of it."""
+    """Updates are spread over this time after their schedule, each workload at its own offset."""
 
 
 _Result: TypeAlias = tuple[Workload | None, list[Diagnostic]]
 Cache: TypeAlias = dict[str, tuple[object, _Result]]
-"""Workload -> what it was made of, and the result. Only `assemble` looks into it."""
+"""Workload -> its inputs and the result. Only `assemble` reads it."""
 
 
 def assemble(tree: Tree, host: HostRules, cache: Cache | None = None) -> Desired:
-    """Return what the tree wants of the host. Deterministic; raises nothing, whatever is in it.
+    """Return the desired state of the host. Deterministic; never raises, whatever the tree contains.
 
-    With the `cache` of an earlier call, a workload none of whose inputs changed is not made again.
+    With the `cache` of an earlier call, workloads with unchanged inputs are reused.
     """
     return _Assembly(tree, host, survey(tree), {} if cache is None else cache).result()
 
 
 def explain_files(workload: Workload) -> str:
-    """Return all files of a workload as they are installed, each under a line that says what it is."""
+    """Return all files of a workload as they are installed, each below a header line."""
     blocks: list[str] = []
     for file in workload.files:
         text = file.content.decode("utf-8", "replace")
@@ -101,7 +101,7 @@ def explain_files(workload: Workload) -> str:
 
 
 class _Assembly:
-    """One pass. A class only because the steps share the tree, the host's rules and the findings."""
+    """One pass. A class, because the steps share the tree, the host's rules and the findings."""
 
     def __init__(self, tree: Tree, host: HostRules, found: Survey, cache: Cache) -> None:
         self.cache = cache
@@ -124,7 +124,7 @@ class _Assembly:
         self._listed(by_name)
         for name, candidates in sorted(by_name.items()):
             if self.host_errors:
-                # Which workloads are for this host is not known: leave every one as it is.
+                # It is unknown which workloads are for this host: leave every one as it is.
                 refused[name] = self.host_errors
                 continue
             if not self.host_file.selects(name):
@@ -161,7 +161,7 @@ class _Assembly:
             if others := sorted(
                 p for p in self.tree.files if p.startswith(f"{HOSTS}/") and p.endswith(".toml")
             ):
-                message = f"there is no {path} for this host, so every workload runs here"
+                message = f"this host has no {path}, so every workload runs here"
                 self.diagnostics.append(
                     warning(path, "host-not-listed", message, did_you_mean(path, others) or "add it")
                 )
@@ -171,7 +171,7 @@ class _Assembly:
         return parsed, findings
 
     def _listed(self, names: Iterable[str]) -> None:
-        """Check the names in the host's file against the workloads there are."""
+        """Check the names in the host's file against the existing workloads."""
         known = list(names)
         listed = [(place, Severity.ERROR) for place in self.host_file.workloads or ()]
         listed += [(place, Severity.WARNING) for place in self.host_file.exclude]
@@ -189,14 +189,14 @@ class _Assembly:
                 )
 
     def _folders(self) -> None:
-        """Fail the run for each folder of quadlet-deploy's layout whose transform is nowhere, once."""
+        """Add one error for each folder of quadlet-deploy's layout whose transform does not exist."""
         wanted = [c for c in self.found.candidates if c.folder and self.host_file.selects(c.name)]
         for folder in dict.fromkeys(candidate.folder for candidate in wanted):
             if finding := self.transforms.unknown_folder(folder):
                 self.diagnostics.append(finding)
 
     def _cached(self, name: str, candidates: list[Candidate]) -> _Result:
-        """Return what was made of just these inputs before, or make it."""
+        """Return the cached result for these inputs, or compute it."""
         options, problems = self._options(candidates[0])
         choice = self.transforms.choice(candidates[0], options)
         protected, storage = self.host.protected, self.storage
@@ -225,7 +225,7 @@ class _Assembly:
         if problem := workload_problem(name, self.host.protected):
             findings.append(error(candidate.origin, problem[0], problem[1], "rename it"))
         elif name in DISTRIBUTION:
-            message = f"distributions have a system account {name}, and eventd adopts none"
+            message = f"distributions have a system account named {name}, and eventd does not adopt those"
             findings.append(warning(candidate.origin, "distribution-account", message, "rename it"))
         transforms, transform_problems = self.transforms.files(choice)
         content, content_problems = read(candidate, transforms)
@@ -280,7 +280,7 @@ class _Assembly:
         return replace(options, values=replace(options.values, place=self._place(candidate))), findings
 
     def _place(self, candidate: Candidate) -> OptionsPlace:
-        """Return where the options of a workload are written."""
+        """Return where to write the options of a workload."""
         file, prefix = f"{HOSTS}/{self.host.hostname}.toml", f"workload.{candidate.name}"
         if candidate.legacy:
             return OptionsPlace(file, prefix)
@@ -289,7 +289,7 @@ class _Assembly:
 
 
 def _waiting_for(volumes: tuple[VolumeUse, ...], candidate: Candidate, options: Options) -> Options:
-    """Return the options with a wait for each volume that the workload uses, as if it were written in `requires`."""
+    """Return the options with each volume that the workload uses added to `requires`."""
     written = {each.text for each in options.values.requires}
     more = [f"volume:{use.volume}" for use in volumes if f"volume:{use.volume}" not in written]
     if not more:
@@ -299,7 +299,7 @@ def _waiting_for(volumes: tuple[VolumeUse, ...], candidate: Candidate, options: 
 
 
 def _with_time_for_checks(content: Content, options: Options) -> Options:
-    """Return the options with time for the health checks that starts wait for, unless a deadline is written."""
+    """Return the options with a deadline long enough for the health checks that starts wait for, unless one is set."""
     checks = (
         health_check(unit)
         for part, unit in content.units(FileRole.QUADLET)

@@ -1,8 +1,8 @@
-"""Ports of the host that workloads take, of Quadlet files, sockets and compose files; and which exclude each other.
+"""The host's ports that workloads use, in Quadlet files, sockets and compose files, and which of them conflict.
 
 Pure. Owns the syntax of a published port (podman-run(1) `--publish`, the Compose Specification, systemd.socket(5)),
-which of two uses exclude each other, and which ports a host gives to root alone. What a variable says is not known
-here. Next: `eventd.desired.model_assembly` adds the findings.
+which uses conflict, and which ports only root may bind. Variables are not expanded here. Next:
+`eventd.desired.model_assembly` adds the findings.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from eventd.desired.model_content import Content
 
 UNPRIVILEGED = 1024
-"""Default of net.ipv4.ip_unprivileged_port_start: lower ports are for root (ip-sysctl, kernel documentation)."""
-_ANY = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104  what is written, not what is bound
+"""The default of net.ipv4.ip_unprivileged_port_start: only root may bind lower ports (ip-sysctl, kernel docs)."""
+_ANY = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104  compared with text, never bound
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 _LARGEST = 1024
-"""Ports of a range that are compared one by one."""
+"""How many ports of a range are compared one by one."""
 
 
 def published(text: str) -> tuple[str, range, str] | None:
-    """Return address, ports of the host and protocol of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`; None if they vary."""
+    """Return the address, host ports and protocol of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`; None if they are not fixed."""
     spec, _, protocol = text.partition("/")
     address, rest = "", spec
     if spec.startswith("["):
@@ -59,7 +59,7 @@ def host_ports(name: str, content: Content) -> tuple[HostPort, ...]:
 
 
 def clashes(uses: Mapping[str, Iterable[HostPort]]) -> Iterator[Diagnostic]:
-    """Yield a warning for each use of a port that another one (of any of the workloads) takes: only one can start."""
+    """Yield a warning for each port that another unit, of any workload, uses too: only one of them can start."""
     taken: dict[tuple[int, str], list[tuple[str, HostPort]]] = {}
     for name, use in ((name, use) for name, ports in sorted(uses.items()) for use in ports):
         keys = [(port, use.protocol) for port in use.ports]
@@ -73,21 +73,21 @@ def clashes(uses: Mapping[str, Iterable[HostPort]]) -> Iterator[Diagnostic]:
             (port, protocol), other, first = found
             whose = f"of workload {other}" if other != name else "of the same workload"
             message = (
-                f"port {port}/{protocol} of the host is taken by {first.unit} {whose} already"
+                f"port {port}/{protocol} of the host is already used by {first.unit} {whose}"
                 f" ({first.place.file}:{first.place.line})"
             )
-            hint = "publish one of them on another port or address"
+            hint = "use another port or address for one of them"
             yield _warning(use.place, "port-twice", message, hint)
         for key in keys:
             taken.setdefault(key, []).append((name, use))
 
 
 def low(uses: Iterable[HostPort], first: int) -> Iterator[Diagnostic]:
-    """Yield a warning for each port below the first that the host gives to ordinary users."""
+    """Yield a warning for each port below the first that ordinary users may bind."""
     for use in uses:
         if use.first < first:
             message = (
-                f"port {use.first} is below {first}, from which on this host gives ports to ordinary users:"
+                f"port {use.first} is below {first}, the first port that ordinary users may bind on this host:"
                 f" {use.unit} will not start"
             )
             hint = f"publish {use.first + 8000} instead, or set net.ipv4.ip_unprivileged_port_start (sysctl.d(5))"

@@ -1,8 +1,7 @@
-"""Names that are nearly those that eventd reads: told, because a file under a wrong name is merely not there.
+"""Finds misspelt names of files and folders that eventd reads: without a warning they would just be ignored.
 
-Pure. A folder that is nearly `workloads/` is the worst of them: it takes every workload out of the desired state, so
-nothing may be removed while there is one. Next: `eventd.desired.model_survey` and `eventd.desired.model_content` add
-the findings.
+Pure. A misspelt `workloads/` is the worst: every workload disappears from the desired state, so nothing may be removed
+while there is one. Next: `eventd.desired.model_survey` and `eventd.desired.model_content` add the findings.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ if TYPE_CHECKING:
 NO_WORKLOADS, MISSPELLING = "no-workloads", "near-miss"
 OPTIONS_FILE, STORAGE_FILE = "workload.toml", "storage.toml"
 _FOLDER = 0.85
-"""How similar: `workload`, `worklaods`, `host`; `posts` is not `hosts`."""
+"""The required similarity: it matches `workload`, `worklaods` and `host`, but not `posts` with `hosts`."""
 _FILE = 0.9
-"""`workload.tml`; `workload.toml.bak` is meant to be another file."""
+"""The required similarity of file names: it matches `workload.tml`, but not `workload.toml.bak`."""
 _SHORTEST = 5
-"""Letters of an extension that may be mistyped: `.patch` is no `.path`."""
+"""The required similarity of extensions: `.patch` does not match `.path`."""
 
 
 def near_folder(paths: Iterable[str], right: str) -> str | None:
-    """Return the top-level folder that is nearly called `right` and has folders in it; None without one."""
+    """Return the top-level folder whose name is nearly `right` and that has folders in it; None if there is none."""
     folders = {path.split("/", 1)[0] for path in paths if path.count("/") >= 2}
     found = sorted(name for name in folders if name != right and nearest(name, (right,), _FOLDER))
     return found[0] if found else None
 
 
 def near_hosts(paths: Iterable[str]) -> str | None:
-    """Return a file for a host in a folder that is nearly called `hosts`; None without one."""
+    """Return a host's file in a folder whose name is nearly `hosts`; None if there is none."""
     for path in sorted(paths):
         folder, slash, name = path.partition("/")
         right = slash and "/" not in name and name.endswith(".toml") and folder != "hosts"
@@ -48,7 +47,7 @@ def near_file(base: str, right: str) -> bool:
 
 
 def near_unit(base: str, extensions: Collection[str]) -> str | None:
-    """Return the name that a file in a workload was meant to have, if its extension is nearly one of these."""
+    """Return the intended name of a file, if its extension is nearly one of these."""
     stem, extension = split(base)
     if extension in extensions or not stem:
         return None

@@ -1,7 +1,7 @@
-"""`workload.toml` and `hosts/<hostname>.toml`: TOML to values, every mistake with its place and key path.
+"""Parses `workload.toml` and `hosts/<hostname>.toml`; every error has its place and key path.
 
-Pure. Predicates (`requires`, `expect`) and the update schedule stay text: who understands them checks them.
-Layers, each over the one before: the host's defaults, `workload.toml`, `[workload.NAME]` of the host's file.
+Pure. Predicates (`requires`, `expect`) and the update schedule stay text and are checked elsewhere. Each layer
+overrides the one before: the host's defaults, `workload.toml`, `[workload.NAME]` of the host's file.
 Next: `eventd.desired.model_assembly`.
 """
 
@@ -37,26 +37,26 @@ OPTION_KEYS: Mapping[str, tuple[str, ...]] = {
     "compose": ("env_files", "timeout", "project"),
     "files": ("on_change",),
 }
-"""Table -> keys of `workload.toml`, and of `[workload.NAME]` in a host's file."""
+"""Table -> its keys, in `workload.toml` and in `[workload.NAME]` of a host's file."""
 HOST_KEYS = ("workloads", "exclude", "workload")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of one workload, and where those that are checked later were written."""
+    """The options of one workload, and where those that are checked later are written."""
 
     values: WorkloadOptions = field(default_factory=WorkloadOptions)
     manual: tuple[Located, ...] = ()
     transform: Located | None = None
     explicit_requires: bool = False
-    """Written down, be it as an empty list: the host's default requirements do not apply."""
+    """`requires` is set, if only to an empty list: the host's default requirements do not apply."""
     explicit_deadline: bool = False
-    """Written down: a health check that may take longer does not raise it."""
+    """`deadline` is set: a health check that may take longer does not raise it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """`hosts/<hostname>.toml`: which workloads run on this host, and with what overrides."""
+    """`hosts/<hostname>.toml`: which workloads run on this host, and the options that it overrides."""
 
     workloads: tuple[Located, ...] | None = None
     """None: all."""
@@ -70,7 +70,7 @@ class HostFile:
         return name not in {each.text for each in self.exclude}
 
     def override(self, name: str, options: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
-        """Return the options with this host's overrides for the workload, and what is wrong with those."""
+        """Return the options with this host's overrides for the workload, and the errors in those."""
         table = self.overrides.get(name)
         return _read_options(table, options) if table else (options, ())
 
@@ -86,13 +86,13 @@ class HostFile:
 
 
 def parse_options(content: bytes, file: str, base: Options) -> tuple[Options, tuple[Diagnostic, ...]]:
-    """Read a `workload.toml` over `base`. What is wrong leaves the value of `base`."""
+    """Read a `workload.toml` over `base`. An invalid value keeps that of `base`."""
     table = _load(content, file)
     return (base, (table,)) if isinstance(table, Diagnostic) else _read_options(table, base)
 
 
 def parse_host(content: bytes, file: str) -> tuple[HostFile, tuple[Diagnostic, ...]]:
-    """Read a `hosts/<hostname>.toml`. If there is any error, nothing in the result may be relied upon."""
+    """Read a `hosts/<hostname>.toml`. If there is any error, the result must not be used."""
     table = _load(content, file)
     if isinstance(table, Diagnostic):
         return HostFile(), (table,)
@@ -142,7 +142,7 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
                     found.append(health.error("bad-duration", str(error), key, hint='write "90s" or "2min"'))
         if values.get("deadline") == 0:
             del values["deadline"]
-            found.append(health.error("bad-duration", "a deadline of nothing can never be met", "deadline"))
+            found.append(health.error("bad-duration", "the deadline must be longer than zero", "deadline"))
         patient |= "deadline" in values
         if (choice := _choice(health, "on_failure", tuple(OnFailure), found)) is not None:
             values["on_failure"] = OnFailure(choice)
@@ -184,7 +184,7 @@ def _update(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
         if isinstance(table.data["hold"], bool):
             values["update_hold"] = table.data["hold"]
         else:
-            found.append(table.error("wrong-type", "hold has to be true or false", "hold"))
+            found.append(table.error("wrong-type", "hold must be true or false", "hold"))
     return values
 
 
@@ -194,7 +194,7 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
         for each in files:
             if not HOST_PATH.fullmatch(each.text):
                 message = (
-                    f"{each.text!r} has to be the absolute path of a file of the host, without spaces or %"
+                    f"{each.text!r} must be the absolute path of a file of the host, without spaces or %"
                 )
                 found.append(
                     Diagnostic(
@@ -206,9 +206,11 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
         if PROJECT.fullmatch(project.text):
             values["compose_project"] = project.text
         else:
-            hint = "lower-case letters, digits, - and _, beginning with a letter or digit"
+            hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
             found.append(
-                table.error("bad-value", f"{project.text!r} is no name of a project", "project", hint=hint)
+                table.error(
+                    "bad-value", f"{project.text!r} is not a valid project name", "project", hint=hint
+                )
             )
     if "timeout" in table.data:
         try:
@@ -217,7 +219,7 @@ def _compose(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
             found.append(table.error("bad-duration", str(error), "timeout", hint='write "120s" or "2min"'))
     if values.get("compose_timeout") == 0:
         del values["compose_timeout"]
-        found.append(table.error("bad-duration", "a stack cannot come up in no time", "timeout"))
+        found.append(table.error("bad-duration", "the timeout must be longer than zero", "timeout"))
     return values
 
 
@@ -229,7 +231,7 @@ def _section(table: _Table, key: str, found: list[Diagnostic]) -> _Table | None:
 
 
 def _elsewhere(root: Path) -> dict[str, str]:
-    """Return for each key where it belongs, in the words of a hint; `root`: the table that has all others in it."""
+    """Return a hint for each key that says where it belongs. `root`: the table that contains all others."""
     above = f"into [{'.'.join(map(str, root))}]" if root else "above the first [table]"
     places: dict[str, list[str]] = {}
     for section, keys in OPTION_KEYS.items():

@@ -1,7 +1,7 @@
-"""Where an option of a workload is written: what a message names has to be a file that the workload can have.
+"""Where to write an option of a workload, so that messages name a file that the workload can have.
 
-Pure. In eventd's own layout it is `workload.toml`; a workload of quadlet-deploy's layout has no folder of its own, so
-its options stand in the host's file; and what the host's file sets wins wherever else it is written.
+Pure. In eventd's own layout that is `workload.toml`. A workload of quadlet-deploy's layout has no folder of its own, so
+its options are in the host's file. An option that the host's file sets wins over both.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OptionsPlace:
-    """Made by `eventd.desired.model_assembly`, one a workload."""
+    """One per workload, made by `eventd.desired.model_assembly`."""
 
     file: str = "workload.toml"
     prefix: str = ""
@@ -22,7 +22,7 @@ class OptionsPlace:
     """Options that the host's file sets for this workload: `requires`, `health.deadline`."""
 
     def key(self, option: str) -> str:
-        """Return an option with the place to write it, `health.deadline`: "deadline in [health] of FILE"."""
+        """Return where to write an option; for `health.deadline`: "deadline in [health] of FILE"."""
         section, _, key = option.rpartition(".")
         file, prefix = self.file, self.prefix
         if option in self.by_host:
@@ -32,4 +32,4 @@ class OptionsPlace:
 
 
 ANYWHERE = OptionsPlace()
-"""Of a workload that is not known: the file's name alone."""
+"""For a workload that is not known: only the name of the file."""

@@ -1,6 +1,6 @@
-"""What has no place in a repository or in a workload's hands: passwords in plain text, and root's container socket.
+"""Warns about what does not belong in a workload: passwords in plain text, and root's container socket.
 
-Pure. Goes by the names of variables, never shows a value. A hint names what is there instead. Next:
+Pure. Decides by the names of variables and never shows a value. The hint names the alternative. Next:
 `eventd.desired.model_assembly` adds the findings.
 """
 
@@ -24,15 +24,15 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = re.compile(r"\$|/|true$|false$|yes$|no$|none$|$", re.IGNORECASE)
-"""Values that are no secret: variables, paths (`/run/secrets/db`), switches."""
+"""Values that are not secrets: variables, paths (`/run/secrets/db`), switches."""
 SOCKETS = frozenset(
     {"/var/run/docker.sock", "/run/docker.sock", "/var/run/podman/podman.sock", "/run/podman/podman.sock"}
 )
-"""Root's sockets of docker and podman."""
+"""The sockets of root's docker and podman."""
 
 
 def is_secret(key: str, value: str) -> bool:
-    """Tell whether a variable's name says that its value is a secret, and the value looks like one."""
+    """Return whether a variable's name says that its value is a secret, and the value looks like one."""
     return bool(_NAME.search(key)) and key != "PWD" and _HARMLESS.match(value) is None
 
 
@@ -58,8 +58,8 @@ def plain_secrets(content: Content) -> Iterator[Diagnostic]:
 
 def sockets(content: Content) -> Iterator[Diagnostic]:
     """Yield a warning for each mount of root's container socket."""
-    message = "is root's: the account of a workload cannot use it, and who can is root on this host"
-    hint = "mount the account's own: %t/podman/podman.sock, in compose ${XDG_RUNTIME_DIR}/podman/podman.sock"
+    message = "belongs to root: the account of a workload cannot use it, and whoever can is root on this host"
+    hint = "mount the account's own: %t/podman/podman.sock; in compose ${XDG_RUNTIME_DIR}/podman/podman.sock"
     for part, unit in content.units(FileRole.QUADLET):
         section = KINDS[split(part.name)[1]].section
         for key in ("Volume", "Mount"):
@@ -82,7 +82,7 @@ def _env_file(file: InstallFile) -> Iterator[Diagnostic]:
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the assignments of an `Environment=` line, which are words (systemd.exec(5))."""
+    """Yield the assignments of an `Environment=` line, one per word (systemd.exec(5))."""
     try:
         words = shlex.split(text)
     except ValueError:
@@ -91,8 +91,8 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _warning(file: str, line: int, where: str, key: str) -> Diagnostic:
-    message = f"{key} is a secret in plain text: everybody who reads the repository, or the unit, has it"
-    hint = (
-        "put it into a file of the host (EnvironmentFile=, env_file), or a podman secret (Secret=, secrets)"
+    message = (
+        f"{key} is a secret in plain text: everybody who can read the repository or the unit can read it"
     )
+    hint = "put it into a file on the host (EnvironmentFile=, env_file) or a podman secret (Secret=, secrets)"
     return Diagnostic(Severity.WARNING, file, line, where, message, hint, "plain-secret")

@@ -1,10 +1,9 @@
-"""Units and stacks that are in no workload: an error, because nothing deploys them and they look as if something did.
+"""Units and stacks outside of any workload. They are errors: they look deployable, but nothing deploys them.
 
-Pure. Owns what looks like a unit or a stack by its name alone, and the file by which a repository says that a folder
-is not meant for eventd. `eventd.desired.model_survey` has the paths that belong to nothing; their findings come from
-here.
+Pure. Owns which names look like a unit or a stack, and the ignore file by which a repository marks a folder as not
+meant for eventd. `eventd.desired.model_survey` passes in the paths that belong to no workload.
 
-    stacks/media/compose.yaml     error: it is in no workload
+    stacks/media/compose.yaml     error: it is not in a workload
     stacks/.eventdignore          empty: nothing below stacks/ is meant for eventd
     .eventdignore                 patterns (fnmatch, a line each, relative to its folder): dev/compose.yaml
 """
@@ -31,30 +30,30 @@ if TYPE_CHECKING:
 IGNORE = ".eventdignore"
 STRAY = "stray-file"
 _STACK = re.compile(r"(?:docker-)?compose[.-][\w.-]*\.ya?ml|[\w.-]*\.compose\.ya?ml", re.ASCII)
-"""`docker-compose.prod.yml`, `media.compose.yaml`: nobody reads them by that name either."""
+"""`docker-compose.prod.yml`, `media.compose.yaml`: variants of the name, which nothing reads."""
 _EXTENSIONS = (*KINDS, *COMPANIONS)
 _NAMED = 3
-"""How many files of a folder are named."""
+"""How many files of a folder a message names."""
 
 
 def looks_deployable(base: str) -> bool:
-    """Tell whether a file's name is, or was nearly, that of a unit, a Quadlet file or a compose file."""
+    """Return whether a file's name is, or nearly is, that of a unit, a Quadlet file or a compose file."""
     if split(base)[1] in _EXTENSIONS or base in STACKS or _STACK.fullmatch(base):
         return True
     return near_unit(base, _EXTENSIONS) is not None or any(near_file(base, stack) for stack in STACKS)
 
 
 def strays(unplaced: Sequence[str], files: Mapping[str, TreeFile]) -> Iterator[Diagnostic]:
-    """Yield an error for each top-level folder (and each file at the top) with what looks deployable in it.
+    """Yield an error for each top-level folder that contains something deployable, and for each such top-level file.
 
-    `unplaced` are the paths that belong to no workload and to nothing else that eventd reads; what an ignore file
-    names is left out. Hidden folders (`.github/`, `.devcontainer/`) are nobody's workloads.
+    `unplaced`: the paths that eventd does not read. Paths named by an ignore file are left out, and so are hidden
+    folders (`.github/`, `.devcontainer/`).
     """
     ignored = {path.removesuffix(IGNORE): file.content for path, file in files.items() if _is_ignore(path)}
     if not ignored.get("", b"x").strip():
         message = f"an empty {IGNORE} at the top would hide every mistake in the repository"
         yield Diagnostic(
-            Severity.ERROR, IGNORE, 0, "", message, "name what it is for, a pattern a line", STRAY
+            Severity.ERROR, IGNORE, 0, "", message, "list what to ignore, one pattern a line", STRAY
         )
         del ignored[""]
     found: defaultdict[str, list[str]] = defaultdict(list)
@@ -100,7 +99,7 @@ def _error(top: str, paths: list[str]) -> Diagnostic:
         first,
         0,
         "",
-        f"it is in no workload, so nothing deploys it{more}",
+        f"it is not in a workload, so nothing deploys it{more}",
         f"{way_out}; if it is not meant for eventd, say so in a file {mark}",
         STRAY,
     )

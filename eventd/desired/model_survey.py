@@ -1,11 +1,11 @@
-"""What workloads a tree has, by path alone: eventd's layout, and that of quadlet-deploy beside it.
+"""Finds the workloads of a tree by path alone, in eventd's layout and in that of quadlet-deploy.
 
     workloads/NAME/…            the workload NAME
     NAME.container              the workload NAME, transform-less        (quadlet-deploy)
     FOLDER/NAME.container       the workload NAME, with the transform FOLDER   (quadlet-deploy)
 
-Pure. Whatever looks like a workload comes out as a candidate, be it as one that is refused: what is merely
-left out would be taken off the host. Next: `eventd.desired.model_content` reads a candidate's files.
+Pure. Everything that looks like a workload becomes a candidate, even if it is refused: a workload that is left out
+would be removed from the host. Next: `eventd.desired.model_content` reads a candidate's files.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ if TYPE_CHECKING:
 
 WORKLOADS, TRANSFORMS, HOSTS, APPROVALS = "workloads", "transforms", "hosts", "approvals"
 TRANSFORMLESS = ".transformless"
-"""A file of this name in a folder of quadlet-deploy's layout says that no transform belongs to it."""
+"""An empty file of this name in a folder of quadlet-deploy's layout says that the folder has no transform."""
 _OURS = frozenset({WORKLOADS, TRANSFORMS, HOSTS, APPROVALS})
 
 
 @dataclass(slots=True)
 class Candidate:
-    """Files that claim to be a workload."""
+    """Files that may be a workload."""
 
     name: str
     origin: str
     """Directory or file in the repository."""
     legacy: bool
-    """quadlet-deploy's layout."""
+    """It is in quadlet-deploy's layout."""
     folder: str = ""
-    """quadlet-deploy: the folder it is in, which names its transform."""
+    """In quadlet-deploy's layout: its folder, which names its transform."""
     files: dict[str, TreeFile] = field(default_factory=dict)
-    """By path below the workload's folder."""
+    """Its files, by path below the workload's folder."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Everything found."""
+    """Everything found in a tree."""
 
     candidates: tuple[Candidate, ...]
-    """Sorted by name and origin; one name may come twice."""
+    """Sorted by name and origin; a name may occur twice."""
     transforms: Mapping[str, TreeFile]
     """File name -> file."""
     refused_transforms: Mapping[str, str]
     """File name (`*`: all of them) -> why."""
     transformless: frozenset[str]
-    """Folders that are marked so."""
+    """Folders that are marked as having no transform."""
     diagnostics: tuple[Diagnostic, ...]
     partial: bool
 
@@ -106,12 +106,12 @@ class _Surveyor:
         self.diagnostics: list[Diagnostic] = []
         self.partial = False
         self.unplaced: list[str] = []
-        """Paths that are nobody's."""
+        """Paths that belong to no workload."""
 
     def file(self, path: str, file: TreeFile) -> None:
         parts = path.split("/")
         if unsafe(path):
-            self._say(parts, error(path, "unsafe-path", "the path has a part that no file may have"))
+            self._add(parts, error(path, "unsafe-path", "the path contains a part that is not allowed"))
             return
         match parts:
             case ["workloads", name, *rest] if rest:
@@ -144,26 +144,26 @@ class _Surveyor:
             case ["transforms", name]:
                 self.refused_transforms[name] = why
             case ["workloads", _, *_]:
-                self._say(parts, finding)
+                self._add(parts, finding)
             case [name] if name.endswith(".container"):
-                self._say(parts, finding)
+                self._add(parts, finding)
             case [folder, name] if name.endswith(".container") and _may_hold(folder):
-                self._say(parts, finding)
+                self._add(parts, finding)
             case [name] if "." not in name and name not in _OURS:
-                # It may have been a folder of workloads until the commit before.
+                # It may have been a folder of workloads in the previous commit.
                 self.partial = True
-                message = f"it is refused ({why}), so it is not known whether there are workloads in it"
-                hint = "nothing is removed from the host until it is a regular file or folder, or gone"
+                message = f"it is refused ({why}), and may contain workloads"
+                hint = "make it a regular file or folder, or remove it; until then nothing is removed from the host"
                 self.diagnostics.append(warning(path, "unreadable-folder", message, hint))
             case _:
                 pass
 
     def missing(self, tree: Tree) -> None:
-        """Tell what seems to have been meant, after all paths were sorted; nothing is removed where it is in doubt."""
+        """Add findings about misspelt names, once all paths are sorted. In doubt, nothing may be removed."""
         if not any(each.origin.startswith(f"{WORKLOADS}/") for each in self.candidates.values()):
             if near := near_folder((*tree.files, *tree.refused), WORKLOADS):
                 self.partial = True
-                message = f"there is no {WORKLOADS}/, so every workload of it would be removed from the hosts"
+                message = f"there is no {WORKLOADS}/, so every workload in it would be removed from the hosts"
                 hint = f"did you mean {WORKLOADS}/? nothing is removed while there is {near}/"
                 self.diagnostics.append(error(near, NO_WORKLOADS, message, hint))
             elif not self.candidates and not self.partial:
@@ -171,26 +171,28 @@ class _Surveyor:
                 hint = f"a workload is a folder: {WORKLOADS}/NAME/NAME.container"
                 self.diagnostics.append(warning(WORKLOADS, NO_WORKLOADS, message, hint))
         elif near := near_folder(tree.files, WORKLOADS):
-            message = f"what is in {near}/ is read by nobody"
+            message = f"nothing reads the files in {near}/"
             self.diagnostics.append(warning(near, MISSPELLING, message, f"did you mean {WORKLOADS}/?"))
         if path := near_hosts(tree.files):
             hint = f"did you mean {HOSTS}/{path.partition('/')[2]}?"
-            self.diagnostics.append(warning(path, MISSPELLING, "it is read by nobody", hint))
-        found = [each for each in strays(self.unplaced, tree.files) if not self._told(each.file)]
-        # What is nobody's may have been a workload until the commit before: it is not taken off the host meanwhile.
+            self.diagnostics.append(warning(path, MISSPELLING, "nothing reads this file", hint))
+        found = [each for each in strays(self.unplaced, tree.files) if not self._has_finding(each.file)]
+        # A misplaced file may have been a workload in the previous commit: do not remove that from the host.
         self.partial |= bool(found)
         self.diagnostics.extend(found)
         for path in sorted(tree.files):
             if "/" not in path and near_file(path, STORAGE_FILE):
-                finding = warning(path, MISSPELLING, "it is read by nobody", f"did you mean {STORAGE_FILE}?")
+                finding = warning(
+                    path, MISSPELLING, "nothing reads this file", f"did you mean {STORAGE_FILE}?"
+                )
                 self.diagnostics.append(finding)
 
-    def _told(self, path: str) -> bool:
-        """Tell whether the folder that a path is in has a finding as a whole already."""
+    def _has_finding(self, path: str) -> bool:
+        """Return whether the folder of a path has a finding as a whole already."""
         return any(each.file == path.partition("/")[0] for each in self.diagnostics)
 
-    def _say(self, parts: list[str], finding: Diagnostic) -> None:
-        """Add a finding to the workload that the path belongs to, or else to the repository."""
+    def _add(self, parts: list[str], finding: Diagnostic) -> None:
+        """Add a finding to the path's workload or, if it has none, to the repository."""
         match parts:
             case ["workloads", name, *_] if name not in ("", ".", ".."):
                 self._workload(name).diagnostics.append(finding)
@@ -213,14 +215,14 @@ class _Surveyor:
 
 
 def _may_hold(folder: str) -> bool:
-    """Tell whether a top-level folder can be one of quadlet-deploy's."""
+    """Return whether a top-level folder can be one of quadlet-deploy's."""
     return folder not in _OURS and not folder.startswith(".") and folder not in ("", "..")
 
 
 def unsafe(path: str) -> bool:
-    """Tell whether a path has an empty or dotted part, a control character or a backslash.
+    """Return whether a path has an empty or dotted part, a control character or a backslash.
 
-    git's own tools refuse to make such trees, but a hostile server can send one.
+    git's own tools refuse to create such trees, but a hostile server can send one.
     """
     parts = path.split("/")
     return any(part in ("", ".", "..") for part in parts) or any(

@@ -1,4 +1,4 @@
-"""Where a workload's transform comes from: its options, its folder, the host, the repository.
+"""Finds a workload's transform: its options or its folder name it, the host or the repository has its files.
 
 Pure. The host's files win over the repository's, one by one; each is parsed once per pass. How a transform is
 applied is `eventd.unitfiles.model_transforms`.
@@ -21,18 +21,18 @@ Parsed = tuple[UnitFile | None, tuple[Diagnostic, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which transform a workload uses, and where that is said."""
+    """Which transform a workload uses, and where that is written."""
 
     name: str
     """Empty: none."""
     file: str
     line: int = 0
-    """0: the folder says it."""
+    """0: the folder decides it."""
 
 
 @dataclass(slots=True)
 class TransformSources:
-    """The transforms that can be had in one pass."""
+    """The transforms that are available in one pass."""
 
     host: Mapping[str, bytes]
     """File name -> content."""
@@ -42,7 +42,7 @@ class TransformSources:
     parsed: dict[str, Parsed] = field(default_factory=dict)
 
     def choice(self, candidate: Candidate, options: Options) -> Choice:
-        """Return the transform of a workload: what its options say, else its folder's rule."""
+        """Return the transform of a workload: that of its options, else that of its folder."""
         if options.transform is not None:
             return Choice(options.transform.text, options.transform.file, options.transform.line)
         if not candidate.legacy:
@@ -51,7 +51,7 @@ class TransformSources:
         return Choice("" if marked else candidate.folder, candidate.origin)
 
     def inputs(self, choice: Choice) -> object:
-        """Return all that `files` depends on, to be compared."""
+        """Return everything that `files` depends on, for comparison."""
         if not choice.name:
             return choice
         sources = {kind: self._source(f"{choice.name}.{kind}") for kind in KINDS}
@@ -59,7 +59,7 @@ class TransformSources:
         return choice, sources, known
 
     def files(self, choice: Choice) -> tuple[dict[str, UnitFile], tuple[Diagnostic, ...]]:
-        """Return the transform's files by extension, and what is wrong with them; none is an error."""
+        """Return the transform's files by extension, and the errors in them. A transform without files is an error."""
         if not choice.name:
             return {}, ()
         parsed = {kind: self._parse(f"{choice.name}.{kind}") for kind in KINDS}
@@ -69,7 +69,7 @@ class TransformSources:
         return files, tuple(problem for _, problems in parsed.values() for problem in problems)
 
     def unknown_folder(self, folder: str) -> Diagnostic | None:
-        """Return the error about a folder of quadlet-deploy's layout whose transform is nowhere."""
+        """Return an error if a folder of quadlet-deploy's layout has no transform."""
         if folder in self.host_transformless or folder in self.found.transformless:
             return None
         choice = Choice(folder, folder)
@@ -79,7 +79,7 @@ class TransformSources:
         return {split(name)[0] for name in (*self.host, *self.found.transforms)}
 
     def _source(self, name: str) -> tuple[str, bytes] | None:
-        """Return the place and content of a transform file."""
+        """Return the path and content of a transform file."""
         if name in self.host:
             return f"{self.host_folder}/{name}", self.host[name]
         if name in self.found.transforms:

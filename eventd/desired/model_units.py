@@ -1,9 +1,9 @@
-"""Which units come of a workload's files, which of them eventd starts, in which order, and what renews each.
+"""Derives the units of a workload: which of them eventd starts, in which order, and what requires a restart.
 
-Pure. Roles: what runs is wanted running; what a timer, a socket, a path, a person or another unit starts is
-only loaded. Order: Quadlet's references and `After=`/`Before=` bind; `Requires=`, `Wants=` and the like
-order too where that contradicts nothing (systemd itself does not order by them, but starting what is needed
-first saves a job). Next: `eventd.workloads.plan` compares the result with facts.
+Pure. Roles: eventd starts a unit unless a timer, a socket, a path, a person or another unit does; those are only
+loaded. Order: Quadlet's references and `After=`/`Before=` always count. `Requires=`, `Wants=` and the like count where
+they contradict nothing (systemd does not order by them, but starting a requirement first saves a job). Next:
+`eventd.workloads.plan` compares the result with facts.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ _TOKENS = re.compile(r"[\s:,;=\"']+")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A unit and the file that makes it."""
+    """A unit and the file that defines it."""
 
     name: str
     part: Part
     unit: UnitFile
-    """With all drop-ins, those for the generated service too."""
+    """With all drop-ins, including those for the generated service."""
 
 
 def made_units(content: Content) -> tuple[Made, ...]:
-    """Return the units that the generators make, sorted; a name may come twice, which is an error.
+    """Return the units that the generators make, sorted. A name may occur twice, which is an error.
 
-    Templates (`foo@.service`) are not among them, since only instances can be loaded: the instance of
-    `DefaultInstance=` is, and so are instance files (`foo@bar.container`).
+    Templates (`foo@.service`) are left out, since only instances can be loaded. The instance of `DefaultInstance=` is
+    included, and so are instance files (`foo@bar.container`).
     """
     found: list[Made] = []
     for role in (FileRole.QUADLET, FileRole.COMPANION):
@@ -80,7 +80,7 @@ def triggered_by(made: Made) -> str | None:
 
 
 def triggered_unit(name: str, unit: UnitFile) -> str | None:
-    """Return the same for a unit by its name and file."""
+    """Like `triggered_by`, for a unit's name and file."""
     stem, extension = split(name)
     if extension not in _TRIGGERS:
         return None
@@ -90,7 +90,7 @@ def triggered_unit(name: str, unit: UnitFile) -> str | None:
 def desired_units(
     content: Content, manual: frozenset[str]
 ) -> tuple[tuple[DesiredUnit, ...], tuple[Diagnostic, ...]]:
-    """Return the units in start order; or, with a cycle, none and a diagnostic that spells it out."""
+    """Return the units in start order; if there is a cycle, no units and a diagnostic that spells it out."""
     made = made_units(content)
     triggered = {target for each in made if (target := triggered_by(each)) is not None}
     before, cycle = _order(content, made)
@@ -124,7 +124,7 @@ def _container(made: Made) -> str:
 
 
 def _role(made: Made) -> UnitRole:
-    """Return what is wanted of a unit that nothing triggers."""
+    """Return the role of a unit that nothing triggers."""
     unit = made.unit
     if made.part.made:
         return UnitRole.RUNNING
@@ -132,7 +132,7 @@ def _role(made: Made) -> UnitRole:
     extension = split(made.name)[1]
     match made.part.install.role:
         case FileRole.QUADLET if kind is None or not kind.runs:
-            return UnitRole.ON_DEMAND  # those that refer to it pull it in
+            return UnitRole.ON_DEMAND  # the units that refer to it pull it in
         case FileRole.QUADLET if (
             unit.has("Container", "Pod") and unit.truth("Container", "StartWithPod") is False
         ):
@@ -150,7 +150,7 @@ def _role(made: Made) -> UnitRole:
 
 
 def _order(content: Content, made: tuple[Made, ...]) -> tuple[dict[str, set[str]], Diagnostic | None]:
-    """Return for each unit those that come before it; or the cycle."""
+    """Return for each unit those that come before it, or the cycle."""
     aliases = {each.part.name: each.name for each in made} | {each.name: each.name for each in made}
     before: dict[str, set[str]] = {each.name: set() for each in made}
     reasons: dict[tuple[str, str], Line] = {}
@@ -195,7 +195,7 @@ def _all_before(name: str, before: Mapping[str, set[str]]) -> set[str]:
 
 
 def _cycle(names: list[str], reasons: Mapping[tuple[str, str], Line]) -> Diagnostic:
-    """Spell out a cycle: graphlib gives it so that each is before the next, the first repeated at the end."""
+    """Spell out a cycle. graphlib lists it so that each is before the next, with the first repeated at the end."""
     ring = names[:0:-1]  # so that each waits for the next
     start = ring.index(min(ring))
     ring = [*ring[start:], *ring[:start]]
@@ -210,7 +210,7 @@ def _cycle(names: list[str], reasons: Mapping[tuple[str, str], Line]) -> Diagnos
 
 
 def _sorted(before: Mapping[str, set[str]]) -> Iterator[str]:
-    """Yield topologically; among those that could be next, the first by name."""
+    """Yield in topological order, by name among those that could come next."""
     sorter = TopologicalSorter(before)
     sorter.prepare()
     ready: list[str] = []
@@ -223,13 +223,13 @@ def _sorted(before: Mapping[str, set[str]]) -> Iterator[str]:
 
 
 def _digest(content: Content, made: Made) -> str:
-    """Hash what renews the unit: its file, drop-ins, the Quadlet files it refers to, the data they name.
+    """Hash what requires a restart when it changes: the file, drop-ins, referenced Quadlet files, and data they name.
 
-    eventd's own drop-ins are not in it: they change when and by whom a unit is started, not what runs.
+    eventd's own drop-ins are left out: they change when and by whom a unit is started, not what runs.
     """
     names: set[str] = set()
     if made.part.made:
-        # What a stack runs is in its files; the unit's own text changes with eventd, and restarts nothing.
+        # A stack is defined by its files. The unit's own text changes with eventd's version: no reason to restart.
         names = {part.name for part in content.stack} | {drop.name for drop in content.drop_ins(made.name)}
     todo = [] if made.part.made else [made.part.name]
     while todo:
@@ -254,7 +254,7 @@ def _digest(content: Content, made: Made) -> str:
 
 
 def _named_data(content: Content, name: str, unit: UnitFile) -> set[str]:
-    """Return the data files that a unit's text names, by their own path or by a folder above them."""
+    """Return the data files that a unit's text names, directly or by a folder above them."""
     data = [part.name for part in content.data]
     if not data:
         return set()

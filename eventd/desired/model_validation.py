@@ -1,8 +1,8 @@
-"""What is wrong with the files of a workload, found before anything is touched.
+"""Checks the files of a workload before anything on the host is changed.
 
-Pure: from parsed content to diagnostics, each with a stable code (docs/reference/repository.md lists them).
-The host's own generator has the last word after this; what it does not notice (a misspelt section, settings
-that need root, a file that nobody reads) is noticed here. Next: `eventd.desired.model_assembly`.
+Pure: from parsed content to diagnostics, each with a stable code (listed in docs/reference/repository.md). The host's
+own generator has the last word afterwards; this finds what the generator does not (a misspelt section, settings that
+need root, a file that nothing reads). Next: `eventd.desired.model_assembly`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 _PLAIN = ("Unit", "Service", "Install")
 _ROOT_ONLY = {
-    "User": "the unit runs in the manager of the workload's user, and can be nobody else",
-    "Group": "the unit runs in the manager of the workload's user, and can be nobody else",
-    "SupplementaryGroups": "a user's manager may not change groups",
-    "DynamicUser": "a user's manager cannot make users",
-    "AmbientCapabilities": "a user's manager has no capabilities to give",
-    "RootDirectory": "a user's manager may not change its root",
-    "RootImage": "a user's manager may not mount images",
-    "PAMName": "a user's manager cannot open PAM sessions",
+    "User": "the unit runs in the user manager of the workload, and cannot change its user",
+    "Group": "the unit runs in the user manager of the workload, and cannot change its group",
+    "SupplementaryGroups": "a user manager may not change groups",
+    "DynamicUser": "a user manager cannot create users",
+    "AmbientCapabilities": "a user manager has no capabilities to pass on",
+    "RootDirectory": "a user manager may not change the root directory",
+    "RootImage": "a user manager may not mount images",
+    "PAMName": "a user manager cannot open PAM sessions",
 }
 _CONTAINER_TYPES = ("notify", "oneshot")
 _SYSTEM_TARGETS = frozenset(
@@ -55,7 +55,7 @@ _SYSTEM_WANTED = frozenset({"multi-user.target", "graphical.target", "network-on
 def check(
     content: Content, *, gated: bool, manual: Iterable[Located] = (), place: OptionsPlace = ANYWHERE
 ) -> list[Diagnostic]:
-    """Return everything wrong with the content. `gated`: eventd's drop-in resets [Install]."""
+    """Return all findings about the content. `gated`: eventd's drop-in resets [Install]."""
     found: list[Diagnostic] = []
     for part, unit in content.units(FileRole.QUADLET):
         kind = KINDS[split(part.name)[1]]
@@ -78,7 +78,7 @@ def check(
     found.extend(_triggers(content))
     found.extend(_manual(content, manual))
     if not any(True for _ in made_units(content)) and not _has_units(content):
-        found.append(_whole(content, "no-units", "there is no unit in it", "add a .container file"))
+        found.append(_whole(content, "no-units", "the workload has no unit", "add a .container file"))
     return found
 
 
@@ -94,7 +94,7 @@ def _sections(unit: UnitFile, known: tuple[str, ...]) -> Iterator[Diagnostic]:
     for line in unit.lines:
         if line.kind is LineKind.SECTION and line.section not in known and not line.section.startswith("X-"):
             hint = did_you_mean(line.section, known)
-            yield line.error("unknown-section", f"[{line.section}] has no meaning in this file", hint)
+            yield line.error("unknown-section", f"unknown section [{line.section}] in this file", hint)
 
 
 def _keys(unit: UnitFile) -> Iterator[Diagnostic]:
@@ -103,7 +103,7 @@ def _keys(unit: UnitFile) -> Iterator[Diagnostic]:
             yield line.error("plus-key", f"{line.key}= is for transforms only", "drop the plus sign")
         elif line.section in KEYS and line.key not in KEYS[line.section]:
             if line.key in LATER.get(line.section, ()):
-                hint = "the host's generator decides"
+                hint = "the host's generator decides whether it is valid"
                 yield line.warning("newer-key", f"{line.key}= needs a podman newer than 5.4", hint)
             else:
                 hint = did_you_mean(line.key, KEYS[line.section])
@@ -145,7 +145,7 @@ def _required(part: Part, unit: UnitFile, kind: Kind) -> Iterator[Diagnostic]:
             if unit.last(section, "File") is None and unit.last(section, "SetWorkingDirectory") is None:
                 yield missing("File= or SetWorkingDirectory=")
         case _:
-            pass  # an empty .network, .volume or .pod file is one with all defaults
+            pass  # an empty .network, .volume or .pod file is valid: all defaults
 
 
 def _references(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagnostic]:
@@ -162,7 +162,9 @@ def _references(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagno
             if word in content.parts and split(word)[1] in KINDS:
                 target_unit = content.parts[word].unit
                 assert target_unit is not None
-                message = f"{word} is a file, and podman 5.4 hands it to systemd as it is, which ignores it"
+                message = (
+                    f"{word} is the name of a file: podman 5.4 passes it on unchanged, and systemd ignores it"
+                )
                 yield line.warning(
                     "quadlet-name-in-unit", message, f"write {service_name(word, target_unit)}"
                 )
@@ -172,7 +174,7 @@ def _paths(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagnostic]
     data = [each.name for each in content.data]
     for use in paths(part.name, unit):
         if use.path == ".." or use.path.startswith("../"):
-            message = f"{use.path} leads out of the workload's folder"
+            message = f"{use.path} is outside of the workload's folder"
             yield use.line.error("escaping-path", message, "name a path below it, or an absolute one")
         elif use.path != "." and not use.optional and use.path not in data:
             if not any(name.startswith(f"{use.path}/") for name in (*data, *content.parts)):
@@ -181,7 +183,7 @@ def _paths(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagnostic]
 
 
 def _glued(unit: UnitFile) -> Iterator[Diagnostic]:
-    """Podman joins continued lines without a space, systemd with one (tried on 5.4.2)."""
+    """Warn about continued lines, which podman joins without a space and systemd with one (tested with 5.4.2)."""
     for line in unit.entries():
         if any(
             piece.endswith("\\") and len(piece) > 1 and piece[-2] not in " \t"
@@ -201,31 +203,29 @@ def _service(unit: UnitFile, place: OptionsPlace) -> Iterator[Diagnostic]:
     for key in (*DEPENDENCIES, "After"):
         for word, line in unit.words("Unit", key):
             if word in _SYSTEM_TARGETS:
-                message = f"a user's manager does not see the system's {word}"
+                message = f"a user manager does not see the system's {word}"
                 hint = f'write requires = ["unit:{word}"]: {place.key("requires")}'
                 yield line.warning("system-target", message, hint)
     for word, line in unit.words("Install", "WantedBy"):
         if word in _SYSTEM_WANTED:
-            message = f"a user's manager never reaches {word}"
-            yield line.warning("system-target", message, "default.target is what it starts with")
+            message = f"a user manager never reaches {word}"
+            yield line.warning("system-target", message, "use default.target")
 
 
 def _service_type(unit: UnitFile) -> Iterator[Diagnostic]:
     line = unit.last("Service", "Type")
     if line is not None and line.value not in _CONTAINER_TYPES:
         hint = did_you_mean(line.value, _CONTAINER_TYPES)
-        yield line.error("bad-service-type", f"Quadlet does not take Type={line.value} here", hint)
+        yield line.error("bad-service-type", f"Quadlet does not allow Type={line.value} here", hint)
 
 
 def _late_install(content: Content, part: Part) -> Iterator[Diagnostic]:
-    """What a drop-in read after eventd's own puts into [Install] would undo the gate at boot."""
+    """Refuse an [Install] in a drop-in that is read after eventd's own: it would undo the gate at boot."""
     for drop in content.drop_ins(part.name):
         if drop.unit is None or drop.name.rpartition("/")[2] <= OWN_DROP_IN:
             continue
         for line in drop.unit.entries("Install"):
-            message = (
-                f"it is read after {OWN_DROP_IN}, and would start the unit before what the workload requires"
-            )
+            message = f"it is read after {OWN_DROP_IN}, and would start the unit before its gate holds"
             yield line.error(
                 "install-after-gate", message, f"rename the drop-in to sort before {OWN_DROP_IN}"
             )
@@ -245,7 +245,7 @@ def _companion(part: Part, unit: UnitFile) -> Iterator[Diagnostic]:
 
 
 def _container_names(content: Content) -> Iterator[Diagnostic]:
-    """Yield container and pod names that two files claim; in quadlet-deploy's layout, all but the stem."""
+    """Yield container and pod names that two files use; in quadlet-deploy's layout, all but the file's stem."""
     taken: dict[str, str] = {}
     for part, unit in content.units(FileRole.QUADLET):
         stem, extension = split(part.name)
@@ -260,11 +260,11 @@ def _container_names(content: Content) -> Iterator[Diagnostic]:
             else f"systemd-{stem}"
         )
         if content.legacy and line is not None and name != stem:
-            message = f"in quadlet-deploy's layout the container is named for its file, {stem}"
+            message = f"in quadlet-deploy's layout the container must have the name of its file, {stem}"
             yield line.error("container-name", message, f"write ContainerName={stem}, or remove it")
         if name in taken and "%" not in name:
             place = line or unit.header(KINDS[extension].section)
-            message = f"{taken[name]} names its container or pod {name} too"
+            message = f"{taken[name]} uses the container or pod name {name} too"
             if place is not None:
                 yield place.error("duplicate-container-name", message, "give each its own name")
         taken.setdefault(name, part.name)
@@ -285,7 +285,7 @@ def _unit_names(content: Content) -> Iterator[Diagnostic]:
 
 
 def _triggers(content: Content) -> Iterator[Diagnostic]:
-    """A timer, socket or path unit without its service is not loaded by systemd at all."""
+    """Yield an error for each timer, socket or path unit without its service: systemd does not load those."""
     made = made_units(content)
     names = {each.name for each in made}
     names |= {
@@ -304,8 +304,8 @@ def _triggers(content: Content) -> Iterator[Diagnostic]:
         ):
             continue
         services = [name for name in names if name.endswith(".service") and not is_template(name)]
-        message = f"there is no {target} in this workload for it to start"
-        hint = did_you_mean(target, services) or "add it, or say which with Unit="
+        message = f"it starts {target}, which is not in this workload"
+        hint = did_you_mean(target, services) or "add it, or name another unit with Unit="
         yield Diagnostic(Severity.ERROR, each.part.install.origin, 0, "", message, hint, "missing-reference")
 
 

@@ -1,7 +1,7 @@
-"""What a container would write to, and cannot: folders of the repository, folders of the host under a foreign uid.
+"""Warns about mounts that a container cannot write to: folders of the repository, and host folders of another uid.
 
-Pure. Both start well, pass every check of the compose provider, and print "Permission denied" for ever. A file of the
-repository that is mounted is usually a configuration, and only read: it is not warned of.
+Pure. Such containers start well, pass every check of the compose provider, and then print "Permission denied" forever.
+A single mounted file of the repository is usually configuration that is only read: there is no warning for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_ROOT = frozenset({"", "0", "root", "0:0", "root:root"})
 
 
 def write_access(content: Content) -> Iterator[Diagnostic]:
-    """Yield a warning for each mount that a container cannot write to, as it is written."""
+    """Yield a warning for each mount that a container cannot write to."""
     below = frozenset(part.name for part in content.parts.values())
     for part, unit in content.units(FileRole.QUADLET):
         section = KINDS[split(part.name)[1]].section
@@ -63,14 +63,14 @@ def _is_folder(path: str, below: frozenset[str]) -> bool:
 
 
 def _is_mapped(user: str) -> bool:
-    """Tell whether a user of a container is another than the account on the host; a name may be anybody."""
+    """Return whether a container's user is not the account on the host. A name may be either."""
     return user not in _OF_ROOT and user.partition(":")[0].isdecimal()
 
 
 def _read_only(folder: str) -> tuple[str, str, str]:
     return (
-        f"./{folder} is of the repository: its files on the host are root's, and containers cannot write to it",
-        "for data use a named volume, or an absolute path; where it is only read, say so with :ro",
+        f"./{folder} is in the repository: its files on the host belong to root, and containers cannot write to it",
+        "use a named volume or an absolute path for data; if it is only read, add :ro",
         "read-only-folder",
     )
 
@@ -78,10 +78,10 @@ def _read_only(folder: str) -> tuple[str, str, str]:
 def _mapped(name: str, path: str, user: str) -> tuple[str, str, str]:
     uid = user.partition(":")[0]
     message = (
-        f"uid {uid} of a rootless container is another one on the host, which cannot write to what {uid} owns"
+        f"uid {uid} of a rootless container is another uid on the host, which cannot write to files of {uid}"
     )
     hint = f"chown -R {name}: {path} && echo 'podman unshare chown -R {user} {path}' | eventctl shell {name}"
-    return f"{message} there, as may be {path}", hint, "mapped-user"
+    return f"{message}; {path} may belong to it", hint, "mapped-user"
 
 
 def _warning(file: str, line: int, key: str, message: str, hint: str, code: str) -> Diagnostic:

@@ -81,7 +81,7 @@ def test_an_absent_generator_is_said_to_be_absent(good: Path, public: Path) -> N
     (public / "generator").unlink()
     result = check(good, "--config", config)
     assert result.code == 0
-    assert "is not on this host: not asked" in result.err
+    assert "is not installed on this host" in result.err
 
 
 def test_the_generators_complaint_is_an_error_of_the_file_it_names(good: Path, public: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_unknown_or_ambiguous_file_is_an_error(good: Path) -> None:
     assert (missing.code, missing.out) == (1, "")
     both = eventctl("render", str(good), "--file", "app.conf")
     assert (both.code, both.out) == (1, "")
-    assert "there 2 times" in both.err
+    assert "matches 2 files" in both.err
     assert eventctl("render", str(good), "db", "--file", "data:app.conf").out == "db"
 
 

@@ -66,7 +66,7 @@ def test_two_workloads_on_one_port(one: str, other: str, *, clash: bool) -> None
         [("port-twice", "workloads/b/b.container", 3)] if clash else []
     )
     for each in quadlet:
-        assert "a.service of workload a already (workloads/a/a.container:3)" in each.message
+        assert "a.service of workload a (workloads/a/a.container:3)" in each.message
     assert len(found({**first, "b/compose.yaml": stack(f'"{other}"')})) == clash
 
 
