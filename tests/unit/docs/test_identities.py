@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-OTHERS = re.compile(
-    r"eventd/(cli|webhook|gates/probe|storage/volume)/"
-    r"|eventd/compose/(process|__)|eventd/[a-z]+/commands|eventd/doctor/adapter"
-)
-"""What never runs in the daemon: programs of their own."""
+from tests.unit import daemon_code
+
 _IDS = ("uid", "euid", "reuid", "resuid", "fsuid", "gid", "egid", "regid", "resgid", "fsgid")
 SWITCHES = {"setgroups", "initgroups", *(f"set{part}" for part in _IDS)}
 _HOW = ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")
@@ -56,13 +50,7 @@ def uses(tree: ast.AST) -> Iterator[str]:
 @cache
 def modules() -> dict[str, frozenset[str]]:
     """Return what is used by everything that can run inside the daemon, by path."""
-    folders = (ROOT / "eventd", ROOT / "handlers", ROOT / "policies")
-    paths = {str(path.relative_to(ROOT)): path for folder in folders for path in sorted(folder.rglob("*.py"))}
-    return {
-        name: frozenset(uses(ast.parse(path.read_text())))
-        for name, path in paths.items()
-        if not OTHERS.match(name)
-    }
+    return {name: frozenset(uses(tree)) for name, tree in daemon_code.modules().items()}
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,13 @@ WHOLE = {
     "platform/systemd/source_user_managers.py": {"self._keep"},  # runs each link through `isolated`
     "audit/source.py": {"self._alone"},  # looks at each user through `isolated`
     "files/source_named.py": {"first", "self._alone"},  # look at each workload's through `isolated`
-    "afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
-    "gates/source_probes.py": {
-        "self._keep_asking"
-    },  # what answers is one process of eventd's own, and no workload
+    "platform/afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
+    "gates/source_probes.py": {"self._keep_asking"},  # what answers is one process of eventd's own
+    # Each ends with the one unit that it reads from, and whoever reads is told how.
+    "platform/line_unit.py": {"self._live(self._unit)", "self._unit.running.wait()", "self._ending.wait()"},
+    "platform/dbus/connection.py": {"self._watch()"},  # ends with its connection, and closes it
 }
-"""Tasks that sources start otherwise, and why that is right."""
-SHARED = ("isolated", "late", "reconnect")
-"""What sources of several domains are made of."""
+"""Tasks that sources, and what they are made of, start otherwise, and why that is right."""
 
 
 async def test_what_goes_wrong_for_one_ends_nobody_else():
@@ -51,11 +50,11 @@ def test_sources_start_what_serves_one_scope_through_it():
     """A task that one workload's words can end must not be a member of a group that serves all."""
     found: dict[str, set[str]] = {}
     top = Path(eventd.__path__[0])
-    for path in (*top.rglob("source*.py"), *(top / f"platform/{name}.py" for name in SHARED)):
+    for path in (*top.rglob("source*.py"), *(top / "platform").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             func = node.func if isinstance(node, ast.Call) else None
             if isinstance(func, ast.Attribute) and func.attr in ("start_soon", "create_task"):
                 found.setdefault(str(path.relative_to(top)), set()).add(ast.unparse(node.args[0]))
-    assert found.keys() >= WHOLE.keys(), "an exception that nothing needs"
+    assert {name: found.get(name, set()) & started for name, started in WHOLE.items()} == WHOLE, "not needed"
     for name, started in found.items():
         assert started - {"isolated"} <= WHOLE.get(name, set()), f"{name}: start it through `isolated`"

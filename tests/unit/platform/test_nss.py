@@ -5,17 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import threading
-from pathlib import Path
 from typing import NoReturn
 
 import anyio
 import pytest
 
-import eventd
 from eventd.platform import nss
 from eventd.platform.nss import Nss
+from tests.unit import daemon_code
 
-ROOT = Path(eventd.__file__).resolve().parents[1]
 DATABASES = frozenset({"pwd", "grp", "spwd"})
 CALLS = frozenset(
     {
@@ -30,15 +28,13 @@ CALLS = frozenset(
     }
 )
 IN_A_THREAD = {
-    "nss": "what this is about",
-    "accounts": "useradd and its look-ups, each in a thread",
-    "account_removal": "likewise",
-    "files": "in the thread that writes",
-    "as_account": "in the thread that takes on the rights",
-    "configured": "before the daemon serves: the accounts of its own that sysusers made",
+    "eventd/platform/nss.py": "what this is about",
+    "eventd/accounts/adapter.py": "useradd and its look-ups, each in a thread",
+    "eventd/accounts/adapter_removal.py": "likewise",
+    "eventd/files/adapter.py": "in the thread that writes",
+    "eventd/platform/as_account.py": "in the thread that takes on the rights",
+    "eventd/configured.py": "before the daemon serves: the accounts of its own that sysusers made",
 }
-PROGRAMS = frozenset({"cli", "probe", "webhook", "compose"})
-"""Folders whose code runs in processes of their own."""
 
 
 def _asks(tree: ast.AST) -> bool:
@@ -54,11 +50,7 @@ def _asks(tree: ast.AST) -> bool:
 
 def test_no_module_of_the_daemon_asks_but_those_that_do_it_in_a_thread() -> None:
     """A new one goes through `Nss`, or says here why it need not."""
-    asking = set()
-    for folder in ("eventd", "handlers", "policies"):
-        for path in (ROOT / folder).rglob("*.py"):
-            if not PROGRAMS & set(path.relative_to(ROOT).parts) and not path.stem.endswith("command"):
-                asking |= {path.stem} if _asks(ast.parse(path.read_text())) else set()
+    asking = {name for name, tree in daemon_code.modules().items() if _asks(tree)}
     assert asking == set(IN_A_THREAD)
 
 
