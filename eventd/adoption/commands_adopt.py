@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes
-from eventd.cli.asking import somebody
 from eventd.cli.follow import watch
+from eventd.cli.interactive import can_ask
 from eventd.cli.text import clean
 from eventd.client import Client, at
 
@@ -29,10 +29,10 @@ def run(arguments: Any, terminal: Terminal) -> int:
     elif against or not arguments.yes:
         terminal.json(found)
     for each in against:
-        terminal.say(f"eventctl: {clean(each['message'])}")
-        terminal.say(f"hint: {clean(each['hint'])}")
+        terminal.notice(f"eventctl: {clean(each['message'])}")
+        terminal.notice(f"hint: {clean(each['hint'])}")
     if against or not (arguments.yes or _agreed(found, arguments, terminal)):
-        terminal.say("nothing is done")
+        terminal.notice("nothing is done")
         return codes.NOT_CONVERGED
     if arguments.move_aside:
         _move_aside(path, arguments, terminal)
@@ -52,7 +52,7 @@ def _move_aside(path: str, arguments: Any, terminal: Terminal) -> None:
 
 def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
     """Ask, where there is somebody to ask."""
-    if not somebody(arguments, terminal):
+    if not can_ask(arguments, terminal):
         return False
     said = input(f"Hand the account {clean(found['name'])} over to eventd? [y/N] ")
     return said.strip().lower() in ("y", "yes")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
-from eventd.cli.asking import somebody
+from eventd.cli.interactive import can_ask
 from eventd.cli.text import ago, clean, duration
 from eventd.client import Client, at
 from eventd.kernel.model.errors import PermanentError
@@ -54,8 +54,8 @@ def export(row: Json, path: str, terminal: Terminal) -> None:
     except OSError as error:
         raise PermanentError(f"cannot write {path}: {error.strerror}", reason="unwritable") from error
     identity = clean(row.get("id", ""))
-    terminal.say(f"sign it:    ssh-keygen -Y sign -n {namespace(row)} -f ~/.ssh/id_ed25519 {path}")
-    terminal.say(f"hand it in: eventctl approve {identity} --signature {path}.sig")
+    terminal.notice(f"sign it:    ssh-keygen -Y sign -n {namespace(row)} -f ~/.ssh/id_ed25519 {path}")
+    terminal.notice(f"hand it in: eventctl approve {identity} --signature {path}.sig")
 
 
 def namespace(row: Json) -> str:
@@ -125,7 +125,7 @@ def _colour(state: str) -> str:
 
 def confirmed(arguments: Any, terminal: Terminal, question: str) -> bool:
     """Ask a person who saw what it is about; where there is none, the answer is no: a script says --yes."""
-    if not somebody(arguments, terminal):
+    if not can_ask(arguments, terminal):
         return False
     terminal.err.write(f"{question} [y/N] ")
     terminal.err.flush()

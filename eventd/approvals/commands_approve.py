@@ -42,7 +42,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
             approvals_command.one(terminal, row)
             terminal.out.flush()
         if not arguments.yes and not approvals_command.confirmed(arguments, terminal, "sign this?"):
-            terminal.say("not signed")
+            terminal.notice("not signed")
             return codes.NOT_CONVERGED
         body["signature"] = sign(
             str(row.get("document", "")), arguments.key, approvals_command.namespace(row)

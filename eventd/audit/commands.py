@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ COMMANDS = (
     Command(
         "audit",
         "eventd.audit.commands_audit",
-        "where the units come from, and whether that is as it must be",
-        "Hold what the user managers loaded, and what they would load next, against what eventd installed: unit\n"
-        "files, drop-ins, masks. Each finding blocks its workload, and comes with the command that shows it.\n"
+        "where the units come from, and whether eventd installed them",
+        "Compare what the user managers have loaded, and would load next, with what eventd installed: unit files,\n"
+        "drop-ins, masks. Each finding blocks its workload, and comes with the command that shows it.\n"
         "Exits with 1 if there is any.",
         "  eventctl audit\n"
         "  eventctl audit web\n"

@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from eventd.cli.commands.command import Command, Group
 
 
 def _boot(parser: Any) -> None:
-    parser.add_argument("--svg", default="", metavar="FILE", help="write a picture (- for the output)")
+    parser.add_argument("--svg", default="", metavar="FILE", help="write a picture (- for stdout)")
 
 
 COMMANDS = (
     Command(
         "boot",
         "eventd.boot.commands_boot",
-        "what this boot waited for, and what its time was made of",
-        "Show when each fact of this boot came, what each workload waited for and did, and the critical path\n"
+        "what this boot waited for, and where the time went",
+        "Show when each fact of this boot was observed, what each workload waited for and did, and the critical path\n"
         "from the kernel to the last workload that converged.",
         "  eventctl boot\n"
         "  eventctl boot --svg boot.svg    a picture, for a browser\n"

@@ -1,8 +1,8 @@
-"""`eventctl`: asks the daemon and tells it, and checks repositories without one.
+"""`eventctl`: the command line of the daemon. It also checks repositories without one.
 
-`commands` declares them and `main` runs one; each is a module of its own that is imported only when it
-runs, so that `--help`, completion and a typing mistake answer at once. The package must decide nothing
-about the host: it shows what the daemon says (`eventd.client`), or what `eventd.desired` says of a folder.
+`commands` declares the commands and `main` runs one. Each is a module of its own, imported only when it runs, so that
+`--help`, completion and a typing mistake answer at once. The package decides nothing about the host: it shows what the
+daemon answers (`eventd.client`), or what `eventd.desired` finds in a folder.
 """
 
 from __future__ import annotations

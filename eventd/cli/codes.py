@@ -1,20 +1,20 @@
-"""The exit codes of `eventctl`, in one place. Scripts rely on them: they do not change.
+"""The exit codes of `eventctl`. Scripts rely on them, so they never change.
 
-What each state of the daemon means as a code is decided here too: `status`, `why`, `runs` and `sync` agree.
+States are mapped to codes here too, so that `status`, `why`, `runs` and `sync` agree.
 """
 
 from __future__ import annotations
 
 AS_WANTED = 0
-"""The host (workload, run, plan, check) is as wanted."""
+"""The host (workload, run, plan, check) is as desired."""
 NOT_CONVERGED = 1
-"""Something failed, or is not (yet) as wanted."""
+"""Something failed, or is not (yet) as desired."""
 USAGE = 2
-"""The command line was not understood; argparse uses the same number."""
+"""The command line is not valid; argparse uses the same number."""
 NO_DAEMON = 3
-"""Nobody answers at the socket, or this account may not ask."""
+"""The daemon does not answer, or this account may not use it."""
 HELD = 4
-"""Nothing failed, and something is missing that is named: it waits for that, or would not start again without."""
+"""Nothing failed, but something named is missing: a workload waits for it, or could not start again without it."""
 INTERRUPTED = 130
 """Ctrl-C: 128 + SIGINT, as a shell reports it."""
 

@@ -1,4 +1,4 @@
-"""Run one command: parse, import its module, and turn whatever ends it into an exit code.
+"""Run one command: parse, import its module, and turn its outcome into an exit code.
 
 This is the only place that prints an error and chooses a code for it. Ctrl-C and a closed pipe end quietly.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventd.kernel.model.errors import EventdError
 
 FORBIDDEN = "forbidden"
-"""The reason for an account that may not ask this: the daemon's, and that of what needs no daemon."""
+"""The reason when this account lacks the rights, from the daemon and from commands that need none."""
 
 
 def main(argv: Sequence[str] | None = None, names: Sequence[str] = domains.NAMES) -> int:
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None, names: Sequence[str] = domains.NAMES
     except KeyboardInterrupt:
         return codes.INTERRUPTED
     except BrokenPipeError:
-        # `eventctl events | head` is no error. What is still buffered has nowhere to go, and the
-        # interpreter's own flush at exit would complain, so stdout gets another place to flush to.
+        # `eventctl events | head` is not an error. What is still buffered has nowhere to go, and the
+        # interpreter's flush at exit would complain, so stdout is pointed elsewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
         return codes.AS_WANTED
 
@@ -79,7 +79,7 @@ def run(arguments: Any, terminal: Terminal, declared: Sequence[Command] = comman
 
 
 def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
-    """Say what went wrong: sentence and hint on stderr; with --json, also an object on stdout."""
+    """Print the error: message and hint on stderr; with --json, also an object on stdout."""
     from eventd.cli.text import clean, clean_lines  # noqa: PLC0415
     from eventd.client import DaemonError, NoDaemonError  # noqa: PLC0415
 
@@ -87,9 +87,9 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
         report = _report(error)
         streams = getattr(arguments, "follow", False) or getattr(arguments, "wait", False)
         (terminal.ndjson if streams else terminal.json)(report)
-    terminal.say(f"eventctl: {clean_lines(error.message)}")
+    terminal.notice(f"eventctl: {clean_lines(error.message)}")
     if error.hint:
-        terminal.say(f"hint: {clean(error.hint)}")
+        terminal.notice(f"hint: {clean(error.hint)}")
     if error.reason == "usage" and not isinstance(error, DaemonError):
         return codes.USAGE
     unasked = error.reason == FORBIDDEN or isinstance(error, NoDaemonError)
@@ -97,5 +97,5 @@ def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
 
 
 def _report(error: EventdError | parser.MistakeError) -> dict[str, dict[str, str]]:
-    """Return the object that stands for an error in JSON."""
+    """Return the JSON object of an error."""
     return {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}

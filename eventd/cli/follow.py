@@ -1,8 +1,7 @@
-"""A request that waits for its run, watched: `sync --wait`, `restart --wait` and the like.
+"""Show the progress of a run that a request waits for: `sync --wait`, `restart --wait` and the like.
 
-On a terminal each workload has one line that is rewritten as its steps begin and end; in a pipe each step
-that ended is a line. What is shown follows the daemon's stream: nothing here asks twice or looks at a
-clock.
+On a terminal each workload has one line, rewritten as its steps begin and end; in a pipe each finished step is a
+line. The daemon's stream drives the display: nothing here polls or reads a clock.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
     from eventd.client import Client
 
-_HINT = "`eventctl status` shows what comes of it"
+_HINT = "`eventctl status` shows the outcome"
 
 
 def watch(client: Client, path: str, body: Mapping[str, Any], arguments: Any, terminal: Terminal) -> int:
-    """POST and show what becomes of it; the exit code is the run's. Takes --json and --timeout of `arguments`."""
+    """POST, show the progress and return the run's exit code. Uses --json and --timeout of `arguments`."""
     with client.stream("POST", path, body=body, idle=arguments.timeout) as stream:
         progress = _Silent() if arguments.json else _Live(terminal) if terminal.live else _Lines(terminal)
         for message in stream:
@@ -56,9 +55,9 @@ def watch(client: Client, path: str, body: Mapping[str, Any], arguments: Any, te
                         hint=_HINT,
                     )
                 case _:
-                    pass  # a newer daemon may say more than this client knows
+                    pass  # a newer daemon may send messages that this client does not know
     raise DisconnectedError(
-        "the daemon ended the answer before the run was over",
+        "the daemon closed the stream before the run ended",
         hint=_HINT,
     )
 
@@ -67,20 +66,20 @@ class _Silent:
     """For --json: the messages themselves are the output."""
 
     def queued(self) -> None:
-        """Show that the request was taken."""
+        """Show that the request was accepted."""
 
     def waiting(self, message: Json) -> None:
-        """Show what keeps the run from beginning."""
+        """Show what the run waits for."""
 
     def run(self, message: Json) -> None:
-        """Show which run answers it."""
+        """Show which run serves the request."""
 
     def step(self, message: Json) -> None:
         """Show a step of a workload."""
 
 
 class _Lines(_Silent):
-    """For a pipe: one line per step, when it ended."""
+    """For a pipe: one line per finished step."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -104,7 +103,7 @@ class _Lines(_Silent):
 
 
 class _Live(_Silent):
-    """For a terminal: one line per workload, rewritten; more workloads than rows: those that are at work."""
+    """For a terminal: one line per workload, rewritten in place. Where rows are short, the busy ones are shown."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

@@ -1,7 +1,6 @@
-"""The parser: options of every command, `--version`, and the message for a mistake.
+"""The parser: options of every command, `--version`, and messages for mistakes.
 
-It imports argparse and no part of eventd but the declarations and the exit codes: `--help` has to answer at
-once.
+It imports argparse and, of eventd, only the declarations and the exit codes: `--help` has to answer at once.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from eventd.cli.commands.command import Command
 
 _DESCRIPTION = """\
-Ask and tell eventd, the daemon that keeps this host in the state its git repository describes.
+Control eventd, the daemon that keeps this host in the state its git repository describes.
 
-All commands but check, render, doctor, logs, exec, shell, ps and gates --units ask the daemon over its socket."""
+All commands but check, render, doctor, logs, exec, shell, ps and gates --units talk to the daemon over its socket."""
 
 _COMMON = """\
 every command takes --json, --socket PATH, --no-color and --help; `eventctl COMMAND --help` has examples.
@@ -31,7 +30,7 @@ every command takes --json, --socket PATH, --no-color and --help; `eventctl COMM
 
 
 class _Version(argparse.Action):
-    """`--version`: importlib.metadata takes longer to import than all of the rest."""
+    """`--version`, without importing importlib.metadata at start: it takes longer than everything else."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         del options
@@ -57,7 +56,7 @@ class _Version(argparse.Action):
 
 
 class MistakeError(SystemExit):
-    """The end of a command line with a mistake in it, which has been said on stderr."""
+    """The command line is not valid; the message is already on stderr."""
 
     reason = "usage"
 
@@ -68,16 +67,16 @@ class MistakeError(SystemExit):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Suggests the nearest command for a mistyped one (argparse does so from Python 3.14 on)."""
+    """An ArgumentParser that suggests the nearest command for a mistyped one (argparse does from Python 3.14 on)."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where help is."""
+        """Print what is wrong and where help is, and exit."""
         import difflib  # noqa: PLC0415
 
         wrong = message.partition("invalid choice: ")[2].partition(" (")[0].strip("'\"")
         if wrong and message.startswith("argument COMMAND"):
             known = message.partition("(choose from ")[2].rstrip(")").replace("'", "").split(", ")
-            message = f"no command {wrong!r}"
+            message = f"unknown command {wrong!r}"
             near = difflib.get_close_matches(wrong, known, 1)
             if near:
                 message += f"; did you mean {near[0]!r}?"
@@ -87,13 +86,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
-    """Add the options that may stand before or after the command; SUPPRESS lets the first stand."""
+    """Add the options allowed before and after the command; SUPPRESS keeps a value given before it."""
     group = parser.add_argument_group("options of every command") if not top else parser
     group.add_argument(
         "--socket",
         metavar="PATH",
         default="" if top else argparse.SUPPRESS,
-        help="the daemon's socket (default: $EVENTD_SOCKET, then the best that this account may use in /run/eventd)",
+        help="the daemon's socket (default: $EVENTD_SOCKET, then the best one this account may use)",
     )
     group.add_argument(
         "--json",
@@ -116,8 +115,8 @@ def parse(
 ) -> argparse.Namespace:
     """Parse a command line; exits with USAGE.
 
-    What follows the first `--` is a command line of its own for a command that takes one. argparse is not asked: what
-    it does with `--` before the rest of a line differs between versions of Python.
+    What follows the first `--` is a command line of its own, for a command that takes one. It is split off here: how
+    argparse treats `--` differs between versions of Python.
     """
     before, own = list(arguments), None
     if "--" in before and any(command.name in before for command in commands if command.takes_words):
@@ -144,7 +143,7 @@ def build(program: str = "eventctl", commands: Sequence[Command] = COMMANDS) -> 
     for group in Group:
         rows = [f"{each.name:<9}  {each.summary}" for each in commands if each.group is group]
         parser.add_argument_group(group, "\n".join(rows))
-    # argparse would list the commands itself, without headings.
+    # argparse would list the commands without headings.
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog=program, parser_class=_Parser
     )

@@ -1,6 +1,6 @@
-"""`python -m eventd.cli.reference`: docs/reference/cli.md, made from the parser; a test holds them together.
+"""`python -m eventd.cli.reference`: docs/reference/cli.md, made from the parser; a test keeps them in step.
 
-Made from the parser's actions and not from its `--help`, whose layout differs between versions of Python.
+It reads the parser's actions and not its `--help`, whose layout differs between versions of Python.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _INTRODUCTION = """\
 
 <!-- Made by `python -m eventd.cli.reference`; a test fails when it is out of date. -->
 
-`eventctl` asks the daemon over its unix socket, and checks repositories without one. It prints tables and
+`eventctl` talks to the daemon over its unix socket, and checks repositories without one. It prints tables and
 sentences for people, and with `--json` the documents of the [API](api.md) for programs. Colours, wrapping
-and cutting are for a terminal only; NO_COLOR and TERM=dumb are heeded. Control characters in whatever
-comes from workloads, journals and repositories are taken out or made visible before they are printed.
+and truncation are for a terminal only; NO_COLOR and TERM=dumb are respected. Control characters in text
+from workloads, journals and repositories are removed or made visible before they are printed.
 
 ## Exit codes
 
@@ -34,10 +34,10 @@ comes from workloads, journals and repositories are taken out or made visible be
 _MORE = """\
 | 130 | interrupted by Ctrl-C |
 
-How states become codes: `converged`, `removed`, `ok` and `unchanged` are 0; `held` and `at-risk` are 4; every other
+States and codes: `converged`, `removed`, `ok` and `unchanged` are 0; `held` and `at-risk` are 4; every other
 state, also one that this version does not know, is 1. `sync` without `--wait` is 0 once the daemon has
-taken the request. `plan` is 0 when there is nothing to do, as diff(1). A request that the daemon forbids
-to this account is 3. A stream that the daemon ends before the run does is 1.
+accepted the request. `plan` is 0 when there is nothing to do, as diff(1). A request that the daemon refuses
+to this account is 3. A stream that the daemon closes before the run ends is 1.
 
 With `--json`, an error is printed as `{"error": {"reason", "message", "hint"}}` on stdout, and as a
 sentence on stderr.
@@ -52,7 +52,7 @@ def lines() -> Iterator[str]:
         code, _, meaning = line.strip().partition("  ")
         yield f"| {code} | {meaning} |"
     yield from _MORE.splitlines()
-    yield from ("", "## Options of every command", "", "They may stand before or after the command.", "")
+    yield from ("", "## Options of every command", "", "They may be given before or after the command.", "")
     yield from _table(each for each in built._actions if each.option_strings)  # noqa: SLF001
     subparsers: Any = next(
         each

@@ -1,7 +1,6 @@
-"""How findings, runs and journal lines are written for people; shared by the commands.
+"""Print findings, runs and journal lines for people; shared by the commands.
 
-Takes the JSON of the API as it came: a field that is missing (another version of the daemon) is an empty
-one.
+Takes the API's JSON unchecked: a field that is missing (another version of the daemon) counts as empty.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 BRIEF = 8
-"""Journal lines where there is a command that shows all."""
+"""Journal lines to show where another command shows all."""
 _TELLING = ("request", "webhook", "git", "udev", "logind")
 """Origins of triggers, most telling first."""
 URGENCY = (
@@ -36,13 +35,13 @@ URGENCY = (
 
 
 def items(value: Mapping[str, Any], key: str) -> list[Any]:
-    """Return a list out of an answer, empty if it is not there."""
+    """Return a list from an answer, empty if it is missing."""
     found = value.get(key)
     return found if isinstance(found, list) else []
 
 
 def diagnostic(terminal: Terminal, value: Json) -> str:
-    """Return `file:line: severity: [key] message`, as editors and compilers have it."""
+    """Return `file:line: severity: [key] message`, the format of compilers."""
     place = clean(value.get("file", ""))
     if value.get("line"):
         place += f":{value['line']}"
@@ -60,13 +59,13 @@ def diagnostics(terminal: Terminal, values: Iterable[Json], indent: str = "") ->
 
 
 def hint(terminal: Terminal, text: object, indent: str) -> None:
-    """Write what to do, if anything is known."""
+    """Write what to do, if there is a hint."""
     if text:
         terminal.paragraph(f"hint: {clean(text)}", indent, style="cyan")
 
 
 def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = "", style: str = "") -> None:
-    """Write `reason: message` and the hint of whatever carries them; nothing if it carries none."""
+    """Write `reason: message` and the hint; nothing if there are none."""
     said = [clean(value[key]) for key in ("reason", "message") if value.get(key)]
     if said:
         terminal.paragraph(lead + ": ".join(said), indent, style=style)
@@ -85,15 +84,15 @@ def journal(terminal: Terminal, lines: Iterable[object], indent: str, *, brief: 
 
 
 def trigger(value: Json) -> str:
-    """Return what set off a run, as `webhook pushed main`."""
+    """Return what triggered a run, as `webhook pushed main`."""
     return " ".join(clean(value.get(key, "")) for key in ("origin", "kind", "subject")).strip()
 
 
 def triggers(run: Json, most: int = 2) -> str:
     """Return the most telling triggers of a run; equal ones are counted once.
 
-    A run sees the echo of its own work too (files that changed, units that were loaded): whoever asked for
-    something, and what came from the repository, is named before that.
+    A run also sees events that eventd caused itself (files that changed, units that were loaded). Requests and
+    changes of the repository are named first.
     """
     found = sorted(items(run, "triggers"), key=lambda each: _rank(_TELLING, each.get("origin")))
     names = [cut(name, 60) for name in dict.fromkeys(trigger(each) for each in found)]
@@ -102,7 +101,7 @@ def triggers(run: Json, most: int = 2) -> str:
 
 
 def loss(terminal: Terminal, value: Json) -> None:
-    """Write one loss of the state file: what happened, where the damaged one is, what goes on and what does not."""
+    """Write one loss of the state file: what happened, where the damaged file is, and what is still managed."""
     known = "acknowledged" if value.get("acknowledged") else "not acknowledged: eventctl state --acknowledge"
     terminal.paragraph(
         f"state file set aside {ago(value.get('at'), terminal.now)} ({known}): {clean(value.get('why', ''))}",
@@ -117,18 +116,18 @@ def loss(terminal: Terminal, value: Json) -> None:
         )
     if items(value, "unproven"):
         names = ", ".join(clean(each) for each in items(value, "unproven"))
-        terminal.paragraph(f"left alone, not shown to be eventd's any more (eventctl adopt): {names}", "  ")
+        terminal.paragraph(f"left alone, no longer proven to be eventd's (eventctl adopt): {names}", "  ")
 
 
 def recovery(terminal: Terminal, value: Json) -> None:
-    """Write in a line what a start found open."""
+    """Write in one line which steps the last start found unfinished."""
     runs = ", ".join(clean(each) for each in items(value, "runs"))
     tally: dict[str, int] = {}
     for each in items(value, "steps"):
         ended = clean(each.get("ended", ""))
         tally[ended] = tally.get(ended, 0) + 1
     steps = ", ".join(f"{number} {ended}" for ended, number in tally.items())
-    text = f"the daemon's last life left {count(value.get('found', 0), 'step')} open"
+    text = f"the previous daemon process left {count(value.get('found', 0), 'step')} unfinished"
     text += f" in run {runs}" if runs else ""
     text += f": {steps}" if steps else ""
     if value.get("pending"):
@@ -137,7 +136,7 @@ def recovery(terminal: Terminal, value: Json) -> None:
 
 
 def recovered(terminal: Terminal, steps: Iterable[Json]) -> None:
-    """Write what became of each step that was found open."""
+    """Write how each unfinished step was settled."""
     rows = [[clean(each.get(key, "")) for key in ("workload", "verb", "ended", "note")] for each in steps]
     if rows:
         terminal.table(("WORKLOAD", "STEP", "ENDED", ""), rows, indent="  ")
@@ -152,7 +151,7 @@ def took(run: Json, now: float) -> str:
 
 
 def outcome(run: Json) -> str:
-    """Return what became of the workloads of a run, as `3 ok, 1 failed`."""
+    """Return the results of a run's workloads, as `3 ok, 1 failed`."""
     tally: dict[str, int] = {}
     for each in items(run, "workloads"):
         result = clean(each.get("result", ""))
@@ -175,7 +174,7 @@ def run_line(terminal: Terminal, run: Json) -> str:
 
 
 def run_workloads(terminal: Terminal, run: Json) -> None:
-    """Write what became of each workload of a run, failures first; the unchanged are counted."""
+    """Write the result of each workload of a run, failures first; unchanged ones are counted."""
     if run.get("error"):
         terminal.paragraph(clean(run["error"]), "  ", style="red")
     order = ("failed", "refused", "held", "superseded", "ok")

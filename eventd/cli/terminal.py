@@ -1,7 +1,7 @@
-"""The terminal: whether there is one, its width, colours, and lines that are rewritten in place.
+"""The terminal: its size, colours, and lines that are rewritten in place.
 
 It owns stdout and stderr of `eventctl`. Colour is for a terminal only (and never with NO_COLOR, TERM=dumb
-or `--no-color`); a pipe gets the same words, uncut. Text is sanitised before it comes here
+or `--no-color`); a pipe gets the same words, untruncated. Text is sanitised before it comes here
 (`eventd.cli.text`).
 """
 
@@ -49,7 +49,7 @@ STATE_COLOURS = {
 
 
 class Terminal:
-    """Where the answers go. `columns` is None where lines are not to be cut or wrapped."""
+    """The output. `columns` is None where lines are not truncated or wrapped."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Terminal:
 
     @property
     def columns(self) -> int | None:
-        """Columns of the terminal (COLUMNS, then what the terminal says); None for a pipe."""
+        """Columns of the terminal ($COLUMNS, else its own size); None for a pipe."""
         return self._size()[0] if self.live else None
 
     @property
@@ -98,7 +98,7 @@ class Terminal:
         return f"\x1b[{codes}m{text}\x1b[0m" if self.colour and codes and text else text
 
     def state(self, name: str, padded: str = "") -> str:
-        """Return the name of a state in its colour; `padded` is the cell it stands in."""
+        """Return the name of a state in its colour; `padded` is its table cell."""
         return self.paint(padded or name, STATE_COLOURS.get(name, ""))
 
     def line(self, text: str = "") -> None:
@@ -133,12 +133,12 @@ class Terminal:
         self.line(json.dumps(value, indent=2))
 
     def ndjson(self, value: Any) -> None:
-        """Write a value as one line of JSON, and send it off at once."""
+        """Write a value as one line of JSON, and flush it."""
         self.line(json.dumps(value))
         self.out.flush()
 
-    def say(self, text: str) -> None:
-        """Write a line about what happens, on stderr."""
+    def notice(self, text: str) -> None:
+        """Write a message on stderr."""
         self.out.flush()
         self.err.write(text + "\n")
         self.err.flush()
@@ -152,7 +152,7 @@ class Block:
         self._height = 0
 
     def show(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Replace what was shown by (state, text) lines, cut to the width: wrapping would spoil the count."""
+        """Replace what was shown by (state, text) lines, cut to the width: wrapped lines would spoil the count."""
         terminal = self._terminal
         columns = (terminal.columns or 80) - 1
         out = terminal.out

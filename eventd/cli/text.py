@@ -1,9 +1,8 @@
 """Text for people, as pure functions: sanitising, widths, relative times, tables.
 
-Nothing here writes or knows a terminal; `eventd.cli.terminal` does. Everything that comes from the daemon,
-the repository or the journal passes `clean` or `clean_lines` on its way to a person: a container may log
-any bytes it likes, and an escape sequence in them must not reach the terminal of whoever looks at its
-status.
+Nothing here writes; `eventd.cli.terminal` does. Everything that comes from the daemon, the repository or the journal
+passes `clean` or `clean_lines` before it is printed: a container may log any bytes it likes, and an escape sequence
+among them must not reach the terminal of the person who reads its status.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# CSI, then OSC/DCS/SOS/PM/APC up to their terminator, then two-byte escapes (ECMA-48, ISO 2022). What is
-# well-formed goes without a trace, because colours in log lines are common and harmless; what is left of a
-# control character is shown, because it is not.
+# CSI, then OSC/DCS/SOS/PM/APC up to their terminator, then two-byte escapes (ECMA-48, ISO 2022). Well-formed
+# sequences are removed, because colours in log lines are common and harmless. Any other control character is
+# shown, because it is neither.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-# C0 but tab and newline, DEL, C1, characters that reorder text (they can make a line read as another one),
-# line and paragraph separators, lone surrogates.
+# C0 except tab and newline, DEL, C1, characters that reorder text (they can disguise a line), line and paragraph
+# separators, lone surrogates.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -37,7 +36,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def clean_lines(value: object) -> str:
-    """Return text that is safe to print and may have several lines."""
+    """Return text that is safe to print; it may have several lines."""
     text = str(value).replace("\r\n", "\n")
     if text.isascii() and text.isprintable():
         return text
@@ -62,7 +61,7 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Return `text`, ended with `…` if it takes more than `columns`."""
+    """Return `text`, truncated with `…` if it takes more than `columns`."""
     if width(text) <= columns:
         return text
     kept = ""
@@ -74,7 +73,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in the unit a person would use: `40 ms`, `3.2 s`, `5 min`, `2 h 10 min`."""
+    """Return a duration in the unit a person would use: `40 ms`, `3.2 s`, `5 min`, `2 h 10 min`."""
     if seconds < 0.9995:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < 59.5:
@@ -90,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def size_text(size: object) -> str:
-    """Return bytes as people read them."""
+    """Return a number of bytes for people: `1.5 GiB`."""
     value = float(size) if isinstance(size, int | float) else 0.0
     for unit in _UNITS:
         if value < 1024 or unit == _UNITS[-1]:
@@ -112,13 +111,13 @@ def ago(then: object, now: float) -> str:
 
 
 def lasting(then: object, now: float) -> str:
-    """Return for how long something has been so: `for 2 min`, `since just now`, or empty."""
+    """Return how long something has lasted: `for 2 min`, `since just now`, or empty."""
     said = ago(then, now)
     return f"for {said.removesuffix(' ago')}" if said.endswith(" ago") else said and f"since {said}"
 
 
 def short(commit: object) -> str:
-    """Return the part of a commit id that people compare."""
+    """Return an abbreviated commit id."""
     text = clean(commit or "")
     return text[:10] if re.fullmatch("[0-9a-f]{40,64}", text) else text
 
@@ -129,10 +128,10 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, columns: int | None) -> list[list[str]]:
-    """Return header and rows with their cells padded to aligned columns, two spaces apart.
+    """Return header and rows with cells padded to aligned columns, two spaces apart.
 
-    Columns that are empty in every row are left out. With `columns`, the last one is cut so that a line fits.
-    The cells come apart so that the caller can colour one after its width is settled.
+    Columns that are empty in every row are left out. With `columns`, the last one is truncated so that a line fits.
+    Cells are returned separately, so that the caller can colour one after its width is known.
     """
     cells = [list(row) for row in rows]
     kept = [i for i in range(len(header)) if any(row[i] for row in cells)]
@@ -153,7 +152,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, columns: int 
 
 
 def wrap(text: str, indent: str, *, columns: int | None) -> list[str]:
-    """Return `text` in lines of at most `columns`, each after `indent`; words that are longer stay whole."""
+    """Return `text` in lines of at most `columns`, each after `indent`; longer words are not broken."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         if columns is None:

@@ -1,8 +1,8 @@
-"""Wait until somebody listens at a unix socket (again), woken by inotify(7).
+"""Wait until the daemon listens on its unix socket (again), woken by inotify(7).
 
-Subscribe, then look, then wait: the watch is set before each attempt to connect, so that a socket made in
-between is not missed. The runtime folder may have gone with the daemon (RuntimeDirectory= of
-systemd.exec(5)): the nearest folder above that exists is watched too.
+Watch, then connect, then wait: the watch is set before each attempt, so that a socket made in between is not missed.
+The runtime folder may be gone with the daemon (RuntimeDirectory= of systemd.exec(5)); then the nearest folder above
+it that exists is watched.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from eventd.client import NoDaemonError
 
 _SIGNS = Mask.CREATE | Mask.MOVED_TO | Mask.ATTRIB | Mask.DELETE_SELF | Mask.MOVE_SELF
 _LISTEN = 0.05
-"""Seconds between attempts while the socket is there and refuses. bind(2) makes the file, and listen(2) comes
-after it without any sign in the file system; a daemon does both in one go, so `_PATIENCE` ends this."""
+"""Seconds between attempts while the socket exists and refuses. bind(2) makes the file; the listen(2) after it leaves
+no trace in the file system. A daemon calls both at once, so this ends after `_PATIENCE`."""
 _PATIENCE = 2.0
 
 
@@ -46,7 +46,7 @@ def await_daemon(path: str, timeout: float) -> None:
                     left = min(left, _LISTEN)
             inotify.sync_timeout = left
             if inotify.sync_get() is not None and refused_since is not None:
-                refused_since = time.monotonic()  # something happened: be patient anew
+                refused_since = time.monotonic()  # something happened: start the patience again
 
 
 def _watch(inotify: Inotify, path: Path) -> None:
@@ -60,7 +60,7 @@ def _watch(inotify: Inotify, path: Path) -> None:
 
 
 def _accepts(path: str) -> bool | None:
-    """Whether somebody listens; None if there is no socket at all."""
+    """Whether the socket accepts connections; None if there is no socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         probe.settimeout(5.0)
         try:

@@ -58,11 +58,11 @@ def run(arguments: Any, terminal: Terminal) -> int:
     terminal.out.flush()
     if not arguments.follow:
         if not kept and not arguments.json:
-            terminal.say(
+            terminal.notice(
                 f"nothing logged by {who.name}" + ("" if arguments.all else "; --all shows podman's own too")
             )
             if os.geteuid() != 0:  # journald has a file per user only where the journal is persistent
-                terminal.say(
+                terminal.notice(
                     f"hint: an account may not see all of its journal: sudo eventctl logs {who.name}"
                 )
         return codes.AS_WANTED

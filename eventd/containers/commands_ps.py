@@ -53,9 +53,9 @@ def run(arguments: Any, terminal: Terminal) -> int:
         if not found and not failed:
             terminal.line("no container")
     for who, error in failed:
-        terminal.say(f"eventctl: {who.name}: {clean(error.message)}")
+        terminal.notice(f"eventctl: {who.name}: {clean(error.message)}")
         if error.hint:
-            terminal.say(f"hint: {clean(error.hint)}")
+            terminal.notice(f"hint: {clean(error.hint)}")
     return codes.NOT_CONVERGED if failed else codes.AS_WANTED
 
 

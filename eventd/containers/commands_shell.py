@@ -20,7 +20,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
     tty = inside.has_terminal()
     shell = next((each for each in _SHELLS if Path(each).exists()), _SHELLS[-1])
     if tty:
-        terminal.say(
+        terminal.notice(
             f"{who.name} on this terminal; podman and systemctl --user are its own. Ends with exit or ^D."
         )
     # The account's own shell is nologin; `-`: a home that is gone keeps nobody out.

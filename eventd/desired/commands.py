@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _tree(parser: Any) -> None:
         "--config",
         default="",
         metavar="FILE",
-        help="eventd.toml to take defaults from (default: the host's, if any)",
+        help="eventd.toml to take defaults from (default: the host's, if there is one)",
     )
 
 
@@ -44,7 +44,7 @@ COMMANDS = (
         "eventd.desired.commands_check",
         "check a checkout of the repository, without a daemon",
         "Read a folder as eventd reads a commit; print each mistake as FILE:LINE: with what to do about it.\n"
-        "If the host has podman's Quadlet generator, that is asked too. Needs neither a daemon nor root.",
+        "Also runs podman's Quadlet generator if the host has it. Needs neither a daemon nor root.",
         "  eventctl check .                as a pre-commit hook or in CI\n"
         "  eventctl check . --host web1    as the host web1 would see it\n",
         _check,
@@ -53,7 +53,7 @@ COMMANDS = (
     Command(
         "render",
         "eventd.desired.commands_render",
-        "the files as they would be installed, without a daemon",
+        "print the files as they would be installed, without a daemon",
         "Print each file of a checkout as it would be installed, after transforms, or one file alone.\n"
         "Needs neither a daemon nor root.",
         "  eventctl render .                              everything\n"

@@ -67,9 +67,9 @@ def run(arguments: Any, terminal: Terminal) -> int:
         for each in findings:
             show.diagnostics(terminal, [{**asdict(each), "file": _place(arguments.folder, each.file)}])
         for note in checkout.notes:
-            terminal.say(f"note: {clean(note)}")
+            terminal.notice(f"note: {clean(note)}")
         if generator == "not installed":
-            terminal.say(
+            terminal.notice(
                 f"note: skipped podman's Quadlet generator: {checkout.generator} is not installed on this host"
             )
         summary = f"{count(errors, 'error')}, {count(len(findings) - errors, 'warning')}"

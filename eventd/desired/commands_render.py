@@ -35,12 +35,12 @@ def run(arguments: Any, terminal: Terminal) -> int:
         workloads = {key: value for key, value in workloads.items() if key == name}
         refused = {key: value for key, value in refused.items() if key == name}
     for note in checkout.notes:
-        terminal.say(f"note: {clean(note)}")
+        terminal.notice(f"note: {clean(note)}")
     for findings in refused.values():
         for finding in findings:
-            terminal.say(show.diagnostic(terminal, asdict(finding)))
+            terminal.notice(show.diagnostic(terminal, asdict(finding)))
     if refused:
-        terminal.say(f"refused: {', '.join(clean(each) for each in refused)}")
+        terminal.notice(f"refused: {', '.join(clean(each) for each in refused)}")
     if arguments.file and not (refused and not workloads):
         _one(arguments, terminal, list(workloads.values()))
     elif arguments.json:

@@ -1,1 +1,1 @@
-"""`eventctl doctor`: what a host needs so that eventd can work, checked from outside and by the daemon."""
+"""`eventctl doctor`: checks that a host has what eventd needs, from outside and by the daemon."""

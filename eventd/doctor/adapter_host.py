@@ -1,9 +1,9 @@
-"""What `eventctl doctor` may look at: files, commands and accounts of this host.
+"""What `eventctl doctor` reads: files, commands and accounts of this host.
 
-`Probe` is the port, `HostProbe` the real one; the checks (`eventd.doctor.commands_checks`) see nothing else, so that
-tests can hand them any host.
+`Probe` is the port, `HostProbe` the real one. The checks (`eventd.doctor.commands_checks`) see nothing else, so that
+tests can pass them any host.
 
-Only reads. A command has a deadline and its failure is an answer (None), since a broken tool is a finding.
+It only reads. Each command has a deadline. A command that fails is an answer (None), since a broken tool is a finding.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _MANAGED = "eventd-managed"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What stands at a path (stat(2), following symlinks)."""
+    """What is at a path (stat(2), following symlinks)."""
 
     folder: bool
     mode: int
-    """Permission bits with setuid."""
+    """Permission bits, setuid included."""
     owner: str
-    """User name, or the number where it has none."""
+    """User name, or the uid where it has none."""
     group: str
     executable: bool = False
-    """Somebody may run it."""
+    """It has an executable bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +54,26 @@ class Space:
 
 
 class Probe(Protocol):
-    """A host to look at."""
+    """A host, read-only."""
 
     def read(self, path: str) -> str | None:
         """Return a file's text, None if it is missing or not readable."""
         ...
 
     def place(self, path: str) -> Place | None:
-        """Return what stands at a path, None if nothing does or it cannot be seen."""
+        """Return what is at a path, None if there is nothing or it cannot be seen."""
         ...
 
     def entries(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted; none where it is missing or may not be read."""
+        """Return the names in a folder, sorted; empty if it is missing or not readable."""
         ...
 
     def space(self, path: str) -> Space | None:
-        """Return the file system that a path is on, or would be; None if that cannot be seen."""
+        """Return the file system that a path is on, or would be on; None if that cannot be determined."""
         ...
 
     def homes(self) -> list[str]:
-        """Return where homes of workloads are: the parent folders, and where `useradd` makes new ones."""
+        """Return the folders with homes of workloads, and the one where `useradd` makes new homes."""
         ...
 
     def readable(self, path: str) -> bool:
@@ -112,7 +112,7 @@ class HostProbe:
             return None
 
     def place(self, path: str) -> Place | None:
-        """Return what stands at a path."""
+        """Return what is at a path."""
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
@@ -133,7 +133,7 @@ class HostProbe:
             return []
 
     def space(self, path: str) -> Space | None:
-        """Return the file system that a path is on, or would be."""
+        """Return the file system that a path is on, or would be on."""
         try:
             found = os.statvfs(path)
             device = os.stat(path).st_dev  # noqa: PTH116
@@ -150,7 +150,7 @@ class HostProbe:
         )
 
     def homes(self) -> list[str]:
-        """Return where homes of workloads are."""
+        """Return the folders with homes of workloads."""
         try:
             members = set(grp.getgrnam(_MANAGED).gr_mem)
         except KeyError:
@@ -214,5 +214,5 @@ def _name(number: int, *, user: bool) -> str:
 
 
 def _home() -> str:
-    """Return a home for the commands: podman wants its own. Root's may be closed to the daemon."""
+    """Return $HOME for the commands, since podman needs one. Root's may be closed to the daemon."""
     return os.path.expanduser("~") if os.geteuid() else "/"  # noqa: PTH111

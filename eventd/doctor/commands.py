@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ COMMANDS = (
     Command(
         "doctor",
         "eventd.doctor.commands_doctor",
-        "what this host lacks, and what to do about it",
-        "Look whether this host has what eventd needs, and ask the daemon for what it found, if it runs.",
+        "check what this host lacks, and what to do about it",
+        "Check that this host has what eventd needs. If the daemon runs, its own findings are included.",
         "  eventctl doctor\n  eventctl doctor --config ./eventd.toml\n",
         _doctor,
         group=Group.CHECK,

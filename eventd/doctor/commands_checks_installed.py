@@ -1,4 +1,4 @@
-"""Checks of `eventctl doctor` about what is installed and deployed: programs of units, and room."""
+"""Checks of `eventctl doctor` about what is installed and deployed: programs of units, homes, and free space."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FOLDERS = (
 _UNITS = "/etc/eventd/units"
 """Units of workloads, in a folder per uid."""
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/opt/", "/lib/")
-"""Where root looks for a program that a workload's unit names: not in its home."""
+"""Where root looks for a program named by a workload's unit: not in its home."""
 LEAST_SHARE, LEAST = 0.05, 1 << 30
-"""A file system is short of room with less than both: 5 %, and 1 GiB."""
+"""A file system is short of space with less than 5 % and less than 1 GiB free."""
 LEAST_INODES = 10_000
 
 
 def programs(it: Subject) -> Check:
-    """Every program that an installed unit runs is there, in eventd's own units and in those of workloads."""
+    """Every program that an installed unit runs exists: of eventd's own units and of workloads' units."""
     missing: dict[str, set[str]] = {}
     seen = 0
     for path in _unit_files(it):
@@ -43,16 +43,17 @@ def programs(it: Subject) -> Check:
             if place is None or not place.executable:
                 missing.setdefault(program, set()).add(path)
     if not missing:
-        return good("programs", f"what installed units run is there ({seen} lines)")
+        return good("programs", f"all programs of installed units exist ({seen} lines)")
     said = [
-        f"{program} is not there: {', '.join(sorted(by))} runs it" for program, by in sorted(missing.items())
+        f"{program} does not exist: {', '.join(sorted(by))} runs it"
+        for program, by in sorted(missing.items())
     ]
     ours = any(program.rpartition("/")[2].startswith("event") for program in missing)
     return bad("programs", "\n".join(said), LINK if ours else "install what is missing, or remove the unit")
 
 
 def _unit_files(it: Subject) -> Iterator[str]:
-    """Yield eventd's service files and their drop-ins, and those that it installed for workloads."""
+    """Yield eventd's service files with their drop-ins, and those installed for workloads."""
     for folder in _FOLDERS:
         yield from _services(it, folder, "eventd")
     for uid in it.probe.entries(_UNITS):
@@ -70,7 +71,7 @@ def _services(it: Subject, folder: str, prefix: str) -> Iterator[str]:
 
 
 def homes(it: Subject) -> Check:
-    """The daemon may write where useradd makes homes: its sandbox knows /home, and not what HOME= says."""
+    """The daemon may write where useradd makes homes: its sandbox allows /home, whatever HOME= says."""
     said = re.search(r"^HOME=(/\S+)", it.probe.read("/etc/default/useradd") or "", re.MULTILINE)
     folder = (said[1] if said else "/home").rstrip("/")
     shown = it.probe.output("systemctl", "show", "-p", "ProtectSystem,ReadWritePaths", sandbox.UNIT) or ""
@@ -78,12 +79,12 @@ def homes(it: Subject) -> Check:
         why = f"/etc/default/useradd has HOME={folder}, which eventd's sandbox keeps read-only"
         return bad("homes", why, sandbox.writable(folder))
     if it.probe.place(folder) is None:
-        return bad("homes", f"{folder} is not there, so no account can be made", f"mkdir {folder}")
-    return good("homes", f"new ones are made in {folder}")
+        return bad("homes", f"{folder} does not exist, so no account can be created", f"mkdir {folder}")
+    return good("homes", f"new homes are made in {folder}")
 
 
 def space(it: Subject) -> Check:
-    """There is room where eventd and workloads write: state, repository, runtime folder, homes."""
+    """There is free space where eventd and workloads write: state, repository, runtime folder, homes."""
     told: dict[int, str] = {}
     short: list[str] = []
     for path in (it.state, it.git_folder, it.runtime, "/etc", *it.probe.homes()):
@@ -94,9 +95,9 @@ def space(it: Subject) -> Check:
         if _is_short(found):
             short.append(told[found.device])
     if short:
-        hint = "make room: eventctl storage shows what workloads take; podman image prune, journalctl --vacuum-size="
+        hint = "free some space: see eventctl storage; podman image prune, journalctl --vacuum-size="
         return bad("free space", "\n".join(short), hint)
-    return good("free space", "; ".join(told.values()) or "nothing of eventd's can be seen yet")
+    return good("free space", "; ".join(told.values()) or "eventd has no files here yet")
 
 
 def _is_short(found: Space) -> bool:

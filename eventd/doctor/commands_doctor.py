@@ -1,4 +1,4 @@
-"""`eventctl doctor`: this host's checks, and the daemon's if it runs; what is wrong comes first."""
+"""`eventctl doctor`: checks of this host, and the daemon's own if it runs; problems come first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Look and show; AS_WANTED only if every check is fine."""
+    """Run the checks and show them; AS_WANTED only if every check is fine."""
     checks: list[Json] = [asdict(each) for each in doctor.examine(HostProbe(), arguments.config or CONFIG)]
     checks += _daemon(Client(arguments.socket, timeout=10.0))
     bad = [each for each in checks if not each.get("ok")]
@@ -35,13 +35,13 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _daemon(client: Client) -> list[Json]:
-    """Return what the daemon says of its host, or that it says nothing."""
+    """Return the daemon's checks, or one that says it does not answer."""
     try:
         answer: Json = client.get(at("doctor"))
     except EventdError as error:
         hint = error.hint
         if error.reason == "no-daemon":
-            hint = "systemctl enable --now eventd; if it ends by itself: journalctl -u eventd -n 50"
+            hint = "systemctl enable --now eventd; if it exits: journalctl -u eventd -n 50"
         return [{"name": "daemon", "ok": False, "message": error.message, "hint": hint}]
     reached = {"name": "daemon", "ok": True, "message": f"answers at {client.path}", "hint": ""}
     return [reached, *show.items(answer, "checks")]

@@ -1,4 +1,4 @@
-"""What the checks of `eventctl doctor` are about, and what they find."""
+"""The subject of the checks of `eventctl doctor`, and their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Check:
 
 
 def good(name: str, message: str) -> Check:
-    """Return a finding that is as it should be."""
+    """Return a passed check."""
     return Check(name, ok=True, message=message)
 
 
@@ -33,7 +33,7 @@ def bad(name: str, message: str, hint: str) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the checks are about: the host, and what its configuration says of where things are."""
+    """What is checked: the host, and the paths and names of its configuration."""
 
     probe: Probe
     generator: str = "/usr/lib/systemd/user-generators/podman-user-generator"
@@ -43,7 +43,7 @@ class Subject:
     check_account: str | None = "eventd-check"
     linger: str = "/var/lib/systemd/linger"
     signers: str = ""
-    """The allowed_signers file, if only signed commits are to be deployed."""
+    """The allowed_signers file, if commits have to be signed."""
     approvers: str = "/etc/eventd/allowed_signers"
     """The allowed_signers file of `[approvals]`."""
     state: str = "/var/lib/eventd"

@@ -1,4 +1,4 @@
-"""What the daemon tells `eventctl doctor`: whether the host is as wanted, and each trouble of it or of a source."""
+"""The daemon's part of `eventctl doctor`: whether the host is as desired, and its own and its sources' errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventd.state import documents as recovery_document
 from eventd.status import documents, documents_workload
 
 _MOST = 5
-"""Workloads that are named; `eventctl status` has all."""
+"""Workloads to name; `eventctl status` has all."""
 
 
 class Doctor(TypedDict):
@@ -36,10 +36,10 @@ def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[C
         _status(reconciler),
         *_fetch(reconciler),
         *(
-            _check(f"trouble: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
+            _check(f"error: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
             for name, error in documents.source_errors(reconciler)
         ),
-        *_load(reconciler),
+        *_commit(reconciler),
         *compose_document.checks(reconciler.desired, reconciler.dispatcher.facts, provider),
         *recovery_document.checks(reconciler),
     ]
@@ -69,7 +69,7 @@ def _fetch(reconciler: Reconciler) -> list[Check]:
     return [_check("repository", failure.message, failure.hint or "eventctl status", ok=False)]
 
 
-def _load(reconciler: Reconciler) -> list[Check]:
+def _commit(reconciler: Reconciler) -> list[Check]:
     error = reconciler.load_error
     return (
         [] if error is None else [_check("commit", error.message, error.hint or "eventctl status", ok=False)]

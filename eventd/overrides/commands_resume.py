@@ -29,6 +29,6 @@ def run(arguments: Any, terminal: Terminal) -> int:
         ]
         status = f"eventctl status {clean(name)}".strip()
         terminal.line(
-            f"{clean(name) or 'this host'} is no longer {' or '.join(what)}; `{status}` shows what comes of it"
+            f"{clean(name) or 'this host'} is no longer {' or '.join(what)}; `{status}` shows the outcome"
         )
     return codes.AS_WANTED

@@ -25,6 +25,6 @@ def run(arguments: Any, terminal: Terminal) -> int:
     else:
         name, order = clean(arguments.workload), answer.get("rollback") or {}
         terminal.line(
-            f"{name} goes back to {short(order.get('to'))}; `eventctl status {name}` shows what comes of it"
+            f"{name} goes back to {short(order.get('to'))}; `eventctl status {name}` shows the outcome"
         )
     return codes.AS_WANTED

@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from eventd.cli.commands.command import Command, Group, full_commit, waits
 def _sync(parser: Any) -> None:
     waits(parser)
     parser.add_argument(
-        "--no-fetch", action="store_true", help="repair towards the revision at hand; ask no remote"
+        "--no-fetch", action="store_true", help="do not fetch; repair drift from the active revision"
     )
     parser.add_argument(
         "--allow-rewrite",
         type=full_commit,
         metavar="COMMIT",
-        help="accept that the branch was rewritten (force-pushed), if it now points to exactly COMMIT",
+        help="accept a rewritten (force-pushed) branch, if it now points to exactly COMMIT",
     )
 
 
@@ -24,11 +24,11 @@ COMMANDS = (
     Command(
         "sync",
         "eventd.repository.commands_sync",
-        "fetch, and bring the host to what the repository says",
-        "Ask for a run. If one is on already, this request joins it or the one that follows.\n"
-        "Without --wait, 0 means that the request was taken.",
-        "  eventctl sync                   ask, and do not wait\n"
-        "  eventctl sync --wait            watch it; 0: all well, 1: a failure, 4: something waits\n"
+        "fetch, and make the host match the repository",
+        "Request a run. If one is in progress, the request joins it or the next one.\n"
+        "Without --wait, 0 means that the request was accepted.",
+        "  eventctl sync                   request a run, and do not wait\n"
+        "  eventctl sync --wait            watch it; 0: all well, 1: a failure, 4: something is held\n"
         "  eventctl sync --no-fetch        repair drift only\n"
         "  eventctl sync --allow-rewrite 9f8e7d6c…   after a force-push that you know of (full id)\n",
         _sync,

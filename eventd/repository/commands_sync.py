@@ -27,8 +27,8 @@ def run(arguments: Any, terminal: Terminal) -> int:
         if arguments.json:
             terminal.json(answer)
         elif answer.get("joined") is not None:
-            terminal.line(f"joined run {clean(answer['joined'])}; `eventctl status` shows what comes of it")
+            terminal.line(f"joined run {clean(answer['joined'])}; `eventctl status` shows the outcome")
         else:
-            terminal.line("queued; `eventctl status` shows what comes of it")
+            terminal.line("queued; `eventctl status` shows the outcome")
         return codes.AS_WANTED
     return watch(client, at("sync"), body, arguments, terminal)

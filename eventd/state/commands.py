@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _state(parser: Any) -> None:
     parser.add_argument(
         "--acknowledge",
         action="store_true",
-        help="say that you know of the losses: status stops telling of them",
+        help="acknowledge the losses: status no longer shows them",
     )
 
 
@@ -20,9 +20,9 @@ COMMANDS = (
         "state",
         "eventd.state.commands_state",
         "what was recovered after a crash, or lost with a state file",
-        "Show which steps the daemon's last life left open and what was done with each, and whether a state file was\n"
-        "damaged and set aside: what is still managed, and what is left alone until it is adopted.",
-        "  eventctl state\n  eventctl state --acknowledge    status stops telling of a loss\n",
+        "Show the steps that the previous daemon process left unfinished and how each was settled, and whether a\n"
+        "damaged state file was set aside: what is still managed, and what is left alone until it is adopted.",
+        "  eventctl state\n  eventctl state --acknowledge    status no longer shows the loss\n",
         _state,
         group=Group.CHECK,
     ),

@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _status(parser: Any) -> None:
 
 
 def _why(parser: Any) -> None:
-    parser.add_argument("workload", metavar="WORKLOAD", help="the workload in question")
+    parser.add_argument("workload", metavar="WORKLOAD", help="the workload to explain")
 
 
 def _runs(parser: Any) -> None:
@@ -24,10 +24,10 @@ def _runs(parser: Any) -> None:
 
 def _events(parser: Any) -> None:
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="go on as events come, across restarts of the daemon"
+        "-f", "--follow", action="store_true", help="keep following, across restarts of the daemon"
     )
     parser.add_argument(
-        "--since", type=sequence, default=0, metavar="N", help="only those after sequence number N"
+        "--since", type=sequence, default=0, metavar="N", help="only events after sequence number N"
     )
     parser.add_argument(
         "-n", "--limit", type=up_to(4096), default=0, metavar="N", help="only the latest N of those in memory"
@@ -36,9 +36,7 @@ def _events(parser: Any) -> None:
 
 def _plan(parser: Any) -> None:
     parser.add_argument("--fetch", action="store_true", help="fetch the repository first")
-    parser.add_argument(
-        "--no-diff", action="store_true", help="only what would be done, not how files change"
-    )
+    parser.add_argument("--no-diff", action="store_true", help="show the actions only, without file diffs")
 
 
 def _explain(parser: Any) -> None:
@@ -50,7 +48,7 @@ COMMANDS = (
         "status",
         "eventd.status.commands_status",
         "what is converged, what is not, why, and since when",
-        "Show where the host and its workloads stand: what is not as wanted comes first, with the reason,\n"
+        "Show the state of the host and its workloads. What is not as desired comes first, with the reason,\n"
         "what to do about it and the last journal lines of the failing unit.",
         "  eventctl status                 the whole host\n"
         "  eventctl status web             one workload, with its units\n"
@@ -63,7 +61,7 @@ COMMANDS = (
         "why",
         "eventd.status.commands_why",
         "why a workload is in the state it is in",
-        "Answer in a sentence, with the facts that it rests on: what is wanted, and what is there.",
+        "Answer in one sentence, with the facts behind it: the desired and the observed state.",
         "  eventctl why photos\n",
         _why,
         group=Group.LOOK,
@@ -71,10 +69,10 @@ COMMANDS = (
     Command(
         "runs",
         "eventd.status.commands_runs",
-        "the latest runs, what led to them and how they ended",
-        "List the latest runs, newest first, or show one of them with what became of each workload.",
+        "the latest runs, what triggered them and how they ended",
+        "List the latest runs, newest first, or show one of them with the result of each workload.",
         "  eventctl runs                   the latest 20\n"
-        "  eventctl runs 41                one; 0: it went well, 1: anything failed, 4: something waited\n",
+        "  eventctl runs 41                one; 0: it went well, 1: something failed, 4: something was held\n",
         _runs,
         group=Group.LOOK,
     ),
@@ -82,10 +80,10 @@ COMMANDS = (
         "events",
         "eventd.status.commands_events",
         "what the daemon saw: units, logins, files, pushes",
-        "Show the latest events, oldest first. Events say where the daemon looked again; what it then did\n"
+        "Show the latest events, oldest first. An event says what the daemon read again; what it then did\n"
         "is in `eventctl runs`.",
         "  eventctl events                 those in memory\n"
-        "  eventctl events -n 20 --follow  the latest, and those to come\n"
+        "  eventctl events -n 20 --follow  the latest, and new ones as they come\n"
         "  eventctl events --since 1200 --json | jq -r '[.kind, .subject] | @tsv'\n",
         _events,
         group=Group.LOOK,
@@ -94,8 +92,8 @@ COMMANDS = (
         "plan",
         "eventd.status.commands_plan",
         "what a run would do now, and why; changes nothing",
-        "Show the difference between what the repository wants and what is on the host: the actions of the\n"
-        "next run, how files would change, and what a policy says against an action.\n"
+        "Show the difference between the repository and the host: the actions of the next run, how files would\n"
+        "change, and which policy holds or refuses an action.\n"
         "As with diff(1), 0 means that there is nothing to do.",
         "  eventctl plan                   against the revision that was fetched last\n"
         "  eventctl plan --fetch           against what the branch points to now\n"
@@ -116,8 +114,8 @@ COMMANDS = (
     Command(
         "explain",
         "eventd.status.commands_explain",
-        "what a reason means, and the way out",
-        "Say what a reason that eventd gives means, and what to do about it; without one, list them all.\n"
+        "what a reason means, and what to do about it",
+        "Explain a reason that eventd gives, and what to do about it; without one, list them all.\n"
         "Needs neither a daemon nor root.",
         "  eventctl explain start-limit-hit\n  eventctl explain --json | jq -r '.reasons[].reason'\n",
         _explain,

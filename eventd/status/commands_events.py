@@ -71,7 +71,7 @@ class Follower:
                 if first and self._life is None:
                     raise
             first = False
-            self._terminal.say("eventctl: the daemon went away; waiting for it")
+            self._terminal.notice("eventctl: the daemon went away; waiting for it")
 
     def _one(self, *, first: bool) -> Iterator[Json]:
         """Yield the events of one connection."""
@@ -80,12 +80,12 @@ class Follower:
             life = self._identity()
             if self._life not in (None, life):
                 stream.close()
-                self._terminal.say("eventctl: this is another daemon; its events from the first")
+                self._terminal.notice("eventctl: this is another daemon; its events from the first")
                 self._since = 0
                 self._life = life
                 stream = self._open()
             elif not first:
-                self._terminal.say("eventctl: connected again")
+                self._terminal.notice("eventctl: connected again")
             self._life = life
             for event in stream:
                 self._latest = 0  # what came since the last connection is not left out

@@ -30,7 +30,7 @@ def run(verb: str, name: str, arguments: Any, terminal: Terminal) -> int:
         if arguments.json:
             terminal.json(answer)
         else:
-            terminal.line(f"queued; `eventctl storage {clean(name)}` shows what comes of it")
+            terminal.line(f"queued; `eventctl storage {clean(name)}` shows the outcome")
         return codes.AS_WANTED
     watch(client, path, {"wait": True}, arguments, terminal)
     volume = volume_of(client, name)

@@ -39,7 +39,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         terminal.json(answer)
     else:
         what = clean(name) if name else count(len(answer.get("workloads", [])), "workload")
-        terminal.line(f"queued: {what}; `eventctl images` shows what comes of it")
+        terminal.line(f"queued: {what}; `eventctl images` shows the outcome")
     return codes.AS_WANTED
 
 

@@ -1,4 +1,4 @@
-"""What `eventctl` has of this domain: declarations, which import nothing that takes time."""
+"""The commands of this domain: declarations only, which import nothing slow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def _gates(parser: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="look at a folder of unit files and its waits.toml, without a daemon; an earlier DIR goes first",
+        help="check a folder of unit files and its waits.toml, without a daemon; an earlier DIR takes precedence",
     )
     parser.add_argument(
-        "--svg", default="", metavar="FILE", help="write the graph as a picture (- for the output)"
+        "--svg", default="", metavar="FILE", help="write the graph as a picture (- for stdout)"
     )
 
 
@@ -25,9 +25,9 @@ COMMANDS = (
         "gates",
         "eventd.waits.commands_gates",
         "who waits for whom, and which waits can never end",
-        "Show the gates of all workloads and what each of them waits for. With --units, look through plain\n"
-        "unit files instead, for waits that wait for themselves: what a unit's script waits for stands in\n"
-        "waits.toml beside them. Then 0 is clean, 1 circular, 2 a mistake in waits.toml or no such folder.",
+        "Show the gates of all workloads and what each of them waits for. With --units, check plain unit files\n"
+        "instead for circular waits; waits.toml beside them says what the scripts of units wait for.\n"
+        "Then 0 is clean, 1 circular, 2 a mistake in waits.toml or no such folder.",
         "  eventctl gates                                  this host's gates\n"
         "  eventctl gates --svg gates.svg                  as a picture\n"
         "  eventctl gates --units ./units                  check other people's deploys, without a daemon\n"

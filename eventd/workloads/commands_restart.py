@@ -23,5 +23,5 @@ def run(arguments: Any, terminal: Terminal) -> int:
     if arguments.json:
         terminal.json(answer)
     else:
-        terminal.line(f"queued; `eventctl status {clean(arguments.workload)}` shows what comes of it")
+        terminal.line(f"queued; `eventctl status {clean(arguments.workload)}` shows the outcome")
     return codes.AS_WANTED

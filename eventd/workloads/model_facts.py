@@ -43,7 +43,7 @@ class NamedState:
     problem: str = ""
     """Why the account cannot get at it; empty if it can, or if there is nothing."""
     executable: bool = False
-    """Somebody may run it."""
+    """It has an executable bit."""
     noticed: int = field(default=0, compare=False)
     """When it was first seen to be so: microseconds of CLOCK_MONOTONIC, as systemd's time stamps."""
 

@@ -1,4 +1,4 @@
-"""What the commands are called and take, and what their help says. Declarations: they import nothing that takes time.
+"""Names, arguments and help texts of the commands. Declarations only: they import nothing slow.
 
 A new command is an entry in `eventd/<domain>/commands.py`, and a module that it names, its domain's
 `commands_*.py`, with `run(arguments, terminal) -> int`. Next: `parser.build`.
@@ -22,4 +22,4 @@ def load(names: Iterable[str] = domains.NAMES) -> tuple[Command, ...]:
 
 
 COMMANDS = load()
-"""Those of this eventd."""
+"""The commands of this eventd."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Group(StrEnum):
     """Headings in the help, in their order."""
 
-    LOOK = "see how things are"
-    WITHIN = "look into a workload, as its account"
-    ACT = "bring something about"
-    DATA = "volumes, data, and what takes a signature"
+    LOOK = "show the state of the host"
+    WITHIN = "inspect a workload, as its account"
+    ACT = "change something"
+    DATA = "volumes, data and approvals"
     CHECK = "check a repository, or this host"
 
 
@@ -59,7 +59,7 @@ def seconds(text: str) -> float:
 
 
 def sequence(text: str) -> int:
-    """Return an event's number; raises ValueError."""
+    """Return an event's sequence number; raises ValueError."""
     value = int(text)
     if value < 0:
         raise ValueError(text)
@@ -67,14 +67,14 @@ def sequence(text: str) -> int:
 
 
 def commit(text: str) -> str:
-    """Return a commit's id, perhaps shortened; raises ValueError. The daemon resolves no other name of one."""
+    """Return a commit id, full or abbreviated; raises ValueError. The daemon resolves no other name for a commit."""
     if not re.fullmatch(object_ids.ABBREVIATED, text):
         raise ValueError(text)
     return text
 
 
 def full_commit(text: str) -> str:
-    """Return a commit's whole id (SHA-1 or SHA-256); raises ValueError."""
+    """Return a full commit id (SHA-1 or SHA-256); raises ValueError."""
     if not re.fullmatch(object_ids.WHOLE, text):
         raise ValueError(text)
     return text
@@ -93,11 +93,11 @@ def up_to(most: int) -> Callable[[str], int]:
     return count
 
 
-# What argparse calls a value of the wrong type: "invalid SECONDS value".
+# argparse names the type in its message: "invalid SECONDS value".
 seconds.__name__ = "SECONDS (more than 0, up to 86400)"
 sequence.__name__ = "sequence number"
 commit.__name__ = "commit id (`git rev-parse`, 7 digits or more)"
-full_commit.__name__ = "whole commit id (`git rev-parse`)"
+full_commit.__name__ = "full commit id (`git rev-parse`)"
 
 
 def no_options(parser: Any) -> None:
@@ -106,13 +106,13 @@ def no_options(parser: Any) -> None:
 
 
 def patience(parser: Any, when: str = "", *, default: float = 900.0) -> None:
-    """Add `--timeout`; `when`: what it takes for it to count, `default`: seconds."""
+    """Add `--timeout`; `when`: the option it needs to have an effect, `default`: seconds."""
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=default,
         metavar="SECONDS",
-        help=f"{when}how long the daemon may be silent before eventctl gives up (default: %(default)g)",
+        help=f"{when}how long the daemon may stay silent before eventctl gives up (default: %(default)g)",
     )
 
 
@@ -124,6 +124,6 @@ def wait(parser: Any) -> None:
 
 
 def waits(parser: Any) -> None:
-    """Add `--wait`, and the `--timeout` that goes with it."""
+    """Add `--wait` and its `--timeout`."""
     wait(parser)
     patience(parser, "with --wait: ")

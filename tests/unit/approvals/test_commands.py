@@ -153,7 +153,7 @@ def test_where_nobody_can_be_asked_nothing_is_signed(
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     said = run(daemon, "approve", ID, "--key", str(key), *more)
     assert said.code == 1
-    assert "nobody can be asked here\nhint: --yes\nnot signed\n" in said.err
+    assert "standard input is not a terminal; pass --yes\nnot signed\n" in said.err
     assert not [r for r in daemon.requests if r.method == "POST"]
 
 

@@ -189,8 +189,8 @@ def without_name(name: str) -> MadeUp:
         (with_version("systemctl", "systemd 247 (247.3-7)"), "systemd", "eventd needs 254 or later"),
         (drop("/sys/fs/cgroup/cgroup.controllers"), "cgroup v2", "unified_cgroup_hierarchy=1"),
         (drop("/run/dbus/system_bus_socket"), "system bus", "apt install dbus"),
-        (replace(host(), logind=""), "logind", "does not run"),
-        (replace(host(), logind="inactive"), "logind", "does not run"),
+        (replace(host(), logind=""), "logind", "is not running"),
+        (replace(host(), logind="inactive"), "logind", "is not running"),
         (with_place("/var/lib/systemd/linger", FILE), "lingering", "not a folder"),
         (drop("/usr/lib/systemd/user/dbus.socket"), "user bus", "apt install dbus-user-session"),
         (
@@ -209,7 +209,7 @@ def without_name(name: str) -> MadeUp:
         (with_place("/usr/bin/newuidmap", PROGRAM), "uidmap", "chmod u+s /usr/bin/newuidmap"),
         (drop("podman"), "podman", "apt install podman"),
         (with_version("podman", "podman version 4.3.1"), "podman", "eventd needs 4.6 or later"),
-        (with_version("podman", ""), "podman", "does not work"),
+        (with_version("podman", ""), "podman", "failed"),
         (
             drop(GENERATOR),
             "quadlet generator",
@@ -224,8 +224,16 @@ def without_name(name: str) -> MadeUp:
         (without_name("eventd-git"), "accounts", "the account eventd-git"),
         (without_name("eventd-check"), "accounts", "the account eventd-check"),
         (without_name("eventd"), "accounts", "the group eventd"),
-        (with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")), "socket", "it is not root's"),
-        (with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")), "socket", "not everybody can ask"),
+        (
+            with_place(SOCKET, replace(FILE, mode=0o666, owner="mallory")),
+            "socket",
+            "it does not belong to root",
+        ),
+        (
+            with_place(SOCKET, replace(FILE, mode=0o660, group="eventd")),
+            "socket",
+            "not everybody can connect",
+        ),
         (with_place(OPERATORS, replace(FILE, mode=0o600)), "socket", "systemctl restart eventd"),
         (
             with_text(
@@ -233,14 +241,14 @@ def without_name(name: str) -> MadeUp:
                 "[Service]\nExecStart=-/usr/bin/eventd-new %i\n",
             ),
             "programs",
-            "/usr/bin/eventd-new is not there: /usr/lib/systemd/system/eventd-new@.service runs it",
+            "/usr/bin/eventd-new does not exist: /usr/lib/systemd/system/eventd-new@.service runs it",
         ),
         (
             with_text(
                 "/etc/systemd/system/eventd.service.d/a.conf", "[Service]\nExecStartPre=/usr/bin/mine\n"
             ),
             "programs",
-            "/usr/bin/mine is not there",
+            "/usr/bin/mine does not exist",
         ),
         (
             with_text(
@@ -291,7 +299,7 @@ def test_a_socket_that_is_open_to_everybody_is_right() -> None:
     """Root's, mode 0666: who asks is told by the kernel, and that is said, as an operator may wonder."""
     (found,) = [each for each in doctor.examine(host(), CONFIG) if each.name == "socket"]
     assert (found.ok, found.hint) == (True, "")
-    assert "root:root 0666: everybody may connect; the daemon looks at who asks" in found.message
+    assert "root:root 0666: everybody may connect; the daemon checks who asks" in found.message
 
 
 def test_a_host_without_approvers_is_fine_and_told_what_to_write() -> None:
@@ -338,8 +346,8 @@ def test_the_configuration_decides_where_the_checks_look() -> None:
     """Generator, group, and the signers' file are those that are configured."""
     text = '[repository]\nurl = "/srv/x"\nrequire_signed = true\n[paths]\ngenerator = "/opt/generator"\n'
     found = {each[0]: each[1] for each in bad(with_text(CONFIG, text))}
-    assert found["quadlet generator"] == "/opt/generator is not there"
-    assert found["allowed signers"] == "/etc/eventd/allowed_signers is not there"
+    assert found["quadlet generator"] == "/opt/generator does not exist"
+    assert found["allowed signers"] == "/etc/eventd/allowed_signers does not exist"
 
 
 def test_a_file_of_approvers_that_others_can_write_is_a_problem_and_none_is_not() -> None:

@@ -51,7 +51,7 @@ def test_sync_asks_for_a_fetch_and_does_not_wait(path: str) -> None:
     """The plain command takes the answer for the request's acceptance: 0."""
     with FakeDaemon(path, {"POST /v1/sync": Answer({"queued": True, "joined": None}, 202)}) as daemon:
         result = eventctl("sync", "--socket", path)
-    assert (result.code, result.out) == (0, "queued; `eventctl status` shows what comes of it\n")
+    assert (result.code, result.out) == (0, "queued; `eventctl status` shows the outcome\n")
     assert daemon.requests[0].body == {"wait": False, "fetch": True, "allow_rewrite": None}
 
 

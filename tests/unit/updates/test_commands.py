@@ -25,7 +25,7 @@ def test_it_waits_for_a_daemon_that_is_not_up_yet(tmp_path: Path, monkeypatch: p
     with FakeDaemon(path, QUEUED):
         asking.join(60)
     assert [each.code for each in results] == [codes.AS_WANTED]
-    assert results[0].out == "queued: web; `eventctl images` shows what comes of it\n"
+    assert results[0].out == "queued: web; `eventctl images` shows the outcome\n"
 
 
 def test_a_daemon_that_stays_away_is_said_so(tmp_path: Path) -> None:
