@@ -23,6 +23,6 @@ COMMANDS = (
         "  eventctl audit web\n"
         "  eventctl audit --json | jq -r '.workloads[].findings[] | [.code, .path] | @tsv'\n",
         _audit,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
 )

@@ -22,6 +22,6 @@ COMMANDS = (
         "  eventctl boot --svg boot.svg    a picture, for a browser\n"
         "  eventctl boot --json | jq '.critical_path | max_by(.seconds)'\n",
         _boot,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
 )

@@ -55,7 +55,7 @@ COMMANDS = (
         "  eventctl status && echo fine    0 only if everything is converged\n"
         "  eventctl status --json | jq '.workloads[] | select(.state != \"converged\") | .name'\n",
         _status,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "why",
@@ -64,7 +64,7 @@ COMMANDS = (
         "Answer in one sentence, with the facts behind it: the desired and the observed state.",
         "  eventctl why photos\n",
         _why,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "runs",
@@ -74,7 +74,7 @@ COMMANDS = (
         "  eventctl runs                   the latest 20\n"
         "  eventctl runs 41                one; 0: it went well, 1: something failed, 4: something was held\n",
         _runs,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "events",
@@ -86,7 +86,7 @@ COMMANDS = (
         "  eventctl events -n 20 --follow  the latest, and new ones as they come\n"
         "  eventctl events --since 1200 --json | jq -r '[.kind, .subject] | @tsv'\n",
         _events,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "plan",
@@ -99,7 +99,7 @@ COMMANDS = (
         "  eventctl plan --fetch           against what the branch points to now\n"
         "  eventctl plan --no-diff         without the contents of files\n",
         _plan,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "metrics",
@@ -109,7 +109,7 @@ COMMANDS = (
         "  eventctl metrics\n"
         "  eventctl metrics > /var/lib/prometheus/node-exporter/eventd.prom    for the textfile collector\n",
         no_options,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "explain",

@@ -39,7 +39,7 @@ COMMANDS = (
         "List the image of each container: the reference as written, and the id of the image that runs.",
         "  eventctl images\n  eventctl images web --json | jq -r '.workloads[].images[].digests[]'\n",
         _images,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
     Command(
         "update",

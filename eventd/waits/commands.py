@@ -33,6 +33,6 @@ COMMANDS = (
         "  eventctl gates --units ./units                  check other people's deploys, without a daemon\n"
         "  eventctl gates --units /etc/systemd/system --units /usr/lib/systemd/system\n",
         _gates,
-        group=Group.LOOK,
+        group=Group.SHOW,
     ),
 )

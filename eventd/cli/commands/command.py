@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Group(StrEnum):
     """Headings in the help, in their order."""
 
-    LOOK = "show the state of the host"
+    SHOW = "show the state of the host"
     WITHIN = "inspect a workload, as its account"
     ACT = "change something"
     DATA = "volumes, data and approvals"
