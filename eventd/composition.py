@@ -19,6 +19,7 @@ from eventd.accounts.adapter import SystemAccounts
 from eventd.accounts.adapter_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.accounts.adapter_signs import SystemAccountSigns
 from eventd.accounts.adapter_used_ids import UsedIds
+from eventd.accounts.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.accounts.source import AccountSource
 from eventd.adoption.adapter_account import NoAccountInspector, SystemAccountInspector
 from eventd.audit.settings import Provenance
@@ -54,6 +55,8 @@ from eventd.kernel.domain import Host as PolicyHost
 from eventd.kernel.model.events import Emit, KernelEvent
 from eventd.kernel.model.facts import Facts
 from eventd.kernel.supervise import settled, supervise
+from eventd.managers.source import UserManagersSource
+from eventd.managers.source_doctor import ManagerDoctor
 from eventd.mounts.adapter_transient_mounts import TransientMounts
 from eventd.mounts.source import MountsSource
 from eventd.mounts.source_devices import DevicesSource
@@ -66,12 +69,9 @@ from eventd.platform.journal_follow import JournalFollow
 from eventd.platform.sock_diag import OpenPorts
 from eventd.platform.systemd.source import SystemSource
 from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
-from eventd.platform.systemd.source_manager_doctor import ManagerDoctor
-from eventd.platform.systemd.source_user_managers import UserManagersSource
 from eventd.platform.unit_log import Journal
 from eventd.platform.unit_process import Processes
 from eventd.port_set import Host
-from eventd.ports import AccountRemoval, Accounts, AccountSigns
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.model_events import RepositoryEvent
 from eventd.repository.source_triggers import PathTriggers

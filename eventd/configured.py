@@ -17,10 +17,11 @@ from eventd.approvals.controller_rules import Rules as ApprovalRules
 from eventd.approvals.controller_rules import no_machine_id
 from eventd.approvals.settings import Approvals
 from eventd.compose.settings import Compose
-from eventd.desired.model import Located, OnFailure, WorkloadOptions
+from eventd.desired.model import OnFailure, WorkloadOptions
 from eventd.desired.model_assembly import HostRules
 from eventd.desired.model_host_ports import UNPRIVILEGED
 from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.located import Located
 from eventd.platform.process import ServiceAccount
 from eventd.repository.adapter_git import GitOptions
 from eventd.repository.adapter_git_command import Credentials

@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 
+from eventd.adoption.controller import forget_stores
 from eventd.approvals.controller import Approvals
 from eventd.approvals.controller_rules import Rules as ApprovalRules
 from eventd.audit.controller_alarms import Alarms, AuditAspect
@@ -36,11 +37,12 @@ from eventd.kernel.draining import Draining
 from eventd.kernel.executor import Executor, Handler
 from eventd.kernel.failures import Failures
 from eventd.kernel.holds import Holds
+from eventd.kernel.index import Index
 from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.action_table import ActionTable
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
-from eventd.kernel.model.verdicts import Policy
+from eventd.kernel.model.facts import FactKey
 from eventd.kernel.progress import Progress
 from eventd.kernel.queue import Queue
 from eventd.kernel.run_loop import RunLoop
@@ -51,10 +53,10 @@ from eventd.kernel.status_board import StatusBoard
 from eventd.kernel.status_store import Records, Statuses
 from eventd.kernel.steps import Steps
 from eventd.kernel.turns import Tell, Turns
+from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.overrides.controller import Overrides
 from eventd.overrides.controller_rollback import RollbackController
-from eventd.platform.model_facts import Account
-from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
+from eventd.platform.model_facts import Account, PlatformFact
 from eventd.port_set import Host
 from eventd.reconciler import Reconciler
 from eventd.repository.controller_fetch import Fetcher, nothing
@@ -68,13 +70,15 @@ from eventd.updates.controller_images import VerifiedImages
 from eventd.workloads.controller import NamedFilesAspect, WorkloadController
 from eventd.workloads.controller_accounts import KnownAccounts, Track
 from eventd.workloads.controller_gone import Gone
-from eventd.workloads.controller_index import Index
 from eventd.workloads.controller_judging import UNSEEN, Judge, Sight, View
 from eventd.workloads.controller_managers import diagnosed
+from eventd.workloads.controller_owners import Owners
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_removals import Removals
 from eventd.workloads.controller_renames import Renames
 from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_case import Policy
+from eventd.workloads.model_final import FINAL
 from eventd.workloads.model_layout import Layout
 from eventd.workloads.plan import Context
 
@@ -132,15 +136,17 @@ class Engine:
         self.looks: Listeners[[]] = Listeners("a look at the host")
         """Who is told after each look at the host."""
         afresh: Listeners[[str]] = Listeners("another content")
+        forced: Listeners[[]] = Listeners("a run that is asked for")
         # What is known.
         self.inventory = Inventory(host.store)
-        self.index = Index(facts, parts.layout)
+        self.owners = owners = Owners(facts, parts.layout)
+        self.index = Index(facts, owners.workload_of)
         self.queue = Queue()
         records = Records()
         self.statuses = Statuses(records)
         judge = Judge(parts.policies, lambda: self.inventory.records, facts)
-        desk = Desk(Failures(records), Holds(records), self.index.wake_on, parts.jitter, judge)
-        draining = Draining(facts)
+        desk = Desk(Failures(records, FINAL), Holds(records), self.index.wake_on, parts.jitter, judge)
+        draining = Draining(facts, FactKey(PlatformFact.SHUTDOWN))
         # What is wanted.
         self.approvals = Approvals(host.store, facts, dispatcher.emit, parts.approvals, wall=wall)
         self.overrides = Overrides(host.store, dispatcher, wall)
@@ -148,7 +154,7 @@ class Engine:
         active = ActiveRevision(self.overrides)
         interests = Interests(active, self.inventory, self.index, host, parts.wants)
         # What decides.
-        view = View(facts, lambda: self.inventory.records, self.index.paths_of)
+        view = View(facts, lambda: self.inventory.records, owners.paths_of)
         context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
         self.planner = Planner(active, view, judge, self.inventory, facts, desk.failures, context)
         self.wellbeing = Wellbeing(
@@ -248,7 +254,7 @@ class Engine:
         )  # fmt: skip
         self.loop = RunLoop(
             dispatcher=dispatcher, index=self.index, queue=self.queue, controllers=self.controllers,
-            board=board, activation=activation, runs=self.runs,
+            board=board, forced=forced, runs=self.runs,
         )  # fmt: skip
         self.fetcher = Fetcher(
             host, dispatcher, self.loop, self.loader.load, parts.jitter, parts.poll, wall, parts.reread
@@ -260,9 +266,10 @@ class Engine:
             statuses=self.statuses, controllers=self.controllers, executor=executor, judge=judge,
             rebuild=self.rebuild, source_errors=problems, steps=self.steps, looks=self.looks, wall=wall,
             gone=gone, containers=parts.containers, approvals=self.approvals, alarms=self.alarms,
-            desk=desk, removals=self.removals,
+            desk=desk, removals=self.removals, recovery=self.recovery,
         )  # fmt: skip
         afresh.subscribe("health", self.wellbeing.forget)
+        forced.subscribe("adoption", lambda: forget_stores(facts))
         self.looks.subscribe("probing", probing.look)
         dispatcher.listen(self._on_event)
 
@@ -289,6 +296,7 @@ class Engine:
 
         The system's units must have been read before. What needs another source that has not been read is held.
         """
+        self.owners.start()
         self.loop.start()
         self.wellbeing.start()
         for controller in self.controllers.rows:

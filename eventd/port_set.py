@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.ports import (
-    AccountInspector,
-    AccountRemoval,
-    Accounts,
-    Files,
-    FileWatch,
-    HostLock,
-    Images,
-    Listeners,
-    Logins,
-    Manager,
-    QuadletGenerator,
-    Repository,
-    Store,
-    UnitLog,
-    UserManagers,
-)
+from eventd.accounts.ports import AccountRemoval, Accounts
+from eventd.adoption.ports import AccountInspector
+from eventd.files.ports import Files, FileWatch
+from eventd.kernel.ports import HostLock
+from eventd.platform.ports import UnitLog
+from eventd.platform.systemd.ports import Logins, Manager, UserManagers
+from eventd.repository.ports import Repository
+from eventd.state.ports import Store
+from eventd.unitfiles.ports import QuadletGenerator
+from eventd.updates.ports import Images
+from eventd.workloads.ports import Listeners
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Event
 from eventd.kernel.model.report import RunReport
-from eventd.kernel.model.verdicts import Policy
 from eventd.kernel.progress import Progress
 from eventd.kernel.queue import Queue, RunHandle
 from eventd.kernel.run_loop import RunLoop
@@ -32,6 +31,7 @@ from eventd.platform.model_facts import Account
 from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
+from eventd.state.controller_recovery import Recovery
 from eventd.status.controller_problems import Troubles
 from eventd.updates.controller import UpdateController
 from eventd.updates.controller_images import VerifiedImages
@@ -39,6 +39,7 @@ from eventd.workloads.controller_gone import Gone
 from eventd.workloads.controller_judging import Judge
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_removals import Removals
+from eventd.workloads.model_case import Policy
 from eventd.workloads.plan import Context
 
 
@@ -73,6 +74,7 @@ class Reconciler:
     alarms: Alarms
     desk: Desk
     removals: Removals
+    recovery: Recovery
     containers: Callable[[Account], Sequence[Seen]]
 
     # Queries

@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from eventd.accounts.ports import Measured
 from eventd.kernel.model.errors import DeadlineError, PermanentError
-from eventd.ports import Measured
 from eventd.storage.volume import emptying
 from eventd.storage.volume.emptying import FOLDER, names_in
 

@@ -28,12 +28,12 @@ from eventd.accounts import adapter_login_defs as login_defs
 from eventd.accounts.adapter_home_removal import Home, discard, measure
 from eventd.accounts.adapter_signs import SystemAccountSigns
 from eventd.accounts.adapter_subordinate_ids import overlapping, parse_ranges
+from eventd.accounts.ports import Measured
 from eventd.adoption.model import Password
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
 from eventd.platform.process import run
 from eventd.platform.unit_process import AsRoot, Processes
-from eventd.ports import Measured
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with a file per user, by name: a later account of that name must not find one."""

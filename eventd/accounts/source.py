@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
+from eventd.accounts.ports import Accounts
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import Emit, KernelEvent
 from eventd.kernel.model.facts import FactKey
@@ -20,7 +21,6 @@ from eventd.platform.inotify import CONTENT, SELF, Change, Inotify, Subscription
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.rereading import reread
-from eventd.ports import Accounts
 
 _DATABASES = frozenset({"passwd", "subuid", "subgid", "nsswitch.conf"})
 

@@ -20,6 +20,7 @@ import anyio
 from aiohttp import web
 from pydantic import BaseModel
 
+from eventd.accounts.ports import AccountSigns
 from eventd.api.answers import Check
 from eventd.api.loading import until_loaded
 from eventd.api.model_rights import Right, View
@@ -27,7 +28,6 @@ from eventd.boot.model import BootRecord
 from eventd.desired.controller_load import ReadLive
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.platform.nss import Nss
-from eventd.ports import AccountSigns
 from eventd.reconciler import Reconciler
 from eventd.repository.controller_fetch import Fetcher
 from eventd.status import documents

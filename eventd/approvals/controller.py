@@ -34,8 +34,8 @@ from eventd.kernel.model.draft import Draft
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.events import Emit, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
-from eventd.ports import Store
 
 log = logging.getLogger(__name__)
 KEPT = 200
@@ -56,7 +56,7 @@ Row = tuple[DocumentTable[Any], str, Any]
 class Approvals(Participant):
     """See the module. One writer: the daemon's loop."""
 
-    store: Store
+    store: DocumentStore
     facts: Facts
     emit: Emit
     rules: Rules = field(default_factory=Rules)

@@ -16,7 +16,7 @@ from eventd.kernel import document_table
 from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, KernelOrigin
-from eventd.ports import Store
+from eventd.kernel.ports import DocumentStore
 
 log = logging.getLogger(__name__)
 KEPT = 200
@@ -25,7 +25,7 @@ KEPT = 200
 class Attempts:
     """The latest of them, by number."""
 
-    def __init__(self, store: Store, emit: Emit, wall: Callable[[], float]) -> None:
+    def __init__(self, store: DocumentStore, emit: Emit, wall: Callable[[], float]) -> None:
         self._table = DocumentTable(store, "approval-attempt", Attempt)
         self._emit = emit
         self._wall = wall

@@ -43,20 +43,20 @@ from eventd.audit.model_places import (
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
+from eventd.managers.model_trouble import OFFENCES
 from eventd.platform import late
 from eventd.platform.folder_watch import FolderWatch
 from eventd.platform.isolated import isolated
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
-from eventd.platform.systemd.model_manager_trouble import OFFENCES
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 if TYPE_CHECKING:
     from eventd.kernel.model.events import Emit
     from eventd.kernel.model.facts import Facts
+    from eventd.managers.source import UserManagersSource
     from eventd.platform.inotify import Inotify
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager
-    from eventd.platform.systemd.source_user_managers import UserManagersSource
 
 TIMEOUT = 10.0
 """Seconds for one look, and for the watch to begin."""

@@ -18,7 +18,7 @@ import anyio
 
 from eventd.boot.controller_story import ALWAYS, Course, Noted, Seen, roots, tell
 from eventd.boot.controller_units import read_units
-from eventd.boot.model import BootOrigin, BootRecord, Span, SpanKind, Startup, UnitTimes
+from eventd.boot.model import BootOrigin, BootRecord, Span, SpanKind
 from eventd.boot.model_facts import brought_by, parts
 from eventd.desired.controller_activation import REVISION
 from eventd.gates.model_predicate_atoms import ManagerUp, UnitIs
@@ -30,6 +30,7 @@ from eventd.kernel.model.report import WorkloadState, WorkloadStatus
 from eventd.kernel.progress import Progress
 from eventd.platform.model_facts import ActiveState
 from eventd.platform.model_facts import unit as as_unit
+from eventd.platform.systemd.model_times import Startup, UnitTimes
 from eventd.reconciler import Reconciler
 from eventd.workloads.model_facts import WorkloadFact
 

@@ -9,22 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from eventd.boot.model import (
-    BootOrigin,
-    BootRecord,
-    FactTime,
-    Phases,
-    Span,
-    SpanKind,
-    Startup,
-    UnitTimes,
-    WorkloadBoot,
-)
+from eventd.boot.model import BootOrigin, BootRecord, FactTime, Phases, Span, SpanKind, WorkloadBoot
 from eventd.boot.model_facts import brought_by, parts
 from eventd.gates.model import OPEN, WorkloadGates
 from eventd.gates.model_predicates import Predicate
 from eventd.kernel.model.facts import Facts
 from eventd.kernel.model.report import WorkloadState, WorkloadStatus
+from eventd.platform.systemd.model_times import Startup, UnitTimes
 
 ALWAYS = ("network-online.target", "systemd-logind.service")
 """Units that people ask for first when a boot was slow."""

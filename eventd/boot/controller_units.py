@@ -10,10 +10,10 @@ from typing import Protocol
 
 import anyio
 
-from eventd.boot.model import UnitTimes
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
+from eventd.platform.systemd.model_times import UnitTimes
 
 MOST = 400
 """Units; each is a call of well under a millisecond."""

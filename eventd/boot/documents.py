@@ -12,13 +12,13 @@ from eventd.boot.model import (
     BootRecord,
     FactTime,
     Phases,
-    UnitTimes,
     WorkloadBoot,
     caveat,
     headline,
     open_workloads,
 )
 from eventd.boot.model_path import critical_path
+from eventd.platform.systemd.model_times import UnitTimes
 
 
 class BootHop(TypedDict):

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eventd.platform.systemd.model_times import UnitTimes
+
 
 class SpanKind(StrEnum):
     """What a workload did for a while."""
@@ -56,33 +58,6 @@ class Span:
     """None: it was not over when the record was made."""
     failed: bool = False
     """The step did not succeed."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTimes:
-    """One unit of the system's manager, by the timestamps of org.freedesktop.systemd1.Unit."""
-
-    name: str
-    began: float | None = None
-    """When it left `inactive` last: `InactiveExitTimestampMonotonic`."""
-    came: float | None = None
-    """When it became active last: `ActiveEnterTimestampMonotonic`."""
-    after: tuple[str, ...] = ()
-    """`After=`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Startup:
-    """What systemd says of its own boot and of the unit that runs the caller; seconds of CLOCK_MONOTONIC."""
-
-    kernel: bool
-    """There was a kernel to start: this is no container."""
-    initrd: float | None
-    userspace: float | None
-    finished: float | None
-    """None: the boot's jobs are not done yet."""
-    unit: str
-    """The caller's unit, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from eventd.boot.model import (
     FactTime,
     Span,
     SpanKind,
-    UnitTimes,
     WorkloadBoot,
     listed,
     open_workloads,
 )
+from eventd.platform.systemd.model_times import UnitTimes
 
 SOON = 0.005
 """Seconds within which one thing counts as the end of another: signals travel, clocks are read in turn."""

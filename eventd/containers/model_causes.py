@@ -12,42 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from eventd.desired.model import HostPort
+from eventd.platform.model_said import Said, Speaker
 
 QUOTED = "; it said: "
 """What a unit said of itself follows, in a message (`UnitState.quoted`)."""
 MOST = 200
 """Characters of anything that is quoted."""
-
-
-class Speaker(StrEnum):
-    """Who said a line, by fields that journald sets itself."""
-
-    PODMAN = "podman"
-    HELPER = "helper"
-    """conmon and pasta, for themselves."""
-    COMPOSE = "compose"
-    """eventd-compose, the program of a stack's unit."""
-    CONTAINER = "container"
-    """The container's own output, by way of conmon."""
-    OTHER = "other"
-
-
-class Said(str):
-    """A journal line, who said it, and in which run of the unit (its invocation)."""
-
-    __slots__ = ("by", "run")
-    by: Speaker
-    run: str
-
-    def __new__(cls, text: str, by: Speaker = Speaker.OTHER, run: str = "") -> Self:
-        """Make a line."""
-        line = super().__new__(cls, text)
-        line.by, line.run = by, run
-        return line
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.desired.adapter_local_tree import read_local_tree
-from eventd.desired.model import Located, OnFailure, WorkloadOptions
+from eventd.desired.model import OnFailure, WorkloadOptions
 from eventd.desired.model_assembly import HostRules, assemble
 from eventd.desired.model_host_ports import UNPRIVILEGED
 from eventd.gates.model import read_gates, refuse
 from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.located import Located
 from eventd.storage.model_file import PLACES
 from eventd.waits.model_refusal import refusals
 

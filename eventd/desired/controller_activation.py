@@ -71,6 +71,10 @@ class Activation:
         """The commit that is wanted."""
         return self.facts.get(REVISION)
 
+    def on_wanted(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time that another commit is wanted."""
+        self.facts.watch((REVISION,), lambda _key: listener())
+
     @property
     def is_pending(self) -> bool:
         """The first fetch is still running: no commit is known, and nothing is wrong."""

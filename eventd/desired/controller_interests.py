@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from eventd.audit.model_places import Names, names_of
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Desired
+from eventd.kernel.index import Index
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
 from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.controller_index import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

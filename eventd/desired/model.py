@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from eventd.desired.model_options_place import OptionsPlace
 from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.located import Located
 from eventd.storage.model_manifest import NOTHING, Manifest
 
 
@@ -149,15 +150,6 @@ class RemoveData(StrEnum):
 
     KEEP = "keep"
     DELETE = "delete"
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A text and where it is written, for messages."""
-
-    text: str
-    file: str
-    line: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eventd.adoption.model_finds import named_volumes
 from eventd.approvals.model_committed import committed
 from eventd.compose.model_stack import PROVIDER, StackHost, bound, with_service
-from eventd.desired.model import (
-    Desired,
-    FileRole,
-    Located,
-    Tree,
-    VolumeUse,
-    Workload,
-    WorkloadOptions,
-)
+from eventd.desired.model import Desired, FileRole, Tree, VolumeUse, Workload, WorkloadOptions
 from eventd.desired.model_content import Content, read
 from eventd.desired.model_host_ports import UNPRIVILEGED, clashes, host_ports, low
 from eventd.desired.model_misspellings import OPTIONS_FILE
@@ -37,6 +29,7 @@ from eventd.desired.model_write_access import write_access
 from eventd.files.model_named import with_named
 from eventd.health.model_checks import START_TIMEOUT, health_check, waits_by_default
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import DISTRIBUTION, did_you_mean, workload_problem
 from eventd.storage.model_file import PLACES, read_manifest
 from eventd.storage.model_placement import volumes_of

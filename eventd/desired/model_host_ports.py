@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from eventd.compose.model_services import services_of
-from eventd.desired.model import FileRole, HostPort, Located
+from eventd.desired.model import FileRole, HostPort
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.unitfiles.model_quadlet import KINDS, service_name, split
 
 if TYPE_CHECKING:

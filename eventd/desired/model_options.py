@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eventd.compose.model_file import HOST_PATH, PROJECT
-from eventd.desired.model import Located, OnChange, OnFailure, OnUnhealthy, RemoveData, WorkloadOptions
+from eventd.desired.model import OnChange, OnFailure, OnUnhealthy, RemoveData, WorkloadOptions
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.durations import parse_duration
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.toml_table import Table as _Table
 from eventd.kernel.model.toml_table import choice as _choice
 from eventd.kernel.model.toml_table import load_table as _load

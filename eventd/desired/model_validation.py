@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventd.desired.model import FileRole, Located
+from eventd.desired.model import FileRole
 from eventd.desired.model_content import OWN_DROP_IN, Content, Part
 from eventd.desired.model_options_place import ANYWHERE, OptionsPlace
 from eventd.desired.model_units import made_units, triggered_by
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 from eventd.unitfiles.model import LineKind, UnitFile
 from eventd.unitfiles.model_companions import COMPANIONS

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_read import MistakeError, atom
 from eventd.gates.model_predicate_scope import NOWHERE, Scope
 from eventd.gates.model_predicates import All, Any, Not, Predicate
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 
 MAX_TEXT = 4096

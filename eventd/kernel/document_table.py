@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
-from eventd.ports import Store
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class DocumentTable(Generic[T]):
     """Documents of one kind, by key."""
 
-    def __init__(self, store: Store, kind: str, of: type[T]) -> None:
+    def __init__(self, store: DocumentStore, kind: str, of: type[T]) -> None:
         """Name the kind; nothing is read before `load`."""
         self._store = store
         self._kind = kind

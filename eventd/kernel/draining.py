@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.waiting import until
-from eventd.platform.model_facts import PlatformFact
-
-SHUTDOWN = FactKey(PlatformFact.SHUTDOWN)
 
 
 @dataclass(slots=True)
@@ -16,13 +13,15 @@ class Draining:
     """One for the whole daemon."""
 
     facts: Facts
+    shutdown: FactKey
+    """The fact that the host goes down."""
     stopping: bool = False
     """The daemon drains: no run begins, no turn, and no further step of one that is on."""
 
     def forbids(self) -> bool:
         """Nothing new may begin."""
-        return self.stopping or self.facts.get(SHUTDOWN) is True
+        return self.stopping or self.facts.get(self.shutdown) is True
 
     async def until_allowed(self) -> None:
         """Return when a shutdown was called off. It may never be: then the process ends here."""
-        await until(self.facts, (SHUTDOWN,), lambda: not self.forbids(), timeout=None)
+        await until(self.facts, (self.shutdown,), lambda: not self.forbids(), timeout=None)

@@ -9,9 +9,9 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from eventd.audit.model import Code
 from eventd.kernel.model import backoff
 from eventd.kernel.model.report import WorkloadReport
 from eventd.kernel.status_store import REPAIRS, Failure, Records
@@ -20,8 +20,6 @@ FORGET = 600.0
 """Seconds of quiet after which the count begins anew."""
 MANY = 5
 WAKE_PAUSE = 1.0
-FINAL = frozenset({"start-limit-hit", "account-exists", "protected", *Code})
-"""Reasons that time does not cure: only a changed fact, a changed content, or a request."""
 
 
 @dataclass(slots=True)
@@ -29,6 +27,8 @@ class Failures:
     """The failures of all subjects."""
 
     records: Records
+    final: Collection[str] = ()
+    """Reasons that no timer cures: only a changed fact, another content, or a request."""
 
     def get(self, name: str) -> Failure | None:
         """Return the failure on record."""
@@ -41,7 +41,7 @@ class Failures:
         last, attempts = record.failure, max(1, record.loops)
         if last is not None and last.digest == digest and now - last.at < FORGET:
             attempts = last.attempts + 1
-        final = report.reason in FINAL and (report.judged or bool(report.wakes_on))
+        final = report.reason in self.final and (report.judged or bool(report.wakes_on))
         retry_at = None if final else now + backoff.delay(attempts, jitter)
         record.failure = failure = Failure(digest, report, attempts, now, retry_at)
         return failure

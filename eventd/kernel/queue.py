@@ -13,7 +13,7 @@ import anyio
 
 from eventd.kernel.model.events import Event
 from eventd.kernel.model.report import RunReport
-from eventd.kernel.triggers import CAUSES, KEPT, noted
+from eventd.kernel.triggers import KEPT, noted
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class Queue:
         batch = self.pending
         if batch:
             self.coalesced += 1
-        if trigger is not None and (trigger.kind in CAUSES or len(batch.triggers) < KEPT):
+        if trigger is not None and (trigger.kind.is_cause or len(batch.triggers) < KEPT):
             batch.triggers = list(noted(batch.triggers, (trigger,)))
 
     async def wait(self, timeout: float | None) -> None:

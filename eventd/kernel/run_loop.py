@@ -14,19 +14,17 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.adoption.model_facts import AdoptionFact
-from eventd.desired.controller_activation import REVISION, Activation
 from eventd.kernel.controller import Controllers
 from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.index import Index
+from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.events import Event
-from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
 from eventd.kernel.queue import Batch, Queue, RunHandle
 from eventd.kernel.runs import Runs
 from eventd.kernel.status_board import StatusBoard
 from eventd.kernel.supervise import bug
-from eventd.workloads.controller_index import Index
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +38,14 @@ class RunLoop:
     queue: Queue
     controllers: Controllers
     board: StatusBoard
-    activation: Activation
+    forced: Listeners[[]]
+    """Told before a run that somebody asked for."""
     runs: Runs
 
     def start(self) -> None:
         """Begin to listen to facts; runs begin with `serve`."""
         self.index.start(self._changed, self.woken)
-        self.dispatcher.facts.watch((REVISION,), self._on_revision)
+        self.runs.revision.on_wanted(self._on_revision)
 
     def _changed(self, name: str) -> None:
         """A fact changed that concerns a subject, if it is one."""
@@ -75,13 +74,13 @@ class RunLoop:
         if forced and handle is not None and self.runs.join(handle, trigger):
             return
         if forced:
-            self._look_into_stores()
+            self.forced()
         self._note_contention()
         self.queue.touch_all(trigger, forced=forced, handle=handle)
 
     def ask(self, name: str, trigger: Event | None, handle: RunHandle | None = None) -> None:
         """Ask for a run over one workload, which gets another chance if it gave up."""
-        self._look_into_stores()
+        self.forced()
         self._note_contention()
         self.queue.ask(name, trigger, handle)
 
@@ -124,20 +123,15 @@ class RunLoop:
             log.exception("bug: a run ended with %s", type(error).__name__)
             self.runs.failed(batch, bug(error))
         else:
-            if self.activation.error is None:
+            if self.runs.revision.error is None:
                 self.runs.settled()
-            elif not isinstance(self.activation.error, PermanentError):
+            elif not isinstance(self.runs.revision.error, PermanentError):
                 self.runs.leave(Batch(everything=True))
 
-    def _on_revision(self, _key: FactKey) -> None:
+    def _on_revision(self) -> None:
         self.runs.interrupt()
         self.request(self.dispatcher.current, forced=False)
 
     def _note_contention(self) -> None:
         if self.runs.current is not None:
             self.runs.counters.contended += 1
-
-    def _look_into_stores(self) -> None:
-        """Forget the volumes of accounts: somebody who asks may have changed them, of which nothing tells."""
-        for key, _ in tuple(self.dispatcher.facts.items(AdoptionFact.STORE)):
-            self.dispatcher.facts.set(key, None)

@@ -25,8 +25,10 @@ from eventd.kernel.listeners import Listeners
 from eventd.kernel.model import backoff
 from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
+from eventd.kernel.model.journal import OpenStep
 from eventd.kernel.model.report import Outcome, RunReport, RunResult, WorkloadReport, overall
 from eventd.kernel.model.verdicts import Hold
+from eventd.kernel.ports import HostLock, LockHolder
 from eventd.kernel.queue import Batch, Queue, RunHandle
 from eventd.kernel.run_watch import RunWatch
 from eventd.kernel.status_board import StatusBoard
@@ -34,9 +36,6 @@ from eventd.kernel.steps import Steps
 from eventd.kernel.transaction import EndingError
 from eventd.kernel.triggers import noted
 from eventd.kernel.turns import Turns
-from eventd.ports import LockHolder
-from eventd.state.controller_recovery import Recovery
-from eventd.status.controller_problems import Troubles
 
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
@@ -70,20 +69,6 @@ class Due(Protocol):
         ...
 
 
-class Lock(Protocol):
-    """The lock of this host's runs, which other processes may hold."""
-
-    async def acquire(
-        self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
-    ) -> None:
-        """Return when it is held. Raises DeadlineError; calls `waiting` at once with who has it, if anybody."""
-        ...
-
-    def release(self) -> None:
-        """Let go of it."""
-        ...
-
-
 class RunStore(Protocol):
     """The runs on the disk; each method returns when its row is there."""
 
@@ -93,6 +78,37 @@ class RunStore(Protocol):
 
     async def end_run(self, report: RunReport) -> None:
         """Close a run with its report."""
+        ...
+
+
+class Recovery(Protocol):
+    """What the last life left open."""
+
+    @property
+    def pending(self) -> Sequence[OpenStep]:
+        """Steps that are not settled yet."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to settle."""
+        ...
+
+    async def finish(self) -> None:
+        """Settle what is left; what cannot be written is tried before the next run."""
+        ...
+
+
+class Problems(Protocol):
+    """What is wrong with everything, not with one subject."""
+
+    locked: EventdError | None
+    """Who keeps a run from beginning, while that is so."""
+    run: EventdError | None
+    """Why the last run could not be made, or not be written down; gone with the next that is."""
+
+    def of_a_run(self) -> str:
+        """Return what fails a run as a whole; empty if nothing does."""
         ...
 
 
@@ -114,6 +130,15 @@ class Revision(Protocol):
         """The commit that is wanted."""
         ...
 
+    @property
+    def error(self) -> EventdError | None:
+        """Why the wanted commit is not active."""
+        ...
+
+    def on_wanted(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time that another commit is wanted."""
+        ...
+
     async def refresh(self) -> bool:
         """Make the wanted commit the active one; return whether one that could not be made so is now."""
         ...
@@ -127,7 +152,7 @@ class Revision(Protocol):
 class Runs:
     """See the module."""
 
-    lock: Lock
+    lock: HostLock
     store: RunStore
     dispatcher: Dispatcher
     queue: Queue
@@ -143,7 +168,7 @@ class Runs:
     wall: Callable[[], float]
     concurrency: int
     """Turns side by side."""
-    problems: Troubles
+    problems: Problems
     """What is wrong with everything, not with one subject."""
     looks: Listeners[[]]
     """Told after each look at the host."""

@@ -9,33 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from eventd.kernel.model.events import Event, KernelEvent
-from eventd.repository.model_events import RepositoryEvent
-from eventd.workloads.model_events import WorkloadEvent
+from eventd.kernel.model.events import Event
 
 KEPT = 32
 """Events named per run; a storm of uevents is one reason, not a thousand."""
 CAUSES_KEPT = 16
 """Of them causes. More than there are kinds."""
-CAUSES = frozenset(
-    {
-        KernelEvent.SYNC,
-        WorkloadEvent.RESTART,
-        RepositoryEvent.PUSHED,
-        RepositoryEvent.REVISION,
-        KernelEvent.BOOT,
-        KernelEvent.CONFIG_CHANGED,
-    }
-)
-"""Named first. No kind of them is ever left out."""
 
 
 def noted(triggers: Iterable[Event], more: Iterable[Event]) -> tuple[Event, ...]:
     """Return what is kept of both."""
     every = {each.sequence: each for each in (*triggers, *more)}.values()
-    causes = [each for each in every if each.kind in CAUSES]
+    causes = [each for each in every if each.kind.is_cause]
     while len(causes) > CAUSES_KEPT:
         [(most, _)] = Counter(each.kind for each in causes).most_common(1)
         causes.remove(next(each for each in causes if each.kind is most))
-    others = [each for each in every if each.kind not in CAUSES]
+    others = [each for each in every if not each.kind.is_cause]
     return (*causes, *others[: KEPT - len(causes)])

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 
-from eventd import ports
 from eventd.boot.model_facts import unit_of_path
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.platform.file_state import translate
 from eventd.platform.model_facts import ActiveState
-from eventd.ports import JobResult, Verb
+from eventd.platform.systemd import ports
+from eventd.platform.systemd.ports import JobResult, Verb
 
 TRANSIENT = "/run/systemd/transient/"
 _DETACH = "/usr/bin/umount"

@@ -18,6 +18,7 @@ from eventd.kernel.document_table import DocumentTable, write
 from eventd.kernel.model.events import Event, EventKind, KernelEvent, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.report import WorkloadReport
+from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
 from eventd.overrides.model import (
     TRIES,
@@ -33,7 +34,6 @@ from eventd.overrides.model import (
 from eventd.overrides.model_events import OverrideEvent
 from eventd.overrides.model_facts import OverrideFact
 from eventd.platform.model_facts import PlatformFact
-from eventd.ports import Store
 from eventd.workloads.model_records import WorkloadRecord
 
 UNREADABLE = WorkloadGates(requires=Not(All(())))
@@ -44,7 +44,7 @@ UNREADABLE = WorkloadGates(requires=Not(All(())))
 class Overrides:
     """See the module."""
 
-    store: Store
+    store: DocumentStore
     dispatcher: Dispatcher
     wall: Callable[[], float]
     suspensions: DocumentTable[Suspension] = field(init=False)

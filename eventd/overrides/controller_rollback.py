@@ -16,6 +16,7 @@ from eventd.desired.controller_load import Loaded
 from eventd.desired.model import OnFailure, Workload
 from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
 from eventd.kernel.executor import Executor, Step
+from eventd.kernel.index import Index
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, WorkloadStatus
@@ -24,11 +25,10 @@ from eventd.overrides.controller import Overrides, suspended
 from eventd.overrides.model import Revision, Rollback, bound_units, identity, rolls_back
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.ports import Repository
+from eventd.repository.ports import Repository
 from eventd.updates.controller_images import VerifiedImages
 from eventd.workloads import controller_status as workloads_controller_status
 from eventd.workloads.controller import WorkloadController
-from eventd.workloads.controller_index import Index
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import explain, on_host, restart_units
 

@@ -25,8 +25,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
+from eventd.kernel.ports import LockHolder
 from eventd.platform.lock_holder import find
-from eventd.ports import LockHolder
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 

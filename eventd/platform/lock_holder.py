@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from eventd.ports import LockHolder
+from eventd.kernel.ports import LockHolder
 
 
 def parse(locks: str, device: int, inode: int) -> int | None:

@@ -14,9 +14,9 @@ import json
 import logging
 from collections.abc import Sequence
 
-from eventd.containers.model_causes import Said, Speaker
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
+from eventd.platform.model_said import Said, Speaker
 from eventd.platform.process import run
 
 _LINE_LIMIT = 500

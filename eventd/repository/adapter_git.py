@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 from eventd.desired.model import Tree, TreeFile
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError
 from eventd.platform import process
-from eventd.ports import Fetched
 from eventd.repository import model_object_ids as object_ids
 from eventd.repository.adapter_git_command import Credentials, GitCommand
 from eventd.repository.adapter_git_folder import make_folder
 from eventd.repository.adapter_git_remote import Transport, check_branch, mask, parse_remote, translate
 from eventd.repository.adapter_git_tree import Listing, TreeLimits, parse_batch, parse_listing
 from eventd.repository.model_facts import BRANCH_MISSING
+from eventd.repository.ports import Fetched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class GitOptions:
 
 
 class GitRepository:
-    """`eventd.ports.Repository` by the git command line. Its methods may be called at once; they queue.
+    """`eventd.repository.ports.Repository` by the git command line. Its methods may be called at once; they queue.
 
     Raises PermanentError(reason="bad-url" | "secret-in-url" | "bad-branch" | "no-allowed-signers").
     """

@@ -23,3 +23,8 @@ class RepositoryEvent(EventKind):
     """The commit that is wanted. Attribute `previous`."""
     FETCH_FAILED = "fetch-failed"
     """The remote could not be asked, or was refused. Attributes `message`, `attempt`."""
+
+    @property
+    def is_cause(self) -> bool:
+        """See `EventKind`."""
+        return self in (RepositoryEvent.PUSHED, RepositoryEvent.REVISION)

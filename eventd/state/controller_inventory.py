@@ -15,7 +15,7 @@ import anyio
 from eventd.adoption.model import Grant
 from eventd.kernel.document_table import DocumentTable, write
 from eventd.kernel.whole import wholly
-from eventd.ports import Store
+from eventd.state.ports import Store
 from eventd.workloads.model_records import (
     FileRecord,
     FolderRecord,

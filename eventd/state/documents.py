@@ -46,7 +46,7 @@ class Acknowledged(TypedDict):
 
 def recovery(reconciler: Reconciler) -> Recovery | None:
     """Return what this start found open and what was done with it; None if there was nothing."""
-    found = reconciler.runs.recovery
+    found = reconciler.recovery
     if not (found.found or found.runs):
         return None
     return {

@@ -11,16 +11,26 @@ from typing_extensions import TypedDict
 
 from eventd import __version__
 from eventd.api.model_rights import View
-from eventd.kernel.model.events import Event
+from eventd.kernel.model.events import Event, KernelEvent
 from eventd.kernel.model.report import Outcome, RunResult, WorkloadState, overall
-from eventd.kernel.triggers import CAUSES
 from eventd.reconciler import Reconciler
+from eventd.repository.model_events import RepositoryEvent
 from eventd.status import documents, documents_run, documents_workload
 from eventd.status.documents import Status
 from eventd.status.documents_run import Run, RunRow, Trigger
 from eventd.status.documents_workload import WorkloadStatus
 from eventd.waits.model_refusal import CODE as CIRCULAR
-from eventd.workloads.model_events import WorkloadEvent
+
+OF_EVERYBODY = frozenset(
+    {
+        KernelEvent.SYNC,
+        KernelEvent.BOOT,
+        KernelEvent.CONFIG_CHANGED,
+        RepositoryEvent.PUSHED,
+        RepositoryEvent.REVISION,
+    }
+)
+"""Triggers that are told to every workload, without their subject."""
 
 _HOST = {
     WorkloadState.CONVERGED: "converged",
@@ -122,7 +132,7 @@ def _trigger(row: Trigger, view: View) -> Trigger | None:
     """Return what led to a run: the caller's own events, and without its subject what is everybody's."""
     if view.sees(row.get("scope", "")):
         return row
-    return {**row, "subject": ""} if row["kind"] in CAUSES and row["kind"] != WorkloadEvent.RESTART else None
+    return {**row, "subject": ""} if row["kind"] in OF_EVERYBODY else None
 
 
 def sees(event: Event, view: View) -> bool:

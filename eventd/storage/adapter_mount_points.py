@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 from eventd.platform.file_state import translate
-from eventd.ports import JobResult, Manager, Verb
+from eventd.platform.systemd.ports import JobResult, Manager, Verb
 from eventd.storage.model_holders import Holder
 from eventd.storage.model_ports import Keeping
 from eventd.unitfiles.model_programs import LINK

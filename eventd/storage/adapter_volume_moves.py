@@ -19,7 +19,7 @@ import anyio.to_thread
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.mounts.adapter_transient_mounts import Manager
 from eventd.platform.model_facts import ActiveState
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.storage.plan_migration import Job, job_unit, message_of
 
 TOOL = "/usr/bin/eventd-volume"

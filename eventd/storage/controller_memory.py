@@ -11,8 +11,8 @@ import anyio
 from eventd.kernel.document_table import DocumentTable, write
 from eventd.kernel.model.events import Emit, KernelOrigin
 from eventd.kernel.model.facts import FactKey
+from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
-from eventd.ports import Store
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_records import StoppedUnits, VolumeRecord
@@ -22,7 +22,7 @@ from eventd.storage.plan_migration import Forgetting, Migration
 class StorageMemory:
     """Written by handlers in journalled steps, read by the controller and by whoever shows storage."""
 
-    def __init__(self, store: Store, emit: Emit) -> None:
+    def __init__(self, store: DocumentStore, emit: Emit) -> None:
         self.volumes = DocumentTable(store, "volume", VolumeRecord)
         """Volume -> record."""
         self.stopped = DocumentTable(store, "stopped-units", StoppedUnits)

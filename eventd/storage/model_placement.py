@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventd.compose.model_services import services_of
-from eventd.desired.model import FileRole, Located, VolumeUse
+from eventd.desired.model import FileRole, VolumeUse
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 from eventd.storage.model_manifest import Wanted
 from eventd.unitfiles.model import Line, LineKind

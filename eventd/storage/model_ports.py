@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventd.ports import JobResult
+from eventd.platform.systemd.ports import JobResult
 from eventd.storage.model_holders import Holder
 from eventd.storage.plan_migration import Job
 

@@ -21,7 +21,7 @@ from eventd.kernel.executor import Executor
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import Outcome, WorkloadReport
 from eventd.kernel.whole import wholly
-from eventd.ports import UserManagers
+from eventd.platform.systemd.ports import UserManagers
 from eventd.state.controller_inventory import Inventory
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.controller_work import ASIDE, GONE_BACK, UpdateWork

@@ -14,10 +14,10 @@ from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import Outcome, WorkloadReport
 from eventd.overrides.model import KEPT
 from eventd.platform.model_facts import Account
-from eventd.ports import Images
 from eventd.state.controller_inventory import Inventory
 from eventd.updates.model import UsedImage, UsedImages
 from eventd.updates.model_images import ImageUse, images_of, restorable, running_of, to_restart
+from eventd.updates.ports import Images
 from eventd.workloads.controller_transaction import Transaction
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from eventd.kernel.executor import HeldError, Step
 from eventd.kernel.model.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.transaction import SupersededError
+from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.platform.model_facts import Account
-from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
-from eventd.ports import Images, UserManagers
+from eventd.platform.systemd.ports import UserManagers
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.model import Update, UpdateResult
 from eventd.updates.model_images import (
@@ -29,6 +29,7 @@ from eventd.updates.model_images import (
     updatable,
     without_containers,
 )
+from eventd.updates.ports import Images
 from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, UnitFailedError

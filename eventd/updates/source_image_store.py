@@ -21,10 +21,10 @@ from eventd.kernel.model.events import Emit, KernelEvent
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.rereading import reread
-from eventd.ports import Images
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import names
+from eventd.updates.ports import Images
 
 SPACING = 5.0
 """Seconds between two rounds of questions: an account may tag and untag as often as it likes."""

@@ -25,12 +25,11 @@ from eventd.gates.model_predicates import atoms
 from eventd.kernel.model.errors import DeadlineError, EventdError
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.mounts.model_facts import MountFact
-from eventd.platform.dbus.connection import PROPERTIES, Bus
 from eventd.platform.model_facts import Account, LoadState, PlatformFact, UnitState
 from eventd.platform.sock_diag import OpenPort, open_ports
-from eventd.platform.systemd.adapter_systemd1 import SYSTEMD, UNIT, unit_path
+from eventd.platform.systemd.model_live_unit import PULLS, LiveUnit
 from eventd.waits.model_build import DAEMON
-from eventd.waits.model_units import ORDERINGS, PULLS, Listener, LiveGraph, LiveUnit, mount_unit
+from eventd.waits.model_units import Listener, LiveGraph, mount_unit
 
 DEADLINE = 5.0
 """Seconds for all of it; a host of 250 units takes some 0.1."""
@@ -40,7 +39,6 @@ AT_ONCE = 16
 """Calls on their way at the same time; systemd answers one after the other."""
 HOSTS = "/etc/hosts"
 _FOLLOWED = ("After", *(pull for pull in PULLS if pull != "PartOf"))
-_RELATIONS = frozenset({*ORDERINGS, *PULLS})
 
 _log = logging.getLogger(__name__)
 
@@ -152,28 +150,6 @@ def asked_units(desired: Desired) -> Iterator[str]:
                         yield mount_unit(path)
                     case _:
                         pass
-
-
-async def live_unit(bus: Bus, name: str) -> LiveUnit:
-    """Return a unit as its manager has it; loads it if it is not."""
-    path = unit_path(name)
-    unit = await bus.get_all(SYSTEMD, path, UNIT)
-    name = str(unit.get("Id", name))  # of an alias, what it is called
-    kind = ""
-    listens: tuple[str, ...] = ()
-    # Get and not GetAll: a service has 400 properties.
-    match name.rpartition(".")[2]:
-        case "service":
-            (kind,) = await bus.call(
-                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Service", "Type"], reply="v"
-            )
-        case "socket":
-            (rows,) = await bus.call(
-                SYSTEMD, path, PROPERTIES, "Get", "ss", [f"{SYSTEMD}.Socket", "Listen"], reply="v"
-            )
-            listens = tuple(str(address) for what, address in rows if what == "Stream")
-    relations = {each: tuple(map(str, unit.get(each, ()))) for each in _RELATIONS}
-    return LiveUnit(name, relations, str(kind), listens, str(unit.get("FragmentPath", "")))
 
 
 def hostnames(hosts: str = HOSTS) -> frozenset[str]:

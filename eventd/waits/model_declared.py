@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_parse import parse
 from eventd.gates.model_predicates import Predicate
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import locate
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eventd.desired.model import Desired, Located, Workload
+from eventd.desired.model import Desired, Workload
 from eventd.gates.model_predicate_parse import parse
 from eventd.gates.model_predicate_scope import Scope, known_units, scope_of
 from eventd.gates.model_predicates import Predicate
 from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.located import Located
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_parse import parse
 from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import unit_is_valid
 from eventd.waits.model_declared import Stage, Wait
 from eventd.waits.model_units import Exec, UnitSpec

@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from eventd.platform.systemd.model_live_unit import ORDERINGS, PULLS, LiveUnit
 from eventd.unitfiles.model import UnitFile
 from eventd.unitfiles.model_quadlet import split
 from eventd.waits.model_declared import Stage, Wait
 
-ORDERINGS = ("After", "Before")
-PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
-"""These start (or stop) others. None of them orders: that takes `After=` or `Before=` besides."""
 INSTALLS: Mapping[str, str] = {"WantedBy": "Wants", "RequiredBy": "Requires", "UpheldBy": "Upholds"}
 """[Install] key -> what it gives the unit that is named there."""
 STARTING = ("Wants", "Requires", "BindsTo", "Upholds")
@@ -100,21 +98,6 @@ class UnitSpec:
     def others(self, *kinds: str) -> Iterator[Relation]:
         """Yield the relations of these kinds."""
         return (relation for relation in self.relations if relation.kind in kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveUnit:
-    """A unit as a running manager has it, with all that is implied (org.freedesktop.systemd1.Unit)."""
-
-    name: str
-    relations: Mapping[str, tuple[str, ...]]
-    """Property -> names, for all of `ORDERINGS` and `PULLS`."""
-    service_type: str = ""
-    """`Type` of the Service interface."""
-    listens: tuple[str, ...] = ()
-    """`Listen` of the Socket interface, streams only: `0.0.0.0:80`, `/run/x.sock`."""
-    fragment: str = ""
-    """`FragmentPath`."""
 
 
 class Listener(NamedTuple):

@@ -18,10 +18,11 @@ from eventd.desired.model import UnitRole, Workload
 from eventd.gates.model import OPEN, WorkloadGates
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
-from eventd.kernel.model.verdicts import Allow, Case, Policy, Verdict
+from eventd.kernel.model.verdicts import Allow, Verdict
 from eventd.platform.model_facts import PlatformFact
 from eventd.workloads.controller_transaction import UnitFailedError
 from eventd.workloads.model_actions import Reload, RestartUnit, StartUnit, StopUnit, Verify
+from eventd.workloads.model_case import Case, Policy
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed, observe
 from eventd.workloads.model_records import Records

@@ -8,8 +8,8 @@ from typing import Any
 from eventd.kernel.executor import Handler
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.transaction import SupersededError
+from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.platform.model_facts import Account
-from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
 

@@ -17,8 +17,8 @@ from eventd.kernel.executor import Explain, Step
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import WorkloadReport
 from eventd.kernel.transaction import BaseTransaction
+from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.systemd.model_manager_trouble import ManagerUnavailableError
 from eventd.workloads.controller_judging import BlockedError
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import Transaction, UnitFailedError

@@ -17,3 +17,8 @@ class WorkloadEvent(EventKind):
     WORKLOAD_CHANGED = "workload-changed"
     """A workload became active, healthy, or neither: what other workloads' gates may wait for.
     Attribute `state`."""
+
+    @property
+    def is_cause(self) -> bool:
+        """See `EventKind`."""
+        return self is WorkloadEvent.RESTART

@@ -17,7 +17,7 @@ from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import DeleteAccount
 from eventd.workloads.model_events import WorkloadEvent

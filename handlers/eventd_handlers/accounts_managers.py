@@ -7,7 +7,7 @@ from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import (
     DisableLinger,

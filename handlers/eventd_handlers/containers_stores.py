@@ -14,7 +14,7 @@ from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import ResetStore
 from eventd.workloads.model_layout import manager_unit

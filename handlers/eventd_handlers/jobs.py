@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eventd.kernel.model.errors import DeadlineError
 from eventd.platform.model_facts import ActiveState, UnitState
-from eventd.ports import JobResult, Manager, Verb
+from eventd.platform.systemd.ports import JobResult, Manager, Verb
 
 _DOWN = (ActiveState.INACTIVE, ActiveState.FAILED)
 

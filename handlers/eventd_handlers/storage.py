@@ -19,7 +19,7 @@ from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import FileState, PlatformFact
-from eventd.ports import JobResult, Verb
+from eventd.platform.systemd.ports import JobResult, Verb
 from eventd.storage.controller import VolumeController
 from eventd.storage.model_actions import (
     STORAGE_ACTIONS,

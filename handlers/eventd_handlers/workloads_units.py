@@ -11,7 +11,7 @@ from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.kernel.transaction import SupersededError
 from eventd.platform.model_facts import ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.ports import JobResult, Manager, Verb
+from eventd.platform.systemd.ports import JobResult, Manager, Verb
 from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, UnitFailedError
 from eventd.workloads.model_actions import RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_facts import NamedState, WorkloadFact

@@ -9,8 +9,9 @@ from __future__ import annotations
 from eventd.adoption.model_facts import AdoptionFact, StoreState
 from eventd.adoption.model_finds import beside, project_of
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.workloads.model_actions import EnableLinger, PutFile, RestartUnit, StartManager, StartUnit
+from eventd.workloads.model_case import Case
 from eventd.workloads.plan import begins_in_adopted
 
 REASON = "volumes-elsewhere"

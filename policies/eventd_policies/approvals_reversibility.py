@@ -9,7 +9,8 @@ from __future__ import annotations
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.kernel.model.action_table import ActionTable
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Allow, Case, Hold, Policy, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Allow, Hold, Verdict
+from eventd.workloads.model_case import Case, Policy
 
 REASON = "needs-approval"
 

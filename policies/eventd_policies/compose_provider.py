@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from eventd.desired.model import FileRole
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Policy, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.platform.model_facts import FileKind
 from eventd.workloads.model_actions import PutFile, RestartUnit, StartUnit
+from eventd.workloads.model_case import Case, Policy
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 REASON = "no-compose-provider"

@@ -12,9 +12,10 @@ from eventd.gates.model_predicate_atoms import UnitIs
 from eventd.gates.model_predicates import Missing, missing
 from eventd.kernel.model.facts import Facts
 from eventd.kernel.model.report import VOLUME_AWAY
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_actions import PullImages, RestartUnit, StartUnit
+from eventd.workloads.model_case import Case
 
 
 def gates(case: Case) -> Verdict:

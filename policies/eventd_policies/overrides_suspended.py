@@ -6,8 +6,9 @@ Whatever would be done is held, be it a repair; what happens is seen all the sam
 from __future__ import annotations
 
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.overrides.model_facts import OverrideFact
+from eventd.workloads.model_case import Case
 
 REASON = "suspended"
 

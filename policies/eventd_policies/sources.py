@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import SourceTrouble
 from eventd.kernel.model.source_state import source
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.storage.plan import PREFIX
 from eventd.workloads.model_actions import (
     AdoptAccount,
@@ -24,6 +24,7 @@ from eventd.workloads.model_actions import (
     StartManager,
     StopManager,
 )
+from eventd.workloads.model_case import Case
 
 LOGIND: tuple[type[Action], ...] = (
     EnableLinger,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from eventd.kernel.model.verdicts import ALLOW, Case, Deny, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Deny, Verdict
 from eventd.storage.model_actions import MakeFolder
+from eventd.workloads.model_case import Case
 
 
 def placement(case: Case) -> Verdict:

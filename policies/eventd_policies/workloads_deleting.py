@@ -7,8 +7,9 @@ its end, and then gets a new account.
 from __future__ import annotations
 
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.workloads.model_actions import DeleteAccount
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_facts import WorkloadFact
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from eventd.desired.model_options_place import ANYWHERE
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.workloads.model_actions import RenameAccount
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 

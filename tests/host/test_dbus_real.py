@@ -25,11 +25,11 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.workloads.model_facts import ManagerState
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.kernel.dispatch import Dispatcher
 from eventd.platform.systemd.source_logind import LogindSource
 from eventd.platform.systemd.source import SystemSource
-from eventd.platform.systemd.source_user_managers import UserManagersSource
+from eventd.managers.source import UserManagersSource
 
 WEB = Account("web", 1500, 1500, "/home/web")
 MANAGER = FactKey(WorkloadFact.MANAGER, "web")

@@ -8,10 +8,10 @@ import random
 import pytest
 
 from eventd.api.model_rights import View
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_parse import parse
 from eventd.gates.model_predicates import Predicate
 from eventd.kernel.model.facts import FactKey
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, PlatformFact

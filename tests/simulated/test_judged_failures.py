@@ -9,12 +9,12 @@ import pytest
 
 from eventd.audit.model import Code
 from eventd.audit.model_facts import AuditFact, Foreign
-from eventd.kernel.failures import FINAL
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account
+from eventd.workloads.model_final import FINAL
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container

@@ -49,7 +49,7 @@ async def attempt(told: Story, action: DeleteAccount = DELETE) -> str:
         layout=told.layout,
         owner_uid=0,
         interrupt=anyio.Event(),
-        draining=Draining(told.dispatcher.facts),
+        draining=Draining(told.dispatcher.facts, FactKey(PlatformFact.SHUTDOWN)),
         now=told.dispatcher.wall,
     )
     try:

@@ -17,7 +17,7 @@ from eventd.platform.dbus.connection import Bus
 from eventd.platform.model_facts import Account, ActiveState, LoadState
 from eventd.platform.systemd.adapter_logind import Logind
 from eventd.platform.systemd.adapter_systemd1 import SystemdManager
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd_simulators.wire import FileAccounts, WireHost
 from eventd_simulators.wire.control import Control
 

@@ -20,12 +20,12 @@ from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
+from eventd.managers import source_link as manager_link
+from eventd.managers.source import UserManagersSource
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
-from eventd.platform.systemd import source_manager_link as manager_link
-from eventd.platform.systemd.source_user_managers import UserManagersSource
-from eventd.ports import Verb
+from eventd.platform.systemd.ports import Verb
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.hostile.attacks import ATTACKS
 from tests.unit.kernel.recorder import Recorder

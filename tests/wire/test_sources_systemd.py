@@ -14,8 +14,8 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact
 from eventd.platform.systemd.adapter_systemd1 import UNIT as UNIT_INTERFACE
+from eventd.platform.systemd.ports import Verb
 from eventd.platform.systemd.source import SystemSource
-from eventd.ports import Verb
 from tests.unit.kernel.recorder import Recorder
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager

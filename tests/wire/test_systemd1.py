@@ -10,7 +10,7 @@ from eventd.kernel.model.errors import DeadlineError, DisconnectedError, Permane
 from eventd.platform.dbus.connection import Bus
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.platform.systemd.adapter_systemd1 import SystemdManager, type_interface, unit_name, unit_path
-from eventd.ports import JobResult, Verb
+from eventd.platform.systemd.ports import JobResult, Verb
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager
 from tests.wire.fakes.peer import Peer

@@ -15,9 +15,6 @@ from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.journal import NOTHING, Detail, Ending, Looks, OpenStep, Settlement, replanned
 from eventd.kernel.model.reversibility import Classify, Judgement
-from eventd.workloads.model_layout import Layout
-from eventd.workloads.model_observed import Observed
-from eventd.workloads.model_records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +88,11 @@ class ActionTable:
                     hint="name its handler in its domain",
                 )
 
-    def classify(self, action: Action, records: Records, run: int) -> Judgement:
+    def classify(self, action: Action, records: Any, run: int) -> Judgement:
         """Say what an action of the run `run` (0: none is on) means for data."""
         return self.row(type(action)).classify(action, records, run)
 
-    def detail(self, action: Action, seen: Observed, records: Records, layout: Layout) -> Detail:
+    def detail(self, action: Action, seen: Any, records: Any, layout: Any) -> Detail:
         """Return what an intent has to carry so that the step can be settled without its action."""
         return self.row(type(action)).ending.detail(action, seen, records, layout)
 
@@ -104,7 +101,7 @@ class ActionTable:
         row = self._by_verb.get(step.verb)
         return NOTHING if row is None else row.ending.looks
 
-    def settle(self, step: OpenStep, world: object, records: Records) -> Settlement:
+    def settle(self, step: OpenStep, world: object, records: Any) -> Settlement:
         """Judge an open step by what is found; a verb that this version does not know is left to the plan."""
         row = self._by_verb.get(step.verb)
         return (replanned if row is None else row.ending.settle)(step, world, records)

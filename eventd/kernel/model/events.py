@@ -34,6 +34,11 @@ class KernelOrigin(Origin):
 class EventKind(StrEnum):
     """What was seen. Each domain subclasses it with its own."""
 
+    @property
+    def is_cause(self) -> bool:
+        """Whether people or the repository did it: a run names such triggers first, and leaves no kind of them out."""
+        return False
+
 
 class KernelEvent(EventKind):
     """What happens in every domain. `GAP`: the source may have missed something and reads all its facts again."""
@@ -58,6 +63,11 @@ class KernelEvent(EventKind):
     """A step that the daemon's last life left open is settled. Attributes `run`, `verb`, `target`, `ended`, `note`."""
     CONFIG_CHANGED = "config-changed"
     """The configuration or a transform of the host has changed."""
+
+    @property
+    def is_cause(self) -> bool:
+        """See `EventKind`."""
+        return self in (KernelEvent.SYNC, KernelEvent.BOOT, KernelEvent.CONFIG_CHANGED)
 
 
 @dataclass(frozen=True, slots=True)

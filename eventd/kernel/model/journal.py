@@ -15,10 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from eventd.workloads.model_layout import Layout
-from eventd.workloads.model_observed import Observed
-from eventd.workloads.model_records import Records
-
 Detail: TypeAlias = Mapping[str, str]
 
 
@@ -85,13 +81,13 @@ class Settlement:
     """What becomes of the records; the domain that looked carries them out."""
 
 
-def replanned(step: OpenStep, world: object, records: Records) -> Settlement:
+def replanned(step: OpenStep, world: object, records: Any) -> Settlement:
     """Leave a step to the next plan."""
     del world, records
     return Settlement(Ended.REPLANNED, f"the next plan of {step.workload} goes on from what is there")
 
 
-def no_detail(action: Any, seen: Observed, records: Records, layout: Layout) -> Detail:
+def no_detail(action: Any, seen: Any, records: Any, layout: Any) -> Detail:
     """Return nothing: the verb and the target are enough."""
     del action, seen, records, layout
     return {}
@@ -104,9 +100,9 @@ class Ending:
     finish: str
     undo: str
     looks: Looks = NOTHING
-    settle: Callable[[OpenStep, Any, Records], Settlement] = replanned
+    settle: Callable[[OpenStep, Any, Any], Settlement] = replanned
     """Judges it by what was found (what that is, is the domain's that says what to look at)."""
-    detail: Callable[[Any, Observed, Records, Layout], Detail] = no_detail
+    detail: Callable[[Any, Any, Any, Any], Detail] = no_detail
     """Returns what an intent has to carry so that the step can be settled without its action."""
 
 

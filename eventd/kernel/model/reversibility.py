@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.draft import Draft
-from eventd.workloads.model_records import Records
 
 
 class Reversibility(StrEnum):
@@ -64,16 +63,16 @@ def destruction(origin: Provenance) -> Reversibility:
     return Reversibility.DESTRUCTIVE if origin.bears_data else Reversibility.COMPENSATED
 
 
-Classify: TypeAlias = Callable[[Any, Records, int], Judgement]
+Classify: TypeAlias = Callable[[Any, Any, int], Judgement]
 """Classifies one kind of action of the run (0: none is on), from the records of what eventd made."""
 
 
-def benign(_action: Action, _records: Records, _run: int) -> Judgement:
+def benign(_action: Action, _records: Any, _run: int) -> Judgement:
     """Classify an action that takes nothing away."""
     return BENIGN
 
 
-def compensated(_action: Action, _records: Records, _run: int) -> Judgement:
+def compensated(_action: Action, _records: Any, _run: int) -> Judgement:
     """Classify an action whose effect the next plan that wants it otherwise takes back."""
     return COMPENSATED
 

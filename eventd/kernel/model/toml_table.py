@@ -10,8 +10,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventd.desired.model import Located
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import Path, locate
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from eventd.desired.model import Workload
-from eventd.gates.model import OPEN, WorkloadGates
-from eventd.kernel.model.action import Action
 from eventd.kernel.model.draft import Draft
-from eventd.kernel.model.facts import FactKey, Facts
-from eventd.workloads.model_observed import Observed
-from eventd.workloads.model_records import Records
+from eventd.kernel.model.facts import FactKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +43,5 @@ class Deny:
 
 Verdict: TypeAlias = Allow | Hold | Deny
 ALLOW = Allow()
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything a policy may look at."""
-
-    action: Action
-    workload: Workload | None
-    """None: it left the repository."""
-    seen: Observed
-    records: Records
-    facts: Facts
-    gates: WorkloadGates = OPEN
-    run: int = 0
-    """The run that is on: what it has made itself it may undo. 0: it is only asked what would be said."""
-
-
-Policy: TypeAlias = Callable[[Case], Verdict]
-"""A pure function; the first verdict that is not Allow counts."""
+Policy: TypeAlias = Callable[[Any], Verdict]
+"""A pure function of what its domain lets it look at; the first verdict that is not Allow counts."""

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eventd.boot.model import Startup, UnitTimes
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError
 from eventd.kernel.model.names import loaded_unit_is_valid
 from eventd.kernel.model.text import printable
 from eventd.platform.dbus.connection import CALL_TIMEOUT, BadReplyError, Variant
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
-from eventd.ports import JobResult, Verb
+from eventd.platform.systemd.model_times import Startup, UnitTimes
+from eventd.platform.systemd.ports import JobResult, Verb
 
 if TYPE_CHECKING:
     from eventd.platform.dbus.connection import Bus, Signal

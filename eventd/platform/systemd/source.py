@@ -17,21 +17,21 @@ from eventd.kernel.model.source_state import SourceState
 from eventd.platform.dbus.connection import Bus, system_bus_address
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.reconnect import CONNECT_TIMEOUT, keep
+from eventd.platform.systemd.adapter_live_unit import live_unit
 from eventd.platform.systemd.source_manager_feed import ManagerFeed
 from eventd.platform.systemd.source_unit_table import UnitTable
-from eventd.waits.adapter_live_graph import live_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskStatus
 
-    from eventd.boot.model import Startup, UnitTimes
     from eventd.kernel.model.events import Emit
     from eventd.platform.model_facts import UnitState
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager
-    from eventd.ports import JobResult, Verb
-    from eventd.waits.model_units import LiveUnit
+    from eventd.platform.systemd.model_live_unit import LiveUnit
+    from eventd.platform.systemd.model_times import Startup, UnitTimes
+    from eventd.platform.systemd.ports import JobResult, Verb
 
 _log = logging.getLogger(__name__)
 

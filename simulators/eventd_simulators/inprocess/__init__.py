@@ -1,4 +1,4 @@
-"""The simulated host in process: `eventd.ports` over the model, on virtual time, with seeded faults."""
+"""The simulated host in process: the ports over the model, on virtual time, with seeded faults."""
 
 from eventd_simulators.inprocess.host import SimHost, World
 from eventd_simulators.inprocess.life import Life, SimulatedCrash

@@ -19,7 +19,7 @@ from eventd.mounts.model_facts import MountFact, MountState
 from eventd.mounts.source_devices import DeviceTable
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, FileState, LoadState, PlatformFact, UnitState
-from eventd.ports import JobResult
+from eventd.platform.systemd.ports import JobResult
 from eventd.storage.model_holders import Holder
 from eventd.storage.model_ports import Keeping
 from eventd.storage.plan_migration import Job, job_unit

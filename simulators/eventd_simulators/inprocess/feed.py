@@ -15,7 +15,7 @@ from eventd.kernel.model.events import Attribute, EventKind, KernelEvent
 from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import PlatformFact, UnitState
-from eventd.ports import JobResult
+from eventd.platform.systemd.ports import JobResult
 from eventd_simulators.faults import Lossy
 from eventd_simulators.inprocess.life import Channel, Life
 from eventd_simulators.model import signals

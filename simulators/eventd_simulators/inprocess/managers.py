@@ -11,7 +11,7 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, UnitState
-from eventd.ports import JobResult, Manager, Verb
+from eventd.platform.systemd.ports import JobResult, Manager, Verb
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.inprocess.feed import Feed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventd.accounts.ports import Measured
 from eventd.kernel.model.errors import PermanentError, TemporaryError
-from eventd.ports import Measured
 
 if TYPE_CHECKING:
     from eventd.platform.model_facts import Account

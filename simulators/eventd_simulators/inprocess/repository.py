@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.ports import Fetched
+from eventd.repository.ports import Fetched
 from eventd_simulators.model import quadlet
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from eventd.kernel.model.errors import DeadlineError
 from eventd.kernel.model.journal import OpenStep
-from eventd.ports import LockHolder
+from eventd.kernel.ports import LockHolder
 from eventd.workloads.model_records import FileRecord, Records, UnitRecord, WorkloadRecord
 from eventd.workloads.model_recovery import loads, writes
 

@@ -13,10 +13,11 @@ from eventd.desired.model import FileRole, InstallFile
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.reversibility import Provenance, Reversibility, destruction
-from eventd.kernel.model.verdicts import ALLOW, Allow, Case, Hold
+from eventd.kernel.model.verdicts import ALLOW, Allow, Hold
 from eventd.storage import model_actions as storage
 from eventd.workloads import model_actions as actions
 from eventd.workloads.controller_judging import UNSEEN
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import FileRecord, Records
 from eventd_policies.approvals_reversibility import reversibility
 

@@ -19,10 +19,10 @@ from eventd.audit.model_places import Names, Place, system_places
 from eventd.audit.source import ProvenanceSource
 from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.model.facts import FactKey
+from eventd.managers.source import UserManagersSource
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.systemd.source_user_managers import UserManagersSource
 from tests.unit.kernel.recorder import Recorder
 
 NAMES = Names(units=frozenset({"web.service"}), drop_ins=frozenset({"web.service.d"}))

@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from eventd.boot.model import (
-    BootOrigin,
-    BootRecord,
-    FactTime,
-    Phases,
-    Span,
-    SpanKind,
-    Startup,
-    UnitTimes,
-    WorkloadBoot,
-)
+from eventd.boot.model import BootOrigin, BootRecord, FactTime, Phases, Span, SpanKind, WorkloadBoot
+from eventd.platform.systemd.model_times import Startup, UnitTimes
 
 UNITS = (
     UnitTimes("sysinit.target", 3.2, 3.2),

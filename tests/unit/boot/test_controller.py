@@ -12,7 +12,7 @@ from eventd.boot.adapter_file import BootFile
 from eventd.boot.controller import BootLog
 from eventd.boot.controller_units import MOST, read_units
 from eventd.boot.documents import boot
-from eventd.boot.model import BootOrigin, BootRecord, FactTime, Span, SpanKind, Startup, UnitTimes
+from eventd.boot.model import BootOrigin, BootRecord, FactTime, Span, SpanKind
 from eventd.boot.model_facts import unit_of_path
 from eventd.boot.model_path import critical_path
 from eventd.kernel.model.errors import TemporaryError
@@ -21,6 +21,7 @@ from eventd.kernel.model.facts import FactKey, FactKind, Facts
 from eventd.mounts.model_facts import MountFact, MountState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.platform.systemd.model_times import Startup, UnitTimes
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import EPOCH, virtual

@@ -15,13 +15,13 @@ from eventd.boot.model import (
     FactTime,
     Span,
     SpanKind,
-    UnitTimes,
     caveat,
     headline,
     listed,
     seconds,
 )
 from eventd.boot.model_path import Hop, critical_path
+from eventd.platform.systemd.model_times import UnitTimes
 from tests.unit.boot.boots import ONLINE, UNITS, record, start, workload
 
 WAIT, PREPARE = SpanKind.WAIT, SpanKind.PREPARE

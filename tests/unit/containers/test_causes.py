@@ -8,8 +8,10 @@ import json
 
 import pytest
 
-from eventd.containers.model_causes import Said, Speaker, cause_of, explained, last_words, own_port, taken_by
-from eventd.desired.model import HostPort, Located
+from eventd.containers.model_causes import cause_of, explained, last_words, own_port, taken_by
+from eventd.desired.model import HostPort
+from eventd.kernel.model.located import Located
+from eventd.platform.model_said import Said, Speaker
 from eventd.platform.unit_log import message
 
 P, H, C = Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE

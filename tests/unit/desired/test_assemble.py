@@ -13,17 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventd.desired.adapter_local_tree import read_local_tree
-from eventd.desired.model import (
-    Desired,
-    DesiredUnit,
-    FileRole,
-    Located,
-    UnitRole,
-    Workload,
-    WorkloadOptions,
-)
+from eventd.desired.model import Desired, DesiredUnit, FileRole, UnitRole, Workload, WorkloadOptions
 from eventd.desired.model_assembly import Cache, HostRules, assemble, explain_files
 from eventd.kernel.model.diagnostics import Severity
+from eventd.kernel.model.located import Located
 from tests.unit.desired.trees import HOST, container, desired, in_web, tree
 
 OK = container()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventd.desired.model import Located, OnFailure, RemoveData, WorkloadOptions
+from eventd.desired.model import OnFailure, RemoveData, WorkloadOptions
 from eventd.desired.model_options import Options, parse_host, parse_options
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.toml_lines import locate
 
 FULL = b"""# everything

@@ -11,10 +11,10 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_parse import parse
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.events import EventKind, Origin
+from eventd.kernel.model.located import Located
 from tests.unit.docs import docs_code as code
 from tests.unit.docs.docs_pages import blocks, spans
 

@@ -7,10 +7,11 @@ import pytest
 from eventd.gates.model import WorkloadGates
 from eventd.gates.model_predicate_atoms import UnitIs
 from eventd.kernel.model.facts import FactKey, Facts
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.workloads.controller_judging import UNSEEN
 from eventd.workloads.model_actions import StartUnit
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import Records
 from eventd_policies.gates import gates
 

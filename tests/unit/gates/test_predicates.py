@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventd.desired.model import Desired, Located, Tree, TreeFile
+from eventd.desired.model import Desired, Tree, TreeFile
 from eventd.desired.model_assembly import HostRules, assemble
 from eventd.gates.model_facts import GateFact
 from eventd.gates.model_predicate_atoms import UNIT_STATES, Present, ProbeKind, UnitIs, WorkloadIs
@@ -15,14 +15,14 @@ from eventd.gates.model_predicate_parse import MAX_DEPTH, parse, parse_all
 from eventd.gates.model_predicate_scope import NOWHERE, Scope, scope_of
 from eventd.gates.model_predicates import All, Any, Not, Predicate, all_of, atoms, missing, probes
 from eventd.health.model_facts import HealthFact
+from eventd.kernel.index import Index
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.facts import FactKey, Facts, FactValue
+from eventd.kernel.model.located import Located
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import ActiveState, FileKind, FileState, LoadState, PlatformFact, UnitState
 from eventd.storage.model_facts import StorageFact
-from eventd.workloads.controller_index import Index
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
-from eventd.workloads.model_layout import Layout
 
 
 class Gates:
@@ -32,7 +32,7 @@ class Gates:
         self.evaluations = 0
         self.values = {}
         self._facts, self._gates = seen, gates
-        index = Index(seen, Layout())
+        index = Index(seen, lambda _key: None)
         index.start(lambda _name: None, self._evaluate)
         for name, predicate in gates.items():
             self._evaluate(name)

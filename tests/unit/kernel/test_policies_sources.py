@@ -8,7 +8,7 @@ from eventd.desired.model import VolumeUse, Workload
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import Facts, SourceTrouble
 from eventd.kernel.model.source_state import source
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold
+from eventd.kernel.model.verdicts import ALLOW, Hold
 from eventd.storage.model_actions import StopForVolume
 from eventd.workloads.controller_judging import UNSEEN
 from eventd.workloads.model_actions import (
@@ -19,6 +19,7 @@ from eventd.workloads.model_actions import (
     StartUnit,
     StopManager,
 )
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import Records
 from eventd_policies.sources import sources
 

@@ -17,14 +17,24 @@ from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.report import Outcome, RunResult, WorkloadReport, overall
 from eventd.kernel.queue import Batch, Queue, RunHandle
 from eventd.kernel.status_store import REPAIRS, Records
-from eventd.kernel.triggers import CAUSES, KEPT, noted
+from eventd.kernel.triggers import KEPT, noted
 from eventd.mounts.model_events import MountEvent
 from eventd.platform.model_facts import PlatformFact
+from eventd.repository.model_events import RepositoryEvent
 from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_final import FINAL
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 
 KEY = FactKey(PlatformFact.SHUTDOWN)
+CAUSES = (
+    KernelEvent.SYNC,
+    KernelEvent.BOOT,
+    KernelEvent.CONFIG_CHANGED,
+    WorkloadEvent.RESTART,
+    RepositoryEvent.PUSHED,
+    RepositoryEvent.REVISION,
+)
 
 
 def event(kind: EventKind, number: int) -> Event:
@@ -157,7 +167,7 @@ async def test_the_dispatcher_loses_no_event_for_a_follower() -> None:
 
 def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> None:
     """Backoff per content; a reason that time does not cure has no retry by time at all."""
-    failures, report = Failures(Records()), WorkloadReport("web", Outcome.FAILED, "start-failed")
+    failures, report = Failures(Records(), FINAL), WorkloadReport("web", Outcome.FAILED, "start-failed")
     pauses = [(f := failures.note("web", "d", report, float(n), 0.0)).retry_at - f.at for n in range(6)]  # type: ignore[operator]
     assert pauses == sorted(set(pauses))
     assert not failures.may_start("web", "d", 6.0)
@@ -169,7 +179,7 @@ def test_failures_wait_longer_and_longer_and_another_content_does_not_wait() -> 
 
 def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
     """A handler says "protected": what it names wakes it; if it names nothing, time alone brings it back."""
-    failures, row = Failures(Records()), WorkloadReport("rename:web", Outcome.FAILED, "protected")
+    failures, row = Failures(Records(), FINAL), WorkloadReport("rename:web", Outcome.FAILED, "protected")
     assert failures.note("rename:web", "d", row, 1.0, 0.0).retry_at is not None
     named = replace(row, wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, "web")}))
     assert failures.note("rename:web", "d", named, 2.0, 0.0).retry_at is None
@@ -179,7 +189,7 @@ def test_a_failure_that_no_fact_would_end_is_tried_again_by_time() -> None:
 
 def test_a_due_retry_is_taken_once() -> None:
     """Nobody who looks at what is due can go round in circles."""
-    failures = Failures(Records())
+    failures = Failures(Records(), FINAL)
     failures.note("web", "d", WorkloadReport("web", Outcome.FAILED, "x"), 0.0, 0.0)
     assert failures.take_due(1e6) == ["web"]
     assert failures.take_due(1e6) == []
@@ -189,7 +199,7 @@ def test_a_due_retry_is_taken_once() -> None:
 
 def test_repairs_in_a_row_are_counted_and_forgotten() -> None:
     """The first few are made at once; then no more, until it has been quiet for long enough."""
-    failures = Failures(Records())
+    failures = Failures(Records(), FINAL)
     assert [failures.repair("web", float(n)) for n in range(REPAIRS + 1)] == [True] * REPAIRS + [False]
     assert failures.repair("web", 2 * FORGET)
 

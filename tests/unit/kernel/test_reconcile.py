@@ -19,7 +19,7 @@ from eventd.kernel.triggers import KEPT
 from eventd.overrides.model import NETWORK
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
-from eventd.ports import Fetched
+from eventd.repository.ports import Fetched
 from eventd.status import documents, documents_workload
 from eventd.workloads.model_actions import PutFile
 from eventd.workloads.model_events import WorkloadEvent

@@ -12,7 +12,7 @@ import pytest
 from eventd.kernel.model.errors import PermanentError
 from eventd.mounts.adapter_transient_mounts import TransientMounts
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
-from eventd.ports import JobResult, Verb
+from eventd.platform.systemd.ports import JobResult, Verb
 
 WHERE = "/srv/media"
 UNIT = "srv-media.mount"

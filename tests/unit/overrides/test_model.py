@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from eventd.desired.model import Located, OnFailure, Tree, TreeFile, Workload, WorkloadOptions
+from eventd.desired.model import OnFailure, Tree, TreeFile, Workload, WorkloadOptions
 from eventd.desired.model_assembly import HostRules, assemble
 from eventd.gates.model import read_gates
 from eventd.gates.model_predicates import Predicate
 from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.report import Outcome, WorkloadReport
 from eventd.mounts.model_facts import MountFact, MountState
 from eventd.overrides.model import (

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError
+from eventd.kernel.ports import LockHolder
 from eventd.platform.host_lock import HostLock
 from eventd.platform.lock_holder import command, parse
-from eventd.ports import LockHolder
 
 _HOLD = """
 import fcntl, os, sys

@@ -10,9 +10,9 @@ import pytest
 
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.facts import FactKey
+from eventd.managers import adapter_evidence as manager_evidence
+from eventd.managers.model_trouble import Cause, Evidence, explain
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
-from eventd.platform.systemd import adapter_manager_evidence as manager_evidence
-from eventd.platform.systemd.model_manager_trouble import Cause, Evidence, explain
 from eventd.workloads.model_facts import WorkloadFact
 
 ACCOUNT = Account("web", 1001, 1001, "/home/web")

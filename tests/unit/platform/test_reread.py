@@ -10,6 +10,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from eventd.accounts.ports import Accounts
 from eventd.accounts.source import AccountSource
 from eventd.composition import Sources
 from eventd.files.source_owned import OwnedFilesSource
@@ -21,7 +22,6 @@ from eventd.platform import afresh
 from eventd.platform.afresh import Rounds, read_afresh
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.ports import Accounts
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import Image
 from eventd.updates.source_image_store import ImageStoreSource

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from eventd.kernel.model.facts import Facts
-from eventd.kernel.model.verdicts import ALLOW, Case, Deny, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Deny, Verdict
 from eventd.storage.model_actions import MakeFolder
 from eventd.workloads.controller_judging import UNSEEN
+from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import Records
 from eventd_policies.storage_placement import placement
 

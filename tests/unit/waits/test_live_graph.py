@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from eventd.desired.model import Desired, Located, Workload, WorkloadOptions
+from eventd.desired.model import Desired, Workload, WorkloadOptions
 from eventd.kernel.model.errors import DisconnectedError, PermanentError, TemporaryError
 from eventd.kernel.model.facts import FactKey, Facts
+from eventd.kernel.model.located import Located
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
 from eventd.platform.sock_diag import OpenPort, Owner
+from eventd.platform.systemd.model_live_unit import LiveUnit
 from eventd.waits import adapter_live_graph as live_graph
 from eventd.waits.adapter_live_graph import LiveGraphReader, hostnames
-from eventd.waits.model_units import Listener, LiveUnit
+from eventd.waits.model_units import Listener
 
 
 @dataclass

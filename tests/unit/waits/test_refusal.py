@@ -2,11 +2,12 @@
 
 import pytest
 
+from eventd.platform.systemd.model_live_unit import LiveUnit
 from eventd.waits.model_build import desired_graph
 from eventd.waits.model_cycles import cycles
 from eventd.waits.model_declared import parse_waits
 from eventd.waits.model_refusal import CODE, NOTHING_LIVE, refusals
-from eventd.waits.model_units import Listener, LiveGraph, LiveUnit
+from eventd.waits.model_units import Listener, LiveGraph
 from tests.unit.waits.waitgraphs import desired
 
 IMAGE = "[Container]\nImage=localhost/x\n"

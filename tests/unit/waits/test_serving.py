@@ -2,10 +2,10 @@
 
 import pytest
 
-from eventd.desired.model import Located
 from eventd.gates.model_predicate_parse import parse
 from eventd.gates.model_predicates import probes
 from eventd.kernel.model.facts import Facts
+from eventd.kernel.model.located import Located
 from eventd.waits.model_serving import Directory, Port, is_local, listening, published
 from eventd.waits.model_units import Listener, UnitSpec
 from tests.unit.waits.waitgraphs import ONESHOT, SIMPLE, circles, graph, wait

@@ -14,9 +14,9 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 
 from eventd.kernel.model.errors import EventdError
+from eventd.managers.source_link import ManagerLink
 from eventd.platform.afresh import read_afresh
 from eventd.platform.isolated import isolated
-from eventd.platform.systemd.source_manager_link import ManagerLink
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventd.platform.inotify import Inotify
     from eventd.platform.model_facts import Account
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager
-    from eventd.ports import Manager
+    from eventd.platform.systemd.ports import Manager
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
 

@@ -27,12 +27,12 @@ from eventd.kernel.model.conduct import Conduct
 from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
+from eventd.managers.model_trouble import MISBEHAVES, OFFENCES, REASON
 from eventd.platform.dbus.connection import USER_LIMITS, Bus
 from eventd.platform.inotify import NAMES
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, PlatformFact, unit
 from eventd.platform.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
-from eventd.platform.systemd.model_manager_trouble import MISBEHAVES, OFFENCES, REASON
 from eventd.platform.systemd.source_manager_feed import ManagerFeed
 from eventd.platform.systemd.source_unit_table import UnitTable
 from eventd.workloads.model_events import WorkloadEvent
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from eventd.platform.inotify import Change, Inotify
     from eventd.platform.model_facts import Account
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager
-    from eventd.ports import Manager
+    from eventd.platform.systemd.ports import Manager
 
 STEADY = 5.0
 """Seconds that a connection has to last for the pauses between attempts to begin anew."""

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.facts import FactKey
+from eventd.managers import adapter_evidence as manager_evidence
+from eventd.managers.model_trouble import Cause, ManagerUnavailableError, explain
 from eventd.platform.model_facts import PlatformFact, unit
-from eventd.platform.systemd import adapter_manager_evidence as manager_evidence
-from eventd.platform.systemd.model_manager_trouble import Cause, ManagerUnavailableError, explain
 from eventd.workloads.model_layout import manager_unit
 
 if TYPE_CHECKING:
     from eventd.kernel.model.facts import Facts
+    from eventd.managers.source import UserManagersSource
     from eventd.platform.model_facts import Account
     from eventd.platform.systemd.source import SystemSource
-    from eventd.platform.systemd.source_user_managers import UserManagersSource
 
 _HANGS = frozenset({Cause.FROZEN, Cause.STOPPED, Cause.SILENT})
 

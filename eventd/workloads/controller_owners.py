@@ -1,8 +1,8 @@
-"""The index from facts to workloads: which workload does this subject concern? A dictionary look-up, not a scan."""
+"""Which workload does a fact belong to? A dictionary look-up, not a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from eventd.audit.model_facts import AuditFact
@@ -23,54 +23,26 @@ _PER_USER = frozenset(
 
 
 @dataclass(slots=True)
-class Index:
-    """Kept current by watching all facts."""
+class Owners:
+    """Whose each fact is: the workload of a unit, of a file, of an account. Learns uids and files from the facts."""
 
     facts: Facts
     layout: Layout
     _by_uid: dict[int, str] = field(default_factory=dict)
     _paths: dict[int, dict[str, None]] = field(default_factory=dict)
-    _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
-    _expected: Mapping[FactKey, Iterable[str]] = field(default_factory=dict)
 
-    def start(self, changed: Callable[[str], None], woken: Callable[[str], None]) -> None:
-        """Begin to watch; what is known already is taken in, and concerns nobody.
-
-        `changed` is called with each workload that a changed fact concerns, `woken` with each that asked for it.
-        """
+    def start(self) -> None:
+        """Learn from the facts that are known already."""
         for kind in (PlatformFact.ACCOUNT, PlatformFact.FILE):
             for key, _ in self.facts.items(kind):
-                self._concerns(key)
-
-        def take_in(key: FactKey) -> None:
-            name = self._concerns(key)
-            if name is not None:
-                changed(name)
-            for expecting in self._expected.get(key, ()):
-                if expecting != name:
-                    changed(expecting)
-            for waiting in tuple(self._wakes.get(key, ())):
-                woken(waiting)
-
-        self.facts.watch_all(take_in)
+                self.workload_of(key)
 
     def paths_of(self, uid: int) -> Sequence[str]:
         """Return the files known to stand in a user's folders."""
         return tuple(self._paths.get(uid, ()))
 
-    def attend(self, concerns: Mapping[FactKey, Iterable[str]]) -> None:
-        """Let a change of a fact make the workloads dirty that expect something of it; replaces what was set before."""
-        self._expected = concerns
-
-    def wake_on(self, name: str, keys: Iterable[FactKey]) -> None:
-        """Let a change of one of `keys` make `name` dirty, besides its own facts; replaces what was set before."""
-        for waiting in self._wakes.values():
-            waiting.discard(name)
-        for key in keys:
-            self._wakes.setdefault(key, set()).add(name)
-        self._wakes = {key: names for key, names in self._wakes.items() if names}
-
-    def _concerns(self, key: FactKey) -> str | None:
+    def workload_of(self, key: FactKey) -> str | None:
+        """Return the workload that a fact belongs to."""
         if key.kind is PlatformFact.UNIT:
             if key.scope:
                 return key.scope

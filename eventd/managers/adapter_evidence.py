@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from eventd.platform.systemd.model_manager_trouble import Evidence
+from eventd.managers.model_trouble import Evidence
 
 
 def collect(

@@ -1,0 +1,87 @@
+"""Linux accounts, as the runtime sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from eventd.adoption.model import Signs
+from eventd.platform.model_facts import Account
+
+
+class AccountSigns(Protocol):
+    """What tells that a person uses an account."""
+
+    async def read(self, account: Account, *, timeout: float) -> Signs:
+        """Look now; a home that cannot be looked into within `timeout` seconds is a sign too."""
+        ...
+
+
+class Accounts(Protocol):
+    """passwd, group, shadow, subuid: useradd(8) and NSS."""
+
+    async def lookup(self, name: str) -> Account | None:
+        """Return the account from NSS with its subordinate ranges, or None."""
+        ...
+
+    async def create(self, name: str, *, timeout: float) -> Account:
+        """Create a regular account with a home, no password, no login shell, and subordinate id ranges.
+
+        Raises PermanentError(reason="account-exists") if there is one: it is never adopted here.
+        """
+        ...
+
+    async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
+        """Give an account another name, and its group with it; uid, home and subordinate ids stay. Idempotent.
+
+        `old`: as it was before the first attempt. Raises PermanentError(reason="account-exists" | "no-account").
+        """
+        ...
+
+    async def complete(self, account: Account, *, timeout: float) -> Account:
+        """Add subordinate id ranges where they are missing; return the account as it is then. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is in a home."""
+
+    files: int
+    bytes: int
+    """Of disk space (st_blocks), counted once for each name."""
+    complete: bool
+    """All of it was counted."""
+    top: tuple[str, ...] = ()
+    """The names directly in it, sorted; at most 50."""
+
+
+class AccountRemoval(Protocol):
+    """The end of an account that eventd made: everything here destroys, and nothing of it can be undone."""
+
+    async def refusal(self, account: Account) -> str:
+        """Return why the account must not be deleted (a person uses it, its uid is a system's), or an empty text."""
+        ...
+
+    async def measure(self, account: Account, *, timeout: float) -> Measured:
+        """Count what is in the home, as far as that can be done in the time."""
+        ...
+
+    async def end_processes(self, account: Account, *, timeout: float) -> None:
+        """Kill what runs under the account's uid and subordinate ids, and return when none of it is left."""
+        ...
+
+    async def discard_home(self, account: Account, *, timeout: float) -> None:
+        """Delete the home with everything in it, following nothing. Idempotent; goes on where it was cut off."""
+        ...
+
+    async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
+        """Remove what it owns outside of its home; return what stays, each as a path and why. Idempotent.
+
+        After `end_processes`: temporary folders, spools, shared memory and other System V objects.
+        """
+        ...
+
+    async def delete(self, account: Account, *, timeout: float) -> None:
+        """Delete the account with its group and subordinate ids (userdel(8)). Idempotent."""
+        ...

@@ -1,0 +1,50 @@
+"""Files of the host, as the runtime sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from eventd.platform.model_facts import FileState
+
+
+class Files(Protocol):
+    """Root-owned files below the folders that eventd owns; nothing in a home."""
+
+    async def put(self, path: str, content: bytes, *, mode: int) -> Sequence[str]:
+        """Write atomically: temporary file, fsync, rename, fsync of the folder; make missing folders (0755).
+
+        Return the folders that it made.
+        """
+        ...
+
+    async def remove(self, path: str) -> Sequence[str]:
+        """Unlink a file, then its parents as far as they are empty and below an owned root; absent is no error.
+
+        Return the parents that it removed.
+        """
+        ...
+
+    async def read(self, path: str) -> FileState | None:
+        """Return what stands at the path, without following a symlink."""
+        ...
+
+    async def scan(self, folder: str) -> Mapping[str, FileState]:
+        """Return all regular files, symlinks and others below `folder` by absolute path; an absent folder is empty."""
+        ...
+
+
+class FileWatch(Protocol):
+    """inotify on the owned folders: FILE facts of every file below a watched folder are kept current."""
+
+    async def watch(self, folder: str) -> None:
+        """Watch `folder` recursively, also if it does not exist yet, then read it. Idempotent."""
+        ...
+
+    async def refresh(self, path: str) -> None:
+        """Read one path of a watched folder now and set its fact, in order with what inotify tells of it."""
+        ...
+
+    async def unwatch(self, folder: str) -> None:
+        """Stop that and forget its FILE facts."""
+        ...

@@ -1,0 +1,1 @@
+"""Managers: the systemd managers of workloads' accounts, connected to, watched, and diagnosed."""

@@ -1,0 +1,27 @@
+"""A unit as a running manager has it, with what it is ordered after and pulls in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ORDERINGS = ("After", "Before")
+
+
+PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
+"""These start (or stop) others. None of them orders: that takes `After=` or `Before=` besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUnit:
+    """A unit as a running manager has it, with all that is implied (org.freedesktop.systemd1.Unit)."""
+
+    name: str
+    relations: Mapping[str, tuple[str, ...]]
+    """Property -> names, for all of `ORDERINGS` and `PULLS`."""
+    service_type: str = ""
+    """`Type` of the Service interface."""
+    listens: tuple[str, ...] = ()
+    """`Listen` of the Socket interface, streams only: `0.0.0.0:80`, `/run/x.sock`."""
+    fragment: str = ""
+    """`FragmentPath`."""

@@ -1,0 +1,14 @@
+"""The host's own Quadlet generator, as the runtime sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class QuadletGenerator(Protocol):
+    """The host's own Quadlet generator, as a check."""
+
+    async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
+        """Return its complaints as lines, empty if it accepts the files."""
+        ...
