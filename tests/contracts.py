@@ -28,8 +28,8 @@ def room(module: str) -> str:
 class RoleContract(Contract):
     """Modules of `roles`, and those below `modules`, lead to none of `forbidden_roles` and `forbidden_modules`.
 
-    Also not by way of others. Models, plans and ports may be imported wherever they are. `ignore_imports` (`a -> b`) are holes
-    that are still to be closed: one that is there no more is an error.
+    Also not by way of others. Models, plans and ports may be imported wherever they are. `ignore_imports` (`a -> b`)
+    are holes that are still to be closed: one that is there no more is an error.
     """
 
     type_name = "role"

@@ -24,7 +24,7 @@ from eventd_simulators.virtual_time import virtual
 
 KEY = FactKey(KernelFact.SOURCE, "disks")
 AT_ONCE = {
-    "platform/systemd/source_user_managers.py": "each user has a MANAGER fact, which says how it stands",
+    "managers/source.py": "each user has a MANAGER fact, which says how it stands",
     "gates/source_probes.py": "each is asked anew at once, and that it cannot be asked is said",
 }
 """Sources that have nothing of their own to read again."""
