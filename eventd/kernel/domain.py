@@ -21,7 +21,7 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import Emit, EventKind, KernelEvent, KernelOrigin, Origin
 from eventd.kernel.model.facts import FactKind, Facts, KernelFact
 from eventd.kernel.model.source_state import SourceState
-from eventd.workloads.model_case import Policy
+from eventd.kernel.model.verdicts import Policy
 
 
 class Stage(IntEnum):
