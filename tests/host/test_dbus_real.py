@@ -24,7 +24,8 @@ from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.workloads.model_facts import ManagerState
+from eventd.workloads.model_events import WorkloadEvent
+from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.platform.systemd.ports import Verb
 from eventd.kernel.dispatch import Dispatcher
 from eventd.platform.systemd.source_logind import LogindSource
@@ -110,8 +111,8 @@ def test_from_nothing_to_a_running_unit(machine: Machine) -> None:
         """
         async def main(host):
             manager = await host.user()
-            linger = host.get(FactKind.LINGER, "web")
-            up = host.get(FactKind.MANAGER, "web")
+            linger = host.get(PlatformFact.LINGER, "web")
+            up = host.get(WorkloadFact.MANAGER, "web")
             active = host.unit("user@1500.service", "").active
             await manager.reload(timeout=120)
             result = await manager.job(Verb.START, APP, timeout=120)
@@ -197,12 +198,12 @@ def test_a_restarted_user_bus_is_connected_to_again(machine: Machine) -> None:
             await manager.job(Verb.START, APP, timeout=120)
             mark = host.dispatcher.sequence
             await sh("systemctl --user restart dbus", user=True)
-            await host.until(lambda: host.count(EventKind.CONNECTED, "web", mark))
+            await host.until(lambda: host.count(WorkloadEvent.CONNECTED, "web", mark))
             manager = await host.users.connect(WEB, timeout=120)
             before = host.unit().active
             await manager.job(Verb.STOP, APP, timeout=120)
-            gaps = host.count(EventKind.GAP, "web", mark)  # the manager left the bus, and the bus was lost
-            return [gaps > 0, before, host.unit().active, host.get(FactKind.MANAGER, "web")]
+            gaps = host.count(KernelEvent.GAP, "web", mark)  # the manager left the bus, and the bus was lost
+            return [gaps > 0, before, host.unit().active, host.get(WorkloadFact.MANAGER, "web")]
         """,
     )
     assert answer == [True, "active", "inactive", "up"]
@@ -216,13 +217,13 @@ def test_a_stopped_user_bus_is_unreachable_until_its_socket_is_back(machine: Mac
         async def main(host):
             await host.user()
             await sh("systemctl --user stop dbus.socket dbus.service", user=True)
-            await host.until(lambda: host.get(FactKind.MANAGER, "web") == "unreachable")
+            await host.until(lambda: host.get(WorkloadFact.MANAGER, "web") == "unreachable")
             try:
                 await host.users.connect(WEB, timeout=0.5)
             except EventdError as error:
                 reason = error.reason
             await sh("systemctl --user start dbus.socket", user=True)
-            await host.until(lambda: host.get(FactKind.MANAGER, "web") == "up")
+            await host.until(lambda: host.get(WorkloadFact.MANAGER, "web") == "up")
             return reason
         """,
     )
@@ -264,7 +265,7 @@ def test_a_manager_that_is_stopped_takes_its_facts_with_it(machine: Machine) -> 
         async def main(host):
             await host.user()
             await sh("systemctl stop user@1500.service")
-            await host.until(lambda: host.get(FactKind.MANAGER, "web") == "down")
+            await host.until(lambda: host.get(WorkloadFact.MANAGER, "web") == "down")
             gone = host.unit()
             began = time.monotonic()
             try:
@@ -273,7 +274,7 @@ def test_a_manager_that_is_stopped_takes_its_facts_with_it(machine: Machine) -> 
                 reason = error.reason
             quick = time.monotonic() - began < 60  # not at the deadline
             await sh("systemctl start user@1500.service")
-            await host.until(lambda: host.get(FactKind.MANAGER, "web") == "up")
+            await host.until(lambda: host.get(WorkloadFact.MANAGER, "web") == "up")
             return [gone, reason, quick, host.unit() is not None]
         """,
     )
@@ -287,17 +288,17 @@ def test_sessions_with_a_person_behind_them(machine: Machine) -> None:
         """
         async def main(host):
             await host.user()
-            before = host.get(FactKind.SESSIONS, "web")
+            before = host.get(PlatformFact.SESSIONS, "web")
             await sh("systemd-run -q -p PAMName=login -p User=web -p Environment=XDG_SESSION_CLASS=user "
                      "-p Type=exec --unit=person sleep infinity")
-            await host.until(lambda: host.get(FactKind.SESSIONS, "web"))
-            during = len(host.get(FactKind.SESSIONS, "web"))
+            await host.until(lambda: host.get(PlatformFact.SESSIONS, "web"))
+            during = len(host.get(PlatformFact.SESSIONS, "web"))
             await sh("systemctl stop person")
-            await host.until(lambda: host.get(FactKind.SESSIONS, "web") is None)
+            await host.until(lambda: host.get(PlatformFact.SESSIONS, "web") is None)
             await sh("loginctl disable-linger web")
-            await host.until(lambda: host.get(FactKind.LINGER, "web") is None)
+            await host.until(lambda: host.get(PlatformFact.LINGER, "web") is None)
             await sh("loginctl enable-linger web")
-            await host.until(lambda: host.get(FactKind.LINGER, "web"))
+            await host.until(lambda: host.get(PlatformFact.LINGER, "web"))
             return [before, during]
         """,
     )
@@ -314,7 +315,7 @@ def test_a_restarted_logind_is_read_again(machine: Machine) -> None:
             await sh("systemctl restart systemd-logind")
             await host.until(lambda: host.read_by("logind", mark))
             await host.logind.set_linger(WEB, True, timeout=120)
-            return [host.count(EventKind.GAP, None, mark), host.get(FactKind.LINGER, "web")]
+            return [host.count(KernelEvent.GAP, None, mark), host.get(PlatformFact.LINGER, "web")]
         """,
     )
     assert answer == [1, True]
@@ -350,13 +351,13 @@ def test_a_shutdown_is_announced(machine: Machine) -> None:
         machine,
         """
         async def main(host):
-            assert host.get(FactKind.SHUTDOWN) is False
+            assert host.get(PlatformFact.SHUTDOWN) is False
             held = subprocess.Popen(
                 ["systemd-inhibit", "--what=shutdown", "--mode=delay", "--who=test", "--why=test",
                  "sh", "-c", "echo held; exec sleep infinity"], stdout=subprocess.PIPE)
             await anyio.to_thread.run_sync(held.stdout.readline)
             await sh("systemctl --no-block poweroff")
-            await host.until(lambda: host.get(FactKind.SHUTDOWN) is True)
+            await host.until(lambda: host.get(PlatformFact.SHUTDOWN) is True)
             return True
         """,
     )
