@@ -1,1 +1,1 @@
-"""The Linux accounts of workloads: made, looked at, and deleted with their homes and ids."""
+"""The Linux accounts of workloads: creating, watching and deleting them, with their homes and ids."""

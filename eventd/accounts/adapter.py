@@ -1,10 +1,10 @@
 """Linux accounts: NSS, useradd(8), and the subordinate ids that rootless podman needs.
 
-Owns the `Accounts` port, and every write to the account databases. It never changes or removes an account
-that it finds, never guesses a home, and never adopts a group, a home or an account that is there already.
+Owns the `Accounts` port and every write to the account databases. It never changes or removes an account that it did
+not create, never guesses a home, and never adopts an existing group, home or account.
 
-useradd locks the databases and gives up when others hold them, and waits a second between two tries: so the
-creations of one daemon are made one after the other here (some 50 ms each).
+useradd locks the databases, waits a second between attempts, and gives up if another program keeps the lock. So this
+module creates accounts one at a time (about 50 ms each).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from eventd.platform.unit_process import Processes
 from eventd.workloads.model_recovery import ACCOUNT_COMMENT
 
 GROUP = "eventd-managed"
-"""For people to see in `id` and `getent group`: membership gives nothing."""
+"""Makes managed accounts visible in `id` and `getent group`. Membership grants nothing."""
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 
 
 class SystemAccounts:
-    """The `Accounts` port of a real host. `etc`: where its databases are."""
+    """The `Accounts` port on a real host. `etc`: the folder of the account databases."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SystemAccounts:
         processes: Processes | None = None,
         used: UsedIds | None = None,
     ) -> None:
-        """Take what writes the databases; `used`: the ids that were given before (None: useradd chooses)."""
+        """Take the programs that write the databases. `used`: the ids handed out so far; None: useradd chooses."""
         self._processes = processes or Processes()
         self._etc = Path(etc)
         self._used = used
@@ -57,13 +57,13 @@ class SystemAccounts:
 
     @property
     def writing(self) -> asyncio.Lock:
-        """Held while a program of shadow's writes the databases: two at once would wait for each other's locks."""
+        """Held while a shadow program writes the databases: two at once would wait for each other's locks."""
         return self._one
 
     async def lookup(self, name: str) -> Account | None:
         """Return the account from NSS with its subordinate ranges, or None.
 
-        Raises TemporaryError(reason="nss-failed") where the databases cannot be read.
+        Raises TemporaryError(reason="nss-failed") if the databases cannot be read.
         """
         try:
             return await anyio.to_thread.run_sync(self._lookup, name, abandon_on_cancel=True)
@@ -86,10 +86,10 @@ class SystemAccounts:
             raise DeadlineError(f"the account {name} was not created within {timeout:g} s") from None
 
     async def complete(self, account: Account, *, timeout: float) -> Account:
-        """Finish what an earlier `create` of *ours* began and did not end, and check all of it.
+        """Finish an account that an earlier `create` of *ours* left incomplete, and check it.
 
-        useradd(8) writes passwd, shadow, group and the subordinate ids one after the other, then makes the home; it may
-        have been killed after any of them. Idempotent. Raises as `create` does.
+        useradd(8) writes passwd, shadow, group and the subordinate ids one by one, then creates the home; it may have
+        been killed after any step. Idempotent. Raises as `create` does.
         """
         try:
             async with asyncio.timeout(timeout), self._one:
@@ -104,9 +104,8 @@ class SystemAccounts:
     async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
         """Give an account another name; see the port.
 
-        usermod(8) leaves the rows of subuid(5), which have the old name in them, and can only change those of an
-        account that exists: so they are taken out before, and put back after. What of that a crash has cut off is
-        seen by what is there.
+        usermod(8) does not rename the rows of subuid(5), and can only edit the rows of an existing account. So the rows
+        are removed before the rename and added after it. After a crash, the databases themselves show how far it got.
         """
         try:
             async with asyncio.timeout(timeout), self._one:
@@ -118,7 +117,7 @@ class SystemAccounts:
         before, after = await self.lookup(old.name), await self.lookup(new)
         if after is not None and after.uid != old.uid:
             raise PermanentError(
-                f"there is an account {new} already",
+                f"the account {new} already exists",
                 reason="account-exists",
                 hint="give the workload another name",
             )
@@ -159,12 +158,12 @@ class SystemAccounts:
     async def _create(self, name: str, timeout: float) -> Account:
         if await self.lookup(name) is not None:
             raise PermanentError(
-                f"there is an account {name} already",
+                f"the account {name} already exists",
                 reason="account-exists",
-                hint="rename the workload, or hand the account over to eventd explicitly",
+                hint=f"rename the workload, or hand the account over: eventctl adopt {name}",
             )
         arguments = await anyio.to_thread.run_sync(self._arguments, name, abandon_on_cancel=True)
-        # Not abandoned: the row has to be on the disk before an account has its numbers.
+        # Not abandoned on cancellation: the row must be on disk before an account uses these ids.
         arguments += await anyio.to_thread.run_sync(self._numbers, name)
         completed = await run([self._useradd, *arguments, "--", name], timeout=timeout)
         if not completed.ok:
@@ -175,7 +174,7 @@ class SystemAccounts:
         return account
 
     async def note(self, account: Account) -> None:
-        """Remember that an account has, or had, its ids: nobody is given them again."""
+        """Record that these ids are or were an account's, so that they are never handed out again."""
         if self._used is not None:
             try:
                 await anyio.to_thread.run_sync(self._used.record, _ids_of(account))
@@ -183,7 +182,7 @@ class SystemAccounts:
                 raise _unwritten(account.name, error) from error
 
     async def _complete(self, account: Account, timeout: float) -> Account:
-        """Add the ranges that useradd did not (it does so only where /etc/subuid exists), and check them."""
+        """Add the subordinate ranges if useradd did not (it needs /etc/subuid to exist), and check them."""
         await anyio.to_thread.run_sync(check_home, account, abandon_on_cancel=True)
         missing = await anyio.to_thread.run_sync(self._missing, account, abandon_on_cancel=True)
         if missing:
@@ -200,9 +199,9 @@ class SystemAccounts:
         return complete
 
     async def _complete_databases(self, account: Account, timeout: float) -> None:
-        """Add the rows of group and shadow that are missing: without the latter PAM refuses the user's manager."""
+        """Add missing rows of group and shadow. Without a shadow row PAM refuses to start the user's manager."""
         if self._etc != Path("/etc"):
-            return  # groupadd(8) and pwconv(8) write there and nowhere else
+            return  # groupadd(8) and pwconv(8) only write to /etc
         lacks = await anyio.to_thread.run_sync(self._lacks_rows, account, abandon_on_cancel=True)
         if "group" in lacks:
             argv = ["groupadd", "--gid", str(account.gid), "--", account.name]
@@ -210,7 +209,7 @@ class SystemAccounts:
         if "shadow" in lacks:
             (await run(["pwconv"], timeout=timeout)).require(reason="shadow-missing")
 
-    # In a worker thread from here on.
+    # The methods below run in a worker thread.
 
     def _lacks_rows(self, account: Account) -> list[str]:
         lacks = []
@@ -247,13 +246,13 @@ class SystemAccounts:
         return parse_ranges(text)
 
     def _arguments(self, name: str) -> list[str]:
-        """Return useradd's options, having made sure that it will not move into a home that is there."""
+        """Return useradd's options. Raises if the home already exists: useradd would use it."""
         home = f"{login_defs.home_base(self._etc)}/{name}"
         if os.path.lexists(home):
             raise PermanentError(
                 f"{home} exists, but the account {name} does not",
                 reason="home-exists",
-                hint="move it away, or make the account that it belongs to",
+                hint="move it away, or create the account that it belongs to",
             )
         if self._etc == Path("/etc"):
             check_room(name, self._etc)
@@ -264,7 +263,7 @@ class SystemAccounts:
         return options
 
     def _numbers(self, name: str) -> list[str]:
-        """Return useradd's options for the ids of a new account: numbers that nobody has or had."""
+        """Return useradd's options for the ids of a new account: ids that no account has or had."""
         if self._used is None:
             return []
         etc = self._etc
@@ -273,7 +272,7 @@ class SystemAccounts:
             login_defs.subordinate_limits(etc, "subuid"),
             login_defs.subordinate_limits(etc, "subgid"),
         )
-        # The copies that shadow keeps of the state before the last change have an account that is just gone.
+        # shadow's backup files (passwd-, group-) still list an account that was just deleted.
         numbers = [
             number for name_ in ("passwd", "passwd-", "group", "group-") for number in _third(etc / name_)
         ]
@@ -327,7 +326,7 @@ class SystemAccounts:
                     f"the ids {have[0]}-{have[0] + have[1] - 1} of {account.name} in {self._etc / database} "
                     f"overlap those of {other.owner}",
                     reason="subid-overlap",
-                    hint="one account could act as the other's containers: correct the file by hand",
+                    hint="one account could act as the other's containers: fix the file by hand",
                 )
 
 
@@ -351,7 +350,7 @@ def _third(path: Path) -> list[int]:
 def _unwritten(name: str, error: OSError) -> TemporaryError:
     reason = "disk-full" if error.errno == errno.ENOSPC else "ids-unwritten"
     return TemporaryError(
-        f"the ids of the account {name} cannot be written down, so it is not made: {error.strerror}",
+        f"cannot record the ids of the account {name}, so it is not created: {error.strerror}",
         reason=reason,
     )
 
@@ -388,11 +387,11 @@ def _refused(completed: Completed, name: str) -> EventdError:
             )
         case 1 | 10 | 12 if "space" in said:
             return TemporaryError(message, reason="disk-full")
-        case 3 | 19:  # newer shadow has 19 (a bad name) for what was 3
+        case 3 | 19:  # newer versions of shadow exit with 19 for a bad name, older ones with 3
             return PermanentError(message, reason="invalid-name", hint="see NAME_REGEX and useradd(8)")
         case 9:
             return PermanentError(
-                message, reason="group-exists", hint="a group of that name is there: rename the workload"
+                message, reason="group-exists", hint="a group of that name exists: rename the workload"
             )
         case 12:
             return PermanentError(message, reason="home-missing")

@@ -1,17 +1,17 @@
-"""Delete a home that its owner may have prepared against us.
+"""Delete a home whose owner may have prepared it against us.
 
-The home is hostile territory: links, mounts, folders of many owners (a container's files belong to subordinate ids),
-trees deep enough to exhaust a stack or the open files, and names that change under our hands. So:
+Nothing in the home can be trusted: there may be links, mounts, folders of many owners (a container's files belong to
+subordinate ids), trees deep enough to exhaust the stack or the file descriptors, and names that change while we read
+them. So:
 
-1. the home is looked at as an entry of its parent, which belongs to root: a link, a mount point, another file system or
+1. the home is checked as an entry of its parent, which belongs to root: a link, a mount point, another file system or
    another owner is refused, and so is any mount below it;
-2. it is moved, as one entry, to a name in the same parent, and handed to root with mode 0700: from there on nobody but
-   root can change anything in it;
-3. it is emptied through descriptors, without following anything, whatever the tree is like
-(`eventd.storage.volume.emptying`).
-   A move fails at a mount, which is how one that is made meanwhile is noticed.
+2. it is renamed within the same parent, and chowned to root with mode 0700: from then on only root can change anything
+   in it;
+3. it is emptied through file descriptors, never following a link (`eventd.storage.volume.emptying`). A rename fails on
+   a mount point, which is how a mount made in the meantime is noticed.
 
-Killed at any point, the same call goes on where it was.
+If it is killed at any point, the next call continues from there.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PREFIX = ".eventd-deleted-"
 MOUNTINFO = "/proc/self/mountinfo"
 TOP_NAMES = 50
 MOST_NAMED = 100_000
-"""Names that are looked at for these."""
+"""How many names are read to choose them."""
 MOST_OPEN = 500
-"""Folders whose turn is to come, each an open file, while a home is measured."""
+"""Folders waiting to be measured. Each is an open file descriptor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +48,31 @@ class Home:
 
     @property
     def base(self) -> str:
-        """The folder that it is in."""
+        """The folder that contains it."""
         return self.path.rpartition("/")[0]
 
     @property
     def name(self) -> str:
-        """Its name there: that of the account, unless the account was renamed since."""
+        """Its name there: the account's name, unless the account was renamed since."""
         return self.path.rpartition("/")[2]
 
     @property
     def trash(self) -> str:
-        """What it is called in its parent while it is being deleted. No account's name begins with a dot."""
+        """Its name in the parent while it is being deleted. No account name begins with a dot."""
         return f"{PREFIX}{self.name}-{self.uid}"
 
 
 def discard(home: Home, base: str, stop: Callable[[], bool]) -> None:
-    """Delete the home, which has to stand directly in `base`. Idempotent; gone is no error.
+    """Delete the home, which must be a direct child of `base`. Idempotent; a missing home is not an error.
 
-    Blocks: for a worker thread. `stop` is asked now and then whether to give up for now. Raises PermanentError
-    (reason="home-elsewhere" | "home-not-ours" | "home-mounted" | "home-undeletable"), DeadlineError.
+    Blocks: call it in a worker thread. `stop` is polled, and ends the call early when it returns True. Raises
+    PermanentError (reason="home-elsewhere" | "home-not-ours" | "home-mounted" | "home-undeletable"), DeadlineError.
     """
     if home.base != base or not home.name or home.name.startswith("."):
         raise PermanentError(
-            f"the home {home.path} is not directly in {base}: it was not made by eventd",
+            f"the home {home.path} is not directly in {base}, so eventd did not create it",
             reason="home-elsewhere",
-            hint="delete it by hand, once you are sure",
+            hint="make sure that nobody needs it, then delete it by hand",
         )
     with _opened(base) as folder:
         _trust(folder, base)
@@ -82,9 +82,9 @@ def discard(home: Home, base: str, stop: Callable[[], bool]) -> None:
 
 
 def measure(home: Home, base: str, stop: Callable[[], bool]) -> Measured:
-    """Count what is in a home, without following or changing anything; blocks, until `stop` says enough.
+    """Count the files in a home, without following links or changing anything. Blocks until done or `stop` is true.
 
-    Folders on other file systems, and those deeper than any that a person makes, are not counted.
+    Folders on other file systems, and folders nested unreasonably deep, are not counted.
     """
     if home.base != base or not home.name or home.name.startswith("."):
         return Measured(0, 0, complete=False)
@@ -123,7 +123,7 @@ def _trust(folder: int, base: str) -> None:
     status = os.fstat(folder)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         raise PermanentError(
-            f"{base} can be changed by others than root: nothing is deleted in it", reason="home-elsewhere"
+            f"{base} is writable by users other than root: nothing in it is deleted", reason="home-elsewhere"
         )
 
 
@@ -136,12 +136,12 @@ def _move(home: Home, folder: int) -> None:
         raise PermanentError(
             f"{home.path} is not a folder of uid {home.uid}",
             reason="home-not-ours",
-            hint="somebody has replaced it: look at it, and delete it by hand",
+            hint="somebody has replaced it: inspect it, then delete it by hand",
         )
     if status.st_dev != os.fstat(folder).st_dev:
         raise _mounted(home.path)
     if os.path.lexists(f"/proc/self/fd/{folder}/{home.trash}"):
-        # Both are there: an earlier deletion was cut off, and a home was made again since. Empty the old one first.
+        # Both exist: an earlier deletion was interrupted, and a new home was created since. Empty the old one first.
         return
     with _translated(home.path):
         os.rename(entry, home.trash, src_dir_fd=folder, dst_dir_fd=folder)
@@ -174,7 +174,9 @@ def _empty(home: Home, folder: int, base: str, stop: Callable[[], bool]) -> None
 
 def _go_on(home: Home, stop: Callable[[], bool]) -> None:
     if stop():
-        raise DeadlineError(f"the home {home.path} is not yet deleted; it goes on from there")
+        raise DeadlineError(
+            f"the home {home.path} is not fully deleted yet; the next attempt continues from there"
+        )
 
 
 def _refuse_mounts(*paths: str) -> None:
@@ -187,7 +189,7 @@ def _refuse_mounts(*paths: str) -> None:
 
 
 def _unescape(point: str) -> str:
-    """Return a mount point as it is: blanks and the like are octal there (proc_pid_mountinfo(5))."""
+    """Decode a mount point: mountinfo writes blanks and the like in octal (proc_pid_mountinfo(5))."""
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         point = point.replace(code, char)
     return point
@@ -199,7 +201,7 @@ def _opened(path: str) -> Iterator[int]:
         descriptor = os.open(path, FOLDER)
     except OSError as error:
         raise PermanentError(
-            f"the folder of homes {path} cannot be opened: {error.strerror}", reason="home-elsewhere"
+            f"cannot open the folder of homes {path}: {error.strerror}", reason="home-elsewhere"
         ) from error
     try:
         yield descriptor
@@ -219,15 +221,15 @@ def _translated(path: str) -> Iterator[None]:
 
 def _mounted(path: str) -> PermanentError:
     return PermanentError(
-        f"something is mounted at {path}: what is in it is not deleted",
+        f"a file system is mounted at {path}: its content is not deleted",
         reason="home-mounted",
-        hint=f"umount it, and look with: findmnt -R {path}",
+        hint=f"unmount it; to list the mounts: findmnt -R {path}",
     )
 
 
 def _undeletable(path: str, error: OSError) -> PermanentError:
     return PermanentError(
-        f"{path} cannot be deleted: {error.strerror} ({error.filename})",
+        f"cannot delete {path}: {error.strerror} ({error.filename})",
         reason="home-undeletable",
-        hint="an immutable file (lsattr -R), or a file system that is read-only",
+        hint="check for immutable files (lsattr -R) and for a read-only file system",
     )

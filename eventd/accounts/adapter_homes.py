@@ -1,8 +1,8 @@
-"""The home of an account of ours that a cut-off useradd left half made: the folder by root, its content by its user.
+"""Completes the home of an account of ours after useradd was interrupted.
 
-Root makes one folder, directly below the folder of homes, and hands it over; it follows nothing and writes nothing in
-it. What /etc/skel has is copied with the account's own rights, and overwrites nothing. Only for accounts that eventd
-has made: whose home is somebody else's is an error.
+Root creates one folder, directly below the folder of homes, and chowns it to the account; it follows no link and writes
+nothing in it. The content of /etc/skel is copied with the account's own rights, and overwrites nothing. Only for
+accounts that eventd created: a home that belongs to somebody else is an error.
 """
 
 # ruff: noqa: PTH208
@@ -39,7 +39,7 @@ for folder, folders, files in os.walk(source):
 
 
 async def complete_home(account: Account, etc: Path, processes: Processes, *, timeout: float) -> None:
-    """Make the home if it is missing, and add what it lacks of /etc/skel. Idempotent.
+    """Create the home if it is missing, and copy what is missing from /etc/skel. Idempotent.
 
     Raises PermanentError(reason="home-missing" | "home-exists").
     """
@@ -47,7 +47,7 @@ async def complete_home(account: Account, etc: Path, processes: Processes, *, ti
     skel = etc / "skel"
     if not skel.is_dir():
         return
-    # Not cp(1): its option for "what is there stays" has changed its name and its exit status with the years.
+    # Not cp(1): the name and exit status of its "keep existing files" option changed between versions.
     argv = [sys.executable, "-I", "-c", COPY, str(skel), account.home]
     done = await processes.run(AsUser(account), argv, timeout=timeout)
     done.require(reason="home-missing", hint=f"copy {skel} to {account.home} as {account.name}")
@@ -63,11 +63,11 @@ def _folder(account: Account, etc: Path) -> None:
     except OSError as error:
         raise _unmade(account.name, account.home, error) from error
     try:
-        with contextlib.suppress(FileExistsError):  # whose it is, is looked at below
+        with contextlib.suppress(FileExistsError):  # the owner is checked below
             os.mkdir(name, _MODE, dir_fd=base)
         home = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=base)
         try:
-            # Root's and empty: made a moment ago, here or by the useradd that was cut off before it handed it over.
+            # Owned by root and empty: just created, here or by a useradd that was interrupted before its chown.
             if os.fstat(home).st_uid == os.geteuid() and not os.listdir(home):
                 os.fchown(home, account.uid, account.gid)
                 os.fsync(base)
@@ -81,7 +81,7 @@ def _folder(account: Account, etc: Path) -> None:
 
 
 def check_room(name: str, etc: Path) -> None:
-    """Raise where no home can be made for a new account: before useradd leaves an account without one."""
+    """Raise if the home of a new account cannot be created, before useradd makes an account without one."""
     parent = login_defs.home_base(etc)
     try:
         status = os.statvfs(parent)
@@ -93,15 +93,15 @@ def check_room(name: str, etc: Path) -> None:
 
 def _unmade(name: str, home: str, error: OSError) -> PermanentError:
     parent = home.rpartition("/")[0]
-    message = f"the home {home} of {name} cannot be made: {error.strerror}"
+    message = f"cannot create the home {home} of {name}: {error.strerror}"
     if error.errno == errno.EROFS:
         return PermanentError(
-            f"{message}: {parent} is outside of the ReadWritePaths= of eventd.service",
+            f"{message}: {parent} is not in ReadWritePaths= of eventd.service",
             reason="homes-read-only",
             hint=writable(parent),
         )
     hint = (
-        f"mkdir {parent}, where HOME= in /etc/default/useradd says homes are"
+        f"mkdir {parent}, the folder that HOME= in /etc/default/useradd names"
         if error.errno == errno.ENOENT
         else ""
     )
@@ -109,16 +109,17 @@ def _unmade(name: str, home: str, error: OSError) -> PermanentError:
 
 
 def check_home(account: Account) -> None:
-    """Raise unless the home that useradd was to make is a folder of the account's own."""
+    """Raise unless the home is a folder that belongs to the account."""
     try:
         status = os.lstat(account.home)
     except OSError as error:
         raise PermanentError(
-            f"the home {account.home} of {account.name} was not made: {error.strerror}", reason="home-missing"
+            f"the home {account.home} of {account.name} was not created: {error.strerror}",
+            reason="home-missing",
         ) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid:
         raise PermanentError(
-            f"{account.home} is not a folder of {account.name}'s own",
+            f"{account.home} is not a folder owned by {account.name}",
             reason="home-exists",
-            hint="useradd found something there and left it; move it away and remove the account",
+            hint="useradd found it there and left it; move it away and remove the account",
         )

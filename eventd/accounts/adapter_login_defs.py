@@ -1,7 +1,7 @@
-"""What the administrator set for new accounts: login.defs(5), useradd's defaults, and group(5).
+"""The administrator's settings for new accounts: login.defs(5), useradd's defaults, and group(5).
 
-Reads files, synchronously, in `eventd.accounts.adapter`' worker threads; writes none. A file or a key that
-is missing means the default that shadow's manual pages give.
+Reads files synchronously, in the worker threads of `eventd.accounts.adapter`; writes none. A missing file or key means
+the default documented in shadow's manual pages.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ _SUB_MAX = 600_100_000
 
 
 def uid_min(etc: Path) -> int:
-    """Return UID_MIN, the first id of regular accounts. Raises OSError where the file cannot be read."""
+    """Return UID_MIN, the first id of regular accounts. Raises OSError if the file cannot be read."""
     return _number(_settings(etc / "login.defs", None), "UID_MIN", _UID_MIN)
 
 
 def uid_max(etc: Path) -> int:
-    """Return UID_MAX, the last id of regular accounts. Raises OSError where the file cannot be read."""
+    """Return UID_MAX, the last id of regular accounts. Raises OSError if the file cannot be read."""
     return _number(_settings(etc / "login.defs", None), "UID_MAX", 60000)
 
 
 def subordinate_limits(etc: Path, database: str) -> tuple[int, int]:
-    """Return the lowest and highest id that `subuid` or `subgid` hands out, inclusive. Raises OSError."""
+    """Return the lowest and highest subordinate id (`subuid` or `subgid`), inclusive. Raises OSError."""
     settings = _settings(etc / "login.defs", None)
     kind = "SUB_UID" if database == "subuid" else "SUB_GID"
     return _number(settings, f"{kind}_MIN", _SUB_MIN), _number(settings, f"{kind}_MAX", _SUB_MAX)
 
 
 def home_base(etc: Path) -> str:
-    """Return where useradd makes homes (`HOME` of default/useradd). Raises OSError."""
+    """Return the folder in which useradd creates homes (`HOME` of default/useradd). Raises OSError."""
     return _settings(etc / "default/useradd", "=").get("HOME", "/home").rstrip("/")
 
 
 def has_group(etc: Path, name: str) -> bool:
-    """Return whether the group is a local one, to which useradd can add members. Raises OSError."""
+    """Return whether the group is local, so that useradd can add members. Raises OSError."""
     try:
         text = (etc / "group").read_text("utf-8", "replace")
     except FileNotFoundError:

@@ -1,12 +1,13 @@
-"""Deleting an account that eventd made: its processes, its home, its rows in the databases.
+"""Deletes an account that eventd created: its processes, its home, and its rows in the databases.
 
-Owns the `AccountRemoval` port of a real host. Every step looks again before it acts, since days may lie between the
-signature and the deed: the account has to be the one that was made, with nobody logged in by a password.
+Owns the `AccountRemoval` port on a real host. Every step checks again before it acts, because days may pass between the
+approval and the deletion: the account must still be the one that eventd created, and nobody may log in to it with a
+password.
 
-Processes run under the account's uid and under its subordinate ids (containers), in any cgroup and session. They are
-ended by `eventd.accounts.process_ending`, in a unit of its own that can take these ids and has no other right: the
-daemon itself may signal nobody. userdel(8) refuses by itself while any is left; its option -r is not used, since it
-walks through the home as root.
+Processes run under the account's uid and under its subordinate ids (containers), in any cgroup and session. The daemon
+itself has no right to signal them. `eventd.accounts.process_ending` ends them, in a unit that may take these ids and
+has no other right. userdel(8) refuses while any process is left. Its option -r is not used, because it would walk
+through the home as root.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ from eventd.platform.process import run
 from eventd.platform.unit_process import AsRoot, Processes
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
-"""Folders with a file per user, by name: a later account of that name must not find one."""
+"""Folders with one file per user name. A later account of the same name must not inherit it."""
 
 
 class Sweeper(Protocol):
-    """What `eventd.storage.adapter_mount_points.HelperMountPoints.sweep` is."""
+    """The type of `eventd.storage.adapter_mount_points.HelperMountPoints.sweep`."""
 
     async def __call__(self, uid: int, subuid: tuple[int, int], *, timeout: float) -> tuple[str, ...]:
-        """Return what stays."""
+        """Return what was left behind."""
         ...
 
 
 class SystemAccountRemoval:
-    """See the module. `writing`: held while a program of shadow's writes the databases."""
+    """See the module. `writing`: the lock held while a shadow program writes the databases."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class SystemAccountRemoval:
         note: Callable[[Account], Awaitable[None]] | None = None,
         sweeper: Sweeper | None = None,
     ) -> None:
-        """`note` is told of an account before it is deleted, so that nobody is given its ids again."""
+        """`note` is called before an account is deleted, so that its ids are never handed out again."""
         self._writing = writing
         self._note = note
         self._sweeper = sweeper
@@ -70,46 +71,46 @@ class SystemAccountRemoval:
         self._userdel = userdel
 
     async def refusal(self, account: Account) -> str:
-        """Return why this account must not be deleted, an empty text if nothing speaks against it.
+        """Return why this account must not be deleted, or an empty string.
 
-        Raises TemporaryError(reason="nss-failed") where the databases cannot be read.
+        Raises TemporaryError(reason="nss-failed") if the databases cannot be read.
         """
         try:
             found = await anyio.to_thread.run_sync(self._refusal, account, abandon_on_cancel=True)
         except OSError as error:
             raise TemporaryError(
-                f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
+                f"cannot look up the account {account.name}: {error.strerror}", reason="nss-failed"
             ) from error
         if found:
             return found
-        # Only what root alone can set counts. Keys in its home are the workload's to write: it has no shell to log in
-        # to with them, and they would keep its account for ever.
+        # Only what root alone can set counts. The workload itself can write keys into its home: it has no shell to
+        # log in to with them, and they would block the deletion for ever.
         if await self._signs.password(account) is not Password.NONE:
-            return "it has a password, or none is asked for: a person logs in with it"
+            return "a person can log in to it: it has a password, or an empty password field"
         return ""
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
-        """Count what is in the home; see `home_removal.measure`."""
+        """Count the files in the home; see `home_removal.measure`."""
         base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
         until = time.monotonic() + timeout
         home = Home(account.home, account.uid)
         return await anyio.to_thread.run_sync(measure, home, base, lambda: time.monotonic() > until)
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
-        """Kill what runs under the account's ids, and return when none of it is left.
+        """Kill every process that runs under the account's ids; return when none is left.
 
-        Raises PermanentError(reason="protected") where somebody else has some of these ids, and DeadlineError naming
-        a process that would not end.
+        Raises PermanentError(reason="protected") if another account shares these ids, and DeadlineError naming a
+        process that did not end.
         """
         try:
             others = await anyio.to_thread.run_sync(self._others, account, abandon_on_cancel=True)
         except OSError as error:
             raise TemporaryError(
-                f"cannot look at the account {account.name}: {error.strerror}", reason="nss-failed"
+                f"cannot look up the account {account.name}: {error.strerror}", reason="nss-failed"
             ) from error
         if others:
             raise PermanentError(
-                f"the processes of {account.name} are not ended: {others}",
+                f"the processes of {account.name} are not killed: {others}",
                 reason="protected",
                 hint=f"end them by hand: ps -u {account.name}",
             )
@@ -123,17 +124,15 @@ class SystemAccountRemoval:
             str(first),
             str(count),
         ]
-        # It gives up by itself, a little before it is given up.
+        # The helper's own deadline is a little earlier than ours.
         done = await self._processes.run(AsRoot(), [*argv, f"{int(timeout)}"], timeout=timeout + 10)
         if done.status == 1:
-            left = done.text().strip() or "one that cannot be named"
-            raise DeadlineError(
-                f"processes of {account.name} did not end within {timeout:g} s, such as {left}"
-            )
+            left = done.text().strip() or "unknown"
+            raise DeadlineError(f"processes of {account.name} did not end within {timeout:g} s: {left}")
         done.require(reason="processes-not-ended")
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
-        """Delete the home; see `adapter_home_removal`. Goes on where an earlier call was cut off."""
+        """Delete the home; see `adapter_home_removal`. Continues where an interrupted call stopped."""
         base = await anyio.to_thread.run_sync(login_defs.home_base, self._etc, abandon_on_cancel=True)
         home = Home(account.home, account.uid)
         given_up = False
@@ -143,18 +142,18 @@ class SystemAccountRemoval:
                 await asyncio.shield(work)
         except TimeoutError:
             raise DeadlineError(
-                f"the home {account.home} was not deleted within {timeout:g} s; it goes on from there"
+                f"the home {account.home} was not deleted within {timeout:g} s; the next attempt continues from there"
             ) from None
         finally:
-            # The thread must not go on behind whoever comes next; it asks before each entry.
+            # The thread must not keep deleting after we return. It checks this flag before each entry.
             given_up = True
             with contextlib.suppress(DeadlineError):
                 await work
 
     async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
-        """Remove what it owns outside of its home, by a unit that sees the host's temporary folders; see the port."""
+        """Remove its files outside its home, in a unit that sees the host's temporary folders; see the port."""
         if self._sweeper is None:
-            return ("what it owns outside of its home was not looked for",)
+            return ("files outside its home were not searched for",)
         return await self._sweeper(account.uid, account.subuid or (0, 0), timeout=timeout)
 
     async def delete(self, account: Account, *, timeout: float) -> None:
@@ -169,7 +168,7 @@ class SystemAccountRemoval:
             done = await run([self._userdel, "--", account.name], timeout=timeout)
         said = done.text().rpartition("\n")[2]
         match done.status:
-            case 0 | 6:  # 6: there is no such account (any more)
+            case 0 | 6:  # 6: the account does not exist (any more)
                 return
             case 8:
                 raise TemporaryError(
@@ -184,31 +183,31 @@ class SystemAccountRemoval:
                     f"userdel {account.name} failed ({done.status}): {said}", reason="account-failed"
                 )
 
-    # In a worker thread from here on.
+    # The methods below run in a worker thread.
 
     def _refusal(self, account: Account) -> str:
         if others := self._others(account):
             return others
         if account.shell.rpartition("/")[2] not in ("nologin", "false"):
-            return f"it has a login shell ({account.shell}), which eventd gives to none"
+            return f"it has a login shell ({account.shell}), and eventd never sets one"
         for other in pwd.getpwall():
             if other.pw_name != account.name and f"{other.pw_dir}/".startswith(f"{account.home}/"):
                 return f"its home is also that of {other.pw_name}"
         return ""
 
     def _others(self, account: Account) -> str:
-        """Return why what runs under the account's ids may not be its own."""
+        """Return why processes under the account's ids may belong to somebody else, or an empty string."""
         lowest, highest = login_defs.uid_min(self._etc), login_defs.uid_max(self._etc)
         if not lowest <= account.uid <= highest:
-            return f"its uid {account.uid} is outside of {lowest} to {highest}"
+            return f"its uid {account.uid} is not between {lowest} and {highest}"
         return self._shared_ids(account)
 
     def _shared_ids(self, account: Account) -> str:
-        """Return whose ids are among its subordinate ids: their processes must not be taken for its containers'."""
+        """Return who else has ids in its subordinate range: their processes must not be mistaken for its containers."""
         first, count = account.subuid or (0, 0)
         for row in pwd.getpwall():
             if first <= row.pw_uid < first + count:
-                return f"its subordinate ids have the uid of {row.pw_name} among them"
+                return f"its subordinate ids include the uid of {row.pw_name}"
         try:
             ranges = parse_ranges((self._etc / "subuid").read_text("utf-8", "replace"))
         except FileNotFoundError:
@@ -218,12 +217,12 @@ class SystemAccountRemoval:
 
 
 class NoAccountRemoval:
-    """For accounts that are not this system's: a name of theirs may be somebody's here."""
+    """For simulated accounts: their names may be real accounts of this host."""
 
     async def refusal(self, account: Account) -> str:
-        """Return why: always the same."""
+        """Refuse always."""
         del account
-        return "the accounts of this host are not the system's"
+        return "the accounts are simulated"
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
         """Count nothing."""
@@ -231,11 +230,11 @@ class NoAccountRemoval:
         return Measured(0, 0, complete=False)
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
-        """Do nothing: none of their processes runs here."""
+        """Do nothing: their processes do not run here."""
         del account, timeout
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
-        """Raise: `refusal` has been asked before."""
+        """Raise: `refusal` was ignored."""
         raise _not_ours(account, timeout)
 
     async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
@@ -248,7 +247,7 @@ class NoAccountRemoval:
 
 
 def _not_ours(account: Account, _timeout: float) -> PermanentError:
-    return PermanentError(f"the account {account.name} is not this system's", reason="not-ours")
+    return PermanentError(f"the account {account.name} is simulated", reason="not-ours")
 
 
 def _clear_spools(account: Account) -> None:

@@ -1,8 +1,8 @@
-"""What tells that a person uses an account: a password, keys to log in with.
+"""Signs that a person uses an account: a password, SSH keys.
 
-Owns looking, on demand and never at each look at the host. The shadow database is read as root. A home is looked into
-by a process with the account's own rights, which follows nothing and has a deadline: what is in a home is its user's to
-arrange, and it may be on a network that is gone.
+Read on demand only, never in a periodic read of the host. The shadow database is read as root. A home is read by a
+process with the account's own rights, which follows no links and has a deadline: its user controls the content, and it
+may be on a network file system that does not answer.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ print(json.dumps({"keys": found[:8]}))
 
 
 class SystemAccountSigns:
-    """The `AccountSigns` port of a real host. `etc`: where shadow(5) is."""
+    """The `AccountSigns` port on a real host. `etc`: the folder of shadow(5)."""
 
     def __init__(self, *, etc: str = "/etc", processes: Processes | None = None) -> None:
         self._etc = Path(etc)
         self._processes = processes or Processes()
 
     async def read(self, account: Account, *, timeout: float) -> Signs:
-        """Return what there is. A home that cannot be looked into is a sign too.
+        """Return the signs. A home that cannot be read is a sign too.
 
-        Raises TemporaryError(reason="nss-failed") where shadow cannot be read.
+        Raises TemporaryError(reason="nss-failed") if shadow cannot be read.
         """
         password = await self.password(account)
         argv = [sys.executable, "-I", "-c", FIND_KEYS, account.home]
@@ -58,7 +58,7 @@ class SystemAccountSigns:
         return Signs(password, tuple(map(str, said.get("keys", ()))), str(said.get("unknown", "")))
 
     async def password(self, account: Account) -> Password:
-        """Return whether it has one. Raises TemporaryError(reason="nss-failed") where shadow cannot be read."""
+        """Return whether it has a password. Raises TemporaryError(reason="nss-failed") if shadow cannot be read."""
         try:
             return await anyio.to_thread.run_sync(self._password, account.name, abandon_on_cancel=True)
         except OSError as error:
@@ -74,6 +74,7 @@ class SystemAccountSigns:
         for line in text.splitlines():
             fields = line.split(":")
             if fields[0] == name and len(fields) > 1:
-                # "!" before a hash is a lock, "*" or "!" alone never was one; an empty field asks for none (shadow(5)).
+                # "!" before a hash means locked; "*" or "!" alone means no password; empty means login without one
+                # (shadow(5)).
                 return Password.NONE if fields[1][:1] in ("!", "*") else Password.USABLE
         return Password.NONE

@@ -1,4 +1,4 @@
-"""Subordinate ids: the rows of subuid(5) and subgid(5), free ranges among them, and ranges that share ids.
+"""Subordinate ids: parsing subuid(5) and subgid(5), finding free ranges and overlaps.
 
 Pure. The files are read and written by `eventd.accounts.adapter`.
 """
@@ -23,12 +23,12 @@ class Range:
 
     @property
     def end(self) -> int:
-        """The first id after it."""
+        """The first id after the range."""
         return self.first + self.count
 
 
 def parse_ranges(text: str) -> list[Range]:
-    """Return the rows of a subuid(5) file; what does not parse is skipped, as newuidmap(1) does."""
+    """Return the rows of a subuid(5) file. Lines that do not parse are skipped, as newuidmap(1) does."""
     ranges = []
     for line in text.splitlines():
         owner, _, rest = line.strip().partition(":")
@@ -58,7 +58,7 @@ def overlapping(ranges: Iterable[Range], account: Account, have: tuple[int, int]
 
 
 def best(ranges: Sequence[Range], name: str, uid: int) -> tuple[int, int] | None:
-    """Return the first range that is large enough, else the largest."""
+    """Return the first range that is large enough, or else the largest."""
     mine = [r for r in ranges if r.owner in (name, str(uid))]
     enough = next((r for r in mine if r.count >= SUBORDINATE_IDS), None)
     chosen = enough or max(mine, key=lambda r: r.count, default=None)

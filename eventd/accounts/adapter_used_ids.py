@@ -1,10 +1,11 @@
-"""Ids that accounts of eventd's have had: a uid, a gid and a subordinate range are given once, and never again.
+"""Ids that accounts of eventd have had. A uid, gid or subordinate range is handed out once and never reused.
 
-What an account leaves behind (a set-uid file in /var/tmp, a file on a disk that was away) would act as, or belong to,
-the next owner of its number; useradd(8) gives the highest number again as soon as it is free, and the lowest gap of
-subuid(5). So every number is written down here before useradd is called, in a file beside the marks that outlives the
-state file: JSON, one line an account, only ever appended to. Where the file itself is lost, what is seen on the host is
-the floor: rows of the databases and of their backups, and the owners of what stands in homes and temporary folders.
+A file that a deleted account left behind (a set-uid file in /var/tmp, a file on a disk that was detached) would belong
+to the next account with the same number. useradd(8) does reuse numbers: the highest one as soon as it is free, and the
+lowest gap of subuid(5). So every number is recorded here before useradd is called. The file is JSON, one line per
+account, append-only; it lies beside the ownership markers and outlives the state file. If the file itself is lost, the
+host gives a lower bound: the rows of the databases and their backups, and the owners of files in homes and temporary
+folders.
 """
 
 # ruff: noqa: PTH118, PTH208  plain os, in worker threads
@@ -23,7 +24,7 @@ from eventd.kernel.model.errors import PermanentError
 SUBORDINATE_IDS: Final = 65536
 """A container image may use any 16-bit id (podman's rootless tutorial)."""
 PLACES = ("/home", "/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/spool/cron/crontabs")  # noqa: S108  looked at only
-"""Where owners are looked at when nothing is written down."""
+"""Folders whose owners count as used ids when the file is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class Ids:
     """The first of `SUBORDINATE_IDS`; 0 if it is not known."""
     subgid: int
     made: bool = False
-    """An account had them. Not: they were meant for one of this name, and useradd may have failed."""
+    """An account had these ids. False: they were reserved for it, and useradd may have failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """login.defs(5): ids are taken from these ranges, both ends included."""
+    """The ranges of login.defs(5) that ids are taken from, inclusive."""
 
     uid: tuple[int, int]
     subuid: tuple[int, int]
@@ -50,7 +51,7 @@ class Limits:
 
 
 class UsedIds:
-    """The file. Synchronous; called in worker threads, one call at a time."""
+    """The file of used ids. Synchronous; called in worker threads, one call at a time."""
 
     def __init__(self, path: str, *, places: Iterable[str] = PLACES) -> None:
         self._path = path
@@ -59,11 +60,11 @@ class UsedIds:
     def reserve(
         self, name: str, limits: Limits, taken: Iterable[int], sub: tuple[Iterable[int], Iterable[int]]
     ) -> Ids:
-        """Choose numbers that nobody has or had, and write them down.
+        """Choose ids that no account has or had, and record them.
 
-        `taken`: uids and gids of the databases; `sub`: the ends (first id after) of the ranges of subuid and subgid.
-        What was meant for this name before, and never became an account, is given again.
-        Raises PermanentError(reason="ids-exhausted"), OSError.
+        `taken`: uids and gids of the databases. `sub`: the ends (first id after) of the ranges of subuid and subgid.
+        Ids reserved earlier for this name, for an account that was never created, are used again. Raises
+        PermanentError(reason="ids-exhausted"), OSError.
         """
         rows = list(self._rows())
         if not Path(self._path).exists():
@@ -97,13 +98,13 @@ class UsedIds:
         return [(first, SUBORDINATE_IDS) for first in firsts if first]
 
     def record(self, ids: Ids) -> None:
-        """Write down that an account has, or had, these numbers."""
+        """Record that an account has, or had, these ids."""
         made = Ids(ids.name, ids.uid, ids.gid, ids.subuid, ids.subgid, made=True)
         if made not in set(self._rows()):
             self._append([made])
 
     def _rows(self) -> Iterator[Ids]:
-        """Yield what is written. A line that was cut off is the last one of a crash: nothing was made of it."""
+        """Yield the recorded rows. An incomplete line was cut off by a crash, before its ids were used."""
         try:
             text = Path(self._path).read_text("utf-8", "replace")
         except FileNotFoundError:
@@ -122,13 +123,13 @@ class UsedIds:
         text = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "ab") as file:
-            # After a line that was cut off, a newline ends it: the next row must not become part of it.
+            # Terminate a line that was cut off, so that the next row does not become part of it.
             file.write(b"\n" + text.encode() if file.tell() else text.encode())
             file.flush()
             os.fsync(file.fileno())
 
     def _seen(self, limits: Limits) -> set[int]:
-        """Return the uids in the range that own something where accounts leave things behind."""
+        """Return the uids in the range that own a file in `PLACES`."""
         found: set[int] = set()
         for place in self._places:
             try:
@@ -144,7 +145,7 @@ class UsedIds:
 
 
 def _next(used: set[int], lowest: int, highest: int, *, what: str) -> int:
-    """Return the number after the highest in use, or else the lowest that was never used."""
+    """Return the id after the highest one in use, or else the lowest one never used."""
     after = max((number for number in used if lowest <= number <= highest), default=lowest - 1) + 1
     if after <= highest:
         return after
@@ -152,20 +153,20 @@ def _next(used: set[int], lowest: int, highest: int, *, what: str) -> int:
         if number not in used:
             return number
     raise PermanentError(
-        f"every {what} from {lowest} to {highest} has been given to an account already",
+        f"every {what} from {lowest} to {highest} has already been used by an account",
         reason="ids-exhausted",
-        hint="raise UID_MAX in /etc/login.defs; a number is never given twice",
+        hint="raise UID_MAX in /etc/login.defs; eventd never reuses an id",
     )
 
 
 def _next_range(ends: Iterable[int], limits: tuple[int, int]) -> int:
-    """Return the first id of a range that begins after every range that is, or was, in use."""
+    """Return the first id after every range that is, or was, in use."""
     lowest, highest = limits
     first = max((end for end in ends if end > lowest), default=lowest)
     if first + SUBORDINATE_IDS - 1 > highest:
         raise PermanentError(
-            f"no subordinate ids are left below {highest} that no account has had",
+            f"every range of subordinate ids up to {highest} has already been used by an account",
             reason="ids-exhausted",
-            hint="raise SUB_UID_MAX and SUB_GID_MAX in /etc/login.defs; a range is never given twice",
+            hint="raise SUB_UID_MAX and SUB_GID_MAX in /etc/login.defs; eventd never reuses a range",
         )
     return first

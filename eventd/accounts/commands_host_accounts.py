@@ -1,7 +1,7 @@
-"""What this host has under the names of workloads: accounts, groups, and which of them are eventd's, for `check`.
+"""For `check`: the accounts and groups of this host that have the names of workloads, and which of them are eventd's.
 
-Reads NSS and, as root, the marks of eventd's accounts beside its state file. Asks no daemon: a host may be checked
-before it has one. What follows is `eventd.accounts.model_host_accounts`' to say.
+Reads NSS and, as root, the ownership markers beside the state file. It does not ask the daemon: a host can be checked
+before it has one. `eventd.accounts.model_host_accounts` draws the conclusions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eventd.accounts.model_host_accounts import Taken
 
 
 def taken(names: Iterable[str], state: str) -> Taken:
-    """Return what stands under these names; `state`: the folder of the daemon's state."""
+    """Return the accounts and groups with these names. `state`: the folder of the daemon's state."""
     accounts: dict[str, int] = {}
     groups: dict[str, int] = {}
     for name in names:
@@ -29,7 +29,7 @@ def taken(names: Iterable[str], state: str) -> Taken:
 
 
 def _ours(markers: Path) -> AbstractSet[str] | None:
-    """Return the accounts with a mark; None where they cannot be read."""
+    """Return the accounts that have a marker; None if the markers cannot be read."""
     try:
         return {path.stem for path in markers.iterdir() if path.suffix == ".json"}
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The domain accounts: what it adds to eventd."""
+"""The accounts domain: what it adds to eventd."""
 
 from __future__ import annotations
 

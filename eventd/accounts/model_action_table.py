@@ -1,4 +1,4 @@
-"""The actions on accounts: how each ends in the journal, and what it means for data."""
+"""The actions on accounts: how each is settled in the journal, and what it means for data."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def _account(step: OpenStep, world: World, records: Records) -> Settlement:
     name, found = step.target, world.account
     record = records.workloads.get(name)
     if found is None:
-        return Settlement(Ended.NOT_BEGUN, f"the account {name} was not made")
+        return Settlement(Ended.NOT_BEGUN, f"the account {name} was not created")
     if record is not None:
         mine = record.run == step.run and record.uid == found.uid
         note = f"the account {name} is recorded"
         return Settlement(Ended.RESUMED, note, (OwnAccount(found),) if mine else ())
-    # The intent was written when there was no such account. But the daemon may have been down for long after it
-    # died, and a person may have made one of that name meanwhile: theirs has a shell to log in with, or not our mark.
+    # When the intent was written, the account did not exist. But the daemon may have been down for a long time, and a
+    # person may have created an account of that name since: theirs has a login shell, or lacks our comment.
     if found.shell.rpartition("/")[2] not in NO_SHELLS or found.comment != ACCOUNT_COMMENT:
-        return Settlement(Ended.NOT_BEGUN, f"the account {name} (uid {found.uid}) is somebody else's")
-    note = f"the account {name} (uid {found.uid}) had been made, and is recorded now"
+        return Settlement(Ended.NOT_BEGUN, f"the account {name} (uid {found.uid}) was not created by eventd")
+    note = f"the account {name} (uid {found.uid}) had been created, and is now recorded"
     return Settlement(Ended.RESUMED, note, (OwnAccount(found),))
 
 
 def deletion(action: DeleteAccount) -> Draft:
-    """Return what is signed for the deletion of an account."""
+    """Return the text that an operator signs to approve the deletion of an account."""
     return Draft(
         action.workload,
         (
@@ -48,8 +48,8 @@ def deletion(action: DeleteAccount) -> Draft:
 
 
 def _deletion(action: DeleteAccount, records: Records, run: int) -> Judgement:
-    # Whether anything was written to a home cannot be told without walking through it. One that a finished run made
-    # has been lived in.
+    # Without walking through a home nobody can tell whether it was written to. If the run that created it finished,
+    # assume that it was.
     del records
     return destroys(Provenance(action.made_by, run, bears_data=True), deletion(action))
 
@@ -58,29 +58,29 @@ ACTIONS = (
     ActionRow(
         CreateAccount,
         Ending(
-            "an account that useradd(8) made is recorded, and what a cut-off useradd left out is made up for",
-            "never by itself: an account bears data; out of the repository, it is retained",
+            "an account that useradd(8) created is recorded, and the steps that an interrupted useradd missed are done",
+            "never automatic: an account holds data; removed from the repository, it is retained",
             WorkloadLooks.ACCOUNT,
             _account,
         ),
         benign,
     ),
-    ActionRow(CompleteAccount, Ending(PLAN, "nothing to undo: ids that nobody uses"), benign),
+    ActionRow(CompleteAccount, Ending(PLAN, "nothing to undo: unused ids"), benign),
     ActionRow(
         RenameAccount,
         Ending(
-            "what it changes is written down first: it goes on from what is there",
-            "renamed back by the repository",
+            "each change is recorded first: it continues from the observed state",
+            "by renaming it back in the repository",
         ),
         benign,
     ),
     ActionRow(
         DeleteAccount,
         Ending(
-            "its stages are written down one by one: it goes on from the last",
-            "never: it was signed for, and a deleted home does not come back",
+            "each stage is recorded: it continues from the last one",
+            "never: it was approved, and a deleted home cannot be restored",
         ),
         _deletion,
     ),
 )
-"""The rows of the domain."""
+"""The action rows of this domain."""

@@ -1,8 +1,8 @@
-"""The home of a workload's account: what it bears, and what is to be said and done when it is gone.
+"""The home of a workload's account: what data it holds, and what happens when it is missing.
 
-Pure. That a home is there, and which folder it is, is a NAMED fact like that of any file that a unit needs
-(`eventd.files.model_named`): so a unit that runs on a home that was replaced is restarted. A home that eventd made, and
-that bore nothing but what is made again (images, containers), is made again; what else it bore cannot be.
+Pure. The home is a NAMED fact, like any file that a unit needs (`eventd.files.model_named`); the fact also says which
+folder it is, so a unit that runs on a replaced home is restarted. A missing home is created again if eventd created it
+and it held only what can be recreated (images, containers). Otherwise its data is lost, and somebody has to decide.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from eventd.workloads.model_records import Ownership, Records, StartedWith
 MISSING = "home-missing"
 _IN_HOME = re.compile(rb"%h|~/|\$\{?HOME")
 _PLAIN = re.compile(r"[/.%]|$")
-"""How the source of a mount begins that is no named volume."""
+"""How a mount source begins if it is not a named volume."""
 
 
 def is_gone(states: Mapping[str, NamedState]) -> bool:
-    """Tell whether the home has been looked for, and nothing was there."""
+    """Return whether the home was read and does not exist."""
     state = states.get(HOME)
     return state is not None and state.kind is None and not state.problem
 
 
 def is_another(states: Mapping[str, NamedState], base: StartedWith | None) -> bool:
-    """Tell whether the home is another folder than the one that a unit was started on."""
+    """Return whether the home is a different folder from the one that a unit was started on."""
     state, before = states.get(HOME), base.files.get(HOME, "") if base is not None else ""
     return state is not None and bool(before and state.digest) and before != state.digest
 
 
 def lost(workload: Workload, account: Account, records: Records) -> str:
-    """Return what of a home that is gone nobody makes again, as the subject of a sentence; empty: nothing.
+    """Return what was in a missing home that eventd cannot recreate, as a noun phrase; empty if nothing.
 
-    What cannot be told from the files counts: a companion unit may write to its home without saying so, and an image
-    of a stack may have volumes of its own.
+    Possible data counts too: a companion unit may write to the home without declaring it, and an image of a stack may
+    have volumes of its own.
     """
     record = records.workloads.get(workload.name)
     if record is None or record.uid != account.uid or record.ownership is not Ownership.CREATED:
-        return "all that was in the account, which eventd was handed,"
+        return "everything that the adopted account held,"
     if workload.stores:
         return f"podman's volume {workload.stores[0].name}"
     for file in workload.files:
@@ -54,16 +54,16 @@ def lost(workload: Workload, account: Account, records: Records) -> str:
 
 
 def trouble(name: str, account: Account, what: str) -> tuple[str, str]:
-    """Return message and hint for a home that is gone with something that is not made again."""
+    """Return message and hint for a missing home that held data."""
     return (
-        f"the home {account.home} is gone, and with it {what} that {name} had there",
+        f"the home {account.home} is missing, and with it {what} of {name}",
         f"restore it from a backup; or start empty: install -d -m 0700 -o {name} -g {name} {account.home} "
         "&& eventctl sync",
     )
 
 
 def _borne(file: InstallFile, home: str) -> Iterator[str]:
-    where = f"what {file.origin} keeps in it"
+    where = f"the data of {file.origin}"
     if file.role is FileRole.STACK:
         yield "the volumes of its stack"
     if file.role is FileRole.DATA:

@@ -1,7 +1,7 @@
-"""Names of workloads that this host cannot give an account to, because they are somebody's already.
+"""Workload names that are already taken on this host, so that no account can be created for them.
 
-Pure. `eventctl check` asks it where it runs on the host that it checks for; the daemon finds the same at the first run,
-which is after the push. What is taken is read by `eventd.accounts.commands_host_accounts`.
+Pure. `eventctl check` uses it when it runs on the target host; otherwise the daemon finds the conflict in its first
+run, which is after the push. `eventd.accounts.commands_host_accounts` reads the taken names.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from eventd.kernel.model.diagnostics import Diagnostic, Severity
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What stands on a host under the names of workloads."""
+    """Accounts and groups of a host that have the names of workloads."""
 
     accounts: Mapping[str, int]
     """Account -> uid."""
     groups: Mapping[str, int]
     """Group -> gid."""
     ours: AbstractSet[str] | None
-    """Accounts that eventd made or was handed; None: that cannot be seen by who asks."""
+    """Accounts that eventd created or adopted; None: the caller may not read that."""
 
 
 def conflicts(
     origins: Mapping[str, str], taken: Taken, protected: Callable[[str, int], str]
 ) -> Iterator[Diagnostic]:
-    """Yield what the host will refuse; `origins`: workload -> its place in the repository."""
+    """Yield the conflicts. `origins`: workload -> its place in the repository."""
     for name, origin in sorted(origins.items()):
         uid, gid = taken.accounts.get(name), taken.groups.get(name)
         if uid is None:
             if gid is not None:
-                message = f"this host has a group {name} (gid {gid}), so no account of that name can be made"
+                message = (
+                    f"this host already has a group {name} (gid {gid}), so the account cannot be created"
+                )
                 yield _finding(origin, Severity.ERROR, "group-exists", message, "rename the workload")
         elif why := protected(name, uid):
-            message = f"{why}: it is never touched on this host"
+            message = f"{why}: eventd never touches it"
             yield _finding(origin, Severity.ERROR, "protected-name", message, "rename the workload")
         elif taken.ours is None:
-            message = (
-                f"this host has an account {name} (uid {uid}), and only root can see whether it is eventd's"
-            )
+            message = f"this host already has an account {name} (uid {uid}); only root can tell whether it is eventd's"
             yield _finding(origin, Severity.WARNING, "account-exists", message, "check as root on the host")
         elif name not in taken.ours:
-            message = f"this host has an account {name} (uid {uid}) that eventd did not make"
+            message = f"this host already has an account {name} (uid {uid}) that eventd did not create"
             hint = f"rename the workload; or hand the account over: eventctl adopt {name}"
             yield _finding(origin, Severity.ERROR, "account-exists", message, hint)
 

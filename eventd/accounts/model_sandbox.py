@@ -1,6 +1,6 @@
-"""Where the sandbox of eventd.service lets it write, for homes that are not in /home.
+"""Which folders the sandbox of eventd.service makes writable, for homes outside /home.
 
-Pure. `doctor` asks it with what `systemctl show` says of the unit; useradd's failure names the same way out.
+Pure. `doctor` passes the output of `systemctl show`; the error of a failed useradd gives the same remedy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ DROP_IN = f"/etc/systemd/system/{UNIT}.d/homes.conf"
 
 
 def closed(folder: str, shown: str) -> bool:
-    """Tell whether the sandbox keeps a folder from being written to; `shown`: ProtectSystem= and ReadWritePaths=."""
+    """Return whether the sandbox makes a folder read-only. `shown`: ProtectSystem= and ReadWritePaths=."""
     settings = dict(line.partition("=")[::2] for line in shown.splitlines())
     if settings.get("ProtectSystem") != "strict":
         return False
@@ -19,8 +19,8 @@ def closed(folder: str, shown: str) -> bool:
 
 
 def writable(folder: str) -> str:
-    """Return the commands that let the daemon make homes there."""
+    """Return the commands that let the daemon create homes there."""
     return (
         f"mkdir -p {DROP_IN.rpartition('/')[0]} && printf '[Service]\\nReadWritePaths={folder}\\n' > {DROP_IN} "
-        f"&& systemctl daemon-reload && systemctl restart {UNIT}; a file system that is read-only: remount it"
+        f"&& systemctl daemon-reload && systemctl restart {UNIT}; if the file system is read-only, remount it"
     )

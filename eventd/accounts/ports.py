@@ -13,7 +13,7 @@ class AccountSigns(Protocol):
     """What tells that a person uses an account."""
 
     async def read(self, account: Account, *, timeout: float) -> Signs:
-        """Look now; a home that cannot be looked into within `timeout` seconds is a sign too."""
+        """Read them now; a home that cannot be read within `timeout` seconds is a sign too."""
         ...
 
 

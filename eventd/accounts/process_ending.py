@@ -1,17 +1,18 @@
-"""End everything that runs under an account's ids: `python -m eventd.accounts.process_ending UID FIRST COUNT SECONDS`.
+"""Kill everything that runs under an account's ids: `python -m eventd.accounts.process_ending UID FIRST COUNT SECONDS`.
 
-Run by `eventd.accounts.adapter_removal` in a unit of its own, as root with the one right to take other uids. FIRST and
-COUNT are the account's subordinate ids, its containers'. Exits with 0 when nothing is left, with 1 and a line
-`NAME (PID)` for something that would not end in time.
+`eventd.accounts.adapter_removal` runs it in a unit of its own, as root with only the capability to change uid. FIRST
+and COUNT are the account's subordinate ids, used by its containers. Exits with 0 when nothing is left, or with 1 and a
+line `NAME (PID)` naming a process that did not end in time.
 
-A list of processes is old when it has been read: what forks and exits again and again is never on it. So nothing is
-killed by its number. kill(2) to -1 goes to all that the caller may signal, at one moment, and whoever is about to
-fork then does not (the kernel has a fork fail while a signal is pending): a child of ours takes the uid and sends that.
+A list of processes is out of date as soon as it is read: a process that forks and exits repeatedly never appears on it.
+So nothing is killed by pid. Instead a child of ours takes the uid and calls kill(-1): the signal goes to every process
+that the child may signal, atomically, and a process about to fork does not (fork fails while a signal is pending).
 
-Facts: with the account's uid that also reaches all in user namespaces that the account has made, whatever ids they have
-there, since their owner has every right in them (user_namespaces(7)). A subordinate id outside of one (by a set-uid
-file that a container has left) is found by looking, and then gets a kill of its own. Root's saved uid stays with the
-child: the account may signal it in these microseconds, which costs one more round, but not trace it.
+With the account's uid this also reaches every process in user namespaces that the account created, whatever its uid
+there: the creator has all capabilities in them (user_namespaces(7)). A process with a subordinate id outside such a
+namespace (started from a set-uid file that a container left behind) is found in /proc and then killed under that id.
+The child keeps root as its saved uid. For those microseconds the account may signal it, which costs one more round, but
+cannot trace it.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ import time
 from collections.abc import Iterator
 
 _LOWEST = 1000
-"""No account of eventd's has a lower uid, whatever we are told."""
+"""No account of eventd has a lower uid, whatever the arguments say."""
 _CAP_KILL = 5
 _ROUND = 1.0
-"""Seconds that killed processes get before they are looked for again."""
+"""Seconds that killed processes get before the next check."""
 _QUIET = 2
-"""Looks in a row that have to find nothing: one alone can miss what forks."""
+"""Checks in a row that must find nothing: a single one can miss a process that forks."""
 
 
 def main(arguments: list[str]) -> int:
-    """Do it."""
+    """Run the program."""
     uid, first, count, seconds = (int(each) for each in arguments)
     ids = Ids(uid, first, count)
     if min(uid, first if count else uid) < _LOWEST or os.geteuid() != 0:
-        sys.stderr.write(f"{uid} or {first} is a uid of the system's, or we are not root\n")
+        sys.stderr.write(f"{uid} or {first} is a system uid, or this does not run as root\n")
         return 2
     if _permitted() & 1 << _CAP_KILL:
-        # A child that fails to take its uid must not be able to kill everybody.
-        sys.stderr.write("this has to run without CAP_KILL, in a unit of its own\n")
+        # If a child fails to change its uid, it must not be able to kill every process of the host.
+        sys.stderr.write("this must run without CAP_KILL, in a unit of its own\n")
         return 2
     until = time.monotonic() + seconds
     to_kill, quiet, left = {uid}, 0, ""
@@ -69,13 +70,13 @@ class Ids:
         self.subordinate = range(first, first + count)
 
     def of(self, status: str) -> set[int]:
-        """Return those under which a process runs: real, effective, saved or of the file system."""
+        """Return which of these ids a process has as real, effective, saved or file system uid."""
         uids = {int(uid) for uid in field(status, "Uid").split()}
         return {uid for uid in uids if uid == self.uid or uid in self.subordinate}
 
 
 def running(ids: Ids) -> Iterator[tuple[int, str, set[int]]]:
-    """Yield (pid, name, ids) of each process of the account that is not only waiting for its parent to look."""
+    """Yield (pid, name, ids) of each process of the account that is not a zombie."""
     for name in os.listdir("/proc"):  # noqa: PTH208
         if not name.isdecimal():
             continue
@@ -85,7 +86,7 @@ def running(ids: Ids) -> Iterator[tuple[int, str, set[int]]]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         theirs = ids.of(status)
-        # The first thread may have ended alone: the process then looks like a zombie, and is none.
+        # If only the main thread has ended, the process looks like a zombie but is still running.
         dead = field(status, "State")[:1] in ("Z", "X") and field(status, "Threads") in ("", "0", "1")
         if theirs and not dead:
             yield int(name), field(status, "Name"), theirs
@@ -107,18 +108,18 @@ def _permitted() -> int:
 def _kill_all_of(uid: int) -> None:
     child = os.fork()
     if child == 0:
-        # Nothing of the parent's may run in here, whatever goes wrong.
+        # Whatever goes wrong, no code of the parent may run in the child.
         try:
             os.setresuid(uid, uid, 0)
             if os.getresuid() == (uid, uid, 0):
                 os.kill(-1, signal.SIGKILL)
         except OSError:
-            pass  # nobody to kill, or no uid: the next look tells
+            pass  # nothing to kill, or the uid was not taken: the next check tells
         finally:
             os._exit(0)
     pidfd = os.pidfd_open(child)
     try:
-        # The account may have stopped it.
+        # The account may have stopped it (SIGSTOP).
         if not select.select([pidfd], [], [], _ROUND)[0]:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -127,7 +128,7 @@ def _kill_all_of(uid: int) -> None:
 
 
 def _await_ends(pids: list[int], until: float) -> None:
-    """Wait until they have ended. A number that has become somebody else's costs the rest of the time, no more."""
+    """Wait until they have ended. A reused pid costs the remaining time, nothing more."""
     for pid in pids:
         try:
             pidfd = os.pidfd_open(pid)

@@ -1,8 +1,8 @@
-"""The ACCOUNT facts of the workloads' users, kept current by inotify on the account databases.
+"""The ACCOUNT facts of the workloads, kept current by inotify on the account databases.
 
-Owns which names are known and the fact of each. The databases are replaced by rename, so the watch is on
-`/etc` for their names. Accounts from a directory service (LDAP, SSSD) send no signal here: they are read
-when they become known and after a local change.
+Owns which names are known and the fact of each. The databases are replaced by rename, so `/etc` is watched for their
+names. A change in a directory service (LDAP, SSSD) sends no signal: such accounts are read when they become known and
+after a local change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DATABASES = frozenset({"passwd", "subuid", "subgid", "nsswitch.conf"})
 
 
 class AccountSource:
-    """Emits `ACCOUNT_CHANGED` per account that is not what its fact says. `run` has to be running."""
+    """Emits `ACCOUNT_CHANGED` for each account that differs from its fact. `run` must be running."""
 
     def __init__(self, inotify: Inotify, emit: Emit, accounts: Accounts, *, etc: str = "/etc") -> None:
         self._inotify = inotify
@@ -42,7 +42,7 @@ class AccountSource:
     async def known(self, names: Iterable[str]) -> None:
         """Keep the facts of exactly these accounts: read the new ones, forget the others.
 
-        Raises TemporaryError(reason="nss-failed"); what was read until then is kept, and told.
+        Raises TemporaryError(reason="nss-failed"); the accounts read until then are kept and emitted.
         """
         wanted = set(names)
         async with self._reading:
@@ -61,12 +61,12 @@ class AccountSource:
                     self._emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "accounts", facts=facts)
 
     async def refresh(self, name: str) -> Account | None:
-        """Read one known account afresh, for instance after creating it, without waiting for inotify."""
+        """Read one known account again without waiting for inotify, for instance after creating it."""
         async with self._reading:
             return await self._read(name)
 
     async def reread(self) -> None:
-        """Read all known accounts afresh. Raises TemporaryError(reason="nss-failed")."""
+        """Read all known accounts again. Raises TemporaryError(reason="nss-failed")."""
         async with self._reading:
             self._subscribe()
             for name in sorted(self._known):
@@ -96,7 +96,7 @@ class AccountSource:
             return
         self._subscription = self._inotify.subscribe(self._etc, CONTENT, self._on_change, follow=True)
         if self._subscription is None:
-            raise PermanentError(f"there is no folder {self._etc}", reason="no-account-databases")
+            raise PermanentError(f"the folder {self._etc} does not exist", reason="no-account-databases")
 
     def _on_change(self, change: Change) -> None:
         if change.lost and not change.name:

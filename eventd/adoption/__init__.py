@@ -1,1 +1,1 @@
-"""Adoption: an account that somebody made is handed over to eventd, and handed back."""
+"""Adoption: an existing account is handed over to eventd, and handed back."""

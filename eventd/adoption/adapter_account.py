@@ -1,8 +1,8 @@
-"""What an account has of its own that runs containers: Quadlet files, units, compose projects, podman's volumes.
+"""What an account already runs: Quadlet files, units, compose projects, podman volumes.
 
-Owns asking, on demand, and having moved aside what somebody asked to be moved. Both are done by a process with the
-account's own rights and a deadline (`account_script`): a home is its user's to arrange. What comes back is the
-account's word: bounded, and checked before use.
+Inspects an account on demand, and moves its files aside when an operator asks for it. Both run as a process with the
+account's own rights and a deadline (`adapter_account_script`), because the user controls the home. The output is not
+trusted: it is bounded, and checked before use.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Moved(_Model):
 
 
 class SystemAccountInspector:
-    """The `AccountInspector` port of a real host."""
+    """The `AccountInspector` port on a real host."""
 
     def __init__(self, processes: Processes | None = None) -> None:
         self._processes = processes or Processes()
@@ -70,12 +70,12 @@ class SystemAccountInspector:
         return done.require(reason="home-unknown").stdout
 
     async def inspect(self, account: Account, *, timeout: float) -> Finds:
-        """Return what there is. Raises PermanentError(reason="home-unknown"), and what running a process raises."""
+        """Return what was found. Raises PermanentError(reason="home-unknown"), and what running a process raises."""
         said = await self._run(account, "look", account.name, timeout=timeout)
         try:
             found = _Found.model_validate_json(said)
         except ValidationError as error:
-            raise _unknown(account, "what was found cannot be read") from error
+            raise _unknown(account, "the output of the inspection cannot be parsed") from error
         return Finds(
             tuple(found.quadlets),
             tuple(found.units),
@@ -86,7 +86,7 @@ class SystemAccountInspector:
         )
 
     async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
-        """Stop the units of the account's own files, and move these into `folder` of its home.
+        """Stop the units of the account's own files, then move the files into `folder` in its home.
 
         Raises PermanentError(reason="home-unknown"), and what running a process raises.
         """
@@ -94,12 +94,12 @@ class SystemAccountInspector:
         try:
             found = _Moved.model_validate_json(said)
         except ValidationError as error:
-            raise _unknown(account, "what was moved cannot be read") from error
+            raise _unknown(account, "the output of the move cannot be parsed") from error
         return Moved(found.aside, tuple(found.moved), tuple(found.stopped), "; ".join(found.problems))
 
 
 class NoAccountInspector:
-    """For accounts that are not this system's: they have nothing of their own."""
+    """For simulated accounts, which have nothing of their own."""
 
     async def inspect(self, account: Account, *, timeout: float) -> Finds:
         """Return nothing."""

@@ -1,16 +1,16 @@
-"""A program, run as an account: what it has of its own that runs containers, and how that is moved aside.
+"""A program that runs as an account: lists what the account already runs, or moves its files aside.
 
-Run by `eventd.adoption.adapter_account` as a process of its own with the account's rights, so it imports nothing of
-eventd, and prints one JSON document. Podman is not run, since that takes the account's manager: its database is read
-(the rows are podman's own, tried on 5.4.2), and without one the names of the volumes' folders.
+`eventd.adoption.adapter_account` runs it with the account's rights, so it imports nothing from eventd. It prints one
+JSON document. It does not run podman, which would need the account's manager. Instead it reads podman's database (the
+schema was tested with 5.4.2) or, if there is none, the names of the volume folders.
 
     python account_script.py look HOME NAME | move HOME FOLDER
 """
 
 # ruff: noqa: PTH103, PTH104, PTH110, PTH112, PTH118, PTH119, PTH120, PTH123, PTH208
-# Paths are strings here, of a home that may be anything.
+# Paths are plain strings here: the home may contain anything.
 # ruff: noqa: T201
-# Its answer is what it prints.
+# It prints its result.
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROJECT = "com.docker.compose.project"
 
 
 class Scan:
-    """One look at a home."""
+    """One scan of a home."""
 
     def __init__(self, home: str) -> None:
         self.home = home
@@ -55,7 +55,7 @@ class Scan:
             self.problems.append(f"{error.filename}: {error.strerror}")
 
     def store(self, name: str) -> dict[str, Any]:
-        """Return podman's volumes, and the compose projects that have containers or volumes."""
+        """Return the podman volumes, and the compose projects that have containers or volumes."""
         root = self._root(name)
         volumes: dict[str, dict[str, str]] = {}
         containers: list[dict[str, str]] = []
@@ -94,7 +94,7 @@ class Scan:
         }
 
     def _root(self, name: str) -> str:
-        """Return where the store is (containers-storage.conf(5))."""
+        """Return the path of the store (containers-storage.conf(5))."""
         root = os.path.join(self.home, ".local/share/containers/storage")
         try:
             with open(os.path.join(self.home, ".config/containers/storage.conf"), "rb") as file:
@@ -133,7 +133,7 @@ def _project(labels: dict[str, str]) -> str:
 
 
 def move(scan: Scan, aside: str) -> dict[str, Any]:
-    """Stop what the account's own files define, and move these files into a folder of its home."""
+    """Stop the units that the account's own files define, then move the files into a folder in its home."""
     files = [path for path in (*scan.quadlets, *scan.units) if not path.endswith(".conf")]
     names = sorted({_unit_of(path) for path in files})
     runs = bool(names) and os.path.isdir(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
@@ -146,7 +146,7 @@ def move(scan: Scan, aside: str) -> dict[str, Any]:
         try:
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             if os.path.lexists(target):
-                scan.problems.append(f"{target} is there already")
+                scan.problems.append(f"{target} already exists")
                 continue
             os.rename(os.path.join(scan.home, path), target)
         except OSError as error:
@@ -164,7 +164,7 @@ def move(scan: Scan, aside: str) -> dict[str, Any]:
 
 
 def _unit_of(path: str) -> str:
-    """Return the unit that a file makes; one with a name of its own goes on running."""
+    """Return the unit that a file defines by default; a unit with an explicit name keeps running."""
     name = os.path.basename(path)
     stem, _, kind = name.rpartition(".")
     if kind in TYPES:
@@ -173,14 +173,14 @@ def _unit_of(path: str) -> str:
 
 
 def _systemctl(verb: str, *names: str) -> None:
-    """What fails is what is not loaded; whether anything still runs is seen by who looks next."""
+    """Ignore failures: they mean that a unit is not loaded. The next inspection shows what still runs."""
     if names or verb == "daemon-reload":
         command = ["systemctl", "--user", "--quiet", verb, *(["--", *names] if names else [])]
         subprocess.run(command, capture_output=True, timeout=100, check=False)
 
 
 def main() -> None:
-    """Scan, or move."""
+    """Scan the home, or move files aside."""
     verb, home, argument = sys.argv[1:]
     scan = Scan(home)
     if verb == "move":

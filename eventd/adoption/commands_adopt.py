@@ -1,4 +1,4 @@
-"""`eventctl adopt NAME`: say what it means to hand an account over to eventd, ask, and do it."""
+"""`eventctl adopt NAME`: explain what adopting an account means, ask, and do it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 MOVING = 300.0
-"""Seconds for moving files aside, with their units stopped first."""
+"""Seconds for stopping units and moving their files aside."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Show, ask and hand over; the exit code is the run's. Without --yes, and without anybody to ask: only show."""
+    """Show, ask and adopt; the exit code is the run's. Without --yes and without a terminal, only show."""
     client, path = Client(arguments.socket), at("adopt", arguments.name)
     found: Json = client.get(path)
     against = [each for each in found["obstacles"] if not (each.get("by_login") and arguments.with_login)]
@@ -32,7 +32,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         terminal.notice(f"eventctl: {clean(each['message'])}")
         terminal.notice(f"hint: {clean(each['hint'])}")
     if against or not (arguments.yes or _agreed(found, arguments, terminal)):
-        terminal.notice("nothing is done")
+        terminal.notice("nothing was done")
         return codes.NOT_CONVERGED
     if arguments.move_aside:
         _move_aside(path, arguments, terminal)
@@ -41,7 +41,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _move_aside(path: str, arguments: Any, terminal: Terminal) -> None:
-    """Have its own files moved aside, which takes as long as their units take to stop, and say where they are."""
+    """Move the account's own files aside and print where they are. Takes as long as their units take to stop."""
     moved: Json = Client(arguments.socket, timeout=MOVING).post(
         f"{path}/aside", {"with_login": arguments.with_login}
     )
@@ -51,7 +51,7 @@ def _move_aside(path: str, arguments: Any, terminal: Terminal) -> None:
 
 
 def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
-    """Ask, where there is somebody to ask."""
+    """Ask for confirmation if standard input is a terminal."""
     if not can_ask(arguments, terminal):
         return False
     said = input(f"Hand the account {clean(found['name'])} over to eventd? [y/N] ")
@@ -59,7 +59,7 @@ def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
 
 
 def _show(found: Json, terminal: Terminal, *, refused: bool) -> None:
-    """Say which account that is, and what it would mean, if it can be done."""
+    """Print the account and, if it can be adopted, what that means."""
     terminal.line(
         f"{clean(found['name'])}: uid {clean(found['uid'])}, home {clean(found['home'])}, shell {clean(found['shell'])}"
     )
@@ -70,7 +70,7 @@ def _show(found: Json, terminal: Terminal, *, refused: bool) -> None:
         terminal.line(f"- {clean(each)}")
     terminal.line("")
     if found.get("findings"):
-        terminal.line("It has of its own:")
+        terminal.line("It already has:")
         for each in found["findings"]:
             terminal.line(f"- {clean(each)}")
         terminal.line("")

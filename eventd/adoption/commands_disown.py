@@ -1,4 +1,4 @@
-"""`eventctl disown NAME|--all`: eventd forgets that an account is its own, and leaves it to run without eventd."""
+"""`eventctl disown NAME|--all`: eventd gives an account back, and it keeps running without eventd."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 WAIT = 90.0
-"""Seconds: the daemon waits for the end of the run that is on."""
+"""Seconds. The daemon first waits for the current run to end."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for one, or for all of them, one after the other; the first that cannot be given back ends it."""
+    """Give back one account, or all of them one by one; stop at the first failure."""
     if bool(arguments.name) == arguments.all:
         raise PermanentError(
             "disown: which account?", reason="usage", hint="eventctl disown NAME, or disown --all"
@@ -44,15 +44,15 @@ def run(arguments: Any, terminal: Terminal) -> int:
         terminal.json({"disowned": names, "runs": [each.get("run") for each in runs], "fstab": lines})
         return codes.AS_WANTED
     if not names:
-        terminal.line("eventd has no account")
+        terminal.line("eventd manages no account")
     if lines:
-        terminal.line("eventd mounts these volumes; for boots without it, add to /etc/fstab:")
+        terminal.line("eventd mounts these volumes. To mount them at boot without eventd, add to /etc/fstab:")
         terminal.lines(lines)
     return codes.AS_WANTED
 
 
 def fstab(volume: Json) -> str:
-    """Return the line of /etc/fstab that mounts a volume; empty where there is none to be mounted."""
+    """Return the line of /etc/fstab that mounts a volume; empty if there is nothing to mount."""
     identity = volume.get("id")
     if (
         not isinstance(identity, dict)
@@ -68,5 +68,5 @@ def fstab(volume: Json) -> str:
 
 def _print_given_back(terminal: Terminal, name: str) -> None:
     terminal.line(
-        f"{clean(name)} is given back: its files and units stay, start at boot without eventd, and are eventd's no more"
+        f"{clean(name)} was given back: its files and units stay, start at boot without eventd, and are unmanaged"
     )

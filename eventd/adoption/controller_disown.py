@@ -1,9 +1,9 @@
-"""Giving an account back: eventd forgets that it is its own, and leaves what runs there to run without it.
+"""Gives an account back: eventd stops managing it, and its units keep running without eventd.
 
-Between two runs, so that none is at work on it, and with a run of its own in the journal. What was installed stays and
-goes on running; a few files of eventd's own change first, so that it also starts at a boot
-(`adoption.model_handing_back`). eventd neither changes nor removes anything of it from then on. A workload of that
-name in the repository is refused as `account-exists` until the account is handed over again.
+It happens between two runs, and is journalled as a run of its own. Installed files stay and units keep running. First a
+few of eventd's own files are replaced, so that the units also start at boot (`adoption.model_handing_back`). From then
+on eventd neither changes nor removes anything of the account. A workload of that name in the repository is refused as
+`account-exists` until the account is adopted again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.workloads.model_removals import Stage
 
 CALL_TIMEOUT = 30.0
-"""Seconds for the account's manager to load its units afresh."""
+"""Seconds for the account's manager to reload its units."""
 
 
 async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
-    """Forget an account and return the run that says so; `by` is the uid that asked.
+    """Give an account back and return the run that records it. `by`: the uid that asked.
 
     Raises PermanentError(reason="no-such-workload" | "deletion-begun"), DeadlineError(reason="busy").
     """
@@ -35,9 +35,9 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
     async with reconciler.runs.alone():
         if name not in inventory.records.workloads and name not in inventory.grants:
             raise PermanentError(
-                f"eventd has no account {name}",
+                f"eventd does not manage an account {name}",
                 reason="no-such-workload",
-                hint="eventctl status lists what it has",
+                hint="eventctl status lists the managed accounts",
             )
         removal = inventory.removals.get(name)
         if removal is not None and removal.stage is not Stage.NONE:
@@ -49,8 +49,8 @@ async def disown(reconciler: Reconciler, name: str, by: int) -> RunReport:
             scope=name,
             attributes={"by": by, "given": False},
         )
-        # Before it is forgotten: after a crash in between, or if nobody waits for it any more, it is eventd's, which
-        # puts its files right again.
+        # Change the files before the records: if a crash or a cancellation comes in between, the account is still
+        # # managed, and the next run repairs its files.
         began = reconciler.wall()
         await _leave(reconciler, name)
         return await _forget(reconciler, name, trigger, began)
@@ -68,7 +68,7 @@ async def _forget(reconciler: Reconciler, name: str, trigger: Event, began: floa
         name,
         Outcome.OK,
         "disowned",
-        "given back: its files and units stay, start at boot without eventd, and are eventd's no more",
+        "given back: its files and units stay, start at boot without eventd. eventd no longer manages it",
         actions=1,
     )
     report = RunReport(
@@ -80,7 +80,7 @@ async def _forget(reconciler: Reconciler, name: str, trigger: Event, began: floa
 
 
 async def _leave(reconciler: Reconciler, name: str) -> None:
-    """Write what is left to run without eventd, and have the manager load it if it is up."""
+    """Write the units that run without eventd, and reload the manager if it is up."""
     record, facts = reconciler.inventory.records.workloads.get(name), reconciler.dispatcher.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if record is None or not isinstance(account, Account) or account.uid != record.uid:
@@ -88,7 +88,7 @@ async def _leave(reconciler: Reconciler, name: str) -> None:
     workload = reconciler.active.workload(name)
     if workload is not None:
         running = {unit.name for unit in workload.units if unit.role is UnitRole.RUNNING}
-    else:  # refused, or not in the repository any more: what runs of it
+    else:  # refused, or no longer in the repository: take the units that run
         known = reconciler.inventory.records.units.get(name, {})
         states = {unit: as_unit(facts.get(FactKey(PlatformFact.UNIT, unit, name))) for unit in known}
         running = {unit for unit, state in states.items() if state is not None and state.up}

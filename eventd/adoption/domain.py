@@ -1,4 +1,4 @@
-"""The domain adoption: what it adds to eventd."""
+"""The adoption domain: what it adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Adoption: an account that somebody made is handed over to eventd, and only by somebody who says so.
+"""Adoption: an existing account is handed over to eventd, and only on an explicit request.
 
-Pure. What speaks against it, and what it means, for `eventctl adopt` to show before it asks. The grant that comes of it
-is written down by `state.controller_inventory`; the next plan has an `AdoptAccount`, which the policies judge once
-more.
+Pure. Finds the obstacles and explains the consequences, which `eventctl adopt` shows before it asks.
+`state.controller_inventory` records the grant. The next plan has an `AdoptAccount`, which the policies judge again.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from eventd.platform.model_facts import Account
 
 
 class Password(StrEnum):
-    """What shadow(5) says."""
+    """The state of the password in shadow(5)."""
 
     NONE = "none"
-    """Locked, or there never was one."""
+    """Locked, or never set."""
     USABLE = "usable"
-    """Somebody can log in with it, or without one."""
+    """Somebody can log in with it, or the password is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What tells that a person uses an account. Read on demand: behind a home may be a network."""
+    """Signs that a person uses an account. Read on demand, because a home may be on a network file system."""
 
     password: Password = Password.NONE
     ssh_keys: tuple[str, ...] = ()
-    """Paths, as the account itself sees them."""
+    """Paths, as the account itself reports them."""
     unknown: str = ""
-    """Why the home could not be looked into."""
+    """Why the home could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Root has said that eventd may take an account."""
+    """Root has allowed eventd to adopt an account."""
 
     uid: int
     at: float
@@ -46,46 +45,46 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What speaks against it."""
+    """A reason not to adopt an account."""
 
     reason: str
     message: str
     hint: str
     by_login: bool = False
-    """`--with-login` says that this is known and meant."""
+    """`--with-login` overrides it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An account, and what is known about it."""
+    """An account that may be adopted, and what is known about it."""
 
     account: Account
     signs: Signs
     sessions: frozenset[str] = frozenset()
     protected: str = ""
-    """Why it is never touched; empty: it is not protected."""
+    """Why it is protected; empty: it is not."""
     recorded: bool = False
     wanted: bool = True
     """The repository has a workload of that name for this host."""
 
 
 def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
-    """Return what speaks against handing an account over, the worst first."""
+    """Return the reasons not to adopt an account, the most severe first."""
     account, signs, found = candidate.account, candidate.signs, []
     name = account.name
     if candidate.protected:
-        # Whatever else there is: to see to that would not help.
+        # Nothing else matters: fixing it would not help.
         return (Obstacle("protected", candidate.protected, "give the workload another name"),)
     if candidate.recorded:
         found.append(
-            Obstacle("already-ours", f"the account {name} is eventd's already", f"eventctl status {name}")
+            Obstacle("already-ours", f"eventd already manages the account {name}", f"eventctl status {name}")
         )
     if not candidate.wanted:
         found.append(
             Obstacle(
                 "no-such-workload",
                 f"the repository has no workload {name} for this host",
-                "push it first; nothing of it is done until the account is handed over",
+                "push the workload first; it is not deployed until the account is handed over",
             )
         )
     if candidate.sessions:
@@ -93,7 +92,7 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
             Obstacle(
                 "person-logged-in",
                 f"somebody is logged in as {name} (sessions: {', '.join(sorted(candidate.sessions))})",
-                f"loginctl user-status {name}; ask again when they have left",
+                f"loginctl user-status {name}; try again when they have logged out",
             )
         )
     if account.subuid is None or account.subgid is None:
@@ -104,11 +103,14 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
                 f"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST {name}; see subuid(5)",
             )
         )
-    with_login = "--with-login, if the person knows that eventd runs containers as them"
+    with_login = "pass --with-login if the person knows that eventd will run containers under this account"
     if signs.password is Password.USABLE:
         found.append(
             Obstacle(
-                "has-password", f"{name} has a password: a person logs in with it", with_login, by_login=True
+                "has-password",
+                f"{name} has a password: a person may log in with it",
+                with_login,
+                by_login=True,
             )
         )
     if signs.ssh_keys:
@@ -116,7 +118,7 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
         found.append(
             Obstacle(
                 "has-ssh-keys",
-                f"{name} has ssh keys ({keys}): a person logs in with them",
+                f"{name} has ssh keys ({keys}): a person may log in with them",
                 with_login,
                 by_login=True,
             )
@@ -125,7 +127,7 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
         found.append(
             Obstacle(
                 "home-unknown",
-                f"the home of {name} cannot be looked into: {signs.unknown}",
+                f"cannot read the home of {name}: {signs.unknown}",
                 with_login,
                 by_login=True,
             )
@@ -134,19 +136,19 @@ def obstacles(candidate: Candidate) -> tuple[Obstacle, ...]:
 
 
 def findings(account: Account, finds: Finds, *, lingers: bool) -> tuple[str, ...]:
-    """Return what an account has of its own that will stand beside the workload, or in its way, as sentences."""
+    """Return, as sentences, what the account already has that will coexist or conflict with the workload."""
     name, found = account.name, []
     if finds.files:
         files = ", ".join(f"~/{path}" for path in finds.files[:_SHOWN])
         more = f" and {len(finds.files) - _SHOWN} more" if len(finds.files) > _SHOWN else ""
         found.append(
-            f"Quadlet files and units of its own, which win over eventd's of the same name: {files}{more};"
-            f" eventctl adopt {name} --move-aside stops their units and moves them into a folder of its home"
+            f"Quadlet files and units of its own, which override eventd's of the same name: {files}{more};"
+            f" eventctl adopt {name} --move-aside stops their units and moves them into a folder in its home"
         )
     for project in finds.projects:
-        where = f", begun from {project.folder}" if project.folder else ""
+        where = f", started from {project.folder}" if project.folder else ""
         runs = (
-            f"{project.containers} containers, which go on running" if project.containers else "no containers"
+            f"{project.containers} containers, which keep running" if project.containers else "no containers"
         )
         found.append(
             f"the compose project {project.name} ({runs}{where}); in eventctl shell {name}:"
@@ -156,13 +158,13 @@ def findings(account: Account, finds: Finds, *, lingers: bool) -> tuple[str, ...
         names = ", ".join(each.name for each in finds.volumes[:_SHOWN])
         more = f" and {len(finds.volumes) - _SHOWN} more" if len(finds.volumes) > _SHOWN else ""
         found.append(
-            f"podman's volumes {names}{more}: they stay, and are used where the workload calls them so; a new and empty"
-            " one is not made beside one of these without a word of yours"
+            f"podman volumes {names}{more}: they stay, and the workload uses those that it names; eventd asks before it"
+            " creates a new, empty volume beside one of these"
         )
     if lingers:
-        found.append("it lingers: its manager, and what is enabled there, starts at boot")
+        found.append("lingering: its manager and its enabled units start at boot")
     if finds.problem:
-        found.append(f"not all of it could be looked at: {finds.problem}")
+        found.append(f"the inspection is incomplete: {finds.problem}")
     return tuple(found)
 
 
@@ -170,13 +172,13 @@ _SHOWN = 12
 
 
 def meaning(account: Account, folders: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what handing an account over means, as sentences."""
+    """Return what adopting an account means, as sentences."""
     name = account.name
     return (
         f"eventd installs the workload's files for {name} (in {', '.join(folders)}), enables lingering for it and runs"
         " its units in its own manager, from boot on",
-        f"what these units run has the rights of {name}: its home {account.home}, its groups, its files",
+        f"these units run with the rights of {name}: its home {account.home}, its groups, its files",
         "eventd stops these units and removes these files when they leave the repository",
-        "the account, its home and whatever is in it are never deleted by eventd, with no signature",
-        f"it is written down as adopted; `eventctl disown {name}` takes it back and leaves everything as it is",
+        "eventd never deletes the account or its home, not even with an approval",
+        f"the account is recorded as adopted; `eventctl disown {name}` gives it back and leaves everything as it is",
     )

@@ -1,4 +1,4 @@
-"""The actions on an account that is handed over: how each ends in the journal, and what it means for data."""
+"""The actions on an adopted account: how each is settled in the journal, and what it means for data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from eventd.workloads.model_actions import AdoptAccount, InspectStore
 
 ACTIONS = (
     ActionRow(AdoptAccount, Ending(PLAN, "eventctl disown gives it back"), benign),
-    ActionRow(InspectStore, Ending(PLAN, "nothing to undo: it only looks"), benign),
+    ActionRow(InspectStore, Ending(PLAN, "nothing to undo: it only reads"), benign),
 )
-"""The rows of the domain."""
+"""The action rows of this domain."""

@@ -1,4 +1,4 @@
-"""Events about accounts that are handed over."""
+"""Events about adopted accounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from eventd.kernel.model.events import EventKind
 
 
 class AdoptionEvent(EventKind):
-    """Events about accounts that are handed over."""
+    """Events about adopted accounts."""
 
     ADOPTED = "adopted"
-    """Root has handed an account over, or taken it back. Attributes `uid`, `by` (who asked), `given`."""
+    """Root has handed an account over to eventd, or taken it back. Attributes `uid`, `by` (who asked), `given`."""

@@ -1,4 +1,4 @@
-"""Facts about accounts that are handed over: their kinds, and what their values are."""
+"""Facts about adopted accounts: their kinds and values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from eventd.kernel.model.facts import FactKind
 
 
 class AdoptionFact(FactKind):
-    """Facts about accounts that are handed over; the comments say what scope, name and value are."""
+    """Facts about adopted accounts. The comments give scope, name and value."""
 
-    STORE = "store"  # name: workload; value: StoreState, absent: not looked at
+    STORE = "store"  # name: workload; value: StoreState, absent: not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class StoreVolume:
 
     name: str
     project: str = ""
-    """The compose project that made it, as its label says."""
+    """The compose project that created it, from its label."""
     volume: str = ""
-    """What that calls it."""
+    """Its name in that project."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
-    """The podman store of an account that was handed over, before a workload is started in it."""
+    """The podman store of an adopted account, before a workload is started in it."""
 
     volumes: tuple[StoreVolume, ...] = ()

@@ -1,7 +1,7 @@
-"""What an account has of its own that runs containers, and the volumes that a workload would make beside full ones.
+"""What an account already runs, and which new, empty volumes a workload would create beside its existing ones.
 
-Pure. An account that is handed over had a life before: its data is in volumes whose names begin with the project's, or
-are plain. A workload that calls them otherwise would begin with empty ones, and look as if its data were lost.
+Pure. The data of an adopted account is in volumes whose names begin with its compose project, or are plain. A workload
+that names them differently would start with empty volumes, as if its data were lost.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Project:
 
     name: str
     folder: str = ""
-    """Where its compose file was, as its labels say."""
+    """The folder of its compose file, from its labels."""
     containers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Finds:
-    """The result of one look."""
+    """The result of an inspection."""
 
     quadlets: tuple[str, ...] = ()
     """Quadlet files and their drop-ins, relative to the home."""
@@ -40,11 +40,11 @@ class Finds:
     volumes: tuple[StoreVolume, ...] = ()
     containers: int = 0
     problem: str = ""
-    """Why it is not all known; empty if it is."""
+    """Why the inspection is incomplete; empty if it is complete."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What can be moved aside."""
+        """The files that can be moved aside."""
         return (*self.quadlets, *self.units)
 
 
@@ -59,7 +59,7 @@ class Moved:
 
 
 def named_volumes(content: Content, options: WorkloadOptions) -> tuple[NamedVolume, ...]:
-    """Return the podman volumes that a workload's files make, with the names that they get."""
+    """Return the podman volumes that a workload's files create, with their names."""
     return tuple(_named(content, options))
 
 
@@ -79,7 +79,7 @@ def _named(content: Content, options: WorkloadOptions) -> Iterator[NamedVolume]:
 def beside(
     wanted: tuple[NamedVolume, ...], there: tuple[StoreVolume, ...]
 ) -> tuple[tuple[NamedVolume, StoreVolume], ...]:
-    """Return the volumes that would be made empty although there is another one for them, each with that."""
+    """Return each volume that would be created empty although an existing one fits, together with that one."""
     names = {each.name for each in there}
     found = []
     for each in wanted:
@@ -98,5 +98,5 @@ def _is_for(wanted: NamedVolume, other: StoreVolume) -> bool:
 
 
 def project_of(wanted: NamedVolume, other: StoreVolume) -> str:
-    """Return the project whose volume that is, empty if it is none's."""
+    """Return the compose project of a volume, empty if it has none."""
     return other.project or (other.name.removesuffix(f"_{wanted.key}") if other.name != wanted.key else "")

@@ -1,9 +1,9 @@
-"""What is left of a workload's files when its account is handed back: plain units that start at boot without eventd.
+"""The files of a workload after its account is given back: plain units that start at boot without eventd.
 
-The daemon starts what runs, after its gates; without it nobody does. So one drop-in of the account's `default.target`
-wants what ran; a stack's unit, which runs a program of eventd's, is replaced by one that runs podman alone; and the
-timer that asks the daemon for updates goes. The repository's own files stay byte for byte. Pure; docs/adr/0018 has the
-reasons.
+Normally the daemon starts the units, once their gates are open. Without it, a drop-in of the account's `default.target`
+pulls in the units that ran; the unit of a stack, which runs a program of eventd, is replaced by one that only runs
+podman; and the timer that asks the daemon for updates is removed. The repository's own files stay byte for byte. Pure.
+docs/adr/0018 gives the reasons.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from eventd.unitfiles.model import parse
 from eventd.updates.model_timer import STEM
 
 DROP_IN = "default.target.d/50-eventd-handed-back.conf"
-"""Below the folder of the account's companion units, which eventd-user-generator reads."""
+"""Relative to the folder of the account's companion units, which eventd-user-generator reads."""
 
 
 def wanted_at_boot(units: Iterable[str]) -> bytes:
-    """Return the drop-in that has units started with the account's manager."""
+    """Return the drop-in that makes the account's manager start these units."""
     names = sorted(set(units))
     lines = [
-        "# eventd gave this account back. It started these; now the account's manager does, without their gates."
+        "# eventd gave this account back. The account's manager now starts these units, without waiting for gates."
     ]
     return "\n".join([*lines, "[Unit]", *(f"Wants={name}" for name in names), ""]).encode()
 
 
 def changes(companions: Mapping[str, bytes], running: Iterable[str]) -> dict[str, bytes | None]:
-    """Return what becomes of the companion units (by file name); None: it is removed."""
+    """Return the new content of the companion units, by file name; None: remove the file."""
     found: dict[str, bytes | None] = {}
     names = set(running)
     if names:
@@ -43,7 +43,7 @@ def changes(companions: Mapping[str, bytes], running: Iterable[str]) -> dict[str
 
 
 def plain_stack(content: bytes, name: str) -> bytes | None:
-    """Return a unit that brings a stack up and takes it down with podman alone; None: this is no stack's unit."""
+    """Return a unit that starts and stops a stack with podman alone; None if this is not the unit of a stack."""
     unit = parse(content, name)
     start = unit.value("Service", "ExecStart")
     if not start.startswith(f"{UP} run "):
@@ -61,7 +61,7 @@ def plain_stack(content: bytes, name: str) -> bytes | None:
     sockets = [] if provider.endswith("podman-compose") else ["Wants=podman.socket", "After=podman.socket"]
     return "\n".join(
         [
-            "# eventd gave this account back: the stack without eventd. Active means started, not healthy.",
+            "# eventd gave this account back: this stack runs without eventd. Active means started, not healthy.",
             "[Unit]",
             *(f"Description={line.value}" for line in unit.values("Unit", "Description")),
             *sockets,
@@ -69,7 +69,7 @@ def plain_stack(content: bytes, name: str) -> bytes | None:
             "[Service]",
             "Type=oneshot",
             "RemainAfterExit=yes",
-            "# podman would put the containers' monitors into this unit's control group, which ends with it.",
+            "# podman would put the containers' monitors into this unit's cgroup, which ends with it.",
             "UnsetEnvironment=INVOCATION_ID",
             f"Environment=PODMAN_COMPOSE_PROVIDER={provider} PODMAN_COMPOSE_WARNING_LOGS=false",
             f"ExecStart={compose} up --detach --remove-orphans",

@@ -1,4 +1,4 @@
-"""The routes by which root hands an account over to eventd, and takes it back."""
+"""The routes by which root hands an account over to eventd and takes it back."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ ADOPT = Right(
 )
 
 INSPECT_TIMEOUT = 15.0
-"""Seconds for a look into a home: it starts a process, which may take its time on a busy host."""
+"""Seconds for inspecting a home. It starts a process, which may take a while on a busy host."""
 MOVE_TIMEOUT = 240.0
-"""Seconds for stopping the account's own units, and moving their files."""
+"""Seconds for stopping the account's own units and moving their files."""
 ASIDE = "eventd-aside"
-"""The folder in a home that dated folders are made in."""
+"""The folder in a home in which dated folders are created."""
 
 
 class AdoptRequest(BaseModel):
@@ -43,7 +43,7 @@ class AdoptRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     with_login: bool = False
-    """A person logs in with this account, and that is known."""
+    """Adopt it although a person logs in with this account."""
     wait: bool = False
 
 
@@ -52,7 +52,7 @@ class AsideRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     with_login: bool = False
-    """A person logs in with this account, and that is known."""
+    """Adopt it although a person logs in with this account."""
 
 
 class DisownRequest(BaseModel):
@@ -62,7 +62,7 @@ class DisownRequest(BaseModel):
 
 
 class Found(TypedDict):
-    """What an account has already."""
+    """What an account already has."""
 
     quadlets: list[str]
     units: list[str]
@@ -90,7 +90,7 @@ class Candidacy(TypedDict):
 
 
 class Disowned(TypedDict):
-    """The answer to disown: the run that did it."""
+    """The answer to disown: the run that recorded it."""
 
     run: documents_run.Run | None
 
@@ -101,7 +101,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
         raise PermanentError(
             f"there is no account {name}",
             reason="no-such-account",
-            hint="eventd makes the account of a workload by itself; adopt is for one that is there already",
+            hint="eventd creates the accounts of workloads itself; adopt is for an existing account",
         )
     desired = api.reconciler.desired
     sessions = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.SESSIONS, name))
@@ -154,7 +154,7 @@ async def _get_host_account(api: Api, request: web.Request, _view: View) -> web.
 
 
 def _require(candidate: Candidate, *, with_login: bool) -> None:
-    """Raise what speaks against it."""
+    """Raise if the account cannot be adopted."""
     left = [each for each in obstacles(candidate) if not (each.by_login and with_login)]
     if left:
         raise PermanentError(
@@ -185,7 +185,7 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
 
 
 async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
-    """Have what is in the way moved, before anything is handed over."""
+    """Move the account's own files aside, before it is handed over."""
     body = await answers.body(request, AsideRequest)
     candidate = await _candidate(api, request.match_info["name"])
     _require(candidate, with_login=body.with_login)
@@ -194,9 +194,9 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
     moved = await api.reconciler.host.account_inspector.move_aside(account, folder, timeout=MOVE_TIMEOUT)
     if moved.problem:
         raise PermanentError(
-            f"not everything of {account.name} could be moved into {moved.aside}: {moved.problem}",
+            f"not all files of {account.name} could be moved into {moved.aside}: {moved.problem}",
             reason="not-moved-aside",
-            hint=f"move the rest by hand, in eventctl shell {account.name}; nothing is handed over yet",
+            hint=f"move the rest by hand, in eventctl shell {account.name}; the account is not handed over yet",
         )
     return answers.document(moved)
 

@@ -1,1 +1,1 @@
-"""The state file: what is remembered across restarts, what becomes of a damaged one, and how it is made anew."""
+"""The state file: what eventd remembers across restarts, and how a damaged or lost file is rebuilt."""

@@ -1,6 +1,6 @@
-"""The daemon's memory and journal, in the state file: what a method returned from survives a power cut.
+"""The daemon's memory and journal, in the state file. Once a method has returned, its change survives a power cut.
 
-`StateStore` gives the `Database` to the loop through one writer thread (0.2 ms a commit), or inline for the simulator,
+`StateStore` runs the statements of `Database` in one writer thread (0.2 ms a commit), or inline for the simulator,
 which has no threads.
 """
 
@@ -40,8 +40,8 @@ class StateStore:
     ) -> None:
         """Wrap an open database.
 
-        `markers`: where copies of the workloads' records are kept. `damaged` is called when the database turns out to
-        be damaged while it is used. `inline` runs statements in the caller's thread.
+        `markers`: the copies of the workloads' records. `damaged` is called when the database turns out to be damaged
+        while in use. `inline` runs statements in the caller's thread.
         """
         self._db = database
         self._markers = markers
@@ -54,7 +54,7 @@ class StateStore:
             if self._thread is None:
                 return work()
 
-            # Shielded: a cancelled run must not leave a statement running behind the next one's back.
+            # Shielded: after a cancelled run, its statement must not still be running during the next one's.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
         except PermanentError as error:
             if error.reason == DAMAGED:
@@ -65,15 +65,15 @@ class StateStore:
         return await self._do(partial(self._db.execute, sql, *values))
 
     async def load(self) -> Records:
-        """Return everything that is remembered."""
+        """Return all records."""
         return await self._do(self._db.records)
 
     async def markers(self) -> Mapping[str, WorkloadRecord]:
-        """Return the copies of the workloads' records that are kept outside of the database."""
+        """Return the copies of the workloads' records that are kept outside the database."""
         return {} if self._markers is None else await self._do(self._markers.read)
 
     async def put_workload(self, record: WorkloadRecord) -> None:
-        """Insert or replace, after its mark."""
+        """Insert or replace a record, after its marker."""
         if self._markers is not None:
             await self._do(partial(self._markers.put, record))
         await self._execute(
@@ -90,7 +90,7 @@ class StateStore:
         )
 
     async def forget_workload(self, name: str) -> None:
-        """Delete the records of a workload, its units and its files, after its mark."""
+        """Delete the records of a workload, its units and its files, after its marker."""
         if self._markers is not None:
             await self._do(partial(self._markers.drop, name))
         tables = (("workloads", "name"), ("units", "workload"), ("files", "workload"))
@@ -139,7 +139,7 @@ class StateStore:
         await self._do(partial(self._db.write_all, statements))
 
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
-        """Open a run; old ones beyond the last 500 go."""
+        """Open a run, and delete all but the last 500."""
         run = await self._execute(
             "INSERT INTO runs (started, commit_id, triggers) VALUES (?,?,?)", started, commit, triggers
         )
@@ -181,7 +181,7 @@ class StateStore:
         )
 
     async def open_steps(self) -> Sequence[OpenStep]:
-        """Return what a crash left open."""
+        """Return the steps that a crash left open."""
         rows = await self._do(
             partial(
                 self._db.rows,
@@ -251,8 +251,8 @@ def _trigger(event: Event) -> dict[str, Any]:
 
 
 def _bare(number: int, started: float, ended: float | None, commit: str, triggers: str, result: str) -> str:
-    """Describe a run that a crash cut off before its report."""
-    # A subject with a space in it (a path) is cut there: this is for people, and only after a crash.
+    """Describe a run that a crash interrupted before its report."""
+    # A subject that contains a space (a path) is split there. This is only read by people, after a crash.
     parts = [t.split(":", 2) for t in triggers.split() if t.count(":") >= 2]
     names = [{"origin": p[0], "kind": p[1], "subject": p[2], "sequence": 0} for p in parts]
     row = {"id": number, "started": started, "ended": ended, "commit": commit, "triggers": names}
@@ -260,7 +260,7 @@ def _bare(number: int, started: float, ended: float | None, commit: str, trigger
 
 
 def _with(text: str, settled: list[tuple[Any, ...]]) -> str:
-    """Add how the steps that a crash had left open in a run were settled."""
+    """Add how recovery settled the run's open steps."""
     if not settled:
         return text
     names = ("workload", "verb", "target", "ended", "note")

@@ -1,7 +1,7 @@
-"""The state file itself: sqlite in WAL mode with `synchronous=FULL`, so that what was written survives a power cut.
+"""The state file itself: sqlite in WAL mode with `synchronous=FULL`, so that a commit survives a power cut.
 
-Owns the schema, its upgrades, and what an error of sqlite's means. Synchronous and single-threaded: `state.StateStore`
-gives it to the loop.
+Owns the schema, its upgrades, and the meaning of sqlite's errors. Synchronous and single-threaded; `StateStore` makes
+it available to the event loop.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ ALTER TABLE steps ADD COLUMN detail TEXT NOT NULL DEFAULT '';
 ALTER TABLE steps ADD COLUMN note TEXT NOT NULL DEFAULT '';
 """,
 }
-"""Version -> what makes it the next one."""
+"""Version -> the script that upgrades it to the next."""
 
 
 class Database:
-    """The synchronous half."""
+    """The synchronous half of the store."""
 
     def __init__(self, path: str) -> None:
         """Open or create.
@@ -61,7 +61,7 @@ class Database:
         """
         self.path = path
         self.created = False
-        """There was no file, or an empty one."""
+        """The file was missing or empty."""
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -99,7 +99,7 @@ class Database:
             raise _translate(self.path, error, "write") from error
 
     def write_all(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
-        """Run statements in one transaction: all or none."""
+        """Run statements in one transaction."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -120,7 +120,7 @@ class Database:
             raise _translate(self.path, error, "read") from error
 
     def records(self) -> Records:
-        """Read the whole memory."""
+        """Read all records."""
         try:
             return self._records()
         except ValueError as error:
@@ -156,7 +156,7 @@ def _damaged(path: str, why: str) -> PermanentError:
 
 def _too_new(path: str, version: int) -> PermanentError:
     return PermanentError(
-        f"{path} was written by a newer eventd (schema {version}, this one knows {VERSION})",
+        f"{path} was written by a newer eventd (its schema is {version}, the newest known is {VERSION})",
         reason="state-too-new",
         hint="install the newer version again",
     )
@@ -164,13 +164,13 @@ def _too_new(path: str, version: int) -> PermanentError:
 
 def _unusable(path: str, why: str) -> PermanentError:
     return PermanentError(
-        f"cannot use {path}: {why}", reason="state-unusable", hint="its folder has to be writable for eventd"
+        f"cannot use {path}: {why}", reason="state-unusable", hint="make its folder writable for eventd"
     )
 
 
 def _translate(path: str, error: sqlite3.DatabaseError, what: str) -> EventdError:
-    """Tell a damaged file from one that cannot be reached: records must not be set aside for a full disk."""
-    # The extended code has the primary one in its low byte (sqlite3_errcode(3)).
+    """Distinguish a damaged file from one that cannot be read now: a full disk is no reason to set records aside."""
+    # The low byte of an extended error code is the primary one (sqlite3_errcode(3)).
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(path, str(error))

@@ -1,10 +1,10 @@
-"""Open the state file, or set a damaged one aside and begin another: nothing is thrown away, and nothing is silent.
+"""Opens the state file. A damaged one is set aside and replaced: nothing is deleted, and the loss is reported.
 
-Owns the names beside `state.db`: what is set aside is kept as `state.db.damaged-TIME` (with its `-wal` and `-shm`),
-and `state.db.condemned` says that this is going on, so that a crash in between is picked up. That it happened is a
-`StateLoss` in the new file, which status shows until an operator acknowledges it. What is known of the host all the
-same, the runtime finds out (`eventd.state.controller_rebuild`). A full or read-only disk, or the file of a newer
-version, is no damage: those are raised.
+Owns the file names beside `state.db`. A damaged file is kept as `state.db.damaged-TIME` (with its `-wal` and `-shm`).
+While it is being moved, `state.db.condemned` exists, so that the move is finished after a crash. The new file gets a
+`StateLoss`, which the status shows until an operator acknowledges it. `eventd.state.controller_rebuild` then rebuilds
+the records from the host. A full or read-only disk, or a file from a newer version, is not damage: those errors are
+raised.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from eventd.state.adapter_markers import OwnershipMarkers
 from eventd.workloads.model_records import LOSSES, StateLoss
 
 NUMBERS = 100_000
-"""After a loss, runs are counted from the next multiple of this above the last one that is known of."""
+"""After a loss, run numbers continue at the next multiple of this above the last known run."""
 _PARTS = ("-wal", "-shm", "")
-"""The database last: a log that is left beside a new database would be replayed into it."""
+"""The database comes last: a log left beside a new database would be replayed into it."""
 
 
 def open_store(
     path: str, *, wall: Callable[[], float] = time.time, damaged: Callable[[str], None] = lambda _why: None
 ) -> StateStore:
-    """Open the state file at `path`, with the marks beside it.
+    """Open the state file at `path`, and the ownership markers beside it.
 
-    `damaged` is called (in any thread) when damage shows later. The caller holds the lock of the instance.
-    Raises what `Database` raises, `state-damaged` excepted.
+    `damaged` is called, in any thread, if damage is found later. The caller holds the instance lock.
+    Raises what `Database` raises, except `state-damaged`.
     """
     markers = OwnershipMarkers(str(Path(path).parent / "accounts"))
     note = Path(f"{path}.condemned")
@@ -53,10 +53,10 @@ def open_store(
             database = Database(path)
         loss = _noted(note)
         if loss is None and database.created and markers.read():
-            loss = StateLoss(at=wall(), why=f"{path} was empty or gone", kept="")
+            loss = StateLoss(at=wall(), why=f"{path} was empty or missing", kept="")
         if loss is not None:
             body = json.dumps(asdict(loss))
-            # No number of a run is used twice: a record says which run made the account, and approvals rest on it.
+            # Run numbers are never reused: a record names the run that created the account, and approvals rely on it.
             last = max((mark.run for mark in markers.read().values()), default=0)
             database.write_all(
                 [
@@ -72,7 +72,7 @@ def open_store(
 
 
 def condemn(path: str, why: str, *, wall: Callable[[], float] = time.time) -> None:
-    """Write down that the file is damaged: the next to open it sets it aside. Raises OSError."""
+    """Record that the file is damaged. The next `open_store` sets it aside. Raises OSError."""
     note, now = Path(f"{path}.condemned"), wall()
     if note.exists():
         return
@@ -94,12 +94,14 @@ def condemn(path: str, why: str, *, wall: Callable[[], float] = time.time) -> No
 def _set_aside(path: str, note: Path) -> None:
     loss = _noted(note)
     if loss is None:
-        # Not even the note can be read: what it condemned is named by it alone, so another name has to do.
+        # The note itself is damaged, and only it had the name of the file set aside: write a new note.
         note.unlink()
-        condemn(path, "it was condemned, and the note about it is damaged")
+        condemn(path, "the file was damaged, and so was the note about it")
         loss = _noted(note)
         assert loss is not None
-    if not os.path.lexists(loss.kept):  # else all of it was moved before a crash, and what is here is new
+    if not os.path.lexists(
+        loss.kept
+    ):  # else everything was moved before a crash, and the present file is the new one
         for part in _PARTS:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{path}{part}").rename(f"{loss.kept}{part}")

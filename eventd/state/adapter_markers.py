@@ -1,9 +1,9 @@
 """Ownership markers: a second copy of each workload's record, one root-owned file each, beside the database.
 
-They are what shows that an account is eventd's when the database is lost: nothing that a workload can write to counts
-for that, and neither does a group. A mark is written before the row that it is a copy of and removed before that row
-is, so it is never behind; one that differs from its row is a write that was cut off, or a database that was set back.
-Owns `/var/lib/eventd/accounts`; that what it reads is true of the host, the runtime looks at.
+They prove that an account is eventd's when the database is lost. Nothing that a workload can write counts as proof, and
+neither does membership in a group. A marker is written before its row and removed before its row, so it is never older
+than the row. If they differ, a write was interrupted, or an older database was restored. Owns
+`/var/lib/eventd/accounts`. `eventd.state.controller_rebuild` checks the markers against the host.
 """
 
 # ruff: noqa: PTH102, PTH120, PTH208, TRY400  names relative to an opened folder
@@ -31,17 +31,17 @@ _LARGEST = 64 * 1024
 
 
 class OwnershipMarkers:
-    """The folder of marks. Synchronous; called in the thread that writes the database."""
+    """The folder of markers. Synchronous; called in the thread that writes the database."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._known: dict[str, bytes] = {}
-        """What was read or written in this life, so that an unchanged one is not written again."""
+        """The content read or written since the start, so that an unchanged marker is not written again."""
 
     def read(self) -> Mapping[str, WorkloadRecord]:
-        """Return all marks by name; one that cannot be read is left where it is, and told in the log.
+        """Return all markers by name. One that cannot be parsed is logged and left in place.
 
-        Removes what a crash left of a write. Raises EventdError where the folder cannot be read.
+        Removes temporary files that a crash left behind. Raises EventdError if the folder cannot be read.
         """
         found: dict[str, WorkloadRecord] = {}
         try:
@@ -60,7 +60,7 @@ class OwnershipMarkers:
         return found
 
     def put(self, record: WorkloadRecord) -> None:
-        """Write a mark so that it survives a power cut: whole, or as it was before. Raises EventdError."""
+        """Write a marker atomically and durably. Raises EventdError."""
         content = json.dumps(asdict(record), sort_keys=True).encode() + b"\n"
         if self._known.get(record.name) == content:
             return
@@ -88,7 +88,7 @@ class OwnershipMarkers:
         self._known[record.name] = content
 
     def drop(self, name: str) -> None:
-        """Remove a mark; an absent one is no error. Raises EventdError."""
+        """Remove a marker; a missing one is not an error. Raises EventdError."""
         self._known.pop(name, None)
         try:
             with self._opened() as folder:
@@ -111,7 +111,7 @@ class OwnershipMarkers:
             log.error("%s/%s is damaged: %s", self._folder, entry, first["msg"])
             return None
         if f"{record.name}.json" != entry or user_problem(record.name) is not None:
-            log.error("%s/%s is damaged: it is about %r", self._folder, entry, record.name)
+            log.error("%s/%s is damaged: it names %r", self._folder, entry, record.name)
             return None
         self._known[record.name] = content
         return record

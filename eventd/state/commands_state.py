@@ -1,4 +1,4 @@
-"""`eventctl state`: what was recovered after a crash, what was lost with a state file, and that somebody knows."""
+"""`eventctl state`: what was recovered after a crash, what was lost with a state file, and acknowledging that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show, or acknowledge."""
+    """Show the state of the file, or acknowledge its losses."""
     client = Client(arguments.socket)
     if arguments.acknowledge:
         done: Json = client.post(at("state", "acknowledge"), {})
@@ -40,5 +40,5 @@ def run(arguments: Any, terminal: Terminal) -> int:
             show.recovery(terminal, found)
             show.recovered(terminal, show.items(found, "steps"))
         else:
-            terminal.line("the daemon's last life left nothing open")
+            terminal.line("the previous daemon process left nothing to recover")
     return codes.AS_WANTED if all(row.get("acknowledged") for row in rows) else codes.NOT_CONVERGED

@@ -1,7 +1,7 @@
-"""The inventory: `Records` in memory, every change written through to the store first.
+"""The inventory: `Records` in memory. Every change is written to the store first.
 
-Owns what eventd remembers. A crash between the two writes leaves the disk ahead of the memory, never behind; nothing
-else comes between them: a change is carried out whole, though its caller is cancelled.
+Owns what eventd remembers. A crash between the two writes leaves the disk ahead of memory, never behind. Cancellation
+cannot come between them: a change is completed even if its caller is cancelled.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Inventory:
     store: Store
     records: Records = field(default_factory=Records)
     folders: DocumentTable[FolderRecord] = field(init=False)
-    """By absolute path: the folders that eventd made."""
+    """By absolute path: the folders that eventd created."""
     grants: DocumentTable[Grant] = field(init=False)
-    """By account: what root has handed over."""
+    """By account: the accounts that root has handed over."""
     removals: DocumentTable[Removal] = field(init=False)
-    """By workload: those that left the repository, and those whose data is to go when they do."""
+    """By workload: those that left the repository, and those whose data is to be deleted when they do."""
 
     started: DocumentTable[StartedWith] = field(init=False)
     """By workload and unit, with a slash between: the host's files that a unit was started with."""
@@ -50,10 +50,10 @@ class Inventory:
     """By new name: renames that have begun."""
 
     removing: anyio.Lock = field(default_factory=anyio.Lock)
-    """Held by who deletes an account, and by who changes whether one is to be deleted."""
+    """Held while an account is deleted, and while it is decided whether to delete one."""
 
     def __post_init__(self) -> None:
-        """Make the document tables."""
+        """Create the document tables."""
         self.renames = DocumentTable(self.store, "rename", Rename)
         self.started = DocumentTable(self.store, "started-with", StartedWith)
         self.removals = DocumentTable(self.store, "removal", Removal)
@@ -61,7 +61,7 @@ class Inventory:
         self.folders = DocumentTable(self.store, "folder", FolderRecord)
 
     async def load(self) -> None:
-        """Read everything from the store."""
+        """Read all records from the store."""
         self.records = await self.store.load()
         await self.removals.load()
         await self.grants.load()
@@ -74,16 +74,16 @@ class Inventory:
             self.records.started.setdefault(workload, {})[unit] = row
 
     async def made(self, paths: Iterable[str], uid: int, run: int) -> None:
-        """Remember folders that eventd made for an account."""
+        """Record the folders that eventd created for an account."""
         await write([(self.folders, path, FolderRecord(uid, run)) for path in paths])
 
     async def unmade(self, paths: Iterable[str]) -> None:
-        """Forget folders that are gone."""
+        """Forget folders that no longer exist."""
         await write([(self.folders, path, None) for path in paths if path in self.folders])
 
     @wholly
     async def grant(self, name: str, grant: Grant | None) -> None:
-        """Remember that an account may be taken, or (None) that it is, or may not be any more."""
+        """Record that an account may be adopted; None: it has been adopted, or the grant was withdrawn."""
         await self.grants.put(name, grant)
         if grant is None:
             self.records.granted.pop(name, None)
@@ -92,7 +92,7 @@ class Inventory:
 
     @wholly
     async def adopted(self, name: str, uid: int, run: int) -> None:
-        """Remember that the account is eventd's by adoption."""
+        """Record that the account was adopted."""
         await self.workload(WorkloadRecord(name, uid, Ownership.ADOPTED, run))
         await self.grant(name, None)
 
@@ -101,7 +101,7 @@ class Inventory:
         return next((r.name for r in self.records.workloads.values() if r.uid == uid), None)
 
     async def created(self, name: str, uid: int, run: int) -> None:
-        """Remember that eventd made the account."""
+        """Record that eventd created the account."""
         await self.workload(WorkloadRecord(name, uid, Ownership.CREATED, run))
 
     @wholly
@@ -113,10 +113,10 @@ class Inventory:
 
     @wholly
     async def forget(self, name: str) -> None:
-        """Delete what is remembered of a workload, its units and its files."""
+        """Delete the records of a workload, its units and its files."""
         record = self.records.workloads.get(name)
         kept = {other.uid for other in self.records.workloads.values() if other.name != name}
-        if record is not None and record.uid not in kept:  # after a rename the account has another record
+        if record is not None and record.uid not in kept:  # after a rename, another record has this account
             await self.unmade([path for path, row in self.folders.rows.items() if row.uid == record.uid])
         for unit in tuple(self.records.started.get(name, ())):
             await self.started_with(name, unit, None)
@@ -141,7 +141,7 @@ class Inventory:
 
     @wholly
     async def started_with(self, workload: str, unit: str, row: StartedWith | None) -> None:
-        """Write or delete what a unit was started with."""
+        """Write or delete the record of the files that a unit was started with."""
         await self.started.put(f"{workload}/{unit}", row)
         _set(self.records.started, workload, unit, row)
 
@@ -154,14 +154,14 @@ class Inventory:
         _set(self.records.files, workload, path, record)
 
     def rewritten(self, workload: str) -> None:
-        """Note that a file changes: until the manager reads its files again, it may run the old ones.
+        """Note that a file of the workload has changed: until its manager reloads, it may use the old one.
 
-        In memory only. On the disk it is the order of the journal's steps that tells.
+        In memory only. After a restart, the order of the journal's steps shows the same.
         """
         self.records.unloaded.add(workload)
 
     def reloaded(self, workload: str) -> None:
-        """Note that the manager has read its files, or that there is none which could be behind them."""
+        """Note that the manager has reloaded its files, or that no manager is running."""
         self.records.unloaded.discard(workload)
 
 

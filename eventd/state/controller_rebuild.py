@@ -1,11 +1,11 @@
-"""Rebuild: what is remembered is made anew from the host where the state file was lost, damaged or set back.
+"""Rebuilds the records from the host after the state file was lost, damaged or restored from an older copy.
 
-An account is eventd's if its mark says so (a copy of its record outside of the database, which only root can write) and
-the account is still the one that the mark is about. Its files are eventd's if they are what the revision that was last
-verified, or the one that is wanted, installs; its units count as started with that. Nothing is done to the host for
-it: no file is written, no unit is touched. What cannot be proven is left alone, and says so.
+An account is eventd's if it has an ownership marker (a copy of its record outside the database, writable only by root)
+and is still the account that the marker describes. Its files are eventd's if they match the last verified revision or
+the desired one; its units count as started with that revision. The rebuild does not change the host: it writes no file
+and touches no unit. What cannot be proven is left alone and reported.
 
-    marks -> records of workloads, before the first run -> records of files and units, once the revision is read
+    markers -> records of workloads, before the first run -> records of files and units, once the revision is read
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A workload whose files and units have to be recorded yet."""
+    """A workload whose files and units are not recorded yet."""
 
     commit: str
-    """The revision that was last verified, or empty."""
+    """The last verified revision, or empty."""
     digest: str
-    """Its content there."""
+    """The digest of its content in that revision."""
     lost: bool = False
-    """There was no record of it at all."""
+    """It had no record at all."""
 
 
 @dataclass(slots=True)
 class Rebuild(Participant):
-    """The work of one start, and what remains of it."""
+    """The rebuild of one start of the daemon, and what is left to do."""
 
     host: Host
     inventory: Inventory
@@ -66,12 +66,12 @@ class Rebuild(Participant):
     losses: DocumentTable[StateLoss] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the document tables."""
+        """Create the document tables."""
         self.pending = DocumentTable(self.host.store, "rebuild", Pending)
         self.losses = DocumentTable(self.host.store, LOSSES, StateLoss)
 
     async def workloads(self, steps: Iterable[OpenStep]) -> None:
-        """Compare the marks with the records, and finish what is behind; `steps` are the open ones.
+        """Compare the markers with the records, and bring the records up to date. `steps`: the open steps.
 
         Raises what reading and writing the store raises.
         """
@@ -86,24 +86,28 @@ class Rebuild(Participant):
             if record == mark:
                 continue
             if record is None and not await self._fits(mark):
-                # An account of that name that is not the one, or none: not ours to manage, let alone to remove.
+                # No account of that name, or a different one: it is not ours to manage, let alone to remove.
                 unproven.append(name)
                 continue
-            cut_off = record is None and name in busy  # while it was made: its step is settled next
+            cut_off = (
+                record is None and name in busy
+            )  # interrupted while it was created: its step is settled next
             if not cut_off:
-                # Before the record: after a crash in between, the record alone would say that all is well.
+                # Write this before the record: after a crash in between, the record alone would look complete.
                 pending = Pending(mark.verified_commit, mark.verified_digest, lost=record is None)
                 await self.pending.put(name, pending)
             await self.inventory.workload(mark)
         for record in tuple(records.values()):
             if record.name not in markers:
-                await self.host.store.put_workload(record)  # from before there were marks, or deleted by hand
+                await self.host.store.put_workload(
+                    record
+                )  # its marker was deleted by hand, or it is older than markers
         restored = [name for name, row in self.pending.rows.items() if row.lost and name in records]
         if self._is_news(restored, unproven):
             await self._report(tuple(sorted(restored)), tuple(sorted(unproven)))
 
     async def prepare(self, loaded: Loaded) -> None:
-        """Record files and units of the pending workloads, by what the revisions say that they should be."""
+        """Record the files and units of the pending workloads that match a revision."""
         desired = loaded.desired
         for name, row in tuple(self.pending.rows.items()):
             if name in self.inventory.records.workloads:
@@ -112,7 +116,8 @@ class Rebuild(Participant):
                 if wanted is None or wanted.digest != row.digest:
                     verified = await self._at(row.commit, name)
                 await self._record(name, row, [each for each in (verified, wanted) if each is not None])
-                # They were not known when the manager was connected to; the plan must not take them for stopped.
+                # They were not watched when the manager was connected; without this the plan would consider them
+                # stopped.
                 units = {unit.name for each in (verified, wanted) if each is not None for unit in each.units}
                 self.host.user_managers.watch(name, frozenset(units))
                 await self.host.user_managers.refresh(name)
@@ -120,18 +125,18 @@ class Rebuild(Participant):
 
     @property
     def unacknowledged(self) -> tuple[StateLoss, ...]:
-        """What an operator has not said to have seen."""
+        """The losses that no operator has acknowledged."""
         return tuple(loss for loss in self.losses.rows.values() if not loss.acknowledged)
 
     async def acknowledge(self) -> int:
-        """Take note that an operator knows; return of how many losses."""
+        """Acknowledge all losses; return how many there were."""
         rows = [(key, loss) for key, loss in self.losses.rows.items() if not loss.acknowledged]
         for key, loss in rows:
             await self.losses.put(key, replace(loss, acknowledged=True))
         return len(rows)
 
     def _is_news(self, restored: list[str], unproven: list[str]) -> bool:
-        """Tell whether no loss that was noted says it already: a mark that fits nothing stays, and is told once."""
+        """Return whether no recorded loss lists these already: an unproven marker stays, and is reported once."""
         named = self.losses.rows.values()
         return bool(restored or unproven) and not any(
             set(restored) <= set(loss.restored) and set(unproven) <= set(loss.unproven) for loss in named
@@ -145,17 +150,20 @@ class Rebuild(Participant):
         return account.uid == mark.uid and not (login and mark.ownership is Ownership.CREATED)
 
     async def _report(self, restored: tuple[str, ...], unproven: tuple[str, ...]) -> None:
-        """Add to the loss that explains it, or note one: a state file that was set back."""
+        """Add the result to the loss that caused it. Without one, an older state file was restored: record that."""
         key, loss = max(self.losses.rows.items(), default=("", None), key=lambda row: row[0])
         if loss is None or loss.acknowledged or loss.restored or loss.unproven:
             now = self.wall()
-            key, loss = f"{now:017.6f}", StateLoss(now, "the state file was behind what is on this host", "")
+            key, loss = (
+                f"{now:017.6f}",
+                StateLoss(now, "the state file was older than what is on this host", ""),
+            )
         loss = replace(loss, restored=restored, unproven=unproven)
         await self.losses.put(key, loss)
         log.error("%s; kept as %s", loss.why, loss.kept or "nothing")
-        log.error("still managed by their marks: %s", ", ".join(restored) or "none")
+        log.error("still managed, because of their ownership markers: %s", ", ".join(restored) or "none")
         if unproven:
-            log.error("not shown to be eventd's any more, and left alone: %s", ", ".join(unproven))
+            log.error("left alone, because nothing proves that they are eventd's: %s", ", ".join(unproven))
 
     async def _at(self, commit: str, name: str) -> Workload | None:
         if not commit:
@@ -185,7 +193,7 @@ class Rebuild(Participant):
                     await self.inventory.file(name, path, FileRecord(file.digest, run))
             if not whole or workload.digest != row.digest:
                 continue
-            # All of it is in place, and it was verified: every unit was started with it.
+            # Every file is in place, and the revision was verified: every unit was started with it.
             for unit in workload.units:
                 if self.inventory.records.unit(name, unit.name) is None:
                     await self.inventory.unit(name, unit.name, UnitRecord(unit.digest, run))

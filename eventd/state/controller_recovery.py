@@ -1,11 +1,11 @@
-"""Recovery: what the last life of the daemon left open is finished or undone before the first run, and said.
+"""Recovery: settles the steps that the previous daemon process left open, before the first run, and reports it.
 
-How each kind of step ends is said in the tables of actions; this looks at the world for it, writes the records, and
-closes the steps. In two parts, since a unit can be looked at only when its user's manager is connected. Settling a
-step twice is harmless, so a crash here leaves nothing but the same work for the next start.
+The action tables say how each kind of step is settled. Recovery observes the host for that, writes the records, and
+closes the steps. It works in two parts, because a unit can only be observed once its user's manager is connected.
+Settling a step twice is harmless, so after a crash in here the next start simply does it again.
 
-A step that cannot be settled (a database that cannot be written, an account that cannot be looked up) stays open, and
-is tried again before each run until it is.
+A step that cannot be settled (the database is not writable, an account cannot be looked up) stays open, and is retried
+before each run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMPLETE_TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A step that was found open, and what was done with it."""
+    """A step that was found open, and how it was settled."""
 
     step: OpenStep
     ended: str
@@ -40,7 +40,7 @@ class Settled:
 
 @dataclass(slots=True)
 class Recovery:
-    """The work of one start."""
+    """The recovery of one start of the daemon."""
 
     host: Host
     inventory: Inventory
@@ -49,7 +49,7 @@ class Recovery:
     actions: ActionTable
     pending: list[OpenStep] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
-    """What has been done since the start, for status."""
+    """The steps settled since the start, for the status."""
     runs: list[int] = field(default_factory=list)
     """Runs that were found open."""
     found: int = 0
@@ -57,7 +57,7 @@ class Recovery:
     _closed: bool = False
 
     async def begin(self) -> None:
-        """Read what is open, and settle all but the steps of units. Raises what reading raises."""
+        """Read the open steps, and settle all but those of units. Raises what reading raises."""
         self.pending = list(await self.host.store.open_steps())
         self.found = len(self.pending)
         for step in self.pending:
@@ -71,7 +71,7 @@ class Recovery:
         await self._settle(lambda looks: looks is not WorkloadLooks.UNIT)
 
     def units_of(self, workload: str) -> frozenset[str]:
-        """Return the units of a workload that have to be looked at."""
+        """Return the units of a workload that must be observed."""
         return frozenset(
             step.known().get("unit", step.target)
             for step in self.pending
@@ -79,22 +79,22 @@ class Recovery:
         )
 
     async def finish(self) -> None:
-        """Settle what is left, and close the interrupted runs; what cannot be written is tried before the next run."""
+        """Settle the remaining steps, and close the interrupted runs. What fails is retried before the next run."""
         await self._settle(lambda _looks: True)
         if self._closed:
             return
         try:
             self.runs += await self.host.store.close_runs()
         except EventdError as error:
-            log.error("the interrupted runs cannot be closed yet: %s", error)  # noqa: TRY400 - reported, not a bug
+            log.error("cannot close the interrupted runs yet: %s", error)  # noqa: TRY400 - reported, not a bug
         else:
             self._closed = True
 
     async def settle_failed(self, step: OpenStep) -> bool:
-        """Make the records agree with what a failed step left; False: not now, the step has to stay open.
+        """Make the records agree with what a failed step left behind. Return False if that fails: the step stays open.
 
-        A write that failed may have taken effect, and the record of an act that took effect may not have been written.
-        What a failed start left is its handler's business: the unit's own state tells, and the next plan reads it.
+        A failed write may have taken effect, and an action that took effect may not have been recorded. A failed start
+        needs nothing here: the next plan reads the unit's own state.
         """
         if self.actions.looks(step) in (NOTHING, WorkloadLooks.UNIT):
             return True
@@ -102,7 +102,7 @@ class Recovery:
             found = self.actions.settle(step, await self._observe(step), self.inventory.records)
             await self._carry_out(step, found)
         except EventdError as error:
-            log.error("%s %s failed, and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
+            log.error("%s %s failed and cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
             self.pending.append(step)
             return False
         log.info("%s %s failed: %s", step.verb, step.target, found.note)
@@ -122,7 +122,7 @@ class Recovery:
                 await self._carry_out(step, found)
                 await self.host.store.end_step(step.id, found.ended.value, found.note)
             except EventdError as error:
-                # The workload's own run meets the same and reports it; the others must not wait for it.
+                # The workload's own run hits the same error and reports it. The other workloads must not wait.
                 log.error("%s %s cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400
                 continue
             self.pending.remove(step)

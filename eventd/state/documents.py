@@ -1,4 +1,4 @@
-"""What became of the last life's open steps, and of a state file that was lost: part of the status, and a route."""
+"""How the last run's open steps were settled, and losses of the state file: part of the status, and a route."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from eventd.api.answers import Check
 from eventd.reconciler import Reconciler
 from eventd.workloads.model_records import StateLoss
 
-HINT = "see `eventctl state`; `eventctl state --acknowledge` once you know what was lost with it"
+HINT = "see `eventctl state`; when you know what was lost, `eventctl state --acknowledge`"
 
 
 class RecoveredStep(TypedDict):
-    """A step that the last life of the daemon left open, and how it was settled."""
+    """A step that the previous daemon process left open, and how it was settled."""
 
     run: int
     workload: str
@@ -45,7 +45,7 @@ class Acknowledged(TypedDict):
 
 
 def recovery(reconciler: Reconciler) -> Recovery | None:
-    """Return what this start found open and what was done with it; None if there was nothing."""
+    """Return what this start found open and how it was settled; None if there was nothing."""
     found = reconciler.recovery
     if not (found.found or found.runs):
         return None
@@ -82,7 +82,7 @@ def checks(reconciler: Reconciler) -> list[Check]:
     """Return the check of `eventctl doctor`."""
     rows = losses(reconciler)
     if not rows:
-        return [{"name": "state file", "ok": True, "message": "no loss of it is unacknowledged", "hint": ""}]
+        return [{"name": "state file", "ok": True, "message": "every loss of it is acknowledged", "hint": ""}]
     return [
         {
             "name": "state file",

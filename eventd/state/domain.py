@@ -1,4 +1,4 @@
-"""The domain state: what it adds to eventd."""
+"""The state domain: what it adds to eventd."""
 
 from __future__ import annotations
 

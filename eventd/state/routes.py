@@ -1,4 +1,4 @@
-"""Routes of the state file: what was lost with it and recovered after a crash, and that an operator knows."""
+"""Routes of the state file: what was lost and recovered, and acknowledging losses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from eventd.api.routing import Api, Needs, Route
 from eventd.state import documents as recovery_document
 
 STATE = Right(
-    "state", Scope.ALL, Scope.NO, "What was recovered, and lost with a state file: `eventctl state`"
+    "state",
+    Scope.ALL,
+    Scope.NO,
+    "See what was recovered, and what was lost with a state file: `eventctl state`",
 )
-STATE_CHANGE = Right(
-    "state-change", Scope.NO, Scope.NO, "Say that a loss is known: `eventctl state --acknowledge`"
-)
+STATE_CHANGE = Right("state-change", Scope.NO, Scope.NO, "Acknowledge a loss: `eventctl state --acknowledge`")
 
 
 class AcknowledgeRequest(BaseModel):
@@ -50,7 +51,7 @@ ROUTES = (
         "/v1/state/acknowledge",
         STATE_CHANGE,
         _acknowledge,
-        '`{}`: the losses are known; `{"acknowledged": N}`',
+        '`{}`: acknowledge the losses; `{"acknowledged": N}`',
         needs=Needs.HOST,
         document=recovery_document.Acknowledged,
         body=AcknowledgeRequest,

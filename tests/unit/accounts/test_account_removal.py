@@ -41,8 +41,8 @@ def removal(tmp_path: Path) -> SystemAccountRemoval:
     ("changes", "says"),
     [
         ({}, ""),
-        ({"uid": 0}, "outside of 1000"),
-        ({"uid": 65534}, "outside of 1000"),
+        ({"uid": 0}, "not between 1000"),
+        ({"uid": 65534}, "not between 1000"),
         ({"shell": "/bin/bash"}, "login shell"),
         ({"home": "/root"}, "also that of root"),
         ({"home": "/"}, "also that of"),
@@ -65,7 +65,7 @@ async def test_an_account_that_a_person_can_log_in_to_is_refused(
 ) -> None:
     """With a password, or without being asked for one."""
     (tmp_path / "shadow").write_text(f"web:{password}:1::::::\n")
-    assert "logs in with it" in await removal.refusal(WEB)
+    assert "log in to it" in await removal.refusal(WEB)
 
 
 async def test_accounts_that_are_not_this_systems_are_never_touched() -> None:

@@ -52,7 +52,7 @@ def test_a_process_whose_first_thread_has_ended_is_running() -> None:
 def test_ids_of_the_systems_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever it is told: neither as the account's uid, nor among the subordinate ones."""
     assert main(arguments) == 2
-    assert "uid of the system's" in capsys.readouterr().err
+    assert "is a system uid" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root's alone")

@@ -100,7 +100,7 @@ def test_a_range_is_never_given_twice(tmp_path: Path) -> None:
             break
     assert seen == sorted(set(seen))
     assert all(first >= 100_000 + SUBORDINATE_IDS for first in seen)
-    with pytest.raises(PermanentError, match="no subordinate ids are left"):
+    with pytest.raises(PermanentError, match="every range of subordinate ids"):
         ids.reserve("more", replace(LIMITS, uid=(1000, 2000)), [], ((100_000 + SUBORDINATE_IDS,), ()))
 
 

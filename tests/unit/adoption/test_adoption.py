@@ -58,7 +58,7 @@ def test_what_it_means_is_said() -> None:
         "/etc/containers/systemd/users/1000",
         "lingering",
         "rights of anna",
-        "never deleted",
+        "never deletes",
         "disown anna",
     ):
         assert word in text

@@ -127,7 +127,7 @@ def test_disown_all_gives_back_what_is_eventds_and_says_what_volumes_need(path: 
     with FakeDaemon(path, answers):
         result = eventctl("disown", "--all", "--socket", path)
     assert result.code == 0
-    assert result.out.startswith("web is given back")
+    assert result.out.startswith("web was given back")
     assert result.out.splitlines()[-2:] == [
         "UUID=11-22 /srv/my\\040media ext4 nosuid,nodev,nofail 0 2",
         "/dev/disk/by-id/usb-x /srv/x auto nosuid,nodev,nofail 0 2",
