@@ -1,4 +1,4 @@
-"""How the last run's open steps were settled, and losses of the state file: part of the status, and a route."""
+"""How the open steps of the previous daemon process were settled, and losses of the state file: status and route."""
 
 from __future__ import annotations
 
