@@ -111,7 +111,7 @@ class Api:
         if name not in known:
             have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
             raise PermanentError(
-                f"there is no workload {name!r}", reason="no-such-workload", hint=f"there are: {have}"
+                f"there is no workload {name!r}", reason="no-such-workload", hint=f"retained: {have}"
             )
         return name
 

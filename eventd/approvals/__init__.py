@@ -1,1 +1,1 @@
-"""Approvals: what is destructive waits until an operator has signed for exactly that."""
+"""Approvals: destructive actions are held until an operator signs exactly that action."""

@@ -1,12 +1,11 @@
 """Signatures of operators: `ssh-keygen -Y verify` with an allowed_signers file (ssh-keygen(1)).
 
-Owns: who is asked and with what, and nothing but the exit status is believed (an unlisted key still says "Good"). A
-signature may come out of the repository, so it is parsed by ssh-keygen under the unprivileged account, never by root:
-root writes it, the document and copies of the two files that decide into a private folder that the account can only
-read.
+Only the exit status of ssh-keygen counts: for an unlisted key it still prints "Good". A signature may come from the
+repository, so ssh-keygen parses it under the unprivileged account, never as root: root writes the signature, the
+document and copies of the two files that decide into a private folder that the account can only read.
 
-The file of allowed signers is the key to everything that is held, so it counts only if it belongs to root and nobody
-else can write it, nor the folder that it is in.
+Whoever writes the file of allowed signers can approve everything. So the file is used only if it and its folder belong
+to root and nobody else can write them.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.platform.process import ServiceAccount, run
 
 MAX_FILE = 1 << 20
-"""Bytes of allowed signers, or of a list of revoked keys."""
+"""Maximum size in bytes of the allowed signers, or of a list of revoked keys."""
 MAX_PRINCIPALS = 16
-"""Names tried for one key; more than a handful is a mistake."""
+"""Principals tried for one key; more than a handful is a mistake."""
 TIMEOUT = 10.0
 """Seconds for one ssh-keygen."""
 HEAD = b"-----BEGIN SSH SIGNATURE-----"
@@ -42,12 +41,12 @@ class SshSignatures:
     revoked: str = ""
     """Path of a key revocation list or of a list of public keys; empty: none."""
     account: ServiceAccount | None = None
-    """Who runs ssh-keygen; None: whoever we are."""
+    """The account that runs ssh-keygen; None: the current one."""
     runtime: str = "/run/eventd"
-    """Folder on a tmpfs for private folders; the account has to be able to pass through it."""
+    """Folder on a tmpfs for private folders; the account needs search permission on it."""
     namespace: str = NAMESPACE
     owner: int = 0
-    """Who has to own the file of allowed signers."""
+    """The uid that has to own the file of allowed signers."""
 
     async def __call__(self, document: bytes, signature: bytes) -> str:
         """Return the principal that signed `document`.
@@ -57,7 +56,7 @@ class SshSignatures:
         """
         if len(signature) > MAX_SIGNATURE or not signature.startswith(HEAD):
             raise PermanentError(
-                "it is no signature of ssh-keygen",
+                "it is not an ssh-keygen signature",
                 reason="bad-signature",
                 hint=f"ssh-keygen -Y sign -n {NAMESPACE}",
             )
@@ -86,14 +85,14 @@ class SshSignatures:
                 return name
             said = done.text().partition("\n")[0]
         raise PermanentError(
-            f"the signature does not count: {said or 'ssh-keygen refuses it'}",
+            f"the signature is not valid: {said or 'ssh-keygen refuses it'}",
             reason="bad-signature",
-            hint=f"is it over exactly this document, with -n {self.namespace}? may this key sign approvals,"
-            " and has it not been revoked?",
+            hint=f"sign exactly this document with -n {self.namespace}; check that the key may sign approvals"
+            " and is not revoked",
         )
 
     async def _principals(self, folder: Path) -> list[str]:
-        """Return the names that the allowed signers have for the key."""
+        """Return the principals that the allowed signers list for the key."""
         done = await run(
             [
                 "ssh-keygen",
@@ -105,11 +104,11 @@ class SshSignatures:
             cwd=str(folder),
         )
         names = [line for line in done.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
-        # A name is an argument of the next command: one that is no name is none of the file's.
+        # A principal becomes an argument of the next command, so anything that does not look like one is dropped.
         names = [name for name in names if name.isprintable() and not name.startswith("-")]
         if not done.ok or not names:
             raise PermanentError(
-                f"the key that signed is not in {self.allowed_signers}, or not any more",
+                f"the key that signed is not in {self.allowed_signers}, or no longer",
                 reason="unknown-key",
                 hint=f'its line is: NAME namespaces="{self.namespace}" KEY (ssh-keygen(1), ALLOWED SIGNERS)',
             )
@@ -150,7 +149,7 @@ class SshSignatures:
             file.write(content)
 
     def _trusted(self, path: str, missing: str) -> bytes:
-        """Read a file that nobody but its owner, root, can change."""
+        """Read a file that only its owner, root, can change."""
         try:
             folder = os.stat(os.path.dirname(path) or "/")  # noqa: PTH116, PTH120
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -165,12 +164,12 @@ class SshSignatures:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise _untrusted(path, "it is no regular file")
+                raise _untrusted(path, "it is not a regular file")
             for what, each in (("it", status), ("its folder", folder)):
                 sticky = bool(each.st_mode & stat.S_ISVTX) and stat.S_ISDIR(each.st_mode)
                 if each.st_uid not in (0, self.owner) or (each.st_mode & 0o022 and not sticky):
                     raise _untrusted(
-                        path, f"{what} does not belong to root alone (mode {each.st_mode & 0o777:o})"
+                        path, f"others than root can change {what} (mode {each.st_mode & 0o777:o})"
                     )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_FILE + 1)

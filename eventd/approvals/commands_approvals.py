@@ -1,4 +1,4 @@
-"""`eventctl approvals [ID]`: what is held until somebody signs, and how to sign it."""
+"""`eventctl approvals [ID]`: requests for a signature, and how to sign them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAITING = ("requested",)
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """List, show one, or export its document."""
+    """List the requests, show one, or export its document."""
     client = Client(arguments.socket)
     if arguments.id:
         row: Json = client.get(at("approvals", arguments.id))
@@ -44,7 +44,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def export(row: Json, path: str, terminal: Terminal) -> None:
-    """Write the document to be signed, byte for byte; `-`: to the output."""
+    """Write the document to sign, byte for byte; `-`: to stdout."""
     document = str(row.get("document", ""))
     if path == "-":
         terminal.out.write(document)
@@ -55,18 +55,18 @@ def export(row: Json, path: str, terminal: Terminal) -> None:
         raise PermanentError(f"cannot write {path}: {error.strerror}", reason="unwritable") from error
     identity = clean(row.get("id", ""))
     terminal.notice(f"sign it:    ssh-keygen -Y sign -n {namespace(row)} -f ~/.ssh/id_ed25519 {path}")
-    terminal.notice(f"hand it in: eventctl approve {identity} --signature {path}.sig")
+    terminal.notice(f"submit it:  eventctl approve {identity} --signature {path}.sig")
 
 
 def namespace(row: Json) -> str:
-    """Return the namespace of signatures."""
+    """Return the namespace for signatures (ssh-keygen -n)."""
     from eventd.approvals.model import NAMESPACE  # noqa: PLC0415
 
     return clean(row.get("namespace", "")) or NAMESPACE
 
 
 def one(terminal: Terminal, row: Json) -> None:
-    """Write a request in full: what is signed, in words."""
+    """Write a request in full: what is signed, for people."""
     state = clean(row.get("state", ""))
     terminal.line(f"{clean(row.get('id', ''))}: {terminal.paint(state, _colour(state))}")
     terminal.paragraph(f"why:       {clean(row.get('why', ''))}", "  ")
@@ -102,7 +102,7 @@ def _list(terminal: Terminal, rows: list[Json], refused: list[Json], *, everythi
         _how(terminal, row)
         terminal.line()
     if not rows:
-        terminal.line("nothing waits for an approval" if not everything else "nothing was ever asked for")
+        terminal.line("nothing waits for an approval" if not everything else "there have been no requests")
     if refused:
         terminal.line(terminal.paint("refused signatures", "bold"))
     for each in refused:
@@ -124,7 +124,7 @@ def _colour(state: str) -> str:
 
 
 def confirmed(arguments: Any, terminal: Terminal, question: str) -> bool:
-    """Ask a person who saw what it is about; where there is none, the answer is no: a script says --yes."""
+    """Ask for confirmation; without a terminal the answer is no, and a script passes --yes."""
     if not can_ask(arguments, terminal):
         return False
     terminal.err.write(f"{question} [y/N] ")

@@ -1,6 +1,6 @@
-"""`eventctl approve ID`: sign a request with an SSH key, or hand in a signature that was made elsewhere.
+"""`eventctl approve ID`: sign a request with an SSH key, or submit a signature that was made elsewhere.
 
-The key never leaves this process's ssh-keygen (or the agent, or the security key): the daemon gets the signature only.
+The private key stays with this process's ssh-keygen (or the agent, or the security key); the daemon gets the signature.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 TIMEOUT = 300.0
-"""Seconds for a person to type a passphrase or touch a key."""
+"""Seconds that a person has to type a passphrase or touch a key."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Show what is signed, sign it, hand it in."""
+    """Show the request, sign it, submit the signature."""
     if bool(arguments.key) == bool(arguments.signature):
         raise PermanentError(
             "give either --key or --signature", reason="usage", hint="eventctl approve --help has examples"
@@ -53,18 +53,18 @@ def run(arguments: Any, terminal: Terminal) -> int:
     else:
         identity = clean(done.get("id", ""))
         terminal.line(f"{identity} is approved by {clean(done.get('signer', ''))}")
-        terminal.line(f"it is carried out now; eventctl approvals {identity} says how it went")
+        terminal.line(f"it is carried out now; eventctl approvals {identity} shows the result")
     return codes.AS_WANTED
 
 
 def sign(document: str, key: str, namespace: str) -> str:
-    """Return a signature by ssh-keygen, which asks for what it needs (passphrase, touch) by itself.
+    """Return a signature made by ssh-keygen, which prompts for what it needs (passphrase, touch).
 
-    `key` may be a private key, or a public one whose private half is in the ssh-agent or in a security key.
+    `key` may be a private key, or a public one whose private key is in the ssh-agent or in a security key.
     """
     path = Path(key).expanduser()
     if not path.exists():
-        raise PermanentError(f"there is no key {path}", reason="no-key", hint="--key FILE, private or public")
+        raise PermanentError(f"the key {path} does not exist", reason="no-key", hint="--key FILE, private or public")
     try:
         done = subprocess.run(
             ["ssh-keygen", "-q", "-Y", "sign", "-f", str(path), "-n", namespace],
@@ -81,9 +81,9 @@ def sign(document: str, key: str, namespace: str) -> str:
         raise PermanentError(f"ssh-keygen did not sign within {TIMEOUT:g} s", reason="not-signed") from error
     if done.returncode != 0 or not done.stdout:
         raise PermanentError(
-            "ssh-keygen did not sign it",
+            "ssh-keygen did not sign the document",
             reason="not-signed",
-            hint="what it said is above; for a key in the agent, give its public file: --key KEY.pub",
+            hint="see its message above; for a key in the agent, pass the public key: --key KEY.pub",
         )
     return done.stdout.decode("ascii", "replace")
 

@@ -1,4 +1,4 @@
-"""`eventctl reject ID`: say no to a request; what it was for stays as it is."""
+"""`eventctl reject ID`: reject a request, so that nothing is changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Reject it, or take that back."""
+    """Reject the request, or withdraw the rejection."""
     done: Json = Client(arguments.socket).post(
         at("approvals", arguments.id, "reject"), {"undo": bool(arguments.undo)}
     )
@@ -23,8 +23,8 @@ def run(arguments: Any, terminal: Terminal) -> int:
         return codes.AS_WANTED
     identity = clean(done.get("id", ""))
     if arguments.undo:
-        terminal.line("it is asked for again, under a new id: eventctl approvals")
+        terminal.line("the request is open again, under a new id: eventctl approvals")
     else:
-        terminal.line(f"{identity} is rejected: nothing is done, and it is not asked for again")
-        terminal.line(f"to be asked again: eventctl reject {identity} --undo")
+        terminal.line(f"{identity} is rejected; nothing is changed")
+        terminal.line(f"to open it again: eventctl reject {identity} --undo")
     return codes.AS_WANTED

@@ -1,11 +1,11 @@
-"""Approvals as the daemon keeps them: requests, what was signed, what was used up, and what was refused.
+"""The approvals of the daemon: requests, signatures, spent approvals, and refused attempts.
 
     the policy holds -> register -> (an operator signs) -> accept -> fact -> the plan goes on -> spend -> act -> done
 
-Everything is written to the store before it counts. A request is spent before its action begins, bound to the step;
-after a crash the same plan goes on under the same approval, and nothing else can: the key of the fact is over plan and
-resources, and a resource's identity has the run that made it in it. A refused signature changes nothing but the record
-that it was refused.
+Everything is written to the store before it takes effect. A request is spent before its action begins, bound to the
+step. After a crash the same plan continues under the same approval, and no other plan can: the fact's key covers plan
+and resources, and a resource's identity includes the run that made it. A refused signature changes nothing except the
+record of refusals.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from eventd.kernel.whole import wholly
 
 log = logging.getLogger(__name__)
 KEPT = 200
-"""Requests that are over and are still told of."""
+"""Closed requests that are still listed."""
 RETRY = 60.0
-"""Seconds between attempts to write down that something has expired, while the disk is full."""
+"""Seconds between attempts to record an expiry while the disk is full."""
 CURABLE = frozenset(
     {"no-allowed-signers", "untrusted-allowed-signers", "no-revoked-keys", "unknown-key", "command-missing"}
 )
-"""Refusals of what lies in the repository that a change of the host can end: it is looked at again."""
+"""Reasons to refuse a committed approval that a change of the host can cure, so it is checked again."""
 PENDING = (State.REQUESTED, State.APPROVED, State.REJECTED)
-"""What a plan that has changed makes void."""
+"""States that a changed plan withdraws."""
 
 Row = tuple[DocumentTable[Any], str, Any]
 
 
 @dataclass(slots=True)
 class Approvals(Participant):
-    """See the module. One writer: the daemon's loop."""
+    """See the module. The daemon's event loop is the only writer."""
 
     store: DocumentStore
     facts: Facts
@@ -63,21 +63,21 @@ class Approvals(Participant):
     wall: Callable[[], float] = time.time
     requests: DocumentTable[Request] = field(init=False)
     attempts: Attempts = field(init=False)
-    """Signatures that were refused."""
+    """Refused signatures."""
     _by_key: dict[str, str] = field(default_factory=dict)
     """Draft.key -> id of its latest request."""
     _seen: set[str] = field(default_factory=set)
-    """Files of the repository that were looked at in this life, by a digest of both."""
+    """Pairs of files of the repository that this process has checked, by a digest of both."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
-        """Make the document tables."""
+        """Name the document tables."""
         self.requests = DocumentTable(self.store, "approval", Request)
         self.attempts = Attempts(self.store, self.emit, self.wall)
 
     async def load(self) -> None:
-        """Read what the last life left, and set the facts."""
+        """Load what is stored, and set the facts."""
         await self.requests.load()
         await self.attempts.load()
         self._by_key = {r.key: r.id for r in sorted(self.requests.rows.values(), key=lambda r: r.created)}
@@ -86,7 +86,7 @@ class Approvals(Participant):
             self.facts.set(*self._fact(key))
 
     async def serve(self) -> None:
-        """Let what is open expire in time, for ever. A clock that jumps is noticed at the next use at the latest."""
+        """Expire open requests on time, until cancelled. A clock that jumps is noticed at the next use."""
         while True:
             changed = self._changed
             due = min((r.expires for r in self.requests.rows.values() if _expires(r)), default=None)
@@ -95,8 +95,8 @@ class Approvals(Participant):
             try:
                 await self.expire()
             except EventdError as error:
-                # Nothing can be approved or spent without looking at the time again, so this can wait.
-                log.error("what has expired is not written down yet: %s", error)  # noqa: TRY400
+                # Approving and spending check the time themselves, so this can wait.
+                log.error("expired requests are not recorded yet: %s", error)  # noqa: TRY400
                 with anyio.move_on_after(RETRY):
                     await changed.wait()
 
@@ -106,7 +106,7 @@ class Approvals(Participant):
         return self.requests.get(found) if found is not None else None
 
     def find(self, text: str) -> Request:
-        """Return the request with an id, a digest or the beginning of one (at least six digits).
+        """Return the request with this id or digest, or its beginning (at least six digits).
 
         Raises PermanentError(reason="no-such-approval").
         """
@@ -115,15 +115,15 @@ class Approvals(Participant):
             raise PermanentError(
                 f"there is no request {text!r}",
                 reason="no-such-approval",
-                hint="eventctl approvals lists those that are open, eventctl approvals --all all of them",
+                hint="eventctl approvals lists open requests, eventctl approvals --all lists all",
             )
         return matching[0]
 
     @wholly
     async def register(self, draft: Draft) -> Request:
-        """Ask for a signature, unless it has been asked for already; return the request. Idempotent.
+        """Open a request for a signature unless there is one; return the request. Idempotent.
 
-        What the same subject had asked for before is withdrawn: its plan has changed.
+        An earlier request of the same subject is withdrawn: its plan has changed.
         """
         async with self._lock:
             await self._expire()
@@ -146,18 +146,18 @@ class Approvals(Participant):
                     await self._write(replace(other, state=State.WITHDRAWN, changed=now))
             await self._write(request, others=self._surplus())
             log.warning(
-                "%s needs an approval, since %s: eventctl approvals %s", draft.subject, draft.why, request.id
+                "%s needs an approval: %s; eventctl approvals %s", draft.subject, draft.why, request.id
             )
             return request
 
     async def accept(self, document: bytes, signature: bytes, origin: str) -> Request:
-        """Take in a signature over a document; return the request that it approves.
+        """Accept a signature over a document; return the request that it approves.
 
-        Raises EventdError for what is refused, having recorded that: PermanentError(reason="malformed-approval" |
+        A refusal is recorded and raised: PermanentError(reason="malformed-approval" |
         "other-host" | "unknown-request" | "already-used" | "expired" | "rejected" | "withdrawn" | "bad-signature" |
-        "unknown-key" | …). What is approved already is no error.
+        "unknown-key" | …). Approving twice is not an error.
         """
-        # Looked up by digest before anything of it is read: for what is ours, nothing has to be parsed.
+        # Looked up by digest first: nothing has to be parsed to recognise our own documents.
         name = hashlib.sha256(document).hexdigest()
         try:
             return await self._accept(document, signature, origin, name)
@@ -180,7 +180,7 @@ class Approvals(Participant):
             )
         signer = await self.rules.verify(document, signature)
         async with self._lock:
-            # Things may have happened while the signature was checked: rejected, withdrawn, expired.
+            # While the signature was checked, the request may have been rejected, withdrawn, or have expired.
             await self._expire()
             request = self.requests.get(request.id) or request
             if request.state is State.APPROVED:
@@ -194,7 +194,7 @@ class Approvals(Participant):
             return approved
 
     def _unknown(self, document: bytes) -> EventdError:
-        """Return why a document is none of ours: another host's, changed, or of a state file that is gone."""
+        """Return why a document is not known: it is another host's, was changed, or belongs to a lost state file."""
         try:
             read = approvals.read(document)
         except EventdError as error:
@@ -203,26 +203,26 @@ class Approvals(Participant):
             return PermanentError(
                 f"it is for another host (machine id {read.host[:64]!r})",
                 reason="other-host",
-                hint="each host has requests of its own: eventctl approvals",
+                hint="each host has its own requests: eventctl approvals",
             )
         return PermanentError(
-            "this host knows no such request: it was changed, or is of a time that its state file has forgotten",
+            "this host has no such request: the document was changed, or is older than the state file",
             reason="unknown-request",
             hint="eventctl approvals lists what is held now",
         )
 
     async def prepare(self, loaded: Loaded) -> None:
-        """Take in what lies signed in the repository."""
+        """Accept the signed approvals in the repository."""
         await self.committed(loaded.approvals)
 
     async def committed(self, pairs: Iterable[Signed]) -> None:
-        """Take in documents and signatures that were found in the repository.
+        """Accept documents and signatures found in the repository.
 
-        Those for other hosts, and those that have been used, lie there rightly: nothing is said of them.
+        Those for other hosts, and used ones, may stay there; they are ignored silently.
         """
         for pair in pairs:
             path, document, signature = pair.path, pair.document, pair.signature
-            # As long, so that no two pairs run together into one.
+            # With the length, so that two pairs cannot collide.
             print_ = hashlib.sha256(hashlib.sha256(document).digest() + signature).hexdigest()
             if print_ in self._seen:
                 continue
@@ -238,13 +238,13 @@ class Approvals(Participant):
             except PermanentError as error:
                 if error.reason not in CURABLE:
                     self._seen.add(print_)
-                log.error("%s is no approval: %s", path, error)  # noqa: TRY400 - reported, not a bug
+                log.error("%s is not a valid approval: %s", path, error)  # noqa: TRY400 - reported, not a bug
             except EventdError as error:
-                log.warning("%s cannot be taken in yet: %s", path, error)
+                log.warning("%s cannot be accepted yet: %s", path, error)
 
     @wholly
     async def reject(self, text: str, by: str) -> Request:
-        """Say no: what it is for stays as it is, and is not asked for again until `renew`.
+        """Reject a request: nothing is changed, and no new request is opened until `renew`.
 
         Raises PermanentError(reason="no-such-approval" | "already-used" | …).
         """
@@ -260,7 +260,7 @@ class Approvals(Participant):
 
     @wholly
     async def renew(self, text: str) -> Request:
-        """Take a rejection back: it is asked for again, under a new id, by the next run."""
+        """Withdraw a rejection: the next run opens a new request, under a new id."""
         async with self._lock:
             request = self.find(text)
             if request.state is not State.REJECTED:
@@ -273,9 +273,9 @@ class Approvals(Participant):
 
     @wholly
     async def withdraw(self, subject: str, *, begun: bool) -> None:
-        """Nothing asks any more for what was requested for a subject.
+        """Withdraw the requests of a subject, which are no longer needed.
 
-        `begun`: its action may have done something, so that what is spent has to be finished under its approval.
+        `begun`: the action may have started, so what is spent has to be finished under its approval.
         """
         states = PENDING if begun else (*PENDING, State.SPENT)
         async with self._lock:
@@ -285,7 +285,7 @@ class Approvals(Participant):
 
     @wholly
     async def spend(self, key: str, run: int, step: int) -> Request:
-        """Use an approval up, before its action begins; one that this plan has begun under already goes on.
+        """Spend an approval before its action begins; a plan that has begun under it continues.
 
         Raises PermanentError(reason="not-approved" | "expired" | …), TemporaryError(reason="clock-behind").
         """
@@ -294,7 +294,7 @@ class Approvals(Participant):
             request = self.of(key)
             if request is None or request.state not in (State.APPROVED, State.SPENT):
                 raise PermanentError(
-                    "what was approved is not what would be done now, or no longer approved",
+                    "the plan is not the approved one, or is no longer approved",
                     reason="not-approved",
                     hint="eventctl approvals lists what is held now",
                 )
@@ -306,7 +306,7 @@ class Approvals(Participant):
 
     @wholly
     async def done(self, key: str, rows: Sequence[Row] = ()) -> None:
-        """The action is done; write that together with `rows` of other document tables. Idempotent."""
+        """Record that the action is done, together with `rows` of other document tables. Idempotent."""
         async with self._lock:
             request = self.of(key)
             if request is None or request.state is not State.SPENT:
@@ -316,7 +316,7 @@ class Approvals(Participant):
 
     @wholly
     async def expire(self) -> None:
-        """Mark what has expired by now."""
+        """Mark the requests that have expired."""
         async with self._lock:
             await self._expire()
 
@@ -345,7 +345,7 @@ class Approvals(Participant):
         )
 
     def _fact(self, key: str) -> tuple[FactKey, ApprovalState | None]:
-        """Return the fact of a draft, which wakes what is held for it."""
+        """Return the fact of a draft, which wakes the subject that is held for it."""
         request = self.of(key)
         value: ApprovalState | None = None
         if request is not None:
@@ -361,7 +361,7 @@ class Approvals(Participant):
         return FactKey(ApprovalFact.APPROVAL, key), value
 
     def _surplus(self) -> list[Row]:
-        """Return rows that delete the oldest of what is over."""
+        """Return rows that delete the oldest closed requests."""
         over = sorted((r.changed, r.id) for r in self.requests.rows.values() if r.state not in OPEN)
         return [(self.requests, each, None) for _, each in over[: max(0, len(over) - KEPT)]]
 
@@ -371,7 +371,7 @@ def _expires(request: Request) -> bool:
 
 
 def _elsewhere(document: bytes, host: str) -> bool:
-    """Tell whether a document says to be another host's."""
+    """Return whether a document claims to be another host's."""
     try:
         return approvals.read(document).host != host
     except EventdError:

@@ -1,6 +1,6 @@
-"""Signatures that were refused, kept so that somebody sees them: in the log, as events, in `eventctl approvals --all`.
+"""Refused signatures, kept where operators see them: in the log, as events, in `eventctl approvals --all`.
 
-The same attempt again is counted, and only the latest are kept: who may hand in signatures cannot fill the disk.
+Repeated attempts are counted and only the latest are kept, so that a caller cannot fill the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEPT = 200
 
 
 class Attempts:
-    """The latest of them, by number."""
+    """The latest attempts, by number."""
 
     def __init__(self, store: DocumentStore, emit: Emit, wall: Callable[[], float]) -> None:
         self._table = DocumentTable(store, "approval-attempt", Attempt)
@@ -31,19 +31,19 @@ class Attempts:
         self._wall = wall
 
     async def load(self) -> None:
-        """Read what the last life left."""
+        """Load what is stored."""
         await self._table.load()
 
     def __len__(self) -> int:
         return len(self._table)
 
     def latest(self) -> list[Attempt]:
-        """Return them, the latest first."""
+        """Return the attempts, the latest first."""
         return [self._table.rows[key] for key in sorted(self._table, reverse=True)]
 
     async def record(self, request: str, error: EventdError, origin: str) -> None:
-        """Write down that a signature for `request` was refused."""
-        log.warning("an approval (%s, from %s) is refused: %s", request, origin, error)
+        """Record that a signature for `request` was refused."""
+        log.warning("refused a signature (%s, from %s): %s", request, origin, error)
         rows = sorted(self._table.rows.items())
         if rows and (rows[-1][1].request, rows[-1][1].reason) == (request, error.reason):
             key, last = rows[-1]

@@ -1,6 +1,6 @@
-"""What a host says of approvals: which host it is, how long they count, and who checks a signature.
+"""The host's rules for approvals: its identity, how long they are valid, and how signatures are verified.
 
-A host that cannot check one accepts none, and says why.
+A host that cannot verify signatures accepts none, and says why.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Verify(Protocol):
 
 
 async def no_signatures(document: bytes, signature: bytes) -> str:
-    """Accept nothing: the verifier of a host without one."""
+    """Accept nothing: the verifier of a host without allowed signers."""
     del document, signature
     raise PermanentError(
         "this host has no allowed signers", reason="no-allowed-signers", hint="see [approvals] in eventd.toml"
@@ -34,10 +34,10 @@ async def no_signatures(document: bytes, signature: bytes) -> str:
 
 
 async def no_machine_id(document: bytes, signature: bytes) -> str:
-    """Accept nothing: without an identity, what is signed for one host would count on others."""
+    """Accept nothing: without a machine id, an approval for one host would be valid on others."""
     del document, signature
     raise PermanentError(
-        "this host has no machine id, so nothing can be signed for it alone",
+        "this host has no machine id, so no approval can be bound to it",
         reason="no-machine-id",
         hint="systemd-machine-id-setup(1), then restart eventd",
     )
@@ -45,7 +45,7 @@ async def no_machine_id(document: bytes, signature: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the host says of approvals."""
+    """The host's rules for approvals."""
 
     host: str = "unknown"
     """The machine id (machine-id(5))."""

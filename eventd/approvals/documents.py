@@ -1,4 +1,4 @@
-"""The JSON of requests for signatures, of what was refused, and of what is retained. Times: seconds since the epoch."""
+"""The JSON of requests, refused signatures and retained accounts. Times are seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Approvals(TypedDict):
 
 
 class RetainedAccount(TypedDict):
-    """The account of a workload that left; how much is in its home is told of one that is asked for by name."""
+    """The retained account of a removed workload; the size of its home is included when one is requested by name."""
 
     name: str
     since: float | None
@@ -70,7 +70,7 @@ class Retained(TypedDict):
 
 
 def approvals(kept: Controller, *, everything: bool) -> Approvals:
-    """Return GET /v1/approvals: what is open, or everything, the newest first."""
+    """Return GET /v1/approvals: open requests, or all, the newest first."""
     rows = sorted(kept.requests.rows.values(), key=lambda r: (r.created, r.id), reverse=True)
     shown = (*OPEN, State.REJECTED)
     attempts = kept.attempts.latest() if everything else []
@@ -102,7 +102,7 @@ def request(row: Request) -> Approval:
 
 
 def retained(reconciler: Reconciler, kept: Controller) -> list[RetainedAccount]:
-    """Return GET /v1/retained: the accounts of workloads that left, by name."""
+    """Return GET /v1/retained: the accounts of removed workloads, by name."""
     inventory = reconciler.inventory
     names = {name for name, record in inventory.records.workloads.items() if record.retained}
     names |= {name for name, row in inventory.removals.rows.items() if row.stage is not Stage.NONE}

@@ -1,4 +1,4 @@
-"""The domain approvals: what it adds to eventd."""
+"""What the domain `approvals` adds to eventd."""
 
 from __future__ import annotations
 

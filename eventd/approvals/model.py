@@ -1,13 +1,13 @@
-"""Approvals: what an operator signs before anything is destroyed that bears data.
+"""Approvals: what an operator signs before data is destroyed.
 
-Pure. A `Draft` says what would be done to what; a request is a draft for one host with an expiry, as a canonical
-document whose sha256 is what everybody refers to. An approval is good once, for that host, for exactly that plan,
-until it expires. Signatures are checked in `eventd.approvals.adapter_ssh_signatures`; `eventd.approvals.controller`
-keeps both.
+Pure. A `Draft` names the actions and their resources. A request is a draft for one host with an expiry, as a canonical
+document identified by its sha256. An approval is valid once, for that host and exactly that plan, until it expires.
+Signatures are verified in `eventd.approvals.adapter_ssh_signatures`; `eventd.approvals.controller` stores requests and
+approvals.
 
-Times are of the wall clock, since the signer's is another machine's. A clock that is behind the document's creation
-(a host without a battery, before its first time synchronisation) is no ground to accept it: such an approval waits.
-What was once seen to have expired stays expired, whatever the clock says later.
+Times are wall-clock times, since the signer is on another machine. A clock that is behind the document's creation (a
+host without a battery, before its first time synchronisation) makes the approval wait; it is not accepted. A request
+that was seen to expire stays expired, whatever the clock says later.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from eventd.kernel.model.draft import Draft, Planned, canonical, digest, stamp
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 
 NAMESPACE = "approval@eventd"
-"""Of the signature (ssh-keygen(1), -n): one made for something else is none for this."""
+"""Namespace of the signatures (ssh-keygen(1), -n): a signature made for another purpose is not valid here."""
 VERSION = 1
 LIFETIME = 7 * 86400.0
-"""Seconds that a request waits for its approval, and an approval for being used."""
+"""Seconds that a request waits for its approval, and an approval for its use."""
 MAX_DOCUMENT = 64 * 1024
 """Bytes."""
 MAX_SIGNATURE = 16 * 1024
 """Bytes; one with a certificate of a security key has about 2,000."""
 EARLY = 300.0
-"""Seconds by which this host's clock may be behind the clock that a document was made by: it is the same host's."""
+"""Seconds by which the clock may be behind the creation of a document; both are this host's clock."""
 ID_LENGTH = 12
-"""Hexadecimal digits of the digest that people type."""
+"""Length of a request's id: hexadecimal digits of the digest."""
 
 
 class State(StrEnum):
-    """Where a request stands."""
+    """The state of a request."""
 
     REQUESTED = "requested"
     APPROVED = "approved"
     SPENT = "spent"
-    """Its action has begun, and nothing else can begin under it."""
+    """Its action has begun; no other action can begin under it."""
     DONE = "done"
     EXPIRED = "expired"
     REJECTED = "rejected"
-    """By an operator: it is not asked for again until the plan changes."""
+    """By an operator; there is no new request until the plan changes."""
     WITHDRAWN = "withdrawn"
-    """Nothing asks for it any more."""
+    """It is no longer needed."""
 
 
 OPEN = (State.REQUESTED, State.APPROVED, State.SPENT)
-"""The states in which something may still come of it."""
+"""The states in which the action may still be carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request and what became of it."""
+    """One request and its state."""
 
     id: str
     digest: str
@@ -76,30 +76,30 @@ class Request:
     signer: str = ""
     """The principal in allowed_signers that signed."""
     origin: str = ""
-    """How the signature came: `socket` or the file of the repository; or who rejected it."""
+    """Where the signature came from: `socket` or a file of the repository; or who rejected the request."""
     run: int = 0
     step: int = 0
-    """Under which step it was spent."""
+    """The step that spent it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A signature that was refused."""
+    """A refused signature."""
 
     at: float
     """Seconds since the epoch."""
     request: str
-    """What it was meant for: an id, or the start of an unknown digest."""
+    """The request it was for: an id, or the start of an unknown digest."""
     reason: str
     message: str
     origin: str
     times: int = 1
-    """How often the very same was tried in a row."""
+    """How often the same attempt was made in a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it was read; what stands in it is not believed, only compared."""
+    """A document as it was read. Its content is not trusted, only compared."""
 
     digest: str
     host: str
@@ -109,8 +109,8 @@ class Document:
 def make(draft: Draft, *, host: str, hostname: str, nonce: str, created: float, expires: float) -> Request:
     """Return the request for a draft.
 
-    `host` is the machine id, which no other host has; `nonce` makes each request differ from all others, also from
-    those that a lost state file has forgotten.
+    `host` is the machine id, unique to the host. `nonce` makes each request unique, even among those of a lost state
+    file.
     """
     text = canonical(
         {
@@ -143,9 +143,9 @@ def make(draft: Draft, *, host: str, hostname: str, nonce: str, created: float, 
 
 
 def read(content: bytes) -> Document:
-    """Read a document that came from outside.
+    """Parse a document that came from outside.
 
-    Raises PermanentError(reason="malformed-approval") saying what is wrong with it.
+    Raises PermanentError(reason="malformed-approval") with what is wrong.
     """
     if len(content) > MAX_DOCUMENT:
         raise _malformed(f"it has {len(content)} bytes, and the limit is {MAX_DOCUMENT}")
@@ -154,17 +154,17 @@ def read(content: bytes) -> Document:
     except (ValueError, RecursionError) as error:
         raise _malformed("it is not JSON") from error
     if not isinstance(value, dict) or value.get("version") != VERSION:
-        raise _malformed(f"it is no approval document of version {VERSION}")
+        raise _malformed(f"it is not an approval document of version {VERSION}")
     texts = [value.get(key) for key in ("host", "subject", "created", "expires", "nonce")]
     if not all(isinstance(text, str) for text in texts):
         raise _malformed("it lacks host, subject, created, expires or nonce")
     if canonical(value) != content:
-        raise _malformed("it was changed: it is not byte for byte what eventd wrote")
+        raise _malformed("it was changed: it differs from what eventd wrote")
     return Document(digest(content), str(value["host"]), str(value["subject"]))
 
 
 def refuse(request: Request, now: float) -> None:
-    """Raise unless a signature for this request is of use now.
+    """Raise unless a signature for this request can be accepted now.
 
     PermanentError(reason="already-used" | "expired" | "rejected" | "withdrawn"), TemporaryError("clock-behind").
     """
@@ -181,7 +181,7 @@ def refuse(request: Request, now: float) -> None:
             )
         case State.WITHDRAWN:
             raise PermanentError(
-                f"the request {request.id} was withdrawn: what it was for is not asked for any more",
+                f"the request {request.id} was withdrawn: it is no longer needed",
                 reason="withdrawn",
                 hint=_AGAIN,
             )
@@ -198,7 +198,7 @@ def in_time(request: Request, now: float) -> None:
             f"this host's clock says {stamp(now)}, and the request {request.id} was made at"
             f" {stamp(request.created)}",
             reason="clock-behind",
-            hint="see timedatectl; the approval counts once the clock is right",
+            hint="see timedatectl; the approval is valid once the clock is right",
         )
 
 
@@ -209,7 +209,7 @@ def _expired(request: Request) -> PermanentError:
     return PermanentError(
         f"the request {request.id} expired at {stamp(request.expires)}",
         reason="expired",
-        hint="what is still held has a new request: eventctl approvals",
+        hint="if it is still held, there is a new request: eventctl approvals",
     )
 
 

@@ -1,7 +1,7 @@
 """Approvals in the repository: `approvals/NAME.json` with `approvals/NAME.json.sig` (or `NAME.sig`) beside it.
 
-Pure. Finds the pairs and says what is malformed, for `eventctl check`; whether a signature counts is looked at by
-`eventd.approvals.controller`, on the host that it is for.
+Pure. Finds the pairs and reports what is malformed, for `eventctl check`. Signatures are verified by
+`eventd.approvals.controller`, on the host that they are for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD = b"-----BEGIN SSH SIGNATURE-----"
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A document and the signature that lies beside it."""
+    """A document and the signature beside it."""
 
     path: str
     document: bytes
@@ -30,7 +30,7 @@ class Signed:
 
 
 def committed(tree: Tree) -> tuple[tuple[Signed, ...], tuple[Diagnostic, ...]]:
-    """Return the pairs, sorted by path, and what is wrong in the folder (warnings: no workload is refused by it)."""
+    """Return the pairs, sorted by path, and the findings in the folder (warnings, which refuse no workload)."""
     pairs: list[Signed] = []
     findings: list[Diagnostic] = []
     names = sorted(path for path in tree.files if path.startswith(f"{FOLDER}/"))
@@ -50,24 +50,24 @@ def committed(tree: Tree) -> tuple[tuple[Signed, ...], tuple[Diagnostic, ...]]:
             hint = f"ssh-keygen -Y sign -n {approvals.NAMESPACE} -f KEY {path}"
             findings.append(_finding(path, 0, "it is not signed", hint))
         elif not tree.files[signature].content.startswith(HEAD):
-            findings.append(_finding(signature, 1, "it is no signature of ssh-keygen", ""))
+            findings.append(_finding(signature, 1, "it is not an ssh-keygen signature", ""))
         elif len(tree.files[signature].content) > approvals.MAX_SIGNATURE:
             findings.append(_finding(signature, 0, f"it has more than {approvals.MAX_SIGNATURE} bytes", ""))
         else:
             pairs.append(Signed(path, document, tree.files[signature].content))
     findings.extend(
-        _finding(path, 0, "the document that it signs is not beside it", f"add {path[:-4]}")
+        _finding(path, 0, "the signed document is missing beside it", f"add {path[:-4]}")
         for path in names
         if path not in taken and path.endswith(".sig")
     )
     for path, why in tree.refused.items():
         if path == FOLDER or path.startswith(f"{FOLDER}/"):
-            findings.append(_finding(path, 0, f"it is refused: {why}", "put a regular file in its place"))
+            findings.append(_finding(path, 0, f"it is refused: {why}", "replace it with a regular file"))
     return tuple(pairs), tuple(findings)
 
 
 def _line(document: bytes) -> int:
-    """Return where a document differs from one line of JSON with a newline at its end: 1, or where more begins."""
+    """Return the line where a document stops being one line of JSON that ends with a newline."""
     return 1 if document.count(b"\n") <= 1 else 2
 
 

@@ -9,6 +9,6 @@ class ApprovalEvent(EventKind):
     """Events about requests for a signature."""
 
     APPROVAL_CHANGED = "approval-changed"
-    """Something became of a request for a signature; the subject is its id. Attributes `state`, `signer`."""
+    """The state of a request for a signature has changed; the subject is its id. Attributes `state`, `signer`."""
     APPROVAL_REFUSED = "approval-refused"
     """A signature was refused. Attributes `reason`, `origin`."""

@@ -11,21 +11,21 @@ from eventd.kernel.model.facts import FactKey, FactKind, Facts
 class ApprovalFact(FactKind):
     """Facts about requests for a signature; the comments say what scope, name and value are."""
 
-    APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: nobody has been asked
+    APPROVAL = "approval"  # name: `approvals.Draft.key`; value: ApprovalState, absent: not requested
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalState:
-    """Where the request for a signature stands."""
+    """The state of a request for a signature."""
 
     request: str
     """Its id."""
     approved: bool = False
-    """Signed, not expired, and not yet used for anything that is finished."""
+    """Signed, not expired, and not used by a finished action."""
     rejected: bool = False
 
 
 def is_rejected(draft: Draft, facts: Facts) -> bool:
-    """Tell whether an operator said no to it: a controller plans it no longer, until that is taken back."""
+    """Return whether an operator rejected it. A controller does not plan it until the rejection is withdrawn."""
     state = facts.get(FactKey(ApprovalFact.APPROVAL, draft.key))
     return isinstance(state, ApprovalState) and state.rejected

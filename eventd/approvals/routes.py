@@ -1,6 +1,6 @@
-"""The routes about what needs a signature, and about what workloads left behind.
+"""The routes of approvals, and of retained accounts of removed workloads.
 
-Handing in a signature is open to operators: what counts is the key that made it, not who brings it.
+Operators may submit signatures: what counts is the key that signed, not the caller.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from eventd.kernel.model.facts import FactKey
 from eventd.kernel.whole import whole
 from eventd.platform.model_facts import Account, PlatformFact
 
-APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "What waits for a signature: `eventctl approvals`")
+APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "Requests for a signature: `eventctl approvals`")
 APPROVE = Right(
-    "approve", Scope.ALL, Scope.NO, "Hand in a signature; what counts is its key: `eventctl approve`"
+    "approve", Scope.ALL, Scope.NO, "Submit a signature; what counts is its key: `eventctl approve`"
 )
 REMOVE = Right(
     "remove",
     Scope.NO,
     Scope.NO,
-    "Say no to a deletion, or want one of what was left behind: `eventctl reject`, `eventctl remove`",
+    "Reject a deletion, or request one of retained data: `eventctl reject`, `eventctl remove`",
 )
 
 MEASURE_TIMEOUT = 10.0
-"""Seconds for counting what is in a home."""
+"""Seconds for measuring a home."""
 
 
 class Signature(BaseModel):
@@ -46,7 +46,7 @@ class Signature(BaseModel):
     model_config = ConfigDict(extra="forbid")
     signature: str = Field(max_length=MAX_SIGNATURE)
     document: str = Field(default="", max_length=MAX_DOCUMENT)
-    """What was signed, if it was exported; empty: the request's own."""
+    """The signed document, if it was exported; empty: the request's own."""
 
 
 class Rejection(BaseModel):
@@ -105,9 +105,9 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
     if row is None:
         have = ", ".join(each["name"] for each in rows) or "none"
         raise PermanentError(
-            f"no account of a workload {name!r} is retained",
+            f"no retained account has the name {name!r}",
             reason="no-such-workload",
-            hint=f"there are: {have}",
+            hint=f"retained: {have}",
         )
     account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if isinstance(account, Account):
@@ -139,7 +139,7 @@ ROUTES = (
         APPROVALS,
         _approvals,
         '`{"namespace", "approvals": [Approval], "refused": [{"at", "request", "reason", "message", '
-        '"origin", "times"}]}`: the open requests; with `?all=1`, all that are remembered, and the '
+        '"origin", "times"}]}`: the open requests; with `?all=1`, all that are stored, and the '
         "refused signatures",
         needs=Needs.HOST,
         document=approvals_document.Approvals,
@@ -152,7 +152,7 @@ ROUTES = (
         'Approval: `{"id", "state", "subject", "why", "plan": [{"action", "target", "does"}], '
         '"resources", "digest", "created", "expires", "changed", "signer", "origin", "run", '
         '"document"}`; `state` is requested, approved, spent, done, expired, rejected or withdrawn; '
-        "`document` is what is signed, byte for byte",
+        "`document` is the text to sign, byte for byte",
         needs=Needs.HOST,
         document=Approval,
     ),
@@ -161,7 +161,7 @@ ROUTES = (
         "/v1/approvals/{id}/signature",
         APPROVE,
         _signature,
-        '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: hand in a signature; the '
+        '`{"signature": "-----BEGIN SSH SIGNATURE-----…", "document": ""}`: submit a signature; the '
         "Approval, or 400 with the reason of the refusal",
         needs=Needs.HOST,
         document=Approval,
@@ -172,7 +172,7 @@ ROUTES = (
         "/v1/approvals/{id}/reject",
         REMOVE,
         _reject,
-        '`{"undo": false}`: say no, or take that back; the Approval',
+        '`{"undo": false}`: reject it, or withdraw the rejection; the Approval',
         needs=Needs.HOST,
         document=Approval,
         body=Rejection,
@@ -183,7 +183,7 @@ ROUTES = (
         APPROVALS,
         _retained,
         '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
-        '"ownership", "deletion", "approval"}` of each account whose workload left',
+        '"ownership", "deletion", "approval"}` of each account whose workload was removed',
         document=Retained,
     ),
     Route(
@@ -200,7 +200,7 @@ ROUTES = (
         "/v1/retained/{name}",
         REMOVE,
         _remove,
-        '`{"data": "delete"}` or `{"data": "keep"}`: what becomes of it; 202 `{"queued": true}`',
+        '`{"data": "delete"}` or `{"data": "keep"}`: what to do with it; 202 `{"queued": true}`',
         document=answers.Queued,
         body=Removal,
     ),

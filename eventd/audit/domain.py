@@ -1,4 +1,4 @@
-"""The domain audit: what it adds to eventd."""
+"""What the domain `audit` adds to eventd."""
 
 from __future__ import annotations
 

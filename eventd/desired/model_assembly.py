@@ -146,7 +146,7 @@ class _Assembly:
             if refused in self.tree.refused:
                 why = self.tree.refused[refused]
                 finding = error(
-                    refused, "refused-entry", f"it is refused: {why}", "put a regular file in its place"
+                    refused, "refused-entry", f"it is refused: {why}", "replace it with a regular file"
                 )
                 self.diagnostics.append(finding)
                 return HostFile(), (finding,)

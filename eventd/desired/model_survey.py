@@ -134,7 +134,7 @@ class _Surveyor:
 
     def refused(self, path: str, why: str) -> None:
         parts = path.split("/")
-        finding = error(path, "refused-entry", f"it is refused: {why}", "put a regular file in its place")
+        finding = error(path, "refused-entry", f"it is refused: {why}", "replace it with a regular file")
         match parts:
             case ["workloads"]:
                 self.partial = True

@@ -47,7 +47,7 @@ def lacks(needs: Iterable[FactKey], gates: WorkloadGates, facts: Facts) -> tuple
 
 
 def sentence(found: tuple[str, ...]) -> str:
-    """Say it."""
+    """Return it as a sentence."""
     more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
     return f"it runs, but would not start again: {'; '.join(found[:TOLD])}{more}"
 

@@ -152,7 +152,7 @@ class Controller:
     # Life
 
     async def load(self) -> None:
-        """Read what the last life left, before the first run."""
+        """Load what is stored, before the first run."""
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
         """Begin to watch the facts that concern it; call `dirty` with each subject that one of them concerns."""

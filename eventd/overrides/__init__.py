@@ -1,1 +1,1 @@
-"""Overrides: what a workload is to be other than the repository says: suspended, or rolled back."""
+"""Overrides: states of a workload that differ from the repository: suspended, or rolled back."""

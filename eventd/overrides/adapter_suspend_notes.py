@@ -1,7 +1,7 @@
-"""Suspensions that root writes down while no daemon runs, one root-owned file each; the next start takes them in.
+"""Suspensions that root records while the daemon is down, one root-owned file each; the next start reads them.
 
-So a workload that is being repaired by hand is not put right by a daemon that comes back, of itself or at a boot,
-before it could be told. Below the state folder, which is root's alone.
+So a daemon that starts, by itself or at boot, does not touch a workload that is being repaired by hand. The files are
+below the state folder, which only root can access.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 FOLDER = "suspend"
 """Below the state folder."""
 _HOST = "@host"
-"""What the file is called that suspends everything: no workload can be called so."""
+"""Name of the file that suspends the whole host; no workload can have this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Note:
 
 
 def write(state: str, note: Note) -> str:
-    """Write a note down so that it survives a power cut; return its path. Raises PermanentError."""
+    """Write a note durably (fsync); return its path. Raises PermanentError."""
     folder = Path(state) / FOLDER
     path = folder / f"{note.workload or _HOST}.json"
     temporary = folder / f".{os.getpid()}"
@@ -58,12 +58,12 @@ def write(state: str, note: Note) -> str:
 
 
 def read(state: str) -> Iterator[tuple[Path, Note]]:
-    """Yield each note and its file, which the caller removes once it is in force; one that is damaged suspends all."""
+    """Yield each note and its file, which the caller removes once it is stored; a damaged one suspends all."""
     for path in sorted((Path(state) / FOLDER).glob("*.json")):
         try:
             row = json.loads(path.read_bytes())
             note = Note(str(row["workload"]), str(row["by"]), str(row["why"]))
         except (OSError, ValueError, LookupError, TypeError):
-            log.warning("%s is damaged: the whole host is suspended, to be on the safe side", path)
+            log.warning("%s is damaged: suspending the whole host to be safe", path)
             note = Note("", "eventd", f"{path} is damaged")
         yield path, note

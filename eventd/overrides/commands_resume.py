@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for it; with --wait the exit code is the run's."""
+    """Send the request; with --wait the exit code is the run's."""
     name = arguments.workload
     client, path = Client(arguments.socket), at("resume", name) if name else at("resume")
     if arguments.wait:

@@ -1,4 +1,4 @@
-"""`eventctl rollback WORKLOAD [--to COMMIT] [--wait]`: have an earlier revision run."""
+"""`eventctl rollback WORKLOAD [--to COMMIT] [--wait]`: run an earlier revision of a workload."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for it; with --wait the exit code is the run's."""
+    """Send the request; with --wait the exit code is the run's."""
     client, path = Client(arguments.socket), at("rollback", arguments.workload)
     if arguments.wait:
         return watch(client, path, {"to": arguments.to, "wait": True}, arguments, terminal)
@@ -25,6 +25,6 @@ def run(arguments: Any, terminal: Terminal) -> int:
     else:
         name, order = clean(arguments.workload), answer.get("rollback") or {}
         terminal.line(
-            f"{name} goes back to {short(order.get('to'))}; `eventctl status {name}` shows the outcome"
+            f"{name} is rolled back to {short(order.get('to'))}; `eventctl status {name}` shows the outcome"
         )
     return codes.AS_WANTED

@@ -1,4 +1,4 @@
-"""`eventctl suspend [WORKLOAD] [--reason TEXT]`: leave a workload, or the host, as it is."""
+"""`eventctl suspend [WORKLOAD] [--reason TEXT]`: suspend a workload, or the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for it; where no daemon runs, root leaves it written down for its next start."""
+    """Send the request; if the daemon is down, root writes a note for its next start."""
     name = arguments.workload
     path = at("suspend", name) if name else at("suspend")
     noted = ""
@@ -40,15 +40,15 @@ def run(arguments: Any, terminal: Terminal) -> int:
         return codes.AS_WANTED
     again, what = f"eventctl resume {clean(name)}".strip(), clean(name) or "this host"
     if noted:
-        terminal.line(f"no daemon runs; {what} is suspended from its next start on, as {noted} says")
-        terminal.line(f"`{again}` ends that then; rm {noted} takes it back before")
+        terminal.line(f"the daemon is not running; {what} is suspended when it starts ({noted})")
+        terminal.line(f"to resume then: {again}; before it starts: rm {noted}")
     else:
-        terminal.line(f"{what} is left as it is from now on; `{again}` ends that")
+        terminal.line(f"{what} is suspended; to resume: {again}")
     return codes.AS_WANTED
 
 
 def _is_down() -> bool:
-    """Whether the daemon is down for certain: one that is starting has read what was written down already."""
+    """Whether the daemon is certainly down: one that is starting has already read the notes."""
     try:
         done = subprocess.run(
             ["systemctl", "is-active", "eventd.service"],
@@ -65,7 +65,7 @@ def _is_down() -> bool:
 
 def state_folder() -> str:
     """Return where the daemon keeps its state; the default where the configuration cannot be read."""
-    from eventd.settings import Paths, load  # noqa: PLC0415  pydantic: only where there is no daemon to ask
+    from eventd.settings import Paths, load  # noqa: PLC0415  pydantic: imported only where the daemon is down
 
     try:
         return load().paths.state

@@ -1,8 +1,8 @@
-"""Overrides in force: suspensions and rollbacks, and the verified revisions to go back to. Kept across restarts.
+"""Active overrides: suspensions and rollbacks, and the verified revisions to roll back to. Kept across restarts.
 
-Owns what the effective workload is. An order is written before anything is done for it, and everything that follows is
-the difference between the effective state and what is seen: a crash at any point is continued by the next plan.
-A suspension is a fact, too (SUSPENSION), so that its end wakes what it holds.
+Owns the effective workload. An override is stored before anything is done for it. Everything else follows from the
+difference between the effective and the observed state, so the next plan continues after a crash at any point.
+A suspension is also a fact (SUSPENSION), so that its end wakes what it holds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from eventd.platform.model_facts import PlatformFact
 from eventd.workloads.model_records import WorkloadRecord
 
 UNREADABLE = WorkloadGates(requires=Not(All(())))
-"""The gates of a revision whose gates cannot be read any more: they never hold, so that nothing starts before them."""
+"""Gates for a revision whose own can no longer be read: they are never met, so that nothing starts."""
 
 
 @dataclass(slots=True)
@@ -51,11 +51,11 @@ class Overrides:
     rollbacks: DocumentTable[Rollback] = field(init=False)
     revisions: DocumentTable[Revisions] = field(init=False)
     desired: Desired | None = None
-    """The repository's; what it says is in force where no order stands."""
+    """The repository's desired state, active where there is no override."""
     gates: dict[str, WorkloadGates] = field(default_factory=dict)
-    """Of the revisions that are in force by an order."""
+    """The gates of revisions that are active by an override."""
     wanted_gates: Mapping[str, WorkloadGates] = field(default_factory=dict)
-    """Of the repository's."""
+    """The gates of the repository's revision."""
     _identities: dict[str, tuple[Workload, str]] = field(default_factory=dict)
     _tries: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class Overrides:
         self.revisions = DocumentTable(self.store, "revisions", Revisions)
 
     async def load(self) -> None:
-        """Read what the last life left, before the first run."""
+        """Load what is stored, before the first run."""
         for table in (self.suspensions, self.rollbacks, self.revisions):
             await table.load()
         self.dispatcher.emit(
@@ -76,10 +76,10 @@ class Overrides:
             facts=[(suspension_key(name), row.sentence) for name, row in self.suspensions.rows.items()],
         )
 
-    # What is in force
+    # What is active
 
     def rollback_of(self, name: str) -> Rollback | None:
-        """Return the rollback that is in force for a workload: one for exactly what the repository has now."""
+        """Return the active rollback of a workload: one away from exactly what the repository has now."""
         order = self.rollbacks.get(name)
         wanted = self.desired.workloads.get(name) if self.desired else None
         if order is None or wanted is None or self._identity(wanted) != order.bad:
@@ -87,22 +87,22 @@ class Overrides:
         return order
 
     def effective(self, name: str) -> Workload | None:
-        """Return what is to be made of a workload now: the repository's content, or that of a rollback."""
+        """Return the effective workload: the repository's, or that of a rollback."""
         order = self.rollback_of(name)
         if order is not None:
             return order.good.workload
         return self.desired.workloads.get(name) if self.desired else None
 
     def gates_of(self, name: str) -> WorkloadGates | None:
-        """Return the gates of the revision that a rollback has in force; None where none has."""
+        """Return the gates of the revision that a rollback made active; None without one."""
         return self.gates.get(name, UNREADABLE) if self.rollback_of(name) is not None else None
 
     def suspension_of(self, name: str) -> Suspension | None:
-        """Return what suspends a workload: its own suspension, or the host's."""
+        """Return the suspension of a workload: its own, or the host's."""
         return self.suspensions.get(name) or self.suspensions.get("")
 
     def keys(self) -> frozenset[FactKey]:
-        """Return every fact that the gates in force by an order mention."""
+        """Return every fact in the gates that an override made active."""
         return frozenset().union(*(gates.keys() for gates in self.gates.values()))
 
     def wakes(self, name: str) -> frozenset[FactKey]:
@@ -112,11 +112,11 @@ class Overrides:
             return frozenset()
         return wakes(order, self._wanted_expect(name))
 
-    # What begins and ends
+    # Begin and end
 
     @wholly
     async def suspend(self, name: str, by: str, why: str) -> Suspension:
-        """Leave a workload (empty: all of them) as it is from now on."""
+        """Suspend a workload (empty: the whole host)."""
         row = Suspension(name, self.wall(), by, why)
         await self.suspensions.put(name, row)
         self._tell(OverrideEvent.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
@@ -134,7 +134,7 @@ class Overrides:
 
     @wholly
     async def roll_back(self, order: Rollback) -> None:
-        """Put another revision in force from now on. What is done is done by the plan."""
+        """Make another revision active. The plan does the rest."""
         self.gates[order.workload] = self._read_gates(order)
         await self.rollbacks.put(order.workload, order)
         self.dispatcher.emit(
@@ -151,9 +151,9 @@ class Overrides:
         )
 
     async def desired_changed(self, desired: Desired, gates: Mapping[str, WorkloadGates]) -> list[str]:
-        """Take in a new desired state; return whose rollback it ends.
+        """Set a new desired state; return the workloads whose rollback it ends.
 
-        A workload that is refused now is left as it is, and so is its order.
+        A refused workload keeps its state and its override.
         """
         self.desired, self.wanted_gates = desired, gates
         self._identities.clear()
@@ -170,7 +170,7 @@ class Overrides:
         return ended
 
     async def end_what_came_right(self, names: Iterable[str]) -> list[str]:
-        """End the automatic rollbacks among `names` whose cause is gone; return whose."""
+        """End the automatic rollbacks among `names` whose cause is gone; return those workloads."""
         ended = []
         for name in names:
             order = self.rollback_of(name)
@@ -184,7 +184,7 @@ class Overrides:
         return ended
 
     async def verified(self, workload: Workload, record: WorkloadRecord | None) -> None:
-        """Remember a content that its record says has been verified, unless it is known as it is."""
+        """Store a revision that its record says is verified, unless it is stored already."""
         if record is None or record.retained or not record.verified_digest:
             return
         known = self.revisions.get(workload.name) or Revisions()
@@ -197,12 +197,12 @@ class Overrides:
         await self.revisions.put(workload.name, known.with_verified(row))
 
     async def forget(self, name: str) -> None:
-        """The workload left the repository: what it was is nothing to go back to."""
+        """Drop the revisions of a workload that left the repository: it cannot be rolled back."""
         if name in self.revisions:
             await self.revisions.put(name, None)
 
     def make_automatic(self, workload: Workload, report: WorkloadReport) -> Rollback | None:
-        """Return the order that takes back a change that failed; None if there is nothing to go back to."""
+        """Return the rollback of a change that failed; None if there is no revision to roll back to."""
         name = workload.name
         rows = self.revisions.get(name)
         good = rows.other_than((workload.digest,)) if rows is not None else None
@@ -224,19 +224,19 @@ class Overrides:
         )
 
     def mentioned(self, name: str) -> frozenset[str]:
-        """Return the units of a workload that the gates of any order mention."""
+        """Return the units of a workload in the gates of any override."""
         return frozenset(
             key.name for key in self.keys() if key.kind is PlatformFact.UNIT and key.scope == name
         )
 
     def before(self, name: str) -> Revision | None:
-        """Return the newest verified revision that is neither what the repository has nor what is in force."""
+        """Return the newest verified revision that is neither the repository's nor the active one."""
         rows, wanted = self.revisions.get(name), self.desired.workloads.get(name) if self.desired else None
         known = [each.digest for each in (wanted, self.effective(name)) if each is not None]
         return rows.other_than(known) if rows is not None else None
 
     def make(self, name: str, good: Revision, by: str) -> Rollback | None:
-        """Return the order that an operator asks for; None if the repository does not have the workload."""
+        """Return the rollback that an operator requests; None if the repository does not have the workload."""
         wanted = self.desired.workloads.get(name) if self.desired else None
         if wanted is None or self.desired is None:
             return None
@@ -258,7 +258,7 @@ class Overrides:
         return known[1]
 
     def _read_gates(self, order: Rollback) -> WorkloadGates:
-        """Return the gates of a rollback's revision, as they read among the workloads of now."""
+        """Return the gates of a rollback's revision, parsed against the current workloads."""
         if self.desired is None:
             return UNREADABLE
         revision = order.good.workload
@@ -283,5 +283,5 @@ def suspension_key(name: str) -> FactKey:
 
 
 def suspended(name: str, facts: Facts) -> bool:
-    """Tell whether nothing of a workload may be touched now."""
+    """Return whether a workload is suspended, itself or with the host."""
     return suspension_key(name) in facts or suspension_key("") in facts

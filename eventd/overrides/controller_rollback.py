@@ -1,8 +1,8 @@
-"""Rolling back: a change that does not become healthy is taken back in the same run, if its workload says so.
+"""Rollback: a change that does not become healthy is rolled back in the same run, if its workload says so.
 
-The override is written first. From then on the active revision is the good one, so that after a crash the next
-plan goes on with it; that its content was verified once does not count, all of it is verified again. What eventd does
-not start by itself (networks, what is bound to another unit) has to run again, too, if it did before the change.
+The override is stored first. From then on the good revision is the active one, so the next plan continues with it after
+a crash. Its earlier verification does not count; all of it is verified again. Units that eventd does not start by
+itself (networks, units bound to another one) have to run again if they did before the change.
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ class RollbackController(Controller):
     images: VerifiedImages
     index: Index
     load_commit: Load
-    """Reads a commit, and does nothing else."""
+    """Reads a commit, without side effects."""
 
     def concerns(self, name: str) -> bool:
         """Every workload."""
         return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Nothing of its own: what is taken back is what a turn has just tried."""
+        """Return no decision: a rollback follows a turn that has just failed."""
         return NOTHING
 
     def begin(self, turn: Turn) -> None:
-        """Note what runs before the change, of what eventd does not start by itself."""
+        """Note which units run before the change, of those that eventd does not start by itself."""
         workload = self.activation.active.workload(turn.name)
         turn.before[NAME] = self._running(turn.name, workload)
         on_host(turn.tx).restore = self._restore(turn.name, workload)
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
-        """Take back a change that failed."""
+        """Roll back a change that failed."""
         name, active = turn.name, self.activation.active
         workload = active.workload(name)
         if workload is not None:
@@ -75,21 +75,21 @@ class RollbackController(Controller):
             verified = record.verified_digest if record is not None else ""
             if rolls_back(workload, turn.report, verified) and not suspended(name, self.facts):
                 turn.report = await self.take_back(turn, workload, turn.report)
-            # After a rollback what follows is verified by the gates of the revision that is active since.
+            # After a rollback, verification uses the gates of the revision that is now active.
             tx = on_host(turn.tx)
             tx.commit, tx.gates = active.commit_of(name), active.gates_of(name)
 
     async def settled(self, turn: Turn) -> None:
-        """Remember a content that was verified, to go back to."""
+        """Store a verified revision, to roll back to."""
         await self.remember(turn.name, self.activation.active.workload(turn.name))
 
     async def take_back(self, turn: Turn, workload: Workload, report: WorkloadReport) -> WorkloadReport:
-        """Go back to the last other revision that was verified; return the same report where there is none."""
+        """Roll back to the last other verified revision; return the same report if there is none."""
         name, tx = turn.name, on_host(turn.tx)
         try:
             order = self.overrides.make_automatic(workload, report)
             if order is None:
-                return report  # its first deployment: there is nothing to go back to
+                return report  # its first deployment: there is no revision to roll back to
             before: frozenset[str] = turn.before[NAME]
             restore = before & bound_units(order.good.workload)
             await self.roll_back(replace(order, restore=tuple(sorted(restore))))
@@ -117,7 +117,7 @@ class RollbackController(Controller):
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Say that another revision than the repository's is active."""
+        """Add to the status that the active revision is not the repository's."""
         order = self.overrides.rollback_of(name)
         if order is None or row.outcome is Outcome.REFUSED:
             return status, row
@@ -127,7 +127,7 @@ class RollbackController(Controller):
         return status, row
 
     async def order(self, name: str, to: str | None, by: str) -> Rollback:
-        """Return what an operator asks for: back to a commit, or to the last verified content before this one.
+        """Return the rollback that an operator requests: to a commit, or to the last verified revision before this one.
 
         Raises PermanentError(reason="no-such-commit" | "nothing-to-go-back-to" | "not-at-commit" | ...).
         """
@@ -148,7 +148,7 @@ class RollbackController(Controller):
         return order
 
     async def _revision_at(self, name: str, text: str) -> Revision:
-        """Return a workload as it was at a commit of the branch's history, with today's rules of this host."""
+        """Return a workload as it was at a commit of the branch, under this host's current rules."""
         commit = await self.repository.resolve(text)
         desired = (await self.load_commit(commit)).desired
         workload = desired.workloads.get(name)
@@ -171,21 +171,21 @@ class RollbackController(Controller):
         return Revision(workload, workload.digest, commit)
 
     async def _restore_images(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
-        """Move tags back; where that cannot be done, what comes of it is seen by the verification."""
+        """Move image tags back; if that fails, the verification shows the effect."""
         try:
             return await self.images.restore(tx, workload)
         except EventdError as error:
-            log.warning("%s: images are not as they were verified: %s", workload.name, error)
+            log.warning("%s: the verified images cannot be restored: %s", workload.name, error)
             return ()
 
     async def _restart(
         self, tx: Transaction, workload: Workload, units: tuple[str, ...], back: WorkloadReport
     ) -> WorkloadReport:
-        """Restart units that the change had left alone, but that run an image that came with it."""
+        """Restart units that the change did not touch but that run an image from it."""
 
         async def work(step: Step) -> None:
             await restart_units(
-                step, self.workloads.planner, workload, units, "it runs an image that came with the change"
+                step, self.workloads.planner, workload, units, "it runs an image from the change"
             )
 
         done = await self.executor.carry_out(tx, work, explain(tx))
@@ -193,7 +193,7 @@ class RollbackController(Controller):
 
     @wholly
     async def roll_back(self, order: Rollback) -> None:
-        """Have another revision active: nothing of the workload counts as verified from here on."""
+        """Make another revision active; from here on nothing of the workload counts as verified."""
         inventory = self.workloads.inventory
         record = inventory.records.workloads.get(order.workload)
         if record is not None and record.verified_digest:
@@ -201,7 +201,7 @@ class RollbackController(Controller):
         await self.activation.roll_back(order)
 
     async def remember(self, name: str, workload: Workload | None) -> None:
-        """Remember a content that was verified, to go back to; forget those of a workload that left."""
+        """Store a verified revision, to roll back to; drop those of a workload that left."""
         record = self.workloads.inventory.records.workloads.get(name)
         try:
             if workload is not None:
@@ -209,11 +209,11 @@ class RollbackController(Controller):
             elif record is not None and record.retained:
                 await self.overrides.forget(name)
         except EventdError as error:
-            # The next load looks at it again.
-            log.error("the revision of %s is not remembered: %s", name, error)  # noqa: TRY400
+            # The next load tries it again.
+            log.error("the verified revision of %s is not stored: %s", name, error)  # noqa: TRY400
 
     def _running(self, name: str, workload: Workload | None) -> frozenset[str]:
-        """Return the units that run now, of a workload with a change that may have to be taken back."""
+        """Return the units that run now, of a workload whose change may have to be rolled back."""
         if workload is None or workload.options.on_failure is not OnFailure.ROLLBACK:
             return frozenset()
         known = self.overrides.revisions.get(name)
@@ -224,7 +224,7 @@ class RollbackController(Controller):
         return frozenset(unit for unit, state in states.items() if state is not None and state.up)
 
     def _restore(self, name: str, workload: Workload | None) -> frozenset[str]:
-        """Return the units that a rollback, which was cut off, still has to bring back."""
+        """Return the units that an interrupted rollback still has to start."""
         order = self.overrides.rollback_of(name)
         if order is None or workload is None or self.workloads.planner.is_verified(name, workload):
             return frozenset()

@@ -1,4 +1,4 @@
-"""The domain overrides: what it adds to eventd."""
+"""What the domain `overrides` adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Overrides: what is to be done otherwise than the repository says, until that ends.
+"""Overrides: temporary deviations from what the repository says.
 
-Pure. A suspension leaves a workload as it is; a rollback has another revision of it run than the one the repository
-has. What a failed start or verification failed on, and when a rollback ends by itself, is decided here. Next:
-`overrides.controller` remembers them, and the reconciler asks it for the effective workload.
+Pure. A suspension leaves a workload as it is; a rollback runs another revision than the repository's. Decides what a
+failed start or verification failed on, and when a rollback ends by itself. Next: `overrides.controller` stores
+overrides, and the planner asks it for the effective workload.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from eventd.workloads.model_actions import RestartUnit, StartUnit, Verify
 from eventd.workloads.model_facts import WorkloadFact
 
 KEPT = 3
-"""Verified revisions that are remembered of each workload."""
+"""Verified revisions stored per workload."""
 TRIES = 5
-"""Times that one content is tried again by itself because a fact that it failed on came right."""
+"""How often one revision is retried because a fact that it failed on has changed for the better."""
 NETWORK = FactKey(PlatformFact.UNIT, "network-online.target")
 NETWORK_TEXT = "unit:network-online.target"
 
@@ -48,13 +48,13 @@ _FAULTS = frozenset(
         "deadline",
     }
 )
-"""Failures of a start or a verification that another content may not have. A manager that cannot be reached, a unit
-that a file of somebody else's shadows or masks, a full disk: going back would meet the same."""
+"""Failures of a start or a verification that another revision may not have. An unreachable manager, a unit shadowed or
+masked by a foreign file, a full disk: a rollback would fail the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """Nothing of it is touched; what happens is seen all the same."""
+    """A workload that eventd observes and does not change."""
 
     workload: str
     """Empty: the whole host."""
@@ -65,14 +65,14 @@ class Suspension:
 
     @property
     def sentence(self) -> str:
-        """Say it."""
+        """Return it as a sentence."""
         what = self.workload or "this host"
         return f"{what} is suspended by {self.by}{f': {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A content of a workload, whole: to go back to it needs no network and no old commit in git."""
+    """A workload's complete content, so that a rollback needs neither the network nor the old commit in git."""
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {
         "ser_json_bytes": "base64",
@@ -82,7 +82,7 @@ class Revision:
     digest: str
     """`Workload.digest`."""
     commit: str
-    """With which it was verified (or that an operator named)."""
+    """The commit it was verified at (or that an operator named)."""
     verified_at: float = 0.0
     """Seconds since the epoch; 0: never on this host."""
 
@@ -94,23 +94,23 @@ class Revisions:
     rows: tuple[Revision, ...] = ()
 
     def with_verified(self, revision: Revision) -> Revisions:
-        """Return them with one that has just been verified."""
+        """Return the revisions with one that has just been verified."""
         rest = [row for row in self.rows if row.digest != revision.digest]
         return Revisions((revision, *rest)[:KEPT])
 
     def other_than(self, digests: Iterable[str]) -> Revision | None:
-        """Return the newest with a content that is none of `digests`."""
+        """Return the newest revision whose digest is not in `digests`."""
         unwanted = frozenset(digests)
         return next((row for row in self.rows if row.digest not in unwanted), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Another revision is in force than the repository's."""
+    """The active revision is not the repository's."""
 
     workload: str
     bad: str
-    """`identity` of the repository's content: with another one, the order ends."""
+    """`identity` of the repository's content; when it changes, the rollback ends."""
     bad_commit: str
     good: Revision
     since: float
@@ -118,18 +118,18 @@ class Rollback:
     by: str
     automatic: bool
     reason: str = ""
-    """What the bad revision failed with, as `message`, `unit` and `log`; of an automatic one only."""
+    """Why the bad revision failed, as `message`, `unit` and `log`; set by an automatic rollback only."""
     message: str = ""
     unit: str = ""
     log: tuple[str, ...] = ()
     failed_on: tuple[str, ...] = ()
-    """Parts of the health predicate that are not about the workload itself, and did not hold."""
+    """Parts of the health predicate about other subjects that were not met."""
     restore: tuple[str, ...] = ()
-    """Units that nothing starts by itself and that ran before the change: they have to run after the rollback."""
+    """Units that nothing starts by itself and that ran before the change; they have to run after the rollback."""
 
     @property
     def sentence(self) -> str:
-        """Say what is in force and why."""
+        """Return what is active and why, as a sentence."""
         bad, good = self.bad_commit[:12], self.good.commit[:12]
         if not self.automatic:
             return f"{self.by} rolled {self.workload} back to {good} (the repository has {bad})"
@@ -137,7 +137,7 @@ class Rollback:
 
 
 def identity(workload: Workload) -> str:
-    """Identify a content with its options: a fix may be a longer deadline, and no other file.
+    """Identify a content with its options: a fix may be a longer deadline and no changed file.
 
     Places in files are left out, so that a comment above an option changes nothing.
     """
@@ -149,7 +149,7 @@ def identity(workload: Workload) -> str:
 
 
 def rolls_back(workload: Workload, report: WorkloadReport, verified_digest: str) -> bool:
-    """Tell whether a failed change has to go back by itself: a content that was never seen healthy, and its fault."""
+    """Return whether a failed change is rolled back: it was never healthy, and the failure is its own fault."""
     return (
         report.outcome is Outcome.FAILED
         and workload.options.on_failure is OnFailure.ROLLBACK
@@ -160,10 +160,9 @@ def rolls_back(workload: Workload, report: WorkloadReport, verified_digest: str)
 
 
 def failed_on(expect: Predicate | None, report: WorkloadReport, name: str, facts: Facts) -> tuple[str, ...]:
-    """Return what was missing and is nothing of the workload's own: only that can come right without a change of it.
+    """Return the missing conditions about other subjects: only those can be met without a change of the workload.
 
-    What is probed is left out. A probe asks what the workload serves, and is asked only while it is waited for: its
-    answer is no news from elsewhere.
+    Probes are left out. A probe asks what the workload itself serves, and only while the verification waits for it.
     """
     if report.reason in ("not-healthy-in-time", UNHEALTHY) and expect is not None:
         return tuple(part.text for part in missing(expect, facts) if _foreign(part.atoms, name))
@@ -174,7 +173,7 @@ def failed_on(expect: Predicate | None, report: WorkloadReport, name: str, facts
 
 
 def wakes(order: Rollback, expect: Predicate | None) -> frozenset[FactKey]:
-    """Return the facts whose change may end an order. `expect`: of the repository's content."""
+    """Return the facts whose change may end a rollback. `expect`: of the repository's content."""
     keys = {NETWORK} if NETWORK_TEXT in order.failed_on else set[FactKey]()
     for part in _parts(expect):
         if part.text in order.failed_on:
@@ -183,10 +182,10 @@ def wakes(order: Rollback, expect: Predicate | None) -> frozenset[FactKey]:
 
 
 def came_right(order: Rollback, expect: Predicate | None, facts: Facts) -> bool:
-    """Tell whether all holds now that the bad revision failed on (and it failed on anything but itself).
+    """Return whether everything that the bad revision failed on is met now (if it failed on anything but itself).
 
-    Not any change counts, but that what was missing is there: a mount that is still missing in another way is no
-    reason to take the service down again.
+    A mere change is not enough: a mount that is still missing in another way is no reason to take the service down
+    again.
     """
     if not order.automatic or not order.failed_on:
         return False
@@ -198,10 +197,10 @@ def came_right(order: Rollback, expect: Predicate | None, facts: Facts) -> bool:
 
 
 def bound_units(workload: Workload) -> frozenset[str]:
-    """Return the units that run only because of others of the workload, and that systemd stops with those.
+    """Return the units that run only for other units of the workload, and that systemd stops with those.
 
-    Networks, volumes and pods of Quadlet; and what has Requires=, Requisite=, BindsTo= or PartOf= on another unit.
-    Not what a timer, a socket or a path starts: when that runs is not decided here.
+    Networks, volumes and pods of Quadlet, and units with Requires=, Requisite=, BindsTo= or PartOf= on another unit.
+    Not units that a timer, a socket or a path starts: when those run is not decided here.
     """
     files = quadlet_files(workload)
     triggered = {triggered_unit(name, unit) for name, unit in files.items()}
@@ -231,7 +230,7 @@ def _needs_one_of(file: UnitFile | None, names: set[str]) -> bool:
 
 
 def _parts(expect: Predicate | None) -> tuple[Predicate, ...]:
-    """Return what `predicates.missing` takes apart, and names by its text."""
+    """Return the parts that `predicates.missing` names one by one."""
     match expect:
         case None:
             return ()
@@ -258,5 +257,5 @@ def _foreign(found: Iterable[Atom], name: str) -> bool:
 
 
 def _sorted_sets(options: WorkloadOptions) -> str:
-    """Return the options as a text that does not depend on the order in which a set is iterated over."""
+    """Return the options as text, independent of the iteration order of sets."""
     return repr(replace(options, manual=frozenset())) + repr(sorted(options.manual))

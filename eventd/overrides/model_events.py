@@ -9,10 +9,10 @@ class OverrideEvent(EventKind):
     """Events about suspensions and rollbacks."""
 
     ROLLBACK = "rollback"
-    """Somebody asks for an earlier revision of a workload. Attributes `by`, `to`."""
+    """A rollback of a workload is requested. Attributes `by`, `to`."""
     SUSPENDED = "suspended"
-    """An operator has a workload, or the host, left as it is. Attributes `by`, `why`."""
+    """An operator suspended a workload, or the host. Attributes `by`, `why`."""
     RESUMED = "resumed"
     """An operator ended a suspension or a rollback. Attribute `by`."""
     ROLLED_BACK = "rolled-back"
-    """Another revision is in force. Attributes `from`, `to` (commits), `automatic`, `reason`."""
+    """A workload was rolled back. Attributes `from`, `to` (commits), `automatic`, `reason`."""

@@ -1,4 +1,4 @@
-"""The routes of overrides: roll back, suspend, resume. They write the order; what is done is the next run's."""
+"""The routes of overrides: roll back, suspend, resume. They store the override; the next run acts on it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from eventd.status import documents_workload
 from eventd.status.documents_workload import RolledBack, Suspended
 
 ROLLBACK = Right(
-    "rollback", Scope.NO, Scope.OWN, "Go back to an earlier commit of a workload: `eventctl rollback`"
+    "rollback", Scope.NO, Scope.OWN, "Roll a workload back to an earlier commit: `eventctl rollback`"
 )
 SUSPEND = Right(
-    "suspend", Scope.NO, Scope.NO, "Leave workloads as they are, and take that back: `eventctl suspend`"
+    "suspend", Scope.NO, Scope.NO, "Suspend workloads, and resume them: `eventctl suspend`"
 )
 
 COMMIT = f"^{object_ids.ABBREVIATED}$"
@@ -67,7 +67,7 @@ class Suspending(TypedDict):
 
 
 class Resuming(TypedDict):
-    """The answer to resume: what was in force until then."""
+    """The answer to resume: the overrides that it ended."""
 
     workload: str | None
     suspended: Suspended | None
@@ -109,13 +109,13 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
     suspension, order = overrides.suspensions.get(name), overrides.rollbacks.get(name)
     if suspension is not None and not view.everything:
         raise PermanentError(
-            f"{suspension.sentence}, and only root may end that",
+            f"{suspension.sentence}; only root may end that",
             reason="suspended",
             hint=f"ask {suspension.by}",
         )
     if suspension is None and order is None:
         raise PermanentError(
-            f"{name or 'the host'} is not suspended" + (", and not rolled back" if name else ""),
+            f"{name or 'the host'} is not suspended" + (" or rolled back" if name else ""),
             reason="nothing-to-resume",
             hint="eventctl status shows what is suspended",
         )
@@ -136,7 +136,7 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
 
 async def caller(api: Api, request: web.Request) -> str:
-    """Return who asks, as an operator would call them; by number if nobody knows their name."""
+    """Return the user name of the caller; the uid if it has none."""
     visit = visit_of(request)
     uid = visit.peer.uid if visit is not None else None
     if uid is None:
@@ -150,7 +150,7 @@ ROUTES = (
         "/v1/rollback/{workload}",
         ROLLBACK,
         _rollback,
-        '`{"to": COMMIT or null, "wait": false}`: the revision before, or that one, is in force '
+        '`{"to": COMMIT or null, "wait": false}`: the previous revision, or that one, is active '
         'until the repository has another; 202 `{"queued": true, "rollback": Rollback}`, or with '
         "`wait` the lines of a [Sync](#sync)",
         document=RollbackQueued,
@@ -162,7 +162,7 @@ ROUTES = (
         "/v1/suspend",
         SUSPEND,
         _suspend,
-        '`{"reason": ""}`: the host is left as it is; `{"workload": null, "suspended": {"since", '
+        '`{"reason": ""}`: suspends the host; `{"workload": null, "suspended": {"since", '
         '"by", "why"}}`',
         needs=Needs.HOST,
         document=Suspending,

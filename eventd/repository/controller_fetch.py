@@ -46,7 +46,7 @@ class Fetcher:
     dispatcher: Dispatcher
     loop: RunLoop
     load: Callable[[str], Awaitable[Loaded]]
-    """Reads a commit, and does nothing else."""
+    """Reads a commit, without side effects."""
     jitter: Callable[[], float]
     poll: float | None = None
     """Seconds between fetches without a push, for hosts that no webhook can reach; None: off."""

@@ -57,7 +57,7 @@ class UpdateController(Controller):
         return ":" not in name
 
     async def load(self) -> None:
-        """Read what the last life left."""
+        """Load what is stored."""
         await self.rows.load()
         await self.results.load()
 

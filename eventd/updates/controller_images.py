@@ -36,7 +36,7 @@ class VerifiedImages:
         self.used = DocumentTable(self.inventory.store, "images", UsedImages)
 
     async def load(self) -> None:
-        """Read what the last life left."""
+        """Load what is stored."""
         await self.used.load()
 
     async def note_verified(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> None:

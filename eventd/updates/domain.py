@@ -1,4 +1,4 @@
-"""The domain updates: what it adds to eventd."""
+"""What the domain `updates` adds to eventd."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for it; with --wait the exit code is the run's."""
+    """Send the request; with --wait the exit code is the run's."""
     client, path = Client(arguments.socket), at("restart", arguments.workload)
     if arguments.wait:
         return watch(client, path, {"wait": True}, arguments, terminal)

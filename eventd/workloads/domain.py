@@ -1,4 +1,4 @@
-"""The domain workloads: what it adds to eventd."""
+"""What the domain `workloads` adds to eventd."""
 
 from __future__ import annotations
 

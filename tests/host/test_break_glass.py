@@ -96,7 +96,7 @@ def test_a_repair_by_hand_is_not_overruled(op: Operator) -> None:
     m.run(f"set -e\n{block(heading, 'sh with')}")
     assert active(op)
     said = m.run(f"set -e\n{block(heading, 'sh down')}").stdout
-    assert "suspended from its next start on" in said
+    assert "is suspended when it starts" in said
     row = op.state("web", "held")
     assert row["suspended"]["why"] == "repair by hand"
     assert not active(op)
