@@ -64,7 +64,9 @@ def sign(document: str, key: str, namespace: str) -> str:
     """
     path = Path(key).expanduser()
     if not path.exists():
-        raise PermanentError(f"the key {path} does not exist", reason="no-key", hint="--key FILE, private or public")
+        raise PermanentError(
+            f"the key {path} does not exist", reason="no-key", hint="--key FILE, private or public"
+        )
     try:
         done = subprocess.run(
             ["ssh-keygen", "-q", "-Y", "sign", "-f", str(path), "-n", namespace],

@@ -22,9 +22,7 @@ from eventd.status.documents_workload import RolledBack, Suspended
 ROLLBACK = Right(
     "rollback", Scope.NO, Scope.OWN, "Roll a workload back to an earlier commit: `eventctl rollback`"
 )
-SUSPEND = Right(
-    "suspend", Scope.NO, Scope.NO, "Suspend workloads, and resume them: `eventctl suspend`"
-)
+SUSPEND = Right("suspend", Scope.NO, Scope.NO, "Suspend workloads, and resume them: `eventctl suspend`")
 
 COMMIT = f"^{object_ids.ABBREVIATED}$"
 TEXT = r"^[^\x00-\x1f\x7f]*$"
@@ -162,8 +160,7 @@ ROUTES = (
         "/v1/suspend",
         SUSPEND,
         _suspend,
-        '`{"reason": ""}`: suspends the host; `{"workload": null, "suspended": {"since", '
-        '"by", "why"}}`',
+        '`{"reason": ""}`: suspends the host; `{"workload": null, "suspended": {"since", "by", "why"}}`',
         needs=Needs.HOST,
         document=Suspending,
         body=SuspendRequest,
