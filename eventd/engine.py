@@ -270,7 +270,7 @@ class Engine:
         )  # fmt: skip
         afresh.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
-        self.looks.subscribe("probing", probing.look)
+        self.looks.subscribe("probing", probing.refresh)
         dispatcher.listen(self._on_event)
 
     def _detail(self, action: Any, sight: Sight | None) -> Mapping[str, str]:

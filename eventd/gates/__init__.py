@@ -1,1 +1,1 @@
-"""Gates: predicates over facts, who asks the world for those facts, and which workloads are held by them."""
+"""Gates: predicates over facts, the probes behind those facts, and which workloads a gate holds."""

@@ -1,10 +1,9 @@
-"""The daemon's side of the prober: start it when something is asked, ask it, end it.
+"""The daemon's side of the prober: starts the process on demand, sends it questions, and stops it.
 
-Owns the process `python -m eventd.gates.probe` (under root it is a unit of its own, with a uid that nobody else has),
-and the distrust of what it says: a line that is no answer ends it. It asks what it is told and keeps no schedule;
-`eventd.gates.source_probes` does.
+Owns the process `python -m eventd.gates.probe` (under root, a unit of its own with a uid that nothing else has). Its
+output is not trusted: an invalid line ends it. There is no schedule here; `eventd.gates.source_probes` has it.
 
-A prober that crashes is started again by the next question, at first soon and then less and less often.
+A prober that crashed is started again by the next question, with growing pauses.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ GRACE = 2.0
 """Seconds beyond a question's own deadline after which the prober counts as stuck."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-# -I: neither PYTHON* variables nor the current folder decide which code that is.
+# -I: neither PYTHON* variables nor the current folder decide which code runs.
 COMMAND = (sys.executable, "-I", "-m", "eventd.gates.probe")
-# A resolver that does not answer holds a thread for this times three servers, not for half a minute each.
+# Bounds how long a thread waits for a resolver that does not answer: by default half a minute for each server.
 _ENVIRONMENT = {"RES_OPTIONS": "timeout:2 attempts:2"}
 _log = logging.getLogger(__name__)
 
 
 class Start(Protocol):
-    """What `LineProcess` is, or `LineUnit` once it is told with which rights."""
+    """Starts a prober: `LineProcess`, or `LineUnit` with its rights bound."""
 
     def __call__(
         self,
@@ -54,7 +53,7 @@ class Start(Protocol):
 
 
 def starter(processes: Processes) -> Start:
-    """Return how this host's prober is started: never as root."""
+    """Return how to start the prober on this host: never as root."""
     return LineProcess if os.geteuid() != 0 else partial(LineUnit, processes, AsNobody(NETWORK))
 
 
@@ -72,15 +71,14 @@ class ProberProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether there is one."""
+        """Whether the process runs."""
         return self._process is not None
 
     async def ask(self, probe: Probe, *, timeout: float) -> Answer:
-        """Return the answer to one probe; `timeout`: seconds that the network gets.
+        """Send one probe and return its answer. `timeout`: seconds for the network.
 
-        Raises TemporaryError(reason="prober-died" | "prober-stuck" | "prober-down" | "no-resources") when
-        there is no answer to be had, which says nothing about the network, and
-        PermanentError(reason="command-missing" | …).
+        Raises TemporaryError(reason="prober-died" | "prober-stuck" | "prober-down" | "no-resources") if there is no
+        answer, which says nothing about the network, and PermanentError(reason="command-missing" | …).
         """
         process = self._running()
         self._last += 1
@@ -89,7 +87,7 @@ class ProberProcess:
         self._waiting[number] = answer
         try:
             await process.ready()
-            if not answer.done():  # it has ended meanwhile
+            if not answer.done():  # it may have ended meanwhile
                 process.send(
                     write_question(Question(number, probe.kind, probe.host, probe.port, probe.url, timeout))
                 )
@@ -97,12 +95,12 @@ class ProberProcess:
                 return await answer
         except TimeoutError:
             process.kill()
-            raise TemporaryError("the prober does not answer; it is ended", reason="prober-stuck") from None
+            raise TemporaryError("the prober did not answer and was stopped", reason="prober-stuck") from None
         finally:
             del self._waiting[number]
 
     async def stop(self) -> None:
-        """End the prober, if it runs; the next question starts it again."""
+        """Stop the prober if it runs. The next question starts it again."""
         process, self._process = self._process, None
         self._fail("the prober was stopped")
         if process is not None:
@@ -126,13 +124,15 @@ class ProberProcess:
     def _on_line(self, line: bytes) -> None:
         answered = read_answer(line)
         if answered is None:
-            _log.error("the prober wrote what is no answer; it is ended", extra={"reason": "prober-garbled"})
+            _log.error(
+                "the prober wrote an invalid answer and was stopped", extra={"reason": "prober-garbled"}
+            )
             if self._process is not None:
                 self._process.kill()
             return
         self._deaths = 0
         number, answer = answered
-        # One that nobody waits for any more was cancelled, or made up.
+        # No question waits for it: that was cancelled, or the answer is made up.
         future = self._waiting.get(number)
         if future is not None and not future.done():
             future.set_result(answer)

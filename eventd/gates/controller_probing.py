@@ -1,7 +1,7 @@
-"""Probing: which questions have to be asked of the world over and over, because no event tells their answer.
+"""Probing: decides which probes run now, for conditions that no event reports.
 
-Owns what is asked now: what held workloads and verifications wait for, and what workloads that are up expect, only
-while it decides. It asks nothing itself; the probes' source is told each time that changes, and answers with facts.
+Owns the set of wanted probes: what held workloads and verifications wait for, and what running workloads expect, each
+only while its answer decides. The probes' source is told when that set changes, and answers with facts.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Probing:
     _probed: frozenset[Probe] = frozenset()
 
     def expect(self, name: str, predicate: Predicate | None) -> None:
-        """A verification begins or ends to wait for something."""
+        """Set what a verification waits for; None: it has ended."""
         if predicate is None:
             self._expecting.pop(name, None)
         else:
             self._expecting[name] = predicate
-        self.look()
+        self.refresh()
 
-    def look(self) -> None:
-        """Have what is waited for probed, and nothing else: only what no event tells, only while it decides."""
+    def refresh(self) -> None:
+        """Compute the wanted probes, and tell the source if they have changed."""
         if self.probe is None:
             return
         waits = [self.active.gates_of(name).requires for name in self.holds]

@@ -1,7 +1,7 @@
-"""GET /v1/gates: every gate and what it lacks, and the wait graph around them. Times are seconds since the epoch.
+"""GET /v1/gates: every gate, what it waits for, and the wait graph. Times are seconds since the epoch.
 
-The graph is made when it is asked for, of the desired state and the host as it is at that moment. Workloads that
-were refused as circular are in it: it is for them that one looks.
+The graph is made on request, from the desired state and the host at that moment. It includes workloads that were
+refused as circular, since those are what one looks for.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Gates(TypedDict):
 
 
 async def gates(reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING) -> Gates:
-    """Return the document. The graph is of everybody, and not for who sees one workload only."""
+    """Return the document. The graph covers all workloads: a caller who may see only one does not get it."""
     desired, circular = reconciler.desired, reconciler.active.circular
     if not view.everything:
         mine = reconciler.active.gates.get(view.own)
@@ -68,8 +68,8 @@ async def gates(reconciler: Reconciler, live_graph: ReadLive | None, view: View 
         try:
             live = await live_graph(whole)
         except EventdError as error:
-            notes.append(f"the units that this host runs are not known: {error}")
-    # Rows first: of one moment, and facts belong to this thread.
+            notes.append(f"cannot read the units of this host: {error}")
+    # The rows first: they have to be of one moment, and facts belong to this thread.
     rows = [
         row for name, each in sorted(reconciler.active.gates.items()) for row in _rows(reconciler, name, each)
     ]
@@ -98,7 +98,7 @@ def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[G
         WorkloadState.AT_RISK,
     )
     for kind, predicate in _kinds(gates):
-        # What has to be probed is asked only while it is waited for; of a workload that got past it, it held.
+        # Probes run only while they are waited for. A workload that is past its gate has met it.
         past = converged and predicate.value(facts) is None
         lacks = () if past else missing(predicate, facts)
         since = None
@@ -115,7 +115,7 @@ def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[G
 
 
 def _refused(name: str, gates: WorkloadGates) -> Iterator[Gate]:
-    """Yield gates that nobody looks at: their facts are not kept."""
+    """Yield the gates of refused workloads. Their facts are not kept, so their values are unknown."""
     for kind, predicate in _kinds(gates):
         yield {
             "workload": name,

@@ -1,7 +1,7 @@
-"""The gates of each workload: what has to hold before it starts, and what has to hold for it to count as healthy.
+"""The gates of each workload: the conditions for its start, and those for it to count as healthy.
 
-Pure. Reads the texts of `requires` and `[health] expect` into predicates once per load; a mistake in one refuses the
-workload, with its place. Next: the policy `eventd_policies.gates`, and `eventd_handlers.health_verify`.
+Pure. Parses `requires` and `[health] expect` into predicates, once per load. A mistake refuses the workload, with its
+place. Next: the policy `eventd_policies.gates`, and `eventd_handlers.health_verify`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from eventd.kernel.model.facts import FactKey
 
 @dataclass(frozen=True, slots=True)
 class WorkloadGates:
-    """The two predicates of a workload; None where nothing was written."""
+    """The two predicates of a workload; None where none is written."""
 
     requires: Predicate | None = None
-    """Nothing of it starts before this holds."""
+    """No unit of the workload is started before this holds."""
     expect: Predicate | None = None
-    """It is healthy when this holds, with all its units up: what was written."""
+    """As written: the workload is healthy if this holds and all its units are up."""
     implied: tuple[ContainerHealthy, ...] = ()
-    """What is expected of its containers though nobody wrote it: none is unhealthy (docs/adr/0015)."""
+    """Expected without being written: none of its containers is unhealthy (docs/adr/0015)."""
     healthy: Predicate | None = field(init=False, default=None)
-    """What counts as healthy: both of these."""
+    """The condition for healthy: both of these."""
 
     def __post_init__(self) -> None:
-        """Put together what is expected."""
+        """Combine both expectations."""
         written = (
             ()
             if self.expect is None
@@ -45,11 +45,11 @@ class WorkloadGates:
 
     @property
     def written(self) -> bool:
-        """Whether anything of it stands in the repository."""
+        """Whether the repository defines any of it."""
         return self.requires is not None or self.expect is not None
 
     def keys(self) -> frozenset[FactKey]:
-        """Return every fact that any of it mentions: what sources have to keep current."""
+        """Return every fact that it mentions: sources have to keep them current."""
         return frozenset().union(*(p.keys() for p in (self.requires, self.healthy) if p is not None))
 
 
@@ -57,9 +57,9 @@ OPEN = WorkloadGates()
 
 
 def implied(workload: Workload) -> tuple[ContainerHealthy, ...]:
-    """Return what is expected of a workload's containers by itself.
+    """Return the expectations of a workload's containers that are not written.
 
-    All are in it, also those without a check in their file: an image may bring one, and podman tells of it.
+    Containers without a check in their file are included: an image may have one, and podman reports its result.
     """
     return tuple(
         ContainerHealthy(
@@ -84,7 +84,7 @@ def refuse(desired: Desired, found: Mapping[str, tuple[Diagnostic, ...]]) -> Des
 def read_gates(
     desired: Desired, *, only: str = ""
 ) -> tuple[Mapping[str, WorkloadGates], Mapping[str, tuple[Diagnostic, ...]]]:
-    """Return the gates of the accepted workloads (or of one), and the mistakes in those that could not be read."""
+    """Return the gates of the accepted workloads (or of one), and the errors in those that could not be parsed."""
     gates: dict[str, WorkloadGates] = {}
     known = known_units(desired)
     mistakes: dict[str, tuple[Diagnostic, ...]] = {}
@@ -112,5 +112,5 @@ def read_gates(
 
 
 def _keys(expect: tuple[Predicate, ...]) -> frozenset[FactKey]:
-    """Return the facts that conditions are about which all have to hold: what is written need not be implied."""
+    """Return the facts of conditions that all have to hold: an expectation about the same fact need not be added."""
     return frozenset().union(*(each.keys() for each in expect if isinstance(each, ContainerHealthy)))

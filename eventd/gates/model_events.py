@@ -1,4 +1,4 @@
-"""Events about probes: what they are, and who says so."""
+"""Events about probes, and their origin."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from eventd.kernel.model.events import EventKind, Origin
 
 
 class GateOrigin(Origin):
-    """Who tells of probes."""
+    """Where events about probes come from."""
 
     PROBE = "probe"
-    """A probe of a gate or of health."""
+    """The prober, for a gate or for health."""
 
 
 class GateEvent(EventKind):
     """Events about probes."""
 
     PROBED = "probed"
-    """A TCP, DNS or HTTP probe was answered otherwise than before. Attributes `good`, `outcome`, and `status`, the one
-    of HTTP."""
+    """The answer to a TCP, DNS or HTTP probe has changed. Attributes `good`, `outcome`, and `status`, that of HTTP."""

@@ -1,8 +1,8 @@
-"""The atoms of predicates: each names one fact and what it has to be.
+"""The atoms of predicates: each is a condition on one fact.
 
-Owns which fact an atom is about, when it holds, and how that is said in a sentence. `eventd.gates.model_predicates`
-puts atoms together, `eventd.gates.model_predicate_read` makes them of text. Facts of kind PROBE are set by a prober
-that is told by `Probe` what to ask; the rest comes from sources.
+Owns which fact an atom is about, when it holds, and the sentence that describes it. `eventd.gates.model_predicates`
+combines atoms, `eventd.gates.model_predicate_read` parses them. Facts of kind PROBE are set by the prober, which a
+`Probe` tells what to ask; all others come from sources.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 UNIT_STATES = ("active", "inactive", "failed", "activating", "deactivating")
-"""What may follow `unit:NAME=`. `active` is met while it reloads, too."""
+"""What may follow `unit:NAME=`. `active` also holds while the unit reloads."""
 
 
 class ProbeKind(StrEnum):
-    """How to ask."""
+    """The protocol of a probe."""
 
     TCP = "tcp"
     DNS = "dns"
@@ -34,7 +34,7 @@ class ProbeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What to ask where no event tells. The fact is `key`; its value: was the answer a good one."""
+    """A question for the prober, about what no event reports. It sets the fact `key` to whether the answer is good."""
 
     kind: ProbeKind
     text: str
@@ -44,9 +44,9 @@ class Probe:
     port: int = 0
     """For TCP and HTTP."""
     url: str = ""
-    """For HTTP: what to GET. Redirects are not followed: their status is the answer."""
+    """For HTTP: the URL to GET. Redirects are not followed: their status is the answer."""
     status: int | None = None
-    """For HTTP: the status that is wanted; None: any from 200 to 399."""
+    """For HTTP: the expected status; None: any from 200 to 399."""
 
     @property
     def key(self) -> FactKey:
@@ -54,12 +54,12 @@ class Probe:
         return FactKey(GateFact.PROBE, self.text)
 
     def accepts(self, status: int) -> bool:
-        """Tell whether an HTTP status is a good answer."""
+        """Return whether an HTTP status is a good answer."""
         return 200 <= status < 400 if self.status is None else status == self.status
 
 
 class _Leaf(ABC):
-    """What all atoms share."""
+    """The base of all atoms."""
 
     __slots__ = ()
 
@@ -86,19 +86,19 @@ class _Leaf(ABC):
 
     @property
     def probe(self) -> Probe | None:
-        """What a prober has to ask for it, None if a source tells."""
+        """The probe that it needs, None if a source reports the fact."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class UnitIs(_Leaf):
-    """A unit of the system's manager, or of a workload's, is in a state."""
+    """A unit of the system manager, or of a workload's user manager, is in a state."""
 
     text: str
     name: str
     state: str = "active"
     workload: str = ""
-    """Empty: the system's manager."""
+    """Empty: the system manager."""
 
     @property
     def key(self) -> FactKey:
@@ -113,7 +113,7 @@ class UnitIs(_Leaf):
         return unit.up if self.state == "active" else unit.active == self.state
 
     def is_left_alone(self, facts: Facts) -> bool:
-        """Tell whether nothing on this host is about to make it so: it could be started, and no job is queued."""
+        """Return whether the unit could be started and no job for it is queued: nothing is about to make this hold."""
         unit = facts.get(self.key)
         if not isinstance(unit, UnitState) or self.state != "active":
             return False
@@ -133,7 +133,7 @@ class UnitIs(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class WorkloadIs(_Leaf):
-    """Another workload is active, or healthy (verified, by its own `[health] expect`)."""
+    """Another workload is active, or healthy (verified by its own `[health] expect`)."""
 
     text: str
     name: str
@@ -162,22 +162,22 @@ class WorkloadIs(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class ContainerHealthy(_Leaf):
-    """A container of a workload is healthy, by podman's event, or by `Notify=healthy` of its unit."""
+    """A container of a workload is healthy, according to podman's events, or by `Notify=healthy` of its unit."""
 
     text: str
     name: str
-    """As podman calls it."""
+    """Podman's name of it."""
     workload: str
     unit: str = ""
-    """Its unit, if that has `Notify=healthy`: then its start job ends only when the health check passes."""
+    """Its unit, if that has `Notify=healthy`: the start job of such a unit ends when the health check passes."""
     implied: bool = False
-    """Nobody wrote it: eventd expects it of each container, and not knowing is not failing."""
+    """eventd expects it of each container without being told; an unknown health is then no failure."""
     checked: bool = True
-    """Its file has a check. Else the image may bring one, which is not waited for: only `unhealthy` counts."""
+    """Its file has a check. If not, the image may have one; that is not waited for, and only `unhealthy` counts."""
 
     @property
     def key(self) -> FactKey:
-        """The fact of podman's event, which says more than the unit."""
+        """The fact from podman's events, which is more precise than the unit's state."""
         return FactKey(HealthFact.CONTAINER, self.name, self.workload)
 
     def keys(self) -> frozenset[FactKey]:
@@ -191,14 +191,14 @@ class ContainerHealthy(_Leaf):
         """Return whether it holds, None if that is not known."""
         unit = facts.get(FactKey(PlatformFact.UNIT, self.unit, self.workload)) if self.unit else None
         if isinstance(unit, UnitState) and not unit.up:
-            return False  # whatever was heard last of a container that is gone by now
+            return False  # the container is gone: its last health does not count
         health = facts.get(self.key)
         if isinstance(health, str):
             return health == "healthy" or not (self.checked or health == "unhealthy")
         return True if isinstance(unit, UnitState) or self.implied else None
 
     def is_starting(self, facts: Facts) -> bool:
-        """Tell whether its check has not come to a result yet: neither healthy nor unhealthy."""
+        """Return whether its check has no result yet: neither healthy nor unhealthy."""
         return facts.get(self.key) == "starting"
 
     def sentence(self, facts: Facts) -> str:
@@ -206,7 +206,7 @@ class ContainerHealthy(_Leaf):
         subject = f"container {self.name}" + (f" of {self.workload}" if self.workload else "")
         match self.value(facts):
             case None:
-                return f"{subject} has not told its health"
+                return f"{subject} has not reported its health"
             case True:
                 return f"{subject} is healthy"
             case False:
@@ -216,7 +216,7 @@ class ContainerHealthy(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class ManagerUp(_Leaf):
-    """A user's systemd manager is up, and eventd can speak with it."""
+    """A user manager is up, and eventd is connected to it."""
 
     text: str
     user: str
@@ -249,7 +249,7 @@ _IS = {
 
 @dataclass(frozen=True, slots=True)
 class Present(_Leaf):
-    """A mount, volume, device or file is there. Its source knows all that are: no fact means "no"."""
+    """A mount, volume, device or file is present. Its source knows all of them, so no fact means no."""
 
     text: str
     kind: FactKind
@@ -299,39 +299,42 @@ class SessionOf(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Answers(_Leaf):
-    """Something over the network answers. No event tells that: it is probed while somebody waits for it."""
+    """Something on the network answers. No event reports that: it is probed while something waits for it."""
 
     text: str
-    asked: Probe
+    target: Probe
 
     @property
     def probe(self) -> Probe:
-        """What to ask."""
-        return self.asked
+        """The question for the prober."""
+        return self.target
 
     @property
     def key(self) -> FactKey:
         """The fact it is about."""
-        return self.asked.key
+        return self.target.key
 
     def value(self, facts: Facts) -> bool | None:
-        """Return whether it holds, None if it was not asked yet."""
+        """Return whether it holds, None if there is no answer yet."""
         now = facts.get(self.key)
         return now if isinstance(now, bool) else None
 
     def sentence(self, facts: Facts) -> str:
         """Say how things are."""
         value = self.value(facts)
-        match self.asked.kind:
+        match self.target.kind:
             case ProbeKind.TCP:
-                does, does_not = f"{self.text} accepts connections", f"{self.text} accepts no connection"
+                does, does_not = (
+                    f"{self.text} accepts connections",
+                    f"{self.text} does not accept connections",
+                )
             case ProbeKind.DNS:
-                does, does_not = f"{self.asked.host} resolves", f"{self.asked.host} does not resolve"
+                does, does_not = f"{self.target.host} resolves", f"{self.target.host} does not resolve"
             case _:
-                how = f" with {self.asked.status}" if self.asked.status else ""
-                does, does_not = f"{self.asked.url} answers{how}", f"{self.asked.url} does not answer{how}"
+                how = f" with {self.target.status}" if self.target.status else ""
+                does, does_not = f"{self.target.url} answers{how}", f"{self.target.url} does not answer{how}"
         if value is None:
-            return f"{self.text} has not been asked"
+            return f"{self.text} has not been probed yet"
         return does if value else does_not
 
 

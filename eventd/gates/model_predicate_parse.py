@@ -1,4 +1,4 @@
-"""From text to predicates: `all(unit:network-online.target, mount:/srv/photos)`; mistakes become diagnostics.
+"""Parses predicates: `all(unit:network-online.target, mount:/srv/photos)`. Mistakes become diagnostics.
 
 Pure. The grammar is in docs/reference/predicates.md; the texts come from `requires` and `[health] expect` of
 a `workload.toml`, from the host's configuration and from `waits.toml`. Next: `eventd.gates.model_predicates`.
@@ -17,14 +17,14 @@ from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 
 MAX_TEXT = 4096
-"""Characters of one predicate."""
+"""The longest predicate, in characters."""
 MAX_DEPTH = 16
 COMBINATORS = ("all", "any", "not")
 _WORD = re.compile(r"\s*([A-Za-z_-]+)\s*\(")
 
 
 def parse(place: Located, scope: Scope = NOWHERE, key: str = "") -> Predicate | Diagnostic:
-    """Read one predicate. `key` is the TOML key it is written under, for the diagnostic."""
+    """Parse one predicate. `key`: the TOML key that it is written under, for the diagnostic."""
     try:
         return _Parser(place.text, scope).whole()
     except MistakeError as mistake:
@@ -36,7 +36,7 @@ def parse(place: Located, scope: Scope = NOWHERE, key: str = "") -> Predicate | 
 def parse_all(
     places: Iterable[Located], scope: Scope = NOWHERE, key: str = ""
 ) -> tuple[tuple[Predicate, ...], tuple[Diagnostic, ...]]:
-    """Read a list: the predicates that were understood, and what is wrong with the others."""
+    """Parse a list. Return the valid predicates, and the errors in the others."""
     results = [parse(place, scope, key) for place in places]
     return (
         tuple(each for each in results if not isinstance(each, Diagnostic)),
@@ -45,7 +45,7 @@ def parse_all(
 
 
 class _Parser:
-    """One text, read from left to right."""
+    """A recursive descent parser of one text."""
 
     def __init__(self, text: str, scope: Scope) -> None:
         self.text = text
@@ -62,7 +62,7 @@ class _Parser:
         predicate = self.expression(0)
         if rest := self.text[self.at :].strip():
             raise MistakeError(
-                f"there is {rest!r} after the end of the predicate", "write several as a list, or all(…, …)"
+                f"unexpected {rest!r} after the end of the predicate", "write several as a list, or all(…, …)"
             )
         return predicate
 
@@ -89,11 +89,11 @@ class _Parser:
                 self.at += 1
             elif self.peek() != ")":
                 rest = self.text[self.at :].strip()
-                what = f"{rest[:20]!r} stands where" if rest else "the text ends before"
-                raise MistakeError(f"{what} a comma or the end of {name}(…) is expected", "close it with )")
+                what = f"unexpected {rest[:20]!r}:" if rest else "the text ends too early:"
+                raise MistakeError(f"{what} expected a comma or the end of {name}(…)", "close it with )")
         self.at += 1
         if not members:
-            raise MistakeError(f"{name}() has nothing in it")
+            raise MistakeError(f"{name}() is empty")
         if name == "not":
             if len(members) > 1:
                 raise MistakeError("not(…) takes one predicate", "write not(any(…, …)) or not(all(…, …))")
@@ -107,7 +107,7 @@ class _Parser:
         return self.text[self.at : self.at + 1]
 
     def word(self, depth: int) -> str:
-        """Return the text of an atom: in quotes, or up to a comma or parenthesis that is not its own."""
+        """Return the text of an atom: quoted, or up to a comma or parenthesis that does not belong to it."""
         if self.peek() == "'":
             end = self.text.find("'", self.at + 1)
             if end < 0:

@@ -1,7 +1,7 @@
-"""The atoms of predicates out of their texts: `unit:NAME=failed`, `tcp:HOST:PORT`, `https://…=200`.
+"""Parses the atoms of predicates: `unit:NAME=failed`, `tcp:HOST:PORT`, `https://…=200`.
 
-Pure. Knows what each kind takes, looks names up in the `Scope`, and says what is wrong with the nearest right
-spelling. `eventd.gates.model_predicate_parse` cuts the text into atoms and makes diagnostics of the mistakes.
+Pure. Knows the arguments of each kind, looks names up in the `Scope`, and suggests the nearest valid spelling.
+`eventd.gates.model_predicate_parse` splits the text into atoms, and turns mistakes into diagnostics.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class MistakeError(Exception):
-    """What is wrong with a text; `eventd.gates.model_predicate_parse` turns it into a diagnostic."""
+    """A mistake in a text; `eventd.gates.model_predicate_parse` turns it into a diagnostic."""
 
     def __init__(self, message: str, hint: str = "", code: str = "bad-predicate") -> None:
         super().__init__(message)
@@ -50,19 +50,19 @@ class MistakeError(Exception):
 
 
 def atom(text: str, scope: Scope = NOWHERE) -> Atom:
-    """Read one atom. Raises MistakeError."""
+    """Parse one atom. Raises MistakeError."""
     kind = _KIND.match(text)
     if kind is None:
         hint = f"write unit:{text}" if unit_is_valid(text) and text.endswith(_dotted()) else _all_kinds()
         hint = f"write file:{text} or mount:{text}" if text.startswith("/") else hint
-        raise MistakeError(f"{text!r} does not say what kind of thing it is", hint, "unknown-predicate")
+        raise MistakeError(f"{text!r} has no kind", hint, "unknown-predicate")
     name = kind[1]
     if name not in _ATOMS:
         hint = did_you_mean(name, _ATOMS)
-        raise MistakeError(f"there is no predicate {name}:", hint or _all_kinds(), "unknown-predicate")
+        raise MistakeError(f"unknown predicate {name}:", hint or _all_kinds(), "unknown-predicate")
     rest = text[kind.end() :]
     if not rest:
-        raise MistakeError(f"{text} does not say which", f"write {_EXAMPLES[name]}")
+        raise MistakeError(f"{text} names nothing", f"write {_EXAMPLES[name]}")
     if any(char.isspace() for char in rest) and name not in ("mount", "file"):
         hint = "write several as a list, or all(…, …)" if "," in rest else ""
         raise MistakeError(f"there is white space in {text!r}", hint)
@@ -83,7 +83,7 @@ def _state(text: str, states: tuple[str, ...], default: str) -> tuple[str, str]:
     if not equals:
         return text, default
     if state not in states:
-        raise MistakeError(f"{state!r} is not a state here", did_you_mean(state, states), "unknown-state")
+        raise MistakeError(f"unknown state {state!r}", did_you_mean(state, states), "unknown-state")
     return name, state
 
 
@@ -94,17 +94,19 @@ def _unit_name(name: str) -> str:
         hint = (
             f"did you mean {name.rpartition('.')[0]}.{near}?"
             if near
-            else f"{name}.service, or what else it is"
+            else f"write {name}.service, or its other type"
         )
-        raise MistakeError(f"{name!r} does not end like a unit", hint, "bad-unit-name")
+        raise MistakeError(f"{name!r} has no unit type", hint, "bad-unit-name")
     if not unit_is_valid(name):
-        raise MistakeError(f"{name!r} is not a unit name", "letters, digits, and : _ . - @", "bad-unit-name")
+        raise MistakeError(
+            f"{name!r} is not a valid unit name", "use letters, digits, and : _ . - @", "bad-unit-name"
+        )
     return name
 
 
 def _unit(text: str, rest: str, scope: Scope) -> Atom:
     name, state = _state(rest, UNIT_STATES, "active")
-    # A workload that says `unit:web.service` of its own web.service means that one.
+    # If the workload has a unit of that name itself, `unit:web.service` means its own.
     own = scope.workload if _unit_name(name) in scope.units else ""
     return UnitIs(text, name, state, own)
 
@@ -113,7 +115,7 @@ def _user_unit(text: str, rest: str, scope: Scope) -> Atom:
     path, state = _state(rest, UNIT_STATES, "active")
     workload, slash, name = path.partition("/")
     if not slash:
-        raise MistakeError(f"{text} does not say whose unit", f"write user-unit:WORKLOAD/{workload}")
+        raise MistakeError(f"{text} does not name the workload", f"write user-unit:WORKLOAD/{workload}")
     _known_workload(workload, scope)
     units = (scope.workloads or {}).get(workload, frozenset())
     if _unit_name(name) not in units:
@@ -135,9 +137,7 @@ def _known_workload(name: str, scope: Scope) -> str:
 def _workload(text: str, rest: str, scope: Scope) -> Atom:
     name, state = _state(rest, ("active", "healthy"), "")
     if not state:
-        raise MistakeError(
-            f"{text} does not say how it has to be", f"write workload:{name}=healthy or =active"
-        )
+        raise MistakeError(f"{text} has no state", f"write workload:{name}=healthy or =active")
     if name == scope.workload:
         hint = "write container:NAME=healthy, or unit:NAME for one of its own units"
         raise MistakeError("a workload cannot wait for itself", hint, "waits-for-itself")
@@ -147,7 +147,7 @@ def _workload(text: str, rest: str, scope: Scope) -> Atom:
 def _container(text: str, rest: str, scope: Scope) -> Atom:
     name, state = _state(rest, ("healthy",), "")
     if not state:
-        raise MistakeError(f"{text} does not say how it has to be", f"write container:{name}=healthy")
+        raise MistakeError(f"{text} has no state", f"write container:{name}=healthy")
     if not scope.workload:
         return ContainerHealthy(text, _plain(name, _NAME, "container"), "")
     made = scope.containers.get(name)
@@ -159,7 +159,7 @@ def _container(text: str, rest: str, scope: Scope) -> Atom:
 
 def _plain(name: str, pattern: re.Pattern[str], what: str) -> str:
     if not pattern.fullmatch(name):
-        raise MistakeError(f"{name!r} cannot be the name of a {what}")
+        raise MistakeError(f"{name!r} is not a valid name of a {what}")
     return name
 
 
@@ -168,7 +168,7 @@ def _path(rest: str) -> str:
         raise MistakeError(f"{rest!r} is not an absolute path", f"did you mean /{rest}?")
     parts = [part for part in rest.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise MistakeError(f"{rest!r} has .. in it", "write the path without")
+        raise MistakeError(f"{rest!r} contains ..", "write the path without it")
     return "/" + "/".join(parts)
 
 
@@ -176,16 +176,16 @@ def _host(name: str) -> str:
     bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
     if not (_HOST.fullmatch(name) or (bare != name and re.fullmatch(r"[0-9A-Fa-f:.]+", bare))):
         hint = "an IPv6 address goes into brackets: [::1]" if ":" in name else ""
-        raise MistakeError(f"{name!r} is not a host name or address", hint)
+        raise MistakeError(f"{name!r} is not a valid host name or address", hint)
     return bare
 
 
 def _tcp(text: str, rest: str, _scope: Scope) -> Atom:
     host, colon, port = rest.rpartition(":")
     if not colon or not port.isdecimal():
-        raise MistakeError(f"{text} does not say which port", f"write tcp:{rest.rstrip(':')}:443")
+        raise MistakeError(f"{text} has no port", f"write tcp:{rest.rstrip(':')}:443")
     if not 0 < int(port) < 65536:
-        raise MistakeError(f"{port} is not a port", "1 to 65535")
+        raise MistakeError(f"{port} is not a valid port", "use 1 to 65535")
     return Answers(text, Probe(ProbeKind.TCP, text, _host(host), int(port)))
 
 
@@ -199,22 +199,22 @@ def _http(text: str, _rest: str, _scope: Scope) -> Atom:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise MistakeError(f"{url} is not a URL: {error}") from error
+        raise MistakeError(f"{url} is not a valid URL: {error}") from error
     if not text.partition(":")[2].startswith("//") or not parts.hostname:
-        raise MistakeError(f"{url} names no host", f"write {parts.scheme}://HOST/…")
+        raise MistakeError(f"{url} has no host", f"write {parts.scheme}://HOST/…")
     if parts.username is not None or parts.password is not None:
         raise MistakeError(
-            "a URL with a user or password in it would show up in the status", "probe one without"
+            "the user or password in this URL would be shown in the status", "use a URL without them"
         )
     if parts.fragment:
-        raise MistakeError(f"the part after # of {url} is never sent", "leave it out")
+        raise MistakeError(f"the part after # of {url} is never sent", "remove it")
     _host(parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]")
     port = port or (443 if parts.scheme == "https" else 80)
     return Answers(text, Probe(ProbeKind.HTTP, text, parts.hostname, port, url, status))
 
 
 def _split_status(text: str) -> tuple[str, int | None]:
-    """Split `=status` off. In `?code=200` the 200 is the parameter's; with a status: `?code=200=200`."""
+    """Split off `=STATUS`. In `?code=200` the 200 belongs to the parameter; with a status, it is `?code=200=200`."""
     url, equals, status = text.rpartition("=")
     query = url.partition("?")[2]
     if not equals or ("?" in url and "=" not in query.rpartition("&")[2]):
@@ -223,10 +223,10 @@ def _split_status(text: str) -> tuple[str, int | None]:
         if "?" in url:
             return text, None
         raise MistakeError(
-            f"{status!r} is not an HTTP status", f"write {url}=200, or leave it out for 200 to 399"
+            f"{status!r} is not a valid HTTP status", f"write {url}=200, or leave it out for 200 to 399"
         )
     if not 100 <= int(status) < 600:
-        raise MistakeError(f"{status} is not an HTTP status", "100 to 599")
+        raise MistakeError(f"{status} is not a valid HTTP status", "use 100 to 599")
     return url, int(status)
 
 
@@ -237,7 +237,7 @@ def _present(kind: FactKind) -> Callable[[str, str, Scope], Atom]:
 def _device(text: str, rest: str, _scope: Scope) -> Atom:
     if rest.startswith("/"):
         raise MistakeError(
-            f"{text} is a node, which may be another device after the next boot", "blkid shows its UUID"
+            f"{text} may be another device after the next boot", "use its UUID: blkid shows it"
         )
     return Present(text, MountFact.DEVICE, _plain(rest, _UUID, "filesystem (a UUID)"))
 

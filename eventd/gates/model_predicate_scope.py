@@ -1,7 +1,7 @@
-"""What names mean inside a workload: its own units and containers, and which other workloads there are.
+"""Resolves names inside a workload: its own units and containers, and the other workloads.
 
-Pure. `eventd.gates.model_predicate_read` looks names up here, so that a slip of the pen is found when the repository
-is read and not when a gate has waited for its whole deadline.
+Pure. `eventd.gates.model_predicate_read` looks names up here, so that a typo is found when the repository is read, and
+not after a gate has waited for its whole deadline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ContainerName:
     """A container of a workload."""
 
     name: str
-    """As podman calls it."""
+    """Podman's name of it."""
     unit: str
     """The unit that runs it."""
     notify_healthy: bool
@@ -27,13 +27,13 @@ class ContainerName:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a predicate is written. The default is outside of any workload: nothing is looked up."""
+    """The scope in which a predicate is written. The default is outside of any workload: names are not looked up."""
 
     workload: str = ""
     workloads: Mapping[str, frozenset[str]] | None = None
-    """Name -> its units (empty: refused, so not known). None: which workloads there are is not known."""
+    """Name -> its units (empty for a refused workload: they are not known). None: the workloads are not known."""
     containers: Mapping[str, ContainerName] = field(default_factory=dict)
-    """The workload's containers, by podman's name and by the stem of their file."""
+    """The workload's containers, by podman's name and by the stem of the file."""
 
     @property
     def units(self) -> frozenset[str]:
@@ -45,7 +45,7 @@ NOWHERE = Scope()
 
 
 def known_units(desired: Desired) -> Mapping[str, frozenset[str]]:
-    """Return the units of every workload of a repository, for `scope_of`: once for all of them."""
+    """Return the units of every workload of a repository, to be computed once and passed to `scope_of`."""
     found = {name: frozenset(unit.name for unit in each.units) for name, each in desired.workloads.items()}
     return found | dict.fromkeys(desired.refused, frozenset[str]())
 
@@ -53,7 +53,7 @@ def known_units(desired: Desired) -> Mapping[str, frozenset[str]]:
 def scope_of(
     workload: Workload, desired: Desired, known: Mapping[str, frozenset[str]] | None = None
 ) -> Scope:
-    """Return what names mean in the files of one workload; `known`: what `known_units` says, if at hand."""
+    """Return the scope of one workload's files. `known`: the result of `known_units`, if there is one already."""
     return Scope(workload.name, known_units(desired) if known is None else known, _containers(workload))
 
 

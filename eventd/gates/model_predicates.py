@@ -1,8 +1,8 @@
-"""Predicates: readiness as a value that can be written down, tested and explained. Pure functions over facts.
+"""Predicates: conditions that can be written down, tested and explained. Pure functions over facts.
 
-Owns what a predicate is and when it holds. Does not read text (`eventd.gates.model_predicate_parse`), wait or probe:
-a fact that nobody has set is *unknown*, and neither a predicate nor its negation holds of the unknown. Next:
-`eventd.workloads.controller_index` finds which gates a changed fact concerns.
+Owns what a predicate is and when it holds. It does not parse (`eventd.gates.model_predicate_parse`), wait or probe. A
+fact that is not set is *unknown*: neither a predicate nor its negation holds for it. Next:
+`eventd.workloads.controller_index` finds the gates that a changed fact concerns.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ __all__ = ["All", "Any", "Atom", "Missing", "Not", "Predicate", "Probe", "all_of
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A part of a predicate that is not met: what has to change for the whole to hold."""
+    """A part of a predicate that does not hold, and has to for the whole to hold."""
 
     text: str
-    """As it was written."""
+    """As written."""
     sentence: str
-    """How it is instead: `mount /srv/photos is not mounted`."""
+    """The actual state: `mount /srv/photos is not mounted`."""
     keys: frozenset[FactKey]
-    """The facts whose change may meet it."""
+    """The facts whose change may make it hold."""
     atoms: tuple[Atom, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Holds if every member does; with none, it holds."""
+    """Holds if every member does, and if there is none."""
 
     members: tuple[Predicate, ...]
 
@@ -90,7 +90,7 @@ class Any:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Holds if its member is known not to."""
+    """Holds if its member is known not to hold."""
 
     member: Predicate
 
@@ -121,12 +121,12 @@ Predicate: TypeAlias = All | Any | Not | Atom
 
 
 def all_of(*predicates: Predicate) -> Predicate:
-    """Return what holds if all do: a single one as it is, none as `All(())`."""
+    """Return the conjunction: a single predicate as it is, none as `All(())`."""
     return predicates[0] if len(predicates) == 1 else All(predicates)
 
 
 def atoms(predicate: Predicate) -> Iterator[Atom]:
-    """Yield what it is made of, in the order of the text."""
+    """Yield its atoms, in the order of the text."""
     match predicate:
         case All(members) | Any(members):
             for member in members:
@@ -138,10 +138,9 @@ def atoms(predicate: Predicate) -> Iterator[Atom]:
 
 
 def probes(predicate: Predicate, facts: Facts) -> tuple[Probe, ...]:
-    """Return what has to be probed to know whether it holds; nothing while that is clear without.
+    """Return the probes that decide whether it holds; none if local facts decide it already.
 
-    So a remote host is not asked while a local fact that is needed as well is missing, nor when an
-    alternative holds already.
+    So nothing remote is probed while a local fact that is needed too is missing, or if an alternative holds.
     """
     outcomes = _outcomes(predicate, facts)
     if 2 not in outcomes or len(outcomes) == 1:
@@ -168,7 +167,7 @@ def missing(predicate: Predicate, facts: Facts) -> tuple[Missing, ...]:
 
 
 def _outcomes(predicate: Predicate, facts: Facts) -> frozenset[int]:
-    """Return what it may come to, whatever the probes say: 0 fails, 1 is unknown, 2 holds."""
+    """Return the possible results over all answers of the probes: 0 fails, 1 is unknown, 2 holds."""
     match predicate:
         case All(members) | Any(members):
             fold, found = (min, {2}) if isinstance(predicate, All) else (max, {0})
@@ -186,7 +185,7 @@ def _outcomes(predicate: Predicate, facts: Facts) -> frozenset[int]:
 
 
 def _quoted(predicate: Predicate) -> str:
-    """Return the text of a member; an atom that could not be told from what follows it is quoted."""
+    """Return the text of a member, quoted if its end would be ambiguous."""
     text = predicate.text
     plain = not isinstance(predicate, Atom) or ("," not in text and text.count("(") == text.count(")"))
     return text if plain else f"'{text}'"

@@ -1,7 +1,7 @@
-"""What gates need: tells each source which facts to keep, and the prober what to ask, and nothing beyond that.
+"""Tells each source which facts the gates need, and the prober which probes.
 
-Owns no facts. A container's health is followed under the uid of its user, which a new workload gets only later, so the
-accounts are watched. A probe is asked at once when the host's network comes up: local events first, then time.
+Owns no facts. A container's health is followed by the uid of its user, which a new workload gets only later, so the
+accounts are watched. Probes are repeated at once when the host's network comes up, and do not wait for their pause.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NETWORK = FactKey(PlatformFact.UNIT, "network-online.target")
 
 @dataclass(slots=True)
 class Needs:
-    """Hands on what the gates of the current revision mention."""
+    """Passes on what the gates of the active revision mention."""
 
     facts: Facts
     system: SystemSource
@@ -39,9 +39,9 @@ class Needs:
     _stop: Callable[[], None] = field(default=lambda: None)
 
     async def need(self, keys: frozenset[FactKey]) -> None:
-        """Have exactly these facts kept current (besides what is kept anyway). Raises as `WatchedFiles.want`.
+        """Have exactly these facts kept current, besides those that always are. Raises what `WatchedFiles.want` raises.
 
-        Called by turns side by side: what is awaited comes last, so that nothing is half done in between.
+        Turns call this concurrently: the awaits come last, so that no update is interleaved.
         """
         self._stop()
         self._keys = keys
@@ -63,7 +63,7 @@ class Needs:
         await self.files.want(k.name for k in keys if k.kind is PlatformFact.FILE)
 
     def probe(self, wanted: frozenset[Probe]) -> None:
-        """Have exactly these asked, for as long as somebody waits for the answer."""
+        """Have exactly these probes run."""
         self.probes.want({each.text: each for each in wanted})
 
     def _accounts_changed(self, _key: FactKey | None = None) -> None:

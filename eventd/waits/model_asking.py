@@ -116,8 +116,8 @@ def _answer(draft: Draft, catalogue: Catalogue, ask: Ask, atom: Answers) -> Poin
         return point
     draft.nodes[node] = Node(node, NodeKind.ANSWER, atom.text)
     directory = Directory(tuple(catalogue.specs.values()), catalogue.listeners, catalogue.hostnames)
-    servers = ask.servers or directory.servers(atom.asked)
-    if not servers and atom.asked.kind is not ProbeKind.DNS:
+    servers = ask.servers or directory.servers(atom.target)
+    if not servers and atom.target.kind is not ProbeKind.DNS:
         draft.notes.append(_nobody(draft, directory, ask, atom))
     if len(servers) > 1:
         draft.either.add(point)
@@ -128,7 +128,7 @@ def _answer(draft: Draft, catalogue: Catalogue, ask: Ask, atom: Answers) -> Poin
             awaited = Point(node_of(spec), Phase.UP if server.socket_only else Phase.SERVES)
             if spec.triggers and not server.socket_only:
                 _hand_on(draft, catalogue, spec)
-        sentence = f"{atom.asked.url or atom.text} is answered by {draft.label(awaited.node)}"
+        sentence = f"{atom.target.url or atom.text} is answered by {draft.label(awaited.node)}"
         sentence += f" ({server.because})"
         draft.edges.append(Edge(point, awaited, EdgeKind.SERVED, sentence, server.file, 0, server.because))
     return point
@@ -146,10 +146,10 @@ def _hand_on(draft: Draft, catalogue: Catalogue, socket: UnitSpec) -> None:
 
 def _nobody(draft: Draft, directory: Directory, ask: Ask, atom: Answers) -> str:
     """Return a note that nobody is known to answer, who might, and who had better not."""
-    note = f"who answers at {atom.asked.url or atom.text} is not known ({at(ask.file, ask.line)})"
+    note = f"who answers at {atom.target.url or atom.text} is not known ({at(ask.file, ask.line)})"
     if ask.kind is not EdgeKind.WAIT:
         return note
-    others = {node_of(spec) for spec in directory.mentioning(atom.asked)} - {ask.point.node}
+    others = {node_of(spec) for spec in directory.mentioning(atom.target)} - {ask.point.node}
     late = {point.node for point in behind(draft.edges, ask.point) if point.phase is Phase.SERVES}
     if others:
         note += f"; {_names(draft, others)} name{'s' if len(others) == 1 else ''} that host"
@@ -173,9 +173,9 @@ def clause(atom: Atom) -> str:
             return f"workload {name} is {state}"
         case ContainerHealthy(name=name, workload=workload):
             return f"container {name}{f' of {workload}' if workload else ''} is healthy"
-        case Answers(asked=probe) if probe.kind is ProbeKind.HTTP:
+        case Answers(target=probe) if probe.kind is ProbeKind.HTTP:
             return f"{probe.url} answers" + (f" with {probe.status}" if probe.status else "")
-        case Answers(asked=probe) if probe.kind is ProbeKind.DNS:
+        case Answers(target=probe) if probe.kind is ProbeKind.DNS:
             return f"{probe.host} resolves"
         case Answers():
             return f"{atom.text} accepts connections"

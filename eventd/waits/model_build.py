@@ -111,7 +111,7 @@ def _server(catalogue: Catalogue, text: str) -> UnitSpec | None:
 def _guess(spec: UnitSpec, predicate: Predicate) -> Stage:
     """Return which command waits where that is not said: one that names what is waited for, or the main."""
     match predicate:
-        case Answers(asked=probe):
+        case Answers(target=probe):
             subject = probe.host
         case UnitIs(name=name) | Present(name=name):
             subject = name

@@ -1,7 +1,7 @@
-"""Ask one question of the network: connect, resolve, or GET and read the status line.
+"""Asks the network one question: connect, resolve, or GET and read the status line.
 
-Runs in the unprivileged prober only. Of an HTTP answer the status line is read and nothing else: no redirect
-is followed, no body is read, no cookie kept, no proxy used. TLS is verified against the host's certificates.
+Runs in the unprivileged prober only. Of an HTTP answer only the status line is read: no redirect is followed, no body
+is read, no cookie is kept, no proxy is used. TLS is verified against the host's certificates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INTERIM = 8
 """How many 1xx answers may come before the one that counts (RFC 9110, 15.2)."""
 _HEADERS = 128
 _HAPPY = 0.25
-"""Seconds before the next address is tried beside the last (RFC 8305)."""
+"""Seconds before the next address is tried in parallel (RFC 8305)."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _NO_NAME = frozenset(
@@ -47,10 +47,10 @@ _BY_ERRNO = {
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop in which a name is looked up once at a time, however many ask for it.
+    """An event loop that shares one lookup of a name among all who ask for it at the same time.
 
-    getaddrinfo(3) holds a thread for as long as the resolver takes, also when nobody waits any more: with a
-    dead resolver, retries would use up the threads.
+    getaddrinfo(3) blocks a thread for as long as the resolver takes, even if nobody waits any more: with a dead
+    resolver, retries would use up the threads.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Loop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
-        """Return the addresses; shared by all who ask while it is looked up."""
+        """Return the addresses. Concurrent calls for the same name share one lookup."""
         key = (host, port, family, type, proto, flags)
         lookup = self._lookups.get(key)
         if lookup is None:
@@ -80,15 +80,15 @@ class Loop(asyncio.SelectorEventLoop):
     def _looked_up(self, key: tuple[Any, ...], done: asyncio.Future[Any]) -> None:
         del self._lookups[key]
         if not done.cancelled():
-            done.exception()  # seen, also when nobody waits any more
+            done.exception()  # marks it as retrieved, even if nobody waits any more
 
 
 class NotHttpError(Exception):
-    """The peer speaks something else."""
+    """The peer does not speak HTTP."""
 
 
 async def ask(question: Question) -> Answer:
-    """Return what came of it, within its timeout; never raises but for cancellation."""
+    """Return the answer, within the question's timeout. Never raises, except for cancellation."""
     try:
         async with asyncio.timeout(question.timeout):
             match question.kind:
@@ -113,7 +113,7 @@ async def ask(question: Question) -> Answer:
 
 
 def _outcome(error: OSError) -> Outcome:
-    """Return what an error of connecting means; several addresses are one error, with a number for each."""
+    """Return the outcome of a connection error. With several addresses, one error has a number for each."""
     numbers = [error.errno] if error.errno else [int(number) for number in _ERRNO.findall(str(error))]
     return _BY_ERRNO.get(numbers[-1], Outcome.FAILED) if numbers else Outcome.FAILED
 
@@ -172,7 +172,7 @@ async def _read_status(reader: asyncio.StreamReader) -> int:
         if match is None:
             raise NotHttpError
         status = int(match[1])
-        if status >= 200 or status == 101:  # 101: nobody asked to switch, so this is the answer
+        if status >= 200 or status == 101:  # 101: no upgrade was requested, so this is the answer
             return status
         for _ in range(_HEADERS):
             if (await reader.readline()) in (b"\r\n", b"\n", b""):

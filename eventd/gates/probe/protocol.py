@@ -1,7 +1,7 @@
-"""The lines between the daemon and the prober. Pure; both sides import it.
+"""The protocol between the daemon and the prober, in lines. Pure; both sides import it.
 
-The daemon distrusts the answers, since a prober may have been taken over by what it asked: an answer has one
-form, a length, and a fixed vocabulary, and is matched as a whole. The prober trusts the questions.
+The daemon does not trust the answers, since a peer may have taken over the prober: an answer has one form, a maximal
+length and a fixed vocabulary, and is matched as a whole. The prober trusts the questions.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from enum import StrEnum
 from eventd.gates.model_predicate_atoms import ProbeKind
 
 ANSWER_LIMIT = 96
-"""Bytes of an answer's line."""
+"""The longest answer, in bytes."""
 QUESTION_LIMIT = 16 * 1024
-"""Bytes of a question's line; a predicate has at most 4,096 characters."""
+"""The longest question, in bytes; a predicate has at most 4,096 characters."""
 _ANSWER = re.compile(rb'\{"id":([1-9][0-9]{0,14}),"outcome":"([a-z-]{1,16})","status":(0|[1-5][0-9]{2})\}')
 
 
 class Outcome(StrEnum):
-    """What came of a question."""
+    """The result of a question."""
 
     ANSWERED = "answered"
-    """TCP: connected. DNS: at least one address. HTTP: a status, whichever."""
+    """TCP: connected. DNS: at least one address. HTTP: any status."""
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     NO_NAME = "no-such-name"
     RESOLVER = "no-resolver"
-    """Nobody could say whether the name exists."""
+    """No server could say whether the name exists."""
     TLS = "tls"
-    """The handshake failed, or the certificate is not to be trusted."""
+    """The handshake failed, or the certificate is not trusted."""
     CLOSED = "closed"
     """The connection was closed before there was an answer."""
     NOT_HTTP = "not-http"
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask; the fields are those of `eventd.gates.model_predicate_atoms.Probe`."""
+    """A question; its fields are those of `eventd.gates.model_predicate_atoms.Probe`."""
 
     id: int
     kind: ProbeKind
@@ -49,12 +49,12 @@ class Question:
     port: int
     url: str
     timeout: float
-    """Seconds, for the whole of it."""
+    """Seconds, for the whole question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found."""
+    """The answer to a question."""
 
     outcome: Outcome
     status: int = 0
@@ -62,13 +62,13 @@ class Answer:
 
 
 def write_question(question: Question) -> bytes:
-    """Return the line."""
+    """Return the line for a question."""
     fields = {name: getattr(question, name) for name in Question.__slots__}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def read_question(line: bytes) -> Question:
-    """Return the question of a line; ValueError, KeyError or TypeError if it is none."""
+    """Parse a question. Raises ValueError, KeyError or TypeError if the line is not one."""
     fields = json.loads(line)
     return Question(
         id=int(fields["id"]),
@@ -86,7 +86,7 @@ def write_answer(number: int, answer: Answer) -> bytes:
 
 
 def read_answer(line: bytes) -> tuple[int, Answer] | None:
-    """Return the number of the question and its answer; None for any other line."""
+    """Parse an answer. Return the number of the question and the answer, None if the line is not one."""
     match = _ANSWER.fullmatch(line) if len(line) <= ANSWER_LIMIT else None
     if match is None:
         return None

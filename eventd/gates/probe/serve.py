@@ -1,4 +1,4 @@
-"""Read questions, ask them side by side, write the answers; leave when the daemon closes the pipe."""
+"""The prober's main loop: reads questions, asks them in parallel, writes answers; exits when the pipe is closed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from eventd.gates.probe.protocol import QUESTION_LIMIT, Answer, Outcome, Questio
 
 
 async def serve(questions: int = 0, answers: int = 1) -> None:
-    """Serve the two descriptors until the first is at its end."""
+    """Serve until the descriptor for questions is at its end."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=QUESTION_LIMIT)
-    # The transport owns the file; closed with the process.
+    # The transport owns the file, which is closed with the process.
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(questions, "rb", 0))
     running: set[asyncio.Task[None]] = set()
     while line := await reader.readline():
@@ -25,21 +25,21 @@ async def serve(questions: int = 0, answers: int = 1) -> None:
 async def _serve_one(question: Question, answers: int) -> None:
     try:
         answer = await ask(question)
-    except Exception:  # noqa: BLE001  whatever a peer can provoke is an answer, and never the end
+    except Exception:  # noqa: BLE001  whatever a peer provokes becomes an answer, and does not end the prober
         answer = Answer(Outcome.FAILED)
-    # Shorter than PIPE_BUF, so written as a whole; the daemon reads all the time.
+    # Shorter than PIPE_BUF, so it is written atomically; the daemon reads all the time.
     os.write(answers, write_answer(question.id, answer))
 
 
 def main() -> None:
-    """Run until the daemon has had enough; refuses to run as root."""
+    """Run until the daemon closes the pipe. Refuses to run as root."""
     if os.geteuid() == 0:
-        raise SystemExit("eventd-probe parses what the network sends, and does not run as root")
+        raise SystemExit("eventd-probe parses data from the network, and must not run as root")
     loop = Loop()
     try:
         loop.run_until_complete(serve())
     except BrokenPipeError:
         pass
     finally:
-        # Not waiting for threads in which a resolver hangs: nobody is there to be answered.
+        # Do not wait for threads with a hanging resolver: nobody is left to answer.
         os._exit(0)

@@ -451,4 +451,4 @@ async def test_root_does_not_probe() -> None:
     assert isinstance(start.args[1], AsNobody)
     done = await process.run([sys.executable, "-m", "eventd.gates.probe"], timeout=60)
     assert done.status == 1
-    assert b"does not run as root" in done.stderr
+    assert b"must not run as root" in done.stderr

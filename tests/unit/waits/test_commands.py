@@ -79,7 +79,7 @@ def test_no_folder_is_2(tmp_path: Path) -> None:
     [
         (
             '[[wait]]\nunit = "a.service"\nfor = "htps://x/"\n',
-            "waits.toml:3: error: [wait.0.for] there is no predicate htps:",
+            "waits.toml:3: error: [wait.0.for] unknown predicate htps:",
         ),
         (
             '[[wait]]\nunit = "b.service"\nfor = "https://x/"\n',

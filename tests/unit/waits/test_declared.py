@@ -21,7 +21,7 @@ def test_a_wait_is_read_with_its_places():
     [
         ('[[wait]]\nfor = "tcp:h:1"\n', 1, "does not say unit", "unit ="),
         ('[[wait]]\nunit = "a.service"\n', 1, "does not say for", "for ="),
-        ('[[wait]]\nunit = "a.service"\nfor = "tpc:h:1"\n', 3, "no predicate tpc:", "tcp"),
+        ('[[wait]]\nunit = "a.service"\nfor = "tpc:h:1"\n', 3, "unknown predicate tpc:", "tcp"),
         (
             '[[wait]]\nunit = "a.service"\nfor = "tcp:h:1"\nserve_by = "b.service"\n',
             4,
