@@ -31,6 +31,7 @@ from eventd.gates.controller_probing import Probing
 from eventd.gates.model_predicates import Probe
 from eventd.health.controller import HealthController
 from eventd.health.controller_wellbeing import Wellbeing
+from eventd.kernel.agenda import Agenda
 from eventd.kernel.controller import Controller, Controllers, Desk
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.draining import Draining
@@ -38,6 +39,7 @@ from eventd.kernel.executor import Executor, Handler
 from eventd.kernel.failures import Failures
 from eventd.kernel.holds import Holds
 from eventd.kernel.index import Index
+from eventd.kernel.leftovers import Leftovers
 from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.action_table import ActionTable
 from eventd.kernel.model.errors import EventdError
@@ -248,9 +250,10 @@ class Engine:
         problems = Troubles(sources, activation, active, facts)
         self.runs = Runs(
             lock=host.lock, store=host.store, dispatcher=dispatcher, queue=self.queue, revision=activation,
-            controllers=self.controllers, turns=turns, board=board, desk=desk, steps=steps,
-            draining=draining, recovery=self.recovery, wall=wall, watch=self.watch, concurrency=parts.concurrency,
-            problems=problems, looks=self.looks, due=(self.wellbeing,), forget_gone=gone.sweep,
+            agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),
+            turns=turns, leftovers=Leftovers(host.store, steps, self.recovery, parts.jitter),
+            draining=draining, wall=wall, watch=self.watch, concurrency=parts.concurrency,
+            problems=problems, looks=self.looks, forget_gone=gone.sweep,
         )  # fmt: skip
         self.loop = RunLoop(
             dispatcher=dispatcher, index=self.index, queue=self.queue, controllers=self.controllers,

@@ -100,10 +100,13 @@ class RunLoop:
     async def serve(self) -> None:
         """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
         while True:
-            due = self.runs.next_due()
-            await self.queue.wait(max(0.0, due - anyio.current_time()) if due is not None else None)
+            due = [at for at in (self.runs.agenda.next_due(), self.runs.leftovers.due) if at is not None]
+            await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
             await self.runs.draining.until_allowed()
-            self.runs.touch_due()
+            self.runs.agenda.touch_due()
+            left = self.runs.leftovers.take(anyio.current_time())
+            if left is not None:
+                self.queue.put_back(left)
             batch = self.queue.take()
             if batch:
                 await self._attempt(batch)
@@ -124,9 +127,9 @@ class RunLoop:
             self.runs.failed(batch, bug(error))
         else:
             if self.runs.revision.error is None:
-                self.runs.settled()
+                self.runs.leftovers.settled()
             elif not isinstance(self.runs.revision.error, PermanentError):
-                self.runs.leave(Batch(everything=True))
+                self.runs.leftovers.leave(Batch(everything=True))
 
     def _on_revision(self) -> None:
         self.runs.interrupt()

@@ -9,30 +9,25 @@ nor what a subject needs (its controllers do).
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import anyio
 
-from eventd.kernel.controller import Controllers, Desk, Request
+from eventd.kernel.agenda import Agenda, request_of
+from eventd.kernel.controller import Request
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.draining import Draining
+from eventd.kernel.leftovers import Leftovers
 from eventd.kernel.listeners import Listeners
-from eventd.kernel.model import backoff
 from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
-from eventd.kernel.model.journal import OpenStep
 from eventd.kernel.model.report import Outcome, RunReport, RunResult, WorkloadReport, overall
-from eventd.kernel.model.verdicts import Hold
-from eventd.kernel.ports import HostLock, LockHolder
+from eventd.kernel.ports import HostLock, LockHolder, Problems, Revision, RunStore
 from eventd.kernel.queue import Batch, Queue, RunHandle
 from eventd.kernel.run_watch import RunWatch
-from eventd.kernel.status_board import StatusBoard
-from eventd.kernel.steps import Steps
 from eventd.kernel.transaction import EndingError
 from eventd.kernel.triggers import noted
 from eventd.kernel.turns import Turns
@@ -57,97 +52,6 @@ class Counters:
     workload_failures: int = 0
 
 
-class Due(Protocol):
-    """What a time alone makes dirty."""
-
-    def next_due(self) -> float | None:
-        """Return the loop time at which the next subject is due."""
-        ...
-
-    def take_due(self, now: float) -> list[str]:
-        """Return which are due, each once."""
-        ...
-
-
-class RunStore(Protocol):
-    """The runs on the disk; each method returns when its row is there."""
-
-    async def begin_run(self, started: float, commit: str, triggers: str) -> int:
-        """Open a run and return its number, which no other run of this host has."""
-        ...
-
-    async def end_run(self, report: RunReport) -> None:
-        """Close a run with its report."""
-        ...
-
-
-class Recovery(Protocol):
-    """What the last life left open."""
-
-    @property
-    def pending(self) -> Sequence[OpenStep]:
-        """Steps that are not settled yet."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Nothing is left to settle."""
-        ...
-
-    async def finish(self) -> None:
-        """Settle what is left; what cannot be written is tried before the next run."""
-        ...
-
-
-class Problems(Protocol):
-    """What is wrong with everything, not with one subject."""
-
-    locked: EventdError | None
-    """Who keeps a run from beginning, while that is so."""
-    run: EventdError | None
-    """Why the last run could not be made, or not be written down; gone with the next that is."""
-
-    def of_a_run(self) -> str:
-        """Return what fails a run as a whole; empty if nothing does."""
-        ...
-
-
-class Revision(Protocol):
-    """What is wanted of the host."""
-
-    @property
-    def commit(self) -> str:
-        """The commit that is active; empty before the first one."""
-        ...
-
-    @property
-    def is_pending(self) -> bool:
-        """The first fetch is still on: no commit is known, and nothing is wrong."""
-        ...
-
-    @property
-    def wanted(self) -> object:
-        """The commit that is wanted."""
-        ...
-
-    @property
-    def error(self) -> EventdError | None:
-        """Why the wanted commit is not active."""
-        ...
-
-    def on_wanted(self, listener: Callable[[], None]) -> None:
-        """Call `listener` each time that another commit is wanted."""
-        ...
-
-    async def refresh(self) -> bool:
-        """Make the wanted commit the active one; return whether one that could not be made so is now."""
-        ...
-
-    async def end_overrides(self) -> None:
-        """End the overrides whose cause is gone. Raises what writing raises."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Runs:
     """See the module."""
@@ -157,14 +61,11 @@ class Runs:
     dispatcher: Dispatcher
     queue: Queue
     revision: Revision
-    controllers: Controllers
+    agenda: Agenda
+    """What there is to do."""
     turns: Turns
-    board: StatusBoard
-    desk: Desk
-    steps: Steps
+    leftovers: Leftovers
     draining: Draining
-    recovery: Recovery
-    """What the last life left open."""
     wall: Callable[[], float]
     concurrency: int
     """Turns side by side."""
@@ -174,8 +75,6 @@ class Runs:
     """Told after each look at the host."""
     watch: RunWatch
     """Told while a run is on."""
-    due: Sequence[Due]
-    """What a time alone makes dirty."""
     forget_gone: Callable[[], None]
     """Forgets what was remembered of subjects that are gone."""
     counters: Counters = field(default_factory=Counters)
@@ -187,13 +86,6 @@ class Runs:
     """Requests that the current run answers if it goes well: nobody asked for it, so another one is made if not."""
     applied: RunReport | None = None
     """The last run that did anything, for the commit that is in force."""
-    _unwritten: list[RunReport] = field(default_factory=list)
-    """Runs that have ended, and whose reports could not be written."""
-    _left: Batch | None = None
-    """What could not be done as a whole."""
-    _again: float | None = None
-    """Loop time at which that is tried again."""
-    _attempts: int = 0
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -205,21 +97,21 @@ class Runs:
                 return None
             await self._catch_up()
             self._interrupt = anyio.Event()
+            failures = self.agenda.desk.failures
             if batch.forced:
-                self.desk.failures.forget_all()
+                failures.forget_all()
             for name in batch.forced_names:
-                self.desk.failures.forget(name)
+                failures.forget(name)
             batch.record |= await self.revision.refresh()
             if self.revision.is_pending:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
                 self.queue.put_back(replace(batch, names=set(), everything=False))
                 return None
             names = self._subjects(batch)
-            todo = [name for name in names if self._has_work(name, batch)]
+            todo = [name for name in names if self.agenda.has_work(name, batch)]
             if not todo and not batch.record:
                 self.counters.checks += 1
-                for name in names:
-                    self.board.settle(name, None)
+                self.agenda.settle(names)
                 self.looks()
                 return None
             await self._acquire(LOCK_TIMEOUT)
@@ -232,36 +124,18 @@ class Runs:
                 self.lock.release()
 
     def _subjects(self, batch: Batch) -> list[str]:
-        """Return which subjects a batch is about, sorted; none before the first commit."""
-        if not self.revision.commit:
-            return []
-        names = self.controllers.names()
-        if batch.everything:
-            return sorted(names)
-        return sorted(
-            name for name in batch.names if name in names or self.controllers.owner(name).takes(name)
-        )
+        """Return which subjects a batch is about; none before the first commit."""
+        return self.agenda.subjects(batch) if self.revision.commit else []
 
-    def _has_work(self, name: str, batch: Batch) -> bool:
-        """Tell whether a turn can do something for a subject, or has something new to say of it."""
-        request = _request(name, batch)
-        for controller in self.controllers.of(name):
-            found = controller.decide(name, request, self.desk)
-            if found.is_nothing:
-                continue
-            if found.due:
-                return True
-            if found.actions:
-                verdict = self.desk.judge(found.actions[0], found.seen, 0)
-                owner = self.controllers.owner(name)
-                return not isinstance(verdict, Hold) or not self.desk.is_known(
-                    name, owner.digest(name), verdict, functools.partial(owner.patience, name)
-                )
-            before = self.board.statuses.get(name)
-            block = found.blocked
-            assert block is not None
-            return before is None or (before.reason, before.message) != (block.reason, block.message)
-        return False
+    async def _catch_up(self) -> None:
+        """Write and settle what could not be when it should have been. Raises what writing raises."""
+        if not self.leftovers.is_behind:
+            return
+        for name in await self.leftovers.catch_up():
+            # What was refused for the want of a record is not any more.
+            self.agenda.desk.failures.forget(name)
+            self.queue.touch(name, None)
+        self.problems.run = None
 
     async def _acquire(self, timeout: float) -> None:
         """Take the host's lock, and say at once who has it if that takes a while."""
@@ -302,7 +176,7 @@ class Runs:
             handle.run = number
             handle.started.set()
         self.looks()
-        reports = {name: self.board.settle(name, None) for name in names if name not in todo}
+        reports = {name: self.agenda.board.settle(name, None) for name in names if name not in todo}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
         busy: set[str] = set()
@@ -334,12 +208,12 @@ class Runs:
             # What was done is done, and who waits for it is told; it is written before anything else is done.
             log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
             self.problems.run = error
-            self._unwritten.append(report)
+            self.leftovers.unwritten.append(report)
         for row in report.workloads:
             if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
                 self.queue.touch(row.name, None)  # a shutdown may be called off
-        if self._behind():
-            self.leave(Batch(everything=True))
+        if self.leftovers.is_behind:
+            self.leftovers.leave(Batch(everything=True))
         self.current, self.last = None, report
         if self.applied is not None and self.applied.commit != report.commit:
             self.applied = None
@@ -368,27 +242,25 @@ class Runs:
                     handle.run = self.current.id if self.current is not None else None
                     handle.started.set()
             known = self._subjects(Batch(names))
-            late = [name for name in known if self._has_work(name, batch)]
-            for name in known:
-                if name not in late:
-                    self.board.settle(name, None)
+            late = [name for name in known if self.agenda.has_work(name, batch)]
+            self.agenda.settle(name for name in known if name not in late)
             if late:
                 if self.current is not None:
                     self.current = replace(self.current, triggers=noted(self.current.triggers, triggers))
                 return late
             self.looks()
         if busy:
-            due = self.next_due()
+            due = self.agenda.next_due()
             pause = max(0.05, due - anyio.current_time()) if due is not None else None
             await self.queue.nudged(None if self._interrupt.is_set() else pause)
-            self.touch_due()
+            self.agenda.touch_due()
         return []
 
     def _is_open(self) -> bool:
         return not self._interrupt.is_set() and not self.draining.forbids()
 
     async def _may_join(self) -> bool:
-        """End the orders that are over. If that cannot be written down, who came late waits for the next run."""
+        """End the overrides that are over. If that cannot be written down, who came late waits for the next run."""
         try:
             await self.revision.end_overrides()
         except EventdError as error:
@@ -405,45 +277,6 @@ class Runs:
         self.counters.workload_failures += sum(row.outcome is Outcome.FAILED for row in rows)
         return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
 
-    def next_due(self) -> float | None:
-        """Return the loop time at which the next retry, deadline or recovery is due."""
-        times = (
-            self.desk.failures.next_retry(),
-            self.desk.holds.next_deadline(),
-            *(each.next_due() for each in self.due),
-            self._again,
-        )
-        return min((at for at in times if at is not None), default=None)
-
-    def touch_due(self) -> None:
-        """Make dirty whose retry, deadline or recovery is due."""
-        now = anyio.current_time()
-        for each in self.due:
-            for name in each.take_due(now):
-                self.queue.touch(name, None)
-        if self._again is not None and self._again <= now:
-            self._again = None
-            self.queue.put_back(self._left or Batch(everything=True))
-            self._left = None
-        for name in (*self.desk.failures.take_due(now), *self.desk.holds.due(now)):
-            self.queue.touch(
-                name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
-            )
-
-    def leave(self, batch: Batch) -> None:
-        """Have what could not be done as a whole tried again, after a pause that grows."""
-        self._attempts += 1
-        if self._left is not None:
-            batch.names |= self._left.names
-            batch.everything |= self._left.everything
-        self._left = batch
-        self._again = anyio.current_time() + backoff.delay(self._attempts, self.desk.jitter())
-
-    def settled(self) -> None:
-        """A run went well: unless something is left, the pauses begin anew."""
-        if self._again is None:
-            self._attempts = 0
-
     def failed(self, batch: Batch, error: EventdError) -> None:
         """A run ended with an error of its own: tell who waits for it, and try again."""
         self.problems.run = error
@@ -454,28 +287,10 @@ class Runs:
         self.current, self.last, self._batch = None, report, None
         self._answer(batch, report)
         self._answer_joined(report)
-        self.leave(replace(batch, handles=[], requests=0, restarts={}, forced=False, forced_names=set()))
+        self.leftovers.leave(
+            replace(batch, handles=[], requests=0, restarts={}, forced=False, forced_names=set())
+        )
         self.looks()
-
-    def _behind(self) -> bool:
-        """Tell whether there is something that could not be written, or not be settled."""
-        return not self.recovery.done or bool(self._unwritten or self.steps.unwritten)
-
-    async def _catch_up(self) -> None:
-        """Write and settle what could not be when it should have been. Raises what writing raises."""
-        if not self._behind():
-            return
-        await self.steps.write()
-        while self._unwritten:
-            await self.store.end_run(self._unwritten[0])
-            del self._unwritten[0]
-        open_ = {step.workload for step in self.recovery.pending}
-        await self.recovery.finish()
-        for name in open_ - {step.workload for step in self.recovery.pending}:
-            # What was refused for the want of a record is not any more.
-            self.desk.failures.forget(name)
-            self.queue.touch(name, None)
-        self.problems.run = None
 
     @staticmethod
     def _answer(batch: Batch, report: RunReport) -> None:
@@ -564,12 +379,8 @@ class Runs:
         self._interrupt.set()
 
 
-def _request(name: str, batch: Batch) -> Request:
-    return Request(batch.asks(name), name in batch.restarts)
-
-
 def _take_request(name: str, batch: Batch) -> Request:
     """Return what a batch asks of a subject; a restart is asked for once."""
-    request = _request(name, batch)
+    request = request_of(name, batch)
     batch.restarts.pop(name, None)
     return request

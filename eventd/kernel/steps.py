@@ -15,21 +15,10 @@ from typing import Any, Protocol
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.journal import OpenStep
+from eventd.kernel.ports import StepStore
 from eventd.kernel.transaction import BaseTransaction
 
 log = logging.getLogger(__name__)
-
-
-class StepStore(Protocol):
-    """The journal on the disk; each method returns when its row is there."""
-
-    async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
-        """Write the intent of a step, with what settling it would need (JSON); return its number."""
-        ...
-
-    async def end_step(self, step: int, result: str, note: str = "") -> None:
-        """Write the result of a step: `done`, the reason of its failure, or (with a note) how it was settled."""
-        ...
 
 
 class Detail(Protocol):

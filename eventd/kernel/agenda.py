@@ -1,0 +1,92 @@
+"""The agenda: which subjects a batch is about, which of them have work, and what time alone makes dirty.
+
+Owns no memory and starts nothing. It asks the controllers, whose decisions the turns then carry out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from eventd.kernel.controller import Controllers, Desk, Request
+from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.model.events import KernelEvent, KernelOrigin
+from eventd.kernel.model.verdicts import Hold
+from eventd.kernel.ports import Due
+from eventd.kernel.queue import Batch, Queue
+from eventd.kernel.status_board import StatusBoard
+
+
+@dataclass(slots=True)
+class Agenda:
+    """See the module."""
+
+    controllers: Controllers
+    board: StatusBoard
+    desk: Desk
+    queue: Queue
+    dispatcher: Dispatcher
+    due: Sequence[Due]
+    """What becomes due besides retries and deadlines."""
+
+    def subjects(self, batch: Batch) -> list[str]:
+        """Return which subjects a batch is about, sorted."""
+        names = self.controllers.names()
+        if batch.everything:
+            return sorted(names)
+        return sorted(
+            name for name in batch.names if name in names or self.controllers.owner(name).takes(name)
+        )
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Set where subjects stand that no turn is due for."""
+        for name in names:
+            self.board.settle(name, None)
+
+    def has_work(self, name: str, batch: Batch) -> bool:
+        """Tell whether a turn can do something for a subject, or has something new to say of it."""
+        request = request_of(name, batch)
+        for controller in self.controllers.of(name):
+            found = controller.decide(name, request, self.desk)
+            if found.is_nothing:
+                continue
+            if found.due:
+                return True
+            if found.actions:
+                verdict = self.desk.judge(found.actions[0], found.seen, 0)
+                owner = self.controllers.owner(name)
+                return not isinstance(verdict, Hold) or not self.desk.is_known(
+                    name, owner.digest(name), verdict, functools.partial(owner.patience, name)
+                )
+            before, block = self.board.statuses.get(name), found.blocked
+            assert block is not None
+            return before is None or (before.reason, before.message) != (block.reason, block.message)
+        return False
+
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next retry, deadline or recovery is due."""
+        times = (
+            self.desk.failures.next_retry(),
+            self.desk.holds.next_deadline(),
+            *(each.next_due() for each in self.due),
+        )
+        return min((at for at in times if at is not None), default=None)
+
+    def touch_due(self) -> None:
+        """Make dirty whose retry, deadline or recovery is due."""
+        now = anyio.current_time()
+        for each in self.due:
+            for name in each.take_due(now):
+                self.queue.touch(name, None)
+        for name in (*self.desk.failures.take_due(now), *self.desk.holds.due(now)):
+            self.queue.touch(
+                name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
+            )
+
+
+def request_of(name: str, batch: Batch) -> Request:
+    """Return what a batch asks of a subject."""
+    return Request(batch.asks(name), name in batch.restarts)
