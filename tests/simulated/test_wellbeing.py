@@ -89,12 +89,12 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
         await story.quiet(2)
         tell(story, key, good)
     await story.quiet(100)
-    assert story.current("web").state is WorkloadState.CONVERGED
-    assert story.current("app").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
+    assert story.status("app").state is WorkloadState.CONVERGED
     runs = len(story.world.disk.runs)
     tell(story, key, bad)
     await story.quiet(5)
-    current = story.current("web")
+    current = story.status("web")
     assert (current.state, current.reason) == (WorkloadState.FAILED, UNHEALTHY)
     assert current.message
     assert documents.overall(story.engine.reconciler) == "degraded"
@@ -106,7 +106,7 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
     assert {row.name: row.reason for row in report.workloads}["web"] == UNHEALTHY
     tell(story, key, good)
     await story.quiet(5)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
     assert (count(story, HealthEvent.UNHEALTHY), count(story, HealthEvent.HEALED)) == (1, 1)
 
@@ -118,14 +118,14 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
 async def test_a_container_that_turns_unhealthy_is_expected_not_to(more: str) -> None:
     """Nobody wrote an `expect`: what podman says of any container counts, be the check its image's own."""
     story = await started(web(more=more))
-    assert story.current("web").state is WorkloadState.CONVERGED, "that nothing is known is no failure"
+    assert story.status("web").state is WorkloadState.CONVERGED, "that nothing is known is no failure"
     tell(story, BOX, "unhealthy")
     await story.quiet(5)
-    assert story.current("web").reason == UNHEALTHY
-    assert "container web of web is unhealthy" in story.current("web").message
+    assert story.status("web").reason == UNHEALTHY
+    assert "container web of web is unhealthy" in story.status("web").message
     tell(story, BOX, "healthy")
     await story.quiet(5)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -134,7 +134,7 @@ async def test_a_check_without_a_result_yet_is_not_unhealthy() -> None:
     story = await started(web())
     tell(story, BOX, "starting")
     await story.quiet(5)
-    assert (story.current("web").state, story.current("web").reason) == (WorkloadState.PENDING, "starting")
+    assert (story.status("web").state, story.status("web").reason) == (WorkloadState.PENDING, "starting")
     assert count(story, HealthEvent.UNHEALTHY) == 0
 
 
@@ -148,9 +148,9 @@ async def test_flapping_is_told_a_few_times_and_not_for_ever() -> None:
         await story.quiet(2)
     own = [event for event in story.events[before:] if event.origin is KernelOrigin.DAEMON]
     assert len(own) < 20, own
-    assert story.current("web").reason == UNHEALTHY, "it is not healthy because it was so for a moment"
+    assert story.status("web").reason == UNHEALTHY, "it is not healthy because it was so for a moment"
     await story.quiet(600)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 def heal_by_restart(story: Story, *, mends: bool) -> list[str]:
@@ -179,7 +179,7 @@ async def test_on_unhealthy_restart_restarts_it_and_sees_it_healthy() -> None:
     tell(story, BOX, "unhealthy")
     await story.quiet(60)
     assert len(starts) == 2
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     last = story.engine.reconciler.last
     assert last is not None
     assert [(row.outcome.value, row.reason) for row in last.workloads] == [("ok", UNHEALTHY)]
@@ -193,8 +193,8 @@ async def test_restarts_of_what_they_do_not_mend_are_bounded() -> None:
     tell(story, BOX, "unhealthy")
     await story.quiet(600)
     assert REPAIRS <= len(starts) - 1 < 20
-    assert story.current("web").state is WorkloadState.FAILED
-    assert story.current("web").reason == UNHEALTHY
+    assert story.status("web").state is WorkloadState.FAILED
+    assert story.status("web").reason == UNHEALTHY
 
 
 @virtual()
@@ -210,7 +210,7 @@ async def test_what_no_restart_can_mend_is_not_restarted_for_it() -> None:
     tell(story, key, None)
     await story.quiet(100)
     assert story.unit("web").invocation == before
-    assert story.current("web").reason == UNHEALTHY
+    assert story.status("web").reason == UNHEALTHY
 
 
 @virtual()
@@ -220,16 +220,16 @@ async def test_on_unhealthy_rollback_goes_back_to_what_was_verified_before() -> 
     story = await started(web(options))
     tell(story, BOX, "unhealthy")
     await story.quiet(20)
-    assert story.current("web").reason == UNHEALTHY
+    assert story.status("web").reason == UNHEALTHY
     tell(story, BOX, "healthy")
     await story.quiet(1000)
     story.push(web(options, image="web2"))
     await story.quiet(100)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     heal_by_restart(story, mends=True)
     tell(story, BOX, "unhealthy")
     await story.quiet(60)
-    current = story.current("web")
+    current = story.status("web")
     assert current.state is WorkloadState.ROLLED_BACK
     assert "unhealthy" in current.message
     assert documents.overall(story.engine.reconciler) == "degraded"
@@ -240,10 +240,10 @@ async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     """The run is ok and names it, an event and a counter say it, and it is never called failed or a loop."""
     story = await started(web(more="[Service]\nRestart=no"))
     states = []
-    story.engine.reconciler.looks.subscribe("test", lambda: states.append(story.current("web").state))
+    story.engine.reconciler.looks.subscribe("test", lambda: states.append(story.status("web").state))
     story.manager("web").units["web.service"].exit(9)
     await story.quiet(30)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert WorkloadState.FAILED not in states
     last = story.engine.reconciler.last
     assert last is not None
@@ -263,7 +263,7 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
     await story.start()
     story.push(web(more=f"[Service]\nRestart={restart}"))
     await story.quiet(400)
-    current = story.current("web")
+    current = story.status("web")
     assert (current.state, current.reason) == (WorkloadState.FAILED, "crash-looping")
     assert REPAIRS <= count(story, HealthEvent.CRASHED) <= REPAIRS + 1, "a loop is told once"
 
@@ -276,11 +276,11 @@ async def test_a_fix_ends_a_loop_at_once() -> None:
     await story.start()
     story.push(web(more="[Service]\nRestart=always"))
     await story.quiet(400)
-    assert story.current("web").reason == "crash-looping"
+    assert story.status("web").reason == "crash-looping"
     story.world.model.behaviours.set("web", "web.service", runs_for=None, status=0)
     story.push(web(more="[Service]\nRestart=always\nTimeoutStopSec=7"))
     await story.quiet(10)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -296,11 +296,11 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         (flag, None, THERE, "file /srv/flag is not there"),
         (image, False, None, "the image localhost/web:1 is not in its store"),
     ):
-        assert story.current("web").state is WorkloadState.CONVERGED
+        assert story.status("web").state is WorkloadState.CONVERGED
         before = count(story, HealthEvent.AT_RISK)
         tell(story, key, bad)
         await story.quiet(5)
-        current = story.current("web")
+        current = story.status("web")
         assert (current.state, current.reason) == (WorkloadState.AT_RISK, "would-not-start")
         assert said in current.message
         assert documents.overall(story.engine.reconciler) == "at-risk"
@@ -308,11 +308,11 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         report = await story.sync()
         assert report is not None
         assert report.result is RunResult.OK
-        assert story.current("web").state is WorkloadState.AT_RISK
+        assert story.status("web").state is WorkloadState.AT_RISK
         assert count(story, HealthEvent.AT_RISK) == before + 1
         tell(story, key, good)
         await story.quiet(5)
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
     assert story.unit("web").active is ActiveState.ACTIVE
 
 
@@ -322,8 +322,8 @@ async def test_a_gate_on_another_workload_puts_nobody_at_risk() -> None:
     story = await started({**container("db"), **web('requires = ["workload:db=healthy"]\n')})
     tell(story, FactKey(HealthFact.CONTAINER, "db", "db"), "unhealthy")
     await story.quiet(5)
-    assert story.current("db").reason == UNHEALTHY
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("db").reason == UNHEALTHY
+    assert story.status("web").state is WorkloadState.CONVERGED
 
 
 @virtual()
@@ -333,11 +333,11 @@ async def test_a_restart_that_an_operator_asks_for_begins_anew() -> None:
     for health in ("unhealthy", "healthy", "unhealthy", "healthy", "unhealthy", "healthy"):
         tell(story, BOX, health)
         await story.quiet(2)
-    assert story.current("web").reason == UNHEALTHY
+    assert story.status("web").reason == UNHEALTHY
     handle = RunHandle()
     event = story.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "web")
     story.engine.reconciler.restart("web", event, handle)
     await handle.done.wait()
     assert handle.report is not None
     assert handle.report.result is RunResult.OK
-    assert story.current("web").state is WorkloadState.CONVERGED
+    assert story.status("web").state is WorkloadState.CONVERGED
