@@ -217,13 +217,19 @@ class Composition:
         )
 
 
-def compose(settings: Settings, *, accounts: Accounts | None = None, etc: str = "/etc") -> Composition:
+def compose(
+    settings: Settings,
+    *,
+    accounts: Accounts | None = None,
+    etc: str = "/etc",
+    names: Iterable[str] = domains.NAMES,
+) -> Composition:
     """Build everything; opens the state file, connects to nothing.
 
     `accounts` and `etc` (where their databases are): instead of this system's. The buses of such accounts are
-    taken to be the caller's own.
+    taken to be the caller's own. `names`: the domains that there are.
     """
-    paths, known = settings.paths, domains.load()
+    paths, known = settings.paths, domains.load(names)
     make_folders(settings)
     dispatcher = Dispatcher()
     inotify, guarded = Inotify(), Inotify(guarded=True)

@@ -240,7 +240,7 @@ class Daemon:
             self._reload = anyio.Event()
             self.notifier.reloading()
             try:
-                self._apply(load(self.config))
+                self._apply(load(self.config, self.parts.domains.settings))
             except EventdError as error:
                 log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
                 self.parts.engine.reconciler.source_errors.own[CONFIGURATION] = error

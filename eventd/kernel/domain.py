@@ -167,6 +167,8 @@ class Domains:
         self.handlers = _handlers(self._all)
         """Those that need nothing of `build`."""
         self.metrics = tuple(metric for each in self._all for metric in each.metrics)
+        self.settings = {key: table for each in self._all for key, table in each.settings.items()}
+        """The tables of the configuration, by their keys."""
         self.actions = ActionTable(row for each in self._all for row in each.actions)
 
     def __iter__(self) -> Iterator[Domain]:

@@ -1,0 +1,40 @@
+"""The toy domain: what it adds to eventd."""
+
+from __future__ import annotations
+
+from eventd.kernel.domain import Built, Context, Domain, PolicyRow, Source, Stage
+from tests.toy.controller import BarrierController
+from tests.toy.documents_metrics import families
+from tests.toy.handler import BarrierHandler
+from tests.toy.model_action_table import ACTIONS, MoveBarrier
+from tests.toy.model_facts import SeaEvent, SeaFact, SeaOrigin
+from tests.toy.policy import clear_of_ships
+from tests.toy.routes import ROUTES
+from tests.toy.sea import SEAS
+from tests.toy.settings import TABLES, Barrier
+from tests.toy.source import GaugeSource
+
+
+def build(context: Context) -> Built:
+    """Make the source, the controller, and the handler over the sea that the settings name."""
+    wanted = context.settings.table(Barrier)
+    sea = SEAS[wanted.gauge]
+    return Built(
+        sources=(Source("gauge", GaugeSource(sea, context.emit).run),),
+        controllers=(BarrierController(context.facts, wanted.limit),),
+        handlers={MoveBarrier: BarrierHandler(sea).move},
+    )
+
+
+DOMAIN = Domain(
+    name="toy",
+    facts=(SeaFact,),
+    events=(SeaEvent,),
+    origins=(SeaOrigin,),
+    actions=ACTIONS,
+    policies=(PolicyRow(Stage.CONDITION, lambda _host: clear_of_ships),),
+    settings=TABLES,
+    routes=ROUTES,
+    metrics=(families,),
+    build=build,
+)
