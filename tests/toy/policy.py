@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from eventd.kernel.model.verdicts import ALLOW, Case, Hold, Verdict
+from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
+from eventd.workloads.model_case import Case
 from tests.toy.model_action_table import MoveBarrier
 from tests.toy.model_facts import SHIP
 
