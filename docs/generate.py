@@ -36,7 +36,10 @@ from eventd import (  # noqa: E402
     domains,
     settings,
 )
-from eventd.api import answers, connection_limiter  # noqa: E402
+from eventd.api import (
+    connection_limiter,
+    model_answers,
+)
 from eventd.api import model_rights as rights  # noqa: E402
 from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
@@ -441,10 +444,10 @@ def api_schema() -> Iterator[str]:
         (f"{route.method} {route.path}", {"body": route.body, "answer": route.document, "lines": route.lines})
         for route in DOMAINS.routes
     ]
-    pushed: Any = answers.Queued | routes_sync.Ignored
+    pushed: Any = model_answers.Queued | routes_sync.Ignored
     told += [
         ("POST /v1/pushed", {"body": routes_sync.Pushed, "answer": pushed}),
-        ("error", {"": answers.Refusal}),
+        ("error", {"": model_answers.Refusal}),
     ]
     schemas, shared = TypeAdapter.json_schemas(
         # Bodies as they may be sent, answers as they are given.

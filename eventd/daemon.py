@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack
 import anyio
 
 from eventd import __version__
-from eventd.api.answers import Check
+from eventd.api.model_answers import Check
 from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.compose.settings import Compose

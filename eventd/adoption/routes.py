@@ -13,7 +13,7 @@ from eventd.adoption.model import Candidate, Grant, Obstacle, Password, Signs, f
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import StoreVolume
 from eventd.adoption.model_finds import Finds, Moved, Project
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
@@ -228,7 +228,7 @@ ROUTES = (
         _adopt,
         '`{"with_login": false, "wait": false}`: do it; 202 `{"queued": true}`, or with `wait` the '
         "lines of a [Sync](#sync)",
-        document=answers.Queued,
+        document=model_answers.Queued,
         lines=FollowedLine,
         body=AdoptRequest,
     ),

@@ -1,23 +1,19 @@
 """HTTP, as the routes need it: bodies in, JSON documents and lines out, each within its limits.
 
-Decides nothing; who may ask is `access`, what is answered the routes'. A document is a TypedDict, or a frozen dataclass
-of the core where its fields are what is answered: `encoded` writes both, and nothing else writes JSON. The types that
-a `Route` names become docs/reference/api.schema.json.
+Decides nothing; who may ask is `access`, what is answered the routes'. The serialiser is `model_answers.encoded`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
-from typing_extensions import TypedDict
 
+from eventd.api.model_answers import Ended, Refusal, encoded
 from eventd.api.visit import pace_of, visit_of
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.supervise import bug
@@ -31,43 +27,6 @@ BODY_TIMEOUT = 10.0
 """Seconds for a request's body to arrive."""
 WRITE_TIMEOUT = 300.0
 """Seconds that a follower may leave its stream unread before it is hung up on."""
-
-
-class Error(TypedDict):
-    """What is wrong, and what to do."""
-
-    reason: str
-    message: str
-    hint: str
-
-
-class Refusal(TypedDict):
-    """The answer to a request that is refused, or that failed; with a status of 400 or more."""
-
-    error: Error
-
-
-class Ended(TypedDict):
-    """The last line of a stream that the daemon's end cuts short."""
-
-    type: Literal["error"]
-    reason: str
-    message: str
-
-
-class Queued(TypedDict):
-    """A run was asked for, and the answer does not wait for it."""
-
-    queued: bool
-
-
-class Check(TypedDict):
-    """One line of `eventctl doctor`."""
-
-    name: str
-    ok: bool
-    message: str
-    hint: str
 
 
 async def body(request: web.Request, model: type[M]) -> M:
@@ -95,17 +54,6 @@ def number(request: web.Request, key: str, default: int, *, lowest: int = 0, mos
     if not text.isdecimal() or len(text) > DIGITS or not lowest <= int(text) <= most:
         raise PermanentError(f"{key} has to be {lowest} to {most}", reason="bad-request")
     return int(text)
-
-
-def encoded(content: object) -> str:
-    """Return a document as JSON, in a line."""
-    return json.dumps(content, separators=(",", ":"), default=_fields) + "\n"
-
-
-def _fields(value: object) -> dict[str, Any]:
-    if not dataclasses.is_dataclass(value):
-        raise TypeError(f"a {type(value).__name__} is in a document")
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def document(content: object, status: int = 200) -> web.Response:

@@ -14,7 +14,7 @@ import anyio
 from aiohttp import web
 from typing_extensions import TypedDict
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.model_rights import View
 from eventd.api.routing import Api
 from eventd.kernel.progress import Progress
@@ -71,7 +71,7 @@ class DoneLine(TypedDict):
     applied: NotRequired[Run | None]
 
 
-FollowedLine: TypeAlias = QueuedLine | WaitingLine | RunLine | ProgressLine | DoneLine | answers.Ended
+FollowedLine: TypeAlias = QueuedLine | WaitingLine | RunLine | ProgressLine | DoneLine | model_answers.Ended
 """A line of a request that waits for its run."""
 
 
@@ -82,7 +82,7 @@ async def asked(
     begin: Begin,
     *,
     wait: bool,
-    answer: object = answers.Queued(queued=True),
+    answer: object = model_answers.Queued(queued=True),
     status: int = 202,
 ) -> web.StreamResponse:
     """Carry out `begin`; answer with what becomes of it if the caller waits, else with `answer`."""

@@ -21,8 +21,8 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from eventd.accounts.ports import AccountSigns
-from eventd.api.answers import Check
 from eventd.api.loading import until_loaded
+from eventd.api.model_answers import Check
 from eventd.api.model_rights import Right, View
 from eventd.boot.model import BootRecord
 from eventd.desired.controller_load import ReadLive

@@ -10,7 +10,7 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
@@ -120,7 +120,7 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
 async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Removal)
     await api.reconciler.removals.ask(request.match_info["name"], RemoveData(body.data))
-    return answers.document(answers.Queued(queued=True), status=202)
+    return answers.document(model_answers.Queued(queued=True), status=202)
 
 
 def _kept(api: Api) -> Approvals:
@@ -201,7 +201,7 @@ ROUTES = (
         REMOVE,
         _remove,
         '`{"data": "delete"}` or `{"data": "keep"}`: what to do with it; 202 `{"queued": true}`',
-        document=answers.Queued,
+        document=model_answers.Queued,
         body=Removal,
     ),
 )

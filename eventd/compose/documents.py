@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventd.api.answers import Check
+from eventd.api.model_answers import Check
 from eventd.desired.model import Desired, FileRole
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import FileKind

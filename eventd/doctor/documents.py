@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from eventd.api.answers import Check
+from eventd.api.model_answers import Check
 from eventd.compose import documents as compose_document
 from eventd.desired.controller_activation import FETCH
 from eventd.kernel.model.facts import FactKey

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
@@ -90,7 +90,7 @@ async def pushed(api: Api, request: web.Request) -> web.Response:
         body.repository or body.hook,
         attributes={"branch": body.branch, "commit": body.commit, "delivery": body.delivery},
     )
-    return answers.document(answers.Queued(queued=True), status=202)
+    return answers.document(model_answers.Queued(queued=True), status=202)
 
 
 ROUTES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from eventd.api.answers import Check
+from eventd.api.model_answers import Check
 from eventd.reconciler import Reconciler
 from eventd.workloads.model_records import StateLoss
 

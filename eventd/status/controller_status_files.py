@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 
 from eventd import __version__
-from eventd.api.answers import encoded
+from eventd.api.model_answers import encoded
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadStatus
@@ -27,7 +27,7 @@ from eventd.kernel.progress import Progress
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.reconciler import Reconciler
 from eventd.status import documents, documents_workload
-from eventd.status.adapter_status_folder import StatusFolder
+from eventd.status.ports import StatusKeeper
 
 KEYS = (
     "name", "state", "reason", "message", "hint", "since", "step", "commit", "wanted_commit", "verified_at", "uid",
@@ -46,7 +46,7 @@ class StatusFiles:
 
     reconciler: Reconciler
     identity: documents.Identity
-    folder: StatusFolder
+    folder: StatusKeeper
     wall: Callable[[], float] = time.time
     _marks: dict[str, _Mark] = field(default_factory=dict)
     _dirty: set[str] = field(default_factory=set)

@@ -13,7 +13,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from eventd import __version__
-from eventd.api.answers import Error
+from eventd.api.model_answers import Error
 from eventd.desired.controller_activation import FETCH, REVISION
 from eventd.kernel.controller import is_workload
 from eventd.kernel.model.diagnostics import Diagnostic

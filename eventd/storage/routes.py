@@ -11,7 +11,7 @@ from functools import partial
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
 from eventd.api.model_rights import View
 from eventd.api.routing import Api, Route
@@ -134,7 +134,7 @@ ROUTES = (
         _eject,
         '`{"wait": false}`: stop what writes, unmount, let go of the disk; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
-        document=answers.Queued,
+        document=model_answers.Queued,
         lines=FollowedLine,
         body=Waiting,
     ),
@@ -144,7 +144,7 @@ ROUTES = (
         STORAGE_CHANGE,
         _attach,
         "the same: mount it again, and start what was stopped",
-        document=answers.Queued,
+        document=model_answers.Queued,
         lines=FollowedLine,
         body=Waiting,
     ),
@@ -154,7 +154,7 @@ ROUTES = (
         STORAGE_CHANGE,
         _decommission,
         "the same: take a volume that nothing uses out of service",
-        document=answers.Queued,
+        document=model_answers.Queued,
         lines=FollowedLine,
         body=Waiting,
     ),

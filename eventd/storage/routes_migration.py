@@ -10,7 +10,7 @@ from dataclasses import replace
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.model_rights import View
 from eventd.api.routing import Api, Route
 from eventd.kernel.model.errors import PermanentError
@@ -203,7 +203,7 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
         api.reconciler.ask(PREFIX + volume.name, trigger)
 
     await whole(begin)
-    return answers.document(answers.Queued(queued=True), status=202)
+    return answers.document(model_answers.Queued(queued=True), status=202)
 
 
 ROUTES = (
@@ -216,7 +216,7 @@ ROUTES = (
         'end that; 202 `{"queued": true, "migration": Migration}`, or with `wait` a line `{"type": '
         '"migration", "migration": Migration}` for each phase, and `done`',
         document=MigrationQueued,
-        lines=MigrationLine | answers.Ended,
+        lines=MigrationLine | model_answers.Ended,
         body=MigrateRequest,
     ),
     Route(
@@ -225,7 +225,7 @@ ROUTES = (
         STORAGE_CHANGE,
         _forget,
         '`{}`: ask for a signature to delete what is on the old disk; 202 `{"queued": true}`',
-        document=answers.Queued,
+        document=model_answers.Queued,
         body=Nothing,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from eventd.api import answers
+from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
@@ -56,7 +56,7 @@ ROUTES = (
         _restart,
         '`{"wait": false}`: its units are restarted and verified in a run; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
-        document=answers.Queued,
+        document=model_answers.Queued,
         lines=FollowedLine,
         body=RestartRequest,
     ),
