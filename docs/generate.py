@@ -36,10 +36,7 @@ from eventd import (  # noqa: E402
     domains,
     settings,
 )
-from eventd.api import (
-    connection_limiter,
-    model_answers,
-)
+from eventd.api import connection_limiter, model_answers  # noqa: E402
 from eventd.api import model_rights as rights  # noqa: E402
 from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
