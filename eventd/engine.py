@@ -80,9 +80,9 @@ from eventd.workloads.controller_removals import Removals
 from eventd.workloads.controller_renames import Renames
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_case import Policy
+from eventd.workloads.model_context import Context
 from eventd.workloads.model_final import FINAL
 from eventd.workloads.model_layout import Layout
-from eventd.workloads.plan import Context
 
 log = logging.getLogger(__name__)
 

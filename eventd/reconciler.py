@@ -40,7 +40,7 @@ from eventd.workloads.controller_judging import Judge
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_removals import Removals
 from eventd.workloads.model_case import Policy
-from eventd.workloads.plan import Context
+from eventd.workloads.model_context import Context
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from eventd.workloads.model_records import (
     UnitRecord,
     WorkloadRecord,
 )
-from eventd.workloads.plan import file_is, mode_of
+from eventd.workloads.plan_files import file_is, mode_of
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,13 @@ from eventd.platform.model_facts import PlatformFact
 from eventd.workloads.controller_transaction import UnitFailedError
 from eventd.workloads.model_actions import Reload, RestartUnit, StartUnit, StopUnit, Verify
 from eventd.workloads.model_case import Case, Policy
+from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed, observe
 from eventd.workloads.model_records import Records
-from eventd.workloads.plan import Context, gave_up, is_renewed, plan, plan_removal
+from eventd.workloads.plan import plan
+from eventd.workloads.plan_removal import plan_removal
+from eventd.workloads.plan_units import gave_up, is_renewed
 
 UNSEEN = Observed(
     None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()

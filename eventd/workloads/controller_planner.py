@@ -36,7 +36,8 @@ from eventd.workloads.controller_judging import (
     left,
 )
 from eventd.workloads.controller_transaction import UnitFailedError
-from eventd.workloads.plan import Context, FileProblem, file_trouble
+from eventd.workloads.model_context import Context
+from eventd.workloads.plan_file_trouble import FileProblem, file_trouble
 
 
 @dataclass(slots=True)

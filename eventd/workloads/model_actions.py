@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from eventd.containers.model_podman_damage import Damage
 from eventd.desired.model import InstallFile
 
+STOP_TIMEOUT = 100.0
+"""Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""
+
 
 class _OnUser:
     """What it changes is the workload's user."""

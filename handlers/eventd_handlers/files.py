@@ -8,7 +8,7 @@ from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import PutFile, RemoveFile
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.workloads.model_records import FileRecord
-from eventd.workloads.plan import mode_of
+from eventd.workloads.plan_files import mode_of
 
 
 async def put(action: Action, tx: Transaction) -> None:

@@ -22,7 +22,8 @@ from eventd.workloads.model_actions import CompleteAccount, RestartUnit, StartUn
 from eventd.workloads.model_facts import NamedState
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Ownership, Records, StartedWith
-from eventd.workloads.plan import file_trouble, plan
+from eventd.workloads.plan import plan
+from eventd.workloads.plan_file_trouble import file_trouble
 from tests.unit.desired.trees import container, in_web
 from tests.unit.workloads.test_plan import ACCOUNT, CONTEXT, converged
 

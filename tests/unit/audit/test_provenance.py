@@ -12,11 +12,11 @@ from eventd.audit.model_places import Names, Rank, drop_in_folders, names_of, us
 from eventd.desired.model import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
 from eventd.platform.model_facts import Account, ActiveState, LoadState, UnitState
 from eventd.workloads.controller_judging import BlockedError, blocked
+from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Records
-from eventd.workloads.plan import Context
 
 LAYOUT = Layout()
 ACCOUNT = Account("web", 1001, 1001, "/home/web")

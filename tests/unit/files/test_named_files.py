@@ -16,7 +16,9 @@ from eventd.workloads.model_case import Case
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Records, StartedWith
-from eventd.workloads.plan import file_trouble, is_renewed, plan
+from eventd.workloads.plan import plan
+from eventd.workloads.plan_file_trouble import file_trouble
+from eventd.workloads.plan_units import is_renewed
 from eventd_policies.compose_provider import provider
 from tests.unit.desired.trees import HOST, container, desired, in_web
 from tests.unit.workloads.test_plan import CONTEXT, a_workload, converged

@@ -24,11 +24,13 @@ from eventd.workloads.model_actions import (
     StopUnit,
     Verify,
 )
+from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
-from eventd.workloads.plan import Context, plan, plan_removal
+from eventd.workloads.plan import plan
+from eventd.workloads.plan_removal import plan_removal
 
 LAYOUT = Layout()
 CONTEXT = Context(LAYOUT)
