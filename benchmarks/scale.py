@@ -65,27 +65,27 @@ async def _looking(found: Table, size: int) -> None:
     await story.start()
     story.push({path: file.content for path, file in _files(size).items()})
     await story.quiet()
-    reconciler = story.engine.reconciler
+    engine = story.engine
     row = f"{size} workloads"
     for _ in range(TIMES):
         began = time.perf_counter()
-        if await reconciler.runs.run(Batch(everything=True)) is not None:
+        if await engine.runs.run(Batch(everything=True)) is not None:
             raise RuntimeError("there was something to do")
         found.add(row, "look at everything", time.perf_counter() - began)
     looked = asyncio.Event()
-    reconciler.looks.subscribe("test", looked.set)
+    engine.looks.subscribe("test", looked.set)
     for number in range(TIMES):
         looked.clear()
         key = FactKey(PlatformFact.UNIT, "w5.service", "w5")
         state = story.dispatcher.facts.get(key)
         assert isinstance(state, UnitState)
         fresh: list[tuple[FactKey, Any]] = [(key, replace(state, main_pid=10**6 + number))]
-        checks, began = reconciler.runs.counters.checks, time.perf_counter()
+        checks, began = engine.runs.counters.checks, time.perf_counter()
         story.dispatcher.emit(
             PlatformOrigin.SYSTEMD, PlatformEvent.UNIT_CHANGED, "w5.service", scope="w5", facts=fresh
         )
         await looked.wait()
         found.add(row, "one fact to an empty plan", time.perf_counter() - began)
-        if reconciler.runs.counters.checks != checks + 1:
+        if engine.runs.counters.checks != checks + 1:
             raise RuntimeError("the changed fact led to something else than one look")
     await story.kill()

@@ -240,7 +240,7 @@ async def _families() -> list[Metric]:
     await story.start()
     story.push(container("web"))
     await story.quiet()
-    return list(Metrics(story.engine.reconciler, DOMAINS.metrics).collect())
+    return list(Metrics(story.engine.queries, DOMAINS.metrics).collect())
 
 
 def events() -> Iterator[str]:

@@ -212,7 +212,7 @@ class Composition:
             self.domains.policies(_host(settings, self.domains)),
         )  # all or nothing
         self.rules[0] = rules
-        self.engine.reconciler.reload(
+        self.engine.commands.reload(
             policies, concurrency=settings.host.concurrency, allow=settings.table(Provenance).allow
         )
 
@@ -394,7 +394,7 @@ def compose(
         ),
     )
     boot = BootLog(
-        engine.reconciler, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
+        engine.queries, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
     )
     storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
     return Composition(

@@ -55,9 +55,6 @@ TAKE_OVER = 2.0
 """Seconds that a daemon before this one may take to let go of the host after its service has ended."""
 LIVE = ("host", "defaults", "update", "provenance", "log_level")
 """Tables of the configuration that a reload applies; others need a restart."""
-CONFIGURATION = "configuration"
-"""The trouble that a changed configuration file is refused, and the one before is in force."""
-
 
 LEVELS = {
     RunResult.OK: logging.INFO,
@@ -138,14 +135,14 @@ class Daemon:
             self.notifier.stopping("draining")
             self.notifier.extend_timeout(DRAIN + 5)
             server.end_streams()
-            await self.parts.engine.reconciler.runs.drain(DRAIN)
+            await self.parts.engine.commands.drain(DRAIN)
             group.cancel_scope.cancel()
         log.info("stopped")
 
     async def _suspend_as_noted(self) -> None:
         """Take in what was suspended while no daemon ran, before the first run."""
         for path, note in suspend_notes.read(self.settings.paths.state):
-            await self.parts.engine.reconciler.overrides.suspend(note.workload, note.by, note.why)
+            await self.parts.engine.commands.suspend(note.workload, note.by, note.why)
             path.unlink(missing_ok=True)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
@@ -175,7 +172,7 @@ class Daemon:
         """Return what keeps a file per workload, and have it told of what changes."""
         engine = self.parts.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
-        files = StatusFiles(engine.reconciler, self._identity(), folder)
+        files = StatusFiles(engine.queries, self._identity(), folder)
         engine.looks.subscribe("the status files", files.looked)
         engine.steps.subscribe("the status files", files.stepped)
         self.parts.sources.health.listeners.append(files.containers_changed)
@@ -192,8 +189,8 @@ class Daemon:
     def _server(self) -> Server:
         engine = self.parts.engine
         api = Api(
-            engine.reconciler,
-            engine.fetcher,
+            engine.queries,
+            engine.commands,
             self._identity(),
             doctor=self._doctor,
             allow_rewrite=self.parts.repository.allow_rewrite,
@@ -210,7 +207,7 @@ class Daemon:
     async def _doctor(self) -> list[Check]:
         """What only the daemon can see of this host."""
         return doctor_document.checks(
-            self.parts.engine.reconciler, NETWORK, provider=self.settings.table(Compose).provider
+            self.parts.engine.queries, NETWORK, provider=self.settings.table(Compose).provider
         )
 
     async def _signals(self) -> None:
@@ -243,7 +240,7 @@ class Daemon:
                 self._apply(load(self.config, self.parts.domains.settings))
             except EventdError as error:
                 log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
-                self.parts.engine.reconciler.source_errors.own[CONFIGURATION] = error
+                self.parts.engine.commands.refuse_configuration(error)
             self.notifier.ready()
 
     def _apply(self, wanted: Settings) -> None:
@@ -252,21 +249,17 @@ class Daemon:
             if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
         self.parts.reconfigure(wanted)
-        self.parts.engine.reconciler.source_errors.own.pop(CONFIGURATION, None)
         self.settings = wanted
         logging.getLogger().setLevel(wanted.log_level.upper())
-        reconciler = self.parts.engine.reconciler
-        reconciler.reload_desired()
-        reconciler.request(None, forced=False)
         log.info("the configuration is reloaded")
 
     def _tell(self) -> None:
         """Say in one line where things stand, and log each run once."""
-        reconciler = self.parts.engine.reconciler
-        state = documents.overall(reconciler)
-        commit = reconciler.desired.commit[:12] if reconciler.desired else "no commit yet"
-        self.notifier.status(f"{state}: {len(documents.workloads(reconciler))} workloads at {commit}")
-        last = reconciler.last
+        queries = self.parts.engine.queries
+        state = documents.overall(queries)
+        commit = queries.commit[:12] or "no commit yet"
+        self.notifier.status(f"{state}: {len(queries.workload_names())} workloads at {commit}")
+        last = queries.last_run
         if last is not None and last.id != self._last_run:
             self._last_run = last.id
             log_run(last)

@@ -17,9 +17,11 @@ from typing import Any
 import anyio
 
 from eventd.adoption.controller import forget_stores
+from eventd.adoption.controller_disown import Disowning
 from eventd.approvals.controller import Approvals
 from eventd.approvals.controller_rules import Rules as ApprovalRules
 from eventd.audit.controller_alarms import Alarms, AuditAspect
+from eventd.commands import Commands
 from eventd.containers.controller_store_resets import StoreDamage, StoreResets
 from eventd.containers.model import Seen
 from eventd.desired.controller_activation import Activation, Participant
@@ -60,7 +62,7 @@ from eventd.overrides.controller import Overrides
 from eventd.overrides.controller_rollback import RollbackController
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.port_set import Host
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.repository.controller_fetch import Fetcher, nothing
 from eventd.repository.model_events import RepositoryEvent
 from eventd.state.controller_inventory import Inventory
@@ -146,14 +148,16 @@ class Engine:
         self.queue = Queue()
         records = Records()
         self.statuses = Statuses(records)
-        judge = Judge(parts.policies, lambda: self.inventory.records, facts)
-        desk = Desk(Failures(records, FINAL), Holds(records), self.index.wake_on, parts.jitter, judge)
+        self.judge = judge = Judge(parts.policies, lambda: self.inventory.records, facts)
+        self.desk = desk = Desk(
+            Failures(records, FINAL), Holds(records), self.index.wake_on, parts.jitter, judge
+        )
         draining = Draining(facts, FactKey(PlatformFact.SHUTDOWN))
         # What is wanted.
         self.approvals = Approvals(host.store, facts, dispatcher.emit, parts.approvals, wall=wall)
         self.overrides = Overrides(host.store, dispatcher, wall)
         self.loader = Loader(host, parts.assemble, parts.live_graph)
-        active = ActiveRevision(self.overrides)
+        self.active = active = ActiveRevision(self.overrides)
         interests = Interests(active, self.inventory, self.index, host, parts.wants)
         # What decides.
         view = View(facts, lambda: self.inventory.records, owners.paths_of)
@@ -168,7 +172,7 @@ class Engine:
         steps = Steps(host.store, self._detail, self.recovery)
         handlers = diagnosed(parts.handlers, parts.diagnose)
         self.watch = RunWatch()
-        executor = Executor(handlers, judge, steps, self.approvals, self.watch)
+        self.executor = executor = Executor(handlers, judge, steps, self.approvals, self.watch)
         workloads = WorkloadController(
             active, interests, self.planner, self.inventory, dispatcher, self.wellbeing, parts.look
         )
@@ -187,7 +191,7 @@ class Engine:
         participants: list[Participant] = [
             self.accounts, self.rebuild, self.removals, self.approvals, self.renames, self.resets, *kept,
         ]  # fmt: skip
-        activation = Activation(
+        self.activation = activation = Activation(
             facts,
             self.loader.load,
             active,
@@ -247,7 +251,7 @@ class Engine:
             open=open_transaction, steps=self.steps, wall=wall,
         )  # fmt: skip
         sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
-        problems = Troubles(sources, activation, active, facts)
+        self.problems = problems = Troubles(sources, activation, active, facts)
         self.runs = Runs(
             lock=host.lock, store=host.store, dispatcher=dispatcher, queue=self.queue, revision=activation,
             agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),
@@ -262,15 +266,26 @@ class Engine:
         self.fetcher = Fetcher(
             host, dispatcher, self.loop, self.loader.load, parts.jitter, parts.poll, wall, parts.reread
         )
-        self.reconciler = Reconciler(
-            host=host, dispatcher=dispatcher, inventory=self.inventory, loop=self.loop, runs=self.runs,
-            active=active, activation=activation, overrides=self.overrides, planner=self.planner,
-            wellbeing=self.wellbeing, updates=self.updates, images=images, rollbacks=self.rollbacks,
-            statuses=self.statuses, controllers=self.controllers, executor=executor, judge=judge,
-            rebuild=self.rebuild, source_errors=problems, steps=self.steps, looks=self.looks, wall=wall,
-            gone=gone, containers=parts.containers, approvals=self.approvals, alarms=self.alarms,
-            desk=desk, removals=self.removals, recovery=self.recovery,
+        disowning = Disowning(
+            host, dispatcher, self.inventory, self.runs, active, self.loop, gone, parts.layout, wall
+        )
+        self.queries = Queries(
+            facts=facts, problems=problems, steps=self.steps, looks=self.looks, statuses=self.statuses, now=wall,
+            containers=parts.containers, _host=host, _dispatcher=dispatcher, _queue=self.queue, _runs=self.runs,
+            _desk=desk, _inventory=self.inventory, _active=active, _activation=activation,
+            _overrides=self.overrides, _planner=self.planner, _wellbeing=self.wellbeing, _alarms=self.alarms,
+            _updates=self.updates, _images=images, _approvals=self.approvals, _rebuild=self.rebuild,
+            _recovery=self.recovery,
         )  # fmt: skip
+        """What is asked of it."""
+        self.commands = Commands(
+            _host=host, _dispatcher=dispatcher, _loop=self.loop, _runs=self.runs, _fetcher=self.fetcher,
+            _activation=activation, _overrides=self.overrides, _rollbacks=self.rollbacks, _updates=self.updates,
+            _inventory=self.inventory, _removals=self.removals, _approvals=self.approvals,
+            _rebuild=self.rebuild, _disowning=disowning, _planner=self.planner, _judge=judge,
+            _problems=problems, _now=wall,
+        )  # fmt: skip
+        """What it is asked to do."""
         afresh.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
         self.looks.subscribe("probing", probing.refresh)

@@ -8,9 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
-from eventd.adoption.controller_disown import disown
-from eventd.adoption.model import Candidate, Grant, Obstacle, Password, Signs, findings, meaning, obstacles
-from eventd.adoption.model_events import AdoptionEvent
+from eventd.adoption.model import Candidate, Obstacle, Password, Signs, findings, meaning, obstacles
 from eventd.adoption.model_facts import StoreVolume
 from eventd.adoption.model_finds import Finds, Moved, Project
 from eventd.api import answers, model_answers
@@ -19,7 +17,6 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.kernel.model.errors import EventdError, PermanentError
-from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.queue import RunHandle
 from eventd.platform.model_facts import PlatformFact
@@ -96,36 +93,36 @@ class Disowned(TypedDict):
 
 
 async def _candidate(api: Api, name: str) -> Candidate:
-    account = await api.reconciler.host.accounts.lookup(name)
+    account = await api.queries.account(name)
     if account is None:
         raise PermanentError(
             f"there is no account {name}",
             reason="no-such-account",
             hint="eventd creates the accounts of workloads itself; adopt is for an existing account",
         )
-    desired = api.reconciler.desired
-    sessions = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.SESSIONS, name))
+    desired = api.queries.desired
+    sessions = api.queries.facts.get(FactKey(PlatformFact.SESSIONS, name))
     return Candidate(
         account,
         await api.signs.read(account, timeout=INSPECT_TIMEOUT) if api.signs is not None else Signs(),
         sessions if isinstance(sessions, frozenset) else frozenset(),
         api.protected(name, account.uid),
-        recorded=name in api.reconciler.inventory.records.workloads,
+        recorded=name in api.queries.records.workloads,
         wanted=desired is not None and name in {*desired.workloads, *desired.refused},
     )
 
 
 async def _document(api: Api, candidate: Candidate) -> Candidacy:
     account = candidate.account
-    facts = api.reconciler.dispatcher.facts
+    facts = api.queries.facts
     lingers = facts.get(FactKey(PlatformFact.LINGER, account.name)) is True
     finds = Finds()
     if not candidate.protected:
         try:
-            finds = await api.reconciler.host.account_inspector.inspect(account, timeout=INSPECT_TIMEOUT)
+            finds = await api.queries.found_in(account, timeout=INSPECT_TIMEOUT)
         except EventdError as error:
             finds = Finds(problem=error.message)
-    folders = api.reconciler.context.layout.folders(account.uid)
+    folders = api.queries.context.layout.folders(account.uid)
     return {
         "name": account.name,
         "uid": account.uid,
@@ -167,19 +164,11 @@ async def _adopt(api: Api, request: web.Request, view: View) -> web.StreamRespon
     body = await answers.body(request, AdoptRequest)
     candidate = await _candidate(api, name)
     _require(candidate, with_login=body.with_login)
-    reconciler, visit = api.reconciler, visit_of(request)
-    uid = candidate.account.uid
+    uid, visit = candidate.account.uid, visit_of(request)
+    by = visit.peer.uid if visit is not None else -1
 
     async def begin(handle: RunHandle) -> None:
-        await reconciler.inventory.grant(name, Grant(uid, time.time(), body.with_login))
-        trigger = reconciler.dispatcher.emit(
-            KernelOrigin.REQUEST,
-            AdoptionEvent.ADOPTED,
-            name,
-            scope=name,
-            attributes={"uid": uid, "by": visit.peer.uid if visit is not None else -1, "given": True},
-        )
-        reconciler.ask(name, trigger, handle)
+        await api.commands.adopt(name, uid, by, handle, with_login=body.with_login)
 
     return await asked(api, request, view, begin, wait=body.wait)
 
@@ -191,7 +180,7 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
     _require(candidate, with_login=body.with_login)
     folder = f"{ASIDE}/{time.strftime('%Y-%m-%dT%H-%M-%S')}"
     account = candidate.account
-    moved = await api.reconciler.host.account_inspector.move_aside(account, folder, timeout=MOVE_TIMEOUT)
+    moved = await api.commands.move_aside(account, folder, timeout=MOVE_TIMEOUT)
     if moved.problem:
         raise PermanentError(
             f"not all files of {account.name} could be moved into {moved.aside}: {moved.problem}",
@@ -205,7 +194,7 @@ async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     name = request.match_info["name"]
     await answers.body(request, DisownRequest)
     visit = visit_of(request)
-    report = await disown(api.reconciler, name, visit.peer.uid if visit is not None else -1)
+    report = await api.commands.disown(name, visit.peer.uid if visit is not None else -1)
     return answers.document(Disowned(run=own.run(documents_run.run(report), view)))
 
 

@@ -115,7 +115,7 @@ async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> 
                 )
             )
 
-    stop = api.reconciler.steps.subscribe("a request", progress)
+    stop = api.queries.steps.subscribe("a request", progress)
     try:
         await whole(lambda: begin(handle))
         return await _follow(api, request, view, handle, receive)
@@ -133,11 +133,11 @@ async def _started(api: Api, handle: RunHandle, response: web.StreamResponse) ->
     def look() -> None:
         changed.set()
 
-    stop = api.reconciler.looks.subscribe("a request", look)
+    stop = api.queries.looks.subscribe("a request", look)
     try:
         while not handle.started.is_set():
             changed = anyio.Event()
-            error = api.reconciler.source_errors.locked
+            error = api.queries.problems.locked
             if error is not None and error.message != told:
                 told = error.message
                 line = WaitingLine(type="waiting", reason=error.reason, message=told, hint=error.hint)
@@ -181,7 +181,7 @@ async def _follow(
         except (anyio.WouldBlock, anyio.EndOfStream):
             break
     done: DoneLine = {"type": "done", "run": own.done(documents_run.run(handle.report), view)}
-    applied = api.reconciler.runs.applied
+    applied = api.queries.applied_run
     if ended and applied is not None and handle.report is not None and applied.id != handle.report.id:
         done["applied"] = own.run(documents_run.run(applied), view)
     await answers.line(response, done if ended else answers.stopping())

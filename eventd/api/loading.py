@@ -5,24 +5,24 @@ from __future__ import annotations
 from eventd.desired.controller_activation import FETCH
 from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.waiting import until
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.status import documents
 
 LOAD_TIMEOUT = 60.0
 """Seconds to wait for the first commit after a start."""
 
 
-async def until_loaded(reconciler: Reconciler) -> None:
+async def until_loaded(queries: Queries) -> None:
     """Wait until it is known what there is, or that it cannot be known just now: a daemon listens before it has read.
 
     Raises TemporaryError(reason="starting") after LOAD_TIMEOUT seconds.
     """
     loaded = await until(
-        reconciler.dispatcher.facts,
+        queries.facts,
         (FETCH,),
-        lambda: documents.overall(reconciler) != "starting",
+        lambda: documents.overall(queries) != "starting",
         timeout=LOAD_TIMEOUT,
-        also=lambda wake: reconciler.looks.subscribe("a request", wake),
+        also=lambda wake: queries.looks.subscribe("a request", wake),
     )
     if not loaded:
         raise TemporaryError(

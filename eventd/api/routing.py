@@ -25,11 +25,11 @@ from eventd.api.loading import until_loaded
 from eventd.api.model_answers import Check
 from eventd.api.model_rights import Right, View
 from eventd.boot.model import BootRecord
+from eventd.commands import Commands
 from eventd.desired.controller_load import ReadLive
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.platform.nss import Nss
-from eventd.reconciler import Reconciler
-from eventd.repository.controller_fetch import Fetcher
+from eventd.queries import Queries
 from eventd.status import documents
 from eventd.status.documents_metrics import Families, Metrics
 from eventd.storage.documents import Storage
@@ -59,8 +59,8 @@ def _begun() -> anyio.Event:
 class Api:
     """What routes are made of."""
 
-    reconciler: Reconciler
-    fetcher: Fetcher
+    queries: Queries
+    commands: Commands
     identity: documents.Identity
     doctor: Callable[[], Awaitable[list[Check]]]
     allow_rewrite: Callable[[str], None]
@@ -82,15 +82,15 @@ class Api:
     """The host has been read for the first time: what is asked about it can be answered, and done."""
 
     def __post_init__(self) -> None:
-        """Make the metrics over the same reconciler."""
-        self.metrics = Metrics(self.reconciler, self.families)
+        """Make the metrics over the same queries."""
+        self.metrics = Metrics(self.queries, self.families)
 
     async def until_begun(self) -> None:
         """Return when the daemon has read the host. Raises TemporaryError(reason="starting") with what keeps it."""
         with anyio.move_on_after(BEGIN_TIMEOUT):
             await self.begun.wait()
         if not self.begun.is_set():
-            troubles = "; ".join(error.message for _, error in self.reconciler.source_errors.all())
+            troubles = "; ".join(error.message for _, error in self.queries.problems.all())
             raise TemporaryError(
                 f"the daemon has not read this host yet{f': {troubles}' if troubles else ''}",
                 reason="starting",
@@ -104,10 +104,10 @@ class Api:
         is known what the repository has.
         """
         name = request.match_info["workload"]
-        if name not in documents.names(self.reconciler):
+        if name not in self.queries.names():
             await self.until_begun()
-            await until_loaded(self.reconciler)
-        known = {each for each in documents.names(self.reconciler) if view.sees(each)}
+            await until_loaded(self.queries)
+        known = {each for each in self.queries.names() if view.sees(each)}
         if name not in known:
             have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
             raise PermanentError(

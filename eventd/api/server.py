@@ -53,8 +53,8 @@ class Server:
         self.limiter = ConnectionLimiter(self._workload)
 
     def _workload(self, uid: int) -> str:
-        reconciler = self.api.reconciler
-        return rights.workload_of(uid, reconciler.inventory.records, reconciler.dispatcher.facts)
+        queries = self.api.queries
+        return rights.workload_of(uid, queries.records, queries.facts)
 
     def _view(self, asked: Right, visit: Visit | None) -> View | None:
         """Return what a visitor may see of what is asked; None: nothing."""
@@ -137,7 +137,7 @@ class Server:
                     "you ask for too many changes", hint="ask again later, or have root ask"
                 )
             if route.needs is Needs.DESIRED:
-                await until_loaded(self.api.reconciler)
+                await until_loaded(self.api.queries)
             return await route.handle(self.api, request, view)
 
         return _paced(guarded)

@@ -6,13 +6,12 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from eventd.approvals.controller import Approvals as Controller
 from eventd.approvals.model import NAMESPACE, OPEN, Attempt, Request, State
 from eventd.desired.model import RemoveData
 from eventd.kernel.model.draft import Planned
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.workloads.controller_removals import PREFIX
 from eventd.workloads.model_removals import Removal, Stage
 
@@ -69,11 +68,11 @@ class Retained(TypedDict):
     retained: list[RetainedAccount]
 
 
-def approvals(kept: Controller, *, everything: bool) -> Approvals:
+def approvals(queries: Queries, *, everything: bool) -> Approvals:
     """Return GET /v1/approvals: open requests, or all, the newest first."""
-    rows = sorted(kept.requests.rows.values(), key=lambda r: (r.created, r.id), reverse=True)
+    rows = sorted(queries.approvals, key=lambda r: (r.created, r.id), reverse=True)
     shown = (*OPEN, State.REJECTED)
-    attempts = kept.attempts.latest() if everything else []
+    attempts = queries.refused_signatures if everything else []
     return {
         "namespace": NAMESPACE,
         "approvals": [request(row) for row in rows if everything or row.state in shown],
@@ -101,19 +100,18 @@ def request(row: Request) -> Approval:
     }
 
 
-def retained(reconciler: Reconciler, kept: Controller) -> list[RetainedAccount]:
+def retained(queries: Queries) -> list[RetainedAccount]:
     """Return GET /v1/retained: the accounts of removed workloads, by name."""
-    inventory = reconciler.inventory
-    names = {name for name, record in inventory.records.workloads.items() if record.retained}
-    names |= {name for name, row in inventory.removals.rows.items() if row.stage is not Stage.NONE}
-    return [_retained(reconciler, kept, name) for name in sorted(names)]
+    names = {name for name, record in queries.records.workloads.items() if record.retained}
+    names |= {name for name, row in queries.removals.items() if row.stage is not Stage.NONE}
+    return [_retained(queries, name) for name in sorted(names)]
 
 
-def _retained(reconciler: Reconciler, kept: Controller, name: str) -> RetainedAccount:
-    row = reconciler.inventory.removals.get(name) or Removal()
-    record = reconciler.inventory.records.workloads.get(name)
-    account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
-    waiting = [r for r in kept.requests.rows.values() if r.subject == PREFIX + name and r.state in OPEN]
+def _retained(queries: Queries, name: str) -> RetainedAccount:
+    row = queries.removals.get(name) or Removal()
+    record = queries.record(name)
+    account = queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    waiting = [r for r in queries.approvals if r.subject == PREFIX + name and r.state in OPEN]
     return {
         "name": name,
         "since": row.since or None,

@@ -8,13 +8,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from eventd.approvals.model import OPEN
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 
 
-def families(r: Reconciler) -> Iterator[Metric]:
+def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     asked = GaugeMetricFamily("eventd_approvals", "Open requests for a signature", labels=["state"])
-    requests = r.approvals.requests.rows.values()
     for each in OPEN:
-        asked.add_metric([each.value], float(sum(request.state is each for request in requests)))
+        asked.add_metric([each.value], float(sum(request.state is each for request in q.approvals)))
     yield asked

@@ -15,14 +15,11 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
 from eventd.approvals import documents as approvals_document
-from eventd.approvals.controller import Approvals
 from eventd.approvals.documents import Approval, Retained, RetainedAccount
 from eventd.approvals.model import MAX_DOCUMENT, MAX_SIGNATURE
-from eventd.approvals.model import Request as Asked
 from eventd.desired.model import RemoveData
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.facts import FactKey
-from eventd.kernel.whole import whole
 from eventd.platform.model_facts import Account, PlatformFact
 
 APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "Requests for a signature: `eventctl approvals`")
@@ -65,42 +62,35 @@ class Removal(BaseModel):
 
 async def _approvals(api: Api, request: web.Request, _view: View) -> web.Response:
     everything = request.query.get("all") == "1"
-    return answers.document(approvals_document.approvals(_kept(api), everything=everything))
+    return answers.document(approvals_document.approvals(api.queries, everything=everything))
 
 
 async def _approval(api: Api, request: web.Request, _view: View) -> web.Response:
-    return answers.document(approvals_document.request(_kept(api).find(request.match_info["id"])))
+    return answers.document(approvals_document.request(api.queries.approval(request.match_info["id"])))
 
 
 async def _signature(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Signature)
-    kept = _kept(api)
-    found = kept.find(request.match_info["id"])
+    found = api.queries.approval(request.match_info["id"])
     document = body.document or found.document
-    accepted = await kept.accept(document.encode(), body.signature.encode(), _who(request))
+    accepted = await api.commands.sign(document.encode(), body.signature.encode(), _who(request))
     return answers.document(approvals_document.request(accepted))
 
 
 async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Rejection)
-    kept, text = _kept(api), request.match_info["id"]
-    who = _who(request)
-
-    async def work() -> Asked:
-        done = await (kept.renew(text) if body.undo else kept.reject(text, who))
-        api.reconciler.dirty(done.subject)
-        return done
-
-    return answers.document(approvals_document.request(await whole(work)))
+    text, who = request.match_info["id"], _who(request)
+    done = await (api.commands.renew(text) if body.undo else api.commands.reject(text, who))
+    return answers.document(approvals_document.request(done))
 
 
 async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document(Retained(retained=approvals_document.retained(api.reconciler, _kept(api))))
+    return answers.document(Retained(retained=approvals_document.retained(api.queries)))
 
 
 async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Response:
     name = request.match_info["name"]
-    rows = approvals_document.retained(api.reconciler, _kept(api))
+    rows = approvals_document.retained(api.queries)
     row = next((each for each in rows if each["name"] == name), None)
     if row is None:
         have = ", ".join(each["name"] for each in rows) or "none"
@@ -109,9 +99,9 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
             reason="no-such-workload",
             hint=f"retained: {have}",
         )
-    account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    account = api.queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if isinstance(account, Account):
-        size = await api.reconciler.host.removal.measure(account, timeout=MEASURE_TIMEOUT)
+        size = await api.queries.measured(account, timeout=MEASURE_TIMEOUT)
         row["files"], row["bytes"], row["complete"] = size.files, size.bytes, size.complete
         row["top"] = list(size.top)
     return answers.document(row)
@@ -119,12 +109,8 @@ async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Resp
 
 async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, Removal)
-    await api.reconciler.removals.ask(request.match_info["name"], RemoveData(body.data))
+    await api.commands.remove_data(request.match_info["name"], RemoveData(body.data))
     return answers.document(model_answers.Queued(queued=True), status=202)
-
-
-def _kept(api: Api) -> Approvals:
-    return api.reconciler.approvals
 
 
 def _who(request: web.Request) -> str:

@@ -15,8 +15,7 @@ from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.desired.model import DesiredUnit, FileRole, Workload
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, LoadState, UnitState
-from eventd.reconciler import Reconciler
-from eventd.status import documents
+from eventd.queries import Queries
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed
 
@@ -68,28 +67,28 @@ class Audit(TypedDict):
     workloads: list[AuditedWorkload]
 
 
-def audit(reconciler: Reconciler, view: View, only: str = "") -> Audit:
+def audit(queries: Queries, view: View, only: str = "") -> Audit:
     """Return GET /v1/audit: all workloads that the caller may see, or one."""
-    names = [only] if only else sorted(filter(view.sees, documents.workloads(reconciler)))
-    rows = [_workload(reconciler, name) for name in names]
+    names = [only] if only else sorted(filter(view.sees, queries.workload_names()))
+    rows = [_workload(queries, name) for name in names]
     return {
         "findings": sum(len(row["findings"]) for row in rows),
-        "allow": sorted(reconciler.context.allow),
+        "allow": sorted(queries.context.allow),
         "workloads": rows,
     }
 
 
-def _workload(reconciler: Reconciler, name: str) -> AuditedWorkload:
-    workload = reconciler.active.workload(name)
+def _workload(queries: Queries, name: str) -> AuditedWorkload:
+    workload = queries.workload(name)
     if workload is None:
-        return {"name": name, "note": _why_not(reconciler, name), "units": [], "folders": [], "findings": []}
-    seen = reconciler.planner.view.of(name, workload)
-    found = reconciler.planner.audit(name)
-    foreign = reconciler.dispatcher.facts.get(FactKey(AuditFact.FOREIGN, name))
+        return {"name": name, "note": _why_not(queries, name), "units": [], "folders": [], "findings": []}
+    seen = queries.observed(name, workload)
+    found = queries.audit(name)
+    foreign = queries.facts.get(FactKey(AuditFact.FOREIGN, name))
     return {
         "name": name,
         "note": _note(seen),
-        "units": list(_units(reconciler, workload, seen, found.stale)),
+        "units": list(_units(queries, workload, seen, found.stale)),
         "folders": list(foreign.folders) if isinstance(foreign, Foreign) else [],
         "findings": [finding(each) for each in found.findings],
     }
@@ -109,8 +108,8 @@ def finding(each: Finding) -> AuditFinding:
     }
 
 
-def _why_not(reconciler: Reconciler, name: str) -> str:
-    if reconciler.desired is not None and name in reconciler.desired.refused:
+def _why_not(queries: Queries, name: str) -> str:
+    if queries.desired is not None and name in queries.desired.refused:
         return "it is refused: what its units must be is not known"
     return "it left the repository"
 
@@ -126,14 +125,14 @@ def _note(seen: Observed) -> str:
 
 
 def _units(
-    reconciler: Reconciler, workload: Workload, seen: Observed, stale: tuple[str, ...]
+    queries: Queries, workload: Workload, seen: Observed, stale: tuple[str, ...]
 ) -> Iterator[AuditedUnit]:
     for unit in workload.units:
         known = seen.units.get(unit.name)
         state = known or UnitState(unit.name)
         yield {
             "unit": unit.name,
-            "file": _file(reconciler, seen.account, unit),
+            "file": _file(queries, seen.account, unit),
             "known": known is not None,
             "stale": unit.name in stale,
             "fragment_path": state.fragment_path,
@@ -146,8 +145,8 @@ def _units(
         }
 
 
-def _file(reconciler: Reconciler, account: Account | None, unit: DesiredUnit) -> str:
+def _file(queries: Queries, account: Account | None, unit: DesiredUnit) -> str:
     if account is None:
         return ""
     role = FileRole(unit.file_role)
-    return f"{reconciler.context.layout.folder(role, account.uid)}/{unit.file}"
+    return f"{queries.context.layout.folder(role, account.uid)}/{unit.file}"

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from eventd.reconciler import Reconciler
-from eventd.status import documents
+from eventd.queries import Queries
 
 
-def families(r: Reconciler) -> Iterator[Metric]:
+def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
-    rows = documents.names(r)
+    rows = q.names()
     wrong = GaugeMetricFamily(
         "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
     )
     for name in sorted(rows):
-        wrong.add_metric([name], float(len(r.alarms.rows.get(name, ()))))
+        wrong.add_metric([name], float(len(q.alarms(name))))
     yield wrong

@@ -13,11 +13,11 @@ AUDIT = Right("audit", Scope.ALL, Scope.OWN, "Where what runs comes from: `event
 
 
 async def _audit(api: Api, _request: web.Request, view: View) -> web.Response:
-    return answers.document(audit(api.reconciler, view))
+    return answers.document(audit(api.queries, view))
 
 
 async def _audit_one(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(audit(api.reconciler, view, await api.workload(request, view)))
+    return answers.document(audit(api.queries, view, await api.workload(request, view)))
 
 
 ROUTES = (

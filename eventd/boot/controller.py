@@ -31,7 +31,7 @@ from eventd.kernel.progress import Progress
 from eventd.platform.model_facts import ActiveState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.platform.systemd.model_times import Startup, UnitTimes
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.workloads.model_facts import WorkloadFact
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class BootLog:
 
     def __init__(
         self,
-        reconciler: Reconciler,
+        queries: Queries,
         times: BootTimes,
         kept: Kept,
         host: str,
@@ -94,8 +94,8 @@ class BootLog:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Begin to listen."""
-        self._reconciler = reconciler
-        self._facts = reconciler.dispatcher.facts
+        self._queries = queries
+        self._facts = queries.facts
         self._times = times
         self._store = kept
         self._clock = clock
@@ -112,8 +112,8 @@ class BootLog:
         self._stops: list[Callable[[], None]] = [self._facts.watch((REVISION,), self._on_revision)]
         for name in ALWAYS:
             self._take(name, UnitIs(name, name))
-        self._stops.append(reconciler.steps.subscribe("the boot log", self._on_progress))
-        self._stops.append(reconciler.looks.subscribe("the boot log", self._look))
+        self._stops.append(queries.steps.subscribe("the boot log", self._on_progress))
+        self._stops.append(queries.looks.subscribe("the boot log", self._look))
 
     async def run(self) -> None:
         """Keep the story as soon as there is one, and return. If this boot has one already, it stays."""
@@ -158,14 +158,13 @@ class BootLog:
             log.info("the boot is told without systemd's own times: %s", error)
         if (ended := self._ended()) is not None:
             return ended  # it was kept meanwhile, and what was seen is forgotten
-        reconciler = self._reconciler
         return tell(
             self._seen,
             startup,
             units,
             self._facts,
-            reconciler.active.gates,
-            reconciler.statuses,
+            self._queries.gates,
+            self._queries.statuses,
             now=self._clock(),
             wall=self._wall(),
         )
@@ -211,8 +210,8 @@ class BootLog:
                     fact.began = now
 
     def _look(self) -> None:
-        """After each look of the reconciler: learn what is wanted, see where it stands, find the end."""
-        desired = self._reconciler.desired
+        """After each look at the host: learn what is wanted, see where it stands, find the end."""
+        desired = self._queries.desired
         if desired is None:
             return
         if desired.commit != self._seen.commit:
@@ -221,7 +220,7 @@ class BootLog:
         for name in tuple(self._open):
             self._stand(name)
         states = [self._state(name) for name in self._open]
-        if self._reconciler.current is None:
+        if self._queries.current_run is None:
             self._seen.complete = all(state in REST for state in states)
             if all(state in REST or state in STUCK for state in states):
                 self._settled.set()
@@ -243,7 +242,7 @@ class BootLog:
                 key = FactKey(WorkloadFact.WORKLOAD, name)
                 self._watch((key,), lambda _key, name=name: self._stand(name))  # type: ignore[misc]
                 self._take(f"manager:{name}", ManagerUp(f"manager:{name}", name))
-            gates = self._reconciler.active.gates.get(name)
+            gates = self._queries.gates.get(name)
             for part in (*parts(gates.requires), *parts(gates.expect)) if gates is not None else ():
                 self._take(part.text, part)
 
@@ -267,7 +266,7 @@ class BootLog:
     # Where a workload stands.
 
     def _status(self, name: str) -> WorkloadStatus | None:
-        return self._reconciler.statuses.get(name)
+        return self._queries.statuses.get(name)
 
     def _state(self, name: str) -> WorkloadState:
         status = self._status(name)

@@ -80,6 +80,10 @@ class Activation:
         """The first fetch is still running: no commit is known, and nothing is wrong."""
         return self.active.desired is None and self.error is None and FETCH not in self.facts
 
+    def reload(self) -> None:
+        """Forget the desired state, so that the next run makes it anew: transforms or rules changed."""
+        self.stale = True
+
     async def refresh(self) -> bool:
         """Activate the wanted commit, unless it is active already. Errors are kept in `error`.
 

@@ -10,10 +10,10 @@ from eventd.desired.controller_activation import FETCH
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import unit as as_unit
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.repository.model_facts import FetchFailure
 from eventd.state import documents as recovery_document
-from eventd.status import documents, documents_workload
+from eventd.status import documents
 
 _MOST = 5
 """Workloads to name; `eventctl status` has all."""
@@ -25,31 +25,29 @@ class Doctor(TypedDict):
     checks: list[Check]
 
 
-def checks(reconciler: Reconciler, network: FactKey, *, provider: str) -> list[Check]:
+def checks(queries: Queries, network: FactKey, *, provider: str) -> list[Check]:
     """Return GET /v1/doctor; `network`: the fact of network-online.target, `provider`: the compose program."""
-    unit = as_unit(reconciler.dispatcher.facts.get(network))
+    unit = as_unit(queries.facts.get(network))
     reached = (
         "reached" if unit is not None and unit.up else "not reached (eventd does not need it; a gate may)"
     )
     return [
         _check("network-online.target", reached),
-        _status(reconciler),
-        *_fetch(reconciler),
+        _status(queries),
+        *_fetch(queries),
         *(
             _check(f"error: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
-            for name, error in documents.source_errors(reconciler)
+            for name, error in documents.source_errors(queries)
         ),
-        *_commit(reconciler),
-        *compose_document.checks(reconciler.desired, reconciler.dispatcher.facts, provider),
-        *recovery_document.checks(reconciler),
+        *_commit(queries),
+        *compose_document.checks(queries.desired, queries.facts, provider),
+        *recovery_document.checks(queries),
     ]
 
 
-def _status(reconciler: Reconciler) -> Check:
-    state = documents.overall(reconciler)
-    rows = {
-        name: documents_workload.status_of(reconciler, name) for name in sorted(documents.names(reconciler))
-    }
+def _status(queries: Queries) -> Check:
+    state = documents.overall(queries)
+    rows = {name: queries.status(name) for name in sorted(queries.names())}
     wrong = {WorkloadState.FAILED, WorkloadState.REFUSED}
     bad = [f"{name} {row.state.value}: {row.message}" for name, row in rows.items() if row.state in wrong]
     held = [name for name, row in rows.items() if row.state is WorkloadState.HELD]
@@ -62,15 +60,15 @@ def _status(reconciler: Reconciler) -> Check:
     return _check("status", said, "eventctl status", ok=state not in {"degraded", "failed"})
 
 
-def _fetch(reconciler: Reconciler) -> list[Check]:
-    failure = reconciler.dispatcher.facts.get(FETCH)
+def _fetch(queries: Queries) -> list[Check]:
+    failure = queries.facts.get(FETCH)
     if not isinstance(failure, FetchFailure):
         return []
     return [_check("repository", failure.message, failure.hint or "eventctl status", ok=False)]
 
 
-def _commit(reconciler: Reconciler) -> list[Check]:
-    error = reconciler.load_error
+def _commit(queries: Queries) -> list[Check]:
+    error = queries.load_error
     return (
         [] if error is None else [_check("commit", error.message, error.hint or "eventctl status", ok=False)]
     )

@@ -21,7 +21,7 @@ from eventd.gates.model import WorkloadGates, read_gates
 from eventd.gates.model_predicates import Predicate, missing
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import WorkloadState
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.waits.model_build import desired_graph
 from eventd.waits.model_cycles import cycles
 from eventd.waits.model_document import CycleRow, EdgeRow, NodeRow, WaitGraph, document, relevant
@@ -51,28 +51,26 @@ class Gates(TypedDict):
     notes: list[str]
 
 
-async def gates(reconciler: Reconciler, live_graph: ReadLive | None, view: View = EVERYTHING) -> Gates:
+async def gates(queries: Queries, live_graph: ReadLive | None, view: View = EVERYTHING) -> Gates:
     """Return the document. The graph covers all workloads: a caller who may see only one does not get it."""
-    desired, circular = reconciler.desired, reconciler.active.circular
+    desired, circular = queries.desired, queries.circular
     if not view.everything:
-        mine = reconciler.active.gates.get(view.own)
-        rows = list(_rows(reconciler, view.own, mine)) if mine is not None else []
+        mine = queries.gates.get(view.own)
+        rows = list(_rows(queries, view.own, mine)) if mine is not None else []
         return {"gates": rows, "nodes": [], "edges": [], "cycles": [], "notes": []}
     if desired is None:
         return {"gates": [], "nodes": [], "edges": [], "cycles": [], "notes": ["no commit has been read yet"]}
     whole = replace(desired, workloads={**desired.workloads, **circular})
     refused = read_gates(replace(desired, workloads=circular))[0]
     live, notes = LiveGraph(), list[str]()
-    written = any(each.written for each in reconciler.active.gates.values())
+    written = any(each.written for each in queries.gates.values())
     if live_graph is not None and (written or refused):
         try:
             live = await live_graph(whole)
         except EventdError as error:
             notes.append(f"cannot read the units of this host: {error}")
     # The rows first: they have to be of one moment, and facts belong to this thread.
-    rows = [
-        row for name, each in sorted(reconciler.active.gates.items()) for row in _rows(reconciler, name, each)
-    ]
+    rows = [row for name, each in sorted(queries.gates.items()) for row in _rows(queries, name, each)]
     rows += [row for name, each in sorted(refused.items()) for row in _refused(name, each)]
     drawn = await anyio.to_thread.run_sync(_graph, whole, live)
     return {"gates": rows, **drawn, "notes": [*notes, *drawn["notes"]]}
@@ -90,9 +88,9 @@ def _kinds(gates: WorkloadGates) -> Iterator[tuple[str, Predicate]]:
             yield kind, predicate
 
 
-def _rows(reconciler: Reconciler, name: str, gates: WorkloadGates) -> Iterator[Gate]:
-    facts, held = reconciler.dispatcher.facts, reconciler.desk.holds.get(name)
-    status = reconciler.statuses.get(name)
+def _rows(queries: Queries, name: str, gates: WorkloadGates) -> Iterator[Gate]:
+    facts, held = queries.facts, queries.hold_of(name)
+    status = queries.statuses.get(name)
     converged = status is not None and status.state in (
         WorkloadState.CONVERGED,
         WorkloadState.AT_RISK,

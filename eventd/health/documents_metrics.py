@@ -9,13 +9,12 @@ from prometheus_client.metrics_core import Metric
 
 from eventd.health.model_expectations import UNHEALTHY
 from eventd.kernel.model.report import WorkloadState
-from eventd.reconciler import Reconciler
-from eventd.status import documents, documents_workload
+from eventd.queries import Queries
 
 
-def families(r: Reconciler) -> Iterator[Metric]:
+def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
-    rows = {name: documents_workload.status_of(r, name) for name in documents.names(r)}
+    rows = {name: q.status(name) for name in q.names()}
     ill = GaugeMetricFamily(
         "eventd_workload_unhealthy", "1: up, and not what it expects of itself", labels=["workload"]
     )
@@ -34,5 +33,5 @@ def families(r: Reconciler) -> Iterator[Metric]:
         labels=["workload"],
     )
     for name in sorted(rows):
-        crashes.add_metric([name], float(r.wellbeing.crashes.get(name, 0)))
+        crashes.add_metric([name], float(q.crash_count(name)))
     yield crashes

@@ -309,6 +309,15 @@ class Runs:
             else:
                 self.queue.touch_all(trigger, forced=True, handle=handle)
 
+    @property
+    def is_stopping(self) -> bool:
+        """The daemon drains."""
+        return self.draining.stopping
+
+    def reload(self, concurrency: int) -> None:
+        """Let as many turns go side by side, from the next run on."""
+        self.concurrency = concurrency
+
     async def drain(self, grace: float) -> None:
         """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
         self.draining.stopping = True

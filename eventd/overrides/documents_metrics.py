@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from eventd.reconciler import Reconciler
-from eventd.status import documents
+from eventd.queries import Queries
 
 
-def families(r: Reconciler) -> Iterator[Metric]:
+def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
-    rows = documents.names(r)
+    rows = q.names()
     suspended = GaugeMetricFamily(
         "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
     )
@@ -23,8 +22,8 @@ def families(r: Reconciler) -> Iterator[Metric]:
         labels=["workload", "automatic"],
     )
     for name in sorted(rows):
-        suspended.add_metric([name], float(r.overrides.suspension_of(name) is not None))
-        order = r.overrides.rollback_of(name)
+        suspended.add_metric([name], float(q.suspension_of(name) is not None))
+        order = q.rollback_of(name)
         if order is not None:
             back.add_metric([name, "true" if order.automatic else "false"], 1.0)
     yield suspended

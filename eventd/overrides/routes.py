@@ -12,9 +12,7 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
 from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.queue import RunHandle
-from eventd.overrides.model_events import OverrideEvent
 from eventd.repository import model_object_ids as object_ids
 from eventd.status import documents_workload
 from eventd.status.documents_workload import RolledBack, Suspended
@@ -73,21 +71,13 @@ class Resuming(TypedDict):
 
 
 async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    name, reconciler = await api.workload(request, view), api.reconciler
+    name = await api.workload(request, view)
     body = await answers.body(request, RollbackRequest)
     who = await caller(api, request)
-    order = await reconciler.rollbacks.order(name, body.to, who)
+    order = await api.commands.rollback_to(name, body.to, who)
 
     async def begin(handle: RunHandle) -> None:
-        await reconciler.rollbacks.roll_back(order)
-        trigger = reconciler.dispatcher.emit(
-            KernelOrigin.REQUEST,
-            OverrideEvent.ROLLBACK,
-            name,
-            scope=name,
-            attributes={"by": who, "to": order.good.commit},
-        )
-        reconciler.ask(name, trigger, handle)
+        await api.commands.roll_back(order, who, handle)
 
     answer = RollbackQueued(queued=True, rollback=documents_workload.rollback(order))
     return await asked(api, request, view, begin, wait=body.wait, answer=answer)
@@ -96,15 +86,14 @@ async def _rollback(api: Api, request: web.Request, view: View) -> web.StreamRes
 async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view) if "workload" in request.match_info else ""
     body = await answers.body(request, SuspendRequest)
-    row = await api.reconciler.overrides.suspend(name, await caller(api, request), body.reason)
+    row = await api.commands.suspend(name, await caller(api, request), body.reason)
     return answers.document(Suspending(workload=name or None, suspended=documents_workload.suspension(row)))
 
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view) if "workload" in request.match_info else ""
     body, who = await answers.body(request, ResumeRequest), await caller(api, request)
-    overrides = api.reconciler.overrides
-    suspension, order = overrides.suspensions.get(name), overrides.rollbacks.get(name)
+    suspension, order = api.queries.suspension(name), api.queries.rollback(name)
     if suspension is not None and not view.everything:
         raise PermanentError(
             f"{suspension.sentence}; only root may end that",
@@ -119,11 +108,7 @@ async def _resume(api: Api, request: web.Request, view: View) -> web.StreamRespo
         )
 
     async def begin(handle: RunHandle) -> None:
-        event = await api.reconciler.resume(name, who)
-        if name:
-            api.reconciler.ask(name, event, handle)
-        else:
-            api.reconciler.request(event, forced=False, handle=handle)
+        await api.commands.resume(name, who, handle)
 
     answer = Resuming(
         workload=name or None,

@@ -11,7 +11,6 @@ from eventd.api.following import FollowedLine, asked
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
 from eventd.desired.controller_activation import FETCH
-from eventd.kernel.model.events import KernelEvent, KernelOrigin
 from eventd.kernel.queue import RunHandle
 from eventd.repository import model_object_ids as object_ids
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
@@ -57,19 +56,10 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
     body = await answers.body(request, SyncRequest)
     if body.allow_rewrite is not None:
         api.allow_rewrite(body.allow_rewrite)
-    joined = api.reconciler.current.id if api.reconciler.current else None
+    joined = api.queries.current_run.id if api.queries.current_run else None
 
     async def begin(handle: RunHandle) -> None:
-        trigger = api.reconciler.dispatcher.emit(
-            KernelOrigin.REQUEST,
-            KernelEvent.SYNC,
-            "eventctl",
-            attributes={"fetch": body.fetch, "wait": body.wait},
-        )
-        if body.fetch:
-            api.fetcher.sync(trigger, handle)
-        else:
-            api.fetcher.repair(trigger, handle)
+        api.commands.sync(handle, fetch=body.fetch, wait=body.wait)
 
     answer = SyncQueued(queued=True, joined=joined)
     return await asked(api, request, view, begin, wait=body.wait, answer=answer)
@@ -78,13 +68,13 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
 async def pushed(api: Api, request: web.Request) -> web.Response:
     """Answer the webhook's socket."""
     body = await answers.body(request, Pushed)
-    failure = api.reconciler.dispatcher.facts.get(FETCH)
+    failure = api.queries.facts.get(FETCH)
     # Where our branch is missing, a push to another one is what the error about it has to name.
     missing = isinstance(failure, FetchFailure) and failure.reason == BRANCH_MISSING
     if body.branch and body.branch != api.identity.branch and not missing:
         text = f"branch {body.branch!r} is not {api.identity.branch!r}"
         return answers.document(Ignored(ignored=text), status=202)
-    api.reconciler.dispatcher.emit(
+    api.commands.emit(
         RepositoryOrigin.WEBHOOK,
         RepositoryEvent.PUSHED,
         body.repository or body.hook,

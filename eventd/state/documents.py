@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from eventd.api.model_answers import Check
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.workloads.model_records import StateLoss
 
 HINT = "see `eventctl state`; when you know what was lost, `eventctl state --acknowledge`"
@@ -44,9 +44,9 @@ class Acknowledged(TypedDict):
     acknowledged: int
 
 
-def recovery(reconciler: Reconciler) -> Recovery | None:
+def recovery(queries: Queries) -> Recovery | None:
     """Return what this start found open and how it was settled; None if there was nothing."""
-    found = reconciler.recovery
+    found = queries.recovery
     if not (found.found or found.runs):
         return None
     return {
@@ -67,20 +67,20 @@ def recovery(reconciler: Reconciler) -> Recovery | None:
     }
 
 
-def losses(reconciler: Reconciler) -> list[StateLoss]:
+def losses(queries: Queries) -> list[StateLoss]:
     """Return the losses of the state file that no operator has acknowledged, oldest first."""
-    return list(reconciler.rebuild.unacknowledged)
+    return list(queries.unacknowledged_losses)
 
 
-def state(reconciler: Reconciler) -> StateFile:
+def state(queries: Queries) -> StateFile:
     """Return GET /v1/state."""
-    rows = [loss for _, loss in sorted(reconciler.rebuild.losses.rows.items())]
-    return {"losses": rows, "recovery": recovery(reconciler)}
+    rows = [loss for _, loss in sorted(queries.losses.items())]
+    return {"losses": rows, "recovery": recovery(queries)}
 
 
-def checks(reconciler: Reconciler) -> list[Check]:
+def checks(queries: Queries) -> list[Check]:
     """Return the check of `eventctl doctor`."""
-    rows = losses(reconciler)
+    rows = losses(queries)
     if not rows:
         return [{"name": "state file", "ok": True, "message": "every loss of it is acknowledged", "hint": ""}]
     return [

@@ -26,12 +26,12 @@ class AcknowledgeRequest(BaseModel):
 
 
 async def _state(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document(recovery_document.state(api.reconciler))
+    return answers.document(recovery_document.state(api.queries))
 
 
 async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Response:
     await answers.body(request, AcknowledgeRequest)
-    count = await api.reconciler.rebuild.acknowledge()
+    count = await api.commands.acknowledge()
     return answers.document(recovery_document.Acknowledged(acknowledged=count))
 
 

@@ -16,6 +16,8 @@ from eventd.kernel.model.facts import Facts
 from eventd.kernel.source_errors import SourceErrors
 from eventd.repository.model_facts import FetchFailure
 
+CONFIGURATION = "configuration"
+
 
 @dataclass(slots=True)
 class Troubles:
@@ -31,6 +33,13 @@ class Troubles:
     """Who keeps a run from beginning, while that is so."""
     run: EventdError | None = None
     """Why the last run could not be made, or not be written down; gone with the next that is."""
+
+    def configuration(self, error: EventdError | None) -> None:
+        """A changed configuration is refused, and the one before in force; None: it is not."""
+        if error is None:
+            self.own.pop(CONFIGURATION, None)
+        else:
+            self.own[CONFIGURATION] = error
 
     def all(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from counting."""

@@ -25,7 +25,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadStatus
 from eventd.kernel.progress import Progress
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.status import documents, documents_workload
 from eventd.status.ports import StatusKeeper
 
@@ -44,7 +44,7 @@ _Mark = tuple[WorkloadStatus, str, str]
 class StatusFiles:
     """See the module. `run` has to be running for anything to be written."""
 
-    reconciler: Reconciler
+    queries: Queries
     identity: documents.Identity
     folder: StatusKeeper
     wall: Callable[[], float] = time.time
@@ -55,7 +55,7 @@ class StatusFiles:
 
     def looked(self) -> None:
         """The runtime has looked at the host: find who stands otherwise."""
-        rows = self.reconciler.statuses
+        rows = self.queries.statuses
         for name, row in rows.items():
             mark = (row, row.state.value, row.reason)
             before = self._marks.get(name)
@@ -75,7 +75,7 @@ class StatusFiles:
 
     def containers_changed(self, uid: int) -> None:
         """Podman's events told something new of an account's containers."""
-        facts = self.reconciler.dispatcher.facts
+        facts = self.queries.facts
         for name in self._marks:
             account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
             if isinstance(account, Account) and account.uid == uid:
@@ -90,8 +90,8 @@ class StatusFiles:
             self._wake = anyio.Event()
             try:
                 await self._write()
-                if not kept and self.reconciler.desired is not None:
-                    await self.folder.keep(documents.workloads(self.reconciler))
+                if not kept and self.queries.desired is not None:
+                    await self.folder.keep(self.queries.workload_names())
                     kept = True
             except EventdError as error:
                 log.warning("%s", error, extra={"reason": error.reason})
@@ -99,14 +99,14 @@ class StatusFiles:
 
     async def _write(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        known = documents.workloads(self.reconciler)
+        known = self.queries.workload_names()
         changed: dict[str, dict[str, Any] | None] = {}
         for name in sorted(dirty):
             if name not in known:
                 if self._written.pop(name, None) is not None:
                     changed[name] = None
                 continue
-            row: Mapping[str, object] = documents_workload.workload(self.reconciler, name)
+            row: Mapping[str, object] = documents_workload.workload(self.queries, name)
             document = {key: row[key] for key in KEYS}
             if self._written.get(name) != document:
                 self._written[name] = document

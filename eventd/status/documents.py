@@ -15,16 +15,15 @@ from typing_extensions import TypedDict
 from eventd import __version__
 from eventd.api.model_answers import Error
 from eventd.desired.controller_activation import FETCH, REVISION
-from eventd.kernel.controller import is_workload
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import WorkloadState
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.repository.model_facts import FetchFailure
 from eventd.state.documents import Recovery, losses, recovery
 from eventd.status import documents_run
 from eventd.status.documents_run import Run
-from eventd.status.documents_workload import Suspended, WorkloadStatus, status_of, suspension, workload
+from eventd.status.documents_workload import Suspended, WorkloadStatus, suspension, workload
 from eventd.updates.documents import Updates, updates
 from eventd.workloads.model_records import StateLoss
 
@@ -105,31 +104,25 @@ class Status(TypedDict):
     workloads: list[WorkloadStatus]
 
 
-def overall(reconciler: Reconciler) -> str:
+def overall(queries: Queries) -> str:
     """Return the host's state in a word."""
-    if reconciler.runs.draining.stopping:
+    if queries.is_stopping:
         return "stopping"
-    if reconciler.desired is None:
-        failed = FETCH in reconciler.dispatcher.facts or reconciler.load_error is not None
+    if queries.desired is None:
+        failed = FETCH in queries.facts or queries.load_error is not None
         return "failed" if failed else "starting"
-    states = {status_of(reconciler, name).state for name in names(reconciler)}
-    back = [
-        order for name in reconciler.overrides.rollbacks if (order := reconciler.overrides.rollback_of(name))
-    ]
+    states = {queries.status(name).state for name in queries.names()}
+    back = queries.rollbacks
     if any(order.automatic for order in back):
         return "degraded"
-    if (
-        WorkloadState.FAILED in states
-        or WorkloadState.REFUSED in states
-        or reconciler.source_errors.general()
-    ):
+    if WorkloadState.FAILED in states or WorkloadState.REFUSED in states or queries.problems.general():
         return "degraded"
-    if losses(reconciler):
+    if losses(queries):
         return "degraded"
-    wanted = reconciler.dispatcher.facts.get(REVISION)
-    if wanted is not None and wanted != reconciler.desired.commit:
+    wanted = queries.facts.get(REVISION)
+    if wanted is not None and wanted != queries.desired.commit:
         return "converging"
-    if reconciler.current is not None or states & {
+    if queries.current_run is not None or states & {
         WorkloadState.PENDING,
         WorkloadState.APPLYING,
         WorkloadState.VERIFYING,
@@ -140,27 +133,27 @@ def overall(reconciler: Reconciler) -> str:
     return "at-risk" if WorkloadState.AT_RISK in states else "converged"
 
 
-def status(reconciler: Reconciler, identity: Identity) -> Status:
+def status(queries: Queries, identity: Identity) -> Status:
     """Return GET /v1/status."""
-    failure = reconciler.dispatcher.facts.get(FETCH)
-    desired = reconciler.desired
-    error = reconciler.load_error
-    counters = reconciler.runs.counters
+    failure = queries.facts.get(FETCH)
+    desired = queries.desired
+    error = queries.load_error
+    counters = queries.counters
     return {
         "version": __version__,
         "host": identity.host,
         "commit": desired.commit if desired else "",
-        "suspended": suspension(reconciler.overrides.suspensions.get("")),
+        "suspended": suspension(queries.suspension("")),
         "branch": identity.branch,
         "repository": identity.repository,
-        "state": overall(reconciler),
-        "since": max((s.since for s in reconciler.statuses.values()), default=identity.started),
+        "state": overall(queries),
+        "since": max((s.since for s in queries.statuses.values()), default=identity.started),
         "daemon": identity.document(),
-        "run": documents_run.run(reconciler.current),
-        "last_run": documents_run.run(reconciler.last),
-        "recovery": recovery(reconciler),
-        "state_losses": losses(reconciler),
-        "updates": updates(reconciler),
+        "run": documents_run.run(queries.current_run),
+        "last_run": documents_run.run(queries.last_run),
+        "recovery": recovery(queries),
+        "state_losses": losses(queries),
+        "updates": updates(queries),
         "fetch_failure": failure if isinstance(failure, FetchFailure) else None,
         "load_error": None
         if error is None
@@ -168,35 +161,22 @@ def status(reconciler: Reconciler, identity: Identity) -> Status:
         "diagnostics": list(desired.diagnostics) if desired else [],
         "troubles": [
             {"name": name, "reason": error.reason, "message": error.message, "hint": error.hint}
-            for name, error in source_errors(reconciler)
+            for name, error in source_errors(queries)
         ],
         "counters": {
             "runs": counters.runs,
             "runs_failed": counters.runs_failed,
             "contended": counters.contended,
-            "lock_contended": reconciler.host.lock.contended,
+            "lock_contended": queries.lock_contended,
             "checks": counters.checks,
-            "events": reconciler.dispatcher.sequence,
-            "coalesced": reconciler.queue.coalesced,
+            "events": queries.sequence,
+            "coalesced": queries.coalesced,
         },
-        "workloads": [workload(reconciler, name) for name in sorted(names(reconciler))],
+        "workloads": [workload(queries, name) for name in sorted(queries.names())],
     }
 
 
-def source_errors(reconciler: Reconciler) -> list[tuple[str, EventdError]]:
+def source_errors(queries: Queries) -> list[tuple[str, EventdError]]:
     """Return what keeps runs from being made, changes from being seen, or the configuration from being in force."""
-    run = [("run", reconciler.source_errors.run)] if reconciler.source_errors.run is not None else []
-    return [*run, *reconciler.source_errors.all()]
-
-
-def names(reconciler: Reconciler) -> set[str]:
-    """Return every workload that has something to be said about."""
-    found = set(reconciler.statuses) | set(reconciler.inventory.records.workloads)
-    if reconciler.desired is not None:
-        found |= set(reconciler.desired.workloads) | set(reconciler.desired.refused)
-    return found
-
-
-def workloads(reconciler: Reconciler) -> set[str]:
-    """Return those of `names` that are workloads: not volumes and other subjects that converge beside them."""
-    return {name for name in names(reconciler) if is_workload(name)}
+    run = [("run", queries.problems.run)] if queries.problems.run is not None else []
+    return [*run, *queries.problems.all()]

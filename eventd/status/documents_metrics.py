@@ -12,18 +12,17 @@ from prometheus_client.registry import Collector
 
 from eventd import __version__
 from eventd.kernel.model.report import BY_PERSON, WorkloadState
-from eventd.reconciler import Reconciler
-from eventd.status import documents, documents_workload
+from eventd.queries import Queries
 
-Families: TypeAlias = Callable[[Reconciler], Iterable[Metric]]
+Families: TypeAlias = Callable[[Queries], Iterable[Metric]]
 """Yields what a domain counts: `Domain.metrics`."""
 
 
 class Metrics(Collector):
-    """A collector over one reconciler; `families`: those of the domains."""
+    """A collector over the queries of one engine; `families`: those of the domains."""
 
-    def __init__(self, reconciler: Reconciler, families: Sequence[Families] = ()) -> None:
-        self._reconciler = reconciler
+    def __init__(self, queries: Queries, families: Sequence[Families] = ()) -> None:
+        self._queries = queries
         self._families = families
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -38,8 +37,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
-        r = self._reconciler
-        c = r.runs.counters
+        q = self._queries
+        c = q.counters
         yield InfoMetricFamily("eventd", "The daemon", value={"version": __version__})
         for name, text, value in (
             ("eventd_runs", "Runs of the reconciler", c.runs),
@@ -47,13 +46,13 @@ class Metrics(Collector):
             ("eventd_workload_failures", "Failed workloads, summed over runs", c.workload_failures),
             ("eventd_checks", "Looks at dirty workloads that found nothing to do", c.checks),
             ("eventd_triggers_during_run", "Triggers that came while a run was on", c.contended),
-            ("eventd_triggers_coalesced", "Triggers that joined others that were waiting", r.queue.coalesced),
-            ("eventd_lock_contended", "Waits for another process's run", r.host.lock.contended),
-            ("eventd_events", "Events taken in", r.dispatcher.sequence),
+            ("eventd_triggers_coalesced", "Triggers that joined others that were waiting", q.coalesced),
+            ("eventd_lock_contended", "Waits for another process's run", q.lock_contended),
+            ("eventd_events", "Events taken in", q.sequence),
         ):
             yield CounterMetricFamily(name, text, value=value)
         states = GaugeMetricFamily("eventd_workloads", "Workloads by state", labels=["state"])
-        rows = {n: documents_workload.status_of(r, n) for n in documents.names(r)}
+        rows = {name: q.status(name) for name in q.names()}
         for state in WorkloadState:
             states.add_metric([state.value], sum(s.state is state for s in rows.values()))
         yield states
@@ -70,17 +69,18 @@ class Metrics(Collector):
                 by = "person" if status.reason in BY_PERSON else "host"
                 held.add_metric([name, status.reason, by], 1.0)
         yield held
-        if r.last is not None and r.last.ended is not None:
+        last = q.last_run
+        if last is not None and last.ended is not None:
             yield GaugeMetricFamily(
-                "eventd_last_run_timestamp_seconds", "End of the last run", value=r.last.ended
+                "eventd_last_run_timestamp_seconds", "End of the last run", value=last.ended
             )
             yield GaugeMetricFamily(
-                "eventd_last_run_success", "1: the last run was ok", value=float(r.last.result.value == "ok")
+                "eventd_last_run_success", "1: the last run was ok", value=float(last.result.value == "ok")
             )
             yield GaugeMetricFamily(
                 "eventd_last_run_duration_seconds",
                 "Length of the last run",
-                value=r.last.ended - r.last.started,
+                value=last.ended - last.started,
             )
         for families in self._families:
-            yield from families(r)
+            yield from families(q)

@@ -13,7 +13,7 @@ from eventd import __version__
 from eventd.api.model_rights import View
 from eventd.kernel.model.events import Event, KernelEvent
 from eventd.kernel.model.report import Outcome, RunResult, WorkloadState, overall
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.repository.model_events import RepositoryEvent
 from eventd.status import documents, documents_run, documents_workload
 from eventd.status.documents import Status
@@ -50,34 +50,34 @@ class _Circle(TypedDict):
 _CIRCLE: _Circle = {"message": "it waits for itself, by way of others", "hint": "ask who runs this host"}
 
 
-def status(reconciler: Reconciler, identity: documents.Identity, view: View) -> Status:
+def status(queries: Queries, identity: documents.Identity, view: View) -> Status:
     """Return GET /v1/status."""
     if view.everything:
-        return documents.status(reconciler, identity)
-    current = documents_workload.status_of(reconciler, view.own)
+        return documents.status(queries, identity)
+    current = queries.status(view.own)
     return {
         "version": __version__,
         "host": identity.host,
-        "commit": reconciler.desired.commit if reconciler.desired else "",
+        "commit": queries.commit,
         "branch": identity.branch,
         "repository": "",
-        "state": "stopping" if reconciler.runs.draining.stopping else _HOST.get(current.state, "converging"),
+        "state": "stopping" if queries.is_stopping else _HOST.get(current.state, "converging"),
         "since": current.since,
         "daemon": identity.document(),
-        "run": run(documents_run.run(reconciler.current), view),
-        "last_run": run(documents_run.run(reconciler.last), view),
+        "run": run(documents_run.run(queries.current_run), view),
+        "last_run": run(documents_run.run(queries.last_run), view),
         "fetch_failure": None,
         "load_error": None,
         "diagnostics": [],
         "troubles": [],
         "counters": {},
-        "workloads": [workload(reconciler, view.own, view)],
+        "workloads": [workload(queries, view.own, view)],
     }
 
 
-def workload(reconciler: Reconciler, name: str, view: View) -> WorkloadStatus:
+def workload(queries: Queries, name: str, view: View) -> WorkloadStatus:
     """Return GET /v1/status/{workload}."""
-    row = documents_workload.workload(reconciler, name)
+    row = documents_workload.workload(queries, name)
     return {**row, **_CIRCLE, "diagnostics": []} if _is_told_of_others(row, view) else row
 
 

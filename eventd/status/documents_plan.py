@@ -12,7 +12,7 @@ from eventd.api.model_rights import EVERYTHING, View
 from eventd.desired.model import Desired
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.verdicts import Allow, Hold
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.workloads.controller_judging import Sight, blocked, draft, left
 from eventd.workloads.controller_transaction import UnitFailedError
 from eventd.workloads.model_actions import PutFile
@@ -63,28 +63,25 @@ class Plan(TypedDict):
     diagnostics: list[Diagnostic]
 
 
-async def plan(reconciler: Reconciler, desired: Desired | None = None, view: View = EVERYTHING) -> Plan:
+async def plan(queries: Queries, desired: Desired | None = None, view: View = EVERYTHING) -> Plan:
     """Return GET /v1/plan: what a run would do now (or with another desired state), with the diffs of the files."""
-    desired = desired or reconciler.desired
+    desired = desired or queries.desired
     rows: list[PlannedWorkload] = []
-    look = reconciler.planner.view
-    gone = [n for n, r in reconciler.inventory.records.workloads.items() if not r.retained]
+    gone = [n for n, r in queries.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
         gone = []  # as in a run: it may still be in the part that could not be read
     for name in sorted({*(desired.workloads if desired else ()), *gone}):
         if desired is None or name in desired.refused or not view.sees(name):
             continue
-        wanted = (
-            reconciler.active.workload(name) if desired is reconciler.desired else desired.workloads.get(name)
-        )
-        seen = look.of(name, wanted)
-        records, context = reconciler.inventory.records, reconciler.context
+        wanted = queries.workload(name) if desired is queries.desired else desired.workloads.get(name)
+        seen = queries.observed(name, wanted)
+        records, context = queries.records, queries.context
         stop = blocked(wanted, seen, records, context) if wanted is not None else None
         actions = left(draft(name, wanted, seen, records, context), frozenset(), stop)
         listed: list[PlannedAction] = []
         verdicts = [_stop(stop)] if stop is not None else []
         for action in actions:
-            verdict = reconciler.judge(action, Sight(wanted, seen, reconciler.active.gates_of(name)))
+            verdict = queries.judge(action, Sight(wanted, seen, queries.gates_of(name)))
             if not isinstance(verdict, Allow):
                 verdicts.append(
                     {
@@ -98,7 +95,7 @@ async def plan(reconciler: Reconciler, desired: Desired | None = None, view: Vie
             diff = ""
             if isinstance(action, PutFile):
                 uid = seen.account.uid if seen.account else None
-                path = reconciler.context.layout.path(action.file, uid) if uid is not None else ""
+                path = queries.context.layout.path(action.file, uid) if uid is not None else ""
                 diff = await _diff(path, action)
             listed.append({"verb": action.verb, "target": action.target, "reason": action.why, "diff": diff})
         if listed or verdicts:

@@ -18,7 +18,7 @@ from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.report import VOLUME_AWAY, WorkloadState
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.status.documents_workload import WorkloadStatus, workload
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.plan import PREFIX
@@ -59,14 +59,14 @@ class Why(TypedDict):
     facts: list[FactRow]
 
 
-def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
+def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
     """Return GET /v1/why/{workload}: one sentence, the facts behind it, and what is behind those, to the root."""
-    row = workload(reconciler, name)
-    wanted = reconciler.active.workload(name)
-    facts = _gates(reconciler, name)
+    row = workload(queries, name)
+    wanted = queries.workload(name)
+    facts = _gates(queries, name)
     if is_workload(name):
-        facts += _facts(reconciler, name, wanted)
-    because = list(_causes(reconciler, name, view))
+        facts += _facts(queries, name, wanted)
+    because = list(_causes(queries, name, view))
     lacking = [f for f in facts if not f["holds"]]
     match row["state"]:
         case "converged":
@@ -81,7 +81,7 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             rest = [f for f in lacking if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
             others = "" if rest or because else "; everything else it needs is ready"
-            sentence = f"{name} waits since {since}: {_waiting(reconciler, name, row)}{others}"
+            sentence = f"{name} waits since {since}: {_waiting(queries, name, row)}{others}"
         case "rolled-back":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
@@ -98,7 +98,7 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
             detail = f": {first['fact']} is {first['value']}, wanted {first['wanted']}" if first else ""
             sentence = f"{name} is {state}{detail or (': ' + row['message'] if row['message'] else '')}"
     sentence += "".join(f", because {_said(each)}" for each in because)
-    stopped = reconciler.overrides.suspension_of(name)
+    stopped = queries.suspension_of(name)
     if stopped is not None and row["reason"] != "suspended":
         sentence += f". {stopped.sentence}: nothing of it is touched"
     return {
@@ -111,29 +111,29 @@ def why(reconciler: Reconciler, name: str, view: View = EVERYTHING) -> Why:
     }
 
 
-def _waiting(reconciler: Reconciler, name: str, row: WorkloadStatus) -> str:
+def _waiting(queries: Queries, name: str, row: WorkloadStatus) -> str:
     """Say what a held workload waits for as it is now, as the table of facts does; what the hold said then is old."""
-    gates = reconciler.active.gates_of(name).requires
+    gates = queries.gates_of(name).requires
     if row["reason"] not in ("gate", VOLUME_AWAY) or gates is None:
         return row["message"]
-    parts = missing(gates, reconciler.dispatcher.facts)
+    parts = missing(gates, queries.facts)
     return "; ".join(part.sentence for part in parts) or row["message"]
 
 
-def _causes(reconciler: Reconciler, name: str, view: View) -> Iterator[Cause]:
+def _causes(queries: Queries, name: str, view: View) -> Iterator[Cause]:
     """Follow what a workload waits for: the first of its gates that does not hold for a cause, that one's, and so on.
 
     Not further than the caller may see: of other workloads a workload learns nothing but that it waits for them.
     """
-    facts, seen = reconciler.dispatcher.facts, {name}
+    facts, seen = queries.facts, {name}
     while len(seen) <= MOST_CAUSES:
-        gates = reconciler.active.gates_of(name).requires
+        gates = queries.gates_of(name).requires
         shut = [atom for atom in (atoms(gates) if gates is not None else ()) if atom.holds(facts) is not True]
         found = [
             (subject, status)
             for subject in map(_subject, shut)
             if subject not in seen and (view.everything or not is_workload(subject))
-            for status in [reconciler.statuses.get(subject)]
+            for status in [queries.statuses.get(subject)]
             if status is not None and status.reason
         ]
         if not found:
@@ -167,8 +167,8 @@ def _said(cause: Cause) -> str:
     return f"{cause['subject']} {state}: {cause['message']}"
 
 
-def _gates(reconciler: Reconciler, name: str) -> list[FactRow]:
-    gates, facts = reconciler.active.gates_of(name), reconciler.dispatcher.facts
+def _gates(queries: Queries, name: str) -> list[FactRow]:
+    gates, facts = queries.gates_of(name), queries.facts
     rows: list[FactRow] = []
     for what, predicate in (("requires", gates.requires), ("expects", gates.healthy)):
         rows += [
@@ -184,8 +184,8 @@ def _is_silent(atom: Atom, facts: Facts) -> bool:
     return isinstance(atom, ContainerHealthy) and not atom.checked and atom.key not in facts
 
 
-def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[FactRow]:
-    facts = reconciler.dispatcher.facts
+def _facts(queries: Queries, name: str, wanted: Workload | None) -> list[FactRow]:
+    facts = queries.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     manager = facts.get(FactKey(WorkloadFact.MANAGER, name))
     rows = [
@@ -201,13 +201,13 @@ def _facts(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[F
         else:
             loaded = state.load.value if state else "unknown"
             rows.append(_fact(each.name, loaded, "loaded"))
-    rows += _named(reconciler, wanted) if wanted else []
+    rows += _named(queries, wanted) if wanted else []
     return rows
 
 
-def _named(reconciler: Reconciler, wanted: Workload) -> list[FactRow]:
+def _named(queries: Queries, wanted: Workload) -> list[FactRow]:
     rows: dict[str, FactRow] = {}
-    for path, state in named_of(reconciler.dispatcher.facts, wanted).items():
+    for path, state in named_of(queries.facts, wanted).items():
         required = path == HOME or any(
             each.required for unit in wanted.units for each in unit.named if each.path == path
         )

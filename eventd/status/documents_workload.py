@@ -13,11 +13,10 @@ from eventd.health.model_facts import HealthFact
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
-from eventd.kernel.model.report import WorkloadStatus as SubjectStatus
 from eventd.overrides.model import Rollback, Suspension
 from eventd.platform.model_facts import Account, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.updates.documents import LastUpdate, last_update, results
 from eventd.workloads.model_records import Ownership, WorkloadRecord
 
@@ -96,25 +95,15 @@ class WorkloadStatus(TypedDict):
     last_update: LastUpdate | None
 
 
-def status_of(reconciler: Reconciler, name: str) -> SubjectStatus:
-    """Return where a workload stands, also one that no run of this life has looked at yet."""
-    found = reconciler.statuses.get(name)
-    if found is not None:
-        return found
-    record = reconciler.inventory.records.workloads.get(name)
-    gone = record is not None and record.retained
-    return SubjectStatus(WorkloadState.REMOVED if gone else WorkloadState.PENDING)
-
-
-def workload(reconciler: Reconciler, name: str) -> WorkloadStatus:
+def workload(queries: Queries, name: str) -> WorkloadStatus:
     """Return GET /v1/status/{workload}."""
-    desired = reconciler.desired
-    wanted, order = reconciler.active.workload(name), reconciler.overrides.rollback_of(name)
-    record = reconciler.inventory.records.workloads.get(name)
-    current = status_of(reconciler, name)
-    account = reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    desired = queries.desired
+    wanted, order = queries.workload(name), queries.rollback_of(name)
+    record = queries.record(name)
+    current = queries.status(name)
+    account = queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     refused = desired.refused.get(name, ()) if desired else ()
-    suspended = reconciler.overrides.suspension_of(name)
+    suspended = queries.suspension_of(name)
     return {
         "name": name,
         "state": current.state,
@@ -129,19 +118,17 @@ def workload(reconciler: Reconciler, name: str) -> WorkloadStatus:
         "uid": account.uid if isinstance(account, Account) else None,
         "ownership": record.ownership if record else None,
         "made_by": record.run if record else None,
-        "units": units(reconciler, name, wanted),
-        "containers": containers(reconciler, name, wanted),
-        "crashes": crashes(reconciler, name),
+        "units": units(queries, name, wanted),
+        "containers": containers(queries, name, wanted),
+        "crashes": crashes(queries, name),
         "log": list(current.log),
         "failing_unit": current.failing_unit,
-        "retry_at": current.retry_at
-        if reconciler.desk.failures.is_waiting(name) and suspended is None
-        else None,
+        "retry_at": current.retry_at if queries.is_retried(name) and suspended is None else None,
         "waits_for": list(current.waits_for),
         "diagnostics": list(refused),
         "suspended": suspension(suspended),
         "rollback": rollback(order),
-        "last_update": last_update(results(reconciler).get(name)),
+        "last_update": last_update(results(queries).get(name)),
     }
 
 
@@ -175,11 +162,11 @@ def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: De
     return record.verified_commit
 
 
-def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Unit]:
+def units(queries: Queries, name: str, wanted: Workload | None) -> list[Unit]:
     """Return the units of a workload, as wanted and as seen."""
     rows: list[Unit] = []
     for each in wanted.units if wanted else ():
-        state = as_unit(reconciler.dispatcher.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
+        state = as_unit(queries.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
         rows.append(
             {
                 "name": each.name,
@@ -196,14 +183,14 @@ def units(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[Un
     return rows
 
 
-def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> list[ContainerStatus]:
+def containers(queries: Queries, name: str, wanted: Workload | None) -> list[ContainerStatus]:
     """Return the containers of a workload, as podman's events told; none of what left the repository."""
-    facts = reconciler.dispatcher.facts
+    facts = queries.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if wanted is None or not isinstance(account, Account):
         return []
     states = {u.name: as_unit(facts.get(FactKey(PlatformFact.UNIT, u.name, name))) for u in wanted.units}
-    used = reconciler.images.used.get(name)
+    used = queries.used_images(name)
     digests = {
         image.id: image.digests[0] for image in (used.all() if used is not None else ()) if image.digests
     }
@@ -214,15 +201,15 @@ def containers(reconciler: Reconciler, name: str, wanted: Workload | None) -> li
         and isinstance(value := facts.get(FactKey(HealthFact.CONTAINER, u.container, name)), str)
     }
     units = {unit: state for unit, state in states.items() if state is not None}
-    return list(shown(wanted, reconciler.containers(account), units, digests, health))
+    return list(shown(wanted, queries.containers(account), units, digests, health))
 
 
-def crashes(reconciler: Reconciler, name: str) -> Crashes | None:
+def crashes(queries: Queries, name: str) -> Crashes | None:
     """Return how often units of a workload ended by themselves in this life of the daemon, and the last time."""
-    last = reconciler.wellbeing.last.get(name)
+    last = queries.last_crash(name)
     if last is None:
         return None
-    return {"count": reconciler.wellbeing.crashes.get(name, 0), "last": last}
+    return {"count": queries.crash_count(name), "last": last}
 
 
 def _since(state: UnitState) -> float | None:

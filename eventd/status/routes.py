@@ -30,24 +30,24 @@ METRICS = Right("metrics", Scope.ALL, Scope.NO, "Prometheus metrics: `eventctl m
 
 
 async def _status(api: Api, _request: web.Request, view: View) -> web.Response:
-    return answers.document(own.status(api.reconciler, api.identity, view))
+    return answers.document(own.status(api.queries, api.identity, view))
 
 
 async def _status_one(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(own.workload(api.reconciler, await api.workload(request, view), view))
+    return answers.document(own.workload(api.queries, await api.workload(request, view), view))
 
 
 async def _why(api: Api, request: web.Request, view: View) -> web.Response:
-    return answers.document(why_document.why(api.reconciler, await api.workload(request, view), view))
+    return answers.document(why_document.why(api.queries, await api.workload(request, view), view))
 
 
 async def _gates(api: Api, _request: web.Request, view: View) -> web.Response:
-    return answers.document(await gates(api.reconciler, api.live_graph, view))
+    return answers.document(await gates(api.queries, api.live_graph, view))
 
 
 async def _plan(api: Api, request: web.Request, view: View) -> web.Response:
-    fetched = await api.fetcher.preview() if "1" in request.query.getall("fetch", ()) else None
-    return answers.document(await plan_document.plan(api.reconciler, fetched, view))
+    fetched = await api.commands.preview() if "1" in request.query.getall("fetch", ()) else None
+    return answers.document(await plan_document.plan(api.queries, fetched, view))
 
 
 async def _boot(api: Api, _request: web.Request, _view: View) -> web.Response:

@@ -20,22 +20,22 @@ PAGE = 64
 
 
 async def _events(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    dispatcher, last = api.reconciler.dispatcher, answers.number(request, "since", 0)
+    queries, last = api.queries, answers.number(request, "since", 0)
     follow = request.query.get("follow") == "1"
-    if last > dispatcher.sequence:
+    if last > queries.sequence:
         last = 0  # numbers of an earlier life of the daemon
     if latest := answers.number(request, "last", 0):
-        seen = [event.sequence for event in dispatcher.since(last) if own.sees(event, view)]
+        seen = [event.sequence for event in queries.events_since(last) if own.sees(event, view)]
         last = seen[-latest] - 1 if len(seen) > latest else last
     response = await answers.stream(request, follows=follow)
     while True:
-        newer = dispatcher.since(last)
+        newer = queries.events_since(last)
         for start in range(0, len(newer), PAGE):
             page, last = _page(newer[start : start + PAGE], last, view)
             if page and not await answers.lines(response, page):
                 return response  # nobody reads any more
             await answers.turn(request)
-        if not follow or not await api.or_end(lambda: dispatcher.more(last)):  # noqa: B023 - awaited here
+        if not follow or not await api.or_end(lambda: queries.event_after(last)):  # noqa: B023 - awaited here
             return response
 
 

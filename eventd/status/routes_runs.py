@@ -20,9 +20,9 @@ MOST_RUNS = 100
 async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
     limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
     # Of a workload's own there may be few among the latest.
-    texts = await api.reconciler.host.store.runs(limit if view.everything else MOST_RUNS)
+    texts = await api.queries.runs(limit if view.everything else MOST_RUNS)
     rows: list[documents_run.Run] = [json.loads(text) for text in texts]
-    current = documents_run.run(api.reconciler.current)
+    current = documents_run.run(api.queries.current_run)
     rows = [current if current and row["id"] == current["id"] else row for row in rows]
     seen = [shown for row in rows if (shown := own.run(row, view))][:limit]
     return answers.document(documents_run.Runs(runs=seen))
@@ -30,10 +30,10 @@ async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
 
 async def _run(api: Api, request: web.Request, view: View) -> web.Response:
     number = request.match_info["id"]
-    for text in await api.reconciler.host.store.runs(500):
+    for text in await api.queries.runs(500):
         row = json.loads(text)
         if str(row["id"]) == number:
-            current = documents_run.run(api.reconciler.current)
+            current = documents_run.run(api.queries.current_run)
             shown = own.run(current if current and current["id"] == row["id"] else row, view)
             if shown is not None:
                 return answers.document(shown)

@@ -15,7 +15,7 @@ from eventd.kernel.controller import Stand
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.storage.controller import VolumeController
 from eventd.storage.controller_sizes import Sizes
 from eventd.storage.model_backup_content import PlaceKind, places, total
@@ -176,16 +176,16 @@ class Storage:
     sizes: Sizes
 
 
-async def storage(reconciler: Reconciler, parts: Storage, view: View) -> StorageState:
+async def storage(queries: Queries, parts: Storage, view: View) -> StorageState:
     """Return the document; a workload sees its own volumes and places."""
     controller = parts.controller
     seen = [volume for volume in controller.manifest.volumes.values() if _concerns(controller, volume, view)]
     default = controller.manifest.default
     return {
         "default": default.name if default is not None and view.everything else None,
-        "volumes": [await _volume(reconciler, controller, volume, view) for volume in seen],
-        "unknown": _unknown(reconciler, controller) if view.everything else [],
-        "workloads": _workloads(reconciler, parts, view),
+        "volumes": [await _volume(queries, controller, volume, view) for volume in seen],
+        "unknown": _unknown(queries, controller) if view.everything else [],
+        "workloads": _workloads(queries, parts, view),
     }
 
 
@@ -193,16 +193,14 @@ def _concerns(controller: VolumeController, volume: Volume, view: View) -> bool:
     return view.everything or any(view.sees(user) for user in controller.users.get(volume.name, ()))
 
 
-async def _volume(
-    reconciler: Reconciler, controller: VolumeController, volume: Volume, view: View
-) -> VolumeRow:
+async def _volume(queries: Queries, controller: VolumeController, volume: Volume, view: View) -> VolumeRow:
     found, record = controller.look(volume), controller.record(volume.name)
     stand = controller.stand(PREFIX + volume.name)
-    now = reconciler.statuses.get(PREFIX + volume.name)
+    now = queries.statuses.get(PREFIX + volume.name)
     # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
     if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
-    mount = reconciler.dispatcher.facts.get(FactKey(MountFact.MOUNT, volume.path))
+    mount = queries.facts.get(FactKey(MountFact.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours
     space = await _space(volume.path) if mounted else None
     full = space is not None and space[0] > 0 and space[1] <= space[0] * (1 - FULL)
@@ -251,9 +249,9 @@ async def _space(path: str) -> tuple[int, int] | None:
     return None
 
 
-def _unknown(reconciler: Reconciler, controller: VolumeController) -> list[UnknownDisk]:
+def _unknown(queries: Queries, controller: VolumeController) -> list[UnknownDisk]:
     """Return the file systems that are attached and no volume's."""
-    facts = reconciler.dispatcher.facts
+    facts = queries.facts
     devices = controller.devices()
     known = {
         device.uuid for volume in controller.manifest.volumes.values() for device in carriers(volume, devices)
@@ -276,14 +274,14 @@ def _node(device: DeviceState) -> tuple[str, ...]:
     return device.nodes
 
 
-def _workloads(reconciler: Reconciler, parts: Storage, view: View) -> list[WorkloadStorage]:
-    facts, desired = reconciler.dispatcher.facts, reconciler.desired
+def _workloads(queries: Queries, parts: Storage, view: View) -> list[WorkloadStorage]:
+    facts, desired = queries.facts, queries.desired
     rows: list[WorkloadStorage] = []
     for name, workload in (desired.workloads if desired is not None else {}).items():
         account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
         if not view.sees(name) or not isinstance(account, Account):
             continue
-        if not reconciler.inventory.records.ours(name, account.uid):
+        if not queries.records.ours(name, account.uid):
             continue  # somebody else's: its home is no data of this workload
         found = places(name, workload, account, parts.controller.manifest)
         # What is on a volume that is away is not there to be measured.

@@ -35,7 +35,7 @@ class Waiting(BaseModel):
 
 
 async def _storage(api: Api, _request: web.Request, view: View) -> web.Response:
-    return answers.document(await storage(api.reconciler, kept(api), view))
+    return answers.document(await storage(api.queries, kept(api), view))
 
 
 async def _eject(api: Api, request: web.Request, view: View) -> web.StreamResponse:
@@ -119,8 +119,8 @@ async def _run(
 
     async def begin(handle: RunHandle) -> None:
         await change()
-        trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, kind, volume.name)
-        api.reconciler.ask(subject, trigger, handle)
+        trigger = api.commands.emit(KernelOrigin.REQUEST, kind, volume.name)
+        api.commands.ask(subject, trigger, handle)
 
     return await asked(api, request, view, begin, wait=wait)
 

@@ -47,7 +47,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
     body = await answers.body(request, MigrateRequest)
     who = await caller(api, request)  # nothing of what is looked at from here on changes before it is written
     controller = kept(api).controller
-    now = api.reconciler.wall()
+    now = api.queries.now()
     if body.abort:
         row = _abort(controller, volume, who)
     else:
@@ -72,13 +72,13 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
     async def begin() -> None:
         if row is not controller.memory.migrations.get(volume.name):
             await controller.migrate(replace(row, since=now))
-        trigger = api.reconciler.dispatcher.emit(
+        trigger = api.commands.emit(
             KernelOrigin.REQUEST,
             StorageEvent.MIGRATE,
             volume.name,
             attributes={"to": row.to, "abort": body.abort},
         )
-        api.reconciler.ask(PREFIX + volume.name, trigger)
+        api.commands.ask(PREFIX + volume.name, trigger)
 
     await whole(begin)
     if body.wait:
@@ -198,9 +198,9 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
         before = controller.memory.forgetting.get(volume.name)
         if before is None or before.since != since:
             old = f"{volume.id_kind} {volume.id}"
-            await controller.forget(Forgetting(volume.name, old, since, who, api.reconciler.wall()))
-        trigger = api.reconciler.dispatcher.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
-        api.reconciler.ask(PREFIX + volume.name, trigger)
+            await controller.forget(Forgetting(volume.name, old, since, who, api.queries.now()))
+        trigger = api.commands.emit(KernelOrigin.REQUEST, StorageEvent.MIGRATE, volume.name)
+        api.commands.ask(PREFIX + volume.name, trigger)
 
     await whole(begin)
     return answers.document(model_answers.Queued(queued=True), status=202)

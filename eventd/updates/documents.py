@@ -10,7 +10,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from eventd.reconciler import Reconciler
+from eventd.queries import Queries
 from eventd.updates.model import UpdateResult
 
 
@@ -82,10 +82,10 @@ class UpdatesQueued(TypedDict):
     workloads: list[str]
 
 
-def results(reconciler: Reconciler) -> dict[str, UpdateResult]:
+def results(queries: Queries) -> dict[str, UpdateResult]:
     """Return what came of the last update of each workload that is here and had one, sorted."""
-    here = reconciler.desired.workloads if reconciler.desired is not None else {}
-    rows = reconciler.updates.results.rows
+    here = queries.desired.workloads if queries.desired is not None else {}
+    rows = queries.update_results
     return {name: rows[name] for name in sorted(rows) if name in here}
 
 
@@ -103,9 +103,9 @@ def last_update(result: UpdateResult | None) -> LastUpdate | None:
     }
 
 
-def updates(reconciler: Reconciler) -> Updates:
+def updates(queries: Queries) -> Updates:
     """Return the sum over all workloads: how many have been updated, and those whose last update failed."""
-    found = results(reconciler)
+    found = results(queries)
     failed: list[FailedUpdate] = [
         {"workload": name, "at": each.at, "by": each.by, "reason": each.reason, "message": each.message}
         for name, each in found.items()

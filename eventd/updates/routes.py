@@ -13,13 +13,11 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
 from eventd.desired.model import Workload
 from eventd.kernel.model.errors import EventdError, PermanentError
-from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.queue import RunHandle
 from eventd.overrides.routes import caller
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.updates.documents import Image, Images, UpdatesQueued, WorkloadImages, last_update
-from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_images import VARIABLE, images_of, running_of
 
 UPDATE = Right("update", Scope.NO, Scope.OWN, "Look for newer images and take them: `eventctl update`")
@@ -42,11 +40,10 @@ class UpdateRequest(BaseModel):
 
 
 async def _update(api: Api, request: web.Request, view: View) -> web.StreamResponse:
-    reconciler = api.reconciler
     body = await answers.body(request, UpdateRequest)
     if "workload" in request.match_info:
         name = await api.workload(request, view)
-        workload = reconciler.active.workload(name)
+        workload = api.queries.workload(name)
         if workload is None:
             raise PermanentError(
                 f"{name} is not in the repository, or refused",
@@ -71,16 +68,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
     who = await caller(api, request)
 
     async def begin(handle: RunHandle) -> None:
-        for name in names:
-            await reconciler.updates.ask(name, who, retry=body.retry)
-        trigger = reconciler.dispatcher.emit(
-            KernelOrigin.REQUEST,
-            UpdateEvent.UPDATE,
-            names[0] if len(names) == 1 else "all",
-            scope=names[0] if len(names) == 1 else "",
-            attributes={"by": who},
-        )
-        reconciler.ask_all(names, trigger, handle)
+        await api.commands.update(names, who, handle, retry=body.retry)
 
     answer = UpdatesQueued(queued=True, workloads=names)
     return await asked(api, request, view, begin, wait=body.wait, answer=answer)
@@ -89,7 +77,7 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
 async def _images(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     check = request.query.get("check") == "1"
     if "workload" in request.match_info:
-        workload = api.reconciler.active.workload(await api.workload(request, view))
+        workload = api.queries.workload(await api.workload(request, view))
         wanted = [workload] if workload is not None else []
     else:
         wanted = [each for each in _workloads(api, view) if images_of(each)]
@@ -104,32 +92,32 @@ async def _images(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
 
 def _workloads(api: Api, view: View) -> list[Workload]:
-    desired = api.reconciler.desired
+    desired = api.queries.desired
     names = sorted(desired.workloads) if desired is not None else []
-    found = (api.reconciler.active.workload(name) for name in names if view.sees(name))
+    found = (api.queries.workload(name) for name in names if view.sees(name))
     return [each for each in found if each is not None]
 
 
 async def _workload_images(api: Api, workload: Workload, *, check: bool) -> WorkloadImages:
     """Return the images of one workload, as they are now; what cannot be asked is an error in its row."""
-    name, updates, port = workload.name, api.reconciler.updates, api.reconciler.host.images
-    result, pending = updates.results.get(name), updates.rows.get(name)
-    used = api.reconciler.images.used.get(name)
+    name, port = workload.name, api.queries.images
+    result = api.queries.update_results.get(name)
+    used = api.queries.used_images(name)
     row: WorkloadImages = {
         "name": name,
         "hold": workload.options.update_hold,
         "schedule": workload.options.update_schedule,
-        "pending": pending is not None,
+        "pending": api.queries.is_updating(name),
         "last_update": last_update(result),
         "images": [],
         "error": "",
     }
-    account = api.reconciler.dispatcher.facts.get(FactKey(PlatformFact.ACCOUNT, name))
+    account = api.queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     uses = images_of(workload)
     if not isinstance(account, Account):
         row["error"] = f"there is no account {name} yet"
         return row
-    if not api.reconciler.inventory.records.ours(name, account.uid):
+    if not api.queries.records.ours(name, account.uid):
         row["error"] = f"the account {name} is not eventd's"
         return row
     try:

@@ -109,6 +109,10 @@ class Judge:
     records: Callable[[], Records]
     facts: Facts
 
+    def reload(self, policies: Sequence[Policy]) -> None:
+        """Ask these from now on."""
+        self.policies = policies
+
     def __call__(self, action: Any, seen: Sight | None, run: int = 0) -> Verdict:
         """Return the verdict on an action; `run` 0: it is only asked."""
         sight = seen or UNSEEN_SIGHT

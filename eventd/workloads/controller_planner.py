@@ -53,11 +53,9 @@ class Planner:
     context: Context
     """What every plan is made under."""
 
-    def allow(self, paths: frozenset[str]) -> bool:
-        """Accept these foreign files from now on; return whether that is another set than before."""
-        changed = paths != self.context.allow
+    def allow(self, paths: frozenset[str]) -> None:
+        """Accept these foreign files from now on."""
         self.context = replace(self.context, allow=paths)
-        return changed
 
     # What is to be done
 

@@ -11,9 +11,7 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
 from eventd.api.visit import visit_of
 from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.queue import RunHandle
-from eventd.workloads.model_events import WorkloadEvent
 
 RESTART = Right(
     "restart", Scope.NO, Scope.OWN, "Restart a workload's units and verify them: `eventctl restart`"
@@ -30,20 +28,17 @@ class RestartRequest(BaseModel):
 async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view)
     body = await answers.body(request, RestartRequest)
-    desired, visit = api.reconciler.desired, visit_of(request)
+    desired, visit = api.queries.desired, visit_of(request)
     if desired is None or name not in desired.workloads:
         raise PermanentError(
             f"there is nothing to restart: {name} is not in the repository, or refused",
             reason="nothing-to-restart",
             hint=f"eventctl why {name}",
         )
-    attributes = {"wait": body.wait, "uid": visit.peer.uid if visit is not None else -1}
+    uid = visit.peer.uid if visit is not None else -1
 
     async def begin(handle: RunHandle) -> None:
-        trigger = api.reconciler.dispatcher.emit(
-            KernelOrigin.REQUEST, WorkloadEvent.RESTART, name, scope=name, attributes=attributes
-        )
-        api.reconciler.restart(name, trigger, handle)
+        api.commands.restart(name, handle, uid=uid, wait=body.wait)
 
     return await asked(api, request, view, begin, wait=body.wait)
 

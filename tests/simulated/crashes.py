@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from eventd.status.documents import names
-from eventd.status.documents_workload import status_of
 from eventd_simulators.faults import Faults
 from eventd_simulators.model.service import Service
 from eventd_simulators.virtual_time import run
@@ -79,7 +77,7 @@ SCENARIOS = (
 def state(story: Story) -> dict[str, Any]:
     """Return everything that a person could see of the end: run numbers and times are not in it."""
     model, disk = story.world.model, story.world.disk
-    reconciler = story.engine.reconciler
+    engine = story.engine
     units = {}
     for name, manager in model.managers.items():
         for unit in manager.units.values():
@@ -104,7 +102,7 @@ def state(story: Story) -> dict[str, Any]:
         "file records": {w: {p: r.digest for p, r in rows.items()} for w, rows in disk.records.files.items()},
         "documents": {key: _timeless(json.loads(text)) for key, text in disk.documents.items()},
         "open": (list(disk.steps.values()), list(disk.open_runs)),
-        "standings": {n: status_of(reconciler, n).state for n in names(reconciler)},
+        "standings": {n: engine.queries.status(n).state for n in engine.queries.names()},
     }
 
 

@@ -203,7 +203,7 @@ class Story:
         await asyncio.sleep(seconds)
         if self._task is not None and self._task.done():
             self._look_at(self._task)
-        rows = self.engine.reconciler.statuses
+        rows = self.engine.statuses
         given = {
             status.reason for name, status in rows.items() if ":" not in name
         }  # tests have controllers of their own
@@ -231,7 +231,7 @@ class Story:
 
     def status(self, name: str) -> WorkloadStatus:
         """Where a workload stands."""
-        return self.engine.reconciler.statuses[name]
+        return self.engine.statuses[name]
 
     def manager(self, name: str) -> Manager:
         """The model's manager of a user."""

@@ -74,7 +74,7 @@ class Store:
 
     async def runs(self, limit: int) -> list[str]:
         """The last run is all that is asked for."""
-        last = self._story.engine.reconciler.last
+        last = self._story.engine.queries.last_run
         return [json.dumps(run_json(last))][:limit] if last is not None else []
 
     def __getattr__(self, name: str) -> Any:
@@ -208,20 +208,20 @@ async def _story() -> Told:
 
 def api_of(story: DiskStory) -> Api:
     """Return what the routes of this life are made of."""
-    reconciler = story.engine.reconciler
-    reconciler.host = replace(reconciler.host, store=cast("Any", Store(story)))
+    engine = story.engine
+    queries = replace(engine.queries, _host=replace(engine.host, store=cast("Any", Store(story))))
 
     async def measure(_account: Account, _path: str, _left_out: object) -> Usage:
         return Usage(5000, whole=True)
 
     async def doctor() -> list[Any]:
-        return doctor_document.checks(reconciler, NETWORK, provider="/usr/bin/docker-compose")
+        return doctor_document.checks(queries, NETWORK, provider="/usr/bin/docker-compose")
 
     async def boot() -> BootRecord:
         return boots.record(boots.workload("db", *boots.start("db", 15.0, 20.0), converged=21.0))
 
     identity = documents.Identity("simhost", "https://forge/repo", "main", 1000.0)
-    api = Api(reconciler, story.engine.fetcher, identity, doctor, lambda _commit: None, boot)
+    api = Api(queries, engine.commands, identity, doctor, lambda _commit: None, boot)
     api.storage = Storage(story.controller, Sizes(measure))
     return api
 

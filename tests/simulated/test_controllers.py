@@ -119,7 +119,7 @@ async def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:
     power(told, on=True)
     await told.quiet()
     assert house.on
-    last = told.engine.reconciler.last
+    last = told.engine.queries.last_run
     assert last is not None
     assert [(row.name, row.outcome) for row in last.workloads] == [(LAMP, Outcome.OK)]
     assert told.status(LAMP).state is WorkloadState.CONVERGED
@@ -137,11 +137,11 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
     results: list[RunResult] = []
 
     def note() -> None:
-        last = told.engine.reconciler.last
+        last = told.engine.queries.last_run
         if last is not None and any(row.name == LAMP for row in last.workloads):
             results.append(last.result)
 
-    told.engine.reconciler.looks.subscribe("test", note)
+    told.engine.looks.subscribe("test", note)
     power(told, on=True)
     await told.quiet(0.1)
     assert told.status(LAMP).reason == "no-contact"

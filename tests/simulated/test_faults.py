@@ -214,10 +214,10 @@ def test_a_failure_is_retried_and_stays_a_failure_until_it_is_cured() -> None:
         story.push(container("web", "missing"))
         await story.quiet(10)
         reason = story.status("web").reason
-        runs = story.engine.reconciler.runs.counters.runs_failed
+        runs = story.engine.runs.counters.runs_failed
         assert story.status("web").state is WorkloadState.FAILED
         await story.quiet(600)
-        again = story.engine.reconciler.runs.counters
+        again = story.engine.runs.counters
         assert again.runs_failed > runs, "it was tried again"
         assert again.runs_failed == again.runs
         assert (story.status("web").state, story.status("web").reason) == (WorkloadState.FAILED, reason)

@@ -126,7 +126,7 @@ async def test_a_gate_that_is_late_fails_once_and_opens_all_the_same() -> None:
     assert told.status("web").state is WorkloadState.HELD
     await asyncio.sleep(3600)
     assert told.status("web").reason == "gate-timeout"
-    assert told.engine.reconciler.runs.counters.runs_failed == 1
+    assert told.engine.runs.counters.runs_failed == 1
     tell(told, PATHS[0], there=True)
     await asyncio.sleep(LONG)
     assert told.status("web").state is WorkloadState.CONVERGED
@@ -158,7 +158,7 @@ async def test_why_says_in_its_sentence_what_its_table_says() -> None:
     await told.start()
     told.push(gated({"page": "workload:photos=active", "photos": f"file:{PATHS[0]}"}))
     await asyncio.sleep(LONG)
-    answer = why_document.why(told.engine.reconciler, "page")
+    answer = why_document.why(told.engine.queries, "page")
     (row,) = [each for each in answer["facts"] if each["wanted"] == "requires"]
     assert row["value"] == "workload photos is held, not active"
     assert row["value"] in answer["sentence"]
@@ -177,8 +177,8 @@ async def test_why_follows_what_waits_to_its_root() -> None:
     files |= container("db", image="missing")
     told.push(files)
     await asyncio.sleep(LONG)
-    reconciler = told.engine.reconciler
-    answer = why_document.why(reconciler, "front")
+    engine = told.engine
+    answer = why_document.why(engine.queries, "front")
     assert [(each["subject"], each["state"]) for each in answer["because"]] == [
         ("api", "held"),
         ("db", "failed"),
@@ -186,6 +186,6 @@ async def test_why_follows_what_waits_to_its_root() -> None:
     assert ", because api waits: workload db " in answer["sentence"]
     assert ", because db failed: " in answer["sentence"]
     assert answer["hint"] == told.status("db").hint
-    own = why_document.why(reconciler, "front", View(everything=False, own="front"))
+    own = why_document.why(engine.queries, "front", View(everything=False, own="front"))
     assert own["because"] == []
     assert "db" not in own["sentence"]

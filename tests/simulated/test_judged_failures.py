@@ -96,9 +96,9 @@ async def test_the_change_that_cures_it_is_enough(reason: str) -> None:
     await story.quiet()
     assert (story.status("web").state, story.status("web").reason) == (WorkloadState.FAILED, reason)
     assert story.status("web").retry_at is None
-    runs = story.engine.reconciler.runs.counters.runs
+    runs = story.engine.runs.counters.runs
     await story.quiet()
-    assert story.engine.reconciler.runs.counters.runs == runs, "nothing has changed"
+    assert story.engine.runs.counters.runs == runs, "nothing has changed"
     cure(story)
     await story.quiet()
     assert story.status("web").state is WorkloadState.CONVERGED, story.status("web")
@@ -145,7 +145,7 @@ async def test_a_rename_goes_on_when_the_account_is_free() -> None:
     files = {path.replace("/old/", "/new/"): text for path, text in container("old").items()}
     story.push({**files, "workloads/new/workload.toml": 'renamed_from = "old"\n'})
     await story.quiet()
-    assert story.engine.reconciler.statuses["rename:new"].reason == "protected"
+    assert story.engine.statuses["rename:new"].reason == "protected"
     story.change_account("old", shell="/usr/sbin/nologin")
     await story.quiet(20)
     assert story.status("new").state is WorkloadState.CONVERGED, story.status("new")

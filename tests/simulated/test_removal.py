@@ -99,7 +99,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert requests(told) == [request]
         await approve(told, request)
         await told.quiet()
-        last = told.engine.reconciler.last
+        last = told.engine.queries.last_run
         assert last is not None
         assert ApprovalEvent.APPROVAL_CHANGED in {each.kind for each in last.triggers}, (
             "a run says why it was made"
@@ -109,7 +109,7 @@ def test_a_deletion_waits_for_its_signature_and_then_happens_once() -> None:
         assert not told.world.model.logind.is_lingering("web")
         assert not told.world.disk.records.workloads
         assert told.engine.inventory.removals.get("web") is None
-        assert not told.engine.reconciler.statuses
+        assert not told.engine.statuses
         (request,) = requests(told)
         assert request.state is State.DONE
         assert (request.signer, request.run > 1) == ("alice", True)
@@ -323,7 +323,7 @@ def test_a_workload_that_comes_back_while_its_account_is_being_deleted_waits_and
             if what in life.calls:
                 life.kill()
 
-        told.engine.reconciler.steps.subscribe("test", lambda _step: crash_after("discard-home web"))
+        told.engine.steps.subscribe("test", lambda _step: crash_after("discard-home web"))
         await approve(told, request)
         await told.quiet()
         assert told.dead

@@ -156,7 +156,7 @@ def test_a_crash_at_any_point_of_a_rename_ends_in_one_account_under_the_new_name
             if progress.step.startswith("rename-account") and progress.state == "begin":
                 life.faults.crash_at = life.steps + step
 
-        told.engine.reconciler.steps.subscribe("test", arm)
+        told.engine.steps.subscribe("test", arm)
         told.push(at("new", 'renamed_from = "old"\n'))
         await told.quiet()
         crashed, life.faults.crash_at = told.dead, None

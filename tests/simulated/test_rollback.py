@@ -60,15 +60,15 @@ async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
     assert status.state is WorkloadState.ROLLED_BACK
     assert bad[:12] in status.message
     assert good[:12] in status.message
-    last = story.engine.reconciler.last
+    last = story.engine.queries.last_run
     assert last is not None
     assert last.result is RunResult.FAILED
     assert last.commit == bad
     (row,) = last.workloads
     assert (row.outcome, row.reason) == (Outcome.FAILED, "rolled-back")
     assert row.failing_unit == "web.service"
-    assert documents.overall(story.engine.reconciler) == "degraded"
-    sentence = why_document.why(story.engine.reconciler, "web")["sentence"]
+    assert documents.overall(story.engine.queries) == "degraded"
+    sentence = why_document.why(story.engine.queries, "web")["sentence"]
     assert bad[:12] in sentence
     before, calls = story.unit("web").invocation, len(story.host.life.calls)
     await story.quiet(2000)
@@ -90,7 +90,7 @@ async def test_the_next_push_of_a_fix_converges() -> None:
     await story.quiet(100)
     assert story.status("web").state is WorkloadState.CONVERGED
     await story.assert_converged()
-    assert not story.engine.reconciler.overrides.rollbacks.rows
+    assert not story.engine.overrides.rollbacks.rows
 
 
 @virtual()
@@ -248,10 +248,10 @@ async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
 
 async def operators_rollback(story: Story, name: str, to: str | None = None, by: str = "root") -> None:
     """`eventctl rollback NAME --wait`."""
-    reconciler = story.engine.reconciler
-    await reconciler.rollbacks.roll_back(await reconciler.rollbacks.order(name, to, by))
+    engine = story.engine
+    await engine.rollbacks.roll_back(await engine.rollbacks.order(name, to, by))
     handle = RunHandle()
-    reconciler.ask(name, None, handle)
+    engine.loop.ask(name, None, handle)
     await handle.done.wait()
 
 
@@ -264,11 +264,11 @@ async def test_an_operator_rolls_back_a_revision_that_works() -> None:
     await operators_rollback(story, "web")
     assert "web:1" in image_of(story)
     assert story.status("web").state is WorkloadState.ROLLED_BACK
-    assert documents.overall(story.engine.reconciler) == "held"
+    assert documents.overall(story.engine.queries) == "held"
     report = await story.sync()
     assert report is not None
     assert report.result is RunResult.HELD
-    await story.engine.reconciler.resume("web", "root")
+    await story.engine.commands.resume("web", "root")
     await story.quiet(100)
     assert "second" in image_of(story)
     assert story.status("web").state is WorkloadState.CONVERGED
@@ -280,7 +280,7 @@ async def test_orders_outlive_the_daemon() -> None:
     story = await started({**web(), **container("other")})
     story.push({**web("broken"), **container("other")})
     await story.quiet(100)
-    await story.engine.reconciler.overrides.suspend("other", "root", "disk work")
+    await story.engine.overrides.suspend("other", "root", "disk work")
     await story.kill()
     await story.start()
     before = story.unit("web").invocation
@@ -292,7 +292,7 @@ async def test_orders_outlive_the_daemon() -> None:
     assert (status.state, status.reason) == (WorkloadState.HELD, "suspended")
     assert "disk work" in status.message
     assert story.unit("other").active is ActiveState.INACTIVE, "not even repaired"
-    await story.engine.reconciler.resume("other", "root")
+    await story.engine.commands.resume("other", "root")
     await story.quiet(10)
     assert story.unit("other").active is ActiveState.ACTIVE
 
@@ -301,7 +301,7 @@ async def test_orders_outlive_the_daemon() -> None:
 async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> None:
     """A push waits; its removal, too; events are folded all the same; resume converges at once."""
     story = await started({**container("a"), **container("b")})
-    overrides = story.engine.reconciler.overrides
+    overrides = story.engine.overrides
     await overrides.suspend("a", "root", "")
     before = story.unit("a").invocation
     story.push({**container("a", "second"), **container("b", "second")})
@@ -315,7 +315,7 @@ async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> No
     story.push(container("b", "second"))
     await story.quiet(100)
     assert story.unit("a").active is ActiveState.ACTIVE, "its removal is held, too"
-    await story.engine.reconciler.resume("a", "root")
+    await story.engine.commands.resume("a", "root")
     await story.quiet(100)
     assert "a" not in story.world.model.managers
 
@@ -324,13 +324,13 @@ async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> No
 async def test_a_suspended_host_is_left_alone() -> None:
     """Nothing at all is done, until it is resumed."""
     story = await started(container("a"))
-    await story.engine.reconciler.overrides.suspend("", "root", "")
+    await story.engine.overrides.suspend("", "root", "")
     story.push({**container("a", "second"), **container("b")})
     story.manager("a").stop("a.service")
     await story.quiet(100)
     assert story.unit("a").active is ActiveState.INACTIVE
     assert story.world.model.accounts.get("b") is None
-    await story.engine.reconciler.resume("", "root")
+    await story.engine.commands.resume("", "root")
     await story.quiet(100)
     await story.assert_converged()
 
@@ -426,7 +426,7 @@ async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
     await story.quiet(100)
     story.push(container("other"))
     await story.quiet(100)
-    overrides = story.engine.reconciler.overrides
+    overrides = story.engine.overrides
     assert not overrides.rollbacks.rows
     assert "web" not in overrides.revisions
     assert "web" not in story.world.model.managers
@@ -458,12 +458,12 @@ async def test_a_start_that_is_called_off_is_no_fault_of_the_revision(announced:
     assert account is not None
     story.world.model.system.stop(f"user@{account.uid}.service")
     await story.quiet(20)
-    assert story.engine.reconciler.overrides.rollback_of("web") is None
+    assert story.engine.overrides.rollback_of("web") is None
     if announced:
         story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(300)
     assert story.status("web").state is WorkloadState.CONVERGED
-    assert story.engine.reconciler.overrides.rollback_of("web") is None
+    assert story.engine.overrides.rollback_of("web") is None
     assert story.unit("web").active is ActiveState.ACTIVE
 
 
@@ -473,7 +473,7 @@ async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
     story = await started(web())
     story.push(web("second", options='expect = ["mount:/srv/data"]\n'))
     await story.quiet(100)
-    overrides = story.engine.reconciler.overrides
+    overrides = story.engine.overrides
     real = overrides.rollbacks._store
 
     class Full:

@@ -34,10 +34,10 @@ async def started(*names: str) -> Story:
 async def run_on(story: Story) -> int:
     """Wait for the next step of a run; return the run's id."""
     begun = asyncio.Event()
-    story.engine.reconciler.steps.subscribe("test", lambda _step: begun.set())
+    story.engine.steps.subscribe("test", lambda _step: begun.set())
     await begun.wait()
-    assert story.engine.reconciler.current is not None
-    return story.engine.reconciler.current.id
+    assert story.engine.queries.current_run is not None
+    return story.engine.queries.current_run.id
 
 
 @virtual()
@@ -142,7 +142,7 @@ async def test_a_sync_starts_again_what_systemd_gave_up() -> None:
     await story.quiet(600)
     assert story.status("loop").reason == "start-limit-hit"
     assert "eventctl sync" in story.status("loop").hint
-    (planned,) = (await plan(story.engine.reconciler))["workloads"]
+    (planned,) = (await plan(story.engine.queries))["workloads"]
     assert planned["actions"] == []
     assert planned["verdicts"][0]["reason"] == "start-limit-hit"
     report = await story.sync()
@@ -180,7 +180,7 @@ async def test_a_job_that_is_idle_is_known_to_the_next_daemon() -> None:
     await story.kill()
     await story.start()
     await story.quiet(60)
-    (row,) = audit(story.engine.reconciler, EVERYTHING)["workloads"]
+    (row,) = audit(story.engine.queries, EVERYTHING)["workloads"]
     assert {unit["unit"]: unit["known"] for unit in row["units"]} == {
         "web.service": True,
         "job.service": True,
@@ -266,8 +266,8 @@ async def test_a_sync_after_a_push_is_answered_by_the_run_that_applies_it() -> N
     after = await story.sync()
     assert after is not None
     assert after.id != on
-    assert story.engine.reconciler.runs.applied is not None
-    assert story.engine.reconciler.runs.applied.id == on
+    assert story.engine.runs.applied is not None
+    assert story.engine.runs.applied.id == on
 
 
 @virtual()
@@ -291,7 +291,7 @@ async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
     story.world.disk.holder = other.life
     asked = asyncio.create_task(story.sync())
     await story.quiet(5)
-    ((name, error),) = story.engine.reconciler.source_errors.all()
+    ((name, error),) = story.engine.problems.all()
     assert (name, error.reason) == ("run-lock", "host-locked")
     assert "process 4242 (other)" in error.message
     (event,) = [each for each in story.events if each.kind is KernelEvent.LOCKED]
@@ -304,7 +304,7 @@ async def test_who_keeps_a_run_from_beginning_is_said_at_once() -> None:
     report = await story.sync()
     assert report is not None
     assert str(report.result) == "ok"
-    assert story.engine.reconciler.source_errors.all() == []
+    assert story.engine.problems.all() == []
 
 
 @virtual()

@@ -108,7 +108,7 @@ async def test_a_disk_comes_goes_and_comes_back_under_another_name() -> None:
     await told.quiet(10)
     told.assert_settled()
     assert told.status("app").state is WorkloadState.CONVERGED
-    audited = [row["name"] for row in audit(told.engine.reconciler, EVERYTHING)["workloads"]]
+    audited = [row["name"] for row in audit(told.engine.queries, EVERYTHING)["workloads"]]
     assert audited == ["app", "other"], "a volume has no units"
     told.drives.pull("sdb1")
     await told.quiet(10)

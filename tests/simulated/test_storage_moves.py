@@ -36,7 +36,7 @@ def state(told: DiskStory) -> VolumeState:
 
 def ask(told: DiskStory) -> None:
     """Ask for a run over the volume, as the API does."""
-    told.engine.reconciler.ask(PREFIX + "media", None)
+    told.engine.loop.ask(PREFIX + "media", None)
 
 
 @virtual()

@@ -60,7 +60,7 @@ async def test_a_damaged_store_is_named_and_its_reset_is_held_until_it_is_signed
     assert aside.startswith(f"{DB}.damaged-")
     assert story.status("web").state is WorkloadState.CONVERGED
     assert story.unit("web").active is ActiveState.ACTIVE
-    assert "store:web" not in story.engine.reconciler.statuses
+    assert "store:web" not in story.engine.statuses
     assert [each.state for each in story.engine.approvals.requests.rows.values()] == [State.DONE]
 
 

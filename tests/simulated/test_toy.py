@@ -52,7 +52,7 @@ class Harbour:
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for what a look at the host brings about."""
         changed = asyncio.Event()
-        stop = self.story.engine.reconciler.looks.subscribe("test", changed.set)
+        stop = self.story.engine.looks.subscribe("test", changed.set)
         async with asyncio.timeout(60):
             while not holds():
                 await changed.wait()
@@ -61,7 +61,7 @@ class Harbour:
 
     def is_in(self, state: WorkloadState) -> bool:
         """Tell whether the barrier stands so."""
-        row = self.story.engine.reconciler.statuses.get(SUBJECT)
+        row = self.story.engine.statuses.get(SUBJECT)
         return row is not None and row.state is state
 
 
@@ -81,11 +81,11 @@ async def harbour(folder: Path) -> AsyncIterator[Harbour]:
     async def no_boot() -> Any:
         raise PermanentError("no boot here", reason="no-boot")
 
-    reconciler = story.engine.reconciler
+    engine = story.engine
     identity = documents.Identity("host", "https://forge.example/repo.git", "main", time.time())
     api = Api(
-        reconciler,
-        story.engine.fetcher,
+        engine.queries,
+        engine.commands,
         identity,
         no_checks,
         lambda _commit: None,
@@ -102,7 +102,7 @@ async def harbour(folder: Path) -> AsyncIterator[Harbour]:
 async def test_a_domain_works_by_its_name_in_the_list_alone(tmp_path: Path) -> None:
     """Its source makes a run, its policy holds, its handler acts; its route, command, setting and metric answer."""
     async with harbour(tmp_path) as here:
-        await here.until(lambda: documents.overall(here.story.engine.reconciler) == "converged")
+        await here.until(lambda: documents.overall(here.story.engine.queries) == "converged")
         assert here.is_in(WorkloadState.CONVERGED)
         assert await here.eventctl("barrier") == (0, "0 m, open\n")
 

@@ -48,10 +48,10 @@ async def started(*names: str, files: Files | None = None) -> Story:
 
 async def update(story: Story, *names: str, retry: bool = False) -> RunReport:
     """`eventctl update --wait`."""
-    reconciler, handle = story.engine.reconciler, RunHandle()
+    engine, handle = story.engine, RunHandle()
     for name in names:
-        await reconciler.updates.ask(name, "root", retry=retry)
-    reconciler.ask_all(names, None, handle)
+        await engine.updates.ask(name, "root", retry=retry)
+    engine.loop.ask_all(names, None, handle)
     await handle.done.wait()
     assert handle.report is not None
     return handle.report
@@ -125,19 +125,19 @@ async def test_an_image_that_does_not_start_is_gone_back_from() -> None:
     report = await story.sync()
     assert report is not None
     assert report.result is RunResult.OK, "the workload is as it should be"
-    (failed,) = updates(story.engine.reconciler)["failed"]
+    (failed,) = updates(story.engine.queries)["failed"]
     assert (failed["workload"], failed["reason"]) == ("a", "update-rolled-back")
     metric = 'eventd_update_failed{workload="a"} '
-    assert metric + "1.0" in Metrics(story.engine.reconciler, DOMAINS.metrics).text().decode()
+    assert metric + "1.0" in Metrics(story.engine.queries, DOMAINS.metrics).text().decode()
     await story.kill()
     await story.start()
     await story.quiet(60)
-    assert updates(story.engine.reconciler)["failed"] == [failed], "until a good one, also across a restart"
+    assert updates(story.engine.queries)["failed"] == [failed], "until a good one, also across a restart"
     newer = story.world.registry.push("registry.example/a:1", "fixed")
     report = await update(story, "a")
     assert report.result is RunResult.OK
-    assert updates(story.engine.reconciler) == {"workloads": 1, "failed": []}
-    assert metric + "0.0" in Metrics(story.engine.reconciler, DOMAINS.metrics).text().decode()
+    assert updates(story.engine.queries) == {"workloads": 1, "failed": []}
+    assert metric + "0.0" in Metrics(story.engine.queries, DOMAINS.metrics).text().decode()
     assert await runs(story, "a") == newer
 
 
@@ -194,8 +194,8 @@ async def test_a_registry_that_does_not_answer_keeps_no_newer_revision_waiting(
         await pull(self, account, reference, timeout=timeout)
 
     monkeypatch.setattr(SimImages, "pull", stuck)
-    await story.engine.reconciler.updates.ask("a", "root", retry=False)
-    story.engine.reconciler.ask_all(("a",), None, RunHandle())
+    await story.engine.updates.ask("a", "root", retry=False)
+    story.engine.loop.ask_all(("a",), None, RunHandle())
     await asyncio.sleep(5)
     before = story.unit("b").invocation
     story.push(app("a") | app("b", "Environment=NEW=1\n"))
@@ -212,11 +212,11 @@ async def test_a_suspended_workload_is_not_updated_until_it_is_resumed() -> None
     """The update waits with everything else."""
     story = await started("a")
     newer = story.world.registry.push("registry.example/a:1", "second")
-    await story.engine.reconciler.overrides.suspend("a", "root", "")
+    await story.engine.overrides.suspend("a", "root", "")
     report = await update(story, "a")
     assert report.result is RunResult.HELD
     assert await runs(story, "a") != newer
-    await story.engine.reconciler.resume("a", "root")
+    await story.engine.commands.resume("a", "root")
     await story.quiet(100)
     assert await runs(story, "a") == newer
     assert story.status("a").state is WorkloadState.CONVERGED
@@ -251,7 +251,7 @@ async def test_an_update_right_after_a_rollback_is_verified_by_what_is_in_force_
     newer = story.world.registry.push("registry.example/a:1", "second")
     await update(story, "a")
     assert story.status("a").state is WorkloadState.ROLLED_BACK
-    result = story.engine.reconciler.updates.results.get("a")
+    result = story.engine.updates.results.get("a")
     assert result is not None
     assert result.ok, result.message
     assert await runs(story, "a") == newer
@@ -276,14 +276,14 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
         newer = story.world.registry.push("registry.example/a:1", "second", None if good else BROKEN)
         done = story.host.life.steps
         story.world.faults.crash_at = None if crash_at is None else done + crash_at
-        reconciler = story.engine.reconciler
+        engine = story.engine
         if crash_at is None:
             await update(story, "a")
             return story.host.life.steps - done
 
         async def ask() -> None:
-            await reconciler.updates.ask("a", "root", retry=False)
-            reconciler.ask_all(("a",), None, RunHandle())
+            await engine.updates.ask("a", "root", retry=False)
+            engine.loop.ask_all(("a",), None, RunHandle())
 
         asking = asyncio.ensure_future(ask())  # what the crash cuts off may be the request itself
         await story.until_dead()
@@ -292,7 +292,7 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
         await story.quiet(300)
         now = await runs(story, "a")
         assert story.unit("a").active is ActiveState.ACTIVE, crash_at
-        assert not story.engine.reconciler.updates.rows.rows, crash_at
+        assert not story.engine.updates.rows.rows, crash_at
         if crash_at > 2:
             assert now == (newer if good else first), crash_at
         assert story.status("a").state is WorkloadState.CONVERGED, crash_at
@@ -333,10 +333,10 @@ async def test_an_update_goes_on_after_what_says_nothing_of_the_image(good: bool
     report = await asking
     (row,) = report.workloads
     assert row.outcome is (Outcome.SUPERSEDED if announced else Outcome.FAILED), row
-    update_row = story.engine.reconciler.updates.rows.get("a")
+    update_row = story.engine.updates.rows.get("a")
     assert update_row is not None
     assert update_row.applying
-    assert story.engine.reconciler.updates.results.get("a") is None
+    assert story.engine.updates.results.get("a") is None
     if how == "shutdown":
         await story.kill()
         story.world.model.power_off()
@@ -345,7 +345,7 @@ async def test_an_update_goes_on_after_what_says_nothing_of_the_image(good: bool
     elif how == "called-off":
         story.world.model.logind.prepare_for_shutdown(active=False)
     await story.quiet(600)
-    assert not story.engine.reconciler.updates.rows.rows
+    assert not story.engine.updates.rows.rows
     assert story.status("a").state is WorkloadState.CONVERGED, story.status("a")
     assert await runs(story, "a") == (newer if good else first)
     assert story.unit("a").invocation != before
@@ -356,7 +356,7 @@ async def test_an_update_that_is_asked_for_while_one_is_on_its_way_is_made_after
     """In a run of its own, whose result is its own: it does not call well what the first one went back from."""
     story = await started("a")
     story.world.registry.push("registry.example/a:1", "bad", BROKEN)
-    rows = story.engine.reconciler.updates.rows
+    rows = story.engine.updates.rows
     first = asyncio.ensure_future(update(story, "a"))
     await asyncio.sleep(0.5)
     row = rows.get("a")
@@ -374,7 +374,7 @@ async def test_an_update_that_is_asked_for_while_one_is_on_its_way_is_made_after
 async def test_an_update_that_is_asked_for_as_another_ends_is_made() -> None:
     """The wish is on its way to a slow disk while the one that is on writes that it is done: it is not overwritten."""
     story = await started("a")
-    updates = story.engine.reconciler.updates
+    updates = story.engine.updates
     real, turn = story.host.store, asyncio.Lock()
 
     class SlowDisk:
@@ -419,7 +419,7 @@ async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_befo
     await story.quiet(300)
     assert await runs(story, "a") == first
     assert story.status("a").state is WorkloadState.CONVERGED
-    result = story.engine.reconciler.updates.results.get("a")
+    result = story.engine.updates.results.get("a")
     assert result is not None
     assert (result.ok, result.reason) == (False, "update-rolled-back")
-    assert "a" not in story.engine.reconciler.desk.failures.waiting()
+    assert "a" not in story.engine.desk.failures.waiting()

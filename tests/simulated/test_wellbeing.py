@@ -97,7 +97,7 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
     current = story.status("web")
     assert (current.state, current.reason) == (WorkloadState.FAILED, UNHEALTHY)
     assert current.message
-    assert documents.overall(story.engine.reconciler) == "degraded"
+    assert documents.overall(story.engine.queries) == "degraded"
     assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "active"
     assert len(story.world.disk.runs) == runs, "a report needs no run"
     report = await story.sync()
@@ -180,7 +180,7 @@ async def test_on_unhealthy_restart_restarts_it_and_sees_it_healthy() -> None:
     await story.quiet(60)
     assert len(starts) == 2
     assert story.status("web").state is WorkloadState.CONVERGED
-    last = story.engine.reconciler.last
+    last = story.engine.queries.last_run
     assert last is not None
     assert [(row.outcome.value, row.reason) for row in last.workloads] == [("ok", UNHEALTHY)]
 
@@ -232,7 +232,7 @@ async def test_on_unhealthy_rollback_goes_back_to_what_was_verified_before() -> 
     current = story.status("web")
     assert current.state is WorkloadState.ROLLED_BACK
     assert "unhealthy" in current.message
-    assert documents.overall(story.engine.reconciler) == "degraded"
+    assert documents.overall(story.engine.queries) == "degraded"
 
 
 @virtual()
@@ -240,18 +240,18 @@ async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     """The run is ok and names it, an event and a counter say it, and it is never called failed or a loop."""
     story = await started(web(more="[Service]\nRestart=no"))
     states = []
-    story.engine.reconciler.looks.subscribe("test", lambda: states.append(story.status("web").state))
+    story.engine.looks.subscribe("test", lambda: states.append(story.status("web").state))
     story.manager("web").units["web.service"].exit(9)
     await story.quiet(30)
     assert story.status("web").state is WorkloadState.CONVERGED
     assert WorkloadState.FAILED not in states
-    last = story.engine.reconciler.last
+    last = story.engine.queries.last_run
     assert last is not None
     assert (last.result, last.workloads[0].reason) == (RunResult.OK, CRASHED)
     assert "web.service ended" in last.workloads[0].message
     assert "it was started again" in last.workloads[0].message
     assert count(story, HealthEvent.CRASHED) == 1
-    assert story.engine.reconciler.wellbeing.crashes == {"web": 1}
+    assert story.engine.wellbeing.crashes == {"web": 1}
 
 
 @pytest.mark.parametrize("restart", ["no", "always\nRestartSec=15"])
@@ -303,7 +303,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
         current = story.status("web")
         assert (current.state, current.reason) == (WorkloadState.AT_RISK, "would-not-start")
         assert said in current.message
-        assert documents.overall(story.engine.reconciler) == "at-risk"
+        assert documents.overall(story.engine.queries) == "at-risk"
         assert story.dispatcher.facts.get(FactKey(WorkloadFact.WORKLOAD, "web")) == "healthy"
         report = await story.sync()
         assert report is not None
@@ -336,7 +336,7 @@ async def test_a_restart_that_an_operator_asks_for_begins_anew() -> None:
     assert story.status("web").reason == UNHEALTHY
     handle = RunHandle()
     event = story.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "web")
-    story.engine.reconciler.restart("web", event, handle)
+    story.engine.loop.restart("web", event, handle)
     await handle.done.wait()
     assert handle.report is not None
     assert handle.report.result is RunResult.OK

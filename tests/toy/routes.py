@@ -21,7 +21,7 @@ class BarrierState(TypedDict):
 
 
 async def _barrier(api: Api, _request: web.Request, _view: View) -> web.Response:
-    facts = api.reconciler.dispatcher.facts
+    facts = api.queries.facts
     level = facts.get(LEVEL)
     return answers.document(
         BarrierState(level=int(str(level)) if level else 0, closed=facts.get(BARRIER) is True)

@@ -10,7 +10,6 @@ import pytest
 
 from eventd.accounts.adapter_signs import SystemAccountSigns
 from eventd.adoption import model_handing_back as handing_back
-from eventd.adoption.controller_disown import disown
 from eventd.adoption.model import Candidate, Grant, Password, Signs, meaning, obstacles
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.facts import FactKey
@@ -118,12 +117,12 @@ async def test_a_grant_is_used_once_for_that_very_account() -> None:
     assert story.status("anna").reason == "account-exists"
     inventory = story.engine.inventory
     await inventory.grant("anna", Grant(account.uid + 1, 0.0))
-    story.engine.reconciler.ask("anna", None)
+    story.engine.loop.ask("anna", None)
     await story.quiet(100)
     assert story.status("anna").reason == "account-exists"
     assert "anna" not in inventory.records.workloads
     await inventory.grant("anna", Grant(account.uid, 0.0))
-    story.engine.reconciler.ask("anna", None)
+    story.engine.loop.ask("anna", None)
     await story.quiet(100)
     assert story.status("anna").state is WorkloadState.CONVERGED
     assert inventory.records.workloads["anna"].ownership is Ownership.ADOPTED
@@ -142,7 +141,7 @@ async def test_a_grant_outlives_the_daemon_and_waits_for_a_person_to_leave() -> 
     sessions = FactKey(PlatformFact.SESSIONS, "anna")
     story.dispatcher.facts.set(sessions, frozenset({"c1"}))
     await story.engine.inventory.grant("anna", Grant(account.uid, 0.0))
-    story.engine.reconciler.ask("anna", None)
+    story.engine.loop.ask("anna", None)
     await story.quiet(100)
     assert story.status("anna").reason == "person-logged-in"
     assert "anna" not in story.engine.inventory.records.workloads
@@ -161,7 +160,7 @@ async def test_what_is_given_back_is_left_as_it_is() -> None:
     await story.start()
     story.push(container("web"))
     await story.quiet(100)
-    report = await disown(story.engine.reconciler, "web", 0)
+    report = await story.engine.commands.disown("web", 0)
     assert [row.reason for row in report.workloads] == ["disowned"]
     await story.quiet(100)
     assert story.status("web").reason == "account-exists"
@@ -170,7 +169,7 @@ async def test_what_is_given_back_is_left_as_it_is() -> None:
     assert not records.workloads
     assert not records.files
     with pytest.raises(PermanentError) as error:
-        await disown(story.engine.reconciler, "web", 0)
+        await story.engine.commands.disown("web", 0)
     assert error.value.reason == "no-such-workload"
     story.push({"README.md": ""})
     await story.quiet(100)

@@ -28,7 +28,7 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.state.adapter import run_json
-from eventd.status import documents, documents_workload
+from eventd.status import documents
 from eventd.workloads.model_records import Ownership, Records, WorkloadRecord
 from eventd_simulators.faults import Faults
 from tests.simulated.daemon import DOMAINS, Story, container
@@ -116,14 +116,14 @@ class As(ConnectionLimiter):
         return frozenset({self.role})
 
 
-def tell_runs(reconciler: Any) -> None:
+def tell_runs(engine: Any) -> None:
     """Have the store tell the last run, which is all that a test asks for."""
 
     async def runs(limit: int) -> list[str]:
-        last = reconciler.last
+        last = engine.queries.last_run
         return [json.dumps(run_json(last))][:limit] if last is not None else []
 
-    reconciler.host.store.runs = runs
+    engine.host.store.runs = runs
 
 
 class Asked:
@@ -177,13 +177,11 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
             for path, text in {**container(name), f"workloads/{name}/workload.toml": grace}.items()
         }
     )
-    reconciler = story.engine.reconciler
+    engine = story.engine
     changed = asyncio.Event()
-    reconciler.looks.subscribe("test", changed.set)
+    engine.looks.subscribe("test", changed.set)
     async with asyncio.timeout(30):
-        while not all(
-            documents_workload.status_of(reconciler, name).state.value == "converged" for name in (OWN, OTHER)
-        ):
+        while not all(engine.queries.status(name).state.value == "converged" for name in (OWN, OTHER)):
             await changed.wait()
             changed.clear()
 
@@ -193,9 +191,9 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     async def no_boot() -> BootRecord:
         raise PermanentError("no boot here", reason="no-boot")
 
-    tell_runs(reconciler)
+    tell_runs(engine)
     identity = documents.Identity("host", "https://forge/neighbour", "main", time.time())
-    api = Api(reconciler, story.engine.fetcher, identity, no_checks, lambda _commit: None, no_boot)
+    api = Api(engine.queries, engine.commands, identity, no_checks, lambda _commit: None, no_boot)
     server = Server(api, "no-such-group", DOMAINS.routes)
     async with AsyncExitStack() as stack:
         path = str(tmp_path / "eventd.sock")

@@ -61,7 +61,7 @@ def web(more: str = "") -> dict[str, str | bytes]:
 async def until(story: Story, holds: Callable[[], bool]) -> None:
     """Wait for something that a look at the host brings about."""
     changed = asyncio.Event()
-    stop = story.engine.reconciler.looks.subscribe("test", changed.set)
+    stop = story.engine.looks.subscribe("test", changed.set)
     async with asyncio.timeout(60):
         while not holds():
             await changed.wait()
@@ -96,9 +96,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     story = Story(Faults(latency=(0.0, 0.0)))
     await story.start()
     story.push(web())
-    await until(story, lambda: documents.overall(story.engine.reconciler) == "converged")
+    await until(story, lambda: documents.overall(story.engine.queries) == "converged")
     # The simulated store has no JSON; the real one has its own tests.
-    reconciler = story.engine.reconciler
+    engine = story.engine
 
     async def no_checks() -> list[dict[str, Any]]:
         return [{"name": "a", "ok": True, "message": "", "hint": ""}]
@@ -107,7 +107,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         raise PermanentError("no boot here", reason="no-boot")
 
     identity = documents.Identity("host", "https://forge/repo", "main", time.time())
-    api = Api(reconciler, story.engine.fetcher, identity, no_checks, lambda _commit: None, no_boot)
+    api = Api(engine.queries, engine.commands, identity, no_checks, lambda _commit: None, no_boot)
     server = Server(api, "no-such-group", domains.load().routes)
     async with AsyncExitStack() as stack:
         path, webhook = str(tmp_path / "eventd.sock"), str(tmp_path / "webhook.sock")
@@ -148,7 +148,7 @@ async def test_every_other_route_waits_for_the_first_commit(
     """None of them can say before it that there is nothing, or no such thing; and none can forget to wait."""
     routes = {f"{each.method} {each.path}": each for each in domains.load().routes}
     assert set(routes) >= BEFORE_THE_FIRST_COMMIT
-    active = running.story.engine.reconciler.active
+    active = running.story.engine.active
     desired, active.desired = active.desired, None
     monkeypatch.setattr(loading, "LOAD_TIMEOUT", 0.02)
     for name in sorted(routes.keys() - BEFORE_THE_FIRST_COMMIT):
@@ -174,7 +174,7 @@ async def test_what_is_asked_right_after_a_start_is_answered_by_what_the_reposit
     running: Running, path: str, body: dict[str, Any], answer: str
 ) -> None:
     """A workload that this host has no record of yet is in the first commit: until then nobody says that it is not."""
-    active = running.story.engine.reconciler.active
+    active = running.story.engine.active
     assert active.desired is not None
     late = replace(active.desired.workloads["web"], name="late")
     desired = replace(active.desired, workloads={**active.desired.workloads, "late": late})
@@ -193,7 +193,7 @@ async def test_what_is_asked_right_after_a_start_is_answered_by_what_the_reposit
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         active.desired = desired
-        running.story.engine.reconciler.looks()
+        running.story.engine.looks()
     assert answers == [answer]
 
 
@@ -201,7 +201,7 @@ async def test_what_there_is_to_update_is_told_once_it_is_known(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A daemon listens before it has read the repository: neither `nothing` is the answer then, nor a failure."""
-    active = running.story.engine.reconciler.active
+    active = running.story.engine.active
     desired, active.desired = active.desired, None
     answers: list[Any] = []
 
@@ -213,7 +213,7 @@ async def test_what_there_is_to_update_is_told_once_it_is_known(
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         active.desired = desired
-        running.story.engine.reconciler.looks()
+        running.story.engine.looks()
     assert [each["name"] for each in answers[0]["workloads"]] == ["web"]
 
     active.desired = None
@@ -305,11 +305,11 @@ def post(body: bytes, target: str = "/v1/sync", length: int | None = None) -> by
 )
 async def test_a_malformed_body_is_refused(running: Running, body: bytes) -> None:
     """400, and no run."""
-    runs = running.story.engine.reconciler.runs.counters.runs
+    runs = running.story.engine.runs.counters.runs
     answer = await running.ask(lambda: raw(running.path, post(body)))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["reason"] == "bad-request"
-    assert running.story.engine.reconciler.runs.counters.runs == runs
+    assert running.story.engine.runs.counters.runs == runs
 
 
 async def test_a_large_body_is_refused(running: Running) -> None:
@@ -378,7 +378,7 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The run goes on to its end, nobody listens for its progress any more, and nothing is logged as an error."""
-    reconciler = running.story.engine.reconciler
+    engine = running.story.engine
     running.story.world.model.behaviours.set("web", "web.service", start=0.5)
     running.story.world.remote.push(web(more="Environment=A=3"))
 
@@ -390,12 +390,13 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(
     with caplog.at_level(logging.WARNING):
         await running.ask(leave)
         head = running.story.world.remote.head
-        await until(running.story, lambda: reconciler.last is not None and reconciler.last.commit == head)
+        queries = engine.queries
+        await until(running.story, lambda: queries.last_run is not None and queries.last_run.commit == head)
     async with asyncio.timeout(60):
-        while len(reconciler.steps):  # noqa: ASYNC110 - a listener that leaves tells nobody
+        while len(engine.steps):  # noqa: ASYNC110 - a listener that leaves tells nobody
             await asyncio.sleep(0.02)
-    assert reconciler.last is not None
-    assert reconciler.last.result == "ok"
+    assert engine.queries.last_run is not None
+    assert engine.queries.last_run.result == "ok"
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
@@ -403,13 +404,13 @@ async def test_a_reader_that_lags_does_not_fail_the_run(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More steps than are kept, at once: some are left out, nothing is raised in the run, the end comes."""
-    reconciler = running.story.engine.reconciler
+    engine = running.story.engine
     real, seen = Turns.take, []
 
     async def busy(self: Turns, name: str, run: int, batch: Batch, interrupt: anyio.Event) -> WorkloadReport:
         for number in range(PROGRESS_KEPT + 1000):
-            if len(reconciler.steps):
-                reconciler.steps(Progress(run, name, f"step {number}", "end"))
+            if len(engine.steps):
+                engine.steps(Progress(run, name, f"step {number}", "end"))
                 seen.append(number)
         return await real(self, name, run, batch, interrupt)
 
@@ -545,7 +546,7 @@ async def test_there_is_a_socket_for_each_kind_of_caller(running: Running) -> No
 async def test_a_sync_ends_with_the_daemon(running: Running) -> None:
     """Who waits for a run that the drain cuts off is told so, and not left alone."""
     running.story.world.remote.down = True
-    running.server.api.reconciler.runs.draining.stopping = True
+    running.story.engine.runs.draining.stopping = True
     lines: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     first = anyio.Event()
@@ -615,10 +616,10 @@ async def test_a_follower_that_left_is_not_kept(running: Running) -> None:
 async def test_a_plan_says_its_verdicts(running: Running) -> None:
     """A hold with what it waits for, a denial with why."""
     running.story.manager("web").stop("web.service")
-    reconciler = running.story.engine.reconciler
-    reconciler.runs.draining.stopping = True
+    engine = running.story.engine
+    engine.runs.draining.stopping = True
     hold = Hold("gate", "it waits", waits_for=("unit:x.target",))
-    reconciler.judge.policies = (lambda _case: hold,)
+    engine.judge.policies = (lambda _case: hold,)
     key = FactKey(PlatformFact.UNIT, "web.service", "web")
     gone = asyncio.Event()
     running.story.dispatcher.facts.watch((key,), lambda _key: gone.set())
@@ -632,7 +633,7 @@ async def test_a_plan_says_its_verdicts(running: Running) -> None:
         "gate",
         ["unit:x.target"],
     )
-    reconciler.judge.policies = (lambda _case: Deny("protected", "no"),)
+    engine.judge.policies = (lambda _case: Deny("protected", "no"),)
     (verdict, *_) = (await running.get("plan"))["workloads"][0]["verdicts"]
     assert (verdict["verdict"], verdict["waits_for"]) == ("deny", [])
 

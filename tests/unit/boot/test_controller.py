@@ -64,13 +64,13 @@ class Logged(Story):
         self.say(
             PlatformFact.UNIT, "basic.target", UnitState("basic.target", LoadState.LOADED, ActiveState.ACTIVE)
         )
-        judge = self.engine.reconciler.judge
+        judge = self.engine.judge
         judge.policies = (*judge.policies, gates)
         self.memory = Memory(kept)
         loop = asyncio.get_running_loop()
         times = times or Times(STARTUP, **UNITS)
         self.log = BootLog(
-            self.engine.reconciler,
+            self.engine.queries,
             times,
             self.memory,
             "alpha",
@@ -135,9 +135,9 @@ async def test_after_the_end_nothing_of_it_is_registered() -> None:
     story.push(container("web"))
     await story.quiet(50)
     assert story.running.done()
-    reconciler = story.engine.reconciler
-    assert len(reconciler.steps) == 0
-    assert "the boot log" not in reconciler.looks
+    engine = story.engine
+    assert len(engine.steps) == 0
+    assert "the boot log" not in engine.looks
     assert story.log._stops == []
     assert FactKey(WorkloadFact.WORKLOAD, "web") not in story.dispatcher.facts._watchers
     told = await story.log.record()

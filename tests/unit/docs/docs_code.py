@@ -125,7 +125,7 @@ async def _families() -> list[Any]:
     await story.start()
     story.push(container("web"))
     await story.quiet()
-    return list(Metrics(story.engine.reconciler, domains.load().metrics).collect())
+    return list(Metrics(story.engine.queries, domains.load().metrics).collect())
 
 
 @cache

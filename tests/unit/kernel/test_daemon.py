@@ -101,11 +101,18 @@ class Site:
         host = SimHost(self.world, dispatcher.emit)
         policies = DOMAINS.policies(PolicyHost(settings=SETTINGS, actions=DOMAINS.actions, root=True))
         parts = Parts(Layout(), 0, DOMAINS.handlers, policies, _assemble, DOMAINS.actions)
+        engine = Engine(host.ports, dispatcher, parts)
+
+        def reconfigure(settings: Settings) -> None:
+            configured.rules_of(settings)
+            self.reconfigured.append(settings)
+            engine.commands.reload(policies, concurrency=8, allow=frozenset())
+
         composed: Any = SimpleNamespace(
             settings=self.settings,
             rules=[configured.rules_of(self.settings)],
             dispatcher=dispatcher,
-            engine=Engine(host.ports, dispatcher, parts),
+            engine=engine,
             sources=Sources(host, first_read),
             repository=SimpleNamespace(
                 remote=parse_remote(self.settings.repository.url),
@@ -113,17 +120,13 @@ class Site:
                 watch_paths=lambda: (),
             ),
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
-            reconfigure=self._reconfigure,
+            reconfigure=reconfigure,
             store=SimpleNamespace(damaged=None),
             signs=None,
             domains=DOMAINS,
             storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
         )
         return Daemon(composed, str(self.config), Ears())
-
-    def _reconfigure(self, settings: Settings) -> None:
-        configured.rules_of(settings)
-        self.reconfigured.append(settings)
 
 
 @pytest.fixture
@@ -281,7 +284,7 @@ async def test_a_drain_cuts_short_what_waits(host: Site) -> None:
         host.world.remote.push(container("web"))
         daemon.parts.engine.fetcher.request()
         waiting = asyncio.Event()
-        daemon.parts.engine.reconciler.steps.subscribe(
+        daemon.parts.engine.steps.subscribe(
             "test", lambda step: waiting.set() if step.step.startswith("start-unit") else None
         )
         async with asyncio.timeout(60):
@@ -299,7 +302,7 @@ async def test_a_stuck_run_is_said_and_ends_the_feeding_of_the_watchdog(
     async with living(daemon):
         alive = daemon.notifier.alive
         assert alive()
-        async with daemon.parts.engine.reconciler.runs.alone():
+        async with daemon.parts.engine.runs.alone():
             monkeypatch.setattr(run_watch, "QUIET", -1.0)
             assert [alive(), alive()] == [False, False]
         monkeypatch.undo()

@@ -229,9 +229,9 @@ async def test_runs_of_two_tasks_are_one_after_the_other() -> None:
     await story.start()
     story.push(container("web"))
     await story.quiet(60)
-    reconciler = story.engine.reconciler
+    engine = story.engine
     batches = [Batch(everything=True, record=True) for _ in range(5)]
-    await asyncio.gather(*(reconciler.runs.run(batch) for batch in batches))
+    await asyncio.gather(*(engine.runs.run(batch) for batch in batches))
     assert story.world.disk.most_open == 1
     assert len(story.world.disk.runs) >= 5
 
@@ -246,7 +246,7 @@ async def test_what_happens_during_a_run_is_seen_by_a_later_one() -> None:
     story.world.model.behaviours.set("db", "db.service", start=30.0)
     story.push({**container("web"), **container("db", more="Environment=A=2")})
     await asyncio.sleep(5)
-    assert story.engine.reconciler.current is not None
+    assert story.engine.queries.current_run is not None
     story.manager("web").stop("web.service")
     await story.quiet(100)
     await story.assert_converged()

@@ -75,7 +75,7 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     """An exception that is no EventdError is a failure of its workload; the others converge, the daemon lives."""
     story = Story()
     await story.start()
-    handlers = dict(story.engine.reconciler.executor.handlers)
+    handlers = dict(story.engine.executor.handlers)
     real = handlers[PutFile]
 
     async def buggy(action: Any, tx: Any) -> None:
@@ -83,7 +83,7 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
             raise ZeroDivisionError("a bug")
         await real(action, tx)
 
-    story.engine.reconciler.executor.handlers = {**handlers, PutFile: buggy}
+    story.engine.executor.handlers = {**handlers, PutFile: buggy}
     story.push({**container("bad"), **container("good")})
     await story.quiet(10)
     assert not story.dead
@@ -91,18 +91,18 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert story.status("bad").state is WorkloadState.FAILED
     assert story.status("bad").reason == "bug"
     assert "ZeroDivisionError" in story.status("bad").message
-    assert documents_workload.workload(story.engine.reconciler, "bad")["retry_at"] is not None
-    await story.engine.reconciler.overrides.suspend("bad", "root", "")
-    assert documents_workload.workload(story.engine.reconciler, "bad")["retry_at"] is None, (
+    assert documents_workload.workload(story.engine.queries, "bad")["retry_at"] is not None
+    await story.engine.overrides.suspend("bad", "root", "")
+    assert documents_workload.workload(story.engine.queries, "bad")["retry_at"] is None, (
         "nothing of it is tried"
     )
-    await story.engine.reconciler.resume("bad", "root")
+    await story.engine.commands.resume("bad", "root")
     facts = story.dispatcher.facts
     assert facts.get(FactKey(WorkloadFact.WORKLOAD, "bad")) != facts.get(
         FactKey(WorkloadFact.WORKLOAD, "good")
     )
     assert not story.world.disk.steps, "the step of the bug is closed"
-    story.engine.reconciler.executor.handlers = handlers
+    story.engine.executor.handlers = handlers
     await story.quiet()
     await story.assert_converged()
 
@@ -116,13 +116,13 @@ async def test_a_message_of_a_bug_is_not_shown() -> None:
     async def buggy(_action: Any, _tx: Any) -> None:
         raise ValueError("the password is hunter2")
 
-    story.engine.reconciler.executor.handlers = {
-        **story.engine.reconciler.executor.handlers,
+    story.engine.executor.handlers = {
+        **story.engine.executor.handlers,
         PutFile: buggy,
     }
     story.push(container("web"))
     await story.quiet(10)
-    assert "hunter2" not in repr(story.engine.reconciler.last)
+    assert "hunter2" not in repr(story.engine.queries.last_run)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_run_that_cannot_begin_is_made_up_for(
         await story.quiet(60)
         assert not story.dead
         assert story.unit("web").active is ActiveState.INACTIVE
-        assert documents.overall(story.engine.reconciler) == "degraded"
+        assert documents.overall(story.engine.queries) == "degraded"
         assert 3 <= broken.calls <= 12, "with growing pauses"
         async with asyncio.timeout(30):
             report = await story.sync()
@@ -153,7 +153,7 @@ def test_a_run_that_cannot_begin_is_made_up_for(
         await story.quiet(400)
         assert story.unit("web").active is ActiveState.ACTIVE
         await story.assert_converged()
-        assert documents.overall(story.engine.reconciler) == "converged"
+        assert documents.overall(story.engine.queries) == "converged"
 
     story_of_it()
 
@@ -166,7 +166,7 @@ async def test_a_report_that_cannot_be_written_is_told_all_the_same() -> None:
     async with asyncio.timeout(30):
         report = await story.sync()
     assert report is not None
-    assert story.engine.reconciler.current is None
+    assert story.engine.queries.current_run is None
     broken.on = False
     assert not story.dead
     await story.assert_converged()
@@ -183,7 +183,7 @@ def test_a_commit_that_cannot_be_read_is_tried_again(error: Callable[[], Excepti
         story.push(container("web", more="Environment=A=2"))
         await story.quiet(20)
         assert not story.dead
-        assert documents.overall(story.engine.reconciler) == "degraded"
+        assert documents.overall(story.engine.queries) == "degraded"
         broken.on = False
         await story.quiet(600)
         await story.assert_converged()
@@ -199,7 +199,7 @@ async def test_a_generator_that_hangs_is_an_error_of_loading() -> None:
     story.push(container("web", more="Environment=A=2"))
     await story.quiet(20)
     assert not story.dead
-    error = story.engine.reconciler.load_error
+    error = story.engine.queries.load_error
     assert error is not None
     assert error.reason == "deadline"
     broken.on = False
@@ -222,18 +222,18 @@ async def test_what_leaves_the_repository_before_it_was_made_is_forgotten() -> N
     await story.quiet(60)
     assert story.status("human").state is WorkloadState.FAILED
     assert story.status("wrong").state is WorkloadState.REFUSED
-    assert documents.overall(story.engine.reconciler) == "degraded"
+    assert documents.overall(story.engine.queries) == "degraded"
     story.push(container("web"))
     await story.quiet(60)
-    assert sorted(documents.names(story.engine.reconciler)) == ["web"]
-    assert documents.overall(story.engine.reconciler) == "converged"
+    assert sorted(story.engine.queries.names()) == ["web"]
+    assert documents.overall(story.engine.queries) == "converged"
 
 
 @virtual()
 async def test_a_hold_whose_workload_is_refused_wakes_nobody() -> None:
     """A gate's deadline passes while the workload cannot be planned: that is not looked at over and over."""
     story = await started("web")
-    judge = story.engine.reconciler.judge
+    judge = story.engine.judge
     judge.policies = (*judge.policies, gates)
     gated = {**container("db"), "workloads/db/workload.toml": 'requires = ["unit:never.target"]\n'}
     story.push({**container("web"), **gated})
@@ -270,8 +270,8 @@ async def test_a_request_before_the_first_commit_is_answered_later() -> None:
     await story.start()
     handle = RunHandle()
     event = story.dispatcher.emit(KernelOrigin.REQUEST, KernelEvent.SYNC, "sync")
-    assert story.engine.reconciler.desired is None
-    story.engine.reconciler.request(event, forced=True, handle=handle)
+    assert story.engine.queries.desired is None
+    story.engine.loop.request(event, forced=True, handle=handle)
     async with asyncio.timeout(300):
         await handle.done.wait()
     assert handle.report is not None
@@ -283,16 +283,16 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
     story = Story()
     story.world.model.behaviours.set("web", "web.service", start=60.0)
     await story.start()
-    story.engine.reconciler.runs.concurrency = 1
+    story.engine.runs.concurrency = 1
     story.push({**container("aaa", "unhealthy", more="Notify=healthy\nHealthCmd=true"), **container("web")})
     await asyncio.sleep(5)
-    assert story.engine.reconciler.current is not None
+    assert story.engine.queries.current_run is not None
     before = story.dispatcher.sequence
     loop = asyncio.get_running_loop()
     at = loop.time()
-    await story.engine.reconciler.runs.drain(20.0)
+    await story.engine.runs.drain(20.0)
     assert loop.time() - at < 5.0
-    assert story.engine.reconciler.current is None
+    assert story.engine.queries.current_run is None
     assert story.world.model.accounts.get("web") is None, "a workload that had not begun is left"
     runs = len(story.world.disk.runs)
     story.manager("aaa").stop("aaa.service")
@@ -300,7 +300,7 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
     assert len(story.world.disk.runs) == runs
     assert before
     with pytest.raises(TemporaryError, match="stops"):
-        async with story.engine.reconciler.runs.alone():
+        async with story.engine.runs.alone():
             pass
 
 
@@ -333,16 +333,16 @@ async def test_a_fetch_that_works_again_ends_the_failure() -> None:
     story.world.remote.down = True
     story.host.pushed()
     await story.quiet(5)
-    last = story.engine.reconciler.last
+    last = story.engine.queries.last_run
     assert last is not None
     assert last.result is RunResult.FAILED
-    assert documents.overall(story.engine.reconciler) == "degraded"
+    assert documents.overall(story.engine.queries) == "degraded"
     story.world.remote.down = False
     await story.quiet()
-    last = story.engine.reconciler.last
+    last = story.engine.queries.last_run
     assert last is not None
     assert last.result is RunResult.OK
-    assert documents.overall(story.engine.reconciler) == "converged"
+    assert documents.overall(story.engine.queries) == "converged"
 
 
 @virtual()
@@ -362,7 +362,7 @@ async def with_a_slow_run(*names: str) -> Story:
     story.world.model.behaviours.set("slow", "slow.service", start=30.0)
     story.manager("slow").stop("slow.service")
     await story.quiet(5)
-    assert story.engine.reconciler.current is not None
+    assert story.engine.queries.current_run is not None
     return story
 
 
@@ -370,7 +370,7 @@ async def with_a_slow_run(*names: str) -> Story:
 async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
     """What becomes dirty while a run is on, as the disk is full, is dealt with after it; what is on goes on."""
     story = await with_a_slow_run("web")
-    runs, failed = story.engine.reconciler.runs, 0
+    runs, failed = story.engine.runs, 0
     real = runs.revision
 
     class Failing:
@@ -390,7 +390,7 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
     story.manager("web").stop("web.service")
     await story.quiet(200)
     assert failed
-    assert story.engine.reconciler.runs.counters.runs_failed == 0
+    assert story.engine.runs.counters.runs_failed == 0
     assert not story.world.disk.steps
     await story.assert_converged()
 
@@ -399,17 +399,17 @@ async def test_what_joined_a_run_that_fails_is_made_up_for() -> None:
 async def test_a_long_run_names_no_more_triggers_than_a_short_one() -> None:
     """Whatever joins it while it is on, it remains a report that can be read, written and kept."""
     story = await with_a_slow_run("a", "b", "c")
-    reconciler = story.engine.reconciler
-    on = reconciler.current
+    engine = story.engine
+    on = engine.queries.current_run
     assert on is not None
     for name in ("a", "b", "c"):
         for _ in range(KEPT):
             event = story.dispatcher.emit(KernelOrigin.DAEMON, WorkloadEvent.RESTART, name, scope=name)
             handle = RunHandle()
-            reconciler.restart(name, event, handle)
+            engine.loop.restart(name, event, handle)
         await handle.started.wait()
         assert handle.run == on.id
-    current = reconciler.current
+    current = engine.queries.current_run
     assert current is not None
     assert current.id == on.id
     assert len(current.triggers) <= KEPT
@@ -420,7 +420,7 @@ async def test_a_long_run_names_no_more_triggers_than_a_short_one() -> None:
 async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() -> None:
     """Rollbacks whose cause is gone are ended first, which is written to the disk: that takes a moment."""
     story = await with_a_slow_run("a", "b")
-    runs = story.engine.reconciler.runs
+    runs = story.engine.runs
     real = runs.revision
 
     class Slow:

@@ -26,7 +26,7 @@ def restart(story: Story, name: str) -> RunHandle:
     """Ask, as the route does."""
     handle = RunHandle()
     trigger = story.dispatcher.emit(KernelOrigin.REQUEST, WorkloadEvent.RESTART, name, scope=name)
-    story.engine.reconciler.restart(name, trigger, handle)
+    story.engine.loop.restart(name, trigger, handle)
     return handle
 
 
@@ -89,7 +89,7 @@ async def test_a_restart_of_what_has_left_the_repository_is_answered() -> None:
     """Between the request and the run the workload went: the run says nothing of it, and who waits is told."""
     story = await started(web="", db="")
     handle = RunHandle()
-    story.engine.reconciler.restart("gone", None, handle)
+    story.engine.loop.restart("gone", None, handle)
     await handle.done.wait()
     assert handle.report is not None
     assert "gone" not in {row.name for row in handle.report.workloads}

@@ -40,7 +40,7 @@ async def test_a_step_that_nothing_ends_is_stuck_after_all_of_its_deadlines() ->
     await story.start()
     story.push(container("web"))
     await story.quiet(60)
-    assert story.engine.reconciler.current is not None
+    assert story.engine.queries.current_run is not None
     assert watch_of(story).stuck() == ""
     await story.quiet(3 * HOUR)
     assert "start-unit web.service" in watch_of(story).stuck()
@@ -53,7 +53,7 @@ async def test_a_run_that_waits_between_two_steps_is_stuck() -> None:
     story = Story()
     await story.start()
     await story.quiet(60)
-    runs = story.engine.reconciler.runs
+    runs = story.engine.runs
     real = runs.revision
 
     class Hanging:
@@ -132,7 +132,7 @@ async def test_only_a_run_can_be_stuck(held: bool) -> None:
         await story.quiet(20 * HOUR)
         assert watch_of(story).stuck() == ""
         return
-    async with story.engine.reconciler.runs.alone():
+    async with story.engine.runs.alone():
         await story.quiet(QUIET + 60)
         assert watch_of(story).stuck()
     assert watch_of(story).stuck() == ""

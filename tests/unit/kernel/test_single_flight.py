@@ -31,8 +31,8 @@ Runs._locked_run = noted
 async def main():
     story = Story(Faults(latency=(0.0, 0.0)))
     await story.start()
-    reconciler = story.engine.reconciler
-    reconciler.runs.lock = held = HostLock(lock)
+    engine = story.engine
+    engine.runs.lock = held = HostLock(lock)
     print("ready", flush=True)
     sys.stdin.readline()
     story.push(container("web"))

@@ -49,9 +49,9 @@ async def test_a_file_is_written_when_its_workload_stands_otherwise() -> None:
     story = Story()
     await story.start()
     folder = Folder()
-    files = StatusFiles(story.engine.reconciler, IDENTITY, folder, story.dispatcher.wall)  # type: ignore[arg-type]
-    story.engine.reconciler.looks.subscribe("test", files.looked)
-    story.engine.reconciler.steps.subscribe("test", files.stepped)
+    files = StatusFiles(story.engine.queries, IDENTITY, folder, story.dispatcher.wall)  # type: ignore[arg-type]
+    story.engine.looks.subscribe("test", files.looked)
+    story.engine.steps.subscribe("test", files.stepped)
     async with anyio.create_task_group() as group:
         group.start_soon(files.run)
         story.push({**container("web"), **container("bad", "broken")})
