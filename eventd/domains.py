@@ -7,7 +7,6 @@ to say: the domain that stands further up speaks first.
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +55,12 @@ def tables(names: Iterable[str] = NAMES) -> dict[str, Any]:
 
 def modules(role: str, names: Iterable[str]) -> list[ModuleType]:
     """Import one role of each domain that has it; a name with a dot in it is a package elsewhere."""
-    packages = (name if "." in name else f"eventd.{name}" for name in names)
-    found = (f"{package}.{role}" for package in packages)
-    return [importlib.import_module(name) for name in found if find_spec(name) is not None]
+    found = []
+    for name in names:
+        module = f"{name if '.' in name else f'eventd.{name}'}.{role}"
+        try:
+            found.append(importlib.import_module(module))
+        except ModuleNotFoundError as error:
+            if error.name != module:  # the domain has that role, and something that it needs is missing
+                raise
+    return found

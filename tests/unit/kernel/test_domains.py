@@ -136,3 +136,23 @@ def test_policies_are_asked_in_this_order() -> None:
         "gates",
         "approvals_reversibility",
     ]
+
+
+def test_a_domain_without_a_role_is_passed_over_and_one_that_does_not_exist_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that is there and cannot be imported, or a name that is misspelt, is an error and not silence."""
+    assert [each.__name__ for each in domains.modules("settings", ["storage", "files"])] == [
+        "eventd.storage.settings"
+    ]
+    with pytest.raises(ModuleNotFoundError, match=r"eventd\.storrage"):
+        domains.modules("settings", ["storrage"])
+    package = tmp_path / "brokendomain"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "sub").mkdir()
+    (package / "sub/__init__.py").write_text("")
+    (package / "sub/settings.py").write_text("import is_not_there\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="is_not_there"):
+        domains.modules("settings", ["brokendomain.sub"])
