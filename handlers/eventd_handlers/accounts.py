@@ -1,4 +1,4 @@
-"""Accounts: create the Linux user of a workload. Deleting is not here: an account bears data."""
+"""Accounts: create the Linux user of a workload. `accounts_deletion` deletes one, because an account holds data."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TIMEOUT = 30.0
 
 
 async def create(action: Action, tx: Transaction) -> None:
-    """Create the account, remember that it is ours, and watch its folders."""
+    """Create the account, record that eventd created it, and watch its folders."""
     assert isinstance(action, CreateAccount)
     try:
         account = await tx.host.accounts.create(action.workload, timeout=TIMEOUT)
     except EventdError as error:
-        # The intent is journalled, and was made when there was no such account. If there is one now, a useradd
-        # that was cut off after its work has made it: without a record it would be refused for ever.
+        # The intent was journalled when the account did not exist. If it exists now, an interrupted useradd created it:
+        # without a record it would be refused for ever.
         made = await tx.host.accounts.lookup(action.workload)
         if made is not None and error.reason != "account-exists":
             await tx.inventory.created(action.workload, made.uid, tx.run)
@@ -38,26 +38,26 @@ async def create(action: Action, tx: Transaction) -> None:
 
 
 async def adopt(action: Action, tx: Transaction) -> None:
-    """Take an account that root has handed over: nothing of it is changed, it is written down and watched."""
+    """Adopt an account that root has handed over: record and watch it, and change nothing."""
     assert isinstance(action, AdoptAccount)
     account = await tx.host.accounts.lookup(action.workload)
     if account is None or account.uid != action.uid:
         raise PermanentError(
-            f"the account {action.workload} is not the one that was handed over (uid {action.uid})",
+            f"the account {action.workload} no longer has the uid {action.uid} that was handed over",
             reason="account-changed",
-            hint=f"eventctl adopt {action.workload}, if the one that is there now is meant",
+            hint=f"to adopt the present account: eventctl adopt {action.workload}",
         )
     await tx.inventory.adopted(action.workload, account.uid, tx.run)
     await _known(account, tx)
 
 
 async def inspect_store(action: Action, tx: Transaction) -> None:
-    """Look at the volumes that an account has which was handed over. What cannot be looked at may be full."""
+    """List the volumes of an adopted account. If they cannot be listed, fail: they may hold data."""
     assert isinstance(action, InspectStore)
     found = await tx.host.account_inspector.inspect(tx.user(), timeout=TIMEOUT)
     if found.problem:
         raise TemporaryError(
-            f"the volumes of {action.workload} cannot be looked at: {found.problem}",
+            f"cannot list the volumes of {action.workload}: {found.problem}",
             reason="store-unknown",
             hint=f"podman volume ls in eventctl shell {action.workload}",
         )
@@ -73,7 +73,7 @@ async def inspect_store(action: Action, tx: Transaction) -> None:
 
 
 async def complete(action: Action, tx: Transaction) -> None:
-    """Give an account of ours the subordinate ids that it lacks."""
+    """Add missing subordinate ids to an account that eventd created."""
     assert isinstance(action, CompleteAccount)
     await _known(await tx.host.accounts.complete(tx.user(), timeout=TIMEOUT), tx)
 

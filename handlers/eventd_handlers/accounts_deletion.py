@@ -1,8 +1,8 @@
-"""The deletion of an account with its data, step by step, each written down before it begins.
+"""Deletes an account with its data, in stages. Each stage is recorded before it begins.
 
-It is only carried out under an approval that was spent for it (`kernel.steps`), and it looks for itself all the same:
-an account without a record that eventd made it, with another uid, in use by a person, or outside of where eventd makes
-homes is left alone, whatever a plan or a policy says. Killed at any point, it goes on from the stage that was written.
+It requires an approval, which it uses up (`kernel.steps`), and still checks for itself. Whatever a plan or a policy
+says, it leaves an account alone if no record says that eventd created it, if its uid has changed, if a person uses it,
+or if its home is outside the folder of homes. If it is killed at any point, it continues from the recorded stage.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from eventd_handlers.jobs import run_job
 
 log = logging.getLogger(__name__)
 HOME_TIMEOUT = 600.0
-"""Seconds of deleting a home in one go; what is left then goes on with the next try."""
+"""Seconds for deleting a home in one attempt; the next attempt continues."""
 SWEEP_TIMEOUT = 60.0
-"""Seconds for looking through temporary folders and spools."""
+"""Seconds for searching temporary folders and spools."""
 DATABASE_TIMEOUT = 30.0
 """Seconds for userdel(8)."""
 
 
 async def delete_account(action: Action, tx: Transaction) -> None:
-    """Delete the account, or go on with it."""
+    """Delete the account, or continue an interrupted deletion."""
     assert isinstance(action, DeleteAccount)
     async with tx.inventory.removing:
         await _delete(action, tx)
@@ -47,8 +47,8 @@ async def delete_account(action: Action, tx: Transaction) -> None:
 async def _delete(action: DeleteAccount, tx: Transaction) -> None:
     row = tx.inventory.removals.get(action.account)
     if row is None or (row.stage is Stage.NONE and row.data is not RemoveData.DELETE):
-        # Somebody has thought better of it after the approval was spent, and nothing has been done yet.
-        raise PermanentError(f"nothing is known of a deletion of {action.account}", reason="not-asked-for")
+        # The request was withdrawn after the approval, and nothing has been done yet.
+        raise PermanentError(f"no deletion of {action.account} was requested", reason="not-asked-for")
     account = await tx.host.accounts.lookup(action.account)
     if row.stage is Stage.NONE:
         account = await _check(action, account, tx)
@@ -62,7 +62,9 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
         stays = [*await tx.host.removal.sweep(account, timeout=SWEEP_TIMEOUT), *_on_volumes(account, tx)]
         if stays:
             log.warning(
-                "the account %s is deleted; what it owned stays: %s", action.account, ", ".join(stays)
+                "the account %s was deleted; some of its files were left behind: %s",
+                action.account,
+                ", ".join(stays),
             )
             tx.emit(
                 KernelOrigin.DAEMON,
@@ -75,7 +77,7 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
         await _stage(action, row, tx)
     if row.stage is Stage.ACCOUNT:
         if account is not None:
-            # Somebody may have made an account of that name after a userdel that we did not live to write down.
+            # If we crashed after userdel, somebody may have created an account of that name since.
             await _check(action, account, tx)
             await tx.host.removal.delete(account, timeout=DATABASE_TIMEOUT)
         row = replace(row, stage=Stage.RECORDS)
@@ -84,13 +86,13 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
 
 
 def _on_volumes(account: Account, tx: Transaction) -> list[str]:
-    """Return the folders that eventd made for the account beside its home: data on volumes is not deleted with it."""
+    """Return the account's folders on volumes: their data is not deleted with the account."""
     folders = tx.inventory.folders.rows
     return sorted(path for path, row in folders.items() if row.uid == account.uid and path != account.home)
 
 
 async def _check(action: DeleteAccount, account: Account | None, tx: Transaction) -> Account:
-    """Return the account if it is the one that eventd made and that was signed for.
+    """Return the account if it is the one that eventd created and whose deletion was approved.
 
     Raises PermanentError(reason="no-account" | "not-ours" | "account-changed" | "protected"), TemporaryError(
     reason="logged-in").
@@ -99,10 +101,10 @@ async def _check(action: DeleteAccount, account: Account | None, tx: Transaction
     record = tx.inventory.records.workloads.get(name)
     if account is None:
         raise PermanentError(
-            f"there is no account {name}", reason="no-account", hint=f"eventctl retained {name}"
+            f"the account {name} does not exist", reason="no-account", hint=f"eventctl retained {name}"
         )
     if record is None or record.ownership is not Ownership.CREATED:
-        raise PermanentError(f"eventd has no record of having made the account {name}", reason="not-ours")
+        raise PermanentError(f"eventd has no record that it created the account {name}", reason="not-ours")
     if (account.uid, account.home, record.uid, record.run) != (
         action.uid,
         action.home,
@@ -110,13 +112,13 @@ async def _check(action: DeleteAccount, account: Account | None, tx: Transaction
         action.made_by,
     ):
         raise PermanentError(
-            f"the account {name} is not the one that was signed for", reason="account-changed"
+            f"the account {name} is not the one whose deletion was approved", reason="account-changed"
         )
     if refusal := await tx.host.removal.refusal(account):
         raise PermanentError(
             f"the account {name} is not deleted: {refusal}",
             reason="protected",
-            hint="delete it by hand, once you are sure",
+            hint="make sure that nobody needs it, then delete it by hand",
             wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, name)}),
         )
     sessions = tx.facts.get(FactKey(PlatformFact.SESSIONS, name))
@@ -124,14 +126,14 @@ async def _check(action: DeleteAccount, account: Account | None, tx: Transaction
         raise TemporaryError(
             f"somebody is logged in as {name}",
             reason="logged-in",
-            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            hint=f"loginctl list-sessions; the deletion continues when {name} has logged out",
             wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
         )
     return account
 
 
 async def _stop(account: Account, tx: Transaction) -> None:
-    """End lingering and the manager; both are no-ops where there is nothing to end."""
+    """Disable lingering and stop the manager; both do nothing if already done."""
     await tx.host.logins.set_linger(account, False, timeout=CALL_TIMEOUT)  # noqa: FBT003
     unit = manager_unit(account.uid)
     result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
@@ -147,7 +149,7 @@ async def _stage(action: DeleteAccount, row: Removal, tx: Transaction) -> None:
 
 
 async def _forget(action: DeleteAccount, tx: Transaction) -> None:
-    """Forget the records, and last of all that there was a deletion: until then, this is what goes on."""
+    """Delete the records, and the record of the deletion last: until then, the deletion is continued."""
     name = action.account
     for folder in tx.layout.folders(action.uid):
         await tx.host.file_watch.unwatch(folder)

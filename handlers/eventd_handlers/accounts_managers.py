@@ -1,4 +1,4 @@
-"""User managers: lingering, `user@UID.service`, reload. Every wait is a job or a signal, each with a deadline."""
+"""User managers: lingering, `user@UID.service`, reload. Every wait is for a job or a signal, with a deadline."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CALL_TIMEOUT = 30.0
 MANAGER_TIMEOUT = 120.0
 """Seconds for a user manager to come up or go down (its own DefaultTimeoutStartSec is 90 s)."""
 PROCESSES_TIMEOUT = 30.0
-"""Seconds for killed processes to be gone."""
+"""Seconds for killed processes to end."""
 
 
 async def enable_linger(action: Action, tx: Transaction) -> None:
-    """Remember that it is eventd that enables lingering, and do it, so that only eventd's doing is ever undone.
+    """Record that eventd enables lingering, then enable it, so that eventd only ever disables what it enabled.
 
-    In this order: after a crash in between, the next plan enables it. The other way round nobody would ever undo it.
+    In this order: after a crash in between, the next plan enables it. In the other order, nobody would ever disable it.
     """
     assert isinstance(action, EnableLinger)
     await tx.inventory.change(tx.workload, lingering=True)
@@ -49,8 +49,8 @@ async def disable_linger(action: Action, tx: Transaction) -> None:
 async def start(action: Action, tx: Transaction) -> None:
     """Start the manager and connect to its bus.
 
-    logind may have queued the same job for a lingering user: StartUnit then joins it, so awaiting our job is
-    awaiting theirs.
+    logind may have queued the same job for a lingering user. StartUnit then joins that job, so awaiting ours awaits
+    both.
     """
     assert isinstance(action, StartManager)
     account = tx.user()
@@ -83,11 +83,11 @@ async def stop(action: Action, tx: Transaction) -> None:
 
 
 async def reload(action: Action, tx: Transaction) -> None:
-    """daemon-reload, then look at every unit afresh."""
+    """daemon-reload, then read every unit again."""
     assert isinstance(action, Reload)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     tx.reloads += 1
-    # Also where an earlier run, or an earlier life, wrote the files and got no further.
+    # Also if an earlier run, or an earlier daemon process, wrote the files and got no further.
     tx.rewritten |= tx.workload in tx.inventory.records.unloaded
     await manager.reload(timeout=CALL_TIMEOUT)
     tx.inventory.reloaded(tx.workload)
@@ -99,11 +99,11 @@ async def reload(action: Action, tx: Transaction) -> None:
 
 
 async def orphan(action: Action, tx: Transaction) -> None:
-    """End what is left of it, and remember that the workload is gone and its account stays.
+    """Kill its remaining processes, and record that the workload is gone and its account is retained.
 
-    Its manager is down by now, and every unit in it; what else runs with its ids has left the manager's cgroups, or was
-    started by others for it. Not where a person is logged in, nor in an account that eventd did not make: what runs
-    there may be theirs.
+    Its manager and all units are down by now. Other processes with its ids have left the manager's cgroups, or were
+    started from outside. They are not killed if a person is logged in, or if eventd did not create the account: they
+    may be that person's.
     """
     assert isinstance(action, Orphan)
     record, account = tx.inventory.records.workloads.get(tx.workload), tx.account

@@ -1,7 +1,7 @@
-"""The reset of a damaged podman store: one file is moved aside, as the account, and everything of it starts anew.
+"""Resets a damaged podman store: one file is moved aside, as the account, and the account's units start again.
 
-Only under an approval that was spent for it, and it looks for itself all the same: another account, another damage, or
-a podman that works again is left alone. Nothing is deleted: the file stays beside its place, with the run in its name.
+It requires an approval, which it uses up, and still checks for itself: if the account or the damage is a different one,
+or podman works again, it does nothing. Nothing is deleted: the file is renamed in its folder, with the run in its name.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from eventd_handlers.jobs import run_job
 
 
 async def reset_store(action: Action, tx: Transaction) -> None:
-    """Move the damaged file aside, and end the account's manager with everything in it: its plan starts it again."""
+    """Move the damaged file aside and stop the account's manager; the next plan starts it again."""
     assert isinstance(action, ResetStore)
     name = action.account
     account = await tx.host.accounts.lookup(name)
     if account is None or (account.uid, account.home) != (action.uid, action.home):
         raise PermanentError(
-            f"the account {name} is not the one that was signed for", reason="account-changed"
+            f"the account {name} is not the one whose reset was approved", reason="account-changed"
         )
     if tx.facts.get(FactKey(PlatformFact.SESSIONS, name)):
         raise TemporaryError(
             f"somebody is logged in as {name}",
             reason="logged-in",
-            hint=f"loginctl list-sessions; it goes on when {name} has logged out",
+            hint=f"loginctl list-sessions; the reset continues when {name} has logged out",
             wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
         )
     found = damage(await tx.host.images.complaint(account), account.home)
     if found is not None:
         if (found.part, found.path) != (action.damage.part, action.damage.path):
             raise PermanentError(
-                f"it is not what was signed for that is damaged now: {found.title}",
+                f"the damage is no longer the one that was approved: {found.title}",
                 reason="damage-changed",
-                hint="eventctl approvals has what is offered instead",
+                hint="eventctl approvals lists the new request",
             )
         await tx.host.images.set_aside(account, found.path, f"{found.path}.damaged-{tx.run}")
-    # Containers whose records are gone are nobody's: they end with the manager, as everything of the account does.
+    # podman no longer knows the running containers, so they are ended with the manager, like everything of the account.
     unit = manager_unit(account.uid)
     result = await run_job(tx.host.system, Verb.STOP, unit, timeout=MANAGER_TIMEOUT)
-    # The workload's own plan may start it as soon as it goes down, and so call the rest of the job off.
+    # The workload's own plan may start the manager as soon as it is down, which cancels the rest of the job.
     if not result.done and result.result != "canceled":
         raise TemporaryError(f"{unit} did not stop: its job ended with {result.result}", reason="stop-failed")
     await tx.host.user_managers.disconnect(name)

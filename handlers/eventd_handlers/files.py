@@ -1,4 +1,4 @@
-"""Files: put and remove what eventd installs. Recorded before written: a crash leaves no file without an owner."""
+"""Files: install and remove. A file is recorded before it is written, so that a crash leaves no unrecorded file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventd.workloads.plan_files import mode_of
 
 
 async def put(action: Action, tx: Transaction) -> None:
-    """Write a file and have it looked at at once: the plan must not see the old state until inotify speaks."""
+    """Write a file and refresh its fact at once: the next plan must not see the old state until inotify fires."""
     assert isinstance(action, PutFile)
     path = tx.layout.path(action.file, tx.user().uid)
     _note_rewrite(tx)
@@ -24,7 +24,7 @@ async def put(action: Action, tx: Transaction) -> None:
 
 
 async def remove(action: Action, tx: Transaction) -> None:
-    """Remove a file, and only then its record."""
+    """Remove a file, then its record."""
     assert isinstance(action, RemoveFile)
     _note_rewrite(tx)
     gone = await tx.host.files.remove(action.path)

@@ -1,7 +1,7 @@
 """Verify: a revision counts as applied once its units are up and have stayed up for their grace.
 
-Judged by signals: a unit that dies inside its grace is seen dying, though `Restart=always` has it up again at the
-next look.
+Judged by signals, not by polling: a unit that dies during its grace is noticed even if `Restart=always` brings it up
+again at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Bad:
 
 
 async def verify(action: Action, tx: Transaction) -> None:
-    """Wait until the units are up (by the deadline), then that none of them goes down during the grace."""
+    """Wait until the units are up (by the deadline), then make sure that none goes down during the grace."""
     assert isinstance(action, Verify)
     await tx.host.user_managers.refresh(tx.workload)
     keys = {unit: FactKey(PlatformFact.UNIT, unit, tx.workload) for unit in action.units}
@@ -53,7 +53,7 @@ async def verify(action: Action, tx: Transaction) -> None:
             f"{', '.join(missing)} did not come up within {action.deadline:g} s",
             unit=missing[0],
             reason="not-up-in-time",
-            hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
+            hint=f"if they need longer, raise {tx.place.key('health.deadline')}",
         )
     first = states()
 
@@ -84,7 +84,7 @@ async def verify(action: Action, tx: Transaction) -> None:
 
 
 async def _expect(action: Verify, expect: Predicate, tx: Transaction) -> None:
-    """Wait for what counts as healthy. What was probed before this start says nothing about it, and is forgotten."""
+    """Wait until the expectation holds. Probe results from before this start are discarded."""
     stale = [atom.key for atom in atoms(expect) if atom.probe is not None]
     tx.emit(
         KernelOrigin.DAEMON,
@@ -124,7 +124,7 @@ def _dead(unit: str, state: UnitState | None) -> _Bad | None:
         return None
     if state.auto_restarting:
         return _Bad(
-            unit, "crash-looping", f"{unit} exited ({state.result}) and waits for its automatic restart"
+            unit, "crash-looping", f"{unit} exited ({state.result}) and is waiting for its automatic restart"
         )
     if state.active is ActiveState.FAILED:
         return _Bad(

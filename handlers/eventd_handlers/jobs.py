@@ -1,7 +1,7 @@
-"""Jobs of systemd: created, awaited, and at the deadline looked for in the unit itself.
+"""systemd jobs: create one, await it, and at the deadline check the unit itself.
 
-The end of a job is told by one signal. Should that be lost without anybody being told, a start that went well would
-pass for one that hangs, and a revision be taken back for it. So the deadline of a job is a reason to read the unit.
+A single signal announces the end of a job. If it were lost silently, a successful start would look like a hanging one,
+and a revision would be rolled back for it. So at the deadline the unit is read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _DOWN = (ActiveState.INACTIVE, ActiveState.FAILED)
 async def run_job(
     manager: Manager, verb: Verb, unit: str, *, timeout: float, before: UnitState | None = None
 ) -> JobResult:
-    """Have a job done. `before`: the unit as it was, by which a restart is known to have happened.
+    """Run a job to its end. `before`: the state before it, which shows whether a restart has happened.
 
-    Raises what `Manager.job` does; DeadlineError only if the unit, too, does not say that the job is done.
+    Raises what `Manager.job` does; DeadlineError only if the unit itself does not show that the job is done.
     """
     try:
         return await manager.job(verb, unit, timeout=timeout)

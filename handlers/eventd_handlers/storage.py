@@ -1,7 +1,7 @@
-"""Storage: mount points, mounts and folders of volumes, and stopping and starting what uses them.
+"""Storage: mount points, mounts and folders of volumes, and stopping and starting their users.
 
-Bound to what is remembered of volumes and to the ports that reach out of the daemon's sandbox. Decides one thing: a
-mount whose device is not the volume's is taken away again, before anybody is told that the volume is there.
+Uses the records of volumes, and the ports that reach outside the daemon's sandbox. It decides one thing: if the mounted
+device is not the volume's, it is unmounted before the volume is reported as attached.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StorageHandlers:
-    """The handlers of `eventd.storage.model_actions`, and of starting what they stopped."""
+    """The handlers of `eventd.storage.model_actions`, including restarting the units that they stopped."""
 
     ACTIONS: ClassVar[tuple[type[Action], ...]] = (
         *(each for each in STORAGE_ACTIONS if each not in MigrationHandlers.ACTIONS),
@@ -62,7 +62,7 @@ class StorageHandlers:
 
     @property
     def controller(self) -> VolumeController:
-        """What is remembered of volumes."""
+        """The records of volumes."""
         return self.unmounting.controller
 
     @property
@@ -72,11 +72,11 @@ class StorageHandlers:
 
     @property
     def points(self) -> MountPoints:
-        """The places."""
+        """The mount points."""
         return self.unmounting.points
 
     def table(self) -> Mapping[type[Action], Handler]:
-        """Return them by action."""
+        """Return the handlers by action."""
         return {
             SealMountPoint: self.seal,
             UnsealMountPoint: self.unseal,
@@ -100,11 +100,11 @@ class StorageHandlers:
             )
 
     async def unseal(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
-        """Take the mount point of a volume that left away, and remember that."""
+        """Remove the mount point of a volume that left the repository, and record that."""
         assert isinstance(action, UnsealMountPoint)
         if await self.points.unseal(action.path):
             log.warning(
-                "%s was sealed for the volume %s, which is no more: removed", action.path, action.target
+                "removed the mount point %s: the volume %s no longer exists", action.path, action.target
             )
         self.controller.sealed.pop(action.target, None)
         if (record := self.controller.record(action.target)) is not None:
@@ -113,14 +113,15 @@ class StorageHandlers:
             )
 
     async def mount(self, action: Action, tx: Transaction) -> None:
-        """Mount, and believe it only when the kernel's number of what is mounted is udev's for the durable id."""
+        """Mount a volume, and check that the kernel's device number is the one that udev has for its durable id."""
         assert isinstance(action, MountVolume)
         volume = action.volume
-        # Before the mount, so that after a crash it is known for ours: also if the link leads elsewhere by then.
+        # Recorded before the mount, so that after a crash it is known as ours, even if the link points elsewhere by
+        # then.
         before = self.controller.memory.volumes.get(volume.name)
         await self._remember(volume, tx, mounting=True)
         if before is not None and before.number and before.number not in _numbers(self.controller.devices()):
-            # Pulled out when nobody looked, it may sit in a namespace, dead, and keep its device from coming back.
+            # If the disk was pulled out, a dead mount may remain in a namespace and keep the device from coming back.
             await self.unmounting.clear(volume.name, tx)
         options = (*volume.mount_options, "bind") if action.source else volume.mount_options
 
@@ -136,7 +137,7 @@ class StorageHandlers:
 
         result = await mount()
         if not result.done and not action.source:
-            # A namespace may keep it as it is not to be now, read-only or broken: one file system is not both.
+            # A namespace may still have it mounted read-only or broken. One file system cannot be mounted both ways.
             await self.unmounting.clear(volume.name, tx)
             result = await mount()
         key = FactKey(MountFact.MOUNT, volume.path)
@@ -155,7 +156,7 @@ class StorageHandlers:
         if not seen or not isinstance(state, MountState):
             await self._remember(volume, tx, mounting=False)
             raise TemporaryError(
-                f"{volume.path} was mounted, and is not any more",
+                f"{volume.path} was mounted, but is not any more",
                 reason="mount-vanished",
                 wakes_on=frozenset({key}),
             )
@@ -189,7 +190,7 @@ class StorageHandlers:
         await self.controller.memory.change(volume.name, how)
 
     async def unmount(self, action: Action, tx: Transaction) -> None:
-        """Unmount, here and, where that is due, everywhere."""
+        """Unmount a volume on the host and, if needed, in every namespace."""
         assert isinstance(action, UnmountVolume)
         name = action.target
         volume = self.controller.manifest.volumes.get(name)
@@ -200,29 +201,29 @@ class StorageHandlers:
         except InUseError as error:
             moving = self.controller.moving(name)
             if moving is not None and moving.row.phase is Phase.QUIESCE:
-                # Its users are stopped: they are not kept waiting for a process that nobody may ever end.
+                # Its users are stopped, and must not wait for a foreign process that may never end.
                 row = replace(moving.row, error=error.message, hint=error.hint)
                 await self.controller.migrate(row.to_phase(Phase.UNDO, tx.now()))
             raise
 
     async def release(self, action: Action, tx: Transaction) -> None:
-        """Believe that nothing has the file system open any more, anywhere, only when the kernel says so."""
+        """Check with the kernel that nothing has the file system open any more."""
         assert isinstance(action, ReleaseVolume)
         await self.unmounting.release(action.target, action.nodes, action.numbers, tx)
 
         def how(record: VolumeRecord | None) -> VolumeRecord:
-            assert record is not None, "only what an operator put away is released"
+            assert record is not None, "only an ejected volume is released"
             return replace(record, released=record.ejected)
 
         await self.controller.memory.change(action.target, how)
 
     async def note(self, action: Action, tx: Transaction) -> None:  # noqa: ARG002
-        """Remember how a volume is."""
+        """Record the state of a volume."""
         assert isinstance(action, NoteVolume)
         new = action.record
 
         def how(record: VolumeRecord | None) -> VolumeRecord:
-            # What operators and other steps write is theirs: the plan was made a moment ago.
+            # Keep what operators and other steps have written since the plan was made.
             if record is None:
                 return new
             return replace(
@@ -237,7 +238,7 @@ class StorageHandlers:
         await self.controller.memory.change(action.target, how)
 
     async def folder(self, action: Action, tx: Transaction) -> None:
-        """Make the folder of a workload, and wait until it is seen."""
+        """Create the folder of a workload, and wait until its fact is set."""
         assert isinstance(action, MakeFolder)
         user = tx.user()
         key = FactKey(PlatformFact.FILE, action.target)
@@ -249,15 +250,15 @@ class StorageHandlers:
 
         if not await waiting.until(tx.facts, [key], there, timeout=SEEN_TIMEOUT):
             raise TemporaryError(
-                f"{action.target} was made, and is not seen",
+                f"{action.target} was created, but inotify did not report it",
                 reason="folder-not-seen",
                 wakes_on=frozenset({key}),
             )
 
     async def stop(self, action: Action, tx: Transaction) -> None:
-        """Remember what runs, then stop all of it at once: nothing may go on writing to a dead disk.
+        """Record the running units, then stop them all at once: nothing may keep writing to a dead disk.
 
-        In this order: after a crash in between, the units are remembered as running, which they are.
+        In this order: after a crash in between, the units are recorded as running, which they are.
         """
         assert isinstance(action, StopForVolume)
         await self.controller.memory.stop(tx.workload, action.units, action.why, tx.now())
@@ -270,7 +271,7 @@ class StorageHandlers:
                 if not result.done:
                     message = f"{unit} did not stop: its job ended with {result.result}"
                     failed.append(UnitFailedError(message, unit=unit, reason="stop-failed"))
-                # A unit that failed with its disk is no failure of its own.
+                # A unit that failed together with its disk has not failed by itself.
                 await manager.reset_failed(unit)
             except EventdError as error:
                 failed.append(error)
@@ -283,26 +284,26 @@ class StorageHandlers:
             raise failed[0]
 
     async def start_again(self, action: Action, tx: Transaction) -> None:
-        """Start a unit that a lost volume had stopped, and forget that."""
+        """Start a unit that was stopped because of a lost volume, and delete that record."""
         assert isinstance(action, StartAgain)
         await units.start(action, tx)
         await self.controller.memory.started(tx.workload, action.unit)
 
 
 def _not_there(action: MountVolume, result: str, key: FactKey) -> TemporaryError:
-    """Return the failure to mount a volume from a folder: its old disk is not taken instead."""
+    """Return the error for a volume that cannot be mounted from its new folder; its old disk is not used instead."""
     volume = action.volume
     return TemporaryError(
         f"{volume.name} was moved to {action.source}, which cannot be mounted at {volume.path} (the job ended with"
-        f" {result}): is there such a folder?",
+        f" {result}): does that folder exist?",
         reason="no-folder",
-        hint=f"ls -d {action.source}; if it was never moved, take migrated_to of {volume.name} out of storage.toml",
+        hint=f"ls -d {action.source}; if it was never moved, remove migrated_to of {volume.name} from storage.toml",
         wakes_on=frozenset({key}),
     )
 
 
 def _numbers(devices: Iterable[DeviceState]) -> frozenset[str]:
-    """Return the numbers of all devices that are attached."""
+    """Return the device numbers of all attached devices."""
     return frozenset(number for device in devices for number in device.numbers)
 
 

@@ -1,7 +1,7 @@
-"""Moving what is on a volume to another disk, step by step, and deleting what stays behind once that was signed for.
+"""Moves the data of a volume to another disk, step by step, and deletes the old copy once that is approved.
 
-Which step comes next is `eventd.storage.plan_migration`'s; each is written down before or after what it does so that
-doing it again is harmless. The copy itself runs in a unit of its own, for as long as it takes: no step waits for it.
+`eventd.storage.plan_migration` decides which step comes next. Each step is recorded before or after its work, so that
+repeating it is harmless. The copy itself runs in a unit of its own for as long as it takes; no step waits for it.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class MigrationHandlers:
 
     @property
     def controller(self) -> VolumeController:
-        """What is remembered of volumes."""
+        """The records of volumes."""
         return self.unmounting.controller
 
     def table(self) -> Mapping[type[Action], Handler]:
-        """Return them by action."""
+        """Return the handlers by action."""
         return {MigrateVolume: self.migrate, ForgetData: self.forget}
 
     async def migrate(self, action: Action, tx: Transaction) -> None:
@@ -62,7 +62,7 @@ class MigrationHandlers:
         name = action.workload.partition(":")[2]
         row, volume = self.controller.memory.migrations.get(name), self.controller.manifest.volumes.get(name)
         if row is None or volume is None:
-            raise PermanentError(f"nothing is known of a migration of {name}", reason="no-migration")
+            raise PermanentError(f"there is no migration of {name}", reason="no-migration")
         try:
             await self._carry_out(action.step, row, volume, tx)
         except EventdError as error:
@@ -70,7 +70,7 @@ class MigrationHandlers:
             if action.step in (Step.COPY, Step.VERIFY) and (
                 isinstance(error, InUseError) or tx.now() - since >= PATIENCE
             ):
-                # Its users are stopped, and nothing has been done to its data: they go on where they were.
+                # Its users are stopped and its data is untouched: let them run again.
                 row = self.controller.memory.migrations.get(name) or row
                 self._failing.pop(name, None)
                 await self._to(replace(row, error=error.message, hint=error.hint), Phase.UNDO, tx)
@@ -91,27 +91,27 @@ class MigrationHandlers:
             case Step.SWITCH:
                 await self._switch(row, volume, tx)
             case Step.FINISH:
-                for job in (Job.COPY, Job.VERIFY):  # a crash between a phase and the end of the job before it
+                for job in (Job.COPY, Job.VERIFY):  # after a crash, a job of the phase before may still run
                     await self.moves.end(job, row.volume)
                 await self._to(row, Phase.DONE, tx)
             case Step.UNDO:
                 await self._undo(row, tx)
 
     async def _prepare(self, row: Migration, volume: Volume, tx: Transaction) -> None:
-        """See that there is room, and make the place of the copy."""
+        """Check that there is enough space, and create the folder of the copy."""
         try:
             other = self._other(row)
             for job in (Job.COPY, Job.VERIFY):
                 await self.moves.end(job, row.volume)
             size, files = await self.moves.prepare(volume.path, other.path, row.volume)
         except EventdError as error:
-            # Nothing has been done yet: this is its end.
+            # Nothing has been done yet: end the migration here.
             await self._to(replace(row, error=error.message, hint=error.hint), Phase.FAILED, tx)
             raise
         await self._to(replace(row, size=size, files=files), Phase.QUIESCE, tx)
 
     async def _start(self, job: Job, phase: Phase, row: Migration, volume: Volume, tx: Transaction) -> None:
-        """Mount the old disk where only root gets to, read-only, and start a job between it and the other one."""
+        """Mount the old disk read-only in a folder only root can enter, and start a job between the two disks."""
         other = self._other(row)
         source = await self._mount(volume, "ro", tx)
         await self.moves.start(job, row.volume, source, other.path)
@@ -119,7 +119,7 @@ class MigrationHandlers:
             await self._to(row, phase, tx)
 
     async def _switch(self, row: Migration, volume: Volume, tx: Transaction) -> None:
-        """Give the copy its place, and let the volume be there from now on."""
+        """Move the copy into place, and make the volume use it from now on."""
         other = self._other(row)
         if row.phase is not Phase.SWITCH:
             row = await self._to(row, Phase.SWITCH, tx)
@@ -135,7 +135,7 @@ class MigrationHandlers:
         await self.controller.memory.migrate(replace(row, old_id=old), how)
 
     async def _undo(self, row: Migration, tx: Transaction) -> None:
-        """Forget the copy. The old disk has only been read."""
+        """Discard the copy. The old disk was only read."""
         failed = [
             message_of(said)
             for job in (Job.COPY, Job.VERIFY)
@@ -150,20 +150,20 @@ class MigrationHandlers:
             try:
                 await self.moves.delete(Job.DISCARD, row.volume, other.path)
             except EventdError as error:
-                # The next migration there goes on from it; nobody waits for that.
+                # The next migration to that disk reuses it; do not wait for its removal.
                 draft = f"{other.path}/{draft_of(row.volume)}"
                 row = replace(
-                    row, hint=f"{row.hint}; what was copied is left: rm -r {draft} ({error.message})"
+                    row, hint=f"{row.hint}; the partial copy is left: rm -r {draft} ({error.message})"
                 )
         await self._to(row, Phase.FAILED, tx)
 
     def _why(self, row: Migration, failed: list[tuple[str, str]]) -> tuple[str, str]:
-        """Return why it is taken back, and what to do about it. `failed`: what its jobs said."""
+        """Return why it is undone, and what to do about it. `failed`: the errors of its jobs."""
         if failed:
             return failed[0][0], failed[0][1] or "journalctl -u 'eventd-*'"
         if row.phase is Phase.QUIESCE:
             running = self.controller.running(row.volume)
-            who = " and ".join(running) or "what uses it"
+            who = " and ".join(running) or "its users"
             return (
                 f"{who} did not stop within {PATIENCE:g} s",
                 f"eventctl why {running[0]}" if running else "",
@@ -171,18 +171,16 @@ class MigrationHandlers:
         return f"its job failed in the phase {row.phase}", "journalctl -u 'eventd-*'"
 
     async def forget(self, action: Action, tx: Transaction) -> None:
-        """Delete everything on a disk that is out of service."""
+        """Delete all data on a disk that is out of service."""
         assert isinstance(action, ForgetData)
         name = action.target
         row, volume = self.controller.memory.forgetting.get(name), self.controller.manifest.volumes.get(name)
         if row is None or volume is None or row.id != action.id or row.since != action.since:
             raise PermanentError(
-                f"nothing is known of a wish to delete what was {name}", reason="not-asked-for"
+                f"no deletion of the old data of {name} was requested", reason="not-asked-for"
             )
         if f"{volume.id_kind} {volume.id}" != row.id or self.controller.in_service(volume):
-            raise PermanentError(
-                f"{name} is in service: what is on it is not deleted", reason="volume-in-use"
-            )
+            raise PermanentError(f"{name} is in service: its data is not deleted", reason="volume-in-use")
         source = await self._mount(volume, "rw", tx)
         await self.moves.delete(Job.FORGET, name, source)
         await self._unmount(name, tx)
@@ -194,19 +192,19 @@ class MigrationHandlers:
         await tx.conclude(rows)  # type: ignore[arg-type]
 
     def _other(self, row: Migration) -> Volume:
-        """Return where it goes. Raises TemporaryError(reason="not-attached")."""
+        """Return the target volume. Raises TemporaryError(reason="not-attached")."""
         other = self.controller.manifest.volumes.get(row.to)
         if other is not None and self.controller.look(other).usable:
             return other
         raise TemporaryError(
-            f"the volume {row.to}, where {row.volume} is to go, is not attached",
+            f"the volume {row.to}, the target for {row.volume}, is not attached",
             reason="not-attached",
             hint=f"attach it, or: eventctl storage migrate {row.volume} --abort",
             wakes_on=frozenset({FactKey(StorageFact.VOLUME, row.to)}),
         )
 
     async def _mount(self, volume: Volume, mode: str, tx: Transaction) -> str:
-        """Mount a volume's own disk where only root gets to; return where."""
+        """Mount a volume's own disk in a folder only root can enter; return the folder."""
         where = private_mount(volume.name)
         key = FactKey(MountFact.MOUNT, where)
         devices = self.controller.devices()
@@ -225,7 +223,7 @@ class MigrationHandlers:
                     hint=f"umount {state.point}",
                 )
         if key not in tx.facts:
-            # What has it mounted still, writable, would keep it so.
+            # If it is still mounted writable somewhere, this mount would be writable too.
             await self.unmounting.release(volume.name, mine[0].nodes, mine[0].numbers, tx)
             options = [each for each in volume.mount_options if each not in ("ro", "rw", "nofail")]
             result = await self.unmounting.mounts.mount(

@@ -1,7 +1,7 @@
-"""Unmounting what a volume is mounted from, so that nothing keeps its disk: on the host, and then everywhere else.
+"""Unmounts a volume so that nothing holds its disk: on the host, then in every other mount namespace.
 
-Whoever unmounts does it here: an unmount on the host alone leaves the copies that namespaces made of the mount before
-(see `eventd.storage.volume.points`), and with them the file system in use.
+All unmounting goes through here. An unmount on the host alone leaves the copies of the mount in other namespaces (see
+`eventd.storage.volume.points`), and with them the file system in use.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from eventd.workloads.controller_transaction import Transaction
 MOUNT_TIMEOUT = 60.0
 """Seconds for a mount: a journal of a large disk may have to be replayed."""
 SEEN_TIMEOUT = 10.0
-"""Seconds until the kernel's table of mounts, or inotify, tells what has been done."""
+"""Seconds until the kernel's mount table, or inotify, reports what was done."""
 
 
 class InUseError(TemporaryError):
-    """Somebody keeps it."""
+    """The volume is still in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Unmounting:
     points: MountPoints
 
     async def unmount(self, name: str, where: str, tx: Transaction, *, lazy: bool = False) -> None:
-        """Unmount a volume and wait until the kernel says so; what is not mounted is done.
+        """Unmount a volume and wait until the kernel confirms it. Does nothing if it is not mounted.
 
         `lazy`: though it is in use, here and everywhere. Raises InUseError(reason="in-use") with who uses it,
         TemporaryError(reason="unmount-failed").
@@ -57,7 +57,7 @@ class Unmounting:
             raise InUseError(
                 f"{where} is in use by {some(holders, self.controller.owners)}, so it was not unmounted",
                 reason="in-use",
-                hint=f"{self.remedy(name, holders, where)}; it is tried again",
+                hint=f"{self.remedy(name, holders, where)}; eventd will retry",
                 wakes_on=frozenset({key}),
             )
         raise TemporaryError(
@@ -70,13 +70,13 @@ class Unmounting:
     async def release(
         self, name: str, nodes: tuple[str, ...], numbers: tuple[str, ...], tx: Transaction
     ) -> None:
-        """Believe only the kernel that nothing keeps what was unmounted any more.
+        """Check with the kernel that nothing holds the unmounted file system.
 
         Raises InUseError(reason="still-mounted" | "still-claimed").
         """
         found = await self.points.keeping(nodes, numbers)
         if found.holders or found.claimed:
-            # Killed between the unmount and the rest, or what an eventd left that knew nothing of it.
+            # The daemon was killed after the unmount, or an older version left it behind.
             await self.clear(name, tx)
             found = await self.points.keeping(nodes, numbers)
         if found.holders:
@@ -84,18 +84,18 @@ class Unmounting:
                 f"it is unmounted here, but still in use by {some(found.holders, self.controller.owners)}:"
                 " it is not safe to remove yet",
                 reason="still-mounted",
-                hint=f"{self.remedy(name, found.holders, '')}; it is looked at again",
+                hint=f"{self.remedy(name, found.holders, '')}; eventd will check again",
             )
         if found.claimed:
             raise InUseError(
                 f"it is unmounted here, but the kernel still has {' and '.join(found.claimed)} in use,"
-                " though no process is found that does",
+                " though no process is found that uses it",
                 reason="still-claimed",
-                hint="see losetup -l, dmsetup ls --tree and lsns -t mnt for what is on it; it is looked at again",
+                hint="see losetup -l, dmsetup ls --tree and lsns -t mnt for its users; eventd will check again",
             )
 
     async def clear(self, name: str, tx: Transaction) -> None:
-        """Take whatever was mounted where a volume's file system can have been out of every namespace."""
+        """Unmount, in every namespace, everything at the paths where the volume may have been mounted."""
         known = [row.volume for row in self.controller.memory.volumes.rows.values()]
         volumes = (*self.controller.manifest.volumes.values(), *known)
         mine = {each.path for each in volumes if each.name in (name, *self.controller.on(name))}
@@ -109,11 +109,11 @@ class Unmounting:
         except EventdError:
             self.controller.sealed.pop(
                 name, None
-            )  # it may be gone, on a full disk: it is looked at before it is used
+            )  # it may be missing on a full disk: it is checked before use
             raise
 
     def remedy(self, name: str, holders: tuple[Holder, ...], path: str) -> str:
-        """Return what to do about the first who keeps a volume."""
+        """Return what to do about the first holder of a volume."""
         volume = self.controller.manifest.volumes.get(name)
         users = self.controller.users.get(name, frozenset())
         return remedy(holders[0], volume.path if volume is not None else path, self.controller.owners, users)

@@ -1,4 +1,4 @@
-"""Images: pull and tag, in the store of the workload's user. What came of it is looked at by who asked."""
+"""Images: pull and tag, in the store of the workload's user. The caller checks the result."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from eventd.workloads.model_actions import PullImages, TagImages
 
 
 async def pull(action: Action, tx: Transaction) -> None:
-    """Pull every image, going on past failures. Raises TemporaryError("pull-failed") naming all of them.
+    """Pull every image, continuing after failures. Raises TemporaryError("pull-failed") naming all that failed.
 
-    A registry that does not answer, which may be one of the workload's own making, must not keep a newer revision from
+    A registry that does not answer, possibly one that the workload set up itself, must not block a newer revision for
     the rest of the host.
     """
     assert isinstance(action, PullImages)

@@ -1,7 +1,7 @@
-"""The renaming of an account: of the account, then of what eventd remembers, then of the facts.
+"""Renames an account: first the account, then eventd's records, then the facts.
 
-What it changes is written down first, so that after a crash it goes on from what is there. The home stays where it is:
-podman's database has its path in it, and refuses to work from another.
+The intent is recorded first, so that after a crash it continues from the observed state. The home stays where it is:
+podman's database contains its path, and podman refuses to work from another one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 
 
 async def rename_account(action: Action, tx: Transaction) -> None:
-    """Rename it, or go on with it."""
+    """Rename the account, or continue an interrupted rename."""
     assert isinstance(action, RenameAccount)
     inventory = tx.inventory
     row = inventory.renames.get(action.new)
@@ -38,18 +38,18 @@ async def rename_account(action: Action, tx: Transaction) -> None:
     now = now or await tx.host.accounts.lookup(action.new)
     if now is None or now.uid != row.uid:
         raise PermanentError(
-            f"the account {action.old} (uid {row.uid}) is gone, and there is none named {action.new} with its uid",
+            f"the account {action.old} (uid {row.uid}) is gone, and no account {action.new} has its uid",
             reason="no-account",
-            hint=f"useradd or rename it by hand: usermod --login {action.new} {action.old}",
+            hint=f"create it with useradd, or rename it by hand: usermod --login {action.new} {action.old}",
         )
     old = replace(now, name=action.old, subuid=row.subuid, subgid=row.subgid)
     account = await tx.host.accounts.rename(old, action.new, timeout=TIMEOUT)
-    # After a crash in between, nobody watches them: at the start there was no account of the recorded name.
+    # After a crash in between they are not watched: at the start, no account had the recorded name.
     for folder in tx.layout.folders(account.uid):
         await tx.host.file_watch.watch(folder)
     record = inventory.records.workloads.get(action.old)
     if record is not None:
-        # First the new, then not the old: a crash in between leaves both, and this goes on.
+        # Write the new record, then delete the old: a crash in between leaves both, and the rename continues.
         await inventory.workload(
             replace(record, name=action.new, retained=False, verified_digest="", verified_commit="")
         )
@@ -69,17 +69,17 @@ async def rename_account(action: Action, tx: Transaction) -> None:
 
 
 async def _check(action: RenameAccount, account: Account | None, tx: Transaction) -> Account:
-    """Return the account if it is the one that eventd made, and nobody uses it."""
+    """Return the account if eventd created it and nobody uses it."""
     record = tx.inventory.records.workloads.get(action.old)
     if account is None or record is None or account.uid != record.uid or account.uid != action.uid:
         raise PermanentError(
-            f"the account {action.old} is not the one that eventd made", reason="account-changed"
+            f"the account {action.old} is not the one that eventd created", reason="account-changed"
         )
     if record.ownership is not Ownership.CREATED:
         raise PermanentError(
-            f"the account {action.old} was adopted, not made by eventd: it is not renamed",
+            f"the account {action.old} was adopted, not created by eventd: it is not renamed",
             reason="not-ours",
-            hint=f"usermod --login {action.new} {action.old}, once you are sure, and adopt it",
+            hint=f"rename it by hand and adopt it again: usermod --login {action.new} {action.old}",
         )
     if refusal := await tx.host.removal.refusal(account):
         raise PermanentError(
@@ -89,9 +89,9 @@ async def _check(action: RenameAccount, account: Account | None, tx: Transaction
         )
     if await tx.host.accounts.lookup(action.new) is not None:
         raise PermanentError(
-            f"there is an account {action.new} already",
+            f"the account {action.new} already exists",
             reason="account-exists",
-            hint="give the workload another name, or remove the account if it is yours to remove",
+            hint="give the workload another name, or remove the account if nobody needs it",
             wakes_on=frozenset({FactKey(PlatformFact.ACCOUNT, action.new)}),
         )
     if tx.facts.get(FactKey(PlatformFact.SESSIONS, action.old)):

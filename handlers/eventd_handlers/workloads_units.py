@@ -1,4 +1,4 @@
-"""Units: stop, start, restart by jobs of the user's manager. A job's result is the judge, not a look at a state."""
+"""Units: stop, start and restart by jobs of the user's manager. The job's result counts, not a later state."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from eventd_handlers.accounts_managers import CALL_TIMEOUT
 from eventd_handlers.jobs import run_job
 
 ENDED = frozenset({"canceled", "collected"})
-"""Results of a job that somebody else ended (org.freedesktop.systemd1, JobRemoved)."""
+"""Results of a job that somebody else cancelled (org.freedesktop.systemd1, JobRemoved)."""
 UNKNOWN = ""
-"""The digest of what a unit runs if nobody can tell: no content has it."""
+"""The digest recorded for a unit whose content is unknown. No content has this digest."""
 
 
 async def stop(action: Action, tx: Transaction) -> None:
-    """Stop a unit and forget what it ran."""
+    """Stop a unit and delete the record of its content."""
     assert isinstance(action, StopUnit)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     result = await run_job(manager, Verb.STOP, action.unit, timeout=action.timeout)
@@ -40,7 +40,7 @@ async def stop(action: Action, tx: Transaction) -> None:
 
 
 async def start(action: Action, tx: Transaction) -> None:
-    """Start a unit; one that the manager has started meanwhile is left as it is (the job is a no-op)."""
+    """Start a unit. If the manager has started it meanwhile, the job does nothing."""
     assert isinstance(action, StartUnit)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     if action.reset:
@@ -49,7 +49,7 @@ async def start(action: Action, tx: Transaction) -> None:
 
 
 async def restart(action: Action, tx: Transaction) -> None:
-    """Restart a unit, unless a restart of something that it requires has restarted it since the reload."""
+    """Restart a unit, unless it was restarted since the reload together with a unit that it requires."""
     assert isinstance(action, RestartUnit)
     manager = await tx.host.user_managers.connect(tx.user(), timeout=CALL_TIMEOUT)
     before = tx.invocations.get(action.unit)
@@ -63,13 +63,13 @@ async def restart(action: Action, tx: Transaction) -> None:
 
 
 async def record_files(action: Action, tx: Transaction) -> None:
-    """Remember what a unit that runs was started with."""
+    """Record what a running unit was started with."""
     assert isinstance(action, RecordFiles)
     await tx.inventory.started_with(tx.workload, action.unit, StartedWith(dict(action.files)))
 
 
 def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactValue]:
-    """Return what is known of the named files; not the home of a new account, until it was looked at."""
+    """Return the known states of the named files; the home of a new account only once it was read."""
     states = {path: tx.facts.get(FactKey(WorkloadFact.NAMED, path, tx.workload)) for path in action.named}
     return {path: state for path, state in states.items() if path != HOME or state is not None}
 
@@ -77,10 +77,10 @@ def _states(action: StartUnit | RestartUnit, tx: Transaction) -> dict[str, FactV
 async def _note(
     action: StartUnit | RestartUnit, tx: Transaction, before: Mapping[str, FactValue] | None = None
 ) -> None:
-    """Record with which contents of the host's files a unit was started: those before the start, if they are so still.
+    """Record the contents of the host's files that a unit was started with: those before the start, if unchanged since.
 
-    A file that changed meanwhile may have been read before or after that. None: it is about to be started, and if we
-    die now, nobody can tell.
+    A file that changed during the start may have been read before or after the change. None: the start is about to
+    begin, and if we die now, the contents are unknown.
     """
     now = _states(action, tx)
     files = dict.fromkeys(now if before is None else before, UNSURE)
@@ -92,11 +92,11 @@ async def _note(
 
 
 async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, verb: Verb) -> None:
-    """Have the job done.
+    """Run the job.
 
-    One that is no longer waited for may go on, or may not have been made. A unit that was off can only have come up
-    with the content that is loaded. Of one that was on nobody can tell: it may be restarted in any case, and it must
-    not pass for what it was before.
+    A job that we stop waiting for may continue, or may never have been created. A unit that was inactive can only have
+    started with the loaded content. For a unit that was active the content is unknown: it may or may not have been
+    restarted, and must not count as unchanged.
     """
     files = _states(action, tx)
     await _note(action, tx)
@@ -113,7 +113,7 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
         if not isinstance(error, DeadlineError):
             raise
         raise UnitFailedError(
-            f"{action.unit} did not come up within {action.timeout:g} s: its start has not ended",
+            f"{action.unit} did not come up within {action.timeout:g} s: its start job is still running",
             unit=action.unit,
             reason="not-up-in-time",
             hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
@@ -125,7 +125,7 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
 async def _started(
     action: StartUnit | RestartUnit, tx: Transaction, manager: Manager, result: JobResult
 ) -> None:
-    """Record the content whether or not the job succeeded: a retry is a start, and needs no restart."""
+    """Record the content whether or not the job succeeded: the retry is a start, so no restart is needed."""
     await tx.inventory.unit(tx.workload, action.unit, UnitRecord(action.digest, tx.run))
     if result.done:
         return
@@ -142,12 +142,12 @@ async def _started(
                     hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
                 )
     if result.result in ENDED:
-        # Not the unit's fault, so no reason to go back: somebody stopped it, or its manager went.
+        # Not the unit's fault, so no reason to roll back: somebody stopped it, or its manager went away.
         raise UnitFailedError(
-            f"the start of {action.unit} was called off: its job ended with {result.result}",
+            f"the start of {action.unit} was cancelled: its job ended with {result.result}",
             unit=action.unit,
             reason=CALLED_OFF,
-            hint="it is tried again; eventctl suspend keeps eventd from starting what is to stay off",
+            hint="eventd will retry; to keep the workload stopped, use eventctl suspend",
         )
     state = await manager.read_unit(action.unit)
     raise UnitFailedError(
