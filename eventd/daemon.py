@@ -30,7 +30,7 @@ from eventd.doctor import documents as doctor_document
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.events import Event, KernelEvent
 from eventd.kernel.model.report import RunReport, RunResult
-from eventd.kernel.supervise import known
+from eventd.kernel.supervise import beside, known
 from eventd.overrides import adapter_suspend_notes as suspend_notes
 from eventd.overrides.model import NETWORK
 from eventd.platform.host_lock import HostLock
@@ -111,7 +111,7 @@ class Daemon:
                 api, dispatcher = self.settings.api, self.parts.dispatcher
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
-                dispatcher.listen(self._on_event)
+                dispatcher.subscribe("the daemon", self._on_event)
                 self.parts.engine.looks.subscribe("sd_notify", self._tell)
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
@@ -125,10 +125,10 @@ class Daemon:
                 await self._suspend_as_noted()
                 server.api.begun.set()
                 self.parts.boot.ready()
-                group.start_soon(self.parts.boot.run)
+                group.start_soon(beside, "the boot log", self.parts.boot.run)
                 group.start_soon(self.parts.engine.serve)
-                group.start_soon(self.parts.storage.sizes.serve)
-                group.start_soon(files.run)
+                group.start_soon(beside, "the sizes", self.parts.storage.sizes.serve)
+                group.start_soon(beside, "the status files", files.run)
                 group.start_soon(self._reloads)
             await self._stop.wait()
             log.info("draining")

@@ -289,7 +289,7 @@ class Engine:
         afresh.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
         self.looks.subscribe("probing", probing.refresh)
-        dispatcher.listen(self._on_event)
+        dispatcher.subscribe("the fetcher", self._on_event)
 
     def _detail(self, action: Any, sight: Sight | None) -> Mapping[str, str]:
         seen = sight.observed if sight is not None else UNSEEN

@@ -7,16 +7,19 @@ Owns `Facts`. Decides nothing: who is interested watches the facts, or listens f
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 
+from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.event_ring import EventRing
 from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, Event, EventKind, Origin
 from eventd.kernel.model.facts import FactKey, Facts, FactValue
 
+log = logging.getLogger(__name__)
 LONGEST = 4096
 """Characters of each text of an event: of a path (PATH_MAX), and of all that peers and people say."""
 
@@ -25,13 +28,13 @@ LONGEST = 4096
 class Dispatcher:
     """The one place where events come in."""
 
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = field(default_factory=lambda: Facts(_watcher_failed))
     wall: Callable[[], float] = time.time
     events: EventRing = field(default_factory=EventRing)
     sequence: int = 0
     current: Event | None = None
     """The event whose facts are being folded, so that a fact's watcher knows its cause."""
-    _listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    _listeners: Listeners[[Event]] = field(default_factory=lambda: Listeners("an event"))
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def emit(
@@ -58,16 +61,15 @@ class Dispatcher:
         try:
             for key, value in facts:
                 self.facts.set(key, value)
-            for listener in self._listeners:
-                listener(event)
+            self._listeners(event)
         finally:
             self.current = before
         self._more.set()
         return event
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener(event)` for each event, after its facts are folded."""
-        self._listeners.append(listener)
+    def subscribe(self, name: str, listener: Callable[[Event], object]) -> Callable[[], None]:
+        """Call `listener(event)` for each event, after its facts are folded; return what ends that."""
+        return self._listeners.subscribe(name, listener)
 
     def since(self, sequence: int) -> list[Event]:
         """Return the kept events after `sequence`."""
@@ -80,6 +82,12 @@ class Dispatcher:
             if self._more.is_set():
                 self._more = anyio.Event()
             await self._more.wait()
+
+
+def _watcher_failed(watcher: object, error: Exception) -> None:
+    """A watcher of a fact raised: the fact is set, and the others are told of it."""
+    name = getattr(watcher, "__qualname__", repr(watcher))
+    log.error("bug: %s failed when it was told of a changed fact", name, exc_info=error)
 
 
 def _cut(value: Attribute) -> Attribute:

@@ -94,6 +94,18 @@ async def supervise(
         await anyio.sleep(backoff.delay(attempts, 0.0))
 
 
+async def beside(name: str, run: Callable[[], Awaitable[object]]) -> None:
+    """Await `run()`, which nothing else stands on: an error is logged and ends it, and nothing else."""
+    try:
+        await run()
+    except Exception as error:
+        expected = known(error)
+        if expected is None:
+            log.exception("bug: %s ended with %s", name, type(error).__name__)
+        else:
+            log.error("%s: %s", name, expected)  # noqa: TRY400 - reported, not a bug
+
+
 async def settled(facts: Facts, emit: Emit, names: Sequence[str]) -> None:
     """Return when systemd's units have been read, and each of these sources has been, or cannot be within `SETTLE`.
 

@@ -111,7 +111,7 @@ class Story:
         """Start the daemon, with some sources missing; returns when it serves, or has died."""
         loop = asyncio.get_running_loop()
         self.dispatcher = Dispatcher(wall=loop.time)
-        self.dispatcher.listen(self.events.append)
+        self.dispatcher.subscribe("test", self.events.append)
         host = SimHost(self.world, self.dispatcher.emit)
         host.away = set(away)
         self.lives.append(host)

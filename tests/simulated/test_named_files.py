@@ -62,7 +62,7 @@ def test_it_ends_with_the_content_that_was_there_last(seed: int) -> None:
         chance, told = random.Random(seed), Story()
         secret = Secret(told)
         await told.start()
-        told.dispatcher.listen(secret.look)
+        told.dispatcher.subscribe("test", secret.look)
         secret.tell("a")
         told.push(FILES)
         await told.quiet(60)
@@ -73,7 +73,7 @@ def test_it_ends_with_the_content_that_was_there_last(seed: int) -> None:
             if chance.random() < 0.2:
                 await told.kill()
                 await told.start()
-                told.dispatcher.listen(secret.look)
+                told.dispatcher.subscribe("test", secret.look)
                 secret.again()
         secret.tell(chance.choice("abc"))
         await told.quiet()

@@ -57,7 +57,9 @@ Watcher: TypeAlias = Callable[[FactKey], None]
 class Facts:
     """A dictionary that tells who asked when a value changes. Not thread-safe: the loop's thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[Watcher, Exception], None] | None = None) -> None:
+        """`failed`: told of a watcher that raised, and of what; the others are called. None: it is raised."""
+        self._failed = failed
         self._values: dict[FactKey, FactValue] = {}
         self._watchers: dict[FactKey, list[Watcher]] = {}
         self._all: list[Watcher] = []
@@ -88,7 +90,12 @@ class Facts:
         else:
             self._values[key] = value
         for watcher in (*self._watchers.get(key, ()), *self._all):
-            watcher(key)
+            try:
+                watcher(key)
+            except Exception as error:
+                if self._failed is None:
+                    raise
+                self._failed(watcher, error)
         return True
 
     def watch(self, keys: Iterable[FactKey], watcher: Watcher) -> Callable[[], None]:
