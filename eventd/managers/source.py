@@ -76,11 +76,15 @@ class UserManagersSource:
 
         Where the manager is down it fails at once; where it is up or coming up, only at the deadline.
         """
+        await self.replace(account)
+        return await (self._links.get(account.name) or self._follow(account)).wanted(timeout)
+
+    async def replace(self, account: Account) -> None:
+        """End the link of a former account of this name; see `ports.UserManagers`."""
         link = self._links.get(account.name)
         if link is not None and link.account.uid != account.uid:
-            await self.disconnect(account.name)
-            link = None
-        return await (link or self._follow(account)).wanted(timeout)
+            del self._links[account.name]
+            await link.end()
 
     def _follow(self, account: Account) -> ManagerLink:
         assert self._tasks is not None, "run() has to be running"

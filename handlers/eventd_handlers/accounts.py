@@ -80,6 +80,7 @@ async def complete(action: Action, tx: Transaction) -> None:
 
 async def _known(account: Account, tx: Transaction) -> None:
     tx.account = account
+    await tx.host.user_managers.replace(account)
     for folder in tx.layout.folders(account.uid):
         await tx.host.file_watch.watch(folder)
     tx.emit(

@@ -281,11 +281,18 @@ async def test_a_user_with_another_uid_is_another_user(host: Host):
     """The account was made anew under its name: the old connection is not used for it."""
     await host.start()
     await host.source.connect(WEB, timeout=60)
+    await host.source.replace(WEB)
+    assert host.state is ManagerState.UP, "it is the same one"
     other = Account("web", UID + 4711, UID, "/home/web")
+    await host.source.replace(other)
+    assert host.state is None
+    assert host.recorder.unit(UNIT, "web") is None
     with pytest.raises(TemporaryError):
         await host.source.connect(other, timeout=60)
     assert host.state is ManagerState.DOWN
-    assert host.recorder.unit(UNIT, "web") is None
+    await host.source.replace(WEB)
+    await host.source.connect(WEB, timeout=60)
+    assert host.recorder.unit(UNIT, "web").main_pid == 7, "what is watched stays watched"
 
 
 async def test_two_who_connect_at_once_share_one_connection(host: Host):

@@ -83,6 +83,14 @@ class UserManagers(Protocol):
         """Close the connection and forget the user's unit facts."""
         ...
 
+    async def replace(self, account: Account) -> None:
+        """Close a connection to the manager of a former account of this name, and forget its facts.
+
+        That manager has another uid, and may run on: what it says is not about the account that is there now. What is
+        watched stays watched.
+        """
+        ...
+
 
 class Logins(Protocol):
     """logind (org.freedesktop.login1.Manager)."""

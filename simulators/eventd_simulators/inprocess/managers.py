@@ -145,6 +145,8 @@ class SimUserManagers:
         self._life = life
         self._host = host
         self._feeds: dict[str, Feed] = {}
+        self._uids: dict[str, int] = {}
+        """Whose bus a feed is on: an account that was deleted and made again has another one."""
         self._watched: dict[str, frozenset[str]] = {}
         self._wanted: dict[str, None] = {}
         host.hub.listen(self._on_signal)
@@ -155,6 +157,7 @@ class SimUserManagers:
         try:
             async with asyncio.timeout(timeout):
                 await self._life.read(lambda: None)
+                await self.replace(account)
                 if name not in self._feeds and name in self._host.managers:
                     self._open(name)
                 feed = self._feeds.get(name)
@@ -199,6 +202,15 @@ class SimUserManagers:
         await self._life.read(lambda: None)
         self.emit_state(user)
 
+    async def replace(self, account: Account) -> None:
+        """See the port."""
+        feed = self._feeds.get(account.name)
+        if feed is not None and self._uids[account.name] != account.uid:
+            self._wanted.pop(account.name, None)
+            del self._feeds[account.name]
+            feed.close(forget=True)
+            self.emit_state(account.name)
+
     def emit_state(self, user: str) -> None:
         """Emit the MANAGER fact as it is now."""
         state = self._state(user)
@@ -221,11 +233,13 @@ class SimUserManagers:
 
     def _open(self, user: str) -> None:
         self._wanted[user] = None
+        manager = self._host.managers[user]
+        self._uids[user] = manager.uid
         feed = Feed(
             self._life,
             self._host.hub,
             user,
-            lambda: self._host.managers.get(user),
+            lambda: manager if manager.alive else None,
             self._watched.get(user, frozenset()),
         )
         self._feeds[user] = feed

@@ -16,7 +16,7 @@ from eventd_simulators.model.logind import Logind
 from eventd_simulators.model.manager import Manager
 from eventd_simulators.model.quadlet import NETWORK
 from eventd_simulators.model.service import Service
-from eventd_simulators.model.signals import BusDown, BusUp, Clock, FileChanged, Hub
+from eventd_simulators.model.signals import AccountChanged, BusDown, BusUp, Clock, FileChanged, Hub, Signal
 from eventd_simulators.model.sources import NETWORK_WAIT, Folders, SystemUnits, UserUnits
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class HostModel:
         self.accounts: AccountDatabase = accounts or AccountTable(self.hub)
         self.logind = Logind(self)
         self.managers: dict[str, Manager] = {}
+        """By the name of an account that is there."""
+        self.orphans: dict[int, Manager] = {}
+        """Managers by uid that run on although their account is gone, or has another uid now (userdel --force)."""
+        self.hub.listen(self._account_changed)
         self.slow_manager: Callable[[], float] = lambda: 0.0
         """Asked at each start of a user's manager: seconds that it takes longer."""
         self.prepare_bus: Callable[[Account, Callable[[], object]], object] = lambda _account, done: done()
@@ -133,10 +137,11 @@ class HostModel:
     def power_off(self) -> None:
         """A power cut: everything volatile is lost, and nobody is told."""
         self.up = False
-        for manager in self.managers.values():
+        for manager in (*self.managers.values(), *self.orphans.values()):
             manager.power_off()
             self.hub.send(BusDown(manager.scope))
         self.managers.clear()
+        self.orphans.clear()
         self.logind.power_off()
         self.system.power_off()
         self.hub.send(BusDown(""))
@@ -170,16 +175,40 @@ class HostModel:
             UserUnits(self.tree, account, self.folders),
             make_service=self._user_service,
             boot_id=f"{self.boots}/{self.system.new_invocation()}",
+            uid=account.uid,
         )
+        for orphan in self.orphans.values():
+            if orphan.scope == account.name:
+                orphan.scope = f"{account.name}#{orphan.uid}"  # whose signals are the new one's from now on
         self.managers[account.name] = manager
         return manager
 
     def close_manager(self, account: Account) -> None:
         """The manager of a user has ended."""
-        manager = self.managers.pop(account.name, None)
-        if manager is not None:
-            manager.power_off()
-            self.hub.send(BusDown(account.name))
+        manager = self.manager_of(account)
+        if manager is None:
+            return
+        self.orphans.pop(account.uid, None)
+        if self.managers.get(account.name) is manager:
+            del self.managers[account.name]
+        manager.power_off()
+        self.hub.send(BusDown(manager.scope))
+
+    def manager_of(self, account: Account) -> Manager | None:
+        """Return the manager with the uid of an account, whether that is still there or not."""
+        manager = self.managers.get(account.name)
+        return (
+            manager if manager is not None and manager.uid == account.uid else self.orphans.get(account.uid)
+        )
+
+    def _account_changed(self, signal: Signal) -> None:
+        if not isinstance(signal, AccountChanged):
+            return
+        account, manager = self.accounts.get(signal.name), self.managers.get(signal.name)
+        if manager is not None and (account is None or account.uid != manager.uid):
+            self.orphans[manager.uid] = self.managers.pop(signal.name)
+        if account is not None and account.uid in self.orphans:  # made again with the same uid
+            self.managers[account.name] = self.orphans.pop(account.uid)
 
     def restart_bus(self, user: str) -> None:
         """Restart a user's dbus-daemon: connections are lost, the manager and its units are not."""
@@ -236,7 +265,7 @@ class UserManagerService(Service):
 
     def _terminate(self) -> None:
         """SIGTERM: the manager stops all its units, then ends."""
-        manager = self._host.managers.get(self._account.name) if self._account else None
+        manager = self._host.manager_of(self._account) if self._account else None
         if manager is None:
             super()._terminate()
             return

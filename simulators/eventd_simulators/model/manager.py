@@ -76,8 +76,10 @@ class Manager:
         make_service: Callable[[Manager, Definition], Service] = Service,
         reload_time: float = 0.05,
         boot_id: str = "",
+        uid: int = 0,
     ) -> None:
         self.scope = scope
+        self.uid = uid
         self.clock = clock
         self.hub = hub
         self.behaviours = behaviours

@@ -345,12 +345,21 @@ async def test_a_fetch_that_works_again_ends_the_failure() -> None:
     assert documents.overall(story.engine.queries) == "converged"
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.1, 1.0, 60.0])
 @virtual()
-async def test_a_removed_account_does_not_keep_its_workload_from_leaving() -> None:
-    """Somebody deleted the account, then the workload left the repository: it is gone, not failed."""
+async def test_a_removed_account_does_not_keep_its_workload_from_leaving(pause: float) -> None:
+    """Somebody deleted the account, then the workload left the repository: it is gone, not failed.
+
+    Whether eventd sees that it left before it has made the account again, with another uid, meanwhile, or after.
+    """
     story = await started("web", "db")
+    before = story.manager("web")
 
     story.world.model.accounts.remove("web")
+    await asyncio.sleep(pause)
+    if pause == 60.0:
+        await story.assert_as_wanted()
+        assert story.manager("web") is not before
     story.push(container("db"))
     await story.quiet(600)
     assert story.status("web").state is WorkloadState.REMOVED
