@@ -270,7 +270,7 @@ class Queries:
 
     @property
     def context(self) -> Context:
-        """What every plan is made under."""
+        """The context of every plan."""
         return self._planner.context
 
     def observed(self, name: str, workload: Workload | None) -> Observed:

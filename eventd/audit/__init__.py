@@ -1,1 +1,1 @@
-"""The audit: where the units that run come from, and what stands beside eventd's own."""
+"""The audit: where running units come from, and foreign files beside eventd's own."""

@@ -1,9 +1,9 @@
-"""What stands in the folders of `eventd.audit.model_places`, looked at with the rights of the user whose they are.
+"""Lists the folders of `eventd.audit.model_places` with the rights of the user who owns them.
 
-Synchronous, for a worker thread. It lists names and reads no content. A path in a home is only ever looked up with
-that user's ids of the file system (setfsuid(2)), so that a link leads nowhere that the user could not go; no process
-of the user's runs for it, and no signal, ptrace or scheduling call asks for these ids. It follows links as
-systemd and Quadlet do, and looks at a bounded number of entries: who has more cannot be audited.
+Synchronous, for a worker thread. It lists names and reads no content. A path in a home is only looked up with that
+user's file system ids (setfsuid(2)), so that a link leads nowhere that the user could not go. No process runs as the
+user, and signals, ptrace and scheduling calls do not check these ids. It follows links as systemd and Quadlet do, and
+reads a bounded number of entries: a user with more cannot be audited.
 """
 
 # ruff: noqa: PTH112, PTH116  paths are strings here, and looked up once
@@ -28,13 +28,13 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 @dataclass(slots=True)
 class Found:
-    """The result of one look."""
+    """The result of one scan."""
 
     files: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Path -> signature: another one means that the file was changed or replaced."""
+    """Path -> signature; a different one means that the file was changed or replaced."""
     masks: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
-    """Folders below the places that have to be watched as well: those of drop-ins, and Quadlet's subfolders."""
+    """Folders below the places that have to be watched too: drop-in folders, and Quadlet's subfolders."""
     problem: str = ""
     left: int = MOST
 
@@ -48,18 +48,18 @@ class Concern:
 
 
 def of(names: Names) -> Concern:
-    """Return what matters to one workload."""
+    """Return the names that matter to one workload."""
     return Concern(
         lambda place, name: names.shadows(place.rank, name), lambda p, name: names.drops(p.rank, name)
     )
 
 
 EVERYTHING = Concern(lambda _place, name: "." in name, lambda _place, name: name.endswith(".d"))
-"""For the system's folders, which are looked at once for all workloads."""
+"""For the system's folders, which are scanned once for all workloads."""
 
 
 def look(places: Sequence[Place], concern: Concern, account: Account | None, most: int = MOST) -> Found:
-    """Look at all places, as `account` where there is one. What cannot be read is told in `problem`."""
+    """Scan all places, as `account` if there is one. `problem` says what cannot be read."""
     found = Found(left=most)
     with as_account(account):
         for place in places:
@@ -121,7 +121,7 @@ def _file(path: str, found: Found) -> None:
         try:
             target = os.stat(path)
         except OSError:
-            target = None  # it dangles, or leads where the user may not go: a file all the same
+            target = None  # it dangles, or leads where the user may not go; it counts as a file
         if target is not None:
             masked = stat.S_ISCHR(target.st_mode) or (stat.S_ISREG(target.st_mode) and target.st_size == 0)
             signature += (target.st_dev, target.st_ino, target.st_size, target.st_mtime_ns)

@@ -1,12 +1,12 @@
-"""A transient `.path` unit in a user's own manager, by which a change in the user's folders becomes a signal.
+"""A transient `.path` unit in a user's own manager, which turns a change in the user's folders into a signal.
 
-Root must not watch a home: it would follow the user's paths, and a user who makes files all day would fill the
-daemon's one inotify queue. So the user's manager watches, at the user's cost and up to a limit of triggers
-(systemd.path(5)), and each trigger is a change of a unit, which the daemon hears of as of any other. The unit is
-transient (StartTransientUnit): nothing is installed, and it ends with the manager.
+Root must not watch a home: it would follow the user's paths, and a user who keeps making files would fill the daemon's
+one inotify queue. So the user's manager watches, at the user's cost and up to a trigger limit (systemd.path(5)). Each
+trigger changes a unit, which the daemon is notified of like any other. The unit is transient (StartTransientUnit):
+nothing is installed, and it ends with the manager.
 
-While the triggered service runs, systemd does not watch. A change in that time is found by who looks after the path
-unit is `waiting` again, which is what `eventd.audit.source` does.
+While the triggered service runs, systemd does not watch. To find a change in that time, scan after the path unit is
+`waiting` again, as `eventd.audit.source` does.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 TRIGGERS = 20
 INTERVAL = 10.0
-"""More than so many triggers in so many seconds, and systemd stops watching: result `trigger-limit-hit`."""
+"""With more triggers than this in this many seconds systemd stops watching: result `trigger-limit-hit`."""
 TIMEOUT = 10.0
 _TRUE = "/bin/true"
 
 
 def name_for(folders: Iterable[str]) -> str:
-    """Return the unit's name, another one for other folders: a loaded transient unit cannot be changed."""
+    """Return the unit's name, which depends on the folders: a loaded transient unit cannot be changed."""
     digest = hashlib.sha256("\0".join(sorted(folders)).encode()).hexdigest()
     return f"{WATCH_UNIT}-{digest[:12]}.path"
 
@@ -49,7 +49,7 @@ async def start(manager: SystemdManager, name: str, folders: Sequence[str]) -> N
         ["TriggerLimitIntervalUSec", Variant("t", int(INTERVAL * 1_000_000))],
     ]
     tell = [
-        ["Description", Variant("s", "A change in the unit folders of this user, told to eventd")],
+        ["Description", Variant("s", "A change in the unit folders of this user, for eventd")],
         ["Type", Variant("s", "oneshot")],
         ["ExecStart", Variant("a(sasb)", [[_TRUE, [_TRUE], False]])],
         ["StartLimitIntervalUSec", Variant("t", 0)],
@@ -67,7 +67,7 @@ async def start(manager: SystemdManager, name: str, folders: Sequence[str]) -> N
 
 
 async def stop(manager: SystemdManager, name: str) -> None:
-    """Stop it, and forget that it failed; returns when that is queued."""
+    """Stop the unit and reset its failure; returns when that is queued."""
     for member, signature, body, reply in (
         ("ResetFailedUnit", "s", [name], ""),
         ("StopUnit", "ss", [name, "replace"], "o"),
@@ -82,7 +82,7 @@ async def stop(manager: SystemdManager, name: str) -> None:
 
 
 async def loaded(manager: SystemdManager) -> list[ListedUnit]:
-    """Return the path units of ours that the manager has, of whatever life of the daemon."""
+    """Return eventd's path units in the manager, of this daemon process or an earlier one."""
     rows = await manager.bus.call(
         SYSTEMD,
         PATH,

@@ -1,4 +1,4 @@
-"""`eventctl audit [WORKLOAD]`: where the units come from, and what is wrong with that."""
+"""`eventctl audit [WORKLOAD]`: where units come from, and findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show: findings first, then what was checked."""
+    """Show the findings, then what was checked."""
     client = Client(arguments.socket)
     answer: Json = client.get(at("audit", arguments.workload) if arguments.workload else "/v1/audit")
     if arguments.json:
@@ -62,7 +62,7 @@ def _finding(workload: str, finding: Json, terminal: Terminal) -> None:
     terminal.line(terminal.paint(f"{clean(workload)}: {clean(finding.get('code', ''))}", "bold"))
     terminal.paragraph(clean(finding.get("message", "")), "  ")
     for title, key in (("must be", "wanted"), ("shown by", "command"), ("to do", "fix")):
-        # Not wrapped: a command is there to be copied.
+        # Not wrapped, so that commands can be copied.
         terminal.line(f"  {title}: {clean(finding.get(key, ''))}")
     terminal.line()
 

@@ -1,7 +1,6 @@
-"""Findings of the audit, told once: an event and a line of the journal when they change, and when they are gone.
+"""Reports the findings of the audit once: an event and a journal line when they change, and when they are gone.
 
-Owns what was told. What is wrong is `eventd.audit.model`'s to say, and what becomes of the workload the
-reconciler's, which asks for this after each look.
+Owns what was reported. `eventd.audit.model` finds what is wrong; the findings block the workload's plan.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Alarms:
-    """What is wrong with the provenance of each workload's units."""
+    """The reported findings of each workload."""
 
     emit: Emit
     rows: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
 
     def look(self, name: str, findings: tuple[Finding, ...]) -> None:
-        """Take in the findings of a workload; tell what is new about them."""
+        """Compare the findings of a workload with those reported last; report the difference."""
         before = self.rows.get(name, ())
         if before == findings:
             return
@@ -41,7 +40,7 @@ class Alarms:
             self.rows[name] = findings
         else:
             del self.rows[name]
-            log.info("audit of %s: nothing is wrong any more", name, extra={"workload": name})
+            log.info("audit of %s: no findings any more", name, extra={"workload": name})
         attributes: dict[str, Attribute] = {
             "findings": len(findings),
             "codes": " ".join(sorted({str(each.code) for each in findings})),
@@ -52,7 +51,7 @@ class Alarms:
 
 @dataclass(slots=True)
 class AuditAspect(Controller):
-    """Has each look at a workload audit it, from memory."""
+    """Audits a workload whenever its status is assessed, from memory."""
 
     planner: Planner
     alarms: Alarms
@@ -62,15 +61,15 @@ class AuditAspect(Controller):
         return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Nothing of its own: what is wrong blocks the plan."""
+        """Return no decision: findings block the plan."""
         return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Nothing of its own."""
+        """Do nothing."""
 
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Tell what is new about the findings; the status stays as it is."""
+        """Report new findings; the status is not changed."""
         self.alarms.look(name, self.planner.audit(name).findings)
         return status, row

@@ -1,6 +1,6 @@
-"""The audit as a document: what was held against what, and each finding with the command that shows it.
+"""The audit as a document: what was compared, and each finding with the command that shows it.
 
-Read from memory: facts are kept current by events, so asking costs nothing and changes nothing.
+Read from memory: facts are kept current by events, so a request costs little and changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eventd.workloads.model_observed import Observed
 
 
 class AuditFinding(TypedDict):
-    """One thing that is not as it must be."""
+    """One deviation from what eventd installed."""
 
     code: Code
     unit: str
@@ -34,7 +34,7 @@ class AuditFinding(TypedDict):
 
 
 class AuditedUnit(TypedDict):
-    """What systemd runs of a unit, and from where."""
+    """What systemd has loaded for a unit, and from where."""
 
     unit: str
     file: str
@@ -50,7 +50,7 @@ class AuditedUnit(TypedDict):
 
 
 class AuditedWorkload(TypedDict):
-    """Where what runs of a workload comes from."""
+    """Where the units of a workload come from."""
 
     name: str
     note: str
@@ -110,7 +110,7 @@ def finding(each: Finding) -> AuditFinding:
 
 def _why_not(queries: Queries, name: str) -> str:
     if queries.desired is not None and name in queries.desired.refused:
-        return "it is refused: what its units must be is not known"
+        return "it is refused, so its desired units are not known"
     return "it left the repository"
 
 
@@ -119,9 +119,9 @@ def _note(seen: Observed) -> str:
         return "its account does not exist yet"
     match seen.manager:
         case ManagerState.UP:
-            return "" if seen.foreign is not None else "its folders are being looked at"
+            return "" if seen.foreign is not None else "its folders are being scanned"
         case state:
-            return f"its user manager is {state}: its units are not known, its folders were looked at"
+            return f"its user manager is {state}: its units are not known, only its folders were scanned"
 
 
 def _units(

@@ -1,9 +1,9 @@
-"""The provenance of a workload's units: what the manager loaded, held against what it must be.
+"""The provenance of a workload's units: compares what the manager loaded with what eventd installed.
 
-Pure. Two views are put together: what the manager says of each unit (`FragmentPath`, `SourcePath`, `DropInPaths`,
-`NeedDaemonReload`, `UnitFileState`, `LoadState`: the `UNIT` facts), and what stands on the disk and would be loaded
-next (the `FOREIGN` fact). A `Finding` blocks its workload; what a reload puts right is not a finding but `stale`, as
-long as a reload would bring in nothing foreign.
+Pure. It combines two views: the manager's properties of each unit (`FragmentPath`, `SourcePath`, `DropInPaths`,
+`NeedDaemonReload`, `UnitFileState`, `LoadState`: the `UNIT` facts), and the files on disk that would be loaded next
+(the `FOREIGN` fact). A `Finding` blocks its workload. What a reload fixes is not a finding but `stale`, as long as the
+reload would load nothing foreign.
 
 `eventd.workloads.plan` plans the reload, `eventd.workloads` blocks, and `eventctl audit` explains, all by `audit`.
 """
@@ -22,54 +22,54 @@ from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_observed import Observed
 
 GENERATED = "/systemd/generator"
-"""What a user manager's generator folders have in their paths (systemd.generator(7))."""
+"""Part of the path of a user manager's generator folders (systemd.generator(7))."""
 DISTRIBUTION = ("/usr/lib/", "/usr/share/", "/lib/")
-"""Where a distribution's own drop-ins are."""
+"""Folders with a distribution's own drop-ins."""
 PROPERTIES = ("FragmentPath", "SourcePath", "DropInPaths", "NeedDaemonReload", "UnitFileState", "LoadState")
 
 
 class Code(StrEnum):
-    """What can be wrong. Also the reason of a workload that is blocked by it."""
+    """Kinds of findings. Also the reason of a workload that one blocks."""
 
     SHADOWED = "shadowed"
     """Another unit file, or Quadlet file, is or would be loaded instead of eventd's."""
     STRAY_DROP_IN = "stray-drop-in"
     """A drop-in that is not eventd's changes the unit, or would."""
     MASKED = "unit-masked"
-    """Somebody masked the unit."""
+    """The unit is masked."""
     TRANSIENT = "transient-unit"
-    """The unit is one that a program made at run time (systemd-run(1))."""
+    """The unit was made at run time (systemd-run(1))."""
     UNAUDITED = "cannot-be-audited"
-    """The user's folders cannot be looked at or watched."""
+    """The user's folders cannot be read or watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it must be."""
+    """One deviation from what eventd installed."""
 
     code: Code
     unit: str
-    """Empty: it concerns all units of the workload."""
+    """Empty: all units of the workload."""
     path: str
     """The file that is the cause, empty if there is none."""
     found: str
-    """What is, as a clause."""
+    """The actual state, as a clause."""
     wanted: str
-    """What must be."""
+    """The desired state."""
     command: str
-    """Shows it, run as root."""
+    """A command that shows it, run as root."""
     fix: str
-    """What an operator does about it. Files that eventd does not own are never changed by eventd."""
+    """What an operator should do. eventd never changes files that it does not own."""
 
     @property
     def message(self) -> str:
-        """What is, in a sentence with its subject."""
+        """Return the actual state as a sentence."""
         return f"{self.unit} {self.found}" if self.unit else self.found
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit of one workload found."""
+    """The result of the audit of one workload."""
 
     findings: tuple[Finding, ...] = ()
     stale: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class Audit:
 
 
 def audit(workload: Workload, seen: Observed, layout: Layout, allow: Collection[str] = ()) -> Audit:
-    """Hold every unit of a workload against what it must be. `allow`: paths that an operator accepts."""
+    """Compare every unit of a workload with its desired files. `allow`: paths that an operator accepts."""
     account = seen.account
     if account is None:
         return Audit()
@@ -105,7 +105,7 @@ def audit(workload: Workload, seen: Observed, layout: Layout, allow: Collection[
 
 
 def command(user: str, unit: str) -> str:
-    """Return what shows the properties of a user's unit, run by root."""
+    """Return a command for root that shows the properties of a user's unit."""
     return f"systemctl --user -M {user}@ show {unit} -p {','.join(PROPERTIES)}"
 
 
@@ -118,7 +118,7 @@ class _Judge:
     foreign: Foreign | None
 
     def on_disk(self) -> Iterator[Finding]:
-        """Yield what a reload would load, or what keeps us from knowing."""
+        """Yield what a reload would load, or why that is not known."""
         if self.foreign is None:
             return
         if self.foreign.problem:
@@ -129,14 +129,14 @@ class _Judge:
                 f"the unit folders of {self.account.name} cannot be audited: {self.foreign.problem}",
                 "its folders can be read and watched",
                 f"systemctl --user -M {self.account.name}@ status '{WATCH_UNIT}*'",
-                "find out what writes to these folders all the time, and stop it; eventd looks again by itself",
+                "find what keeps writing to these folders, and stop it; eventd scans them again by itself",
             )
         for path in self.foreign.paths:
             if path not in self.allow:
                 yield self._foreign(path)
 
     def loaded(self, unit: DesiredUnit, state: UnitState) -> Iterator[Finding]:
-        """Yield what the manager has loaded for a unit, and should not have."""
+        """Yield foreign files that the manager has loaded for a unit."""
         if state.load in (LoadState.NOT_FOUND, LoadState.STUB):
             return
         ours = self._ours(unit)
@@ -160,7 +160,7 @@ class _Judge:
                 yield self._drop_in(unit.name, path)
 
     def is_past(self, finding: Finding, state: UnitState) -> bool:
-        """Tell whether what was loaded is no longer on the disk, so that a reload forgets it."""
+        """Return whether what was loaded is no longer on disk, so that a reload drops it."""
         if self.foreign is None:
             return state.needs_reload
         if self.foreign.problem or finding.path in self.foreign.paths:
@@ -190,7 +190,7 @@ class _Judge:
         return self._shadowed(unit, path, ours)
 
     def _whose(self, name: str) -> str:
-        """Return the unit that a file or a folder of drop-ins is about; the folder's name if it is about several."""
+        """Return the unit that a file or drop-in folder is for; the folder's name if it is for several."""
         for unit in self.workload.units:
             if name in (unit.name, unit.file, f"{unit.name}.d", f"{unit.file}.d"):
                 return unit.name
@@ -209,7 +209,7 @@ class _Judge:
             f"is loaded from {path} instead of eventd's file",
             f"loaded from {ours}",
             command(self.account.name, unit),
-            f"remove {path}; eventd never touches what it did not make",
+            f"remove {path}; eventd never touches files that it did not make",
         )
 
     def _transient(self, unit: str, path: str, ours: str) -> Finding:
@@ -249,5 +249,5 @@ class _Judge:
 
 
 def _is_shown(path: str) -> bool:
-    """Tell whether a drop-in shows in DropInPaths. One of a Quadlet file does not: the generator merges it."""
+    """Return whether a drop-in is listed in DropInPaths. That of a Quadlet file is not: the generator merges it."""
     return "/containers/systemd/" not in path

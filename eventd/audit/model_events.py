@@ -9,6 +9,6 @@ class AuditEvent(EventKind):
     """Events about where the units of a workload come from."""
 
     FOREIGN = "foreign-files"
-    """Something of others stands where a workload's manager would load it. Attributes `files`, `problem`."""
+    """Foreign files are where a workload's manager would load them. Attributes `files`, `problem`."""
     PROVENANCE = "provenance"
-    """What an audit finds wrong with a workload's units has changed. Attributes `findings`, `codes`, `message`."""
+    """The audit findings of a workload have changed. Attributes `findings`, `codes`, `message`."""

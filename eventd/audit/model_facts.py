@@ -10,22 +10,22 @@ from eventd.kernel.model.facts import FactKind
 class AuditFact(FactKind):
     """Facts about where the units of a workload come from; the comments say what scope, name and value are."""
 
-    FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not looked at
+    FOREIGN = "foreign"  # name: workload; value: Foreign, absent: not scanned
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What stands on the disk under a name that concerns a workload's units, and is not eventd's."""
+    """Foreign files on disk under names that concern a workload's units."""
 
     paths: tuple[str, ...] = ()
     """Unit files, Quadlet files and drop-ins, sorted."""
     masks: frozenset[str] = frozenset()
-    """Those of them that are links to /dev/null, or empty."""
+    """Those that are empty or links to /dev/null."""
     folders: tuple[str, ...] = ()
-    """Where was looked: what is below one of these and not in `paths` is not there."""
+    """The scanned folders: what is below one of them and not in `paths` does not exist."""
     problem: str = ""
-    """Why it is not all known, as a clause; empty if it is."""
+    """Why the scan is incomplete, as a clause; empty if it is complete."""
 
     def covers(self, path: str) -> bool:
-        """Tell whether a path is where was looked."""
+        """Return whether a path is in a scanned folder."""
         return any(path.startswith(f"{folder}/") for folder in self.folders)

@@ -1,10 +1,10 @@
-"""Where foreign unit files and drop-ins of a workload's units could stand, and under which names.
+"""Where foreign unit files and drop-ins of a workload's units could be, and under which names.
 
-Pure. The folders are those of systemd.unit(5), "User Unit Search Path", and of podman-systemd.unit(5); the ranks say
-which of our files a unit file in them would win over. What is found there is a `Foreign` fact
-(`eventd.audit.source`); what it means is decided in `eventd.audit.model`.
+Pure. The folders are those of systemd.unit(5), "User Unit Search Path", and of podman-systemd.unit(5). The ranks say
+which of eventd's files a unit file there would override. `eventd.audit.source` makes a `Foreign` fact of what is found;
+`eventd.audit.model` decides what it means.
 
-Not looked at: the generators' folders, whose content systemd makes anew at every reload, and those of the distribution
+Not scanned: the generators' folders, whose content systemd makes again at every reload, and those of the distribution
 (/usr/lib, /usr/share).
 """
 
@@ -18,22 +18,22 @@ from eventd.desired.model import FileRole, Workload
 from eventd.platform.model_facts import Account
 
 WATCH_UNIT = "eventd-audit"
-"""Name, without the suffix, of the unit in a user's manager that tells of changes in the user's folders."""
+"""Name, without the suffix, of the unit in a user's manager that watches the user's folders."""
 
 
 class Rank(StrEnum):
-    """How a folder stands to the files of eventd."""
+    """The precedence of a folder relative to eventd's files."""
 
     FIRST = "first"
-    """Before every generated unit: a unit file here wins over ours, whatever that is."""
+    """Before every generated unit: a unit file here overrides eventd's, of any kind."""
     MIDDLE = "middle"
     """After `generator.early` (companions), before `generator` (Quadlet)."""
     LATE = "late"
     """After both: only drop-ins here matter."""
     QUADLET = "quadlet"
-    """Searched by Quadlet's generator before our folder: a file of the same name wins, and drop-ins are merged."""
+    """Searched by Quadlet's generator before eventd's folder: a file of the same name wins, and drop-ins are merged."""
     QUADLET_LATE = "quadlet-late"
-    """Searched after it: only drop-ins matter. It looks below folders whose name is not a number."""
+    """Searched after it: only drop-ins matter. Quadlet searches subfolders whose name is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class Place:
     folder: str
     rank: Rank
     watched: bool = True
-    """False: it changes all the time (podman's transient units), so that it is looked at only with the others."""
+    """False: it changes all the time (podman's transient units), so it is scanned only along with the others."""
 
     def searches(self, name: str) -> bool:
-        """Tell whether a folder of this name in it is searched too: Quadlet does, but for other users' folders."""
+        """Return whether a subfolder of this name is searched: Quadlet does, except for other users' folders."""
         return self.rank is Rank.QUADLET or (self.rank is Rank.QUADLET_LATE and not name.isdecimal())
 
 
@@ -80,18 +80,18 @@ def user_places(account: Account) -> tuple[Place, ...]:
 
 
 def generated_folders(uid: int) -> tuple[str, ...]:
-    """Return where generators write: their content is not foreign, but whoever edits it makes it stale."""
+    """Return the folders that generators write: their content is not foreign, but an edit makes it stale."""
     return f"/run/user/{uid}/systemd/generator", f"/run/user/{uid}/systemd/generator.early"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Under which names something would concern one workload."""
+    """The names that concern one workload."""
 
     units: frozenset[str] = frozenset()
     """Every unit."""
     quadlet_units: frozenset[str] = frozenset()
-    """Those of them that Quadlet's generator makes."""
+    """The units that Quadlet's generator makes."""
     drop_ins: frozenset[str] = frozenset()
     """Folders of drop-ins: `web.service.d`, `web-.service.d`, `service.d`."""
     quadlets: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Names:
     """`web.container.d`, `container.d`, …"""
 
     def shadows(self, rank: Rank, name: str) -> bool:
-        """Tell whether a file of this name, in a folder of this rank, is taken instead of ours."""
+        """Return whether a file of this name, in a folder of this rank, is loaded instead of eventd's."""
         match rank:
             case Rank.FIRST:
                 return name in self.units
@@ -112,7 +112,7 @@ class Names:
                 return False
 
     def drops(self, rank: Rank, name: str) -> bool:
-        """Tell whether a folder of this name, in a folder of this rank, has drop-ins of ours."""
+        """Return whether a folder of this name, in a folder of this rank, has drop-ins for eventd's units."""
         if rank in (Rank.QUADLET, Rank.QUADLET_LATE):
             return name in self.quadlet_drop_ins
         return name in self.drop_ins
@@ -134,7 +134,7 @@ def names_of(workload: Workload) -> Names:
 
 
 def drop_in_folders(name: str) -> Iterator[str]:
-    """Yield the folders whose drop-ins apply to a unit, as systemd.unit(5) and Quadlet both have it.
+    """Yield the folders whose drop-ins apply to a unit, in systemd.unit(5) and Quadlet alike.
 
     `a-b@x.service`: its own, that of the template, those of each prefix that ends in a dash, that of its type.
     """

@@ -1,4 +1,4 @@
-"""Routes of the audit: where what runs comes from."""
+"""Routes of the audit: where running units come from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Route
 from eventd.audit.documents import Audit, audit
 
-AUDIT = Right("audit", Scope.ALL, Scope.OWN, "Where what runs comes from: `eventctl audit`")
+AUDIT = Right("audit", Scope.ALL, Scope.OWN, "Where running units come from: `eventctl audit`")
 
 
 async def _audit(api: Api, _request: web.Request, view: View) -> web.Response:

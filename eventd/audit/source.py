@@ -1,16 +1,15 @@
-"""What stands beside eventd's files where systemd and Quadlet would load it: the FOREIGN fact of each workload.
+"""Foreign files beside eventd's, where systemd and Quadlet would load them: the FOREIGN fact of each workload.
 
-Owns what is looked for, when it is looked at, and the subscriptions that tell when to look again:
+Owns which folders are scanned and when, and the subscriptions that trigger a scan:
 - the system's folders by the daemon's inotify, once for all workloads;
 - the folders of a user by a path unit in that user's own manager (`eventd.audit.adapter_path_unit` says why), as long
-as
-  that manager can be used. A unit that was triggered is looked after when it waits again, since it saw nothing
-  meanwhile; so are all after a reload, in which systemd drops what its path units have not yet been told
-  (`systemctl revert` removes files and reloads at once). A user whose folders change all the time is left alone
-  for a while, with that as the fact's `problem`.
+  as that manager can be used. After a trigger the folders are scanned once the unit waits again, since it watches
+  nothing meanwhile. They are all scanned after a reload, in which systemd drops pending changes of its path units
+  (`systemctl revert` removes files and reloads at once). A user whose folders change all the time is left alone for a
+  while, and the fact's `problem` says so.
 
-A file that appears there raises no signal of systemd, and `NeedDaemonReload` is computed only when it is read: so the
-units are read afresh after each change. Decides nothing: `eventd.audit.model` does.
+systemd sends no signal for a file that appears there, and computes `NeedDaemonReload` only when it is read. So the
+units are read again after each change. Decides nothing: `eventd.audit.model` does.
 """
 
 from __future__ import annotations
@@ -59,15 +58,15 @@ if TYPE_CHECKING:
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager
 
 TIMEOUT = 10.0
-"""Seconds for one look, and for the watch to begin."""
+"""Seconds for one scan, and for the watch to begin."""
 _LOOKS = 8
 _AT_ONCE = 8
 _FOLDERS = 64
-"""Watched folders per user: each takes an inotify instance of the user's, who has 128 by default."""
+"""Watched folders per user: each takes one of the user's inotify instances, 128 by default."""
 _SYSTEM_MOST = 50_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
 _STEADY = 60.0
-"""Seconds that a watch has to last for the pauses to begin anew."""
+"""Seconds that a watch has to last before the pauses are reset."""
 _log = logging.getLogger(__name__)
 
 
@@ -84,11 +83,11 @@ class _User:
     since: float = 0.0
     failures: int = 0
     until: float = 0.0
-    """Loop time before which it is not watched again."""
+    """Loop time until which it is not watched again."""
     problem: str = ""
     """Why it is not watched."""
     triggered: bool = False
-    """It saw something: the units are to be read afresh."""
+    """It was triggered: the units have to be read again."""
     told: dict[str, tuple[int, ...]] = field(default_factory=dict)
     loaded: dict[str, frozenset[str]] = field(default_factory=dict)
     """Unit -> the files that it was last loaded from."""
@@ -117,12 +116,12 @@ class ProvenanceSource:
         self._reading = asyncio.Lock()
         self._also: dict[str, frozenset[str]] = {}
         self.looked: Callable[[str], None] = lambda _name: None
-        """Told of a workload whose folders have been looked at again, and so of what `watch_also` has watched."""
+        """Called with a workload whose folders were scanned again, so also for changes of `watch_also` paths."""
         inotify.on_gap(lambda: self._system_changed(""))
         facts.watch_all(self._fact_changed)
 
     async def want(self, wanted: Mapping[str, Names]) -> None:
-        """Set the workloads and the names that concern them. When this returns, all have been looked at."""
+        """Set the workloads and the names that concern them. All have been scanned when this returns."""
         for name in self._users.keys() - wanted.keys():
             del self._users[name]
             self._say(name, None)
@@ -147,7 +146,7 @@ class ProvenanceSource:
         self._mark(name)
 
     def touched(self, uid: int) -> None:
-        """A file of eventd's own was written and is as it was: `NeedDaemonReload` goes by its time."""
+        """A file of eventd's was rewritten with the same content: `NeedDaemonReload` depends on its time."""
         for user in self._users.values():
             account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
             if isinstance(account, Account) and account.uid == uid:
@@ -155,20 +154,20 @@ class ProvenanceSource:
                 self._mark(user.name)
 
     def invalidate(self) -> None:
-        """Look at all folders, the system's too, soon."""
+        """Schedule a scan of all folders, the system's too."""
         self._system_changed("")
         self._mark(*self._users)
 
     async def look(self, name: str) -> None:
-        """Look at one workload's folders, and at the system's, right now."""
+        """Scan one workload's folders, and the system's, now."""
         self._system_dirty = True
         await self._read_system()
         if (user := self._users.get(name)) is not None:
             await self._look_once(user)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` once the system's folders, if known, were read."""
-        if self._users:  # it is started again
+        """Scan what changed, until cancelled; `started` once the system's folders, if known, were read."""
+        if self._users:  # a restart of this source
             await self._read_system()
         task_status.started()
         self._mark(*self._users)
@@ -187,7 +186,7 @@ class ProvenanceSource:
                         group.start_soon(self._alone, each, self._look)
 
     async def _alone(self, user: _User, look: Callable[[_User], Awaitable[None]]) -> None:
-        """Look at one user; what goes wrong with that is that user's, and what its manager said ends its connection."""
+        """Scan one user, isolated: an error of the manager closes only that connection."""
         found: list[EventdError] = []
         await isolated(f"unit folders of {user.name}", partial(look, user), found.append)
         for error in found:
@@ -224,7 +223,7 @@ class ProvenanceSource:
             self._mark(key.name)
 
     def _loaded(self, user: _User, key: FactKey) -> None:
-        """A unit was loaded from files that the last look has not seen: that look is old, and says nothing now."""
+        """A unit was loaded from files that the last scan has not seen, so the scan is outdated."""
         state = unit(self._facts.get(key))
         foreign = self._facts.get(FactKey(AuditFact.FOREIGN, user.name))
         loaded = (
@@ -248,7 +247,7 @@ class ProvenanceSource:
             try:
                 self._system = await self._look_at_system()
             except BaseException:
-                self._system_changed("")  # what told of the change will not tell again
+                self._system_changed("")  # the notification will not come again
                 raise
 
     async def _look_at_system(self) -> Found:
@@ -263,7 +262,7 @@ class ProvenanceSource:
             if not new:
                 break
         if found.problem:
-            _log.warning("the unit folders of the system cannot be looked at: %s", found.problem)
+            _log.warning("cannot scan the unit folders of the system: %s", found.problem)
         return found
 
     def _concerns(self, user: _User) -> dict[str, tuple[int, ...]]:
@@ -280,10 +279,10 @@ class ProvenanceSource:
     # A user's folders.
 
     async def _look_once(self, user: _User) -> None:
-        """Look, without a subscription."""
+        """Scan once, without a subscription."""
         account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
         if isinstance(account, Account):
-            async with user.looking:  # an older look must not end after a newer one
+            async with user.looking:  # an older scan must not end after a newer one
                 user.found = await self._scan(user, account, user_places(account))
                 self._tell(user)
 
@@ -312,7 +311,7 @@ class ProvenanceSource:
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:
-        """Have the folders watched; return whether that has only begun, so that they are looked at once more."""
+        """Watch the folders; return whether that has only just begun, so that they have to be scanned once more."""
         manager = self._managers.manager(user.name)
         if manager is None or found.problem:
             user.problem = ""
@@ -366,7 +365,7 @@ class ProvenanceSource:
         stop = self._facts.watch((key,), changed)
         try:
             self._managers.watch_also(user.name, frozenset({name}))
-            # One of this name may have been there before, and of a new unit systemd tells its name only.
+            # A unit of this name may have existed before, and for a new unit systemd sends only its name.
             await self._managers.read(user.name, name)
             changed(key)
             async with asyncio.timeout(TIMEOUT):
@@ -381,17 +380,17 @@ class ProvenanceSource:
                 await path_unit.stop(manager, row.name)
 
     def _broken(self, user: _User, now: float, why: str) -> None:
-        """The watch ended by itself, or cannot begin: look again after a pause, which grows."""
+        """The watch ended by itself, or cannot begin: scan again after a growing pause."""
         if now < user.until:
             return
         user.failures = 0 if user.watch and now - user.since >= _STEADY else user.failures + 1
         user.watch = ""
         if user.failures <= 1 and why == "success":
-            return  # somebody stopped it, once
+            return  # it was stopped once
         limit = f"more than {path_unit.TRIGGERS} changes in {path_unit.INTERVAL:g} s"
         user.problem = {
             "trigger-limit-hit": limit,
-            "success": "something stops the watch again and again",
+            "success": "something keeps stopping the watch",
         }.get(why, why)
         pause = min(_FIRST_PAUSE * 2 ** max(0, user.failures - 1), _LONGEST_PAUSE)
         user.until = now + pause
@@ -402,10 +401,10 @@ class ProvenanceSource:
         try:
             await self._managers.refresh(user.name)
         except TemporaryError as error:
-            _log.info("units of %s: %s", user.name, error)  # lost; all is read when it is back
+            _log.info("units of %s: %s", user.name, error)  # lost; everything is read when it is back
 
     def _tell(self, user: _User) -> bool:
-        """Set the fact; return whether any file is another than before."""
+        """Set the fact; return whether any file changed."""
         if user.found is None:
             return False
         files = {**user.found.files, **self._concerns(user)}

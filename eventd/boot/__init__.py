@@ -1,1 +1,1 @@
-"""The story of a boot: when each fact came, what each workload waited for, and the critical path."""
+"""The record of a boot: when each fact was observed, what each workload waited for, and the critical path."""

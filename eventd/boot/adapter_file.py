@@ -1,7 +1,7 @@
-"""The story of the boot on the disk, so that it outlives the daemon that wrote it down, and not the boot.
+"""The record of the boot in a file, which outlives the daemon but not the boot.
 
-Owns one JSON file in the daemon's runtime folder (a tmpfs), root's alone: who may know of which workload is the
-socket's to say. Another boot's file is none. The record itself is `eventd.boot.model`.
+Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by root only: the API decides who may see which
+workload. A file of another boot is ignored. The record itself is `eventd.boot.model`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class BootFile:
     boot_id: str
 
     async def load(self) -> BootRecord | None:
-        """Return what was kept in this boot; None if nothing was, or not by this version of eventd."""
+        """Return the record of this boot; None if there is none, or none by this version of eventd."""
         return await anyio.to_thread.run_sync(self._load)
 
     async def save(self, record: BootRecord) -> None:
-        """Keep a record in place of the last one. Raises TemporaryError."""
+        """Replace the stored record. Raises TemporaryError."""
         await anyio.to_thread.run_sync(self._save, record)
 
     def _load(self) -> BootRecord | None:
@@ -58,10 +58,12 @@ class BootFile:
     def _save(self, record: BootRecord) -> None:
         new = Path(f"{self.path}.new")
         try:
-            # Nothing is synced: what a crash of the host could lose is gone with it anyway.
+            # No fsync: the file does not survive a crash of the host anyway.
             new.touch(mode=0o600)
             new.chmod(0o600)
             new.write_bytes(RECORD.dump_json(record))
             os.replace(new, self.path)  # noqa: PTH105 - a path that may be a str
         except OSError as error:
-            raise TemporaryError(f"cannot keep the boot's story in {self.path}: {error.strerror}") from error
+            raise TemporaryError(
+                f"cannot write the record of the boot to {self.path}: {error.strerror}"
+            ) from error

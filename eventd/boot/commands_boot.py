@@ -1,4 +1,4 @@
-"""`eventctl boot`: when each fact of this boot came, what each workload waited for, and what the time was made of."""
+"""`eventctl boot`: when each fact of this boot was observed, what workloads waited for, and where the time went."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 _BAR = 40
-"""Columns of the chart in a pipe; on a terminal it takes what is left."""
+"""Columns of the chart in a pipe; on a terminal it uses the remaining width."""
 _LABEL = 36
 _MARKS = {"system": "─", "wait": "░", "prepare": "▒", "start": "▓", "verify": "█", "failed": "✗"}
 _COLOURS = {"wait": "yellow", "prepare": "cyan", "start": "cyan", "verify": "green", "failed": "red"}
@@ -24,7 +24,7 @@ _LEGEND = "░ waits at a gate  ▒ is prepared  ▓ starts  █ is verified  �
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; the exit code is the state of the boot."""
+    """Show the boot; the exit code is its state."""
     client = Client(arguments.socket)
     if arguments.svg:
         picture = client.text("/v1/boot.svg")
@@ -96,7 +96,7 @@ class _Chart:
         self._wide = _BAR if columns is None else min(100, max(20, columns - self._label - 16))
 
     def show(self) -> None:
-        """Write it."""
+        """Write the chart."""
         end = seconds(self._end)
         scale = "0 s" + end.rjust(self._wide - 3)
         self._terminal.line(self._terminal.paint(f"  {'':{self._label}}  {'':>9}  {scale}", "dim"))

@@ -1,10 +1,10 @@
-"""The boot log: listens from the daemon's start until the host has converged, and then never again.
+"""The boot log: listens from the daemon's start until the host has converged, and then unsubscribes.
 
-Owns the collecting, its bounds and its end. It changes nothing, and nobody waits for it. Next:
-`eventd.boot.controller_story` makes an `eventd.boot.model.BootRecord` of what was seen.
+Owns what is collected, its bounds and its end. It changes nothing, and nothing waits for it. Next:
+`eventd.boot.controller_story` makes an `eventd.boot.model.BootRecord` of what was observed.
 
-Cost: a dictionary look-up per change of a fact that some gate mentions, and per run a walk over the workloads
-that have not converged yet; after the end none, as nothing of it is registered any more.
+Cost: a dictionary look-up per change of a fact in a gate, and per run a walk over the workloads that have not converged
+yet. After the end there is none, since nothing is subscribed any more.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 LONGEST = 1800.0
 """Seconds after which a boot that has not converged is no longer watched."""
 MOST_SPANS = 20_000
-"""Of all workloads; 1,000 of them converge in 6,000."""
+"""Spans of all workloads; 1,000 workloads converge in 6,000."""
 REST = frozenset(
     {
         WorkloadState.CONVERGED,
@@ -52,7 +52,7 @@ STUCK = frozenset({WorkloadState.HELD, WorkloadState.FAILED})
 
 
 class BootTimes(Protocol):
-    """What systemd tells; raises EventdError."""
+    """The times that systemd keeps; raises EventdError."""
 
     async def startup(self) -> Startup:
         """Return the times of the boot's phases."""
@@ -64,11 +64,11 @@ class BootTimes(Protocol):
 
 
 class Kept(Protocol):
-    """Where a record outlives the daemon, within the boot."""
+    """Storage for the record that outlives the daemon, within the boot."""
 
     @property
     def boot_id(self) -> str:
-        """The boot it is for."""
+        """Return the id of the current boot."""
         ...
 
     async def load(self) -> BootRecord | None:
@@ -76,7 +76,7 @@ class Kept(Protocol):
         ...
 
     async def save(self, record: BootRecord) -> None:
-        """Keep it; raises EventdError."""
+        """Store the record; raises EventdError."""
         ...
 
 
@@ -93,7 +93,7 @@ class BootLog:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Begin to listen."""
+        """Subscribe."""
         self._queries = queries
         self._facts = queries.facts
         self._times = times
@@ -116,7 +116,7 @@ class BootLog:
         self._stops.append(queries.looks.subscribe("the boot log", self._look))
 
     async def run(self) -> None:
-        """Keep the story as soon as there is one, and return. If this boot has one already, it stays."""
+        """Store the record as soon as it is complete, and return. A record of this boot that exists already is kept."""
         await self._find()
         if self._kept is not None:
             return
@@ -130,7 +130,7 @@ class BootLog:
         self._seen.facts.clear()
 
     async def _find(self) -> None:
-        """Take the story that was kept earlier in this boot, if there is one: before anybody is told another."""
+        """Read the record stored earlier in this boot, if there is one, before another can be shown."""
         async with self._finding:
             if self._found:
                 return
@@ -141,11 +141,11 @@ class BootLog:
             self._found = True
 
     def ready(self) -> None:
-        """Note that the daemon has read the host, and listens."""
+        """Note that the daemon is ready: it has read the host, and listens."""
         self._seen.ready = self._clock()
 
     async def record(self) -> BootRecord:
-        """Return the story as far as it goes."""
+        """Return the record so far."""
         await self._find()
         if (ended := self._ended()) is not None:
             return ended
@@ -155,9 +155,9 @@ class BootLog:
             startup = await self._times.startup()
             units = await read_units(self._times, self._facts, roots(self._seen, startup, self._facts))
         except EventdError as error:
-            log.info("the boot is told without systemd's own times: %s", error)
+            log.info("the record of the boot lacks systemd's own times: %s", error)
         if (ended := self._ended()) is not None:
-            return ended  # it was kept meanwhile, and what was seen is forgotten
+            return ended  # it was stored meanwhile, and the collected data is gone
         return tell(
             self._seen,
             startup,
@@ -178,7 +178,7 @@ class BootLog:
         except EventdError as error:
             log.warning("%s", error)
 
-    # What is listened to.
+    # Subscriptions.
 
     def _on_revision(self, _key: FactKey) -> None:
         if self._seen.commit_at is None:
@@ -247,7 +247,7 @@ class BootLog:
                 self._take(part.text, part)
 
     def _take(self, text: str, predicate: Predicate) -> None:
-        """Note when a predicate comes to hold."""
+        """Note when a predicate is first met."""
         if text in self._seen.facts:
             return
         self._seen.facts[text] = Noted(predicate, early=predicate.holds(self._facts))
@@ -257,13 +257,13 @@ class BootLog:
         self._stops.append(self._facts.watch(keys, watcher))
 
     def _detach(self) -> None:
-        """Listen no more."""
+        """Unsubscribe."""
         for stop in self._stops:
             stop()
         self._stops.clear()
         self._open.clear()
 
-    # Where a workload stands.
+    # The status of a workload.
 
     def _status(self, name: str) -> WorkloadStatus | None:
         return self._queries.statuses.get(name)
@@ -289,7 +289,7 @@ class BootLog:
             case WorkloadState.PENDING if status.reason in ("starting", CRASHED):
                 self._idle(mine, SpanKind.START, status.message, now)
             case WorkloadState.APPLYING | WorkloadState.VERIFYING | WorkloadState.PENDING:
-                pass  # its steps tell
+                pass  # its steps are recorded
             case WorkloadState.CONVERGED | WorkloadState.AT_RISK:
                 self._close_idle(mine, now)
                 self._close_waits(mine, (), now)
@@ -309,7 +309,7 @@ class BootLog:
             mine.idle = None
 
     def _close_waits(self, mine: Course, still: Iterable[str], now: float) -> None:
-        """End the waits that are over, each at the moment at which its fact came."""
+        """End the waits that are over, each at the moment its fact was observed."""
         for text, since in tuple(mine.waits.items()):
             if text not in still:
                 fact = self._seen.facts.get(text)

@@ -1,7 +1,7 @@
-"""What the boot log has seen, and the record that it becomes with the times that systemd keeps.
+"""What the boot log has observed, and the record made from it and from the times that systemd keeps.
 
-Owns the merging of two sources of times: what the daemon saw itself, and what systemd says of units that came
-before the daemon could look. Listens to nothing: `eventd.boot.controller` does, and keeps the record.
+Owns the merging of two sources of times: what the daemon observed itself, and systemd's times of units that started
+before the daemon. It subscribes to nothing: `eventd.boot.controller` does, and stores the record.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from eventd.kernel.model.report import WorkloadState, WorkloadStatus
 from eventd.platform.systemd.model_times import Startup, UnitTimes
 
 ALWAYS = ("network-online.target", "systemd-logind.service")
-"""Units that people ask for first when a boot was slow."""
+"""Units that people check first when a boot was slow."""
 UNKNOWN = Startup(kernel=False, initrd=None, userspace=None, finished=None, unit="")
 
 
 @dataclass(slots=True)
 class Noted:
-    """A part of a gate, and when it came to hold."""
+    """A part of a gate, and when it was first met."""
 
     predicate: Predicate
     early: bool
@@ -36,20 +36,20 @@ class Noted:
 
 @dataclass(slots=True)
 class Course:
-    """What one workload went through; times are the clock's."""
+    """The boot of one workload; times are the clock's."""
 
     spans: list[Span] = field(default_factory=list)
     waits: dict[str, float] = field(default_factory=dict)
     """Predicate -> since when it holds the workload."""
     step: tuple[SpanKind, str, float] | None = None
     idle: tuple[SpanKind, str, float] | None = None
-    """It has failed, or comes up by itself; since then."""
+    """When it failed, or began to come up by itself."""
     converged: float | None = None
 
 
 @dataclass(slots=True)
 class Seen:
-    """Everything that was seen; seconds of the clock."""
+    """Everything observed; times are seconds of the clock."""
 
     boot_id: str
     host: str
@@ -65,7 +65,7 @@ class Seen:
 
 
 def roots(seen: Seen, startup: Startup, facts: Facts) -> list[str]:
-    """Return the units of the system whose times the story needs."""
+    """Return the system units whose times the record needs."""
     found = [startup.unit]
     found += [noted.unit or brought_by(noted.predicate, facts)[0] for noted in seen.facts.values()]
     return [name for name in dict.fromkeys(found) if name]
@@ -82,10 +82,10 @@ def tell(
     now: float,
     wall: float,
 ) -> BootRecord:
-    """Return the record; `now` and `wall` are one moment. `startup`: None if systemd could not be asked."""
+    """Return the record; `now` and `wall` are one moment. `startup`: None if systemd did not answer."""
     start = startup or UNKNOWN
     mine = units.get(start.unit)
-    # The unit was started before the interpreter had come as far as to look at the clock.
+    # The unit was started before the interpreter could read the clock.
     began = min(seen.began, mine.began) if mine is not None and mine.began is not None else seen.began
     zero = 0.0 if start.kernel else start.userspace
     late = zero is None or (start.finished is not None and start.finished < began)
@@ -116,7 +116,7 @@ def tell(
 
 
 def _shown(found: Mapping[str, Noted]) -> Iterator[tuple[str, Noted]]:
-    """Yield the facts of the story: none twice, and none that nobody waits for and that has not come."""
+    """Yield the facts of the record, each once; a fact that nobody waits for is left out unless it was met."""
     for text, noted in found.items():
         missing = not noted.early and noted.came is None
         if text not in ALWAYS or not (missing or f"unit:{text}" in found):
@@ -129,7 +129,7 @@ def _fact(text: str, noted: Noted, units: Mapping[str, UnitTimes], facts: Facts,
         unit, workload = brought_by(noted.predicate, facts)
     came, began, times = noted.came, noted.began, units.get(unit)
     holds = noted.early or came is not None
-    # Active since later than it was seen to be: it has been restarted since then, and its times are of that.
+    # Active later than first observed: it was restarted since, and its times are those of the restart.
     if holds and times is not None and times.came is not None and (came is None or times.came <= came):
         came, began = times.came, times.began
     return FactTime(text, at(came), at(began), noted.early, unit if unit in units else "", workload)
@@ -155,7 +155,7 @@ def _workload(
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """Makes times of the clock times after the origin."""
+    """Converts clock times to seconds after the origin."""
 
     zero: float
 

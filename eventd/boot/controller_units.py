@@ -1,6 +1,6 @@
-"""Reads the times of the units that a boot's story needs: those that bring facts, and the chain before each.
+"""Reads the times of the units that the record of a boot needs: those behind facts, and the chain before each.
 
-Only loaded units are read (reading another one would load it), a bounded number of them, within a deadline.
+Only loaded units are read (reading another one would load it): a bounded number, within a deadline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMEOUT = 10.0
 
 
 class UnitTimesOf(Protocol):
-    """The one call that is needed."""
+    """The one call that is needed of systemd."""
 
     async def unit_times(self, name: str) -> UnitTimes:
         """Return the times of a loaded unit."""
@@ -30,9 +30,9 @@ class UnitTimesOf(Protocol):
 
 
 async def read_units(times: UnitTimesOf, facts: Facts, roots: Iterable[str]) -> dict[str, UnitTimes]:
-    """Return the times of the loaded ones of `roots`, and of all that stands on the chain before each.
+    """Return the times of those of `roots` that are loaded, and of the chain before each.
 
-    A chain goes from a unit to the one that was active last of those it is ordered after, and so on.
+    A chain goes from a unit to the one that became active last among those it is ordered after, and so on.
     """
     found: dict[str, UnitTimes] = {}
 
@@ -58,5 +58,5 @@ async def read_units(times: UnitTimesOf, facts: Facts, roots: Iterable[str]) -> 
 
 
 def _ran(state: UnitState) -> bool:
-    """Tell whether it may have been started in this boot."""
+    """Return whether a unit may have been started in this boot."""
     return state.load is LoadState.LOADED and state.active is not ActiveState.INACTIVE

@@ -1,9 +1,9 @@
-"""The story of a boot as values: when each fact came, what each workload waited for and did.
+"""The record of a boot as values: when each fact was observed, what each workload waited for and did.
 
-Pure. Owns the record and what can be said of it in a line; does not collect (`eventd.boot.controller`).
-Next: `eventd.boot.model_path` finds what the boot's length is made of, `eventd.boot.model_svg` draws it. All
-times are seconds after the record's origin: the start of the kernel, or of the service manager in a
-container, which has no kernel of its own; or of the daemon, if that was not started by the boot.
+Pure. Owns the record and its one-line summaries; `eventd.boot.controller` collects it. Next: `eventd.boot.model_path`
+finds the critical path, `eventd.boot.model_svg` draws it. All times are seconds after the record's origin: the start of
+the kernel; of the service manager in a container, which has no kernel of its own; or of the daemon, if the boot did not
+start it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SpanKind(StrEnum):
     START = "start"
     """A unit's start."""
     VERIFY = "verify"
-    """Its units are up: do they stay up, is it healthy?"""
+    """Its units are up and being verified."""
     FAILED = "failed"
     """It had failed; the text is the reason."""
 
@@ -55,27 +55,27 @@ class Span:
     text: str
     begin: float
     end: float | None = None
-    """None: it was not over when the record was made."""
+    """None: it had not ended when the record was made."""
     failed: bool = False
     """The step did not succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FactTime:
-    """When a predicate held for the first time."""
+    """When a predicate was first met."""
 
     text: str
     """As it was written, or the unit's name."""
     came: float | None = None
-    """None: not yet, or (with `early`) at a time that nobody knows."""
+    """None: not yet, or (with `early`) at an unknown time."""
     began: float | None = None
-    """When what brings it began to come; None where that is unknown."""
+    """When the unit or workload behind it began to start; None where that is unknown."""
     early: bool = False
-    """It held already when eventd looked first."""
+    """It was met already when eventd first read it."""
     unit: str = ""
-    """The system's unit that brings it, if one does."""
+    """The system unit behind it, if there is one."""
     workload: str = ""
-    """The workload that brings it, if one does."""
+    """The workload behind it, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class WorkloadBoot:
     manager: str = ""
     """The name of the fact that is its user's manager."""
     expects: tuple[str, ...] = ()
-    """What it is verified by."""
+    """The conditions it is verified by."""
     waits_for: tuple[str, ...] = ()
     """What it still waits for."""
 
@@ -102,7 +102,7 @@ class Phases:
     initrd: float | None = None
     userspace: float | None = None
     finished: float | None = None
-    """When no job of the boot was left."""
+    """When the boot's last job was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,13 @@ class BootRecord:
     units: tuple[UnitTimes, ...] = ()
     workloads: tuple[WorkloadBoot, ...] = ()
     complete: bool = False
-    """Every workload had come to rest; nothing more is recorded."""
+    """Every workload had settled; nothing more is recorded."""
     dropped: int = 0
-    """Spans that were not kept, as there were too many."""
+    """Spans that were dropped because there were too many."""
 
     @property
     def converged(self) -> float | None:
-        """When the last workload converged; None while one has not. Without any: when that was clear."""
+        """When the last workload converged; None while one has not. Without workloads: when that was known."""
         if not self.complete or any(w.converged is None and not _settled(w) for w in self.workloads):
             return None
         times = [w.converged for w in self.workloads if w.converged is not None]
@@ -159,12 +159,12 @@ def _settled(workload: WorkloadBoot) -> bool:
 
 
 def open_workloads(record: BootRecord) -> tuple[WorkloadBoot, ...]:
-    """Return the workloads that have not converged in this record, and should have."""
+    """Return the workloads in this record that should have converged and have not."""
     return tuple(w for w in record.workloads if w.converged is None and not _settled(w))
 
 
 def headline(record: BootRecord) -> str:
-    """Say in a sentence how long it took, or what it waits for."""
+    """Return a sentence about how long it took, or what it waits for."""
     since = ORIGINS[record.origin]
     at = record.converged
     count = len(record.workloads)
@@ -186,7 +186,7 @@ def headline(record: BootRecord) -> str:
 
 
 def caveat(record: BootRecord) -> str:
-    """Say so if this is the story of a start of the daemon and not of a boot; else nothing."""
+    """Return a note if this is the record of a start of the daemon and not of a boot; otherwise nothing."""
     if record.origin is not BootOrigin.DAEMON:
         return ""
     return f"eventd started {seconds(record.uptime)} after the boot; this is its start, not the boot's"
@@ -201,7 +201,7 @@ def listed(names: Iterable[str], most: int = 4) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a length of time as people say it: `40 ms`, `3.25 s`, `2 min 5 s`, `3 h 10 min`."""
+    """Return a duration for people: `40 ms`, `3.25 s`, `2 min 5 s`, `3 h 10 min`."""
     if value < 0.9995:
         return f"{max(0.0, value) * 1000:.0f} ms"
     if value < 59.95:

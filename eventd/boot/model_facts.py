@@ -1,6 +1,6 @@
-"""Which facts a boot's story is about, and what brings each: a unit of the system, or another workload.
+"""Which facts the record of a boot is about, and what is behind each: a system unit, or another workload.
 
-Pure. Takes gates apart into the parts that a hold names (`eventd.gates.model_predicates.missing`).
+Pure. Splits gates into the parts that a hold names (`eventd.gates.model_predicates.missing`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def parts(predicate: Predicate | None) -> Iterator[Predicate]:
-    """Yield the parts that are missing one by one, as `missing` does."""
+    """Yield the parts of a predicate, as `missing` splits it."""
     match predicate:
         case None:
             return
@@ -32,9 +32,9 @@ def parts(predicate: Predicate | None) -> Iterator[Predicate]:
 
 
 def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
-    """Return (system unit, workload) that brings a part; empty where nothing on this host is known to.
+    """Return the (system unit, workload) behind a part; empty where nothing on this host is known to be.
 
-    Of an `any`, what holds tells; so ask when it has come to hold.
+    For an `any`, the part that is met decides, so call this once it is met.
     """
     for atom in atoms(predicate):
         if isinstance(predicate, Any) and not atom.holds(facts):

@@ -1,8 +1,8 @@
-"""The critical path of a boot: what its length is made of, from the origin to the last workload to converge.
+"""The critical path of a boot: where the time went, from the origin to the last workload to converge.
 
-Pure. It walks back from the end: what was the workload doing, or waiting for, last; which fact ended that
-wait; which unit brought that fact, and after which other unit; down to the kernel. The hops cover the whole
-time without a gap, so that their shares sum up to one.
+Pure. It walks back from the end: what was the workload doing, or waiting for, last; which fact ended that wait; which
+unit is behind that fact, and which unit before it; down to the kernel. The hops cover the whole time without a gap, so
+that their shares add up to one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from eventd.boot.model import (
 from eventd.platform.systemd.model_times import UnitTimes
 
 SOON = 0.005
-"""Seconds within which one thing counts as the end of another: signals travel, clocks are read in turn."""
+"""Seconds within which one event counts as the end of another: signals take time, and so do clock reads."""
 FEW = 0.01
-"""The share of the total below which the hops of systemd's own units are told together."""
+"""The share of the total below which hops of system units are merged."""
 MOST = 400
-"""Hops; a longer chain is a mistake in the record."""
+"""Hops at most; a longer chain is a mistake in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Hop:
     begin: float
     end: float
     subject: str
-    """Whose row in the chart this is: a workload, a fact's text, `eventd`, `systemd`, `initrd`, `kernel`."""
+    """Its row in the chart: a workload, a fact's text, `eventd`, `systemd`, `initrd`, `kernel`."""
     what: str
     """A clause: `web waits for mount:/srv/photos`."""
     unit: str = ""
-    """The system's unit that it is about."""
+    """The system unit that it is about."""
 
     @property
     def seconds(self) -> float:
@@ -53,7 +53,7 @@ class Hop:
 
 
 def critical_path(record: BootRecord) -> tuple[Hop, ...]:
-    """Return the path, earliest first. It leads to what has not converged yet, and to the present, if any."""
+    """Return the path, earliest first. It ends at the last workload to converge, or now if one has not."""
     walk = _Walk(record)
     waiting = open_workloads(record)
     ends = [w for w in record.workloads if w.converged is not None]
@@ -73,13 +73,13 @@ def critical_path(record: BootRecord) -> tuple[Hop, ...]:
 
 @dataclass(slots=True)
 class _Walk:
-    """Goes back in time; `cursor` is where it is."""
+    """Walks back in time; `cursor` is the current position."""
 
     record: BootRecord
     cursor: float = 0.0
     hops: list[Hop] = field(default_factory=list)
     _used: set[int] = field(default_factory=set)
-    """Spans by identity, so that no circle of instants is walked twice."""
+    """Spans already visited, by identity, so that a circle of equal times is not walked twice."""
     _units: dict[str, UnitTimes] = field(default_factory=dict)
     _facts: dict[str, FactTime] = field(default_factory=dict)
     _workloads: dict[str, WorkloadBoot] = field(default_factory=dict)
@@ -90,14 +90,14 @@ class _Walk:
         self._workloads = {workload.name: workload for workload in self.record.workloads}
 
     def hop(self, begin: float, subject: str, what: str, unit: str = "") -> None:
-        """Cover the time from `begin` to the cursor, and go there."""
+        """Add a hop from `begin` to the cursor, and move the cursor to `begin`."""
         begin = max(0.0, min(begin, self.cursor))
         if begin < self.cursor:
             self.hops.append(Hop(begin, self.cursor, subject, what, unit))
         self.cursor = begin
 
     def workload(self, workload: WorkloadBoot) -> None:
-        """Go back through what a workload did before the cursor."""
+        """Walk back through what a workload did before the cursor."""
         while len(self.hops) < MOST:
             span = self._before(workload)
             if span is None:
@@ -138,7 +138,7 @@ class _Walk:
         return f"{said} (which fails)" if span.failed else said
 
     def _gap(self, workload: WorkloadBoot, begin: float) -> None:
-        """Cover a time in which the workload did nothing, and nothing it requires was missing."""
+        """Add a hop for a time in which the workload did nothing and nothing was missing."""
         busy = [
             other.name
             for other in self.record.workloads
@@ -151,17 +151,17 @@ class _Walk:
         what = (
             f"eventd ends its run with {busy[-1]} before it turns to {workload.name}"
             if busy
-            else (f"eventd looks at {workload.name} and plans")
+            else (f"eventd plans {workload.name}")
         )
         self.hop(begin, workload.name, what)
 
     def _wait(self, workload: WorkloadBoot, span: Span) -> bool:
-        """Follow what ended a wait; True if that led away from the workload for good."""
+        """Follow the fact that ended a wait; True if the walk left the workload for good."""
         fact = self._facts.get(span.text)
         if span.end is None or fact is None or fact.came is None or fact.came > self.cursor + SOON:
             self.hop(span.begin, workload.name, f"{workload.name} waits for {span.text}")
             return False
-        self.hop(fact.came, workload.name, f"eventd looks at {workload.name} and plans")
+        self.hop(fact.came, workload.name, f"eventd plans {workload.name}")
         if fact.unit in self._units:
             return self.unit(fact.unit, fact.text, span.begin, f"{workload.name} waits for {span.text}")
         other = self._workloads.get(fact.workload)
@@ -172,7 +172,7 @@ class _Walk:
         return False
 
     def _manager(self, workload: WorkloadBoot, span: Span) -> bool:
-        """Split a manager's start where its unit became active; True if that led away from the workload."""
+        """Split the start of a manager at the moment its unit became active; True if the walk left the workload."""
         fact = self._facts.get(workload.manager)
         if fact is None or fact.came is None or not span.begin <= fact.came <= self._end(span) + SOON:
             self.hop(span.begin, workload.name, self._doing(workload, span))
@@ -186,9 +186,9 @@ class _Walk:
         return False
 
     def daemon(self, name: str = "") -> None:
-        """Go back through the daemon's own start, to what came before it."""
+        """Walk back through the daemon's own start, to what came before it."""
         record = self.record
-        whom = f"looks at {name} and plans" if name else "looks at the host"
+        whom = f"plans {name}" if name else "reads the host"
         if record.commit_at is not None and record.ready is not None and record.commit_at > record.ready:
             self.hop(record.commit_at, "eventd", f"eventd reads the commit, {whom}")
             self.hop(record.ready, "eventd", "eventd fetches the repository")
@@ -203,10 +203,10 @@ class _Walk:
             self.system()
 
     def unit(self, name: str, subject: str, since: float, waiting: str) -> bool:
-        """Go back from a unit, through the unit after which each was started, to the origin.
+        """Walk back from a unit, through the unit that each was started after, to the origin.
 
-        `since`, `waiting`: a wait for it began then. Where nothing tells why the unit was not started sooner,
-        the wait is what took the time: then the path goes on before the wait, and the result is False.
+        `since`, `waiting`: when a wait for it began, and its text. If nothing explains why the unit did not start
+        sooner, the wait itself took the time: the path continues before the wait, and the result is False.
         """
         seen: set[str] = set()
         at: UnitTimes | None = self._units[name]
@@ -229,7 +229,7 @@ class _Walk:
         return True
 
     def _last_of(self, unit: UnitTimes) -> UnitTimes | None:
-        """Return which of the units that a unit is ordered after came last, before it began."""
+        """Return the last unit to become active, before it began, of those that a unit is ordered after."""
         limit = min(self.cursor, unit.began if unit.began is not None else self.cursor) + SOON
         found = [
             self._units[name]
@@ -239,7 +239,7 @@ class _Walk:
         return max(found, key=lambda u: (u.came or 0.0, u.began or 0.0, u.name), default=None)
 
     def system(self) -> None:
-        """Go back to the origin."""
+        """Walk back to the origin."""
         phases = self.record.phases
         if self.record.origin is BootOrigin.DAEMON:
             self.hop(0.0, "eventd", "eventd starts")
@@ -252,7 +252,7 @@ class _Walk:
 
 
 def _step(name: str, text: str) -> str:
-    """Say a step, `verb target`, as a clause."""
+    """Return a step, `verb target`, as a clause."""
     verb, _, target = text.partition(" ")
     match verb:
         case "start-unit":
@@ -262,15 +262,15 @@ def _step(name: str, text: str) -> str:
         case "start-manager":
             return f"{name}: its user's manager is started"
         case "create-account":
-            return f"{name}: its account is made"
+            return f"{name}: its account is created"
         case "reload":
-            return f"{name}: its user's manager reads the unit files again"
+            return f"{name}: its user's manager is reloaded"
         case _:
             return f"{name}: {text}"
 
 
 def _tell_together(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
-    """Join the short hops of systemd's units to one, and what is too short to be told to its neighbour."""
+    """Merge short hops of system units into one, and hops too short to show into their neighbour."""
     total = hops[-1].end if hops else 0.0
     told: list[Hop] = []
     joined: list[Hop] = []

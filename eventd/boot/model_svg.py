@@ -1,7 +1,7 @@
-"""A boot as a picture: a row per fact and workload over a time axis, the critical path a line through them.
+"""A boot as a picture: a row per fact and workload over a time axis, with the critical path as a line.
 
 Pure, and by hand: the text of an SVG 1.1 of a fixed width, with its own background in light and in dark (a
-viewer that knows no `prefers-color-scheme` shows the light one). Every text is escaped, and cut to its place.
+viewer without `prefers-color-scheme` shows the light one). Every text is escaped, and cut to fit.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from eventd.kernel.model.letters import cut, width
 
 WIDTH = 900
 LEFT = 232
-"""Where the time axis begins; the labels stand before it."""
+"""Left end of the time axis; labels are left of it."""
 RIGHT = 806
-"""Where it ends; the times stand after it."""
+"""Right end of the time axis; times are right of it."""
 ROW = 22
 MOST_ROWS = 40
-"""Workloads with a row of their own, the last to converge; a longer picture is looked at by nobody."""
+"""Workloads with their own row, the last to converge; nobody reads a longer picture."""
 MOST_FACTS = 40
 MOST_HOPS = 14
 _STEPS = (
@@ -66,7 +66,7 @@ class _Row:
     label: str
     bars: tuple[_Bar, ...] = ()
     came: float | None = None
-    """A tick: the fact is there."""
+    """A tick: the fact was observed."""
     done: float | None = None
     """A diamond: the workload has converged."""
     note: str = ""
@@ -95,7 +95,7 @@ def _system(record: BootRecord) -> Iterator[_Row]:
             yield _Row("initrd", "initial RAM disk", (bar,), note=seconds(userspace))
     if record.origin.value != "daemon":
         end = phases.finished if phases.finished is not None else record.until
-        title = "systemd: until no job of the boot was left"
+        title = "systemd: until the boot's last job was done"
         note = seconds(end) if phases.finished is not None else ""
         yield _Row("systemd", "systemd", (_Bar(userspace, end, "system", title),), note=note)
     ready = record.ready if record.ready is not None else record.until
@@ -104,7 +104,7 @@ def _system(record: BootRecord) -> Iterator[_Row]:
 
 
 def _facts(record: BootRecord, path: Sequence[Hop]) -> Iterator[_Row]:
-    """Yield what was waited for, and the units behind it that took long, in the order in which they came."""
+    """Yield the facts that were waited for, and slow units behind them, in order of time."""
     shown = [fact for fact in record.facts if not (fact.early and fact.came is None)]
     texts = {fact.text for fact in shown}
     behind = {hop.unit for hop in path if hop.unit and hop.subject == hop.unit} - texts
@@ -157,7 +157,7 @@ def _title(kind: SpanKind, text: str) -> str:
 
 
 class _Picture:
-    """Puts rows on the page."""
+    """Lays out the rows."""
 
     def __init__(self, record: BootRecord, rows: Sequence[_Row], path: Sequence[Hop], limit: float) -> None:
         self.record = record
@@ -172,7 +172,7 @@ class _Picture:
         self.at = {row.subject: self.top + ROW * n for n, row in enumerate(rows) if row.subject}
 
     def x(self, time: float) -> float:
-        """Return where a time is."""
+        """Return the x coordinate of a time."""
         return LEFT + (RIGHT - LEFT) * min(max(time, 0.0), self.limit) / self.limit
 
     def lines(self) -> Iterator[str]:
@@ -235,7 +235,7 @@ class _Picture:
             yield f'<path class="done" d="M{x:.1f} {y + 4}l6 6l-6 6l-6 -6z"/>'
 
     def _line(self) -> Iterator[str]:
-        """Draw the critical path: along the bottom of each row it goes through, and down or up in between."""
+        """Draw the critical path: along the bottom of each of its rows, and vertically in between."""
         points: list[str] = []
         for hop in self.path:
             y = self.at.get(hop.subject, self.at.get("systemd", self.at.get("eventd")))
@@ -261,7 +261,7 @@ class _Picture:
 
     def _list(self) -> Iterator[str]:
         y = self.list_top
-        yield _text(20, y - 20, "head", "Critical path: what the time was made of", 400)
+        yield _text(20, y - 20, "head", "Critical path: where the time went", 400)
         longest = max((hop.share(self.limit) for hop in self.path), default=0.0) or 1.0
         # The longest ones, in the order of time.
         chosen = sorted(
@@ -291,7 +291,7 @@ def _clock(time: float, step: float) -> str:
 
 
 def _safe(text: str) -> str:
-    """Escape; what XML 1.0 has no place for, and what reorders text, becomes U+FFFD."""
+    """Escape a text; characters that XML 1.0 does not allow, or that reorder text, become U+FFFD."""
     kept = "".join(
         "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn") else char for char in text
     )

@@ -164,7 +164,7 @@ class StoreDamage(Controller):
         return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Nothing of its own."""
+        """Do nothing."""
         return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002

@@ -67,7 +67,7 @@ class Digester:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The result of one look."""
+    """The result of one scan."""
 
     state: NamedState
     """`noticed` is when it was changed, as far as the clock of the files tells."""

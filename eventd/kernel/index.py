@@ -44,7 +44,7 @@ class Index:
         self._expected = concerns
 
     def wake_on(self, name: str, keys: Iterable[FactKey]) -> None:
-        """Let a change of one of `keys` make `name` dirty, besides its own facts; replaces what was set before."""
+        """Mark `name` dirty when one of `keys` changes, besides its own facts; replaces what was set before."""
         for waiting in self._wakes.values():
             waiting.discard(name)
         for key in keys:

@@ -65,7 +65,7 @@ class StatusBoard:
         self.controllers.owner(name).publish(name, status)
 
     def forget(self, name: str) -> None:
-        """Drop what this life knows of a subject."""
+        """Drop what this process knows of a subject."""
         self.statuses.set(name, None)
         self.desk.forget(name)
 

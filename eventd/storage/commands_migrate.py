@@ -29,7 +29,7 @@ _PHASES = {
 
 
 def run(verb: str, name: str, arguments: Any, terminal: Terminal) -> int:
-    """Do it."""
+    """Carry out the action."""
     client = Client(arguments.socket)
     if verb == "forget-data":
         return _forget(client, name, arguments, terminal)

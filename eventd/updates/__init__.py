@@ -1,1 +1,1 @@
-"""Updates of images: pulled, compared, restarted, verified, or taken back."""
+"""Updates of images: pull, compare, restart, verify, or roll back."""

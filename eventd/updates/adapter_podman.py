@@ -1,9 +1,9 @@
 """Podman, as a workload's user: the images in its store, what its containers run, pulls and tags.
 
 Every command runs as a transient service of the user's own manager (`eventd.platform.unit_process`): rootless podman
-needs newuidmap(1) and namespaces, which the daemon's own sandbox does not give, and what it leaves behind is the user's
-and not the daemon's. What it prints is the user's, too: it is bounded, and checked before use. Knows podman's commands
-and errors; decides nothing.
+needs newuidmap(1) and namespaces, which the daemon's sandbox does not allow, and the processes it leaves behind belong
+to the user. Its output is the user's too, so it is bounded and validated before use. Knows podman's commands and
+errors; decides nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eventd.platform.unit_process import InManager, Processes
 from eventd.updates.model_images import Image, Running
 
 ANSWER = 30.0
-"""Seconds for a command that only looks."""
+"""Seconds for a command that only reads."""
 OUTPUT = 8 * 1024 * 1024
 T = TypeVar("T")
 _ID = re.compile(r"^(sha256:)?[0-9a-f]{64}$")
@@ -69,20 +69,20 @@ _CONTAINERS = TypeAdapter(list[_Container])
 
 
 class PodmanImages:
-    """`ports.Images` by the command line."""
+    """`ports.Images` over podman's command line."""
 
     def __init__(self, processes: Processes | None = None) -> None:
         self._processes = processes or Processes()
 
     async def inspect(self, account: Account, references: Sequence[str]) -> Mapping[str, Image]:
-        """Return those of the references (or ids) that the user's store has."""
+        """Return the references (or ids) that are in the user's store, with their images."""
         found: dict[str, Image] = {}
         for reference in references:
             done = await self._podman(account, "image", "inspect", "--", reference)
             if not done.ok:
                 if "image not known" in done.text() or "no such image" in done.text().lower():
                     continue
-                raise _failed(done, f"cannot look at the image {reference}")
+                raise _failed(done, f"cannot inspect the image {reference}")
             images = _read(_IMAGES, done.stdout)
             if len(images) != 1:
                 raise PermanentError(
@@ -102,8 +102,8 @@ class PodmanImages:
         rows = []
         for each in _read(_CONTAINERS, done.stdout):
             labels = each.labels or {}
-            # Containers of a compose provider have no unit label: the stack's unit is called as its project, or, where
-            # that has a name of its own, as the workload whose stack folder it is applied from.
+            # Containers of a compose provider have no unit label: the stack's unit is named like its project, or, if
+            # the project has its own name, like the workload whose stack folder it is applied from.
             project = labels.get(PROJECT_LABEL, "")
             if labels.get(FOLDER_LABEL, "").startswith(STACKS):
                 project = account.name
@@ -122,7 +122,7 @@ class PodmanImages:
         return checks[-1].output.strip() if checks else ""
 
     async def complaint(self, account: Account) -> str:
-        """Return what podman writes to stderr as it reads containers and networks; empty where nothing is wrong."""
+        """Return podman's stderr while it reads containers and networks; empty if nothing is wrong."""
         said = []
         for command in (("ps", "--all", "--quiet"), ("network", "ls", "--quiet")):
             done = await self._podman(account, *command)
@@ -145,44 +145,44 @@ class PodmanImages:
         try:
             done = await self._podman(account, "pull", "--quiet", "--", reference, timeout=timeout)
         except DeadlineError as error:
-            message = f"cannot pull {reference}: podman was not done within {timeout:g} s"
+            message = f"cannot pull {reference}: podman did not finish within {timeout:g} s"
             raise TemporaryError(message, reason="pull-failed") from error
         if not done.ok:
             raise _failed(done, f"cannot pull {reference}", reason="pull-failed")
 
     async def tag(self, account: Account, image: str, reference: str) -> None:
-        """Let a reference name an image. Raises PermanentError(reason="image-gone")."""
+        """Tag an image with a reference. Raises PermanentError(reason="image-gone")."""
         if not _ID.fullmatch(image):
-            raise PermanentError(f"{image!r} is no image id", reason="image-gone")
+            raise PermanentError(f"{image!r} is not an image id", reason="image-gone")
         done = await self._podman(account, "tag", "--", image, reference)
         if not done.ok:
             if "image not known" in done.text():
                 raise PermanentError(
-                    f"the image {image[:12]} that {reference} had is gone",
+                    f"the image {image[:12]} that {reference} named is gone",
                     reason="image-gone",
-                    hint="somebody has removed or pruned it",
+                    hint="it was removed or pruned",
                 )
             raise _failed(done, f"cannot tag {reference}")
 
     async def newer(
         self, account: Account, reference: str, local: Image | None, *, timeout: float
     ) -> bool | None:
-        """Tell whether the registry has another image than the store, without pulling it; None: cannot be told.
+        """Return whether the registry has another image than the store, without a pull; None: unknown.
 
-        podman-manifest-inspect(1) asks the registry for a list of platforms. Of a reference to a single image it
-        fails, and quotes the manifest (podman 5.4.2): its configuration's digest is the image's id.
+        podman-manifest-inspect(1) asks the registry for a list of platforms. For a reference to a single image it
+        fails and quotes the manifest (podman 5.4.2), whose configuration digest is the image's id.
         Raises TemporaryError(reason="registry-unreachable").
         """
         try:
             done = await self._podman(account, "manifest", "inspect", "--", reference, timeout=timeout)
         except DeadlineError as error:
-            message = f"cannot ask for {reference}: the registry did not answer within {timeout:g} s"
+            message = f"cannot check {reference}: the registry did not answer within {timeout:g} s"
             raise TemporaryError(message, reason="registry-unreachable") from error
         text = done.stdout.decode("utf-8", "replace")
         if not done.ok:
             quoted = _BLOB.search(done.stderr.decode("utf-8", "replace"))
             if quoted is None:
-                raise _failed(done, f"cannot ask for {reference}", reason="registry-unreachable")
+                raise _failed(done, f"cannot check {reference}", reason="registry-unreachable")
             try:
                 text = json.loads(quoted[1])
             except ValueError:
@@ -204,7 +204,7 @@ class PodmanImages:
         return await self._as_user(account, "podman", *arguments, timeout=timeout)
 
     async def _as_user(self, account: Account, *command: str, timeout: float) -> Completed:
-        # Podman's first command of a boot leaves a process behind that all others need.
+        # Podman's first command after a boot leaves a process behind that all later ones need.
         who = InManager(account, after=(PAUSE_UNIT,))
         return await self._processes.run(
             who,

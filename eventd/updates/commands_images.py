@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; 0 unless a user's podman could not be asked."""
+    """Show the images; 0 unless a user's podman did not answer."""
     name = arguments.workload
     client = Client(arguments.socket, timeout=arguments.timeout)
     document: Json = client.get(at("images", name) if name else at("images"))
@@ -52,7 +52,7 @@ def show_images(terminal: Terminal, document: Json, *, check: bool) -> None:
                 f"{clean(each['name'])}: the last update failed {when}: {clean(last['message'])}", style="red"
             )
         if each["pending"]:
-            terminal.line(f"{clean(each['name'])}: an update is on its way")
+            terminal.line(f"{clean(each['name'])}: an update is in progress")
 
 
 def _note(image: Json, local: str, running: str, *, check: bool) -> str:
@@ -61,5 +61,5 @@ def _note(image: Json, local: str, running: str, *, check: bool) -> str:
     if check and image["newer_error"]:
         return clean(image["newer_error"])
     if check:
-        return "newer at the registry" if image["newer"] else "up to date"
+        return "newer in the registry" if image["newer"] else "up to date"
     return f"pulled {local[:12]}, not running yet" if local and running and local != running else ""

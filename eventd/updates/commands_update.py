@@ -1,4 +1,4 @@
-"""`eventctl update [WORKLOAD] [--check] [--wait]`: take newer images, verify them, or go back."""
+"""`eventctl update [WORKLOAD] [--check] [--wait]`: update images, and verify them or roll back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask for it; with --wait the exit code is the run's, with --check it says whether there is anything newer."""
+    """Send the request; with --wait the exit code is the run's, with --check it says whether there is a newer image."""
     name, client = arguments.workload, Client(arguments.socket, timeout=arguments.timeout)
     if arguments.when_up > 0:
-        # Loads inotify, which is seldom needed.
+        # Imports inotify, which is rarely needed.
         from eventd.cli.wait_for_daemon import await_daemon  # noqa: PLC0415
 
         await_daemon(client.path, arguments.when_up)

@@ -1,9 +1,9 @@
-"""The update controller: pull, compare, restart only what changed, verify; or go back to the images of before.
+"""The update controller: pull, compare, restart only what changed, verify; or roll back to the previous images.
 
-An update is written down before anything is pulled, with the images that ran: whatever cuts it off, the next start goes
-on with it, and ends either with all containers on what their references name, verified, or on the images of before.
-Never `podman auto-update`, and nothing is pruned: the image of before is kept by a tag of its own. What one update does
-is `eventd.updates.controller_work`'s.
+An update is stored before anything is pulled, with the images that ran. If it is interrupted, the next start continues
+it. It ends with all containers verified, either on the images that their references name now or on the previous ones.
+It never uses `podman auto-update` and prunes nothing: the previous image is kept by its own tag. The steps of one
+update are in `eventd.updates.controller_work`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class UpdateController(Controller):
     rows: DocumentTable[Update] = field(init=False)
     results: DocumentTable[UpdateResult] = field(init=False)
     asking: anyio.Lock = field(default_factory=anyio.Lock)
-    """Held from reading a row until another is written over it: one may be asked for while another one ends."""
+    """Held from reading a row until it is overwritten: an update may be requested while another ends."""
 
     def __post_init__(self) -> None:
         """Name the tables."""
@@ -63,7 +63,7 @@ class UpdateController(Controller):
 
     @wholly
     async def ask(self, name: str, by: str, *, retry: bool) -> None:
-        """Write down that an update is wanted; one that is on its way goes on as it is, and another one follows."""
+        """Store a request for an update; one in progress continues, and another follows it."""
         async with self.asking:
             known = self.rows.get(name)
             if known is None or not known.applying:
@@ -72,7 +72,7 @@ class UpdateController(Controller):
                 await self.rows.put(name, replace(known, again=by, again_retry=retry))
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Return the pull of an update that is asked for, or was cut off, and can go on."""
+        """Return the pull of an update that is requested, or was interrupted, and can continue."""
         workload = self.active.workload(name)
         if workload is None or name not in self.rows:
             return NOTHING
@@ -81,9 +81,9 @@ class UpdateController(Controller):
         return Decision((PullImages(name, (), 0.0, ""),), self.planner.sight(name, workload))
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Carry out the update that a workload is to have, if any.
+        """Carry out the requested update of a workload, if there is one.
 
-        A workload that is held, or that has a newer revision, gets it when that is over. One that failed gets it at
+        A workload that is held, or that has a newer revision, is updated afterwards. One that failed is updated at
         once: the new image may be the cure.
         """
         workload, tx = self.active.workload(turn.name), on_host(turn.tx)
@@ -97,15 +97,15 @@ class UpdateController(Controller):
         if updated.outcome is not Outcome.FAILED or updated.reason not in ASIDE:
             turn.report = updated
             return
-        turn.told = updated  # the workload stands as it did without it
+        turn.told = updated  # the workload's status is the same as without the update
         if updated.reason == GONE_BACK:
-            # What failed before it is up now, and verified.
+            # What failed before the update is up now, and verified.
             turn.report = replace(turn.report, outcome=Outcome.OK)
 
     async def _update(
         self, turn: Turn, workload: Workload, row: Update, executor: Executor
     ) -> WorkloadReport:
-        # What a restart of this turn has restarted is not left out below.
+        # Units that a restart of this turn has restarted are included below.
         tx = replace(on_host(turn.tx), invocations={}, reloads=0)
         work = UpdateWork(self.planner, self.images, self.user_managers, self, tx, workload, row)
         done = await executor.carry_out(tx, work.run, explain(tx))
@@ -123,10 +123,10 @@ class UpdateController(Controller):
         )
 
     async def begin_applying(self, row: Update, before: Mapping[str, str]) -> Update:
-        """Write down that an update begins, with the images of before; return the row as it is now."""
+        """Store that an update begins, with the previous images; return the row as it is now."""
         async with self.asking:
             asked = self.rows.get(row.workload)
-            if asked is not None and asked != row:  # since this one was taken up
+            if asked is not None and asked != row:  # since this one began
                 row = replace(row, again=asked.by, again_retry=asked.retry)
             row = replace(row, before=before, applying=True)
             await self.rows.put(row.workload, row)

@@ -1,6 +1,6 @@
-"""Verified images: which images the containers of a verified content ran, so that a rollback has the same ones.
+"""Verified images: which images the containers of a verified revision ran, so that a rollback uses the same ones.
 
-Owns that memory, and the way back: a tag that has moved since would bring the bad image with the good files.
+Stores and restores them: otherwise a tag that has moved since would bring the bad image with the good files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class VerifiedImages:
         await self.used.load()
 
     async def note_verified(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> None:
-        """Remember the images of a verified revision that a rollback may come back to."""
+        """Store the images of a verified revision, for a rollback."""
         if report.outcome is not Outcome.OK or workload.options.on_failure is not OnFailure.ROLLBACK:
             return
         uses = restorable(images_of(workload))
@@ -50,10 +50,10 @@ class VerifiedImages:
         try:
             await self.remember(tx.account, workload, uses)
         except EventdError as error:
-            log.warning("the images of %s are not remembered: %s", workload.name, error)
+            log.warning("the verified images of %s are not stored: %s", workload.name, error)
 
     async def remember(self, account: Account, workload: Workload, uses: list[ImageUse]) -> None:
-        """Write down which images the containers of a verified content run."""
+        """Store which images the containers of a verified revision run."""
         running = await self.images.running(account)
         ids = {use.reference: image for use in uses if (image := running_of(use, running))}
         known = await self.images.inspect(account, tuple(dict.fromkeys(ids.values())))
@@ -66,9 +66,9 @@ class VerifiedImages:
             await self.used.put(workload.name, rows.with_verified(workload.digest, images, KEPT))
 
     async def restore(self, tx: Transaction, workload: Workload) -> tuple[str, ...]:
-        """Let references name the images again that this content was verified with; return whose units need a restart.
+        """Tag the images again that this revision was verified with; return the units that need a restart.
 
-        For a rollback: a tag that has moved since would bring the bad image with the good files.
+        For a rollback: otherwise a tag that has moved since would bring the bad image with the good files.
         """
         used = self.used.get(workload.name)
         wanted = {each.reference: each.id for each in (used.of(workload.digest) if used is not None else ())}

@@ -1,4 +1,4 @@
-"""The work of one update in one turn: from the pull to images that are verified, or back to those of before."""
+"""The steps of one update in one turn: from the pull to verified images, or back to the previous ones."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ from eventd.workloads.model_facts import ManagerState, WorkloadFact
 PULL_TIMEOUT = 600.0
 """Seconds for one image."""
 GONE_BACK = "update-rolled-back"
-"""The reason of an update that was taken back: what was before is up, and verified."""
+"""The reason of an update that was rolled back: the previous image is up and verified."""
 ASIDE = frozenset({"pull-failed", "known-bad-image", "image-gone", GONE_BACK, "podman-failed"})
-"""How an update can fail and leave the workload as it was before."""
+"""Reasons of a failed update that left the workload as it was."""
 
 
 class UpdateFailedError(UnitFailedError):
-    """A new image did not hold; what was before runs again."""
+    """A new image did not become healthy; the previous one runs again."""
 
 
 class UpdateRows(Protocol):
-    """What is written down of updates."""
+    """The stored rows of updates."""
 
     results: DocumentTable[UpdateResult]
 
     async def begin_applying(self, row: Update, before: Mapping[str, str]) -> Update:
-        """Write down that an update begins, with the images of before; return the row as it is now."""
+        """Store that an update begins, with the previous images; return the row as it is now."""
         ...
 
 
@@ -83,10 +83,10 @@ class UpdateWork:
         self.bad: dict[str, str] = {}
         self.message = ""
         self.cut_off = False
-        """It could not be gone on with, through no fault of the image: it is later."""
+        """It was interrupted through no fault of the image, and continues later."""
 
     async def run(self, step: Step) -> None:
-        """Pull, compare, restart, verify; or go back."""
+        """Pull, compare, restart, verify; or roll back."""
         uses, account = images_of(self.workload), self.tx.user()
         references = updatable(uses)
         if not references:
@@ -98,11 +98,11 @@ class UpdateWork:
         resumed = self.row.applying
         if not resumed:
             await self._begin(uses, references, account)
-        # One that was cut off goes on with what it has pulled: the network need not be there now.
+        # An interrupted update continues with what it has pulled, so it needs no network now.
         if not resumed or not await self._moved(account):
             try:
                 await step(
-                    PullImages(self.workload.name, references, PULL_TIMEOUT, "an update was asked for"), seen
+                    PullImages(self.workload.name, references, PULL_TIMEOUT, "an update was requested"), seen
                 )
             except (HeldError, SupersededError):
                 raise
@@ -132,10 +132,10 @@ class UpdateWork:
         await self._verified.remember(account, self.workload, restorable(uses))
 
     async def _stop_if_cut_off(self, error: EventdError) -> None:
-        """Raise the error again if it says nothing of the image.
+        """Raise the error again if it is not about the image.
 
-        The host goes down, the user's manager is gone, or somebody called the start off. The update stays as it was
-        written down, and is gone on with: to go back now would fail as well.
+        The host is shutting down, the user's manager is gone, or the start job was cancelled. The update stays stored
+        and continues later: a rollback now would fail as well.
         """
         self.tx.excuse(error)
         name, gone = self.workload.name, isinstance(error, DisconnectedError | ManagerUnavailableError)
@@ -154,7 +154,7 @@ class UpdateWork:
         return self._verified.images
 
     async def _begin(self, uses: tuple[ImageUse, ...], references: tuple[str, ...], account: Account) -> None:
-        """Write down what runs, and see to it that nobody prunes it."""
+        """Store what runs, and tag it so that it is not pruned."""
         running = await self._images.running(account)
         before = {r: image.id for r, image in (await self._local(references, account)).items()}
         for use in uses:
@@ -168,7 +168,7 @@ class UpdateWork:
         return await self._images.inspect(account, references)
 
     async def _refuse_bad(self, step: Step, seen: Sight, account: Account) -> None:
-        """Do not take again what an earlier update went back from: it would fail every night."""
+        """Refuse an image that an earlier update was rolled back from: it would fail every night."""
         result = self._rows.results.get(self.workload.name)
         known = {} if result is None or self.row.retry else result.bad
         again = sorted(r for r, image in self.changed.items() if known.get(r) == image)
@@ -177,13 +177,13 @@ class UpdateWork:
         self.changed = {}
         await self._tag_back(step, seen, account)
         raise PermanentError(
-            f"{', '.join(again)}: the registry still has the image that the last update went back from",
+            f"{', '.join(again)}: the registry still has the image that the last update was rolled back from",
             reason="known-bad-image",
             hint=f"push another image, or `eventctl update {self.workload.name} --retry`",
         )
 
     async def _moved(self, account: Account) -> tuple[tuple[str, str], ...]:
-        """Return the images of before, with those references that name others now."""
+        """Return the previous images whose references name other images now."""
         now = await self._local(tuple(self.row.before), account)
         return tuple(
             (image, reference)
@@ -192,10 +192,10 @@ class UpdateWork:
         )
 
     async def _tag_back(self, step: Step, seen: Sight, account: Account) -> None:
-        """Move the tags back that have moved."""
+        """Move tags back to the previous images."""
         moved = await self._moved(account)
         if moved:
-            await step(TagImages(self.workload.name, moved, "the images of before"), seen)
+            await step(TagImages(self.workload.name, moved, "the previous images"), seen)
 
     def _units(
         self,
@@ -204,46 +204,46 @@ class UpdateWork:
         wanted: Mapping[str, str],
         changed: Iterable[str],
     ) -> tuple[str, ...]:
-        """Return the units that run something else than `wanted`, or should run, do not, and have a changed image."""
+        """Return the units that run other images than `wanted`, and those that are down with a changed image."""
         always = {unit.name for unit in self.workload.units if unit.role is UnitRole.RUNNING}
         idle = without_containers(uses, running, changed)
         return (*to_restart(uses, running, wanted), *(unit for unit in idle if unit in always))
 
     async def _restart(self, step: Step, units: tuple[str, ...], why: str) -> None:
-        """Restart units in their order, then see all of the workload up and healthy."""
+        """Restart units in their order, then verify the whole workload."""
         await restart_units(step, self._planner, self.workload, units, why)
 
     async def _go_back(
         self, step: Step, uses: tuple[ImageUse, ...], account: Account, error: EventdError
     ) -> None:
-        """Put the images of before in place, restart what does not run them, verify, and report the failure."""
+        """Restore the previous images, restart what does not run them, verify, and report the failure."""
         failed = "; ".join(
-            f"{r}: {short_id(image)} failed, {short_id(self.row.before.get(r, ''))} was before"
+            f"{r}: {short_id(image)} failed; the previous one is {short_id(self.row.before.get(r, ''))}"
             for r, image in self.changed.items()
         )
         self.bad, self.changed = dict(self.changed), {}
         unit = getattr(error, "unit", "")
-        # Now, and not at the end: by then the unit has said how well it does with the image of before.
+        # Read the log now: later the unit has logged its start with the previous image.
         said = await last_lines(self.tx, unit) if unit else ()
         try:
             await self._tag_back(step, self._planner.sight(self.workload.name, self.workload), account)
             running = await self._images.running(account)
             units = self._units(uses, running, self.row.before, self.row.before)
-            await self._restart(step, units, "back to the image of before")
+            await self._restart(step, units, "back to the previous image")
         except (HeldError, SupersededError):
             raise
         except EventdError as second:
             await self._stop_if_cut_off(second)
             raise UpdateFailedError(
-                f"{failed}: {error.message}; going back failed as well: {second.message}",
+                f"{failed}: {error.message}; the rollback failed as well: {second.message}",
                 unit=unit or getattr(second, "unit", ""),
                 reason="update-rollback-failed",
                 hint="eventctl status shows what runs",
             ) from error
         raise UpdateFailedError(
-            f"{failed}: {error.message}; rolled back, and what was before is up and verified",
+            f"{failed}: {error.message}; rolled back; the previous image is up and verified",
             unit=unit,
             reason=GONE_BACK,
-            hint="a fixed image is taken by the next update; this one is not taken again by itself",
+            hint="push a fixed image for the next update; this one is not retried by itself",
             log=said,
         ) from error

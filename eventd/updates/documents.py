@@ -1,7 +1,7 @@
-"""What the last update of each workload's images came to: part of the status, and of the metrics.
+"""The result of the last update of each workload's images: part of the status, and of the metrics.
 
-A failed one stays until a good one, whatever runs come in between: the workload is up, with the images of before, and
-nobody would see it otherwise.
+A failure is shown until an update succeeds, whatever runs come in between: the workload is up with its previous images,
+and nothing else would show it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eventd.updates.model import UpdateResult
 
 
 class LastUpdate(TypedDict):
-    """What came of the last update of a workload."""
+    """The result of the last update of a workload."""
 
     at: float
     by: str
@@ -83,14 +83,14 @@ class UpdatesQueued(TypedDict):
 
 
 def results(queries: Queries) -> dict[str, UpdateResult]:
-    """Return what came of the last update of each workload that is here and had one, sorted."""
+    """Return the result of the last update of each workload that had one, sorted."""
     here = queries.desired.workloads if queries.desired is not None else {}
     rows = queries.update_results
     return {name: rows[name] for name in sorted(rows) if name in here}
 
 
 def last_update(result: UpdateResult | None) -> LastUpdate | None:
-    """Return one of them."""
+    """Return the result of one update."""
     if result is None:
         return None
     return {
@@ -104,7 +104,7 @@ def last_update(result: UpdateResult | None) -> LastUpdate | None:
 
 
 def updates(queries: Queries) -> Updates:
-    """Return the sum over all workloads: how many have been updated, and those whose last update failed."""
+    """Return the summary of all workloads: how many have been updated, and those whose last update failed."""
     found = results(queries)
     failed: list[FailedUpdate] = [
         {"workload": name, "at": each.at, "by": each.by, "reason": each.reason, "message": each.message}

@@ -1,4 +1,4 @@
-"""Updates as they are remembered: what is asked for and on its way, what came of the last one, what was verified.
+"""Stored updates: what is requested or in progress, the result of the last one, and verified images.
 
 Pure values; `updates.controller` keeps them on document tables.
 """
@@ -11,26 +11,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One that is asked for, or on its way: written down before anything is pulled, gone when it has ended."""
+    """An update that is requested or in progress: stored before anything is pulled, deleted when it has ended."""
 
     workload: str
     since: float
     """Seconds since the epoch."""
     by: str
     retry: bool = False
-    """Take an image, too, that an earlier update went back from."""
+    """Also retry an image that an earlier update was rolled back from."""
     before: Mapping[str, str] = field(default_factory=dict)
-    """Reference -> id of the image that ran, or stood there, before: what it goes back to."""
+    """Reference -> id of the previous image, to roll back to."""
     applying: bool = False
     """`before` is known, and tags may have moved."""
     again: str = ""
-    """Who has asked for another one since that began: the registry may have yet another image by now."""
+    """Who has requested another update since this one began: the registry may have a newer image by now."""
     again_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """What came of the last one."""
+    """The result of the last update."""
 
     workload: str
     at: float
@@ -40,9 +40,9 @@ class UpdateResult:
     reason: str = ""
     message: str = ""
     changed: Mapping[str, str] = field(default_factory=dict)
-    """Reference -> id that is new since then."""
+    """Reference -> id of the new image."""
     bad: Mapping[str, str] = field(default_factory=dict)
-    """Reference -> id that it went back from; not taken again by itself."""
+    """Reference -> id of the image that was rolled back; it is not retried by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class UsedImage:
 
 @dataclass(frozen=True, slots=True)
 class UsedImages:
-    """Those of a workload, by the digest of its content; the newest first."""
+    """The images of a workload, by the digest of its content; the newest first."""
 
     rows: tuple[tuple[str, tuple[UsedImage, ...]], ...] = ()
 
@@ -65,10 +65,10 @@ class UsedImages:
         return next((images for known, images in self.rows if known == digest), ())
 
     def all(self) -> tuple[UsedImage, ...]:
-        """Return every image that is remembered, the newest content's first."""
+        """Return every stored image, the newest content's first."""
         return tuple(image for _, images in self.rows for image in images)
 
     def with_verified(self, digest: str, images: tuple[UsedImage, ...], kept: int) -> UsedImages:
-        """Return them with what has just been verified."""
+        """Return the images with those that have just been verified."""
         rest = [row for row in self.rows if row[0] != digest]
         return UsedImages(((digest, images), *rest)[:kept])

@@ -11,11 +11,11 @@ ACTIONS = (
     ActionRow(
         PullImages,
         Ending(
-            "an update that was cut off goes on at the start: what runs an old image is restarted and verified",
-            "the images of before are tagged back, if what they are replaced by does not hold",
+            "an interrupted update continues at the start: units with an old image are restarted and verified",
+            "the previous images are tagged again if the new ones do not become healthy",
         ),
         benign,
     ),
-    ActionRow(TagImages, Ending("the update that it belongs to goes on at the start", PLAN), compensated),
+    ActionRow(TagImages, Ending("its update continues at the start", PLAN), compensated),
 )
 """The rows of the domain."""

@@ -9,6 +9,6 @@ class UpdateEvent(EventKind):
     """Events about images."""
 
     UPDATE = "update"
-    """Somebody asks for newer images. Attribute `by`."""
+    """An update of images is requested. Attribute `by`."""
     IMAGE_CHANGED = "image-changed"
-    """An image that a workload names is gone from its account's store, or there again. Attribute `there`."""
+    """An image that a workload names is gone from its account's store, or is back. Attribute `there`."""

@@ -1,7 +1,7 @@
-"""Images: which ones a workload's containers are made of, which of them can be updated, and what an update changes.
+"""Images: which ones a workload's containers use, which of them can be updated, and what an update changes.
 
-Pure. Reads Quadlet and compose files for references. What is local, running, or at the registry is told by the port
-`Images`; next: `updates.controller`.
+Pure. Reads references from Quadlet and compose files. The port `Images` knows what is local, running, or in the
+registry. Next: `updates.controller`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eventd.gates.model_predicate_scope import quadlet_files
 VARIABLE = "variable"
 EACH_START = "each start"
 KEEP = "localhost/eventd-previous"
-"""Repository of the tags that keep an image from being pruned while an update may have to go back to it."""
+"""Repository of the tags that keep an image from being pruned while an update may be rolled back to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class ImageUse:
     """The Quadlet unit, or the service of a compose stack."""
     reference: str
     fixed: str = ""
-    """Why no update changes it, empty if one does.
+    """Why updates leave it alone, empty if they do not.
 
-    `pinned` (a digest), `local`, `never` (pulled), `built`, `variable` (only podman knows its name), `each start` (what
-    pulls by itself whenever it starts could not be gone back from).
+    `pinned` (a digest), `local`, `never` (pulled), `built`, `variable` (only podman knows its name), `each start` (it
+    pulls at every start, so it could not be rolled back).
     """
 
 
@@ -49,7 +49,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A container that runs."""
+    """A running container."""
 
     unit: str
     service: str
@@ -65,7 +65,7 @@ def images_of(workload: Workload) -> tuple[ImageUse, ...]:
 
 
 def names(reference: str, full: str) -> bool:
-    """Tell whether a reference may be short for a name of podman's events (`docker.io/library/nginx:latest`)."""
+    """Return whether a reference may be short for a name in podman's events (`docker.io/library/nginx:latest`)."""
     plain = reference.partition("@")[0]
     if ":" not in plain.rpartition("/")[2] and "@" not in reference:
         plain = f"{plain}:latest"
@@ -73,12 +73,12 @@ def names(reference: str, full: str) -> bool:
 
 
 def updatable(uses: Iterable[ImageUse]) -> tuple[str, ...]:
-    """Return the references that can be pulled anew, each once."""
+    """Return the references that can be pulled again, each once."""
     return tuple(dict.fromkeys(use.reference for use in uses if not use.fixed))
 
 
 def restorable(uses: Iterable[ImageUse]) -> list[ImageUse]:
-    """Return those whose reference can be let name another image again: not a digest, and no name that is unknown."""
+    """Return the uses whose reference can be tagged again: neither a digest nor an unknown name."""
     return [use for use in uses if use.fixed not in ("pinned", VARIABLE)]
 
 
@@ -108,7 +108,7 @@ def without_containers(
 ) -> tuple[str, ...]:
     """Return the units with a container that does not run, of one of these references.
 
-    It failed with the image of before, or it is a service of a stack that ends, and has to be done again.
+    It failed with the previous image, or it is a one-shot service of a stack, which has to run again.
     """
     found, wanted = tuple(running), frozenset(references)
     units = (use.unit for use in uses if use.reference in wanted and not running_of(use, found))
@@ -127,7 +127,7 @@ def keep_tag(reference: str) -> str:
 
 
 def short_id(image: str) -> str:
-    """Return an id for people."""
+    """Return an abbreviated id."""
     return image.removeprefix("sha256:")[:12] or "nothing"
 
 

@@ -1,8 +1,7 @@
-"""The timer that has a workload's images updated: a companion unit of eventd's own, in the workload's own manager.
+"""The timer that updates a workload's images: a companion unit added by eventd, in the workload's own manager.
 
-A calendar is the one place where time is the event. The timer's service asks the daemon over its socket, as the
-workload's user, which may ask that for itself; the daemon does the work, in a run. Pure; next:
-`eventd.desired.model_units`.
+A calendar is the one place where time is the event. The timer's service sends a request to the daemon as the workload's
+user, who may update its own images; the daemon does the work, in a run. Pure; next: `eventd.desired.model_units`.
 """
 
 from __future__ import annotations
@@ -52,12 +51,17 @@ TimeoutStartSec=2h
 def with_timer(
     content: Content, options: WorkloadOptions, host: HostRules
 ) -> tuple[Content, list[Diagnostic]]:
-    """Return the content with its timer and service, if it is to be updated by itself."""
+    """Return the content with its timer and service, if it has an update schedule."""
     containers = content.stack or any(name.endswith(".container") for name in content.parts)
     if not options.update_schedule or options.update_hold or not containers:
         return content, []
     found = [
-        error(part.install.origin, "reserved-file", f"{part.name} is a unit that eventd writes", "rename it")
+        error(
+            part.install.origin,
+            "reserved-file",
+            f"{part.name} is a unit that eventd writes itself",
+            "rename it",
+        )
         for part in content.parts.values()
         if part.name in (f"{STEM}.timer", f"{STEM}.service")
     ]

@@ -13,7 +13,7 @@ class Images(Protocol):
     """Container images, in the store of a workload's user and at registries."""
 
     async def inspect(self, account: Account, references: Sequence[str]) -> Mapping[str, Image]:
-        """Return those of the references (or ids) that the user's store has."""
+        """Return the references (or ids) that are in the user's store, with their images."""
         ...
 
     async def running(self, account: Account) -> Sequence[Running]:
@@ -37,7 +37,7 @@ class Images(Protocol):
         ...
 
     async def tag(self, account: Account, image: str, reference: str) -> None:
-        """Let a reference name an image. Raises PermanentError(reason="image-gone")."""
+        """Tag an image with a reference. Raises PermanentError(reason="image-gone")."""
         ...
 
     async def newer(

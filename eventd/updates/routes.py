@@ -20,15 +20,15 @@ from eventd.platform.model_facts import Account, PlatformFact
 from eventd.updates.documents import Image, Images, UpdatesQueued, WorkloadImages, last_update
 from eventd.updates.model_images import VARIABLE, images_of, running_of
 
-UPDATE = Right("update", Scope.NO, Scope.OWN, "Look for newer images and take them: `eventctl update`")
+UPDATE = Right("update", Scope.NO, Scope.OWN, "Update images: `eventctl update`")
 IMAGES = Right(
-    "images", Scope.ALL, Scope.OWN, "Images that run, and whether registries have newer: `eventctl images`"
+    "images", Scope.ALL, Scope.OWN, "Images that run, and whether registries have newer ones: `eventctl images`"
 )
 
 AT_ONCE = 4
-"""Users whose podman is asked side by side."""
+"""How many users' podman are queried at once."""
 CHECK_TIMEOUT = 60.0
-"""Seconds for one question to a registry."""
+"""Seconds for one query to a registry."""
 
 
 class UpdateRequest(BaseModel):
@@ -54,16 +54,16 @@ async def _update(api: Api, request: web.Request, view: View) -> web.StreamRespo
             raise PermanentError(
                 f"the images of {name} are held: {workload.options.place.key('update.hold')}",
                 reason="update-held",
-                hint="take that out to update it",
+                hint="remove that key to update it",
             )
         names = [name]
     else:
         names = [w.name for w in _workloads(api, view) if images_of(w) and not w.options.update_hold]
     if not names:
         raise PermanentError(
-            "no workload has an image that may be updated",
+            "no workload has an image that can be updated",
             reason="nothing-to-update",
-            hint="eventctl images says why not",
+            hint="eventctl images shows why",
         )
     who = await caller(api, request)
 
@@ -99,7 +99,7 @@ def _workloads(api: Api, view: View) -> list[Workload]:
 
 
 async def _workload_images(api: Api, workload: Workload, *, check: bool) -> WorkloadImages:
-    """Return the images of one workload, as they are now; what cannot be asked is an error in its row."""
+    """Return the images of one workload, as they are now; what fails is an error in its row."""
     name, port = workload.name, api.queries.images
     result = api.queries.update_results.get(name)
     used = api.queries.used_images(name)
@@ -115,10 +115,10 @@ async def _workload_images(api: Api, workload: Workload, *, check: bool) -> Work
     account = api.queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
     uses = images_of(workload)
     if not isinstance(account, Account):
-        row["error"] = f"there is no account {name} yet"
+        row["error"] = f"the account {name} does not exist yet"
         return row
     if not api.queries.records.ours(name, account.uid):
-        row["error"] = f"the account {name} is not eventd's"
+        row["error"] = f"the account {name} is not managed by eventd"
         return row
     try:
         running = await port.running(account)

@@ -1,8 +1,8 @@
-"""The IMAGE facts: whether the images that workloads name are in their accounts' stores, for another start.
+"""The IMAGE facts: whether the images that workloads name are in their accounts' stores, for the next start.
 
-Owns which references are asked for. An image that came is known by podman's event; of one that may have gone podman
-is asked, as the account, since another store may have it as well. Until something happened to it nothing is known, and
-nothing is asked: what runs has its image. Decides nothing.
+Owns which references are watched. A new image is known from podman's event; for one that may be gone podman is asked,
+as the account, since another store may have it as well. Until an event names an image nothing is known and nothing is
+asked: a running container has its image. Decides nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from eventd.updates.model_images import names
 from eventd.updates.ports import Images
 
 SPACING = 5.0
-"""Seconds between two rounds of questions: an account may tag and untag as often as it likes."""
+"""Seconds between two rounds of queries: an account may tag and untag as often as it likes."""
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ class ImageStoreSource:
         self._wake = asyncio.Event()
 
     def want(self, keys: Iterable[FactKey]) -> None:
-        """Set which IMAGE facts are kept; those of others are forgotten."""
+        """Set which IMAGE facts are kept; all others are dropped."""
         wanted: dict[str, set[str]] = {}
         for key in keys:
             wanted.setdefault(key.scope, set()).add(key.name)
@@ -61,7 +61,7 @@ class ImageStoreSource:
             self._emit(HealthOrigin.PODMAN, KernelEvent.READ, "images", facts=[(key, None) for key in gone])
 
     def happened(self, uid: int, image: str, came: bool) -> None:  # noqa: FBT001 - what it was
-        """Take in an event: an image came into an account's store, or one of its names was taken away."""
+        """Handle an event: an image came into an account's store, or lost one of its names."""
         for workload in self._workloads_of(uid):
             for reference in sorted(self._wanted.get(workload, ())):
                 if not names(reference, image):
@@ -75,7 +75,7 @@ class ImageStoreSource:
                     self._wake.set()
 
     def invalidate(self) -> None:
-        """Ask again after the images that are said to be gone; that one is there is what is taken for granted."""
+        """Check the missing images again; present ones are assumed to be still there."""
         for workload, references in self._wanted.items():
             for reference in sorted(references):
                 key = FactKey(UpdateFact.IMAGE, reference, workload)
@@ -84,7 +84,7 @@ class ImageStoreSource:
                     self._wake.set()
 
     def _workloads_of(self, uid: int) -> list[str]:
-        """Return whose account it is: found once, since an account may log as many events as it likes."""
+        """Return the workloads of an account. Looked up once, since an account may log as many events as it likes."""
         if uid not in self._by_uid:
             self._by_uid = {}
             for name in self._wanted:
@@ -94,7 +94,7 @@ class ImageStoreSource:
         return self._by_uid.get(uid, [])
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Ask after what may be gone, until cancelled; `started` once it has, if there was anything left to ask."""
+        """Check images that may be gone, until cancelled; `started` after the first round, if there was one to do."""
         await reread(self._wake, self._ask_all, task_status)
 
     async def _ask_all(self) -> None:
@@ -117,14 +117,14 @@ class ImageStoreSource:
         try:
             found = await self._images.inspect(account, (key.name,))
         except EventdError as error:
-            # Nothing was learned: what was known stays, and the next event of the store has it asked again.
+            # Nothing was learned: the fact stays, and the next event of the store makes us ask again.
             _log.warning("image %s of %s: %s", key.name, key.scope, error, extra={"reason": error.reason})
             return
         self._tell(key, there=key.name in found)
 
     def _tell(self, key: FactKey, *, there: bool) -> None:
         if self._facts.get(key) is there or (there and key not in self._facts):
-            return  # that it is there is what is taken for granted
+            return  # present is the default
         self._emit(
             HealthOrigin.PODMAN,
             UpdateEvent.IMAGE_CHANGED,

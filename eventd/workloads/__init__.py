@@ -1,1 +1,1 @@
-"""Workloads: what a repository describes, kept in Linux accounts of their own."""
+"""Workloads: what a repository describes, each in a Linux account of its own."""

@@ -1,4 +1,4 @@
-"""`eventctl remove NAME --data delete|keep`: what becomes of the data of a workload that left the repository."""
+"""`eventctl remove NAME --data delete|keep`: delete or keep the data of a removed workload."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Say it to the daemon; nothing is deleted without a signature."""
+    """Send the request; nothing is deleted without a signature."""
     answer: Json = Client(arguments.socket).post(at("retained", arguments.name), {"data": arguments.data})
     if arguments.json:
         terminal.json(answer)
     elif arguments.data == "delete":
-        terminal.line("it is held until somebody signs: eventctl approvals")
+        terminal.line("the deletion is held until an operator signs it: eventctl approvals")
     else:
         terminal.line(f"account and data of {clean(arguments.name)} are kept")
     return codes.AS_WANTED

@@ -1,4 +1,4 @@
-"""`eventctl restart WORKLOAD [--wait]`: restart what runs of a workload, and verify it."""
+"""`eventctl restart WORKLOAD [--wait]`: restart the units of a workload, and verify them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eventctl retained [NAME]`: the accounts and data of workloads that left the repository."""
+"""`eventctl retained [NAME]`: accounts and data of removed workloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """List them, or measure one."""
+    """List the retained accounts, or measure one."""
     client = Client(arguments.socket)
     if arguments.name:
         row: Json = client.get(at("retained", arguments.name))

@@ -1,8 +1,7 @@
-"""The controller of workloads: brings each to its desired state. Plan, carry out, look again, until the plan is empty.
+"""The controller of workloads: brings each to its desired state. Plan, act, observe, until the plan is empty.
 
-Owns which workloads there are, and how one turn goes. The plan is made anew after every action that changes what can be
-seen (a new account, a manager that came up, a reload), so that no decision about a unit is taken before that unit has
-been looked at.
+Owns the set of workloads, and the order within one turn. It plans again after every action that changes what can be
+observed (a new account, a started manager, a reload), so that no unit is decided on before it has been observed.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ from eventd.workloads.model_records import UnitRecord
 from eventd.workloads.plan import plan
 
 HORIZONS = (CreateAccount, AdoptAccount, InspectStore, StartManager, Reload, StopForVolume)
-"""What changes what can be seen: the plan is made anew after it."""
+"""Actions that change what can be observed: the plan is made again after them."""
 ROUNDS = 7
-"""Plans per turn: account, its store, manager, reload, units, and two for what happens meanwhile."""
+"""Plans per turn: account, its store, manager, reload, units, and two spare ones for what happens meanwhile."""
 RELOADS = 2
-"""Reloads per turn: one that did not help will not help a third time."""
+"""Reloads per turn: a third one would not help either."""
 LATE = "it starts as soon as that changes; if that may take longer, raise {}"
 UP = (WorkloadState.CONVERGED, WorkloadState.AT_RISK, WorkloadState.ROLLED_BACK)
 
@@ -65,16 +64,16 @@ class WorkloadController(Controller):
     dispatcher: Dispatcher
     wellbeing: Wellbeing
     observe: Callable[[str], Awaitable[None]] | None
-    """Has the FOREIGN fact of a workload read afresh."""
+    """Reads the FOREIGN fact of a workload again."""
 
     def concerns(self, name: str) -> bool:
-        """Tell whether it is a workload: the names of other subjects have a colon."""
+        """Return whether it is a workload: names of other subjects have a colon."""
         return ":" not in name
 
     # Subjects
 
     def names(self) -> Collection[str]:
-        """Return the workloads that are wanted, refused, or have left and are not put away yet."""
+        """Return the workloads that are desired, refused, or removed and not cleared yet."""
         desired = self.active.desired
         if desired is None:
             return ()
@@ -84,7 +83,7 @@ class WorkloadController(Controller):
         return {*desired.workloads, *desired.refused, *left}
 
     def takes(self, name: str) -> bool:
-        """Tell whether it is a workload that is wanted here or recorded."""
+        """Return whether it is a workload that is desired or recorded on this host."""
         desired, recorded = self.active.desired, name in self.inventory.records.workloads
         if desired is None:
             return recorded
@@ -96,10 +95,10 @@ class WorkloadController(Controller):
         return workload.digest if workload is not None else ""
 
     def patience(self, name: str, reason: str) -> Patience:
-        """Return for how long a hold is in order.
+        """Return how long a hold may last before it counts as a failure.
 
-        Only a gate's ends: what a person holds, that person ends. A disk that is away is a person's doing, for as long
-        as the workload does not say otherwise.
+        Only a gate has a deadline: a hold made by a person is ended by that person. A detached disk counts as a
+        person's doing, unless the workload says otherwise.
         """
         workload = self.active.workload(name)
         if workload is None:
@@ -114,7 +113,7 @@ class WorkloadController(Controller):
     # Decision
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Return what is to be done for a workload now, or what blocks it."""
+        """Return the actions for a workload now, or what blocks it."""
         desired = self.active.desired
         if desired is None or name in desired.refused:
             return NOTHING
@@ -127,7 +126,7 @@ class WorkloadController(Controller):
     # Turn
 
     def begin(self, turn: Turn) -> None:
-        """Have the facts of its units, and give what is to be restarted another chance."""
+        """Read the facts of its units, and clear the failures of what is to be restarted."""
         workload = self.active.workload(turn.name)
         tx = on_host(turn.tx)
         tx.gates = self.active.gates_of(turn.name)
@@ -146,8 +145,8 @@ class WorkloadController(Controller):
                 name,
                 Outcome.FAILED,
                 "crash-looping",
-                f"its units failed again and again after they had come up ({REPAIRS} repairs in {FORGET:g} s)",
-                "see the journal of the unit; it is tried again with growing pauses, or at once by eventctl sync",
+                f"its units keep failing after they have come up ({REPAIRS} repairs in {FORGET:g} s)",
+                "see the journal of the unit; it is retried with growing pauses, or at once by eventctl sync",
             )
             return
         turn.report = await self.converge(
@@ -171,11 +170,11 @@ class WorkloadController(Controller):
     ) -> WorkloadReport:
         """Converge one workload and report; never raises for what goes wrong with it.
 
-        `wait`: verbs that must not be carried out now. `restart`: what runs is restarted.
+        `wait`: verbs that must not be carried out now. `restart`: running units are restarted.
         """
         name, planner = tx.workload, self.planner
         if restart:
-            # A unit that the restart of another one has restarted is not restarted again.
+            # A unit that was already restarted along with another one is not restarted again.
             units = planner.view.of(name, workload).units
             tx.invocations.update({unit: state.invocation for unit, state in units.items()})
 
@@ -212,7 +211,7 @@ class WorkloadController(Controller):
         return await executor.carry_out(tx, work, explain(tx))
 
     async def _turned_foreign(self, name: str, workload: Workload | None) -> bool:
-        """Look once more before a reload, which would load whatever stands there by now."""
+        """Check the folders once more before a reload, which would load whatever is there by now."""
         if workload is None or self.observe is None:
             return False
         await self.observe(name)
@@ -220,10 +219,10 @@ class WorkloadController(Controller):
         return bool(audit(workload, seen, context.layout, context.allow).findings)
 
     async def _true_up(self, tx: Transaction, workload: Workload) -> None:
-        """Make the units' records what is so, where no action does and nothing is left to do.
+        """Correct the units' records, where no action does and nothing is left to do.
 
-        A crash between a start and its record, or a lost state file, leaves a unit that runs the wanted content without
-        a record; one that was stopped by hand before the repository dropped it leaves a record without a unit.
+        A crash between a start and its record, or a lost state file, leaves a unit that runs the desired content
+        without a record. A unit stopped by hand before the repository dropped it leaves a record without a unit.
         """
         seen, records = self.planner.view.of(tx.workload, workload), self.inventory.records
         if plan(workload, seen, records, self.planner.context):
@@ -240,7 +239,7 @@ class WorkloadController(Controller):
                 await self.inventory.unit(tx.workload, name, None)
 
     def note(self, turn: Turn, desk: Desk) -> None:
-        """Remember what came of it: a failure counts on until a look finds nothing left to do."""
+        """Record the result of the turn. A failure stays until a plan finds nothing left to do."""
         name, report, now = turn.name, turn.report, anyio.current_time()
         digest = self.digest(name)
         if report.outcome is Outcome.HELD:
@@ -252,11 +251,11 @@ class WorkloadController(Controller):
             desk.failures.note(name, digest, report, now, desk.jitter())
             self._wake_on_cures(name, report, desk)
         elif desk.failures.is_of_another(name, digest):
-            # What failed then is not what came up now: it may come back, and be tried.
+            # What failed then is not what came up now, so it may be tried again.
             desk.failures.clear(name)
 
     def _wake_on_cures(self, name: str, report: WorkloadReport, desk: Desk) -> None:
-        """Have a workload that failed tried again as soon as what it failed on, or may have, changes."""
+        """Retry a failed workload as soon as a fact changes that it failed on, or may have failed on."""
         workload = self.active.workload(name)
         files = {
             FactKey(WorkloadFact.NAMED, each.path, name)
@@ -270,13 +269,13 @@ class WorkloadController(Controller):
     def assess(
         self, name: str, report: WorkloadReport | None, desk: Desk
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Return where a workload stands, and what a run says of it."""
+        """Return the status of a workload, and its row in the run report."""
         refused = workloads_controller_status.refused(name, self.active.desired)
         row = report or self._unchanged(name, desk)
         return refused or (workloads_controller_status.after(row, self.active.workload(name)), row)
 
     def _unchanged(self, name: str, desk: Desk) -> WorkloadReport:
-        """Return the failure on record, as long as something is left to do for it; else forget it."""
+        """Return the recorded failure while something is left to do for it; otherwise clear it."""
         workload, digest = self.active.workload(name), self.digest(name)
         held = desk.holds.get(name)
         if held is not None and held.digest == digest:
@@ -296,7 +295,7 @@ class WorkloadController(Controller):
         return WorkloadReport(name, Outcome.UNCHANGED)
 
     def publish(self, name: str, status: WorkloadStatus) -> None:
-        """Set the WORKLOAD fact, which other workloads' gates may wait for."""
+        """Set the WORKLOAD fact, for the gates of other workloads."""
         value = status.state.value
         if status.reason in FILE_REASONS or status.state in UP:
             value = "healthy"
@@ -318,7 +317,7 @@ class WorkloadController(Controller):
 
 @dataclass(slots=True)
 class NamedFilesAspect(Controller):
-    """What is wrong with the host's files that a workload names, as part of its status."""
+    """Problems with the host's files that a workload names, as part of its status."""
 
     active: ActiveRevision
     planner: Planner
@@ -328,16 +327,16 @@ class NamedFilesAspect(Controller):
         return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Nothing of its own: the plan restarts what has to be."""
+        """Return no decision: the plan restarts what has to be restarted."""
         return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Nothing of its own."""
+        """Do nothing."""
 
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Say it of a workload that is up."""
+        """Add the problem to the status of a workload that is up."""
         if status.state is not WorkloadState.CONVERGED or row.outcome not in FINE:
             return status, row
         return workloads_controller_status.with_files(

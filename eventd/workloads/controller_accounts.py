@@ -1,4 +1,4 @@
-"""The accounts of known workloads: read, and their managers connected to, before anything is planned."""
+"""The accounts of known workloads: reads them and connects to their managers before anything is planned."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class KnownAccounts(Participant):
     layout: Layout
     recovery: Recovery
     track: Track | None
-    """Told which accounts to keep ACCOUNT facts of, and reads them; None: they are read here, once."""
+    """Keeps the ACCOUNT facts of the given accounts current; None: they are read here, once."""
 
     async def prepare(self, loaded: Loaded) -> None:
         """Read the accounts of the workloads of a revision."""
         await self.read(loaded.desired.workloads)
 
     async def read(self, wanted: Iterable[str]) -> None:
-        """Have ACCOUNT facts of every wanted and recorded workload, and FILE facts of those that are eventd's."""
+        """Read the ACCOUNT facts of every desired and recorded workload, and the FILE facts of those eventd manages."""
         facts, recorded = self.dispatcher.facts, self.inventory.records.workloads
         names = {*wanted, *recorded}
         if self.track is not None:
@@ -62,7 +62,7 @@ class KnownAccounts(Participant):
                     await self.host.file_watch.watch(folder)
 
     async def reconnect(self) -> None:
-        """Connect to the managers of known workloads that are up; of one that is not, the first plan starts it."""
+        """Connect to the running managers of known workloads; the first plan starts the others."""
         async with anyio.create_task_group() as group:
             for record in self.inventory.records.workloads.values():
                 if not record.retained:

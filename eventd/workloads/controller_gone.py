@@ -1,4 +1,4 @@
-"""Subjects that are gone: what was remembered of them in this life is forgotten."""
+"""Subjects that are gone: forgets what this process remembered of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Gone(Participant):
     facts: Facts
 
     def activated(self, loaded: Loaded) -> None:  # noqa: ARG002
-        """Another revision is active."""
+        """A new revision is active."""
         self.sweep()
 
     def sweep(self) -> None:
-        """Forget what was remembered of workloads that the desired state does not have.
+        """Forget the workloads that the desired state does not have.
 
-        One that is refused now is not planned, so nothing would ever end its hold.
+        A refused workload is not planned, so nothing else would end its hold.
         """
         desired = self.active.desired
         if desired is None:
@@ -50,7 +50,7 @@ class Gone(Participant):
                 self.forget(name)
 
     def forget(self, name: str) -> None:
-        """Drop what this life knows of a subject."""
+        """Drop what this process knows of a subject."""
         self.board.forget(name)
         if self.workloads.concerns(name):
             self.facts.set(FactKey(WorkloadFact.WORKLOAD, name), None)

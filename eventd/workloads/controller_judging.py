@@ -1,7 +1,6 @@
-"""Judging: what a workload looks like now, what would be done for it, and how much of that may be done.
+"""Judging: the observed state of a workload, its plan, and how much of the plan may be carried out.
 
-Owns the order in which the pure parts (observe, plan, audit, policies) are asked; it does nothing, and remembers
-nothing.
+Owns the order in which the pure parts (observe, plan, audit, policies) are called. It has no side effects and no state.
 
     facts, records -> View -> draft -> blocked, left -> Planner; Judge -> Executor
 """
@@ -34,28 +33,28 @@ from eventd.workloads.plan_units import gave_up, is_renewed
 UNSEEN = Observed(
     None, linger=False, manager=ManagerState.DOWN, manager_unit=None, files={}, units={}, sessions=frozenset()
 )
-"""What is seen of a user where there is none."""
+"""What is observed of a user that does not exist."""
 STARTING = frozenset({StartUnit.verb, RestartUnit.verb, Verify.verb})
-"""What waits while a start is in its backoff, or systemd gave up."""
+"""Actions that wait while a start is in its backoff, or systemd gave up."""
 TOUCHING = STARTING | {Reload.verb, StopUnit.verb}
-"""What is not done to units of foreign provenance: a reload would load what must not be."""
+"""Actions that units of foreign provenance block: a reload would load the foreign files."""
 
 
 class BlockedError(UnitFailedError):
-    """A unit's provenance is not what it must be, or the home is gone: nothing is started or changed until it is."""
+    """A unit has foreign files, or the home is gone: nothing is started or changed until that is resolved."""
 
     judged = True
 
 
 class GaveUpError(UnitFailedError):
-    """systemd gave a unit up: it is not started until something about it changes, or somebody asks."""
+    """systemd gave up on a unit: it is not started until something about it changes, or a run is forced."""
 
     judged = True
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How to see a workload: the facts, and which of them concern it."""
+    """Observes workloads: the facts, and which of them concern one."""
 
     facts: Facts
     memory: Callable[[], Records]
@@ -63,11 +62,11 @@ class View:
 
     @property
     def records(self) -> Records:
-        """What is remembered now (loading replaces it)."""
+        """The current records (a load replaces them)."""
         return self.memory()
 
     def of(self, name: str, workload: Workload | None) -> Observed:
-        """Observe one workload: its wanted units and those it was last known to have."""
+        """Observe one workload: its desired units and those it was last known to have."""
         account = self.facts.get(FactKey(PlatformFact.ACCOUNT, name))
         uid = getattr(account, "uid", None)
         units = dict.fromkeys(u.name for u in workload.units) if workload else {}
@@ -80,7 +79,7 @@ class View:
 def draft(
     name: str, workload: Workload | None, seen: Observed, records: Records, context: Context
 ) -> tuple[Action, ...]:
-    """Plan a workload, or its removal if the repository does not have it."""
+    """Plan a workload, or its removal if the repository no longer has it."""
     if workload is not None:
         return plan(workload, seen, records, context)
     record = records.workloads.get(name)
@@ -89,7 +88,7 @@ def draft(
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A workload, as a decision about it saw it."""
+    """A workload, as observed for a decision."""
 
     workload: Workload | None
     """None: it left the repository."""
@@ -102,7 +101,7 @@ UNSEEN_SIGHT = Sight(None, UNSEEN)
 
 @dataclass(slots=True)
 class Judge:
-    """Asks the policies. The first verdict that is not Allow counts; else the Allow that names an approval."""
+    """Applies the policies. The first verdict that is not Allow counts; otherwise the Allow that names an approval."""
 
     policies: Sequence[Policy]
     """In their order; a reload of the configuration replaces them."""
@@ -114,7 +113,7 @@ class Judge:
         self.policies = policies
 
     def __call__(self, action: Any, seen: Sight | None, run: int = 0) -> Verdict:
-        """Return the verdict on an action; `run` 0: it is only asked."""
+        """Return the verdict on an action; `run` 0: a query that spends nothing."""
         sight = seen or UNSEEN_SIGHT
         case = Case(action, sight.workload, sight.observed, self.records(), self.facts, sight.gates, run)
         allowed = Allow()
@@ -127,7 +126,7 @@ class Judge:
 
 
 def blocked(workload: Workload, seen: Observed, records: Records, context: Context) -> UnitFailedError | None:
-    """Return why a workload must not be converged by any action: its provenance, its home, or systemd gave up."""
+    """Return why no action may be taken on a workload: its provenance, its home, or systemd gave up."""
     found = audit(workload, seen, context.layout, context.allow).findings
     if found:
         more = f" (and {len(found) - 1} more: eventctl audit {workload.name})" if len(found) > 1 else ""
@@ -151,7 +150,7 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
                 f"{unit.name} crashed until systemd's start limit and is not started again",
                 unit=unit.name,
                 reason="start-limit-hit",
-                hint="fix it and push, or `eventctl sync` to try once more",
+                hint="push a fix, or `eventctl sync` to try once more",
             )
     return None
 
@@ -159,7 +158,7 @@ def blocked(workload: Workload, seen: Observed, records: Records, context: Conte
 def left(
     actions: tuple[Action, ...], wait: frozenset[str], stop: UnitFailedError | None
 ) -> tuple[Action, ...]:
-    """Return the actions that may be carried out now, before those that wait or that `stop` forbids."""
+    """Return the actions that may be carried out now, up to the first that waits or that `stop` forbids."""
     match stop:
         case None:
             return until(actions, wait)
@@ -170,7 +169,7 @@ def left(
 
 
 def until(actions: tuple[Action, ...], wait: frozenset[str]) -> tuple[Action, ...]:
-    """Return the actions before the first whose verb has to wait: what comes after it stands on it."""
+    """Return the actions before the first whose verb has to wait: later ones depend on it."""
     for number, action in enumerate(actions):
         if action.verb in wait:
             return actions[:number]

@@ -1,4 +1,4 @@
-"""What takes a user's manager fails, where that cannot be used, for that reason and no other."""
+"""Actions that need a user's manager fail with the manager's own reason when it cannot be used."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit, Verify
 
 IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
-"""What takes a user's manager."""
+"""Actions that need a user's manager."""
 Diagnose = Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]]
-"""Says why a user's manager cannot be used, given what an attempt ended with."""
+"""Returns why a user's manager cannot be used, given the error of an attempt."""
 
 
 def diagnosed(handlers: Mapping[type[Any], Handler], diagnose: Diagnose | None) -> dict[type[Any], Handler]:
-    """Return the handlers, those of what takes a manager with a look at it before, and after a failure."""
+    """Return the handlers; those that need a manager check it before, and after a failure."""
     if diagnose is None:
         return dict(handlers)
     return {

@@ -38,7 +38,7 @@ class Owners:
                 self.workload_of(key)
 
     def paths_of(self, uid: int) -> Sequence[str]:
-        """Return the files known to stand in a user's folders."""
+        """Return the files known to be in a user's folders."""
         return tuple(self._paths.get(uid, ()))
 
     def workload_of(self, key: FactKey) -> str | None:

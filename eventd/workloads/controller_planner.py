@@ -1,8 +1,8 @@
-"""The planner of workloads: one answer to what is to be done for one now, and what keeps the rest from being done.
+"""The planner of workloads returns one decision: what to do for a workload now, and what holds or blocks the rest.
 
-Owns no memory and starts nothing. It is asked before a run (is there any work?), within one (what next?) and after it
-(does the failure on record still count?), and answers from facts, records, and what has failed. The one thing that it
-changes: a failure whose cause is gone, with nothing tried for it, is forgotten.
+It owns no state and starts nothing. It is called before a run (is there any work?), within one (what next?) and after
+it (does the recorded failure still count?), and decides from facts, records and failures. Its one side effect: it clears
+a failure whose cause is gone before anything was tried.
 
     active revision + facts + records -> Decision -> WorkloadController
 """
@@ -51,59 +51,59 @@ class Planner:
     facts: Facts
     failures: Failures
     context: Context
-    """What every plan is made under."""
+    """The context of every plan."""
 
     def allow(self, paths: frozenset[str]) -> None:
         """Accept these foreign files from now on."""
         self.context = replace(self.context, allow=paths)
 
-    # What is to be done
+    # Decisions
 
     def decide(
         self, name: str, workload: Workload | None, context: Context, wait: frozenset[str]
     ) -> Decision:
-        """Return what is to be done for a workload, before the first of the verbs that `wait`."""
+        """Return the decision for a workload, up to the first of the verbs that `wait`."""
         seen = self.view.of(name, workload)
         stop = blocked(workload, seen, self.inventory.records, context) if workload is not None else None
         actions = left(draft(name, workload, seen, self.inventory.records, context), wait, stop)
         return Decision(actions, Sight(workload, seen, self.active.gates_of(name)), stop)
 
     def sight(self, name: str, workload: Workload | None) -> Sight:
-        """Return a workload as it is seen now."""
+        """Return a workload as it is observed now."""
         return Sight(workload, self.view.of(name, workload), self.active.gates_of(name))
 
     def actions(self, name: str, *, forced: bool) -> tuple[Action, ...]:
-        """Return what would be done for a workload, if nothing had to wait."""
+        """Return all planned actions of a workload, ignoring waits."""
         workload = self.active.workload(name)
         seen = self.view.of(name, workload)
         return draft(name, workload, seen, self.inventory.records, replace(self.context, forced=forced))
 
     def wait_verbs(self, name: str, workload: Workload | None) -> frozenset[str]:
-        """Return which actions wait for a retry that is not due."""
+        """Return the verbs that wait for a retry that is not due."""
         failure = self.failures.get(name)
         if failure is not None and failure.report.judged and not self._is_still(name, workload, failure):
-            self.failures.clear(name)  # what forbade it is gone; nothing was tried, so nothing has to wait
+            self.failures.clear(name)  # what blocked it is gone; nothing was tried, so there is no backoff
         digest = workload.digest if workload else ""
         failure = self.failures.get(name)
         if failure is None or self.failures.may_start(name, digest, anyio.current_time()):
             return frozenset()
         failed = failure.report.failing_verb
         if failure.attempts == 1 and failed in STARTING and status.down(workload, self.facts) is None:
-            # It came up by itself: see whether it holds; once, as a crash loop does that all the time.
+            # It came up by itself: verify it; only once, since a crash loop comes up all the time.
             return frozenset()
         return STARTING | {failed}
 
     def blocked(
         self, name: str, workload: Workload | None, *, forced: bool = False
     ) -> UnitFailedError | None:
-        """Return why a workload must not be converged by any action now."""
+        """Return why no action may be taken on a workload now."""
         if workload is None:
             return None
         seen = self.view.of(name, workload)
         return blocked(workload, seen, self.inventory.records, replace(self.context, forced=forced))
 
     def _is_still(self, name: str, workload: Workload | None, failure: Failure) -> bool:
-        """Tell whether what was judged is still judged so."""
+        """Return whether a judged failure is still judged the same."""
         block = self.blocked(name, workload)
         if block is not None and block.reason == failure.report.reason:
             return True
@@ -111,11 +111,11 @@ class Planner:
         return bool(actions) and is_denied(self.verdict(name, workload, actions[0]), failure)
 
     def is_foreign(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether the provenance of its units blocks a workload."""
+        """Return whether the provenance of its units blocks a workload."""
         return isinstance(self.blocked(name, workload), BlockedError)
 
     def verdict(self, name: str, workload: Workload | None, action: Action) -> Verdict:
-        """Return what the policies say of an action now."""
+        """Return the policies' verdict on an action now."""
         return self.judge(action, self.sight(name, workload))
 
     def held(self, name: str, workload: Workload | None) -> Hold | None:
@@ -124,10 +124,10 @@ class Planner:
         verdict = self.verdict(name, workload, actions[0]) if actions else None
         return verdict if isinstance(verdict, Hold) else None
 
-    # What is known of it
+    # Observations
 
     def audit(self, name: str) -> Audit:
-        """Hold the units of a workload against what they must be, from memory."""
+        """Audit the units of a workload, from memory."""
         workload = self.active.workload(name)
         if workload is None:
             return Audit()
@@ -135,20 +135,20 @@ class Planner:
         return audit(workload, seen, self.context.layout, self.context.allow)
 
     def file_trouble(self, name: str, workload: Workload | None) -> FileProblem | None:
-        """Return what is wrong with the host's files that a workload names."""
+        """Return the problem with the host's files that a workload names."""
         if workload is None or not any(unit.named for unit in workload.units):
             return None
         return file_trouble(workload, self.view.of(name, workload), self.inventory.records)
 
     def repairs(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether this turn starts again what was verified and went down by itself, well or not."""
+        """Return whether this turn repairs a verified workload that went down by itself, successfully or not."""
         if workload is None or not self.is_verified(name, workload):
             return False
         if self.is_foreign(name, workload):
             return False
         seen = self.view.of(name, workload)
         if seen.lost or seen.stopped:
-            return False  # it was stopped for its volume, and is started again because that is back
+            return False  # it was stopped for its volume, and starts again because the volume is back
         running = {u.name for u in workload.units if u.role is UnitRole.RUNNING}
         return any(
             state.active is ActiveState.FAILED
@@ -157,6 +157,6 @@ class Planner:
         )
 
     def is_verified(self, name: str, workload: Workload) -> bool:
-        """Tell whether just this content was verified."""
+        """Return whether exactly this content was verified."""
         record = self.inventory.records.workloads.get(name)
         return record is not None and record.verified_digest == workload.digest

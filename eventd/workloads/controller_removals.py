@@ -1,8 +1,8 @@
-"""Removals: what becomes of the account and the data of a workload that left the repository.
+"""Removals: the account and the data of a workload that left the repository, kept or deleted.
 
-A controller: each deletion that is wanted is a subject of its own (`deletion:web`), planned, judged (the policy holds
-it until an operator has signed), journalled and reported beside the workloads. Only a workload that is retained, that
-is, stopped and cleared of its units by its own plan, can be deleted; one that is back in the repository withdraws it. A
+A controller: each requested deletion is a subject of its own (`deletion:web`), planned, judged (the policy holds it
+until an operator has signed), journalled and reported beside the workloads. Only a retained workload, stopped and
+cleared of its units by its own plan, can be deleted. If it returns to the repository, the deletion is withdrawn. A
 deletion that has begun is finished first, and its workload waits for that.
 """
 
@@ -44,19 +44,19 @@ class Removals(Controller, Participant):
     wall: Callable[[], float] = time.time
     prefix: str = PREFIX
     renamed: Mapping[str, RenameState] = field(default_factory=dict)
-    """By new name: the workloads that are, or may be, one that left.
+    """By new name: workloads that are, or may be, a renamed one.
 
 Made by `note`; `workloads.controller_renames` acts on it.
 """
     _desired: Desired | None = None
     _here: frozenset[str] = frozenset()
-    """Whose account is kept whatever was said of it."""
+    """Workloads whose account is kept, whatever was requested."""
     _facts: Facts = field(default_factory=Facts)
     _dirty: Callable[[str], None] = lambda _name: None
     _unwatch: Callable[[], None] = lambda: None
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
-        """Watch what a deletion waits for; say which have begun, since their workloads wait for that."""
+        """Watch what deletions wait for, and set the facts of those that have begun."""
         self._facts, self._dirty = facts, dirty
         for name, row in self.inventory.removals.rows.items():
             if row.stage is not Stage.NONE:
@@ -64,7 +64,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
         self._watch()
 
     async def prepare(self, loaded: Loaded) -> None:
-        """Write down what a new revision says of the data of its workloads, and what has come back or left."""
+        """Store what a new revision says about the data of its workloads, and which workloads are back or gone."""
         desired = loaded.desired
         rows: list[tuple[document_table.DocumentTable[Removal], str, Removal | None]] = []
         removals = self.inventory.removals
@@ -73,7 +73,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
             if before is not None and before.stage is not Stage.NONE:
                 continue
             data = workload.options.remove_data
-            # The first commit that said so, not the latest: a row that is written anew by every commit says less.
+            # The first commit that says so, not the latest, which would change with every commit.
             same = before is not None and before.data is data and before.said_by != "operator"
             said_by = before.said_by if same and before is not None else desired.commit
             after = Removal(data, said_by) if data is RemoveData.DELETE else None
@@ -98,46 +98,46 @@ Made by `note`; `workloads.controller_renames` acts on it.
             await self.approvals.withdraw(subject, begun=row is not None and row.stage is not Stage.NONE)
 
     def activated(self, loaded: Loaded) -> None:
-        """Take in a new desired state."""
+        """Update for a new desired state."""
         self._desired = loaded.desired
-        # Looked at for every dirty workload: made once for each revision.
+        # Read for every dirty workload, so computed once per revision.
         self._here = frozenset(_all(loaded.desired) | self._kept_for_renames())
         self._watch()
 
     def names(self) -> Collection[str]:
-        """Return the deletions that are wanted, of workloads that have been stopped and cleared of their units."""
+        """Return the requested deletions of workloads that are stopped and cleared of their units."""
         return [
             PREFIX + name for name in self.inventory.removals if self._wanted(name) and self._stopped(name)
         ]
 
     def digest(self, name: str) -> str:
-        """Identify what is to be deleted."""
+        """Identify the deletion."""
         row = self._row(name)
         return f"{row.data}:{row.since}" if row is not None else ""
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
-        """Return the deletion, if it is wanted and possible now."""
+        """Return the deletion, if it is requested and possible now."""
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(deletion(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
-        """Return where a deletion stands that is not to be carried out now."""
+        """Return the status of a deletion that is not carried out now."""
         workload = name.removeprefix(PREFIX)
         if self._row(name) is None:
-            return Stand(message="it is deleted")
+            return Stand(message="deleted")
         if self._action(workload) is not None:
-            return Stand(message="its deletion was rejected: account and data stay")
-        return Stand(message="there is no account of eventd's to delete")
+            return Stand(message="the deletion was rejected; account and data are kept")
+        return Stand(message="eventd manages no account to delete")
 
     @wholly
     async def ask(self, workload: str, data: RemoveData) -> None:
-        """Say, as root, what becomes of a workload's data, whatever its repository said; `KEEP` takes that back.
+        """Request, as root, to delete a workload's data, whatever the repository said; `KEEP` withdraws that.
 
         Raises PermanentError(reason="no-such-workload" | "still-wanted" | "deletion-begun" | "not-ours").
         """
         if self.inventory.removing.locked():
             raise PermanentError(
-                f"an account is being deleted just now, perhaps {workload}", reason="deletion-begun"
+                f"an account is being deleted now, perhaps {workload}", reason="deletion-begun"
             )
         async with self.inventory.removing:
             await self._ask(workload, data)
@@ -151,19 +151,19 @@ Made by `note`; `workloads.controller_renames` acts on it.
             raise PermanentError(f"the deletion of {workload} has begun", reason="deletion-begun")
         if record is None:
             raise PermanentError(
-                f"eventd has no account {workload}",
+                f"eventd manages no account {workload}",
                 reason="no-such-workload",
-                hint="eventctl retained lists the accounts of workloads that left",
+                hint="eventctl retained lists the retained accounts",
             )
         if self._is_here(workload) or not record.retained:
             raise PermanentError(
                 f"{workload} is still in the repository, or not stopped yet",
                 reason="still-wanted",
-                hint="remove it from the repository first; its data then stays until this is said again",
+                hint="remove it from the repository first, then repeat this; its data is kept until then",
             )
         if record.ownership is not Ownership.CREATED:
             raise PermanentError(
-                f"the account {workload} was adopted, not made by eventd: it is never deleted",
+                f"the account {workload} was adopted, not made by eventd; eventd never deletes it",
                 reason="not-ours",
                 hint="userdel(8), once you are sure",
             )
@@ -173,20 +173,20 @@ Made by `note`; `workloads.controller_renames` acts on it.
         await self.inventory.removals.put(workload, replace(row, data=data, said_by="operator"))
 
     def _last(self, workload: str) -> str:
-        """Return the digest of what a workload was when it left."""
+        """Return the digest of a workload's content when it left."""
         wanted = self._desired.workloads.get(workload) if self._desired is not None else None
         record = self.inventory.records.workloads.get(workload)
         return wanted.digest if wanted is not None else record.verified_digest if record is not None else ""
 
     def _kept_for_renames(self) -> set[str]:
-        """Return whose account another workload takes over, or may."""
+        """Return the workloads whose account another one takes over, or may."""
         return {old for state in self.renamed.values() for old in state.old}
 
     def _row(self, name: str) -> Removal | None:
         return self.inventory.removals.get(name.removeprefix(PREFIX))
 
     def _is_here(self, workload: str) -> bool:
-        """Tell whether a workload is, or may be, in the repository, or goes on under another name."""
+        """Return whether a workload is, or may be, in the repository, or continues under another name."""
         return self._desired is None or self._desired.partial or workload in self._here
 
     def _wanted(self, workload: str) -> bool:
@@ -216,7 +216,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
         return _delete(workload, account.uid, account.home, record.run)
 
     def _watch(self) -> None:
-        """Watch the facts of those whose data is to go: that they are stopped, and who is logged in."""
+        """Watch the facts of workloads whose data is to be deleted: whether they are stopped, and who is logged in."""
         self._unwatch()
         kinds = (WorkloadFact.WORKLOAD, PlatformFact.ACCOUNT, PlatformFact.SESSIONS)
         keys = [
@@ -229,7 +229,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
 
 
 def _delete(workload: str, uid: int, home: str, made_by: int) -> DeleteAccount:
-    why = f"the workload {workload} left the repository, and its data is to be deleted"
+    why = f"the workload {workload} left the repository, and the deletion of its data was requested"
     return DeleteAccount(PREFIX + workload, workload, uid, home, made_by, why)
 
 

@@ -1,8 +1,8 @@
-"""Renames: the account of a workload that left is given to one that says it is the same under a new name.
+"""Renames: the account of a removed workload goes to one that says it is the same under a new name.
 
 A controller: `rename:NEW` is a subject beside the workloads. The old one is stopped and cleared of its units by its own
-plan first; then the account is renamed, with what eventd remembers; and only then is anything done for the new one,
-which the policy `renames` holds until the fact of its rename is gone.
+plan first. Then the account is renamed, along with eventd's records. The policy `renames` holds the new workload until
+the fact of its rename is gone.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Renames(Controller, Participant):
     _unwatch: Callable[[], None] = lambda: None
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
-        """Say which renames have begun, since their workloads wait for that."""
+        """Set the facts of the renames that have begun, since their workloads wait for them."""
         self._facts, self._dirty = facts, dirty
         for new, row in self.inventory.renames.rows.items():
             facts.set(FactKey(WorkloadFact.RENAME, new), RenameState((row.old,), told=True))
 
     def activated(self, loaded: Loaded) -> None:
-        """Say which workloads are renamed, or may be, and watch for the old ones to be stopped."""
+        """Set which workloads are renamed, or may be, and watch for the old ones to be stopped."""
         del loaded
         wanted = dict(self.removals.renamed)
         wanted |= {
@@ -59,7 +59,7 @@ class Renames(Controller, Participant):
         self._unwatch = self._facts.watch(keys, lambda key: self._dirty(PREFIX + by_old[key.name]))
 
     def names(self) -> Collection[str]:
-        """Return the renames that can be made now, or have begun."""
+        """Return the renames that are possible now, or have begun."""
         told = [new for new, state in self.removals.renamed.items() if state.told and not state.problem]
         ready = [new for new in told if self._ready(new, self.removals.renamed[new].old[0])]
         return [PREFIX + new for new in dict.fromkeys((*self.inventory.renames, *ready))]
@@ -69,7 +69,7 @@ class Renames(Controller, Participant):
         return name
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
-        """Return the rename, if it is to be made."""
+        """Return the rename, if it is possible now."""
         new = name.removeprefix(PREFIX)
         row = self.inventory.renames.get(new)
         if row is not None:
@@ -80,7 +80,7 @@ class Renames(Controller, Participant):
         return (_rename(state.old[0], new, self.inventory.records.workloads[state.old[0]].uid),)
 
     def stand(self, name: str) -> Stand:
-        """Return where it stands with nothing left to do."""
+        """Return the status of a rename with nothing left to do."""
         return Stand(message=f"{name.removeprefix(PREFIX)} has its account")
 
     def _ready(self, new: str, old: str) -> bool:

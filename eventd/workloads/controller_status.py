@@ -1,7 +1,7 @@
-"""Where a workload stands after a look at it: from the last report, the failure on record, and what its units do now.
+"""The status of a workload: from its last report, the recorded failure, and the current state of its units.
 
-A run with an empty plan is not yet a converged workload: a unit between two automatic restarts leaves nothing to plan,
-and is not up.
+An empty plan does not mean that a workload is converged: a unit between two automatic restarts leaves nothing to plan,
+but is not up.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ REMOVED = "it left the repository; its account and data are kept"
 
 
 def refused(name: str, desired: Desired | None) -> tuple[WorkloadStatus, WorkloadReport] | None:
-    """Return how a workload stands that the repository has with errors, or None."""
+    """Return the status of a workload with errors in the repository, or None."""
     found = desired.refused.get(name) if desired else None
     if found is None:
         return None
     wrong = errors(found) or found
-    # A misspelt key is the cause, the key that is missing for it the consequence.
+    # A misspelt key is the cause; the key that is missing because of it is the consequence.
     first = min(wrong, key=lambda d: d.code.startswith("missing"))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     row = WorkloadReport(name, Outcome.REFUSED, first.code or "refused", f"{first}{more}", first.hint)
@@ -46,7 +46,7 @@ def after(row: WorkloadReport, workload: Workload | None) -> WorkloadStatus:
 
 
 def ailing(ailment: Ailment, row: WorkloadReport) -> tuple[WorkloadStatus, WorkloadReport]:
-    """Return how a workload stands that nothing is left to do for, given what is wrong with it."""
+    """Return the status of a workload with nothing left to do, given what is wrong with it."""
     reason, message, hint = ailment.reason, ailment.message, ailment.hint
     if ailment.state is not WorkloadState.FAILED:
         return WorkloadStatus(ailment.state, 0.0, reason, message, hint), row
@@ -57,7 +57,7 @@ def ailing(ailment: Ailment, row: WorkloadReport) -> tuple[WorkloadStatus, Workl
 def with_files(
     trouble: FileProblem | None, now: WorkloadStatus, row: WorkloadReport
 ) -> tuple[WorkloadStatus, WorkloadReport]:
-    """Return how a workload stands that is up, given what is wrong with the host's files that it names."""
+    """Return the status of a workload that is up, given the problem with the host's files that it names."""
     if trouble is None:
         return now, row
     if trouble.reason != RESTART_PENDING:
@@ -70,12 +70,12 @@ def with_files(
 def rolled_back(
     order: Rollback, now: WorkloadStatus, row: WorkloadReport
 ) -> tuple[WorkloadStatus, WorkloadReport]:
-    """Return how a workload stands, and what a run says of it, while another revision is in force for it.
+    """Return the status of a workload that is rolled back, and its row in the run report.
 
-    One that failed by itself fails every run that looks at it: the host is not what the repository says. One that an
-    operator asked for is as they want it, and no more than held.
+    An automatic rollback fails every run that includes it: the host is not what the repository says. One that an
+    operator requested is only held.
     """
-    hint = f"push a fix, or `eventctl resume {order.workload}` to go to the repository's revision"
+    hint = f"push a fix, or `eventctl resume {order.workload}` to return to the repository's revision"
     if row.outcome is Outcome.FAILED:
         message = f"{order.sentence}, which failed as well: {row.message}"
         row = replace(row, reason="rollback-failed", message=message)
@@ -87,7 +87,7 @@ def rolled_back(
         row,
         outcome=Outcome.FAILED if order.automatic else outcome,
         reason="rolled-back",
-        # What was done with it all the same, as an update, is the run's to say.
+        # What else was done, such as an update, stays in the run report.
         message=f"{order.sentence}; {row.message}" if row.message else order.sentence,
         hint=hint,
         log=order.log,
@@ -106,7 +106,7 @@ def rolled_back(
 
 
 def ended(state: UnitState) -> str:
-    """Say how a unit ended by itself."""
+    """Return a sentence about how a unit ended by itself."""
     often = f" after {state.restarts} automatic restarts" if state.restarts else ""
     return f"{state.name} ended ({state.result}, status {state.exec_status}){often}{state.quoted}"
 

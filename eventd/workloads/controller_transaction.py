@@ -1,7 +1,7 @@
 """A transaction on the host: one subject's part of one run, as the handlers see it.
 
-Carries what changes on the way (a new account gets its uid, files change under a running manager), and the ports.
-Handlers get nothing else of the runtime.
+Carries the ports and what changes during the turn (the uid of a new account, files that change under a running
+manager). Handlers get nothing else of the runtime.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from eventd.workloads.model_layout import Layout, manager_unit
 from eventd.workloads.model_recovery import is_down
 
 CALLED_OFF = "start-called-off"
-"""The reason of a start whose job somebody ended: no fault of the unit's."""
+"""The reason of a start whose job was cancelled: not the unit's fault."""
 
 
 def _expect_nothing(_predicate: Predicate | None) -> None:
@@ -44,12 +44,12 @@ class UnitFailedError(EventdError):
         super().__init__(message, reason=reason, hint=hint)
         self.unit = unit
         self.log = tuple(log)
-        """What the unit said when it failed; empty: its last lines are what it said."""
+        """The unit's log when it failed; empty: use its last journal lines."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Transaction(BaseTransaction):
-    """One subject of a host, one run."""
+    """One subject on the host, in one run."""
 
     host: Host
     inventory: Inventory
@@ -59,26 +59,26 @@ class Transaction(BaseTransaction):
     place: OptionsPlace = ANYWHERE
     """Where the workload's options are written, for hints."""
     ports: Callable[[], Mapping[str, Sequence[HostPort]]] = dict
-    """Which ports of the host each workload publishes, to tell who has one."""
+    """Ports of the host that each workload publishes, to find the owner of one."""
     expecting: Callable[[Predicate | None], None] = _expect_nothing
-    """Told what the verification waits for (None: no longer), so that it is probed if need be."""
+    """Called with what the verification waits for (None: no longer), so that it is probed if needed."""
     account: Account | None = None
     restore: frozenset[str] = frozenset()
-    """Units on demand that have to run at the end: they did before a change that is taken back."""
+    """On-demand units that have to run at the end: they ran before a change that is rolled back."""
     rewritten: bool = False
-    """Files changed while the manager was up."""
+    """Files that changed while the manager was up."""
     reloads: int = 0
     invocations: dict[str, str] = field(default_factory=dict)
     """Unit -> invocation at the moment of the last reload."""
 
     def user(self) -> Account:
-        """Return the account; a plan that gets here without one is a bug."""
+        """Return the account; to get here without one is a bug in the plan."""
         if self.account is None:
             raise PermanentError(f"{self.workload} has no account", reason="no-account")
         return self.account
 
     def manager_is_down(self) -> bool:
-        """Tell whether the user's manager is known not to run: one that starts later reads the files as they are."""
+        """Return whether the user's manager is known to be down: it reads the current files when it starts."""
         return self.account is not None and is_down(
             as_unit(self.facts.get(FactKey(PlatformFact.UNIT, manager_unit(self.account.uid))))
         )
@@ -88,5 +88,5 @@ class Handler(Protocol):
     """Carries out one kind of action. Raises EventdError; returning means done."""
 
     async def __call__(self, action: Action, tx: Transaction) -> None:
-        """Do it."""
+        """Carry out the action."""
         ...

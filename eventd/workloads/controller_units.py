@@ -1,6 +1,6 @@
-"""Units of a workload in a turn: restarting some, and explaining why one failed.
+"""Units of a workload in a turn: restart some, and explain why one failed.
 
-What the controllers of workloads share; owns nothing.
+Shared by the controllers of workloads; owns nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from eventd.workloads.model_actions import RestartUnit, Verify
 
 LOG_LINES = 20
 UNCHECKED = frozenset({"not-up-in-time", "not-healthy-in-time"})
-"""Reasons of failures that a health check may tell more about."""
+"""Failure reasons that a health check may explain."""
 log = logging.getLogger(__name__)
 
 
 def on_host(tx: BaseTransaction) -> Transaction:
-    """Return a turn's transaction as the one on the host that it is."""
+    """Return a turn's transaction as one on the host."""
     assert isinstance(tx, Transaction)
     return tx
 
@@ -39,7 +39,7 @@ def on_host(tx: BaseTransaction) -> Transaction:
 async def restart_units(
     step: Step, planner: Planner, workload: Workload, units: tuple[str, ...], why: str
 ) -> None:
-    """Restart units in the order in which they start, then verify the whole workload."""
+    """Restart units in start order, then verify the whole workload."""
     options = workload.options
     for unit in workload.units:
         if unit.name in units:
@@ -52,7 +52,7 @@ async def restart_units(
 
 
 def explain(tx: Transaction) -> Explain:
-    """Return what adds journal lines, causes and ways out to the report of a failure."""
+    """Return a function that adds journal lines, causes and hints to the report of a failure."""
 
     async def explained_by(error: EventdError, report: WorkloadReport) -> WorkloadReport:
         match error:
@@ -78,7 +78,7 @@ async def _explain_unit(tx: Transaction, error: UnitFailedError, report: Workloa
 
 
 async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
-    """Return what the system's journal has of a user's manager."""
+    """Return the lines of a user's manager in the system's journal."""
     try:
         return await tx.host.unit_log.tail(None, unit, lines=LOG_LINES // 2)
     except EventdError as error:
@@ -86,7 +86,7 @@ async def _manager_lines(tx: Transaction, unit: str) -> Sequence[str]:
 
 
 async def _owner_of_port(tx: Transaction, log: Sequence[str]) -> tuple[str, str] | None:
-    """Return unit and account that have the port which a start failed for: as the repository says, or the kernel."""
+    """Return unit and account that own the port a start failed on, according to the repository or the kernel."""
     uses = tx.ports()
     port = own_port(log, tx.workload, uses)
     if not port or (wanted := taken_by(port, tx.workload, uses)) is not None:
@@ -103,7 +103,7 @@ async def _owner_of_port(tx: Transaction, log: Sequence[str]) -> tuple[str, str]
 
 
 async def _last_check(tx: Transaction) -> str:
-    """Return what the health check of a container that is not healthy printed, as a clause."""
+    """Return the output of an unhealthy container's health check, as a clause."""
     if tx.account is None or tx.gates.healthy is None:
         return ""
     for atom in atoms(tx.gates.healthy):
@@ -115,7 +115,7 @@ async def _last_check(tx: Transaction) -> str:
             try:
                 words = await tx.host.images.last_check(tx.account, atom.name)
             except EventdError as error:
-                log.warning("%s: its health check's output is not known: %s", tx.workload, error)
+                log.warning("%s: the output of its health check is not available: %s", tx.workload, error)
                 return ""
             if words:
                 return f"the health check of {atom.name} says: {quoted(words)}"
@@ -123,7 +123,7 @@ async def _last_check(tx: Transaction) -> str:
 
 
 async def last_lines(tx: Transaction, unit: str) -> Sequence[str]:
-    """Return the journal's last lines of a unit; without them a failure is reported all the same."""
+    """Return the last journal lines of a unit; a failure to read them is reported as a line."""
     try:
         return await tx.host.unit_log.tail(tx.account, unit, lines=LOG_LINES)
     except EventdError as error:

@@ -1,4 +1,4 @@
-"""A workload's files, manager and units: its actions, how each ends in the journal, and what it means for data."""
+"""Actions on files, managers and units: how each ends in the journal, and what it means for data."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _put(step: OpenStep, world: World, records: Records) -> Settlement:
     if record is None or record.run != step.run or record.digest != digest:
         # Not recorded yet, or a later step has dealt with the path since.
         return Settlement(Ended.NOT_BEGUN, f"{path} was not written")
-    # Recorded ahead of the write. What stands there now, if anything does, is what stood there before it or was put
-    # there by somebody while the daemon was down: as far as the record goes it is that of before, too.
+    # The record is made before the write. Whatever is there now was there before, or was put there while the daemon was
+    # down: either way the record goes back to the previous one.
     before = None
     if "before" in known:
         before = FileRecord(known["before"], int(known.get("before_run", "0")))
@@ -96,8 +96,8 @@ def _start(step: OpenStep, world: World, records: Records) -> Settlement:
         return Settlement(Ended.NOT_BEGUN, f"{name} was not started; the next plan decides")
     if unit.needs_reload or step.workload in records.unloaded:
         return Settlement(Ended.REPLANNED, f"{name} was started, and its files have changed since")
-    # Started since the intent was written, and the intent is written after the reload: it runs the new content. As
-    # after a start that ends in an error, the record says so whether or not the unit stayed up.
+    # Started after the intent was written, which is after the reload: it runs the new content. As after a start that
+    # ends in an error, the record says so whether or not the unit stayed up.
     note = f"{name} had been started with the new content, and is not started again"
     return Settlement(Ended.RESUMED, note, (SetUnit(name, UnitRecord(digest, step.run)),))
 
@@ -157,7 +157,7 @@ def _manager_detail(action: StartManager, seen: Observed, records: Records, layo
 
 def _removal(action: RemoveFile, records: Records, run: int) -> Judgement:
     file = records.file(action.workload, action.path)
-    # Without a record it is somebody's, and nothing says that there is another copy.
+    # Without a record it is not eventd's, and nothing says that there is another copy.
     origin = Provenance(file.run if file else None, run, bears_data=file is None)
     does = "removes a file that eventd has no record of"
     return destroys(
@@ -175,8 +175,8 @@ ACTIONS = (
     ActionRow(
         PutFile,
         Ending(
-            "a file that was written stays; the next plan has the manager read it",
-            "a file that was not written: the old one is whole, and its record is put back",
+            "a written file stays; the next plan reloads the manager",
+            "if the file was not written, the old one is intact and its record is restored",
             WorkloadLooks.FILE,
             _put,
             detail=_put_detail,
@@ -186,7 +186,7 @@ ACTIONS = (
     ActionRow(
         RemoveFile,
         Ending(
-            "a file that is gone loses its record",
+            "a removed file loses its record",
             "nothing to undo: the repository has the content",
             WorkloadLooks.FILE,
             _remove,
@@ -198,7 +198,7 @@ ACTIONS = (
         EnableLinger,
         Ending(
             PLAN,
-            "lingering that was not enabled is not recorded as eventd's",
+            "if lingering was not enabled, it is not recorded as eventd's",
             WorkloadLooks.LINGER,
             _linger_on,
             detail=_linger_detail,
@@ -208,7 +208,7 @@ ACTIONS = (
     ActionRow(
         DisableLinger,
         Ending(
-            "lingering that is off is recorded as off",
+            "if lingering is off, that is recorded",
             BY_REPOSITORY,
             WorkloadLooks.LINGER,
             _linger_off,
@@ -221,7 +221,7 @@ ACTIONS = (
     ActionRow(
         Reload,
         Ending(
-            "files that no finished reload has followed are reloaded by the next plan",
+            "the next plan reloads files that no finished reload has followed",
             "nothing to undo",
         ),
         benign,
@@ -229,7 +229,7 @@ ACTIONS = (
     ActionRow(
         StopUnit,
         Ending(
-            "a unit that is stopped loses its record",
+            "a stopped unit loses its record",
             BY_REPOSITORY,
             WorkloadLooks.UNIT,
             _stop,
@@ -240,7 +240,7 @@ ACTIONS = (
     ActionRow(
         StartUnit,
         Ending(
-            "a unit that runs since is recorded with the content it runs",
+            "a unit that started since is recorded with the content it runs",
             BY_REPOSITORY,
             WorkloadLooks.UNIT,
             _start,
@@ -251,7 +251,7 @@ ACTIONS = (
     ActionRow(
         RestartUnit,
         Ending(
-            "a unit that was restarted since is recorded, and not restarted a second time",
+            "a unit that was restarted since is recorded, and is not restarted again",
             BY_REPOSITORY,
             WorkloadLooks.UNIT,
             _start,
@@ -259,7 +259,7 @@ ACTIONS = (
         ),
         benign,
     ),
-    ActionRow(RecordFiles, Ending(PLAN, "nothing to undo: it only remembers"), benign),
+    ActionRow(RecordFiles, Ending(PLAN, "nothing to undo: it only writes a record"), benign),
     ActionRow(Orphan, Ending(PLAN, "when it is back in the repository"), benign),
 )
 """The rows of the domain."""

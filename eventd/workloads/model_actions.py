@@ -11,11 +11,11 @@ from eventd.containers.model_podman_damage import Damage
 from eventd.desired.model import InstallFile
 
 STOP_TIMEOUT = 100.0
-"""Seconds to wait for a stop job: systemd's own DefaultTimeoutStopSec is 90 s, then it kills."""
+"""Seconds to wait for a stop job: systemd kills after DefaultTimeoutStopSec, 90 s by default."""
 
 
 class _OnUser:
-    """What it changes is the workload's user."""
+    """Changes the workload's user."""
 
     __slots__ = ()
     workload: str
@@ -27,7 +27,7 @@ class _OnUser:
 
 
 class _OnUnit:
-    """What it changes is a unit."""
+    """Changes a unit."""
 
     __slots__ = ()
     unit: str
@@ -40,7 +40,7 @@ class _OnUnit:
 
 @dataclass(frozen=True, slots=True)
 class CreateAccount(_OnUser):
-    """Make the Linux user with home and subordinate ids."""
+    """Create the Linux user with home and subordinate ids."""
 
     workload: str
     why: str = "the account does not exist"
@@ -49,7 +49,7 @@ class CreateAccount(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class AdoptAccount(_OnUser):
-    """Take an account that somebody made, and whom root has handed over."""
+    """Adopt an existing account that root has handed over."""
 
     workload: str
     uid: int
@@ -59,7 +59,7 @@ class AdoptAccount(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class CompleteAccount(_OnUser):
-    """Add what an account of eventd's lacks for rootless containers: subordinate ids (subuid(5))."""
+    """Add subordinate ids (subuid(5)) to an account of eventd's that lacks them for rootless containers."""
 
     workload: str
     why: str = "it has no subordinate ids"
@@ -68,7 +68,7 @@ class CompleteAccount(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class InspectStore(_OnUser):
-    """Look at the volumes that an account has which was handed over, before anything is made beside them."""
+    """List the podman volumes of an adopted account, before anything is created beside them."""
 
     workload: str
     why: str = "it may have the volumes of an earlier deployment"
@@ -77,7 +77,7 @@ class InspectStore(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class PutFile:
-    """Write one file; its folder depends on the uid, which a new account gets only when it is made."""
+    """Write one file; its folder depends on the uid, which a new account gets only when it is created."""
 
     workload: str
     file: InstallFile
@@ -125,7 +125,7 @@ class DisableLinger(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class StartManager(_OnUser):
-    """Start `user@UID.service` by a job and connect to its bus."""
+    """Start `user@UID.service` and connect to its bus."""
 
     workload: str
     why: str = "the user's manager is not up"
@@ -143,7 +143,7 @@ class StopManager(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class Reload(_OnUser):
-    """daemon-reload of the user's manager; left out where the manager started after the last file was written."""
+    """Reload the user's manager (daemon-reload); not needed if the manager started after the last file was written."""
 
     workload: str
     why: str
@@ -171,20 +171,20 @@ class StartUnit(_OnUnit):
     why: str
     timeout: float
     named: tuple[str, ...] = ()
-    """The host's files that it reads then, by their paths as written."""
+    """The host's files that it reads at start, by their paths as written."""
     reset: bool = False
-    """Forget its failure first, so that systemd's start limit does not refuse a changed or asked-for start."""
+    """Reset its failure first, so that systemd's start limit does not refuse a changed or requested start."""
     verb = "start-unit"
 
 
 @dataclass(frozen=True, slots=True)
 class StartAgain(StartUnit):
-    """Start a unit that was stopped because a volume went away, and forget that it was."""
+    """Start a unit that was stopped because a volume was detached, and clear that note."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartUnit(_OnUnit):
-    """Restart a unit whose content changed, unless it has been started afresh since the reload."""
+    """Restart a unit whose content changed, unless it has been started since the reload."""
 
     workload: str
     unit: str
@@ -192,13 +192,13 @@ class RestartUnit(_OnUnit):
     why: str
     timeout: float
     named: tuple[str, ...] = ()
-    """As of a start."""
+    """As in StartUnit."""
     verb = "restart-unit"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFiles(_OnUnit):
-    """Remember with which contents of the host's files a unit runs that eventd has not started, or not knowing them."""
+    """Record the contents of the host's files for a unit that eventd did not start, or started without knowing them."""
 
     workload: str
     unit: str
@@ -210,7 +210,7 @@ class RecordFiles(_OnUnit):
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """See that the units are up, and stay up for the grace: only then does the revision count as applied."""
+    """Verify that the units are up, and stay up for the grace; only then is the revision applied."""
 
     workload: str
     units: tuple[str, ...]
@@ -229,7 +229,7 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Orphan(_OnUser):
-    """Record that the workload left the repository: its units are gone, its account and data stay."""
+    """Record that the workload left the repository: its units are gone, its account and data are kept."""
 
     workload: str
     why: str
@@ -238,7 +238,7 @@ class Orphan(_OnUser):
 
 @dataclass(frozen=True, slots=True)
 class DeleteAccount:
-    """Delete the account of a workload that left the repository, with its home: the data is gone after it."""
+    """Delete the account of a removed workload with its home: its data is lost."""
 
     workload: str
     """The controller's subject, `deletion:NAME`."""
@@ -258,7 +258,7 @@ class DeleteAccount:
 
 @dataclass(frozen=True, slots=True)
 class ResetStore:
-    """Move a damaged file of an account's podman store aside, and start everything of the account anew."""
+    """Move a damaged file of an account's podman store aside, and start everything of the account again."""
 
     workload: str
     """The controller's subject, `store:NAME`."""
@@ -277,7 +277,7 @@ class ResetStore:
 
 @dataclass(frozen=True, slots=True)
 class RenameAccount:
-    """Give the account of a workload that left to one that says it is the same: its name changes, its home stays."""
+    """Rename the account of a removed workload to that of its new name; its home stays."""
 
     workload: str
     """The controller's subject, `rename:NEW`."""
@@ -295,7 +295,7 @@ class RenameAccount:
 
 @dataclass(frozen=True, slots=True)
 class PullImages:
-    """Pull images into the store of the workload's user; their tags move, what runs stays as it is."""
+    """Pull images into the store of the workload's user; tags move, running containers are not touched."""
 
     workload: str
     references: tuple[str, ...]
@@ -312,7 +312,7 @@ class PullImages:
 
 @dataclass(frozen=True, slots=True)
 class TagImages:
-    """Let references name the images that they named before."""
+    """Tag images with the references that named them before."""
 
     workload: str
     images: tuple[tuple[str, str], ...]

@@ -15,12 +15,12 @@ class Context:
     owner_uid: int = 0
     """Who owns the installed files: root, or whoever runs the simulated host."""
     forced: bool = False
-    """An operator asked for it: units that gave up are started again."""
+    """The run is forced: units that systemd gave up on are started again."""
     rewritten: bool = False
-    """Earlier in this transaction, files changed under a running manager: what runs without a record is old."""
+    """Files changed under a running manager earlier in this transaction: units that run without a record are outdated."""
     restart: bool = False
-    """Somebody asked for a restart: what runs is restarted, once everything else is done."""
+    """A restart was requested: running units are restarted once everything else is done."""
     restore: frozenset[str] = frozenset()
-    """Units on demand that are to run all the same: they did before a change that is taken back."""
+    """On-demand units that have to run: they ran before a change that is rolled back."""
     allow: frozenset[str] = frozenset()
-    """Unit files and drop-ins that are not eventd's, and that an operator accepts."""
+    """Foreign unit files and drop-ins that an operator accepts."""

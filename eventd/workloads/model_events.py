@@ -9,13 +9,13 @@ class WorkloadEvent(EventKind):
     """Events about workloads and their accounts."""
 
     LEFT_BEHIND = "left-behind"
-    """An account was deleted, and something that it owned stays. Attributes `uid`, `stays` (paths, each with why)."""
+    """An account was deleted, and files that it owned remain. Attributes `uid`, `stays` (paths, each with why)."""
     CONNECTED = "connected"
-    """A workload's manager is reached."""
+    """eventd is connected to a workload's manager."""
     RESTART = "restart"
-    """Somebody asks for a restart of a workload, which the workload may itself. Attributes `wait`, `uid`."""
+    """A restart of a workload is requested, by root or by itself. Attributes `wait`, `uid`."""
     WORKLOAD_CHANGED = "workload-changed"
-    """A workload became active, healthy, or neither: what other workloads' gates may wait for.
+    """A workload became active, healthy, or neither, which gates of other workloads may wait for.
     Attribute `state`."""
 
     @property

@@ -32,28 +32,28 @@ class ManagerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedState:
-    """What stands at a path that a workload names, as its account sees it: symlinks are followed."""
+    """What is at a path that a workload names, as its account sees it; symlinks are followed."""
 
     path: str
     """With the specifiers resolved."""
     kind: FileKind | None
-    """None: nothing, or nothing that the account may get to."""
+    """None: nothing, or nothing that the account can reach."""
     digest: str = ""
     """`KEY:HMAC` of a regular file's content, under a key of this host's; empty where there is none."""
     problem: str = ""
-    """Why the account cannot get at it; empty if it can, or if there is nothing."""
+    """Why the account cannot read it; empty if it can, or if there is nothing."""
     executable: bool = False
     """It has an executable bit."""
     noticed: int = field(default=0, compare=False)
-    """When it was first seen to be so: microseconds of CLOCK_MONOTONIC, as systemd's time stamps."""
+    """When this was first seen: microseconds of CLOCK_MONOTONIC, as systemd's timestamps."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenameState:
-    """A workload that is another one under a new name, or may be."""
+    """A workload that is, or may be, another one under a new name."""
 
     old: tuple[str, ...]
-    """Which one; more than one where it is not known."""
+    """The old name; several where it is not known."""
     told: bool = False
     """Its workload.toml says so."""
     problem: str = ""

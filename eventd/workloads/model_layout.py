@@ -1,4 +1,4 @@
-"""Where things stand on the host. Pure path arithmetic; the defaults are those of a real installation."""
+"""Paths on the host. Pure path arithmetic; the defaults are those of a real installation."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Layout:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Return what the folders of users stand in."""
+        """Return the parents of the users' folders."""
         return self.quadlet_root, self.unit_root, self.stack_root
 
     def path(self, file: InstallFile, uid: int) -> str:
-        """Return where a file has to stand."""
+        """Return the path of an installed file."""
         return f"{self.folder(file.role, uid)}/{file.name}"
 
     def uid_of(self, path: str) -> int | None:
-        """Return whose folder a path is in, None if in nobody's."""
+        """Return the uid whose folder a path is in, or None."""
         for root in self.roots:
             if path.startswith(root + "/"):
                 head = path[len(root) + 1 :].split("/", 1)[0]

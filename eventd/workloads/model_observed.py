@@ -1,7 +1,7 @@
-"""The observed state of one workload: a view of the facts, taken at one moment.
+"""The observed state of one workload: a snapshot of the facts.
 
-Reads memory only. Unknown (never read) facts make a workload `unread`, and an unread workload is not planned:
-acting on ignorance is how wrong things get restarted.
+Reads memory only. Facts that were never read make a workload `unread`, and an unread workload is not planned: acting
+without knowledge would restart the wrong things.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ class Observed:
     manager: ManagerState
     manager_unit: UnitState | None
     files: Mapping[str, FileState]
-    """Everything that stands in the user's two folders, by absolute path."""
+    """All files in the user's folders, by absolute path."""
     units: Mapping[str, UnitState]
-    """Those asked for that the manager has told of; empty while it is not up."""
+    """The requested units that the manager knows; empty while it is down."""
     sessions: frozenset[str]
     """Sessions of people logged in as this user."""
     lost: tuple[str, ...] = ()
-    """Volumes that it uses and that are not attached."""
+    """Volumes in use that are not attached."""
     stopped: frozenset[str] = frozenset()
-    """Units that were stopped because a volume went away."""
+    """Units that were stopped because a volume was detached."""
     folders: Mapping[str, FileState | None] = field(default_factory=dict)
-    """Volume -> what stands where its folder on it belongs."""
+    """Volume -> what is at the path of the workload's folder on it."""
     foreign: Foreign | None = None
-    """What stands where it could be loaded instead of ours; None: not looked at."""
+    """Foreign files that could be loaded instead of eventd's; None: not read."""
     store: StoreState | None = None
-    """Its podman volumes, of an account that was handed over; None: not looked at."""
+    """The podman volumes of an adopted account; None: not read."""
     named: Mapping[str, NamedState] = field(default_factory=dict)
-    """The host's files that it names, by their paths as written; those that have not been looked at are not in it."""
+    """The host's files that it names, by their paths as written; unread ones are missing."""
 
 
 def observe(
@@ -94,7 +94,7 @@ def observe(
 
 
 def named_of(facts: Facts, workload: Workload) -> Mapping[str, NamedState]:
-    """Return what is known of the host's files that a workload names."""
+    """Return the facts of the host's files that a workload names."""
     return _named(facts, workload.name, (each for unit in workload.units for each in unit.named))
 
 

@@ -1,4 +1,4 @@
-"""What eventd remembers: which resources it made, in which transaction, and what it last verified.
+"""The records of eventd: which resources it made, in which run, and what it last verified.
 
 Ownership is a record, not a group: what has no record here is never changed or removed. The runtime keeps
 `Records` in memory and writes every change through to the database first.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Ownership(StrEnum):
-    """How an account came into eventd's hands."""
+    """How eventd came to manage an account."""
 
     CREATED = "created"
     ADOPTED = "adopted"
@@ -46,13 +46,13 @@ class FolderRecord:
     """A folder that eventd made: of its files, or a home."""
 
     uid: int
-    """Whose account it was made for."""
+    """The account it was made for."""
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRecord:
-    """One account and what stands on it."""
+    """One account and its state."""
 
     name: str
     uid: int
@@ -60,9 +60,9 @@ class WorkloadRecord:
     run: int
     """The run that made or adopted the account."""
     retained: bool = False
-    """Left the repository: stopped, its account and data kept."""
+    """It left the repository: stopped, with account and data kept."""
     verified_digest: str = ""
-    """`Workload.digest` that was last seen up and stable, empty: never, or not since it changed."""
+    """The `Workload.digest` that was last verified; empty: never, or not since it changed."""
     verified_commit: str = ""
     verified_at: float = 0.0
     """Seconds since the epoch."""
@@ -76,23 +76,23 @@ LOSSES = "state-loss"
 
 @dataclass(frozen=True, slots=True)
 class StateLoss:
-    """The state file was damaged or gone, and another was begun."""
+    """The state file was damaged or missing, and a new one was made."""
 
     at: float
     """Seconds since the epoch."""
     why: str
     kept: str
-    """Where the damaged file is, empty if there was none."""
+    """Path of the damaged file, empty if there was none."""
     restored: tuple[str, ...] = ()
-    """Workloads that are eventd's by a mark outside of the file."""
+    """Workloads that are eventd's by an ownership marker outside the file."""
     unproven: tuple[str, ...] = ()
-    """Workloads with a mark that does not fit the account as it is now: left alone."""
+    """Workloads with an ownership marker that does not match the current account: left alone."""
     acknowledged: bool = False
 
 
 @dataclass(slots=True)
 class Records:
-    """The memory image."""
+    """All records, in memory."""
 
     workloads: dict[str, WorkloadRecord] = field(default_factory=dict)
     units: dict[str, dict[str, UnitRecord]] = field(default_factory=dict)
@@ -102,18 +102,18 @@ class Records:
     started: dict[str, dict[str, StartedWith]] = field(default_factory=dict)
     """Workload -> unit -> the files that it was started with."""
     granted: dict[str, int] = field(default_factory=dict)
-    """Account -> uid: handed over by root, and not taken yet."""
+    """Account -> uid: handed over by root, and not adopted yet."""
     unloaded: set[str] = field(default_factory=set)
     """Workloads with files written or removed since their manager last read its files. The journal knows it: a file
     step that no finished reload, start or stop of the manager has followed."""
 
     def ours(self, name: str, uid: int) -> bool:
-        """Tell whether an account is eventd's, or was handed over: what is anybody else's is not even looked into."""
+        """Return whether eventd manages an account, or it was handed over; other accounts are not even read."""
         record = self.workloads.get(name)
         return (record is not None and record.uid == uid) or self.granted.get(name) == uid
 
     def unit(self, workload: str, unit: str) -> UnitRecord | None:
-        """Return what is remembered of a unit."""
+        """Return the record of a unit."""
         return self.units.get(workload, {}).get(unit)
 
     def started_with(self, workload: str, unit: str) -> StartedWith | None:
@@ -121,5 +121,5 @@ class Records:
         return self.started.get(workload, {}).get(unit)
 
     def file(self, workload: str, path: str) -> FileRecord | None:
-        """Return what is remembered of a file."""
+        """Return the record of a file."""
         return self.files.get(workload, {}).get(path)

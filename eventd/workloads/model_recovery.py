@@ -1,6 +1,6 @@
-"""What is looked at when a step on an account, a file or a unit was cut off, and what becomes of the records then.
+"""What has to be read to settle an interrupted step on an account, a file or a unit, and how records change then.
 
-Pure. The endings of such steps stand beside the actions, in the tables of their domains.
+Pure. How each step is settled is in the action tables of the domains.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from eventd.workloads import model_actions as actions
 from eventd.workloads.model_records import FileRecord, UnitRecord
 
 ACCOUNT_COMMENT = "eventd workload"
-"""In the GECOS field of accounts that eventd makes; with a shell that nobody logs in by, it marks them as ours."""
+"""GECOS field of the accounts that eventd makes; together with a nologin shell it marks them as eventd's."""
 
 
 class WorkloadLooks(Looks):
-    """What has to be looked at to settle a step."""
+    """What has to be read to settle a step."""
 
     ACCOUNT = "account"
     FILE = "file"
@@ -29,13 +29,13 @@ class WorkloadLooks(Looks):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What was found, as far as `WorkloadLooks` says."""
+    """What was read, as far as `WorkloadLooks` requires."""
 
     account: Account | None = None
     file: FileState | None = None
     linger: bool = False
     unit: UnitState | None = None
-    """None: the manager does not know it, or cannot be asked."""
+    """None: the manager does not know it, or cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class OwnAccount:
 
 @dataclass(frozen=True, slots=True)
 class SetFile:
-    """Set a file's record, None: none."""
+    """Set the record of a file; None deletes it."""
 
     path: str
     record: FileRecord | None
@@ -55,7 +55,7 @@ class SetFile:
 
 @dataclass(frozen=True, slots=True)
 class SetUnit:
-    """Set a unit's record, None: none."""
+    """Set the record of a unit; None deletes it."""
 
     unit: str
     record: UnitRecord | None
@@ -63,7 +63,7 @@ class SetUnit:
 
 @dataclass(frozen=True, slots=True)
 class SetLingering:
-    """Set whether it is eventd that enabled lingering."""
+    """Set whether eventd enabled lingering."""
 
     lingering: bool
 
@@ -72,19 +72,19 @@ Change: TypeAlias = OwnAccount | SetFile | SetUnit | SetLingering
 
 
 def is_down(manager: UnitState | None) -> bool:
-    """Tell whether a user's manager is known not to run, from the state of its `user@UID.service`."""
+    """Return whether a user's manager is known to be down, from the state of its `user@UID.service`."""
     return manager is None or (
         manager.active in (ActiveState.INACTIVE, ActiveState.FAILED) and not manager.job
     )
 
 
 def writes(verb: str) -> bool:
-    """Tell whether a step changes files that the user's manager may have read already."""
+    """Return whether a step changes files that the user's manager may have read already."""
     return verb in (actions.PutFile.verb, actions.RemoveFile.verb)
 
 
 def loads(verb: str, known: Detail) -> bool:
-    """Tell whether after such a step, done, the manager has read every file that was written before it."""
+    """Return whether after this step the manager has read every file that was written before it."""
     if verb == actions.StartManager.verb:
-        return known.get("down") == "yes"  # else it may have been started before the files were written
+        return known.get("down") == "yes"  # otherwise it may have started before the files were written
     return verb in (actions.Reload.verb, actions.StopManager.verb)

@@ -1,7 +1,7 @@
-"""What is remembered of workloads that left the repository, or whose data is to go when they leave.
+"""Records of workloads that left the repository, or whose data is to be deleted when they leave.
 
-Pure. `remove.data` is written down while the workload is in the repository: with the workload, its `workload.toml` is
-gone too. Next: `eventd.workloads.controller_removals`.
+Pure. `remove.data` is stored while the workload is in the repository, because its `workload.toml` leaves with it. Next:
+`eventd.workloads.controller_removals`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from eventd.desired.model import RemoveData
 
 
 class Stage(StrEnum):
-    """How far a deletion has come: each is written down before what it names is begun."""
+    """The stage of a deletion; each is stored before it begins."""
 
     NONE = ""
     BEGUN = "begun"
-    """Lingering, manager, processes and the home are being removed. There is no way back from here."""
+    """Lingering, manager, processes and the home are being removed. This cannot be undone."""
     ACCOUNT = "account"
     """The home is gone; the account is being deleted."""
     RECORDS = "records"
-    """The account is gone; only what eventd remembers is left."""
+    """The account is gone; only eventd's records are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class Removal:
     since: float = 0.0
     """When it left the repository, in seconds since the epoch; 0: it has not."""
     commit: str = ""
-    """The commit that does not have it any more."""
+    """The first commit without it."""
     digest: str = ""
-    """`Workload.digest` of what it was last: the same content under another name may be the same workload."""
+    """Its last `Workload.digest`: the same content under another name may be the same workload."""
     stage: Stage = Stage.NONE
     uid: int = -1
-    """The account whose deletion has begun, as it was then; also `home` and `made_by`."""
+    """The account when its deletion began; also `home` and `made_by`."""
     home: str = ""
     made_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """A rename that has begun; by the new name. What usermod(8) does not carry over is remembered here."""
+    """A rename that has begun, by the new name. Stores what usermod(8) does not carry over."""
 
     old: str
     uid: int

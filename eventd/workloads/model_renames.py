@@ -1,10 +1,10 @@
-"""Renames: a workload that comes under another name, told from one that goes and another that comes.
+"""Renames: tells a renamed workload from one that was removed and another that was added.
 
-Pure. `git mv workloads/a workloads/b` leaves every file as it was, and a workload's digest does not have its name in
-it: so a new workload with the very content that one had which left may be the same. Nobody can know, and the two
-answers differ in whose data it gets, so it is not guessed: it is held until `renamed_from` in its `workload.toml` says.
-`renamed_from = "a"` takes over account and data, `renamed_from = ""` starts anew. On a host that never had `a`, or
-where the workload has an account already, it says nothing.
+Pure. `git mv workloads/a workloads/b` changes no file, and a workload's digest does not include its name. So a new
+workload with the content of a removed one may be the same workload. Whether it gets that one's data is not guessed: it
+is held until `renamed_from` in its `workload.toml` says so. `renamed_from = "a"` takes over account and data,
+`renamed_from = ""` starts fresh. On a host that never had `a`, or where the workload already has an account, the key
+has no effect.
 """
 
 from __future__ import annotations

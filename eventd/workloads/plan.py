@@ -1,8 +1,8 @@
-"""The plan: the ordered difference between what is wanted of one workload and what is seen of it.
+"""The plan: the ordered difference between the desired and the observed state of one workload.
 
-Pure. Given the same desired state, observation and records it gives the same actions; when nothing differs it
-gives none, which is what "converged" means. The order is: stop what goes, write and remove files, make the manager
-come up (or reload), start and restart in dependency order, verify.
+Pure. The same desired state, observation and records give the same actions. When nothing differs there are none, which
+is what "converged" means. The order is: stop what is removed, write and remove files, start the manager (or reload it),
+start and restart units in dependency order, verify.
 
 What one unit needs is decided by `plan_units`, what becomes of its files by `plan_files`.
 """
@@ -62,7 +62,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     puts, removes = file_actions(workload, seen, records, context)
     up = seen.manager is ManagerState.UP
     if up and seen.lost and (running := _running(workload, seen)):
-        # Before anything else: nothing may write to a disk that is gone, or to where it was mounted.
+        # Before anything else: nothing may write to a detached disk, or to its mount point.
         volumes = " and ".join(seen.lost)
         why = f"the volume {volumes} is not attached"
         return (StopForVolume(name, running, why, STOP_TIMEOUT),)
@@ -78,10 +78,10 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
     if up and (puts or removes):
         actions.append(Reload(name, why="its unit files change"))
     elif up and unloaded:
-        # NeedDaemonReload does not tell of all of them: not of a Quadlet file's drop-ins, nor of a file that is gone.
-        actions.append(Reload(name, why="its unit files changed, and were not reloaded"))
+        # NeedDaemonReload does not cover everything: neither drop-ins of a Quadlet file nor a removed file.
+        actions.append(Reload(name, why="its unit files changed and were not reloaded"))
     elif up and stale:
-        actions.append(Reload(name, why=f"not loaded as they are on the disk: {', '.join(stale)}"))
+        actions.append(Reload(name, why=f"the manager has old versions of {', '.join(stale)}"))
     actions += _folders(workload, seen)
     changed = bool(puts or removes) or context.rewritten or unloaded
     for wanted in workload.units:
@@ -90,7 +90,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
             actions.append(action)
     actions = [*_furnished(workload, seen, records, actions), *actions]
     if actions or not _verified(workload, records.workloads.get(name)):
-        why = "what was done has to hold" if actions else "this content has not been verified"
+        why = "units changed" if actions else "this content has not been verified"
         actions.append(
             Verify(
                 name,
@@ -110,7 +110,7 @@ def plan(workload: Workload, seen: Observed, records: Records, context: Context)
 def _furnished(
     workload: Workload, seen: Observed, records: Records, actions: list[Action]
 ) -> Iterator[CompleteAccount]:
-    """Yield what adds to a home that somebody has put there what a home of ours has, before a unit is started on it."""
+    """Yield the action that completes a home that somebody else made, before a unit is started on it."""
     name, account = workload.name, seen.account
     record = records.workloads.get(name)
     started = [action.unit for action in actions if isinstance(action, STARTS)]
@@ -126,7 +126,7 @@ def _furnished(
 def _recorded(
     workload: Workload, seen: Observed, records: Records, started: set[str]
 ) -> Iterator[RecordFiles]:
-    """Yield what is to be remembered of units that were started by somebody else, or before anybody looked."""
+    """Yield records for units that somebody else started, or that were started before their files were read."""
     for wanted in workload.units if seen.manager is ManagerState.UP else ():
         state, base = seen.units.get(wanted.name), records.started_with(workload.name, wanted.name)
         if not wanted.named or state is None or not state.up or wanted.name in started:
@@ -134,7 +134,7 @@ def _recorded(
         changed = stale(wanted, seen.named, base)
         if unrecorded(wanted, seen.named, base) or (changed and fresh(changed, seen.named, state)):
             now = digests(wanted, seen.named)
-            if base is not None:  # what is still to be restarted for is not forgotten
+            if base is not None:  # a pending restart is not forgotten
                 now |= {
                     each.path: base.files[each.path] for each in stale_files(workload, wanted, seen, records)
                 }
@@ -142,12 +142,12 @@ def _recorded(
                 workload.name,
                 wanted.name,
                 tuple(sorted(now.items())),
-                "what it was started with is not recorded",
+                "the contents it was started with are not recorded",
             )
 
 
 def begins_in_adopted(workload: Workload, records: Records) -> bool:
-    """Tell whether nothing of a workload with volumes has been started yet in an account that was handed over."""
+    """Return whether a workload with volumes has not been started yet in an adopted account."""
     record = records.workloads.get(workload.name)
     return (
         any(not each.chosen for each in workload.stores)
@@ -158,7 +158,7 @@ def begins_in_adopted(workload: Workload, records: Records) -> bool:
 
 
 def _running(workload: Workload, seen: Observed) -> tuple[str, ...]:
-    """Return the units to stop when a volume is lost, dependents first: what is on, and what failed along with it."""
+    """Return the units to stop when a volume is lost, dependents first: those that run, and those that failed with it."""
     found: list[str] = []
     for wanted in reversed(workload.units):
         state = seen.units.get(wanted.name)
@@ -181,7 +181,7 @@ def _folders(workload: Workload, seen: Observed) -> list[Action]:
             and (state.kind, state.uid) == (FileKind.DIRECTORY, account.uid)
         ):
             continue
-        why = "it is not there" if state is None else f"it belongs to uid {state.uid}"
+        why = "it does not exist" if state is None else f"it belongs to uid {state.uid}"
         actions.append(
             MakeFolder(workload.name, use.volume, use.mount, use.schedulable or state is not None, why)
         )
@@ -192,7 +192,7 @@ def _stops(workload: Workload, seen: Observed, records: Records) -> list[Action]
     wanted = {u.name for u in workload.units}
     gone = [u for u in sorted(records.units.get(workload.name, {})) if u not in wanted]
     return [
-        StopUnit(workload.name, unit, "the repository does not have it any more", STOP_TIMEOUT)
+        StopUnit(workload.name, unit, "the repository no longer has it", STOP_TIMEOUT)
         for unit in gone
         if (state := seen.units.get(unit)) is not None and state.active is not ActiveState.INACTIVE
     ]

@@ -20,7 +20,7 @@ from eventd.workloads.plan_units import stale_files
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """What is to be said of a workload that is up: a file of the host is missing, or another than it was."""
+    """A problem of a workload that is up: a file of the host is missing or has changed."""
 
     reason: str
     message: str
@@ -28,7 +28,7 @@ class FileProblem:
 
 
 def file_trouble(workload: Workload, seen: Observed, records: Records) -> FileProblem | None:
-    """Return what is wrong with the files that a workload names, the worst first; None if nothing is."""
+    """Return the worst problem with the files that a workload names; None if there is none."""
     if seen.account is not None and homes.is_gone(seen.named):
         what = homes.lost(workload, seen.account, records) or "all"
         return FileProblem(homes.MISSING, *homes.trouble(workload.name, seen.account, what))
@@ -51,6 +51,6 @@ def file_trouble(workload: Workload, seen: Observed, records: Records) -> FilePr
     files = " and ".join(dict.fromkeys(path for _, path in stale_ones))
     return FileProblem(
         RESTART_PENDING,
-        f"{files} changed, and {units} runs with what it was",
+        f"{files} changed, and {units} still runs with the old content",
         f"eventctl restart {workload.name}; {place.key('files.on_change')} can have that done by itself",
     )

@@ -18,7 +18,7 @@ from eventd.workloads.model_records import Records
 
 
 def file_is(state: FileState | None, digest: str, mode: int, uid: int) -> bool:
-    """Tell whether what stands at a path is the wanted regular file."""
+    """Return whether a path has the desired regular file."""
     return (
         state is not None
         and state.kind is FileKind.REGULAR
@@ -29,7 +29,7 @@ def file_is(state: FileState | None, digest: str, mode: int, uid: int) -> bool:
 
 
 def mode_of(*, executable: bool) -> int:
-    """Permission bits of an installed file: everyone may read it, only root may write it."""
+    """Return the permission bits of an installed file: everyone may read it, only root may write it."""
     return 0o755 if executable else 0o644
 
 
@@ -42,7 +42,7 @@ def file_actions(
     wanted: set[str] = set()
     for file in workload.files:
         if uid is None:
-            puts.append(PutFile(workload.name, file, "it is not there"))
+            puts.append(PutFile(workload.name, file, "it does not exist"))
             continue
         path = context.layout.path(file, uid)
         wanted.add(path)
@@ -51,7 +51,7 @@ def file_actions(
             continue
         puts.append(PutFile(workload.name, file, _why_put(state, file.digest, records, workload.name, path)))
     removes: list[Action] = [
-        RemoveFile(workload.name, path, "the repository does not have it any more")
+        RemoveFile(workload.name, path, "the repository no longer has it")
         for path in sorted(records.files.get(workload.name, {}))
         if path not in wanted
     ]
@@ -61,7 +61,7 @@ def file_actions(
 def _why_put(state: FileState | None, digest: str, records: Records, workload: str, path: str) -> str:
     record = records.file(workload, path)
     if state is None:
-        return "it is not there" if record is None else "it was deleted"
+        return "it does not exist" if record is None else "it was deleted"
     if record is None or record.digest != digest:
         return "its content changes"
     return "it was changed on the host"

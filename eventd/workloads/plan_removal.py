@@ -34,13 +34,13 @@ def plan_removal(record: WorkloadRecord, seen: Observed, records: Records) -> tu
                 actions.append(StopUnit(name, unit, why, STOP_TIMEOUT))
     actions += [RemoveFile(name, path, why) for path in sorted(records.files.get(name, {}))]
     if seen.account is None:
-        # Somebody has deleted the account: there is nobody left whose lingering or manager could be stopped.
+        # The account was deleted: there is no lingering and no manager to stop.
         return (*actions, Orphan(name, why))
     if record.lingering and seen.linger:
         actions.append(DisableLinger(name, why))
     if seen.manager is not ManagerState.DOWN:
-        # A person logged in as this user keeps their manager; it only has to forget our units. So does an account
-        # that was adopted and lingered before: what else runs there is somebody's.
+        # A person logged in as this user keeps the manager, which only has to drop our units. The same goes for an
+        # adopted account that lingered before: other things may run there.
         theirs = seen.sessions or (record.ownership is Ownership.ADOPTED and not record.lingering)
         actions.append(Reload(name, why) if theirs else StopManager(name, why))
     actions.append(Orphan(name, why))

@@ -37,16 +37,16 @@ def stale_files(
 
 
 def is_on(state: UnitState) -> bool:
-    """Tell whether a unit runs, or is on its way to, now or by systemd's own restarts."""
+    """Return whether a unit runs or is starting, now or by systemd's own restarts."""
     return state.up or state.active is ActiveState.ACTIVATING or state.auto_restarting
 
 
 def is_renewed(
     name: str, wanted: DesiredUnit, state: UnitState | None, seen: Observed, records: Records
 ) -> bool:
-    """Tell whether there is something else to start than what was started before.
+    """Return whether a start would differ from the last one.
 
-    Another content; or, of a unit that systemd gave up, a file of the host that has come (back) since.
+    The content changed; or, for a unit that systemd gave up on, a file of the host has appeared since.
     """
     record = records.unit(name, wanted.name)
     if record is not None and record.digest != wanted.digest:
@@ -55,10 +55,10 @@ def is_renewed(
 
 
 def gave_up(state: UnitState) -> bool:
-    """Tell whether systemd has stopped restarting the unit by itself (StartLimitBurst= in systemd.unit(5)).
+    """Return whether systemd has given up restarting the unit (StartLimitBurst= in systemd.unit(5)).
 
-    The limit shows as `Result=start-limit-hit` only where nothing failed before it; after automatic restarts the
-    result stays that of the last exit, so it is the count of those restarts that tells (systemd 257).
+    `Result=start-limit-hit` is set only where nothing failed before it. After automatic restarts the result stays that
+    of the last exit, so the number of those restarts decides (systemd 257).
     """
     failed = state.active is ActiveState.FAILED and not state.auto_restarting
     return failed and (state.result == "start-limit-hit" or state.restarts > 0)
@@ -73,7 +73,7 @@ def decide_unit(
     *,
     changed: bool,
 ) -> Action | None:
-    """Decide on one unit. Its record says which content it was last *started* with, not which was written."""
+    """Decide on one unit. Its record has the content it was last *started* with, not what was written."""
     name, unit = workload.name, wanted.name
     state = seen.units.get(unit)
     record = records.unit(name, unit)
@@ -81,10 +81,10 @@ def decide_unit(
     renewed = is_renewed(name, wanted, state, seen, records)
     named = tuple(each.path for each in wanted.named if each.content)
     changed_files = stale_files(workload, wanted, seen, records)
-    # No record, but it runs and no file changes: it was started from just this content (a lost database).
+    # No record, but it runs and no file changes: it was started with this content (a lost state file).
     unknown = record is None and not changed
     on = state is not None and is_on(state)
-    moved = any(each.path == HOME for each in changed_files)  # nothing that it writes lasts
+    moved = any(each.path == HOME for each in changed_files)  # nothing that it writes would last
     restarts = moved or (bool(changed_files) and workload.options.on_change is OnChange.RESTART)
     if restarts and lacking(wanted, seen.named):
         restarts = False  # it would not come up again
@@ -96,24 +96,24 @@ def decide_unit(
         if on and restarts and wanted.file_role is FileRole.QUADLET:
             return RestartUnit(name, unit, wanted.digest, _why_changed(changed_files, seen), deadline, named)
         if not on and unit in context.restore:
-            why = "it ran before the change that is taken back"
+            why = "it ran before the change that is rolled back"
             return StartUnit(name, unit, wanted.digest, why, deadline, named, reset=True)
         return None
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:
             return (
-                None  # somebody stops it: the end of that is the next event; a start now would cancel theirs
+                None  # it is being stopped, and the end of that is the next event; a start now would cancel the stop
             )
         if state is not None and gave_up(state) and not renewed and not context.forced:
-            return None  # systemd's own limit: reported, not fought
+            return None  # systemd's start limit: reported, not overridden
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:
-            return None  # it ran for this content
+            return None  # it has run with this content
         why = _why_start(state, renewed=renewed)
         return StartUnit(name, unit, wanted.digest, why, deadline, named, reset=renewed or context.forced)
     if renewed or (record is None and not unknown):
         return RestartUnit(name, unit, wanted.digest, "its content changed", deadline, named)
     if context.restart and wanted.role is UnitRole.RUNNING:
-        return RestartUnit(name, unit, wanted.digest, "a restart was asked for", deadline, named)
+        return RestartUnit(name, unit, wanted.digest, "a restart was requested", deadline, named)
     if restarts and wanted.role is UnitRole.RUNNING:
         return RestartUnit(name, unit, wanted.digest, _why_changed(changed_files, seen), deadline, named)
     return None
@@ -121,7 +121,7 @@ def decide_unit(
 
 def _why_changed(changed: tuple[NamedFile, ...], seen: Observed) -> str:
     return (
-        f"{' and '.join(seen.named[each.path].path for each in changed)} changed, which it was started with"
+        f"{' and '.join(seen.named[each.path].path for each in changed)} changed since its last start"
     )
 
 

@@ -1,4 +1,4 @@
-"""The route by which a workload is restarted: by root, or by the workload itself."""
+"""The route to restart a workload: for root, or for the workload itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResp
     desired, visit = api.queries.desired, visit_of(request)
     if desired is None or name not in desired.workloads:
         raise PermanentError(
-            f"there is nothing to restart: {name} is not in the repository, or refused",
+            f"there is nothing to restart: {name} is not in the repository, or is refused",
             reason="nothing-to-restart",
             hint=f"eventctl why {name}",
         )

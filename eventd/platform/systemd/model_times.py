@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UnitTimes:
-    """One unit of the system's manager, by the timestamps of org.freedesktop.systemd1.Unit."""
+    """One unit of the system manager, with timestamps of org.freedesktop.systemd1.Unit."""
 
     name: str
     began: float | None = None
@@ -23,7 +23,7 @@ class Startup:
     """What systemd says of its own boot and of the unit that runs the caller; seconds of CLOCK_MONOTONIC."""
 
     kernel: bool
-    """There was a kernel to start: this is no container."""
+    """There was a kernel to start: this is not a container."""
     initrd: float | None
     userspace: float | None
     finished: float | None

@@ -130,7 +130,7 @@ class SimImages:
         """See the port."""
         del account, timeout
         if reference in self._registry.down or reference not in self._registry.tags:
-            raise TemporaryError(f"cannot ask for {reference}", reason="registry-unreachable")
+            raise TemporaryError(f"cannot check {reference}", reason="registry-unreachable")
         return await self._life.read(lambda: local is None or local.id != self._registry.tags[reference])
 
     def _store(self, user: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ def test_what_no_unit_brings_is_a_wait_of_its_own() -> None:
     assert hop(path, text).what == f"web waits for {text}"
     assert [(each.begin, each.what) for each in path if each.subject == "eventd"][-2:] == [
         (4.2, "eventd starts, and reads the host"),
-        (4.9, "eventd looks at web and plans"),
+        (4.9, "eventd plans web"),
     ]
 
 

@@ -138,7 +138,7 @@ def test_another_content_restarts_the_unit_and_verifies_it() -> None:
     restart, verify = plan(workload, seen, records, CONTEXT)
     assert isinstance(restart, RestartUnit)
     assert restart.named == (PATH,)
-    assert restart.why == "/etc/web.env changed, which it was started with"
+    assert restart.why == "/etc/web.env changed since its last start"
     assert isinstance(verify, Verify)
     for now in (state("k:one"), None, state(""), state("", kind=None)):
         assert plan(*running(now, "k:one"), CONTEXT) == ()
