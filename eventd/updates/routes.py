@@ -22,7 +22,10 @@ from eventd.updates.model_images import VARIABLE, images_of, running_of
 
 UPDATE = Right("update", Scope.NO, Scope.OWN, "Update images: `eventctl update`")
 IMAGES = Right(
-    "images", Scope.ALL, Scope.OWN, "Images that run, and whether registries have newer ones: `eventctl images`"
+    "images",
+    Scope.ALL,
+    Scope.OWN,
+    "Images that run, and whether registries have newer ones: `eventctl images`",
 )
 
 AT_ONCE = 4

@@ -101,9 +101,7 @@ def decide_unit(
         return None
     if state is None or not on:
         if state is not None and state.active is ActiveState.DEACTIVATING and not renewed:
-            return (
-                None  # it is being stopped, and the end of that is the next event; a start now would cancel the stop
-            )
+            return None  # it is being stopped, and the end of that is the next event; a start now would cancel the stop
         if state is not None and gave_up(state) and not renewed and not context.forced:
             return None  # systemd's start limit: reported, not overridden
         if wanted.role is UnitRole.ONESHOT and record is not None and not renewed:
@@ -120,9 +118,7 @@ def decide_unit(
 
 
 def _why_changed(changed: tuple[NamedFile, ...], seen: Observed) -> str:
-    return (
-        f"{' and '.join(seen.named[each.path].path for each in changed)} changed since its last start"
-    )
+    return f"{' and '.join(seen.named[each.path].path for each in changed)} changed since its last start"
 
 
 def _why_start(state: UnitState | None, *, renewed: bool) -> str:
