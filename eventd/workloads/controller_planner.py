@@ -1,8 +1,8 @@
 """The planner of workloads returns one decision: what to do for a workload now, and what holds or blocks the rest.
 
 It owns no state and starts nothing. It is called before a run (is there any work?), within one (what next?) and after
-it (does the recorded failure still count?), and decides from facts, records and failures. Its one side effect: it clears
-a failure whose cause is gone before anything was tried.
+it (does the recorded failure still count?), and decides from facts, records and failures. Its one side effect: it
+clears a failure whose cause is gone before anything was tried.
 
     active revision + facts + records -> Decision -> WorkloadController
 """

@@ -17,7 +17,7 @@ class Context:
     forced: bool = False
     """The run is forced: units that systemd gave up on are started again."""
     rewritten: bool = False
-    """Files changed under a running manager earlier in this transaction: units that run without a record are outdated."""
+    """Files changed under a running manager earlier in this turn: units that run without a record are outdated."""
     restart: bool = False
     """A restart was requested: running units are restarted once everything else is done."""
     restore: frozenset[str] = frozenset()

@@ -158,7 +158,7 @@ def begins_in_adopted(workload: Workload, records: Records) -> bool:
 
 
 def _running(workload: Workload, seen: Observed) -> tuple[str, ...]:
-    """Return the units to stop when a volume is lost, dependents first: those that run, and those that failed with it."""
+    """Return the units to stop when a volume is lost, dependents first: running ones, and those that failed with it."""
     found: list[str] = []
     for wanted in reversed(workload.units):
         state = seen.units.get(wanted.name)
