@@ -32,7 +32,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from eventd import (  # noqa: E402
-    daemon,
     domains,
     settings,
 )
@@ -54,7 +53,8 @@ DOMAINS = domains.load()
 MADE = "<!-- Made by `make docs`; a test fails when it is out of date. -->"
 PLAIN = {"log_level"}
 """Keys of the top, which are no table."""
-LIVE = ", ".join(f"`{name}`" if name in PLAIN else f"`[{name}]`" for name in daemon.LIVE)
+WHOLE = settings.model(domains.tables())
+LIVE = ", ".join(f"`{name}`" if name in PLAIN else f"`[{name}]`" for name in settings.live_keys(WHOLE))
 """What a reload applies."""
 CONFIGURATION = f"""\
 # Configuration
@@ -153,7 +153,7 @@ def configuration() -> Iterator[str]:
     yield from CONFIGURATION.splitlines()
     plain: list[tuple[str, FieldInfo]] = []
     tables: list[tuple[str, FieldInfo]] = []
-    for name, field in settings.model(domains.tables()).model_fields.items():
+    for name, field in WHOLE.model_fields.items():
         kind = field.annotation
         is_table = isinstance(kind, type) and issubclass(kind, BaseModel)
         (tables if is_table else plain).append((name, field))

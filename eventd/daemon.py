@@ -37,7 +37,7 @@ from eventd.platform.host_lock import HostLock
 from eventd.platform.logging import Redactor, setup
 from eventd.platform.sdnotify import Notifier
 from eventd.repository.adapter_git_command import Credentials
-from eventd.settings import DEFAULT_PATH, Settings, load
+from eventd.settings import DEFAULT_PATH, Settings, live_keys, load
 from eventd.state.adapter_database import DAMAGED
 from eventd.state.adapter_file import condemn
 from eventd.status import documents
@@ -53,8 +53,6 @@ PAUSE = 15.0
 again then, and must not reach its start limit."""
 TAKE_OVER = 2.0
 """Seconds that a daemon before this one may take to let go of the host after its service has ended."""
-LIVE = ("host", "defaults", "update", "provenance", "log_level")
-"""Tables of the configuration that a reload applies; others need a restart."""
 
 LEVELS = {
     RunResult.OK: logging.INFO,
@@ -245,8 +243,9 @@ class Daemon:
 
     def _apply(self, wanted: Settings) -> None:
         """Apply the live tables; say which others need a restart."""
+        live = live_keys(type(wanted))
         for name in type(wanted).model_fields:
-            if name not in LIVE and getattr(wanted, name) != getattr(self.settings, name):
+            if name not in live and getattr(wanted, name) != getattr(self.settings, name):
                 log.warning("[%s] of %s changed: restart eventd to apply it", name, self.config)
         self.parts.reconfigure(wanted)
         self.settings = wanted

@@ -49,6 +49,8 @@ class Repository(Table):
 class HostTable(Table):
     """`[host]`: rules of this host."""
 
+    live = True
+
     name: str = Field(default_factory=socket.gethostname, description="which hosts/<name>.toml applies")
     concurrency: int = Field(default=8, ge=1, le=256, description="workloads that are worked on at once")
     protected: frozenset[str] = Field(default=frozenset(), description="accounts that are never touched")
@@ -62,6 +64,8 @@ class HostTable(Table):
 
 class Defaults(Table):
     """`[defaults]`: for what a workload.toml leaves out."""
+
+    live = True
 
     deadline: Seconds = Field(default=90.0, description="how long start and health may take")
     grace: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)] = Field(
@@ -155,6 +159,15 @@ class Settings(Table):
 def model(tables: Mapping[str, type[Table]]) -> type[Settings]:
     """Return the settings with these tables besides: key -> table. The same class for the same tables."""
     return _model(tuple(tables.items()))
+
+
+def live_keys(whole: type[Settings]) -> tuple[str, ...]:
+    """Return the keys that a reload applies: of tables, and the level of the log."""
+    return tuple(
+        name
+        for name, field in whole.model_fields.items()
+        if name == "log_level" or getattr(field.annotation, "live", False)
+    )
 
 
 @functools.cache

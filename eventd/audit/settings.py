@@ -19,6 +19,8 @@ def _absolute(value: str) -> str:
 class Provenance(Table):
     """`[provenance]`: the audit of unit files."""
 
+    live = True
+
     allow: frozenset[Annotated[str, AfterValidator(_absolute)]] = Field(
         default=frozenset(),
         description="unit files and drop-ins that are not eventd's and may be there all the same",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -28,3 +28,5 @@ class Table(BaseModel):
     """The base of all tables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    live: ClassVar[bool] = False
+    """A reload applies it; else the daemon has to be restarted, and says so."""

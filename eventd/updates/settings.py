@@ -20,6 +20,8 @@ def _calendar(text: str) -> str:
 class Update(Table):
     """`[update]`: newer images, for workloads whose workload.toml says nothing of it."""
 
+    live = True
+
     schedule: Annotated[str, AfterValidator(_calendar)] = Field(
         default="", description="when, as in OnCalendar= of systemd.timer(5); empty: only when asked"
     )
