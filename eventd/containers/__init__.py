@@ -1,1 +1,1 @@
-"""Containers of a workload: what podman says of them, damage to its store, and a person's way into them."""
+"""Containers of a workload: their state according to podman, damage to its store, and commands to get into them."""

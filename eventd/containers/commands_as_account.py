@@ -1,11 +1,11 @@
-"""Whose workload it is, who may act as its account, and the command line that does.
+"""Resolves a workload's account, checks who may act as it, and builds the command line that does.
 
-What runs for a workload is started by the manager of its account, from nothing: its own cgroup, environment and
-descriptors. Root gets there through a unit of the system manager (`systemd-run --uid=`, in the account's slice) that
-runs `systemd-run --user`: so nothing that a workload controls (PATH, .bashrc, a debugger on its own processes) ever
-runs in root's session or with root's rights, and no terminal of root's is handed over: with `terminal` each step has a
-pseudo-terminal of its own (TIOCSTI reaches no further), without one `eventd.containers.commands_joined` stands between
-the streams. No login session is opened, so that nobody counts as logged in. Works without the daemon.
+A command for a workload is started by its account's manager, with a cgroup, environment and descriptors of its own.
+Root gets there through a unit of the system manager (`systemd-run --uid=`, in the account's slice) that runs
+`systemd-run --user`. So nothing that a workload controls (PATH, .bashrc, a debugger on its own processes) runs in
+root's session or with root's rights, and root's terminal is not handed over: with `terminal`, each step has a
+pseudo-terminal of its own (which confines TIOCSTI); without, `eventd.containers.commands_joined` copies between the
+streams. No login session is opened, so nobody counts as logged in. Works without the daemon.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 MARKERS = "/var/lib/eventd/accounts"
 """Root-owned records of eventd's accounts (`eventd.state.adapter_markers`), readable without the daemon."""
 FORBIDDEN = "forbidden"
-"""The reason of an error that somebody else may do this: `entry` gives it the daemon's exit code for that."""
+"""The reason if the caller has no right to do this; `entry` maps it to the daemon's exit code for that."""
 _GROUP = "eventd-managed"
 _RUN = "/usr/bin/systemd-run"
 _QUIET = (
     "--quiet",
     "--wait",
     "--collect",
-    "--expand-environment=no",  # a $ in an argument is the command's
-    "--service-type=exec",  # a command that is not there is an error, and said so
+    "--expand-environment=no",  # a $ in an argument is for the command
+    "--service-type=exec",  # a missing command is reported as an error
 )
 _NO_TITLE = {"SYSTEMD_ADJUST_TERMINAL_TITLE": "0", "SYSTEMD_TINT_BACKGROUND": "0"}
 
@@ -55,7 +55,7 @@ class Account:
 def account(workload: str, command: str, *, caller: int | None = None, markers: str = MARKERS) -> Account:
     """Return the account of a workload, if the caller may act as it.
 
-    Raises PermanentError(reason="no-such-workload"), (reason="forbidden") for who is neither root nor the account.
+    Raises PermanentError(reason="no-such-workload"), or (reason="forbidden") for a caller who is neither root nor it.
     """
     uid = os.geteuid() if caller is None else caller
     entry = None if user_problem(workload) else _entry(workload)
@@ -65,13 +65,13 @@ def account(workload: str, command: str, *, caller: int | None = None, markers: 
             raise _no_workload(workload, known)
         if entry is None or entry.pw_uid != known[workload]:
             raise PermanentError(
-                f"the account {workload} is not the one that eventd runs the workload with",
+                f"the account {workload} is not the one that eventd uses for the workload",
                 reason="no-such-account",
-                hint=f"eventctl why {workload} tells what became of it",
+                hint=f"eventctl why {workload} says what happened to it",
             )
     elif entry is None or entry.pw_uid != uid:
         raise PermanentError(
-            f"only root, and {workload} itself, may do this",
+            f"only root and the account {workload} may do this",
             reason=FORBIDDEN,
             hint=f"sudo eventctl {command} {workload}",
         )
@@ -79,7 +79,7 @@ def account(workload: str, command: str, *, caller: int | None = None, markers: 
 
 
 def everyones(command: str, *, caller: int | None = None, markers: str = MARKERS) -> list[Account]:
-    """Return the accounts that the caller may act as: root all of eventd's, an account itself."""
+    """Return the accounts that the caller may act as: for root all of eventd's, for an account itself."""
     uid = os.geteuid() if caller is None else caller
     if uid == 0:
         known = recorded(markers, retained=False)
@@ -89,7 +89,7 @@ def everyones(command: str, *, caller: int | None = None, markers: str = MARKERS
         found = _managed(uid)
         if not found:
             raise PermanentError(
-                "only root, and a workload's own account, may do this",
+                "only root and a workload's own account may do this",
                 reason=FORBIDDEN,
                 hint=f"sudo eventctl {command}",
             )
@@ -97,9 +97,9 @@ def everyones(command: str, *, caller: int | None = None, markers: str = MARKERS
 
 
 def recorded(markers: str = MARKERS, *, retained: bool = True) -> dict[str, int]:
-    """Return the uids of eventd's accounts by name, as its own records have them; only root can read these.
+    """Return the uids of eventd's accounts by name, from its records, which only root can read.
 
-    `retained`: those too whose workload left the repository; nothing of them runs, their managers neither.
+    `retained`: include accounts whose workload left the repository; nothing runs in those, not even their managers.
     """
     found: dict[str, int] = {}
     for path in sorted(Path(markers).glob("*.json")):
@@ -108,7 +108,7 @@ def recorded(markers: str = MARKERS, *, retained: bool = True) -> dict[str, int]
             if retained or record["retained"] is not True:
                 found[str(record["name"])] = int(record["uid"])
         except (OSError, ValueError, LookupError, TypeError):
-            continue  # removed meanwhile, or damaged: `eventctl state` is who tells of that
+            continue  # removed meanwhile, or damaged, which `eventctl state` reports
     return found
 
 
@@ -120,9 +120,9 @@ def argv(
     caller: int | None = None,
     options: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command line that runs `command` in the account's manager; `options`: more for systemd-run."""
+    """Return the command line that runs `command` in the account's manager. `options`: further ones for systemd-run."""
     streams = "--pty" if terminal else "--pipe"
-    # What is written into the journal of the two units is this, and not the command: it may have a secret in it.
+    # The journal of the two units gets this description, not the command, which may contain a secret.
     unit = f"{OWN_UNIT}{secrets.token_hex(4)}"
     inner = [_RUN, "--user", streams, *_QUIET, f"--unit={unit}", f"--description={unit}", *options]
     if terminal:
@@ -139,12 +139,12 @@ def argv(
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for systemd-run itself: what it has, without a title or a tint for the terminal."""
+    """Return the environment for systemd-run itself: ours, without setting the terminal's title or colour."""
     return {**os.environ, **_NO_TITLE}
 
 
 def need_manager(who: Account) -> None:
-    """Raise PermanentError(reason="user-manager-unavailable") where nothing can be started for the account."""
+    """Raise PermanentError(reason="user-manager-unavailable") if the account's manager does not run."""
     unit = f"user@{who.uid}.service"
     try:
         done = subprocess.run(
@@ -156,14 +156,14 @@ def need_manager(who: Account) -> None:
         ) from error
     if done.returncode:
         raise PermanentError(
-            f"the user manager of {who.name} does not run",
+            f"the user manager of {who.name} is not running",
             reason="user-manager-unavailable",
-            hint=f"systemctl start {unit}; eventctl why {who.name} tells why it is down",
+            hint=f"systemctl start {unit}; eventctl why {who.name} says why it is down",
         )
 
 
 def _managed(uid: int) -> list[pwd.struct_passwd]:
-    """Return the account of a uid if it is in eventd's group, which is for people to see, and opens nothing."""
+    """Return the account of a uid if it is in eventd's group. The group is informational and grants nothing."""
     try:
         entry = pwd.getpwuid(uid)
         return [entry] if entry.pw_name in grp.getgrnam(_GROUP).gr_mem else []

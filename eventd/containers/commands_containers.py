@@ -1,6 +1,6 @@
-"""The containers of an account, as its own podman lists them, and which of them a person means.
+"""Lists the containers of an account by its own podman, and finds the one that a name means.
 
-What podman prints is the account's to choose: every value is checked before it is used as an argument, and cleaned
+podman's output is controlled by the account: every value is checked before it is used as an argument, and cleaned
 before it is shown.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventd.containers.commands_as_account import Account
 
 TIMEOUT = 60.0
-"""Seconds for one account's podman, which may wait for a lock of its own."""
+"""Seconds for one account's podman, which may wait for its own lock."""
 _LARGEST = 16 * 1024 * 1024
 _ID = re.compile(r"[0-9a-f]{12,64}")
 _HEALTH = re.compile(r"\((healthy|unhealthy|starting)\)")
@@ -29,7 +29,7 @@ _SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container, as `podman ps --all` has it."""
+    """One container, from `podman ps --all`."""
 
     id: str
     name: str
@@ -40,15 +40,15 @@ class Container:
     image: str
     state: str
     health: str
-    """healthy, unhealthy, starting, or empty without a check."""
+    """healthy, unhealthy, starting; empty without a check."""
     exit_code: int
     since: float
-    """Seconds since the epoch: when it was started, or when it ended."""
+    """Seconds since the epoch: when it started, or when it ended."""
     ports: tuple[str, ...]
 
     @property
     def short(self) -> str:
-        """What a person calls it."""
+        """The name that people use for it."""
         return self.service or self.name.removeprefix("systemd-")
 
     def called(self, name: str) -> bool:
@@ -58,7 +58,7 @@ class Container:
 
 
 def of_account(who: Account, *, caller: int | None = None) -> list[Container]:
-    """Ask the account's podman. Raises EventdError: user-manager-unavailable, podman-failed, deadline."""
+    """List the account's containers. Raises EventdError: user-manager-unavailable, podman-failed, deadline."""
     as_account.need_manager(who)
     command = ["podman", "ps", "--all", "--no-trunc", "--format", "json"]
     try:
@@ -73,36 +73,34 @@ def of_account(who: Account, *, caller: int | None = None) -> list[Container]:
     except subprocess.TimeoutExpired as error:
         raise DeadlineError(
             f"podman of {who.name} did not answer within {TIMEOUT:g} s",
-            hint=f"eventctl shell {who.name}, then podman ps: somebody may hold its lock",
+            hint=f"run podman ps in eventctl shell {who.name}: another process may hold its lock",
         ) from error
     except OSError as error:
-        raise PermanentError(
-            f"systemd-run cannot be run: {error.strerror}", reason="podman-failed"
-        ) from error
+        raise PermanentError(f"cannot run systemd-run: {error.strerror}", reason="podman-failed") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit status {done.returncode}"
         raise PermanentError(
             f"podman ps of {who.name} failed: {said}",
             reason="podman-failed",
-            hint=f"eventctl shell {who.name} is a shell as this account",
+            hint=f"eventctl shell {who.name} opens a shell as this account",
         )
     return parse(done.stdout)
 
 
 def parse(output: bytes) -> list[Container]:
-    """Return the containers of `podman ps --format json`, without the infra containers of pods."""
+    """Parse `podman ps --format json`, leaving out the infra containers of pods."""
     try:
         rows = json.loads(output[:_LARGEST] or b"[]")
     except ValueError:
         rows = None
     if not isinstance(rows, list):
-        raise PermanentError("podman ps answered with something else than a list", reason="podman-failed")
+        raise PermanentError("the output of podman ps is not a list", reason="podman-failed")
     found = [_container(row) for row in rows if isinstance(row, dict) and row.get("IsInfra") is not True]
     return sorted((each for each in found if each is not None), key=lambda each: each.short)
 
 
 def meant(containers: list[Container], name: str, workload: str) -> Container:
-    """Return the running container that `name` means, or, without one, the one there is to mean.
+    """Return the running container that `name` means; with an empty name, the only running one.
 
     Raises PermanentError(reason="no-such-container" | "container-not-running" | "which-container").
     """
@@ -121,7 +119,7 @@ def meant(containers: list[Container], name: str, workload: str) -> Container:
             raise _not_running(f"the container {name} of {workload} is {called[0].state}", workload)
         return up[0]
     if not running:
-        raise _not_running(f"no container of {workload} runs", workload)
+        raise _not_running(f"no container of {workload} is running", workload)
     called = running if len(running) == 1 else [each for each in running if each.called(workload)]
     if len(called) != 1:
         which = ", ".join(each.short for each in running)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Run it; the exit code is the command's own."""
-    del terminal  # the command writes for itself
+    """Run the command; the exit code is the command's."""
+    del terminal  # the command writes its own output
     if not arguments.words:
         hint = f"eventctl exec {arguments.workload} [CONTAINER] -- COMMAND [ARGUMENT ...]"
-        raise PermanentError("exec: which command?", reason="usage", hint=hint)
+        raise PermanentError("exec needs a command", reason="usage", hint=hint)
     who = as_account.account(arguments.workload, "exec")
     there = containers.meant(containers.of_account(who), arguments.container, who.name)
     tty = inside.has_terminal() and not arguments.no_tty

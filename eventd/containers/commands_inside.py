@@ -1,7 +1,7 @@
-"""Run something as a workload's account for a person: on their terminal, or between their pipes.
+"""Runs a command as a workload's account, on the caller's terminal or with pipes.
 
-With a terminal the command has one of its own, made by systemd-run, which passes keys and screen on; what it writes is
-the screen of whoever asked, as with ssh.
+With a terminal, systemd-run gives the command one of its own and forwards input and output; the command can write
+anything to the caller's screen, as with ssh.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def has_terminal() -> bool:
-    """Whether there is somebody at a terminal: keys come from one, and the screen is one."""
+    """Return whether both standard input and standard output are terminals."""
     return os.isatty(0) and os.isatty(1)
 
 
 def run(who: Account, command: Sequence[str], *, terminal: bool, options: Sequence[str] = ()) -> int:
-    """Run it to its end and return its exit status, 128 + the number of a signal that ended it, as a shell."""
+    """Run it to its end and return its exit status; 128 + the signal's number if a signal ended it, like a shell."""
     as_account.need_manager(who)
     argv = as_account.argv(who, command, terminal=terminal, options=options)
     sys.stdout.flush()
     try:
         if terminal:
-            # No deadline: it lasts as long as the person likes.
+            # No deadline: it runs for as long as the user likes.
             status = subprocess.call(argv, env=as_account.environment())
         else:
             status = joined.run(argv, as_account.environment())
@@ -41,6 +41,6 @@ def run(who: Account, command: Sequence[str], *, terminal: bool, options: Sequen
         if isinstance(error, BrokenPipeError):
             raise
         raise PermanentError(
-            f"{argv[0]} cannot be run: {error.strerror}", reason="systemd-run-failed"
+            f"cannot run {argv[0]}: {error.strerror}", reason="systemd-run-failed"
         ) from error
     return status if status >= 0 else 128 - status

@@ -1,7 +1,7 @@
-"""Run a command with pipes for its streams, and copy between those and our own.
+"""Runs a command with pipes as its streams, and copies between those and our own.
 
-The command belongs to a workload's account. Were it given our own descriptors, it would have the operator's terminal
-(open for reading: every key that is pressed), or a file of root's open for writing, for as long as it likes.
+The command belongs to a workload's account. With our own descriptors it could read the operator's terminal (every key
+that is pressed), or keep a file of root's open for writing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def run(
     *,
     streams: tuple[int, int, int] = (0, 1, 2),
 ) -> int:
-    """Run it to its end and return its exit status, negative for a signal, as subprocess does.
+    """Run it to its end and return its exit status; negative for a signal, as in subprocess.
 
-    `streams`: the descriptors that stand for its input, output and errors. Raises OSError where it cannot be started,
-    BrokenPipeError when our output is closed; the command's input is closed then, and it is told to end.
+    `streams`: the descriptors for its input, output and errors. Raises OSError if it cannot be started, and
+    BrokenPipeError if our output is closed; the command's input is then closed, and it is terminated.
     """
     source, *sinks = streams
     with subprocess.Popen(
@@ -55,7 +55,7 @@ def run(
 
 
 def _copy(process: subprocess.Popen[bytes], source: int, sinks: dict[int, int], ended: int) -> None:
-    """Copy until the command has ended; what it left in its pipes by then is copied, and nobody waited for."""
+    """Copy until the command has ended, then copy what is left in its pipes without waiting."""
     assert process.stdin
     into = process.stdin.fileno()
     os.set_blocking(into, False)
@@ -74,7 +74,7 @@ def _copy(process: subprocess.Popen[bytes], source: int, sinks: dict[int, int], 
                 open_pipes.discard(pipe)
         if source in ready:
             waiting = os.read(source, _CHUNK)
-            # One piece at a time: no more is read before this one is written.
+            # One piece at a time: the next is read after this one is written.
             poll.unregister(source)
             if waiting:
                 poll.register(into, select.POLLOUT)
@@ -85,7 +85,7 @@ def _copy(process: subprocess.Popen[bytes], source: int, sinks: dict[int, int], 
                 waiting = waiting[os.write(into, waiting) :]
             except BlockingIOError:
                 continue
-            except BrokenPipeError:  # it reads no more; what it says is still to come
+            except BrokenPipeError:  # it no longer reads, but may still write
                 poll.unregister(into)
                 continue
             if not waiting:
@@ -94,7 +94,7 @@ def _copy(process: subprocess.Popen[bytes], source: int, sinks: dict[int, int], 
 
 
 def _drain(pipe: int, sink: int, *, wholly: bool) -> bool:
-    """Copy what is there; `wholly`: until nothing is. Returns False at the end of the pipe."""
+    """Copy what is available; `wholly`: until the pipe is empty. Returns False at the end of the pipe."""
     while True:
         try:
             chunk = os.read(pipe, _CHUNK)

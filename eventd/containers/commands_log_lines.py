@@ -1,9 +1,9 @@
-"""Journal entries of an account as lines of its workload's log, as pure functions.
+"""Turns journal entries of an account into log lines of its workload. Pure functions.
 
-An entry is what `journalctl --output=json` prints. Kept is what the containers and units of the workload say, and what
-the manager says of them; podman's, conmon's and the manager's own business is noise. The fields that decide are the
-account's to write (systemd.journal-fields(7): only those with `_` are trusted): a workload can hide its own words, and
-nobody else's, since the entries were selected by uid. Next: `eventd.containers.commands_logs` prints them.
+An entry is what `journalctl --output=json` prints. Lines of the workload's containers and units are kept, and those of
+the manager about them; other lines of podman, conmon and the manager are noise. The account controls the fields that
+decide this (systemd.journal-fields(7): only those with `_` are trusted), but it can hide its own lines only, since the
+entries are selected by uid. Next: `eventd.containers.commands_logs` prints them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FIELDS = (
     "_SYSTEMD_USER_UNIT",
     "_COMM",
 )
-"""What `read` looks at."""
+"""The fields that `read` uses."""
 OWN_UNIT = "eventctl-"
-"""How the transient units of `eventctl exec`, `shell` and `ps` begin."""
+"""The prefixes of the transient units of `eventctl exec`, `shell` and `ps`."""
 
 _PODMAN_UNIT = re.compile(
     # health checks: CONTAINER.service, CONTAINER-SUFFIX.timer
@@ -50,23 +50,23 @@ _HELPERS = frozenset({"(systemd)", "(sd-pam)", "dbus-daemon", "dbus-broker", "db
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One message of a workload; `text` is as it was logged, and may have several lines."""
+    """One message of a workload. `text` is as logged, and may have several lines."""
 
     time: float
     """Seconds since the epoch."""
     source: str
-    """The container (`web`) or unit (`web.service`) that said it."""
+    """The container (`web`) or unit (`web.service`) that logged it."""
     unit: str
     container: str
     text: str
     priority: int
-    """0 to 7, as in syslog(3)."""
+    """The priority, 0 to 7, as in syslog(3)."""
     noise: bool
-    """Podman's or the manager's own business."""
+    """A line of podman or of the manager about itself."""
 
 
 def read(entry: Entry) -> Line | None:
-    """Return the line of an entry, None if there is none in it."""
+    """Return the line of an entry, None if it has none."""
     text = _text(entry.get("MESSAGE"))
     if text is None:
         return None
@@ -93,7 +93,7 @@ def read(entry: Entry) -> Line | None:
 
 
 def cursor(entry: Entry) -> str:
-    """Return the entry's place in the journal."""
+    """Return the entry's cursor."""
     return _word(entry, "__CURSOR")
 
 
@@ -112,14 +112,14 @@ def _is_noise(entry: Entry, unit: str, text: str) -> bool:
 
 
 def _text(message: object) -> str | None:
-    """Return a message as text: bytes that are not printable UTF-8 come as a list of numbers."""
+    """Return a message as text. journalctl prints non-printable or non-UTF-8 messages as a list of bytes."""
     match message:
         case str():
             return message
         case [int(), *_]:
             numbers = [each for each in message if isinstance(each, int) and 0 <= each < 256]
             return bytes(numbers).decode("utf-8", "backslashreplace")
-        case [str() as first, *_]:  # a field that was given more than once
+        case [str() as first, *_]:  # a field with several values
             return first
         case _:
             return None

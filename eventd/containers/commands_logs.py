@@ -1,7 +1,7 @@
-"""`eventctl logs WORKLOAD`: what its units and containers say, in the order of time.
+"""`eventctl logs WORKLOAD`: the log of its units and containers, in order of time.
 
-One query of the journal by uid, so there is nothing to merge. Reads backwards until there are enough lines, and for
-`--follow` goes on from the newest entry that it saw. Nothing is run as the account.
+One query of the journal by uid, so there is nothing to merge. Reads backwards until there are enough lines; `--follow`
+continues from the newest entry. Nothing runs as the account.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from eventd.containers.commands_log_lines import Entry, Line
 
 DEFAULT = 100
-"""Lines without `-n` and `--since`."""
+"""How many lines without `-n` and `--since`."""
 _SILENCE = 60.0
-"""Seconds that journalctl may search without a word."""
+"""Seconds that journalctl may search without output."""
 _AGO = re.compile(r"\d+ ?(s|m|min|h|d|w|sec|hour|hours|day|days|week|weeks|minutes?|seconds?)")
 _LINE = 64 * 1024 * 1024
-"""Bytes of one entry: journald takes none of this size."""
+"""The longest entry in bytes; journald accepts none of this size."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Print the latest, then, with --follow, those that come."""
+    """Print the latest lines and, with --follow, new ones."""
     who = as_account.account(arguments.workload, "logs")
     began = time.time()
     limit = arguments.limit or (None if arguments.since else DEFAULT)
@@ -59,11 +59,12 @@ def run(arguments: Any, terminal: Terminal) -> int:
     if not arguments.follow:
         if not kept and not arguments.json:
             terminal.notice(
-                f"nothing logged by {who.name}" + ("" if arguments.all else "; --all shows podman's own too")
+                f"nothing logged by {who.name}"
+                + ("" if arguments.all else "; --all includes lines of podman itself")
             )
-            if os.geteuid() != 0:  # journald has a file per user only where the journal is persistent
+            if os.geteuid() != 0:  # journald has one file per user only if the journal is persistent
                 terminal.notice(
-                    f"hint: an account may not see all of its journal: sudo eventctl logs {who.name}"
+                    f"hint: an account may not be able to read all of its journal; try: sudo eventctl logs {who.name}"
                 )
         return codes.AS_WANTED
     start = [f"--after-cursor={newest}"] if newest else [f"--since=@{began:.0f}"]
@@ -76,7 +77,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 class _Show:
-    """Prints lines as the options ask for them."""
+    """Prints lines according to the options."""
 
     def __init__(self, arguments: Any, terminal: Terminal) -> None:
         self._json = arguments.json
@@ -84,7 +85,7 @@ class _Show:
         self._terminal = terminal
 
     def line(self, line: Line) -> None:
-        """Print one message; each of its lines has the time and the source before it."""
+        """Print one message, each of its lines with the time and the source."""
         if self._json:
             stamp = datetime.fromtimestamp(line.time, UTC).isoformat(timespec="microseconds")
             self._terminal.ndjson(
@@ -112,14 +113,14 @@ def _query(uid: int, options: list[str]) -> list[str]:
 
 
 def _since(text: str) -> list[str]:
-    """Return the option for a time as systemd.time(7) writes it; `10m` means that long ago."""
+    """Return the option for a time in the syntax of systemd.time(7); `10m` means that long ago."""
     return [f"--since=-{text}" if _AGO.fullmatch(text) else f"--since={text}"] if text else []
 
 
 def _entries(argv: list[str], silence: float | None) -> Iterator[Entry]:
-    """Yield what journalctl prints; the command ends when nobody asks for more.
+    """Yield the entries that journalctl prints. It is terminated when the iterator is closed.
 
-    Raises DeadlineError after `silence` seconds without a word, PermanentError(reason="journal-unreadable").
+    Raises DeadlineError after `silence` seconds without output, PermanentError(reason="journal-unreadable").
     """
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -132,7 +133,7 @@ def _entries(argv: list[str], silence: float | None) -> Iterator[Entry]:
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from map(_entry, lines)
                 if len(rest) > _LINE:
-                    raise PermanentError("an entry of the journal is too long", reason="journal-unreadable")
+                    raise PermanentError("a journal entry is too long", reason="journal-unreadable")
             said = process.stderr.read(4096).decode("utf-8", "replace").strip()
             if process.wait(timeout=10):
                 first = said.splitlines()[0] if said else f"exit status {process.returncode}"
@@ -153,8 +154,8 @@ def _chunk(fd: int, silence: float | None) -> bytes:
     poll.register(fd, select.POLLIN)
     if not poll.poll(None if silence is None else silence * 1000):
         raise DeadlineError(
-            f"journalctl said nothing for {silence:g} s",
-            hint="narrow it down with --since; journalctl --disk-usage",
+            f"no output of journalctl for {silence:g} s",
+            hint="narrow the search with --since; journalctl --disk-usage shows the size of the journal",
         )
     return os.read(fd, 1 << 20)
 

@@ -1,4 +1,4 @@
-"""`eventctl ps [WORKLOAD]`: the containers that there are, asked of each account's own podman."""
+"""`eventctl ps [WORKLOAD]`: the containers, listed by each account's own podman."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from eventd.containers.commands_containers import Container
 
 _AT_ONCE = 4
-"""Accounts that are asked side by side: each costs three short processes."""
+"""How many accounts are listed in parallel: each costs three short processes."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; 0 if every podman answered."""
+    """List the containers; 0 if every podman answered."""
     one = arguments.workload
     accounts = [as_account.account(one, "ps")] if one else as_account.everyones("ps")
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = list(pool.map(_ask, accounts))
+        answers = list(pool.map(_list, accounts))
     found = [
         (who, each)
         for who, answer in zip(accounts, answers, strict=True)
@@ -51,7 +51,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
         header = ("WORKLOAD", "CONTAINER", "STATE", "SINCE", "PORTS", "IMAGE")
         terminal.table(header, [_row(who, each, terminal.now) for who, each in found])
         if not found and not failed:
-            terminal.line("no container")
+            terminal.line("no containers")
     for who, error in failed:
         terminal.notice(f"eventctl: {who.name}: {clean(error.message)}")
         if error.hint:
@@ -59,7 +59,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
     return codes.NOT_CONVERGED if failed else codes.AS_WANTED
 
 
-def _ask(who: Account) -> list[Container] | EventdError:
+def _list(who: Account) -> list[Container] | EventdError:
     try:
         return containers.of_account(who)
     except EventdError as error:

@@ -15,14 +15,14 @@ _SHELLS = ("/bin/bash", "/bin/sh")
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Open it; the exit code is the shell's own. Its input may be a script."""
+    """Open a shell; the exit code is the shell's. Standard input may be a script."""
     who = as_account.account(arguments.workload, "shell")
     tty = inside.has_terminal()
     shell = next((each for each in _SHELLS if Path(each).exists()), _SHELLS[-1])
     if tty:
         terminal.notice(
-            f"{who.name} on this terminal; podman and systemctl --user are its own. Ends with exit or ^D."
+            f"shell as {who.name}, with its podman and systemctl --user; leave it with exit or ^D"
         )
-    # The account's own shell is nologin; `-`: a home that is gone keeps nobody out.
+    # The account's own shell is nologin. `-`: works without a home, too.
     options = [f"--setenv=SHELL={shell}", f"--property=WorkingDirectory=-{who.home}"]
     return inside.run(who, [shell, "--login"] if tty else [shell], terminal=tty, options=options)

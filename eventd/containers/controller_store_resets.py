@@ -1,8 +1,8 @@
-"""Resets of damaged podman stores: offered, held until an operator has signed, and then done once.
+"""Resets of damaged podman stores: offered, held until an operator approves, and then carried out once.
 
-A controller: each damaged store is a subject of its own (`store:web`), whose one action the policy holds. It is found
-when a start fails with a sentence of podman's that means damage; then podman itself is asked, as the account, so that
-no workload's own words offer anything. What is known of it is a fact (DAMAGE), which ends with the reset, or as soon as
+A controller: each damaged store is a subject of its own (`store:web`) with one action, which the policy holds. Damage
+is suspected when a start fails with a matching message of podman; then podman itself is run as the account, so that a
+workload's own output cannot lead to an offer. The finding is a fact (DAMAGE), which ends with the reset, or as soon as
 the workload is up again.
 
     failed start -> examine -> DAMAGE fact -> plan -> approval -> handler -> the workload's next start
@@ -53,7 +53,7 @@ class StoreResets(Controller, Participant):
     _wanted: frozenset[str] = frozenset()
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
-        """Watch what is found, and what becomes of the request."""
+        """Watch the DAMAGE facts, and the decisions about the requests."""
         self._facts = facts
 
         def changed(key: FactKey) -> None:
@@ -70,11 +70,11 @@ class StoreResets(Controller, Participant):
         facts.watch_all(changed)
 
     def activated(self, loaded: Loaded) -> None:
-        """Take in a new desired state: what left it is not reset."""
+        """Take in a new desired state: the store of a workload that left it is not reset."""
         self._wanted = frozenset(loaded.desired.workloads)
 
     def names(self) -> Collection[str]:
-        """Return the stores that are known to be damaged, of workloads that are wanted."""
+        """Return the stores that are known to be damaged, of workloads in the desired state."""
         return [PREFIX + name for name in sorted(self._damaged & self._wanted)]
 
     def digest(self, name: str) -> str:
@@ -83,25 +83,25 @@ class StoreResets(Controller, Participant):
         return f"{found.part}:{found.path}" if found is not None else ""
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:  # noqa: ARG002
-        """Return the reset, unless it was rejected, or nobody knows one."""
+        """Return the reset, unless it was rejected, or none is known."""
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(reset(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
-        """Return where a reset stands that is not to be carried out now."""
+        """Return the status of a store without a reset to carry out now."""
         found = self._damage(name.removeprefix(PREFIX))
         if found is None:
-            return Stand(message="podman's store can be read")
+            return Stand(message="podman's store is readable")
         if not found.can_be_reset:
-            return Stand(message=f"{found.title}, and no reset is known that keeps the rest")
+            return Stand(message=f"{found.title}; no reset is known that keeps the rest")
         return Stand(message=f"the reset was rejected: {found.title}")
 
     async def examine(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> WorkloadReport:
-        """Return the report of an attempt; one that a damaged store failed says so, and what can be done."""
+        """Return the report of an attempt; if a damaged store made it fail, with that as the reason, and a hint."""
         name = workload.name
         if report.outcome in (Outcome.OK, Outcome.UNCHANGED):
             if name in self._damaged and report.outcome is Outcome.OK:
-                self._tell(tx, name, None)
+                self._set_damage(tx, name, None)
                 await self.approvals.withdraw(PREFIX + name, begun=True)
             return report
         if report.outcome is not Outcome.FAILED or tx.account is None:
@@ -112,20 +112,20 @@ class StoreResets(Controller, Participant):
         try:
             found = damage(await tx.host.images.complaint(account), account.home)
         except EventdError as error:
-            log.warning("%s: podman cannot be asked: %s", name, error, extra={"workload": name})
+            log.warning("%s: cannot run podman: %s", name, error, extra={"workload": name})
             return report
-        self._tell(tx, name, found)
+        self._set_damage(tx, name, found)
         if found is None:
             return report
         hint = (
-            f"eventctl approvals shows a reset that keeps {found.stays}; it is done once that is signed"
+            f"eventctl approvals shows a reset that keeps {found.stays}; it is carried out once it is approved"
             if found.can_be_reset
-            else f"no reset is known that keeps the rest; look with eventctl shell {name}"
+            else f"no reset is known that keeps the rest; see eventctl shell {name}"
         )
         return replace(report, reason=REASON, message=f"{found.title}: {found.said}", hint=hint)
 
-    def _tell(self, tx: Transaction, name: str, found: Damage | None) -> None:
-        """Set the fact; the controller's subject is dirty with it."""
+    def _set_damage(self, tx: Transaction, name: str, found: Damage | None) -> None:
+        """Set the fact, which marks the store's subject dirty."""
         key = FactKey(ContainerFact.DAMAGE, name)
         if tx.facts.get(key) != found:
             tx.emit(
@@ -154,7 +154,7 @@ class StoreResets(Controller, Participant):
 
 @dataclass(slots=True)
 class StoreDamage(Controller):
-    """Has every failed turn of a workload looked at for damage that no restart heals."""
+    """Examines every failed turn of a workload for damage that a restart does not repair."""
 
     active: ActiveRevision
     resets: StoreResets
@@ -168,7 +168,7 @@ class StoreDamage(Controller):
         return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
-        """Say so if a damaged store is the cause, and what can be done."""
+        """Amend the report if a damaged store is the cause."""
         workload = self.active.workload(turn.name)
         if workload is not None:
             turn.report = await self.resets.examine(on_host(turn.tx), workload, turn.report)

@@ -1,6 +1,6 @@
-"""Containers as they are told of in the status: from podman's events, or from their units where there are none.
+"""Containers in the status: from podman's events, or from their units if there are none.
 
-Pure. Nothing is asked of podman for it. Next: `eventd.status.documents`, `eventd.status.controller_status_files`.
+Pure; podman is not run for it. Next: `eventd.status.documents`, `eventd.status.controller_status_files`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from eventd.platform.model_facts import ActiveState, UnitState
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A container, as its events tell."""
+    """A container, according to its events."""
 
     name: str
     id: str
     image: str = ""
-    """As it was written."""
+    """As written."""
     image_id: str = ""
     unit: str = ""
     service: str = ""
-    """Of a compose stack."""
+    """Its service in a compose stack."""
     state: str = ""
     health: str = ""
     since: float = 0.0
@@ -31,13 +31,13 @@ class Seen:
 
     @property
     def ended(self) -> bool:
-        """Whether it does not run: what podman has not removed yet."""
+        """Whether it has ended, and podman has not removed it yet."""
         return self.state == "exited"
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """A container of a workload as the status shows it; what is not known is empty."""
+    """A container of a workload in the status. Unknown fields are empty."""
 
     name: str
     unit: str
@@ -46,7 +46,7 @@ class ContainerStatus:
     image: str
     image_id: str
     digest: str
-    """`name@sha256:…` that the image has at its registry, where an update or a verification has looked."""
+    """The image's `name@sha256:…` at its registry, if an update or a verification has read it."""
     state: str
     health: str
     since: float | None
@@ -60,9 +60,9 @@ def shown(
     digests: Mapping[str, str],
     health: Mapping[str, str],
 ) -> tuple[ContainerStatus, ...]:
-    """Return the containers of a workload: those that its units name, then the others of its account, by name.
+    """Return the containers of a workload: those of its units, then the others of its account, by name.
 
-    `digests`: image id -> digest. `health`: podman's name -> health, by the facts.
+    `digests`: image id -> digest. `health`: podman's name -> health, from facts.
     """
     left = {each.name: each for each in seen}
     found: list[ContainerStatus] = []

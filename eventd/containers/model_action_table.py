@@ -1,4 +1,4 @@
-"""The actions on the podman store of an account: how each ends in the journal, and what it means for data."""
+"""The action on an account's podman store: how it ends in the journal, and what it means for data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventd.workloads.model_records import Records
 
 
 def reset(action: ResetStore) -> Draft:
-    """Return what is signed for the reset of a damaged podman store: exactly what goes, and what stays."""
+    """Return the draft that is signed for the reset of a damaged podman store: exactly what goes, and what stays."""
     found, name = action.damage, action.account
     return Draft(
         action.workload,

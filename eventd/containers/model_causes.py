@@ -1,10 +1,10 @@
-"""Why a unit failed, from what podman and its helpers said: their lines as sentences for people.
+"""Explains why a unit failed: turns log lines of podman and its helpers into plain sentences.
 
-Pure. The rows are of real lines of podman 5.4, crun, pasta and docker-compose 2.26; a line that no row knows is quoted
-if podman said it. What the workload's own processes say is never read as a cause: it is at most quoted as their last
-words. A process can call itself podman and so lie, but only about its own unit: a sentence has nothing but what the
-line has, and a port's owner is looked up only for ports that the workload itself publishes.
-Next: `eventd.workloads.controller` puts the cause before systemd's own words.
+Pure. The rows match real lines of podman 5.4, crun, pasta and docker-compose 2.26; a line of podman that no row matches
+is quoted. Output of the workload's own processes is never taken as a cause; at most it is quoted as their last line. A
+process can call itself podman and lie, but only about its own unit: the sentence contains only what the line contains,
+and the owner of a port is looked up only for ports that the workload itself publishes.
+Next: `eventd.workloads.controller` puts the cause before systemd's message.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from eventd.desired.model import HostPort
 from eventd.platform.model_said import Said, Speaker
 
 QUOTED = "; it said: "
-"""What a unit said of itself follows, in a message (`UnitState.quoted`)."""
+"""Separates a message from the unit's own status text (`UnitState.quoted`)."""
 MOST = 200
-"""Characters of anything that is quoted."""
+"""The longest quote, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Cause:
     sentence: str
     hint: str = ""
     port: int = 0
-    """The port of the host that was taken; 0: it is not about one."""
+    """The port of the host that is in use; 0: the cause is not about a port."""
 
 
 class _Row(NamedTuple):
@@ -45,36 +45,36 @@ def _row(line: str, sentence: str, hint: str = "") -> _Row:
 
 _PATH = r"(?P<x>/[^:\"]*)"
 _SHELL = "as the account (eventctl shell {workload}): "
-_TAKEN = "port {port} of this host is taken"
+_TAKEN = "port {port} of this host is already in use"
 _ROWS = (
     _row(
         r"no secret with name or id \"?(?P<x>[^\":]+)\"?: no such secret",
-        "no secret {x} in this account",
+        "this account has no secret {x}",
         _SHELL + "podman secret create {x} FILE",
     ),
     _row(
         r"unsupported external secret (?P<x>\S+)",
         "docker-compose cannot use the podman secret {x}",
-        "use a file of the host: secrets: {x}: file: PATH",
+        "use a file on the host: secrets: {x}: file: PATH",
     ),
     _row(
         r"(?P<x>\S+): image not known",
-        "image {x} is not known here",
-        "push it to a registry and let it be pulled, or " + _SHELL + "podman load",
+        "image {x} is not in this account's store",
+        "push it to a registry, or " + _SHELL + "podman load",
     ),
     _row(
         r"reading manifest \S+ in (?P<x>\S+): .*(manifest unknown|name unknown)",
-        "the registry has no image {x} of that tag",
+        "the registry has no image {x} with that tag",
         "check the name and the tag",
     ),
     _row(
         r"initializing source docker://(?P<x>localhost/\S+?): pinging container registry",
-        "image {x} is not known here, and no registry is called localhost",
+        "image {x} is not in this account's store, and localhost is not a registry",
         _SHELL + "podman load, or podman build -t {x}",
     ),
     _row(
         r"docker://(?P<x>\S+?): .*(unauthorized|denied)",
-        "the registry refuses to give the image {x} without a login",
+        "the registry requires a login for the image {x}",
         _SHELL + "podman login --authfile ~/.config/containers/auth.json REGISTRY",
     ),
     _row(
@@ -85,82 +85,82 @@ _ROWS = (
     _row(
         r"pinging container registry (?P<x>\S+): .*(connection refused|timeout|no route to host|unreachable)",
         "the registry {x} cannot be reached",
-        "check the network, and whether it runs",
+        "check the network, and whether the registry is up",
     ),
     _row(
         r"Failed to bind port (?P<port>\d+) \(Address already in use\)",
         _TAKEN,
-        "publish another one, or end who has it: ss -ltnp sport = :{port}",
+        "publish another port, or stop what uses it: ss -ltnp sport = :{port}",
     ),
     _row(
         r"rootlessport listen \w+ \S*:(?P<port>\d+): bind: address already in use",
         _TAKEN,
-        "publish another one, or end who has it: ss -ltnp sport = :{port}",
+        "publish another port, or stop what uses it: ss -ltnp sport = :{port}",
     ),
     _row(
         r"Failed to bind port (?P<x>\d+) \(Permission denied\)",
-        "port {x} is for root on this host",
+        "only root may use port {x} on this host",
         "publish a higher one, or lower net.ipv4.ip_unprivileged_port_start (sysctl.d(5))",
     ),
     _row(
         rf"statfs {_PATH}: no such file or directory",
-        "there is no {x} to mount",
+        "cannot mount {x}: it does not exist",
         "make it, for the account to read",
     ),
     _row(
         rf"statfs {_PATH}: permission denied",
-        "the account may not look into {x}, which is to be mounted",
-        "give it x on the folders above, or put the data elsewhere",
+        "cannot mount {x}: the account may not access it",
+        "give the account x on the folders above it, or move the data",
     ),
     _row(
         rf"making volume mountpoint for volume {_PATH}: mkdir",
-        "there is no {x} to mount, and the account cannot make it",
+        "cannot mount {x}: it does not exist, and the account cannot create it",
         "make it, for the account to read",
     ),
     _row(
         r"stat (?P<x>/dev/[^:]*): no such file or directory",
         "there is no device {x}",
-        'check that it is attached: requires = ["device:…"] has the start wait for it',
+        'attach it; with requires = ["device:…"] the start waits for it',
     ),
     _row(
         r"parsing file \"(?P<x>[^\"]+)\": open [^:]*: (?P<y>[\w ]+)",
-        "the file {x} cannot be read: {y}",
-        "put it there, for the account to read",
+        "cannot read the file {x}: {y}",
+        "create it, readable for the account",
     ),
     _row(
         r"executable file `(?P<x>[^`]+)` not found",
         "the image has no program {x}",
-        "see Exec= or command, and the image's own entry point",
+        "check Exec= or command, and the image's entry point",
     ),
     _row(
         r"the path `(?P<x>[^`]+)` is not a regular file",
-        "{x} of the image is not a program",
+        "{x} in the image is not a program",
         "see Exec= or command",
     ),
     _row(
         r"unable to find network with name or ID (?P<x>\S+): network not found",
-        "no network {x} in this account",
+        "this account has no network {x}",
         "add {x}.network to the workload, or " + _SHELL + "podman network create {x}",
     ),
     _row(
         r"container name \"(?P<x>[^\"]+)\" is already in use",
-        "the container name {x} is taken in this account",
-        "give one of them another name, or " + _SHELL + "podman rm {x}",
+        "this account already has a container named {x}",
+        "rename one of them, or " + _SHELL + "podman rm {x}",
     ),
     _row(
         r"unable to find user (?P<x>\S+): no matching entries in passwd file",
         "the image has no user {x}",
-        "write a number, or a user that its /etc/passwd has",
+        "use a number, or a user of its /etc/passwd",
     ),
     _row(
         r"creating container storage: error during chown: .*lchown",
-        "the account's subordinate ids do not reach for the user namespace that is asked for",
-        "see UserNS=, and the account's rows in /etc/subuid and /etc/subgid",
+        "the account has too few subordinate ids for the requested user namespace",
+        "check UserNS=, and the account's rows in /etc/subuid and /etc/subgid",
     ),
     _row(
         r"workdir \"(?P<x>[^\"]+)\" does not exist",
-        "the image has no folder {x} to work in",
-        "see WorkingDir=",
+        "the image has no working directory {x}",
+        "check WorkingDir=",
     ),
     _row(
         r"controller `(?P<x>\w+)` is not available",
@@ -174,21 +174,21 @@ _ROWS = (
     ),
     _row(
         r"setrlimit `RLIMIT_(?P<x>\w+)`: Operation not permitted",
-        "the limit {x} is above what the host gives accounts",
+        "the limit {x} is higher than this host allows for accounts",
         "lower Ulimit=, or raise it for user@.service",
     ),
     _row(r"\"(?P<x>CAP_\w+)\": unknown capability", "there is no capability {x}", "see capabilities(7)"),
     _row(
         r"sysctl '(?P<x>[^']+)' is not allowed",
         "the sysctl {x} cannot be set for a container",
-        "only those of its own namespaces can: podman-run(1) --sysctl",
+        "only sysctls of its own namespaces can be set: podman-run(1) --sysctl",
     ),
 )
 _OWN = re.compile(r"Error: |(?:crun|runc): |provider: compose up: status \d+: |Error response from daemon: ")
 _STACK = re.compile(r"(?:provider|unhealthy|podman|deadline|foreign|env-file|compose-file): (.+)")
-"""How the program of a stack's unit says why it ends (`eventd.compose.process_failure`)."""
+"""The form in which eventd-compose logs why it ends (`eventd.compose.process_failure`)."""
 _QUOTES = re.compile(r" \((?:its last line|its check says): .*")
-"""What it quotes of a container, which is the container's word and not its own."""
+"""The part that it quotes from a container, which is not trusted."""
 _NOISE = re.compile(r"time=\"|Error: executing |[0-9a-f]{64}$")
 _EMPTY = {"x": "", "y": "", "port": ""}
 
@@ -197,7 +197,7 @@ _TELLING = frozenset({Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE})
 
 
 def cause_of(lines: Sequence[str], workload: str = "") -> Cause | None:
-    """Return why, by the last of the lines that tells: by a row of the table, else what podman called its error."""
+    """Return the cause, from the last line that has one: by a row of the table, else podman's own error."""
     own = [line for line in _of_last_run(lines) if line.by in _TELLING and not _NOISE.match(line)]
     for line in reversed(own):
         if (found := _known(line, workload)) is not None:
@@ -211,7 +211,7 @@ def cause_of(lines: Sequence[str], workload: str = "") -> Cause | None:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """Return the last line of the container's own output, empty without any."""
+    """Return the last line of the container's output, empty if there is none."""
     own = (line for line in reversed(_of_last_run(lines)) if line.by is Speaker.CONTAINER)
     return next((words for line in own if (words := quoted(line))), "")
 
@@ -219,9 +219,9 @@ def last_words(lines: Sequence[str]) -> str:
 def explained(
     message: str, hint: str, lines: Sequence[str], workload: str, owner: tuple[str, str] | None = None
 ) -> tuple[str, str]:
-    """Return message and hint of a unit's failure with its cause first; else with the container's last words.
+    """Return message and hint of a unit's failure: with the cause first, else with the container's last line.
 
-    `owner`: unit and account that have the port which the cause is about; the account is empty for the system's.
+    `owner`: unit and account that use the port; the account is empty for a system unit.
     """
     cause = cause_of(lines, workload)
     if cause is None:
@@ -231,16 +231,16 @@ def explained(
     if owner is not None:
         unit, account = owner
         sentence += f" by {unit}" + (f" of {account}" if account else "")
-        hint = f"publish another one in {workload}" + (
+        hint = f"publish another port in {workload}" + (
             f", or in {account}" if account else f", or stop {unit}"
         )
     return f"{sentence}: {plain}", hint
 
 
 def own_port(lines: Sequence[str], workload: str, uses: Mapping[str, Sequence[HostPort]]) -> int:
-    """Return the port that was taken, 0 if there is none, or one that the workload does not publish itself.
+    """Return the port that is in use; 0 if there is none, or if the workload does not publish it itself.
 
-    So a line that a workload made up learns nothing of others.
+    So a workload cannot learn about others by forging a line.
     """
     cause = cause_of(lines)
     mine = cause is not None and any(cause.port in use.ports for use in uses.get(workload, ()))
@@ -248,14 +248,14 @@ def own_port(lines: Sequence[str], workload: str, uses: Mapping[str, Sequence[Ho
 
 
 def _of_last_run(lines: Sequence[str]) -> list[Said]:
-    """Return the lines of the last run of the unit that said anything: what failed before it is another story."""
+    """Return the lines of the last invocation that logged anything. Earlier failures may have other causes."""
     told = [line for line in lines if isinstance(line, Said)]
     run = next((line.run for line in reversed(told) if line.by is not Speaker.OTHER), "")
     return [line for line in told if line.run == run]
 
 
 def taken_by(port: int, workload: str, uses: Mapping[str, Sequence[HostPort]]) -> tuple[str, str] | None:
-    """Return unit and name of another workload that publishes a port; None without any."""
+    """Return the unit and name of another workload that publishes a port; None if there is none."""
     return next(_publishing(port, {name: found for name, found in uses.items() if name != workload}), None)
 
 
@@ -277,7 +277,7 @@ def _known(line: str, workload: str) -> Cause | None:
 
 
 def quoted(text: str) -> str:
-    """Return the last line of a text, printable and of at most MOST characters."""
+    """Return the last line of a text, printable and at most MOST characters long."""
     lines = [line for line in text.splitlines() if line.strip()]
     text = "".join(c if c.isprintable() else " " for c in lines[-1]).strip() if lines else ""
     return text if len(text) <= MOST else text[: MOST - 1] + "…"

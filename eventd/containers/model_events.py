@@ -9,4 +9,4 @@ class ContainerEvent(EventKind):
     """Events about the podman stores of accounts."""
 
     STORE_DAMAGED = "store-damaged"
-    """An account's podman cannot read its store, or can again. Attributes `damaged`, `path`."""
+    """An account's podman cannot read its store, or can read it again. Attributes `damaged`, `path`."""

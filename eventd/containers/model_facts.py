@@ -1,4 +1,4 @@
-"""Facts about the podman stores of accounts: their kinds, and what their values are."""
+"""Facts about the podman stores of accounts: their kinds and values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from eventd.kernel.model.facts import FactKind
 
 
 class ContainerFact(FactKind):
-    """Facts about the podman stores of accounts; the comments say what scope, name and value are."""
+    """Facts about the podman stores of accounts; the comments describe scope, name and value."""
 
-    DAMAGE = "damage"  # name: workload; value: Damage of its account's podman store, absent: none is known
+    DAMAGE = "damage"  # name: workload; value: Damage of its account's podman store; absent if none is known

@@ -1,9 +1,8 @@
-"""Damage to the store of an account's podman that no restart heals: how podman tells it, and what a reset would cost.
+"""Damage to an account's podman store that a restart does not repair: how podman reports it, and what a reset costs.
 
-Pure. Each sentence was taken from podman 5.4.2 with a file of its store overwritten. What is said is the account's to
-forge, so it is believed about that account alone, and a path in it counts only inside of its own store. A reset moves
-one file aside, as the account, and waits for a signature (`model_action_table`). Next:
-`containers.controller_store_resets`.
+Pure. Each message was produced by podman 5.4.2 with a file of its store overwritten. The account can forge it, so it
+counts for that account only, and a path in it only inside of its own store. A reset moves one file aside, as the
+account, and waits for a signature (`model_action_table`). Next: `containers.controller_store_resets`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from enum import StrEnum
 
 REASON = "podman-store-damaged"
 STORE = ".local/share/containers/storage"
-"""Below the home: where rootless podman keeps everything, unless storage.conf says otherwise."""
+"""The store of rootless podman below the home, unless storage.conf changes it."""
 _DATABASE = re.compile(r"file is not a database|database disk image is malformed")
 _LIST = re.compile(r'configure storage: loading "([^"]{1,400})"')
 _NETWORK = re.compile(r'Error reading network config file \\?"([^"\\]{1,400})\\?"')
@@ -23,32 +22,32 @@ _KNOWN = re.compile(
 )
 _INDEX = re.compile(r"overlay-(?:images|layers)/[a-z-]{1,30}\.json")
 _SAID = 200
-"""Characters of what podman said that are repeated."""
+"""How many characters of podman's message are repeated."""
 
 
 class Part(StrEnum):
-    """What of the store is damaged."""
+    """The damaged part of the store."""
 
     DATABASE = "database"
     CONTAINERS = "containers"
     NETWORK = "network"
     IMAGES = "images"
-    """Nothing is offered for this: what else would have to go with it was not tried."""
+    """No reset is offered for this: what else would be lost has not been tested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file of the store that podman cannot read."""
+    """A file in the store that podman cannot read."""
 
     part: Part
     path: str
     """Absolute."""
     said: str
-    """Podman's own sentence, cut short."""
+    """podman's own message, shortened."""
 
     @property
     def title(self) -> str:
-        """Say what it is."""
+        """What is damaged, as a sentence."""
         name = self.path.rpartition("/")[2].removesuffix(".json")
         return {
             Part.DATABASE: "podman's database is damaged",
@@ -59,7 +58,7 @@ class Damage:
 
     @property
     def goes(self) -> str:
-        """Say what a reset takes away."""
+        """What a reset deletes."""
         return {
             Part.DATABASE: (
                 "podman's records of containers, pods and volumes, and what containers wrote outside of volumes"
@@ -71,7 +70,7 @@ class Damage:
 
     @property
     def stays(self) -> str:
-        """Say what a reset leaves as it is."""
+        """What a reset keeps."""
         return {
             Part.DATABASE: "the data of all volumes, images, secrets, networks, and the home",
             Part.CONTAINERS: "the data of all volumes, images, secrets, networks, and the home",
@@ -81,12 +80,12 @@ class Damage:
 
     @property
     def can_be_reset(self) -> bool:
-        """Whether a reset is known to heal it and to keep the rest."""
+        """Whether a reset is known that repairs it and keeps the rest."""
         return bool(self.goes)
 
 
 def damage(text: str, home: str) -> Damage | None:
-    """Return what podman says is damaged in the store of the account with this home; None if it says no such thing."""
+    """Return the damage to the store in this home according to a message of podman; None if it reports none."""
     root = f"{home}/{STORE}/"
     for line in text.splitlines():
         said = " ".join(line.partition("Error: ")[2].split() or line.split())[:_SAID]

@@ -1,1 +1,1 @@
-"""Health: whether what was verified is still as it is expected to be, and what is done if it is not."""
+"""Health: whether verified workloads still meet their expectations, and what is done if they do not."""

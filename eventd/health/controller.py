@@ -1,7 +1,7 @@
-"""The health controller: what is wrong with a workload that was verified, and what is done about it.
+"""The health controller: detects what is wrong with a verified workload, and restarts it if configured.
 
-Has a part in the turn of every workload: it tells a crash as a crash, does what `[health] on_unhealthy` asks for, and
-amends the status by what `eventd.health.controller_wellbeing` knows.
+Takes part in the turn of every workload: it reports crashes, carries out `[health] on_unhealthy`, and amends the status
+with what `eventd.health.controller_wellbeing` knows.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class HealthController(Controller):
         return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """A turn is due where something can be done about an illness."""
+        """Ask for a turn if something can be done about an unhealthy workload."""
         workload = self.active.workload(name)
         ill = self.treatable(name, workload) if workload is not None else None
         return Decision(due=True) if ill is not None else NOTHING
 
     def treatable(self, name: str, workload: Workload) -> Illness | None:
-        """Return what `[health] on_unhealthy` has something done about now: verified, up, ill, and not in a pause."""
+        """Return what `[health] on_unhealthy` should fix now, if the workload is verified, up, and not in a pause."""
         if workload.options.on_unhealthy is OnUnhealthy.REPORT:
             return None
         if not self.planner.is_verified(name, workload):
@@ -69,7 +69,7 @@ class HealthController(Controller):
         return found if isinstance(self.planner.verdict(name, workload, action), Allow) else None
 
     def begin(self, turn: Turn) -> None:
-        """How another content went says nothing about this one; neither does what was before somebody asks."""
+        """Forget the history if the content is new, or if an operator asked for the run."""
         workload = self.active.workload(turn.name)
         if workload is not None:
             self.wellbeing.begin(turn.name, workload)
@@ -77,9 +77,9 @@ class HealthController(Controller):
             self.wellbeing.forget(turn.name)
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Treat the workload if it is ill; restarts are bounded as repairs are."""
+        """Restart the workload if it is unhealthy and configured so; restarts are limited like repairs."""
         workload = self.active.workload(turn.name)
-        crash = self.wellbeing.crash_of(turn.name)
+        crash = self.wellbeing.last_crash(turn.name)
         if turn.before.get("repairs") and turn.report.outcome is Outcome.OK and crash:
             turn.report = replace(turn.report, reason=CRASHED, message=f"{crash}; it was started again")
         if workload is None or turn.report.outcome not in FINE:
@@ -99,8 +99,8 @@ class HealthController(Controller):
             log_lines = await last_lines(tx, ill.units[0])
             return await self.rollbacks.take_back(turn, workload, replace(found, log=tuple(log_lines)))
         if not self.failures.repair(name, anyio.current_time()):
-            message = f"{ill.message}, though it was restarted {REPAIRS} times within {FORGET:g} s"
-            hint = f"it is restarted again with growing pauses, or now by eventctl restart {name}"
+            message = f"{ill.message}, although it was restarted {REPAIRS} times within {FORGET:g} s"
+            hint = f"eventd restarts it again with growing pauses; eventctl restart {name} does it now"
             return replace(found, message=message, hint=hint, failing_verb=RestartUnit.verb)
         why = f"it is unhealthy: {ill.message}"
 
@@ -116,9 +116,9 @@ class HealthController(Controller):
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Say what is wrong with a workload that nothing is left to do for."""
+        """Amend the status of a workload that needs no action by what is wrong with it."""
         workload = self.active.workload(name)
         if workload is None or row.outcome not in FINE or status.state is not WorkloadState.CONVERGED:
             return status, row
-        ailment = self.wellbeing.look(name, workload)
+        ailment = self.wellbeing.assess(name, workload)
         return workloads_controller_status.ailing(ailment, row) if ailment is not None else (status, row)

@@ -1,7 +1,7 @@
-"""Relapses: how often each workload went wrong by itself of late, and for how long it has to be well to count as well.
+"""Relapses: counts how often each workload failed recently, and how long it has to be well to count as recovered.
 
-Owns that memory, and nothing else. What goes wrong once and is well again counts as well at once; what does so over and
-over has to stay well for longer each time, so that a state that flaps is told a few times and not for ever.
+Owns only that memory. A workload that failed once has recovered as soon as it is well again. With each further failure
+it has to stay well for longer, so that a flapping state is reported a few times and not forever.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 FORGET = 600.0
-"""Seconds of quiet after which the count begins anew."""
+"""Seconds without a failure after which the count starts again."""
 KEPT = 8
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
@@ -19,42 +19,42 @@ LONGEST_PAUSE = 300.0
 @dataclass(slots=True)
 class _Row:
     times: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """Loop times at which it went wrong."""
+    """Loop times of its failures."""
     bad: bool = False
     well_since: float | None = None
-    """Since when it has been well again; None: it is not, or it counts as well."""
+    """Since when it has been well again; None: it is not, or it has recovered."""
     taken: bool = False
-    """That it counts as well by now has been said; the next look takes it in."""
+    """`take_due` has returned it; the next assessment takes that in."""
 
 
 @dataclass(slots=True)
 class Relapses:
-    """Of one kind of trouble. `free`: how many times within FORGET cost nothing."""
+    """For one kind of failure. `free`: how many failures within FORGET cause no delay."""
 
     free: int = 1
     rows: dict[str, _Row] = field(default_factory=dict)
 
     def count(self, name: str, now: float) -> int:
-        """Return how often it went wrong within FORGET seconds."""
+        """Return the number of failures within FORGET seconds."""
         row = self.rows.get(name)
         return sum(now - at < FORGET for at in row.times) if row is not None else 0
 
-    def fell(self, name: str, now: float) -> int:
-        """It went wrong (again) just now; return how often it has of late."""
+    def add_failure(self, name: str, now: float) -> int:
+        """Count a failure. Returns the number of recent failures."""
         row = self.rows.setdefault(name, _Row())
         row.times.append(now)
         row.bad, row.well_since = True, None
         return self.count(name, now)
 
-    def is_ill(self, name: str, now: float) -> int:
-        """It is found to be wrong: counted where it was well before. Returns how often it has been of late."""
+    def note_unhealthy(self, name: str, now: float) -> int:
+        """Note that it is not well, which is a failure if it was before. Returns the number of recent failures."""
         row = self.rows.get(name)
         if row is None or not row.bad or row.well_since is not None:
-            return self.fell(name, now)
+            return self.add_failure(name, now)
         return self.count(name, now)
 
-    def is_well(self, name: str, now: float) -> float:
-        """It is found to be well; return for how many more seconds it has to be, until it counts as well."""
+    def note_healthy(self, name: str, now: float) -> float:
+        """Note that it is well. Returns for how many more seconds it has to be until it has recovered."""
         row = self.rows.get(name)
         if row is None or not row.bad:
             return 0.0
@@ -67,15 +67,15 @@ class Relapses:
         return 0.0
 
     def forget(self, name: str) -> None:
-        """Another content, or an operator's request: it gets another chance."""
+        """Forget its failures: the content is new, or an operator asked for it."""
         self.rows.pop(name, None)
 
     def next_due(self) -> float | None:
-        """Return the loop time at which the next one counts as well, if it stays so."""
+        """Return the loop time at which the next one has recovered, if it stays well."""
         return min((at for _, at in self._due()), default=None)
 
     def take_due(self, now: float) -> list[str]:
-        """Return which count as well by now, each once."""
+        """Return those that have recovered by now, each once."""
         due = [name for name, at in self._due() if at <= now]
         for name in due:
             self.rows[name].taken = True

@@ -1,8 +1,8 @@
-"""Wellbeing: what becomes of workloads after they were verified. Crashes are counted, expectations held against facts.
+"""Watches workloads after they were verified: counts crashes, and compares expectations with facts.
 
-Owns what went wrong with each of late, so that one crash is told as a crash and many as a loop, and that a state which
-flaps is not told for ever. It looks at facts only, and does nothing about them: systemd and the plan start again what
-crashed, the turn does what `[health] on_unhealthy` asks for.
+Owns the recent failures of each workload, so that one crash is reported as a crash and many as a loop, and a flapping
+state is not reported forever. It only reads facts: systemd and the plan restart what crashed, and the health controller
+carries out `[health] on_unhealthy`.
 
     UNIT facts -> crashes; facts that `expect` mentions -> Ailment -> Statuses, events, metrics
 """
@@ -37,7 +37,7 @@ LOOPING = "crash-looping"
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The last end of a unit that nobody asked for."""
+    """The last unexpected exit of a unit."""
 
     unit: str
     sentence: str
@@ -53,71 +53,71 @@ class Wellbeing:
     emit: Emit
     gates_of: Callable[[str], WorkloadGates]
     needs_of: Callable[[str], Iterable[FactKey]]
-    """Facts of what a workload's start takes, besides its gate."""
+    """The facts that a workload's start needs, besides its gate."""
     statuses: Mapping[str, WorkloadStatus]
     wall: Callable[[], float]
     crashes: dict[str, int] = field(default_factory=dict)
-    """In this life of the daemon, by workload."""
+    """The last crash since the daemon's start, by workload."""
     last: dict[str, Crash] = field(default_factory=dict)
-    _falls: Relapses = field(default_factory=lambda: Relapses(free=REPAIRS - 1))
-    _illnesses: Relapses = field(default_factory=Relapses)
+    _crashes: Relapses = field(default_factory=lambda: Relapses(free=REPAIRS - 1))
+    _lapses: Relapses = field(default_factory=Relapses)
     _content: dict[str, str] = field(default_factory=dict)
-    """Digest of what the last turn of each was about."""
+    """The digest of each workload's content at its last turn."""
     _ended: dict[FactKey, str] = field(default_factory=dict)
-    """Unit that has been up in this life -> invocation whose end was counted."""
+    """Unit that has been up since the daemon's start -> the invocation whose end was counted."""
 
     def start(self) -> None:
-        """Begin to watch the units."""
+        """Start watching the units."""
         self.facts.watch_all(self._changed)
 
-    def look(self, name: str, workload: Workload) -> Ailment | None:
-        """Return what is wrong with a workload that nothing is left to do for; tell what is new about it."""
+    def assess(self, name: str, workload: Workload) -> Ailment | None:
+        """Return what is wrong with a workload that needs no action, and report what is new about it."""
         now = anyio.current_time()
         low = status.down(workload, self.facts)
         if low is not None:
             return self._down(name, *low, now)
-        left = self._falls.is_well(name, now)
+        left = self._crashes.note_healthy(name, now)
         if left > 0:
             message = (
-                f"{self._often(name, now)}; it is up, and counts as up once it has been for {left:.0f} s more"
+                f"{self._often(name, now)}; it is up, and counts as up if it stays up for {left:.0f} s more"
             )
             return Ailment(WorkloadState.FAILED, LOOPING, message, _see(name))
         return self._ill(name, workload, now)
 
     def begin(self, name: str, workload: Workload) -> None:
-        """A turn over a workload begins: how another content went says nothing about this one."""
+        """Begin a turn: forget the history if the content is new."""
         if self._content.get(name) != workload.digest:
             self._content[name] = workload.digest
             self.forget(name)
 
-    def is_ill(self, name: str, workload: Workload | None) -> bool:
-        """Tell whether a workload that is up is known not to be what it expects."""
+    def is_unhealthy(self, name: str, workload: Workload | None) -> bool:
+        """Return whether a workload is up and known not to meet its expectations."""
         found = illness(workload, self.gates_of(name).healthy, self.facts) if workload is not None else None
         return found is not None and not found.starting
 
-    def crash_of(self, name: str) -> str:
-        """Return how the last crash was, if its unit was not up since; as a sentence, empty if there was none."""
+    def last_crash(self, name: str) -> str:
+        """Return the last crash as a sentence; empty if there was none, or if the unit has been up since."""
         last = self.last.get(name)
         return last.sentence if last is not None else ""
 
     def forget(self, name: str) -> None:
-        """Another content is in force, or an operator asks: what was says nothing about what comes."""
-        self._falls.forget(name)
-        self._illnesses.forget(name)
+        """Forget the history: the content is new, or an operator asked for it."""
+        self._crashes.forget(name)
+        self._lapses.forget(name)
 
     def next_due(self) -> float | None:
-        """Return the loop time at which a workload counts as well again, if it stays so."""
-        times = (self._falls.next_due(), self._illnesses.next_due())
+        """Return the loop time at which the next workload has recovered, if it stays well."""
+        times = (self._crashes.next_due(), self._lapses.next_due())
         return min((at for at in times if at is not None), default=None)
 
     def take_due(self, now: float) -> list[str]:
-        """Return which count as well by now, each once."""
-        return list(dict.fromkeys((*self._falls.take_due(now), *self._illnesses.take_due(now))))
+        """Return the workloads that have recovered by now, each once."""
+        return list(dict.fromkeys((*self._crashes.take_due(now), *self._lapses.take_due(now))))
 
     def _down(self, name: str, reason: str, message: str, now: float) -> Ailment:
         if reason != CRASHED:
             return Ailment(WorkloadState.PENDING, reason, message)
-        if self._falls.count(name, now) >= REPAIRS:
+        if self._crashes.count(name, now) >= REPAIRS:
             return Ailment(WorkloadState.FAILED, LOOPING, f"{self._often(name, now)}; {message}", _see(name))
         return Ailment(WorkloadState.PENDING, reason, f"{message}; it is started again")
 
@@ -128,29 +128,29 @@ class Wellbeing:
         before = self.statuses.get(name)
         was = before is not None and before.reason == UNHEALTHY
         if found is not None:
-            times = self._illnesses.is_ill(name, now)
+            times = self._lapses.note_unhealthy(name, now)
             often = f" (for the {times}. time within {FORGET / 60:g} min)" if times > 1 else ""
             if not was:
                 log.error(
                     "%s is unhealthy: %s", name, found.message, extra={"workload": name, "reason": UNHEALTHY}
                 )
-                self._tell(HealthEvent.UNHEALTHY, name, {"message": found.message, "times": times})
+                self._emit(HealthEvent.UNHEALTHY, name, {"message": found.message, "times": times})
             return Ailment(WorkloadState.FAILED, UNHEALTHY, f"{found.message}{often}", _mend(workload))
-        left = self._illnesses.is_well(name, now)
+        left = self._lapses.note_healthy(name, now)
         if left > 0:
-            times = self._illnesses.count(name, now)
+            times = self._lapses.count(name, now)
             message = (
                 f"it was unhealthy {times} times within {FORGET / 60:g} min;"
-                f" it is healthy, and counts as healthy once it has been for {left:.0f} s more"
+                f" it is healthy, and counts as healthy if it stays so for {left:.0f} s more"
             )
             return Ailment(WorkloadState.FAILED, UNHEALTHY, message, _mend(workload))
         if was:
             log.info("%s is healthy again", name, extra={"workload": name})
-            self._tell(HealthEvent.HEALED, name, {})
+            self._emit(HealthEvent.HEALED, name, {})
         return self._at_risk(name)
 
     def _at_risk(self, name: str) -> Ailment | None:
-        """Return what a workload that is well would lack if it had to start now; tell it when it is another thing."""
+        """Return what a healthy workload would lack if it had to start now; report it when that changes."""
         found = lacks(self.needs_of(name), self.gates_of(name), self.facts)
         before = self.statuses.get(name)
         was = before.message if before is not None and before.reason == WOULD_NOT_START else ""
@@ -159,14 +159,14 @@ class Wellbeing:
         said = sentence(found)
         if said != was:
             log.warning("%s: %s", name, said, extra={"workload": name, "reason": WOULD_NOT_START})
-            self._tell(HealthEvent.AT_RISK, name, {"message": said})
+            self._emit(HealthEvent.AT_RISK, name, {"message": said})
         return Ailment(WorkloadState.AT_RISK, WOULD_NOT_START, said, f"eventctl why {name}")
 
     def _often(self, name: str, now: float) -> str:
-        return f"it crashed {self._falls.count(name, now)} times within {FORGET / 60:g} min"
+        return f"it crashed {self._crashes.count(name, now)} times within {FORGET / 60:g} min"
 
     def _changed(self, key: FactKey) -> None:
-        """A unit of a workload that has been up, and ended without being told to, has crashed: each run of it once."""
+        """Count a crash if a unit that was up ended without being stopped, once for each invocation."""
         if key.kind is not PlatformFact.UNIT or not key.scope:
             return
         state = as_unit(self.facts.get(key))
@@ -188,26 +188,26 @@ class Wellbeing:
         sentence = status.ended(state)
         self.crashes[name] = self.crashes.get(name, 0) + 1
         self.last[name] = Crash(state.name, sentence, self.wall())
-        times = self._falls.fell(name, anyio.current_time())
+        times = self._crashes.add_failure(name, anyio.current_time())
         if times > REPAIRS:
-            return  # it is a loop, and told as one
+            return  # a loop is reported as such
         log.warning("%s: %s", name, sentence, extra={"workload": name, "reason": CRASHED})
-        self._tell(
+        self._emit(
             HealthEvent.CRASHED,
             name,
             {"unit": state.name, "result": state.result, "status": state.exec_status, "times": times},
         )
 
-    def _tell(self, kind: EventKind, name: str, attributes: Mapping[str, str | int]) -> None:
+    def _emit(self, kind: EventKind, name: str, attributes: Mapping[str, str | int]) -> None:
         self.emit(KernelOrigin.DAEMON, kind, name, scope=name, attributes=dict(attributes))
 
 
 def _mend(workload: Workload) -> str:
     name = workload.name
     if workload.options.on_unhealthy is OnUnhealthy.REPORT:
-        return f'eventctl why {name}; eventctl restart {name} restarts it, and [health] on_unhealthy = "restart" always'
+        return f'eventctl why {name}; to restart it: eventctl restart {name}, or [health] on_unhealthy = "restart"'
     return f"eventctl restart {name} restarts it now"
 
 
 def _see(name: str) -> str:
-    return f"see the journal of the unit: eventctl status {name}; eventctl restart {name} starts it now"
+    return f"eventctl logs {name} has its last lines; eventctl restart {name} starts it now"

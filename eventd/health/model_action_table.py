@@ -1,4 +1,4 @@
-"""The actions that see how a workload is: how each ends in the journal, and what it means for data."""
+"""The action that verifies a workload: how it ends in the journal, and what it means for data."""
 
 from __future__ import annotations
 

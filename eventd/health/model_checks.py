@@ -1,8 +1,8 @@
-"""The health check of a container, as its Quadlet file has it: whether there is one, who waits for it, and how long.
+"""The health check in a container's Quadlet file: whether there is one, whether the start waits for it, and how long.
 
-Pure. Facts of podman-run(1) and podman-systemd.unit(5), tried on podman 5.4.2. A container with a check and without a
-`Notify=` of its own gets `Notify=healthy` from eventd (`eventd.desired.model_own_drop_ins`; docs/adr/0015): its start
-job ends when the check passes, so that `systemctl --user restart` fails where the container does not become healthy.
+Pure. From podman-run(1) and podman-systemd.unit(5), tested with podman 5.4.2. A container with a check and without
+`Notify=` gets `Notify=healthy` from eventd (`eventd.desired.model_own_drop_ins`; docs/adr/0015): its start job ends
+when the check passes, so that `systemctl --user restart` fails if the container does not become healthy.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from eventd.unitfiles.model import UnitFile
 
 SECTION = "Container"
 INTERVAL = 30.0
-"""podman's default of `HealthInterval=` and of `HealthTimeout=`."""
+"""podman's default for `HealthInterval=` and `HealthTimeout=`."""
 START_TIMEOUT = 90.0
-"""DefaultTimeoutStartSec= of systemd: for the pull, the start, and the first healthy check."""
+"""systemd's DefaultTimeoutStartSec=: for the pull, the start, and the first healthy check."""
 PREPARING = 30.0
-"""Seconds of it that are left for pulling and starting, at the least, where the check may take longer than the rest."""
+"""Seconds of it that are reserved at least for the pull and the start."""
 _NONE = ("", "none", '["none"]', "[]")
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """What podman is told of a container's check."""
+    """The options of a container's check."""
 
     start_period: float = 0.0
-    """Seconds after the start in which a check that fails does not count."""
+    """Seconds after the start in which a failed check does not count."""
     interval: float = INTERVAL
     timeout: float = INTERVAL
 
     @property
     def start_timeout(self) -> float:
-        """Seconds that a start may take which waits for the check.
+        """The timeout in seconds of a start that waits for the check.
 
-        podman checks once at the start, and then every interval: what is late by a moment is seen an interval later.
+        podman checks at the start and then once per interval: a result that is just missed is seen one interval later.
         """
         return max(START_TIMEOUT, PREPARING + self.start_period + self.interval + self.timeout)
 
 
 def health_check(unit: UnitFile) -> HealthCheck | None:
-    """Return the check that a Quadlet file gives its container; None where it gives none, or nothing ever runs it."""
+    """Return the check that a Quadlet file defines; None if there is none, or if it never runs."""
     if unit.value(SECTION, "HealthCmd").strip().lower() in _NONE:
         return None
     interval = _seconds(unit, "HealthInterval", INTERVAL)
@@ -55,13 +55,13 @@ def health_check(unit: UnitFile) -> HealthCheck | None:
 
 
 def waits_by_default(unit: UnitFile) -> bool:
-    """Tell whether eventd has the start of a container wait for its check: it has one, and says nothing of it."""
+    """Return whether eventd makes the start wait for the check: there is one, and the file does not set `Notify=`."""
     once = unit.value("Service", "Type").lower() == "oneshot"
     return health_check(unit) is not None and not unit.has(SECTION, "Notify") and not once
 
 
 def _seconds(unit: UnitFile, key: str, default: float) -> float | None:
-    """Return a duration; None for `disable`. One that podman refuses is the generator's, or the start's, to refuse."""
+    """Return a duration; None for `disable`. Invalid ones are left to the generator, or to podman at the start."""
     text = unit.value(SECTION, key)
     if text.lower() == "disable":
         return None

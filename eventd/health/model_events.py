@@ -1,4 +1,4 @@
-"""Events about how well workloads are: what they are, and who says so."""
+"""Events about the health of workloads, and their origin."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from eventd.kernel.model.events import EventKind, Origin
 
 
 class HealthOrigin(Origin):
-    """Who tells of how well workloads are."""
+    """Where events about health come from."""
 
     PODMAN = "podman"
-    """Podman's event stream of a workload."""
+    """A workload's podman events."""
 
 
 class HealthEvent(EventKind):
-    """Events about how well workloads are."""
+    """Events about the health of workloads."""
 
     HEALTH = "health"
-    """Podman told a container's health, or that the container is gone."""
+    """podman reported a container's health, or that the container is gone."""
     CRASHED = "crashed"
-    """A unit of a workload ended by itself. Attributes `unit`, `result`, `status`, `times` (within ten minutes)."""
+    """A unit of a workload crashed. Attributes `unit`, `result`, `status`, `times` (within ten minutes)."""
     UNHEALTHY = "unhealthy"
-    """A workload that was verified is not what it expects any more. Attributes `message`, `times`."""
+    """A verified workload no longer meets its expectations. Attributes `message`, `times`."""
     AT_RISK = "at-risk"
-    """A workload runs, and would not start again. Attribute `message`."""
+    """A workload runs, but would not start again. Attribute `message`."""
     HEALED = "healed"
-    """It is again what it expects."""
+    """A workload meets its expectations again."""

@@ -1,9 +1,8 @@
-"""Wellness: whether what a workload expects of itself still holds, after it was verified.
+"""Expectations: whether a verified workload still meets its `[health] expect`.
 
-Pure. A condition that is not known does not count against a workload, one that is known to be false does. Judged by
-facts, so the same for every kind of condition: a container's health, a unit, a mount, an answer over the network.
-Next: `eventd.workloads.controller_status` says it, `eventd.workloads.controller_planner` asks what is to be done about
-it.
+Pure. Only conditions that are known to be false count. They are evaluated on facts, the same for every kind: a
+container's health, a unit, a mount, an answer on the network. Next: `eventd.workloads.controller_status` reports it,
+`eventd.workloads.controller_planner` decides what to do about it.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from eventd.kernel.model.facts import Facts
 from eventd.kernel.model.report import WorkloadState
 
 UNHEALTHY = "unhealthy"
-"""The reason of a workload that is up, was verified, and is not what it expects of itself."""
+"""The reason of a workload that is up and was verified, but does not meet its expectations."""
 
 
 CRASHED = "crashed"
-"""The reason of a workload with a unit that ended by itself, and that is about to be started again."""
+"""The reason of a workload with a crashed unit that is about to be started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ailment:
-    """Why a workload with nothing to do for it is not as it has to be."""
+    """What is wrong with a workload that needs no action."""
 
     state: WorkloadState
     reason: str
@@ -36,17 +35,17 @@ class Ailment:
 
 @dataclass(frozen=True, slots=True)
 class Illness:
-    """What does not hold."""
+    """The expectations that do not hold."""
 
     message: str
     starting: bool = False
-    """Nothing but checks that have not come to a result yet."""
+    """All that is missing are results of checks that are still running."""
     units: tuple[str, ...] = ()
-    """The units of the workload to restart for it, in start order; none where it is about nothing of its own."""
+    """The units to restart for it, in start order; none if it is not about the workload itself."""
 
 
 def illness(workload: Workload, healthy: Predicate | None, facts: Facts) -> Illness | None:
-    """Return what is known not to hold of what a workload expects; None where nothing is."""
+    """Return the expectations of a workload that are known not to hold; None if there are none."""
     if healthy is None or healthy.value(facts) is not False:
         return None
     parts = [part for part in _parts(healthy) if part.value(facts) is False]
@@ -58,14 +57,14 @@ def illness(workload: Workload, healthy: Predicate | None, facts: Facts) -> Illn
 
 
 def _parts(predicate: Predicate) -> tuple[Predicate, ...]:
-    """Return the conditions that all have to hold."""
+    """Return the members of a conjunction."""
     if isinstance(predicate, All):
         return tuple(part for member in predicate.members for part in _parts(member))
     return (predicate,)
 
 
 def _to_restart(workload: Workload, parts: list[Predicate]) -> tuple[str, ...]:
-    """Return what of a workload may mend it: the container's unit; all of it where something does not answer."""
+    """Return the units whose restart may help: the container's; all units if something does not answer."""
     running = [unit for unit in workload.units if unit.role is UnitRole.RUNNING]
     found: set[str] = set()
     for part in parts:

@@ -1,4 +1,4 @@
-"""Facts about how well workloads are: their kinds, and what their values are."""
+"""Facts about the health of workloads: their kinds and values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from eventd.kernel.model.facts import FactKind
 
 
 class HealthFact(FactKind):
-    """Facts about how well workloads are; the comments say what scope, name and value are."""
+    """Facts about the health of workloads; the comments describe scope, name and value."""
 
-    CONTAINER = "container"  # scope: workload; name: container; value: str, its health as podman says
+    CONTAINER = "container"  # scope: workload; name: container; value: str, its health according to podman

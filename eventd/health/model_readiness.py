@@ -1,7 +1,7 @@
-"""Readiness to start again: what a workload that runs would lack if it had to start now, at the next boot say.
+"""Readiness: what a running workload would lack if it had to start now, for instance at the next boot.
 
-Pure, over facts: the gate, and what its start takes from the host (images, secrets, files). Only what is known to be
-missing counts. Next: `eventd.health.controller_wellbeing` says it, as the state `at-risk`.
+Pure, over facts: the gate, and what the start needs from the host (images, secrets, files). Only what is known to be
+missing counts. Next: `eventd.health.controller_wellbeing` reports it as the state `at-risk`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import VARIABLE, images_of
 
 WOULD_NOT_START = "would-not-start"
-"""The reason of a workload that runs, and would not come up again."""
+"""The reason of a workload that runs, but would not start again."""
 _MISSING: Mapping[FactKind, str] = {
     UpdateFact.IMAGE: "the image {} is not in its store, so a start would have to pull it"
 }
-"""What a fact that is false says, by its kind."""
+"""The sentence for a false fact, by kind."""
 TOLD = 4
-"""What is missing, at the most, in one sentence."""
+"""How many missing things one sentence names."""
 
 
 def needs_of(workload: Workload) -> frozenset[FactKey]:
-    """Return the facts of what a workload's start takes from its account: its images."""
+    """Return the facts that a workload's start needs from its account: its images."""
     return frozenset(
         FactKey(UpdateFact.IMAGE, use.reference, workload.name)
         for use in images_of(workload)
@@ -63,8 +63,8 @@ def _parts(predicate: Predicate | None) -> tuple[Predicate, ...]:
 
 
 def _counts(part: Predicate) -> bool:
-    """Tell whether a condition says something of a start that is not now.
+    """Return whether a condition matters for a later start.
 
-    Other workloads have states of their own, and people come and go; what is probed is asked only while somebody waits.
+    Other workloads and sessions change by then, and probes run only while something waits for them.
     """
     return not any(isinstance(atom, WorkloadIs | SessionOf) or atom.probe is not None for atom in atoms(part))

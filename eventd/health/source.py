@@ -1,15 +1,15 @@
-"""The CONTAINER facts: the health of containers, as podman's events in the journal tell it.
+"""The source of CONTAINER facts: the health of containers, from podman's events in the journal.
 
-Owns which containers are asked for, and what podman's events mean. Podman's default for a rootless user is to
-log each event to the journal: `PODMAN_EVENT=health_status` with `PODMAN_HEALTH_STATUS` after every check, and
-`died` and `remove` at the end. One journalctl follows them for all users, only while somebody wants a health.
-Emits `READ` when a container becomes wanted, and `HEALTH` when what is known of it changes. Decides nothing.
+Owns which containers are followed, and what podman's events mean. By default, rootless podman logs each event to the
+journal: `PODMAN_EVENT=health_status` with `PODMAN_HEALTH_STATUS` after every check, and `died` and `remove` at the end.
+One journalctl follows them for all users, only while a health is wanted. Emits `READ` when a container becomes wanted,
+and `HEALTH` when its health changes. Decides nothing.
 
-What can be forged: any process may write these fields, but journald adds the `_UID` of the writer, and a
-container's fact is made of entries of its own user. So a workload can lie about itself, and nobody else.
+Forgery: any process may write these fields, but journald adds the `_UID` of the writer, and a container's fact uses
+only entries of its own user. So a workload can lie about itself only.
 
-Where `events_logger` of containers.conf(5) is not `journald`, there is no fact; `Notify=healthy` works all the
-same, since that is the state of the unit.
+If `events_logger` of containers.conf(5) is not `journald`, there is no fact. `Notify=healthy` still works, since that
+is the state of the unit.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ _ENDS = frozenset({"died", "remove"})
 _EVENTS = tuple(f"PODMAN_EVENT={event}" for event in sorted({"health_status", *_BEGINS, *_ENDS}))
 _ALL_EVENTS = tuple(f"PODMAN_EVENT={event}" for event in sorted({*_BEGINS, *_ENDS, *podman_table.EVENTS}))
 _BACK_OF_ACCOUNT = 300
-"""How many of an account's last events are read when it becomes wanted: its containers, and what they are made of."""
+"""How many of an account's last events are read when it becomes wanted: those of containers and images."""
 _BACK = 20
-"""How many of a container's last events are read when it becomes wanted. The last one would do, but a check
-that was running when the container died may log its result after that."""
+"""How many of a container's last events are read when it becomes wanted. More than one, since a check that was running
+when the container died may log its result after that."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Known:
-    """What is known of one container."""
+    """The known state of one container."""
 
     health: str | None = None
     dead: str = ""
-    """Id of the container of this name that ended last."""
+    """The id of the container of this name that ended last."""
     monotonic: int = -1
     cursor: str = ""
-    """Of the newest event that was taken in."""
+    """The time of the newest event that was applied."""
 
     def take(self, entry: Entry) -> None:
-        """Take in one event; one that is older than the newest, or is it, changes nothing."""
+        """Apply one event, if it is newer than the newest so far."""
         if entry.monotonic < self.monotonic or entry.cursor == self.cursor:
             return
         self.monotonic, self.cursor = entry.monotonic, entry.cursor
@@ -74,7 +74,7 @@ class Known:
 
 
 class ContainerHealthSource:
-    """The health of the containers that are asked for."""
+    """Follows the health of the wanted containers."""
 
     def __init__(self, emit: Emit, journal: JournalFollow, table: PodmanTable | None = None) -> None:
         self._emit = emit
@@ -83,11 +83,11 @@ class ContainerHealthSource:
         self._table = table
         self._accounts: frozenset[int] = frozenset()
         self._held_back: list[Entry] | None = None
-        """What came in while accounts were being read back."""
+        """Entries that came in while accounts were being read."""
         self._wanted: dict[FactKey, int] = {}
         self._known: dict[FactKey, Known] = {}
         self._told: dict[FactKey, str | None] = {}
-        # What is followed, by uid and podman's name; and what came in while a container was being read back.
+        # By uid and podman's name: the followed containers, and entries that came in while one was being read.
         self._by_name: dict[tuple[int, str], FactKey] = {}
         self._pending: dict[FactKey, list[Entry]] = {}
         self._follower: LineProcess | None = None
@@ -95,14 +95,14 @@ class ContainerHealthSource:
         self._cursor = self._boot = self._lost = ""
         self._changed = anyio.Event()
         self.listeners: list[Callable[[int], None]] = []
-        """Called with the uid of an account whose rows in the table have changed."""
+        """Called with the uid of an account when its rows in the table have changed."""
 
     def want(self, containers: Mapping[FactKey, int], accounts: frozenset[int] = frozenset()) -> None:
-        """Set the containers: the key of each one's fact (scope: its user), and the uid of the user.
+        """Set the wanted containers: the key of each one's fact (scope: its user), and the uid of the user.
 
-        `accounts`: uids whose containers and images are kept in the table, whatever they are called.
+        `accounts`: uids of which the table has all containers and images.
 
-        Takes effect on the loop's next turn. The fact of what is no longer wanted is forgotten.
+        Takes effect in the next iteration of the loop. Facts that are no longer wanted are forgotten.
         """
         accounts = accounts if self._table is not None else frozenset()
         if (dict(containers), accounts) != (self._wanted, self._accounts):
@@ -110,14 +110,14 @@ class ContainerHealthSource:
             self._changed.set()
 
     def invalidate(self) -> None:
-        """Read back what the journal has of all of them, as for new ones."""
+        """Read all of them from the journal again, as if they were new."""
         self._known.clear()
         if self._table is not None:
             self._table.clear()
         self._changed.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts of what is wanted current until cancelled; `started` once they were read."""
+        """Keep the wanted facts current until cancelled. Reports `started` once they have been read."""
         wait, started = pauses(), False
         try:
             while True:
@@ -132,9 +132,11 @@ class ContainerHealthSource:
                         started = True
                         task_status.started()
                 except EventdError as error:
-                    _log.warning("container health: %s", error, extra={"reason": error.reason})
+                    _log.warning(
+                        "cannot follow the health of containers: %s", error, extra={"reason": error.reason}
+                    )
                     self.state.failed(error)
-                    # All is read afresh; until then the facts stay as they were last known.
+                    # Everything is read again; until then the facts keep their last values.
                     await self._stop()
                     self._known.clear()
                     if self._table is not None:
@@ -165,7 +167,7 @@ class ContainerHealthSource:
             if self._table is not None:
                 self._table.keep(accounts)
             return
-        # Subscribe, then read: what comes in for these from now on waits until they were read back.
+        # Subscribe, then read: entries for these are held back until they have been read.
         self._pending = {key: [] for key in wanted if key not in self._known}
         uids = frozenset(wanted.values()) | accounts
         if self._follower is None or uids != self._uids:
@@ -176,7 +178,7 @@ class ContainerHealthSource:
             await self._read_back(key, wanted[key])
 
     async def _read_accounts(self, table: PodmanTable, accounts: frozenset[int]) -> None:
-        """Read the last events of each account that is new in the table; one that cannot be read has an empty one."""
+        """Read the last events of each account that is new in the table. If that fails, its table stays empty."""
         self._held_back = []
         seen: set[str] = set()
         fresh = table.keep(accounts)
@@ -186,8 +188,10 @@ class ContainerHealthSource:
                 try:
                     entries = await self._journal.last(matches, lines=_BACK_OF_ACCOUNT, fields=FIELDS)
                 except EventdError as error:
-                    # A user may log entries of any size: that is at their own cost.
-                    _log.warning("the containers of uid %d: %s", uid, error, extra={"reason": error.reason})
+                    # A user may log entries of any size, at their own expense.
+                    _log.warning(
+                        "cannot read the containers of uid %d: %s", uid, error, extra={"reason": error.reason}
+                    )
                     continue
                 seen.update(entry.cursor for entry in entries)
                 for entry in entries:
@@ -206,7 +210,7 @@ class ContainerHealthSource:
             newest = await self._journal.tail()
             if newest is not None:
                 self._cursor, self._boot = newest.cursor, newest.boot
-        # After what the last follower told, so that nothing is lost between the two.
+        # Continue after the last entry of the previous follower, so that nothing is lost in between.
         events = _EVENTS if self._table is None else _ALL_EVENTS
         self._follower = self._journal.follow(
             [*events, *(f"_UID={uid}" for uid in sorted(uids)), *self._of_this_boot()],
@@ -224,12 +228,12 @@ class ContainerHealthSource:
         for entry in (*entries, *self._pending.pop(key)):
             known.take(entry)
         self._known[key] = known
-        self._tell(key, KernelEvent.READ)
+        self._emit_health(key, KernelEvent.READ)
 
     def _of_this_boot(self) -> list[str]:
-        """Return the match for this boot and this machine.
+        """Return the journal match for this boot of this machine.
 
-        Not of an earlier boot: after a power cut no container is there, and none has said that it died.
+        Earlier boots must not count: after a power cut all containers are gone, without a `died` event.
         """
         return [f"_BOOT_ID={self._boot}"] if self._boot else []
 
@@ -246,13 +250,13 @@ class ContainerHealthSource:
             self._pending[key].append(entry)
         elif key in self._known:
             self._known[key].take(entry)
-            self._tell(key, HealthEvent.HEALTH)
+            self._emit_health(key, HealthEvent.HEALTH)
 
     def _changed_rows(self, uid: int) -> None:
         for listener in self.listeners:
             listener(uid)
 
-    def _tell(self, key: FactKey, kind: EventKind) -> None:
+    def _emit_health(self, key: FactKey, kind: EventKind) -> None:
         health = self._known[key].health
         if kind is HealthEvent.HEALTH and health == self._told.get(key):
             return

@@ -1,7 +1,7 @@
-"""What podman's events in the journal tell of accounts' containers and images: a table, folded from entries.
+"""A table of accounts' containers and images, folded from podman's events in the journal.
 
-Owns that table, and starts nothing. A row is made of entries of its own user, so a workload can lie about itself alone;
-it is bounded, since a user may log as much as they like.
+Owns only that table. A row uses only entries of its own user, so a workload can lie about itself only. The table is
+bounded, since a user may log as much as they like.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from eventd.updates.adapter_podman import PROJECT_LABEL, SERVICE_LABEL, UNIT_LAB
 T = TypeVar("T")
 FIELDS = ("PODMAN_TYPE", "PODMAN_IMAGE", "PODMAN_LABELS", "_PID")
 MOST = 64
-"""Containers, and images, that are kept of one account."""
+"""How many containers, and how many images, are kept for one account."""
 TEXT = 255
-"""Characters that are kept of a name."""
+"""How many characters of a name are kept."""
 _STATES = {
     "create": "created",
     "init": "created",
@@ -40,14 +40,14 @@ EVENTS = CONTAINER_EVENTS | IMAGE_COMES | IMAGE_GOES
 class _Account:
     containers: dict[str, Seen] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
-    """Reference -> id of what it named last; empty: it was taken away."""
+    """Reference -> id of the image that it named last; empty: the reference was removed."""
     pulled: tuple[str, str] = ("", "")
-    """The process that asked for an image last, and that image's id: what it makes next is made of it."""
+    """The process that used an image last, and that image's id: a container that it creates next is made from it."""
     cursor: str = ""
 
 
 class PodmanTable:
-    """By uid. `image`: called with what happened to a reference in an account's store: it came, or it may be gone."""
+    """The table, by uid. `image`: called with a uid, a reference, and whether it was added, or may be gone."""
 
     def __init__(self, image: Callable[[int, str, bool], None]) -> None:
         self._image = image
@@ -63,7 +63,7 @@ class PodmanTable:
         return frozenset(fresh)
 
     def clear(self) -> None:
-        """Forget all: what is missing of the journal may have been anything."""
+        """Forget everything: journal entries are missing."""
         self._accounts.clear()
 
     def containers(self, uid: int) -> tuple[Seen, ...]:
@@ -72,7 +72,7 @@ class PodmanTable:
         return tuple(found.containers[name] for name in sorted(found.containers)) if found is not None else ()
 
     def take(self, entry: Entry) -> bool:
-        """Fold one entry; return whether a container is another than before."""
+        """Apply one entry. Returns whether a container has changed."""
         account = self._accounts.get(entry.uid)
         if account is None or entry.cursor == account.cursor:
             return False
@@ -88,7 +88,7 @@ class PodmanTable:
         if event in IMAGE_COMES:
             account.pulled = entry.fields.get("_PID", ""), number
             _put(account.images, name, number)
-            self._image(entry.uid, name, True)  # noqa: FBT003 - it came
+            self._image(entry.uid, name, True)  # noqa: FBT003 - it was added
             for made in [c for c in account.containers.values() if not c.image_id and c.image == name]:
                 account.containers[made.name] = replace(made, image_id=number)
         elif event in IMAGE_GOES and name:
@@ -107,7 +107,7 @@ class PodmanTable:
             return True
         if before is None or before.id != number:
             if event == "health_status" and before is not None:
-                return False  # a check of one that is gone
+                return False  # a check of a container that is gone
             labels = _labels(fields.get("PODMAN_LABELS", ""))
             image = fields.get("PODMAN_IMAGE", "")[:TEXT]
             pid, pulled = account.pulled
@@ -134,7 +134,7 @@ class PodmanTable:
 
 
 def _put(rows: dict[str, T], name: str, value: T) -> None:
-    """Set a row as the newest; the oldest has to go where there are too many."""
+    """Set a row as the newest, and drop the oldest if there are too many."""
     rows.pop(name, None)
     rows[name] = value
     while len(rows) > MOST:

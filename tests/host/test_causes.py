@@ -44,11 +44,11 @@ def status(machine: Machine) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("taken", "port 8080 of this host is taken by http.service of shop: "),
-        ("other", "port 8090 of this host is taken by squatter.service: "),
-        ("secret", "no secret dbpass in this account: "),
-        ("image", "image localhost/nothere:1 is not known here: "),
-        ("bind", "the account may not look into /root/deep, which is to be mounted: "),
+        ("taken", "port 8080 of this host is already in use by http.service of shop: "),
+        ("other", "port 8090 of this host is already in use by squatter.service: "),
+        ("secret", "this account has no secret dbpass: "),
+        ("image", "image localhost/nothere:1 is not in this account's store: "),
+        ("bind", "cannot mount /root/deep: the account may not access it: "),
     ],
 )
 def test_the_sentence_begins_with_the_cause(status: dict[str, dict[str, str]], name: str, cause: str) -> None:

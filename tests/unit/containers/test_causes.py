@@ -18,36 +18,36 @@ P, H, C = Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE
 
 CAPTURED: list[tuple[Speaker, str, str]] = [
     # who, line (podman 5.4.2, crun 1.21, pasta, docker-compose 2.26.1 on Debian 13), the sentence
-    (P, 'Error: no secret with name or id "dbpass": no such secret', "no secret dbpass in this account"),
+    (P, 'Error: no secret with name or id "dbpass": no such secret', "this account has no secret dbpass"),
     (C, "provider: compose up: status 1: unsupported external secret dbpass", "docker-compose cannot use the podman secret dbpass"),
-    (P, "Error: docker.io/library/nothere:1: image not known", "image docker.io/library/nothere:1 is not known here"),
-    (P, 'Error: initializing source docker://localhost/nothere:1: pinging container registry localhost: Get "https://localhost/v2/": dial tcp [::1]:443: connect: connection refused', "image localhost/nothere:1 is not known here, and no registry is called localhost"),
-    (P, "Error: initializing source docker://127.0.0.1:5000/none/app:1: reading manifest 1 in 127.0.0.1:5000/none/app: manifest unknown", "the registry has no image 127.0.0.1:5000/none/app of that tag"),
-    (P, "Error: initializing source docker://127.0.0.1:5000/private/app:1: reading manifest 1 in 127.0.0.1:5000/private/app: unauthorized", "the registry refuses to give the image 127.0.0.1:5000/private/app:1 without a login"),
-    (P, "Error: initializing source docker://127.0.0.1:5000/denied/app:1: reading manifest 1 in 127.0.0.1:5000/denied/app: denied", "the registry refuses to give the image 127.0.0.1:5000/denied/app:1 without a login"),
+    (P, "Error: docker.io/library/nothere:1: image not known", "image docker.io/library/nothere:1 is not in this account's store"),
+    (P, 'Error: initializing source docker://localhost/nothere:1: pinging container registry localhost: Get "https://localhost/v2/": dial tcp [::1]:443: connect: connection refused', "image localhost/nothere:1 is not in this account's store, and localhost is not a registry"),
+    (P, "Error: initializing source docker://127.0.0.1:5000/none/app:1: reading manifest 1 in 127.0.0.1:5000/none/app: manifest unknown", "the registry has no image 127.0.0.1:5000/none/app with that tag"),
+    (P, "Error: initializing source docker://127.0.0.1:5000/private/app:1: reading manifest 1 in 127.0.0.1:5000/private/app: unauthorized", "the registry requires a login for the image 127.0.0.1:5000/private/app:1"),
+    (P, "Error: initializing source docker://127.0.0.1:5000/denied/app:1: reading manifest 1 in 127.0.0.1:5000/denied/app: denied", "the registry requires a login for the image 127.0.0.1:5000/denied/app:1"),
     (P, 'Error: initializing source docker://registry.invalid/team/app:1: pinging container registry registry.invalid: Get "https://registry.invalid/v2/": dial tcp: lookup registry.invalid on [::1]:53: read udp [::1]:57124->[::1]:53: read: connection refused', "the name of the registry registry.invalid cannot be resolved"),
     (C, 'provider: compose up: status 18: app Error {"message":"lookup registry.invalid on [::1]:53: read udp [::1]:46499-\\u003e[::1]:53: read: connection refused"}', "the name of the registry registry.invalid cannot be resolved"),
     (P, 'Error: initializing source docker://127.0.0.1:5999/team/app:1: pinging container registry 127.0.0.1:5999: Get "https://127.0.0.1:5999/v2/": dial tcp 127.0.0.1:5999: connect: connection refused', "the registry 127.0.0.1:5999 cannot be reached"),
-    (P, "Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", "port 8080 of this host is taken"),
-    (H, "Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", "port 8080 of this host is taken"),
-    (C, "provider: compose up: status 1: Error response from daemon: rootlessport listen tcp 0.0.0.0:8080: bind: address already in use", "port 8080 of this host is taken"),
-    (P, "Failed to bind port 80 (Permission denied) for option '-t 80-80:80-80'", "port 80 is for root on this host"),
-    (P, "Error: statfs /srv/nothere: no such file or directory", "there is no /srv/nothere to mount"),
-    (P, "Error: statfs /root/deep: permission denied", "the account may not look into /root/deep, which is to be mounted"),
-    (C, "provider: compose up: status 1: Error response from daemon: make cli opts(): making volume mountpoint for volume /srv/nothere: mkdir /srv/nothere: permission denied", "there is no /srv/nothere to mount, and the account cannot make it"),
+    (P, "Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", "port 8080 of this host is already in use"),
+    (H, "Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", "port 8080 of this host is already in use"),
+    (C, "provider: compose up: status 1: Error response from daemon: rootlessport listen tcp 0.0.0.0:8080: bind: address already in use", "port 8080 of this host is already in use"),
+    (P, "Failed to bind port 80 (Permission denied) for option '-t 80-80:80-80'", "only root may use port 80 on this host"),
+    (P, "Error: statfs /srv/nothere: no such file or directory", "cannot mount /srv/nothere: it does not exist"),
+    (P, "Error: statfs /root/deep: permission denied", "cannot mount /root/deep: the account may not access it"),
+    (C, "provider: compose up: status 1: Error response from daemon: make cli opts(): making volume mountpoint for volume /srv/nothere: mkdir /srv/nothere: permission denied", "cannot mount /srv/nothere: it does not exist, and the account cannot create it"),
     (P, "Error: stat /dev/nothere: no such file or directory", "there is no device /dev/nothere"),
-    (P, 'Error: parsing file "/srv/nothere.env": open /srv/nothere.env: no such file or directory', "the file /srv/nothere.env cannot be read: no such file or directory"),
+    (P, 'Error: parsing file "/srv/nothere.env": open /srv/nothere.env: no such file or directory', "cannot read the file /srv/nothere.env: no such file or directory"),
     (P, "Error: crun: executable file `/bin/nothere` not found: No such file or directory: OCI runtime attempted to invoke a command that was not found", "the image has no program /bin/nothere"),
     (C, "provider: compose up: status 1: Error response from daemon: crun: executable file `/bin/nothere` not found: No such file or directory: OCI runtime attempted to invoke a command that was not found", "the image has no program /bin/nothere"),
-    (P, "Error: crun: the path `/etc` is not a regular file: Operation not permitted: OCI permission denied", "/etc of the image is not a program"),
-    (P, "Error: unable to find network with name or ID nothere: network not found", "no network nothere in this account"),
-    (P, 'Error: creating container storage: the container name "a" is already in use by fb1ad76a2653c763f77dabf2294de49b6c95ae0a5ff20541e64ef24384698ecb. You have to remove that container to be able to reuse that name: that name is already in use, or use --replace to instruct Podman to do so.', "the container name a is taken in this account"),
+    (P, "Error: crun: the path `/etc` is not a regular file: Operation not permitted: OCI permission denied", "/etc in the image is not a program"),
+    (P, "Error: unable to find network with name or ID nothere: network not found", "this account has no network nothere"),
+    (P, 'Error: creating container storage: the container name "a" is already in use by fb1ad76a2653c763f77dabf2294de49b6c95ae0a5ff20541e64ef24384698ecb. You have to remove that container to be able to reuse that name: that name is already in use, or use --replace to instruct Podman to do so.', "this account already has a container named a"),
     (P, "Error: unable to find user nosuchuser: no matching entries in passwd file", "the image has no user nosuchuser"),
-    (P, "Error: creating container storage: error during chown: storage-chown-by-maps: lchown bin: operation not permitted: exit status 1", "the account's subordinate ids do not reach for the user namespace that is asked for"),
-    (P, 'Error: workdir "/etc/passwd" does not exist on container e654ae12dfec568603d057a70703eca53a5d7502f2f8d5f901eab33833184d38', "the image has no folder /etc/passwd to work in"),
+    (P, "Error: creating container storage: error during chown: storage-chown-by-maps: lchown bin: operation not permitted: exit status 1", "the account has too few subordinate ids for the requested user namespace"),
+    (P, 'Error: workdir "/etc/passwd" does not exist on container e654ae12dfec568603d057a70703eca53a5d7502f2f8d5f901eab33833184d38', "the image has no working directory /etc/passwd"),
     (P, "Error: OCI runtime error: crun: controller `cpu` is not available under /sys/fs/cgroup/user.slice/user-1002.slice/user@1002.service/app.slice/badcpu.service/libpod-payload-d54d/cgroup.controllers", "this host delegates no cpu control to accounts"),
     (P, "Error: crun: opening file `memory.max` for writing: No such file or directory: OCI runtime attempted to invoke a command that was not found", "this host delegates no memory control to accounts"),
-    (P, "Error: crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted: OCI permission denied", "the limit NOFILE is above what the host gives accounts"),
+    (P, "Error: crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted: OCI permission denied", "the limit NOFILE is higher than this host allows for accounts"),
     (P, 'Error: "CAP_NOPE": unknown capability', "there is no capability CAP_NOPE"),
     (P, "Error: sysctl 'kernel.nope' is not allowed", "the sysctl kernel.nope cannot be set for a container"),
     # No row: what podman calls its error is quoted.
@@ -110,12 +110,13 @@ def test_who_has_a_port_is_named() -> None:
     assert owner == ("shop-http.service", "shop")
     message, hint = explained("web.service did not start; it said: provider", "", TAKEN, "web", owner)
     assert (
-        message == "port 8080 of this host is taken by shop-http.service of shop: web.service did not start"
+        message
+        == "port 8080 of this host is already in use by shop-http.service of shop: web.service did not start"
     )
-    assert hint == "publish another one in web, or in shop"
+    assert hint == "publish another port in web, or in shop"
     message, hint = explained("web.service did not start", "", TAKEN, "web", ("nginx.service", ""))
-    assert message == "port 8080 of this host is taken by nginx.service: web.service did not start"
-    assert hint == "publish another one in web, or stop nginx.service"
+    assert message == "port 8080 of this host is already in use by nginx.service: web.service did not start"
+    assert hint == "publish another port in web, or stop nginx.service"
 
 
 def test_a_made_up_port_learns_nothing_of_other_workloads() -> None:

@@ -72,7 +72,7 @@ def test_root_acts_as_the_accounts_that_eventd_has_a_record_of_only(tmp_path: Pa
     with pytest.raises(PermanentError, match="eventd has no workload"):
         as_account.account(entry.pw_name, "shell", caller=0, markers=str(tmp_path))
     mark(tmp_path, "wiki", 4_000_001)
-    with pytest.raises(PermanentError, match="is not the one that eventd runs"):
+    with pytest.raises(PermanentError, match="is not the one that eventd uses"):
         as_account.account("wiki", "shell", caller=0, markers=str(tmp_path))
     with pytest.raises(PermanentError) as refused:
         as_account.account("wikki", "shell", caller=0, markers=str(tmp_path))

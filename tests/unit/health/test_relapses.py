@@ -9,9 +9,9 @@ def test_the_first_time_is_free_and_the_pauses_grow() -> None:
     """Once wrong and well again counts as well at once; after that it has to last, longer each time, up to a limit."""
     relapses, now, pauses = Relapses(), 0.0, []
     for _ in range(KEPT):
-        assert relapses.is_ill("web", now) == len(pauses) + 1
-        assert relapses.is_ill("web", now) == len(pauses) + 1, "found twice is fallen once"
-        pauses.append(relapses.is_well("web", now + 1))
+        assert relapses.note_unhealthy("web", now) == len(pauses) + 1
+        assert relapses.note_unhealthy("web", now) == len(pauses) + 1, "found twice is fallen once"
+        pauses.append(relapses.note_healthy("web", now + 1))
         now += 2
     assert pauses[:4] == [0.0, FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     assert max(pauses) <= LONGEST_PAUSE
@@ -20,21 +20,21 @@ def test_the_first_time_is_free_and_the_pauses_grow() -> None:
 def test_what_is_due_is_told_once() -> None:
     """Until somebody looks: a loop that waits for it must not spin."""
     relapses = Relapses(free=0)
-    relapses.is_ill("web", 0.0)
+    relapses.note_unhealthy("web", 0.0)
     assert relapses.next_due() is None, "it is not well"
-    assert relapses.is_well("web", 10.0) == FIRST_PAUSE
+    assert relapses.note_healthy("web", 10.0) == FIRST_PAUSE
     assert relapses.next_due() == 10.0 + FIRST_PAUSE
     assert relapses.take_due(14.0) == []
     assert relapses.take_due(15.0) == ["web"]
     assert (relapses.take_due(15.0), relapses.next_due()) == ([], None)
-    assert relapses.is_well("web", 15.0) == 0.0
-    assert relapses.is_well("web", 16.0) == 0.0
+    assert relapses.note_healthy("web", 15.0) == 0.0
+    assert relapses.note_healthy("web", 16.0) == 0.0
 
 
 def test_a_quiet_time_forgets() -> None:
     """What was wrong long ago says nothing."""
     relapses = Relapses()
-    relapses.is_ill("web", 0.0)
-    relapses.is_well("web", 1.0)
-    assert relapses.is_ill("web", FORGET + 1) == 1
-    assert relapses.is_well("web", FORGET + 2) == 0.0
+    relapses.note_unhealthy("web", 0.0)
+    relapses.note_healthy("web", 1.0)
+    assert relapses.note_unhealthy("web", FORGET + 1) == 1
+    assert relapses.note_healthy("web", FORGET + 2) == 0.0
