@@ -1,11 +1,11 @@
-"""A compose stack as one service of a user's manager: `eventd-compose`, the main process of `<stack>.service`.
+"""A compose stack as one service of a user manager: `eventd-compose`, the main process of `<stack>.service`.
 
-It runs as the workload's user, one for each stack, for as long as the stack is up; so it imports little and
-starts fast. `process_containers.py`, `process_verdict.py`, `process_events.py` and `process_images.py` are functions
-over what podman prints; `process_podman.py` runs programs; `process_supervise.py` is the life of the service;
-`process.py` reads the arguments.
+It runs as the workload's user, one process per stack, for as long as the stack is up; so it imports little and starts
+fast. `process_containers.py`, `process_verdict.py`, `process_events.py` and `process_images.py` are functions over
+podman's output; `process_podman.py` runs programs; `process_supervise.py` is the service's life cycle; `process.py`
+parses the arguments.
 
-It knows nothing of the daemon: the contract between them is the unit, its exit status and these documents.
+It does not know the daemon: the contract between them is the unit, its exit status and its JSON documents.
 Why a supervisor, and not a oneshot unit: docs/adr/0008-compose-unit-design.md.
 """
 

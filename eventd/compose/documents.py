@@ -1,4 +1,4 @@
-"""What `eventctl doctor` is told of compose stacks by the daemon: the program that applies them."""
+"""The daemon's check of the compose provider, for `eventctl doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 
 def checks(desired: Desired | None, facts: Facts, provider: str) -> list[Check]:
-    """Return the check of the compose provider, none where no workload is a stack."""
+    """Return the check of the compose provider, if any workload is a stack."""
     stacks = [
         name
         for name, workload in (desired.workloads if desired is not None else {}).items()
@@ -20,14 +20,12 @@ def checks(desired: Desired | None, facts: Facts, provider: str) -> list[Check]:
         return []
     state = facts.get(FactKey(WorkloadFact.NAMED, provider))
     usable = isinstance(state, NamedState) and state.kind is FileKind.REGULAR and state.executable
-    message, hint = f"{provider} is there", ""
+    message, hint = f"{provider} is installed", ""
     if not isinstance(state, NamedState):
-        message = f"{provider} has not been looked at"
+        message = f"{provider} has not been checked yet"
     elif not usable:
-        message = (
-            f"{provider} is not there, or is no program that can be run; stacks here: {', '.join(stacks)}"
-        )
-        hint = "apt install docker-compose, or name another one with provider in [compose] of eventd.toml"
+        message = f"{provider} does not exist or is not executable; stacks on this host: {', '.join(stacks)}"
+        hint = "apt install docker-compose, or set provider in [compose] of eventd.toml"
     return [
         {
             "name": "compose provider",

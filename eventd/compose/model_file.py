@@ -1,8 +1,8 @@
-"""A compose file, as far as eventd has to know it: services, images, what they need of the host and the repository.
+"""Parses what eventd has to know of a compose file: services, images, and what they need of host and repository.
 
-Pure. Reads the nodes of the YAML document and not values, so that each finding has its line, and so that aliases are
-shared and never copied (a "billion laughs" file stays small). The compose provider has the last word on everything
-else when the stack starts. Source of the keys: the Compose Specification, as docker-compose 2.26 has it.
+Pure. Reads the nodes of the YAML document rather than values, so that each finding has its line, and so that aliases
+are shared and never copied (a "billion laughs" file stays small). The compose provider checks everything else when the
+stack starts. The keys are those of the Compose Specification, as in docker-compose 2.26.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.names import did_you_mean
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""What the main file of a stack may be called, the usual name first."""
+"""The names of a stack's main file, the usual one first."""
 OVERRIDES = (
     "compose.override.yaml",
     "compose.override.yml",
@@ -30,17 +30,17 @@ OVERRIDES = (
 
 
 MOST = 256 * 1024
-"""Bytes of a compose file: 1 MiB takes a minute to read."""
-SMALLER = "put what is big into files beside it, and have them mounted"
+"""The largest compose file in bytes: 1 MiB takes a minute to parse."""
+SMALLER = "move large parts into files beside it, and mount those"
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
-"""The name of a project, as the Compose Specification has it."""
+"""A project name, according to the Compose Specification."""
 HOST_PATH = re.compile(r"(/[A-Za-z0-9._@:+=,-]+)+")
 """An absolute path that needs no quoting in ExecStart= (systemd.service(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackMount:
-    """One mount of a service whose source is a path of the host or a named volume."""
+    """A mount of a service whose source is a path or a named volume."""
 
     source: str
     read_only: bool
@@ -49,7 +49,7 @@ class StackMount:
 
 @dataclass(frozen=True, slots=True)
 class StackText:
-    """A text of a service, and its line."""
+    """A text with its line."""
 
     text: str
     line: int
@@ -57,7 +57,7 @@ class StackText:
 
 @dataclass(frozen=True, slots=True)
 class StackFile:
-    """A file of the host that a service reads at its start, by an absolute path."""
+    """A file of the host that a service reads when it starts, by an absolute path."""
 
     path: str
     line: int
@@ -72,72 +72,74 @@ class StackService:
     name: str
     line: int
     image: str = ""
-    """As it is written, variables and all; empty if it is only built."""
+    """As written, including variables; empty if it is only built."""
     built: bool = False
     env_files: tuple[str, ...] = ()
-    """Absolute paths: the host's, and not the repository's."""
+    """Env files of the host: absolute paths."""
     binds: tuple[str, ...] = ()
     """Absolute paths of the host that are mounted into the container."""
     volumes: tuple[str, ...] = ()
     """Named volumes that it mounts."""
     mounts: tuple[StackMount, ...] = ()
-    """Both of them, as they are written."""
+    """Both, as written."""
     pull: str = ""
-    """`pull_policy`, as it is written."""
+    """`pull_policy`, as written."""
     ports: tuple[StackText, ...] = ()
-    """`[[IP:]HOST:]CONTAINER[/PROTOCOL]`, whichever way they are written."""
+    """`[[IP:]HOST:]CONTAINER[/PROTOCOL]`, from either syntax."""
     environment: tuple[StackText, ...] = ()
-    """`KEY=value`, whichever way they are written; without `=` where the value comes from elsewhere."""
+    """`KEY=value`, from either syntax; without `=` if the value comes from elsewhere."""
     files: tuple[StackFile, ...] = ()
-    """The env files of the host, those that need not be there too."""
+    """The env files of the host, including optional ones."""
     inside: tuple[StackMount, ...] = ()
-    """Mounts of what is in the repository beside the compose file."""
+    """Mounts of files in the repository beside the compose file."""
     user: str = ""
-    """`user`, as it is written."""
+    """`user`, as written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What a compose file says."""
+    """The content of a compose file."""
 
     services: tuple[StackService, ...] = ()
     kept: tuple[StackFile, ...] = ()
-    """Files of the host in the top-level `secrets` and `configs`."""
+    """Files of the host that the top-level `secrets` and `configs` name."""
     name: str = ""
-    """`name`, as it is written."""
+    """`name`, as written."""
     name_line: int = 0
     volumes: tuple[str, ...] = ()
-    """The named volumes whose names have the project's before them."""
+    """The named volumes whose names begin with the project's name."""
 
     @property
     def files(self) -> tuple[StackFile, ...]:
-        """Every file of the host that is read at the start."""
+        """Every file of the host that is read when the stack starts."""
         return (*(each for service in self.services for each in service.files), *self.kept)
 
     @property
     def env_files(self) -> tuple[str, ...]:
-        """Every env file of the host, once."""
+        """Every env file of the host, without duplicates."""
         return tuple(dict.fromkeys(path for service in self.services for path in service.env_files))
 
 
 @lru_cache(maxsize=8)
 def parse_stack(content: bytes, file: str, beside: frozenset[str]) -> tuple[Stack, tuple[Diagnostic, ...]]:
-    """Read a compose file; `beside` are the paths of the repository's files, relative to its folder.
+    """Parse a compose file. `beside`: the repository's files, relative to its folder.
 
-    What is wrong is in the findings; the stack has what could be read.
+    Returns the parts that could be read, and findings about the others.
     """
     if len(content) > MOST:
-        return Stack(), (_finding(file, 0, "", "bad-yaml", f"it has more than {MOST >> 10} KiB", SMALLER),)
+        return Stack(), (
+            _finding(file, 0, "", "bad-yaml", f"the file is larger than {MOST >> 10} KiB", SMALLER),
+        )
     try:
         root = yaml.compose(content.decode("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        return Stack(), (_finding(file, 0, "", "bad-yaml", "it is not UTF-8", "save it as UTF-8"),)
+        return Stack(), (_finding(file, 0, "", "bad-yaml", "the file is not UTF-8", "save it as UTF-8"),)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 0
-        message = error.problem or "it is not YAML"
+        message = error.problem or "the file is not valid YAML"
         return Stack(), (_finding(file, line, "", "bad-yaml", message, _how_to_mend(error)),)
     except (yaml.YAMLError, RecursionError) as error:
-        message = f"it is not YAML: {type(error).__name__}"
+        message = f"the file is not valid YAML: {type(error).__name__}"
         return Stack(), (_finding(file, 0, "", "bad-yaml", message, "nest it less deeply"),)
     reader = _Reader(file, beside)
     return reader.stack(root), tuple(reader.found)
@@ -155,11 +157,13 @@ class _Reader:
         top = self.mapping(root, "") if root is not None else {}
         for key, (node, _) in top.items():
             if key not in TOP and not key.startswith("x-"):
-                self.say(node, key, "unknown-key", f"compose has no {key} at the top", did_you_mean(key, TOP))
+                self.say(
+                    node, key, "unknown-key", f"compose has no top-level key {key}", did_you_mean(key, TOP)
+                )
         services = self.mapping(top["services"][1], "services") if "services" in top else {}
         if not services and "include" not in top and not self.found:
             line = _line(top["services"][0]) if "services" in top else 0
-            hint = "a stack has at least one service"
+            hint = "a stack needs at least one service"
             self.found.append(_finding(self.file, line, "", "no-services", "there are no services", hint))
         return Stack(
             tuple(self.service(name, key, node) for name, (key, node) in services.items()),
@@ -194,12 +198,10 @@ class _Reader:
         for each, (place, _) in table.items():
             if each not in SERVICE and not each.startswith("x-"):
                 hint = did_you_mean(each, SERVICE)
-                self.say(place, f"{path}/{each}", "unknown-key", f"a service has no {each}", hint)
+                self.say(place, f"{path}/{each}", "unknown-key", f"a service has no key {each}", hint)
         image, built = self.text(table, "image"), "build" in table
         if not image and not built and "extends" not in table and "provider" not in table:
-            self.say(
-                key, path, "missing-key", f"the service {name} has neither image nor build", "name its image"
-            )
+            self.say(key, path, "missing-key", f"the service {name} has neither image nor build", "add image")
         if built:
             self._build(table["build"][1], path)
         files = tuple(self._env_files(table, path))
@@ -274,13 +276,13 @@ class _Reader:
                 continue
             if place.value.startswith("/"):
                 if not HOST_PATH.fullmatch(place.value):
-                    message = f"{place.value!r} has characters that the path of an env file may not have here"
+                    message = f"the path {place.value!r} of an env file contains invalid characters"
                     self.say(
                         place,
                         f"{path}/env_file",
                         "bad-value",
                         message,
-                        "letters, digits, and . _ @ : + = , -",
+                        "use letters, digits, and . _ @ : + = , -",
                     )
                 else:
                     yield StackFile(place.value, _line(place), f"{path}/env_file", required=needed)
@@ -288,7 +290,7 @@ class _Reader:
                 self.in_repository(place, place.value, f"{path}/env_file")
 
     def _mounts(self, table: _Table, path: str) -> tuple[tuple[StackMount, ...], tuple[StackMount, ...]]:
-        """Return the mounts of what is the host's, and of what is the repository's."""
+        """Return the mounts from the host, and those from the repository."""
         found, inside = list[StackMount](), list[StackMount]()
         node = table["volumes"][1] if "volumes" in table else None
         for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
@@ -311,25 +313,25 @@ class _Reader:
         return tuple(found), tuple(inside)
 
     def in_repository(self, node: yaml.Node, written: str, key: str) -> None:
-        """A relative path names something of the repository: its folder on the host is root's."""
+        """Check a relative path: it must name something in the repository, whose folder on the host belongs to root."""
         if "$" in written or "://" in written or written.startswith(("/", "~", "git@")):
             return
         path = posixpath.normpath(written)
         if path == ".." or path.startswith("../"):
-            message = f"{written} leads out of the workload's folder"
+            message = f"{written} is outside of the workload's folder"
             self.say(node, key, "escaping-path", message, "name a path below it, or an absolute one")
         elif (
             path != "." and path not in self.beside and not any(p.startswith(f"{path}/") for p in self.beside)
         ):
-            hint = "add it to the repository; for data of the stack use a named volume, or an absolute path"
+            hint = "add it to the repository; for the stack's data use a named volume or an absolute path"
             self.say(node, key, "missing-file", f"there is no {path} in this workload", hint)
 
     def mapping(self, node: yaml.Node | None, key: str) -> _Table:
-        """Return a mapping's rows as name -> (key node, value node), merge keys (`<<`) included."""
+        """Return a mapping's rows as name -> (key node, value node), with merge keys (`<<`) resolved."""
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
             return {}
         if not isinstance(node, yaml.MappingNode):
-            self.say(node, key, "wrong-type", f"{key or 'the file'} has to be a mapping")
+            self.say(node, key, "wrong-type", f"{key or 'the file'} must be a mapping")
             return {}
         rows: _Table = {}
         self._rows(node, rows, depth=0)
@@ -349,7 +351,7 @@ class _Reader:
 
     @staticmethod
     def text(table: _Table, key: str) -> str:
-        """Return a scalar's text, empty where there is none."""
+        """Return a scalar's text, empty if there is none."""
         node = table[key][1] if key in table else None
         return node.value if isinstance(node, yaml.ScalarNode) else ""
 
@@ -360,7 +362,7 @@ class _Reader:
 
 _Table = dict[str, tuple[yaml.Node, yaml.Node]]
 _MERGES = 8
-"""Levels of merge keys that are followed: an alias may name what contains it."""
+"""The maximal depth of merge keys: an alias may refer to what contains it."""
 
 
 def _line(node: yaml.Node) -> int:
@@ -368,11 +370,11 @@ def _line(node: yaml.Node) -> int:
 
 
 def _how_to_mend(error: yaml.MarkedYAMLError) -> str:
-    """Return what to look at: the cause is often where the construct begins, and not where it breaks."""
+    """Return a hint: the cause is often where the construct begins, not where the parser stopped."""
     if "'\\t'" in (error.problem or ""):
-        return "indent with spaces: YAML does not take tabs"
-    begun = f", from line {error.context_mark.line + 1} on" if error.context_mark is not None else ""
-    return f"{error.context}{begun}" if error.context else "see the line before it as well"
+        return "indent with spaces: YAML does not allow tabs"
+    begun = f", beginning in line {error.context_mark.line + 1}" if error.context_mark is not None else ""
+    return f"{error.context}{begun}" if error.context else "check the line before it, too"
 
 
 def _finding(file: str, line: int, key: str, code: str, message: str, hint: str = "") -> Diagnostic:
@@ -380,6 +382,6 @@ def _finding(file: str, line: int, key: str, code: str, message: str, hint: str 
 
 
 def stack_files(names: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the compose files among a workload's files as the provider is given them: the main one, its override."""
+    """Return the compose files for the provider, in order: the main file, then its override."""
     main = [name for name in NAMES if name in names][:1]
     return (*main, *([name for name in OVERRIDES if name in names][:1] if main else ()))

@@ -1,4 +1,4 @@
-"""The keys of a compose file that docker-compose 2.26 and the Compose Specification of 2025 know. Data only."""
+"""The keys of a compose file in docker-compose 2.26 and the Compose Specification of 2025. Data only."""
 
 TOP = ("version", "name", "services", "networks", "volumes", "configs", "secrets", "include")
 # fmt: off

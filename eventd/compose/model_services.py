@@ -1,6 +1,6 @@
-"""The services of a workload's compose files, read once for everybody who looks at them.
+"""The services of a workload's compose files, parsed once for all users.
 
-Pure. What is wrong with the files is `eventd.compose.model_stack`'s to say.
+Pure. `eventd.compose.model_stack` reports errors in the files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def stacks_of(content: Content) -> Iterator[tuple[str, Stack]]:
-    """Yield each compose file's place in the repository, and what it says; nothing where it is no stack."""
+    """Yield each compose file's path in the repository and its content; nothing if the workload is not a stack."""
     beside = frozenset(part.name for part in content.stack)
     for name in stack_files(content.parts) if content.stack else ():
         file = content.parts[name].install
@@ -23,7 +23,7 @@ def stacks_of(content: Content) -> Iterator[tuple[str, Stack]]:
 
 
 def services_of(content: Content) -> Iterator[tuple[str, StackService]]:
-    """Yield the compose file (its place in the repository) and each service in it; nothing where it is no stack."""
+    """Yield the compose file's path and each service in it; nothing if the workload is not a stack."""
     for origin, stack in stacks_of(content):
         for service in stack.services:
             yield origin, service

@@ -1,7 +1,6 @@
-"""`eventd-compose`: arguments, the log, and which exit status comes of it.
+"""`eventd-compose`: arguments, the log, and the exit status.
 
-`run` is what a unit starts. The others look or act once and print one JSON document, for the daemon and
-for people.
+A unit starts `run`. The other commands do one thing and print one JSON document, for the daemon and for people.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PRIORITY = {"error": 3, "warning": 4, "info": 6}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status: 0, 1 for a document that says no, 2 for wrong usage, else that of `Reason`."""
+    """Return the exit status: 0, 1 for a negative document, 2 for wrong usage, else that of `Reason`."""
     options = _parser().parse_args(arguments)
     stack = Stack(
         project=options.project,
@@ -58,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         help="variables of the compose file; repeatable",
     )
     common.add_argument(
-        "--needs-file", action="append", default=[], metavar="PATH", help="must be readable, too; repeatable"
+        "--needs-file",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="another file that must be readable; repeatable",
     )
     common.add_argument(
         "--provider", default="/usr/bin/docker-compose", metavar="PATH", help="default: %(default)s"
@@ -72,18 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         "--stop-timeout", type=float, default=limits.stop, metavar="SECONDS", help="default: 90"
     )
     parser = argparse.ArgumentParser(
-        prog="eventd-compose", description="Runs a compose stack as a service, or looks at it once."
+        prog="eventd-compose", description="Runs a compose stack as a service, or inspects it once."
     )
     words = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = words.add_parser("run", parents=[common], help="bring the stack up, and stay for as long as it is")
+    run = words.add_parser("run", parents=[common], help="start the stack, and run for as long as it is up")
     run.add_argument("--settle", type=float, default=limits.settle, metavar="SECONDS", help="default: 1")
     run.add_argument("--grace", type=float, default=limits.grace, metavar="SECONDS", help="default: 5")
     run.set_defaults(work=_run)
     for name, work, text in (
-        ("check", _check, "what is stale, foreign, unhealthy or missing now; changes nothing"),
-        ("digests", _digests, "the images that the services want, have and run"),
-        ("pull", _pull, "pull every image, and say which failed and why; --deadline is for each"),
-        ("restore", _restore, "tag images as an earlier `digests` document (standard input) has them"),
+        ("check", _check, "report what is stale, foreign, unhealthy or missing; changes nothing"),
+        ("digests", _digests, "print the images that the services want, have and run"),
+        ("pull", _pull, "pull every image, and report failures; --deadline applies to each"),
+        ("restore", _restore, "tag images as in an earlier `digests` document on standard input"),
         ("down", _down, "stop and remove the stack's containers and networks; volumes stay"),
     ):
         words.add_parser(name, parents=[common], help=text).set_defaults(work=work)
@@ -147,7 +150,7 @@ def _restore(stack: Stack, _: argparse.Namespace) -> int:
         wanted = json.load(sys.stdin)
         document = images.restore(Podman(stack), wanted)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StackError(Reason.PODMAN, "standard input is not a document of `digests`") from error
+        raise StackError(Reason.PODMAN, "standard input is not a `digests` document") from error
     return _answer(document, good=document["ok"])
 
 
@@ -164,7 +167,7 @@ def _answer(document: dict[str, Any], *, good: bool) -> int:
 
 
 def _log(level: str, text: str) -> None:
-    # systemd sets it for a unit whose output goes to the journal (systemd.exec(5)); <N> is of sd-daemon(3).
+    # systemd sets it if the output goes to the journal (systemd.exec(5)); <N> is the priority prefix of sd-daemon(3).
     prefix = f"<{_PRIORITY[level]}>" if "JOURNAL_STREAM" in os.environ else ""
     sys.stderr.write(f"{prefix}{text}\n")
     sys.stderr.flush()

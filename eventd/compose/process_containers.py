@@ -1,6 +1,6 @@
-"""What podman says of a stack's containers, as values. Pure: documents of `podman container inspect` in.
+"""Parses a stack's containers from the output of `podman container inspect`. Pure.
 
-`process_verdict.py` decides what it means for the stack.
+`process_verdict.py` decides what they mean for the stack.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from datetime import datetime
 from typing import Any, Final
 
 PROJECT_LABEL: Final = "com.docker.compose.project"
-"""Both providers set it, so that podman can be asked for a project's containers."""
+"""The label that both providers set, by which podman finds a project's containers."""
 UNIT_LABEL: Final = "PODMAN_SYSTEMD_UNIT"
-"""podman's own: the unit that a container belongs to (podman-auto-update(1))."""
+"""podman's own label: the unit that a container belongs to (podman-auto-update(1))."""
 COMPLETES_LABEL: Final = "eventd.completes"
-"""`true` on a service whose container is meant to end, with status 0 (a migration, say)."""
+"""The label is `true` on a service whose container is meant to end with status 0, such as a migration."""
 _SERVICE: Final = "com.docker.compose.service"
 _DEPENDS: Final = "com.docker.compose.depends_on"
 _MOST: Final = 200
-"""Characters that are quoted of what a container says."""
+"""How many characters of a container's output are quoted."""
 _ONEOFF: Final = "com.docker.compose.oneoff"
 
 
@@ -30,30 +30,30 @@ class Container:
     id: str
     name: str
     service: str
-    """The compose file's name for it."""
+    """Its name in the compose file."""
     state: str
-    """podman's word (created, initialized, running, paused, stopping, stopped, exited, removing) or `unmonitored`."""
+    """podman's state (created, initialized, running, paused, stopping, stopped, exited, removing) or `unmonitored`."""
     health: str
-    """starting, healthy, unhealthy; empty where it has no health check."""
+    """starting, healthy, unhealthy; empty without a health check."""
     exit_code: int
     started: float
-    """When it was last started, in seconds since the epoch; 0.0 for never."""
+    """When it last started, in seconds since the epoch; 0.0: never."""
     restarts: int
     restart_policy: str
     """no, on-failure, unless-stopped, always."""
     unit: str
-    """The unit that its label names, or empty."""
+    """The unit in its label, or empty."""
     conmon: int
-    """Process id of its monitor while it runs, else 0. The monitor ends after podman has noted the end."""
+    """The process id of its monitor while it runs, else 0. The monitor ends after podman has recorded the end."""
     image: str
-    """The reference that it was made of."""
+    """The reference that it was created from."""
     image_id: str
     depends: tuple[tuple[str, str], ...]
     """Services that it depends on, each with the condition (`service_started`)."""
     completes: bool
-    """Whether its label says that it ends."""
+    """Whether its label says that it is meant to end."""
     checked: str = ""
-    """What its last health check printed, on one line."""
+    """The output of its last health check, on one line."""
 
 
 def containers(documents: list[dict[str, Any]]) -> tuple[Container, ...]:
@@ -96,13 +96,13 @@ def _container(document: dict[str, Any]) -> Container:
 
 
 def _checked(health: dict[str, Any]) -> str:
-    """Return what the last health check printed: podman keeps the latest five."""
+    """Return the output of the last health check; podman keeps five."""
     log = health.get("Log") or [{}]
     return printable(str(log[-1].get("Output", "")))
 
 
 def printable(text: str) -> str:
-    """Return the last line of what a container said, as the end of a sentence."""
+    """Return the last line of a container's output, ready to end a sentence."""
     lines = [line for line in text.splitlines() if line.strip()]
     return "".join(c if c.isprintable() else " " for c in lines[-1]).strip()[:_MOST] if lines else ""
 
@@ -116,30 +116,30 @@ _ALIVE: Final = frozenset({"running", "paused", "stopping"})
 
 
 def _depends(text: str) -> tuple[tuple[str, str], ...]:
-    """Read docker-compose's label: `db:service_healthy:false,migrate:service_completed_successfully:false`."""
+    """Parse docker-compose's label: `db:service_healthy:false,migrate:service_completed_successfully:false`."""
     pairs = [entry.split(":") for entry in text.split(",") if entry]
     return tuple((pair[0], pair[1] if len(pair) > 1 else "service_started") for pair in pairs)
 
 
 def _epoch(text: str) -> float:
-    """Read podman's RFC 3339 time, of nanoseconds; the year 1 stands for never."""
+    """Parse podman's RFC 3339 time with nanoseconds; the year 1 means never."""
     if not text or text.startswith("0001-"):
         return 0.0
     head, dot, rest = text.partition(".")
     if dot:
-        # datetime takes six digits of a second, podman prints up to nine.
+        # datetime accepts six fractional digits, podman prints up to nine.
         digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
         text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
     return datetime.fromisoformat(text).timestamp()
 
 
 def unmonitored(stack: tuple[Container, ...], gone: Collection[int]) -> tuple[Container, ...]:
-    """Return the containers, with the state `unmonitored` where the monitor's process is gone."""
+    """Return the containers, with the state `unmonitored` for those whose monitor is gone."""
     return tuple(replace(one, state="unmonitored", conmon=0) if one.conmon in gone else one for one in stack)
 
 
 def completing(stack: tuple[Container, ...]) -> frozenset[str]:
-    """Return the services that are meant to end: by their label, or because another waits for their end."""
+    """Return the services that are meant to end, by their label or because another service waits for it."""
     waited_for = {
         service
         for container in stack
@@ -150,7 +150,7 @@ def completing(stack: tuple[Container, ...]) -> frozenset[str]:
 
 
 def stop_order(stack: tuple[Container, ...]) -> list[list[Container]]:
-    """Return the containers in groups: each is stopped before what it depends on (a cycle: all at once)."""
+    """Return the containers in groups, dependents before their dependencies (a cycle is one group)."""
     left = list(stack)
     groups: list[list[Container]] = []
     while left:

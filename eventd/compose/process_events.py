@@ -1,6 +1,6 @@
-"""Lines of podman's event log, as values; from the journal or from `podman events`. Pure.
+"""Parses lines of podman's event log, from the journal or from `podman events`. Pure.
 
-Only a hint that something happened: what is true now is read from podman itself.
+An event is only a hint that something happened: the current state is read from podman itself.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class Event:
 
     id: str
     what: str
-    """podman's word: health_status, died, start."""
+    """podman's event: health_status, died, start."""
     health: str
     project: str
 
 
 def follow_command(logger: str, *, project: str, uid: int, since: float) -> list[str] | None:
-    """Return the command that prints events from `since` (epoch seconds) on, one JSON object a line, for ever.
+    """Return the command that follows the events from `since` (epoch seconds) on, one JSON object per line.
 
-    journalctl needs 9 MB for it (2.4 MB of its own), `podman events` 47 MB (10 MB); both read the same journal
-    where that is podman's event logger. None for `none`, where there are no events.
+    journalctl needs 9 MB for it (2.4 MB of its own), `podman events` 47 MB (10 MB); both read the same journal if that
+    is podman's event logger. None for the logger `none`, which has no events.
     """
     match logger:
         case "journald":
@@ -52,7 +52,7 @@ def follow_command(logger: str, *, project: str, uid: int, since: float) -> list
 
 
 def parse(line: str) -> Event | None:
-    """Return the event of a line of either program; None for a line that is none."""
+    """Parse a line of either program; None if it is not an event."""
     try:
         document = json.loads(line)
     except ValueError:
@@ -79,7 +79,7 @@ def parse(line: str) -> Event | None:
 
 def _text(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
-    # The journal gives an array for a field that occurs twice or is not text.
+    # journalctl prints an array for a field that occurs twice or is not text.
     return value if isinstance(value, str) else ""
 
 
@@ -92,7 +92,7 @@ def _project(labels: str) -> str:
 
 
 def matters(event: Event, project: str, stack: tuple[Container, ...]) -> bool:
-    """Whether podman has to be asked after this event: not for a health check with the same result again."""
+    """Return whether the state has to be read again after this event. A repeated health result does not matter."""
     known = next((container for container in stack if container.id == event.id), None)
     if known is None:
         return event.project == project

@@ -1,7 +1,7 @@
-"""Images of a stack, as documents for the daemon: what it wants, has and runs; what could not be pulled.
+"""The images of a stack, as documents for the daemon: which it wants, has and runs, and which could not be pulled.
 
-An update is: `digests`, `pull`; where an image changed, `systemctl --user reload-or-restart`; and when that fails,
-`restore` with the first document, and once more.
+An update is: `digests`, `pull`; if an image changed, `systemctl --user reload-or-restart`; and if that fails, `restore`
+with the first document, and `reload-or-restart` once more.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NOT_PULLED: Final = frozenset({"never", "build"})
 
 
 def services(podman: Podman) -> dict[str, dict[str, Any]]:
-    """Return the services as the provider reads the compose file; only those with an image.
+    """Return the services with an image, as the provider reads the compose file.
 
-    Both providers print YAML. Raises StackError(PROVIDER) when the file is not accepted.
+    Both providers print YAML. Raises StackError(PROVIDER) if the provider rejects the file.
     """
     done = podman.run(podman.stack.compose("config"), check=False)
     if done.returncode:
@@ -29,11 +29,11 @@ def services(podman: Podman) -> dict[str, dict[str, Any]]:
         found = yaml.safe_load(done.stdout)["services"] or {}
         return {name: one for name, one in sorted(found.items()) if one.get("image")}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise StackError(Reason.PROVIDER, "compose config printed something unknown") from error
+        raise StackError(Reason.PROVIDER, "cannot parse the output of compose config") from error
 
 
 def digests(podman: Podman) -> dict[str, Any]:
-    """Return, per service: the reference, the local image's id and repository digests, the ids that run."""
+    """Return for each service the reference, the local image's id and repository digests, and the running ids."""
     running: dict[str, list[str]] = {}
     for one in podman.containers():
         running.setdefault(one.service, []).append(one.image_id)
@@ -56,10 +56,10 @@ def _image(podman: Podman, reference: str) -> dict[str, Any]:
 
 
 def pull(podman: Podman, *, timeout: float) -> dict[str, Any]:
-    """Pull every image of the stack, going on past failures; `ok` is false when one failed.
+    """Pull every image of the stack, continuing after failures; `ok` is false if one failed.
 
-    Each image once: its id before and after, or the reason. Those with `pull_policy: never` or built here
-    are left out.
+    Each image is listed once, with its id before and after, or with the reason. Images with `pull_policy: never`, and
+    those built here, are left out.
     """
     wanted = sorted(
         {
@@ -88,7 +88,7 @@ def pull(podman: Podman, *, timeout: float) -> dict[str, Any]:
 
 
 def restore(podman: Podman, document: dict[str, Any]) -> dict[str, Any]:
-    """Tag images as an earlier `digests` document has them; `ok` is false where one is gone."""
+    """Tag images as in an earlier `digests` document; `ok` is false if one is gone."""
     entries = []
     for name, one in document["services"].items():
         if not one["id"]:

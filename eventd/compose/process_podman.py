@@ -1,6 +1,6 @@
-"""Runs podman, for questions that it answers at once, each with a deadline. Owns the environment of what is started.
+"""Runs podman for short queries, each with a deadline. Owns the environment of everything that is started.
 
-What takes long (`compose up`, the event log) `process_supervise.py` starts and watches itself.
+Long-running commands (`compose up`, the event log) are started and watched by `process_supervise.py`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from eventd.compose.process_containers import PROJECT_LABEL, Container, containe
 from eventd.compose.process_failure import Reason, StackError
 
 ANSWER: Final = 30.0
-"""Seconds that podman has for a question. It takes 0.1 s, and waits for a lock while another podman works."""
+"""Seconds for one query. podman takes 0.1 s, but waits for a lock while another podman works."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Which stack, and how it is worked on."""
+    """A stack, and the options for working on it."""
 
     project: str
     files: tuple[str, ...]
     env_files: tuple[str, ...] = ()
-    """Given to the provider, for the variables of the compose file."""
+    """Passed to the provider, for the variables of the compose file."""
     needed: tuple[str, ...] = ()
-    """Must be readable as well: what services name as `env_file`, say."""
+    """Further files that must be readable, such as those in `env_file`."""
     provider: str = "/usr/bin/docker-compose"
     unit: str = ""
     """The unit that owns it."""
@@ -43,11 +43,11 @@ class Stack:
 
 
 def environment(stack: Stack, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of everything that is started.
+    """Return the environment for everything that is started.
 
-    Without INVOCATION_ID: where podman finds it, it leaves the containers' monitors in our control group, and
-    systemd would kill them with us. With PODMAN_SYSTEMD_UNIT podman labels what *it* creates (podman-compose;
-    not docker-compose, which goes through the user's socket).
+    Without INVOCATION_ID: if it is set, podman leaves the containers' monitors in our control group, and systemd would
+    kill them with us. With PODMAN_SYSTEMD_UNIT, podman labels the containers that *it* creates (with podman-compose,
+    but not with docker-compose, which goes through the user's socket).
     """
     dropped = {"INVOCATION_ID", "NOTIFY_SOCKET", "MANAGERPID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
     kept = {key: value for key, value in outer.items() if key not in dropped}
@@ -58,7 +58,7 @@ def environment(stack: Stack, outer: Mapping[str, str]) -> dict[str, str]:
 
 
 class Podman:
-    """podman, for one stack, as the user that this runs as."""
+    """podman for one stack, as the current user."""
 
     def __init__(self, stack: Stack, outer: Mapping[str, str] | None = None) -> None:
         self.stack = stack
@@ -67,7 +67,7 @@ class Podman:
     def run(
         self, argv: Sequence[str], *, timeout: float = ANSWER, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end. Raises StackError(PODMAN) when it fails (with `check`) or takes too long."""
+        """Run a program to its end. Raises StackError(PODMAN) if it fails (with `check`) or takes too long."""
         try:
             done = subprocess.run(
                 argv,
@@ -98,7 +98,7 @@ class Podman:
         found = self.run([*listing, f"--filter=label={PROJECT_LABEL}={self.stack.project}"]).stdout.split()
         if not found:
             return ()
-        # One of them may go between the two commands: then podman prints the others, and status 125.
+        # A container may be removed between the two commands: then podman prints the others, and exits with 125.
         done = self.run(["podman", "container", "inspect", *found], check=False)
         documents = self.documents(done.stdout)
         if done.returncode and "no such container" not in done.stderr.lower():
@@ -107,13 +107,13 @@ class Podman:
             return containers(documents)
         except (KeyError, TypeError, ValueError) as error:
             raise StackError(
-                Reason.PODMAN, f"podman describes a container in an unknown way: {error!r}"
+                Reason.PODMAN, f"cannot parse podman's description of a container: {error!r}"
             ) from error
 
     def services_wanted(self) -> tuple[str, ...]:
-        """Return the services that must have a container after `compose up`; none where its status says it all.
+        """Return the services that must have a container after `compose up`; none if the provider's status is reliable.
 
-        podman-compose 1.3 exits with 0 although it could not pull an image, or make a container.
+        podman-compose 1.3 exits with 0 although it could not pull an image or create a container.
         """
         if not Path(self.stack.provider).name.startswith("podman-compose"):
             return ()
@@ -125,18 +125,18 @@ class Podman:
         try:
             found = json.loads(text or "[]")
         except ValueError as error:
-            raise StackError(Reason.PODMAN, "podman printed something that is not JSON") from error
+            raise StackError(Reason.PODMAN, "podman's output is not valid JSON") from error
         if not isinstance(found, list):
-            raise StackError(Reason.PODMAN, "podman printed JSON of another form than expected")
+            raise StackError(Reason.PODMAN, "podman's output has an unexpected form")
         return found
 
     def remove(self, ids: Sequence[str], *, timeout: float) -> None:
-        """Stop containers (each in its own stop timeout) and remove them. Their volumes stay."""
+        """Stop containers, each within its own stop timeout, and remove them. Their volumes stay."""
         if not ids:
             return
         argv = ["podman", "rm", "--force", "--ignore", *ids]
         if self.run(argv, timeout=timeout, check=False).returncode:
-            # One without its monitor is killed the first time, and can be removed the second.
+            # A container without its monitor is killed by the first call, and removed by the second.
             self.run(argv, timeout=timeout)
 
     def event_logger(self) -> str:
@@ -144,17 +144,17 @@ class Podman:
         return self.run(["podman", "info", "--format={{.Host.EventLogger}}"]).stdout.strip()
 
     def is_active(self, unit: str) -> bool:
-        """Whether a unit of the user's manager is active, or on its way there or down."""
+        """Return whether a unit of the user manager is active, activating or deactivating."""
         done = self.run(["systemctl", "--user", "show", "--property=ActiveState", "--value", unit])
         return done.stdout.strip() not in {"inactive", "failed", ""}
 
 
 def unreadable(stack: Stack) -> tuple[str, ...]:
-    """Return what of the stack's files cannot be read by this user, with why: the compose files first."""
+    """Return the stack's files that this user cannot read, with the reasons; the compose files first."""
     found = []
     for path in (*stack.files, *stack.env_files, *stack.needed):
         try:
-            # Reading finds a folder out; a pipe that nobody writes to must not hold the start up.
+            # Reading detects a folder. Non-blocking: a FIFO without a writer must not block the start.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 os.read(descriptor, 1)
@@ -166,6 +166,6 @@ def unreadable(stack: Stack) -> tuple[str, ...]:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that is not empty, which is where podman and the providers say what was wrong."""
+    """Return the last non-empty line: podman and the providers report their error there."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing"
+    return lines[-1] if lines else "no output"

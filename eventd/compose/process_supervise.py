@@ -1,9 +1,9 @@
-"""The life of a stack's service: check, clear away, `compose up`, wait until it is up, stay, take it down.
+"""The life of a stack's service: check, remove leftovers, `compose up`, wait until it is up, watch, take it down.
 
-It exits with a status other than 0 when the stack does not come up in time or ceases to be up: that is what makes
-`systemctl --user restart` authoritative. Order matters in two places: the event log is followed from a
-time before podman is asked, so that nothing falls between; and a monitor's end is awaited before podman is asked
-again, so that what podman answers is settled.
+It exits with a status other than 0 if the stack does not come up in time, or is no longer up: that makes `systemctl
+--user restart` authoritative. Order matters in two places. The event log is followed from a time before the state is
+read, so that no event is missed. And after an event, the monitor's end is awaited before the state is read again, so
+that it is final.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from eventd.platform.sdnotify import Notifier
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SHORT_LIVED: Final = 3
-"""Followers in a row that may end within a second, until that is taken for a condition that will not pass."""
+"""How many followers in a row may end within a second before that counts as permanent."""
 Log = Callable[[str, str], None]
-"""Writes a line of a level: error, warning, info."""
+"""Writes a line with a level: error, warning, info."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds."""
+    """Time limits, in seconds."""
 
     deadline: float = 120.0
-    """From the start (or reload) until all of the stack is up; includes pulling images."""
+    """From the start (or reload) until the whole stack is up, including pulls."""
     settle: float = 1.0
-    """How long a container without a health check must have run to count as up."""
+    """How long a container without a health check has to run to count as up."""
     grace: float = 5.0
-    """How long a stack that was up may lack something (podman restarts a container, say)."""
+    """How long a stack that was up may be incomplete, for instance while podman restarts a container."""
     stop: float = 90.0
-    """For taking the stack down; each container has its own stop timeout within it."""
+    """For taking the stack down. Each container has its own stop timeout within it."""
 
 
 class Stopped(Exception):  # noqa: N818  no error
-    """The manager wants the service to end."""
+    """The service manager stops the service."""
 
 
 class Supervisor:
-    """One stack."""
+    """Supervises one stack."""
 
     def __init__(
         self, podman: Podman, watch: Watch, notify: Notifier, log: Log, limits: Limits, uid: int
@@ -70,13 +70,13 @@ class Supervisor:
         self._reload = False
 
     def run(self) -> int:
-        """Return the exit status: 0 when it was told to stop and has, else that of the reason."""
+        """Run until stopped. Returns the exit status: 0 after a stop, else that of the reason."""
         try:
             self._deploy()
             self._notify.ready(self._judge().summary())
             while True:
                 self._stay_up()
-                self._log("info", "reload: the compose file is applied anew")
+                self._log("info", "reload: applying the compose file again")
                 self._notify.reloading()
                 self._deploy()
                 self._notify.ready(self._judge().summary())
@@ -86,7 +86,7 @@ class Supervisor:
         except StackError as error:
             self._log("error", f"{error.why.word}: {error}")
             self._notify.status(f"{error.why.word}: {error}")
-            self._tell_what_runs()
+            self._log_running()
             return int(error.why.value)
 
     # Coming up.
@@ -94,17 +94,17 @@ class Supervisor:
     def _deploy(self) -> None:
         until = time.monotonic() + self._limits.deadline
         self._check_files()
-        self._look()
+        self._observe()
         self._before = frozenset(container.id for container in self._stack)
         self._clear_away()
         if not self._logger:
             self._logger = self._podman.event_logger()
         self._following = time.time()
         self._up(until)
-        self._look()
+        self._observe()
         wanted = self._podman.services_wanted()
         if not self._stack and not wanted:
-            raise StackError(Reason.COMPOSE_FILE, "the compose file describes no service that runs")
+            raise StackError(Reason.COMPOSE_FILE, "the compose file has no service that runs")
         self._expected = frozenset(container.service for container in self._stack).union(wanted)
         self._follow()
         self._verify(until)
@@ -116,7 +116,7 @@ class Supervisor:
             raise StackError(why, f"cannot read {'; '.join(missing)}", hint="nothing was started")
 
     def _clear_away(self) -> None:
-        """Remove what `compose up` must not find: it would start a stale container as it is, and call it done."""
+        """Remove what `compose up` must not find: it would start a stale container unchanged, and succeed."""
         limits, unit = self._limits, self._podman.stack.unit
         found = verdict.leftovers(self._stack, unit=unit, now=time.time(), stuck_after=limits.deadline)
         if refused := verdict.refuse_foreign(found, self._podman.is_active):
@@ -129,7 +129,7 @@ class Supervisor:
         self._podman.remove([one.container.id for one in found], timeout=limits.stop)
 
     def _up(self, until: float) -> None:
-        """Run the provider to its end."""
+        """Run `compose up` to its end."""
         self._notify.status("compose up")
         argv = self._podman.stack.compose("up", "--detach", "--remove-orphans")
         try:
@@ -147,14 +147,14 @@ class Supervisor:
                 self._watch.kill(child)
                 raise StackError(
                     Reason.DEADLINE,
-                    f"compose up did not end within {self._limits.deadline:g} s; it last said: {_tell(said)}",
+                    f"compose up did not end within {self._limits.deadline:g} s; it last said: {_last_errors(said)}",
                 )
             self._heed(woken)
         if child.status:
-            raise StackError(Reason.PROVIDER, f"compose up: status {child.status}: {_tell(said)}")
+            raise StackError(Reason.PROVIDER, f"compose up: status {child.status}: {_last_errors(said)}")
 
     def _verify(self, until: float) -> None:
-        """Wait until all is up. Raises StackError as soon as something is broken, or at the deadline."""
+        """Wait until everything is up. Raises StackError as soon as something is broken, or at the deadline."""
         shown = ""
         while True:
             now = self._judge()
@@ -163,10 +163,12 @@ class Supervisor:
             if now.broken:
                 raise StackError(Reason.UNHEALTHY, "; ".join(map(self._with_last_words, now.broken)))
             if missing := [one for one in now.findings if one.condition is verdict.Condition.MISSING]:
-                # `compose up` has ended: nobody makes it any more.
+                # `compose up` has ended: nothing will create it any more.
                 names = ", ".join(one.name for one in missing)
                 raise StackError(
-                    Reason.PROVIDER, f"no container was made for {names}", hint="see the lines above"
+                    Reason.PROVIDER,
+                    f"compose up created no container for {names}",
+                    hint="see the lines above",
                 )
             if time.monotonic() >= until:
                 raise StackError(
@@ -180,7 +182,7 @@ class Supervisor:
     # Staying up.
 
     def _stay_up(self) -> None:
-        """Return when a reload is asked for. Raises StackError when the stack is not up any more."""
+        """Watch the stack until a reload is requested. Raises StackError if the stack is no longer up."""
         lacking_since: float | None = None
         while not self._reload:
             now = self._judge()
@@ -208,20 +210,19 @@ class Supervisor:
     def _take_down(self) -> int:
         """Stop and remove containers, in order, and the project's networks; volumes stay.
 
-        By podman alone: at a shutdown the user's socket cannot start its service any more, and without it
-        docker-compose can do nothing.
+        Uses podman only: at a shutdown the user's socket can no longer start its service, which docker-compose needs.
         """
         until = time.monotonic() + self._limits.stop
         try:
             take_down(self._podman, lambda: max(until - time.monotonic(), 1.0))
         except StackError as error:
-            self._log("error", f"not taken down: {error}")
-            self._tell_what_runs()
+            self._log("error", f"cannot take the stack down: {error}")
+            self._log_running()
             return int(error.why.value)
         return 0
 
     def _with_last_words(self, found: verdict.Finding) -> str:
-        """Return a finding, and what the container said last, if it has ended."""
+        """Return a finding and, if the container has ended, its last line of output."""
         ended = [one for one in self._stack if one.name == found.name and one.state in {"exited", "stopped"}]
         if not ended:
             return str(found)
@@ -229,13 +230,13 @@ class Supervisor:
         words = printable(done.stdout + done.stderr)
         return f"{found} (its last line: {words})" if words else str(found)
 
-    # What it knows, and waits for.
+    # State and waiting.
 
-    def _look(self) -> None:
-        """Ask podman, and watch the monitors of what runs.
+    def _observe(self) -> None:
+        """Read the containers, and watch the monitors of running ones.
 
-        Where one has ended since podman was asked, it is asked again. What it calls running even then has lost
-        its monitor (killed, out of memory): nobody would notice its end, or start it again.
+        If a monitor has ended since, the containers are read again. One that is still running then has lost its monitor
+        (killed, out of memory): nothing would notice its end or start it again.
         """
         gone: set[int] = set()
         for _ in range(3):
@@ -251,16 +252,16 @@ class Supervisor:
         )
 
     def _wait(self, until: float | None, look_at: float | None) -> None:
-        """Wait for news of the stack, or for a time; then know how it does."""
+        """Wait for an event or a time, then read the stack's state."""
         self._follow()
         if look_at is not None:
-            # A wall-clock time: where somebody sets the clock, it is looked at too early or at the next event.
+            # A wall-clock time: if the clock is changed, the state is read too early, or at the next event.
             then = time.monotonic() + max(look_at - time.time(), 0.0) + 0.001
             until = then if until is None else min(then, until)
         woken = self._watch.wait(until)
         self._heed(woken)
         if self._is_news(woken):
-            self._look()
+            self._observe()
 
     def _is_news(self, woken: Woken) -> bool:
         if woken.monitors or self._follower in woken.ended:
@@ -271,7 +272,7 @@ class Supervisor:
         return any(event and events.matters(event, self._project, self._stack) for event in found)
 
     def _follow(self) -> None:
-        """Have the event log followed; from where the last follower ended, when it did."""
+        """Follow the event log, from where the last follower ended."""
         if self._follower is not None and self._follower.status is None:
             return
         argv = events.follow_command(
@@ -281,12 +282,12 @@ class Supervisor:
             if any(container.health for container in self._stack):
                 raise StackError(
                     Reason.PODMAN,
-                    f"podman's events_logger is {self._logger!r}: nobody tells whether containers are healthy",
+                    f"podman's events_logger is {self._logger!r}, so changes of health are not reported",
                     hint="set events_logger to journald or file in containers.conf",
                 )
             return
         if self._follower is not None:
-            self._log("warning", f"{argv[0]} ended with status {self._follower.status}: started anew")
+            self._log("warning", f"{argv[0]} ended with status {self._follower.status}; starting it again")
             self._short_lived = self._short_lived + 1 if time.time() - self._following < 1.0 else 0
             if self._short_lived == _SHORT_LIVED:
                 raise StackError(Reason.PODMAN, f"{argv[0]} cannot follow podman's events")
@@ -302,25 +303,25 @@ class Supervisor:
         if signal.SIGHUP in woken.signals:
             self._reload = True
 
-    def _tell_what_runs(self) -> None:
-        """Say which containers run though the operation failed: systemd's `failed` does not mean that none does."""
+    def _log_running(self) -> None:
+        """Log which containers still run after a failure: `failed` in systemd does not mean that none does."""
         try:
             running = [one for one in self._podman.containers() if one.state == "running"]
         except StackError as error:
-            self._log("warning", f"older containers may still run; podman cannot be asked: {error}")
+            self._log("warning", f"older containers may still run, but podman cannot list them: {error}")
             return
         older = [one for one in running if self._before is None or one.id in self._before]
         newer = [one for one in running if one not in older]
         if older:
             self._log("warning", f"older containers may still run: {_names(older)}")
         if newer:
-            self._log("warning", f"containers that this start made still run: {_names(newer)}")
+            self._log("warning", f"containers created by this start still run: {_names(newer)}")
         if not running:
-            self._log("warning", "no container of this stack runs")
+            self._log("warning", "no container of this stack is running")
 
 
 def take_down(podman: Podman, left: Callable[[], float]) -> None:
-    """Stop and remove a stack's containers, pod and networks. `left` are the seconds that remain."""
+    """Stop and remove a stack's containers, pod and networks. `left`: returns the remaining seconds."""
     stack = podman.containers()
     for group in stop_order(stack):
         running = [one.id for one in group if one.state in {"running", "paused", "stopping"}]
@@ -331,11 +332,11 @@ def take_down(podman: Podman, left: Callable[[], float]) -> None:
     project = f"--filter=label=com.docker.compose.project={podman.stack.project}"
     networks = podman.run(["podman", "network", "ls", "--quiet", project], timeout=left()).stdout.split()
     if networks:
-        # One that a container of somebody else uses stays.
+        # A network that another container uses stays.
         podman.run(["podman", "network", "rm", *networks], timeout=left(), check=False)
 
 
-def _tell(said: list[str]) -> str:
+def _last_errors(said: list[str]) -> str:
     """Return the last errors of a provider (docker-compose: the service in one line, the reason in the next)."""
     own = [line.strip() for line in said if not line.startswith("Error: executing ")]
     errors = [line for line in own if "error" in line.lower()]

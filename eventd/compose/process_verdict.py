@@ -1,9 +1,8 @@
-"""Whether a stack is up: functions over containers and the clock. Pure.
+"""Decides whether a stack is up, from its containers and the time. Pure.
 
-A container with a health check is up when it is healthy. One without has to have stayed up for a while
-(`settle`): podman calls a program that is about to fall over `running`, too. Health takes its own time by its
-own retries, so `unhealthy` is final; an ended container is final where nobody will start it again.
-`process_supervise.py` waits for the next event, or for `look_at`.
+A container with a health check is up when it is healthy. One without has to run for a while (`settle`): podman also
+reports a program that is about to crash as `running`. Health checks have their own retries, so `unhealthy` is final; an
+ended container is final if nothing starts it again. `process_supervise.py` waits for the next event, or for `look_at`.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from eventd.compose.process_containers import Container, completing
 
 
 class Condition(StrEnum):
-    """How one service does."""
+    """The condition of one service."""
 
     UP = "up"
     COMPLETED = "completed"
-    """Ended with 0, as it is meant to."""
+    """Ended with 0, as intended."""
     SETTLING = "settling"
-    """Runs, without a health check, and not for long."""
+    """Runs without a health check, but not for long enough yet."""
     STARTING = "starting"
-    """Its first health checks are under way, or it has not been started yet."""
+    """Its first health checks are running, or it has not been started yet."""
     RESTARTING = "restarting"
-    """Has ended, and podman starts it again."""
+    """Ended, and podman starts it again."""
     PAUSED = "paused"
     MISSING = "missing"
     EXITED = "exited"
@@ -39,7 +38,7 @@ _FINAL = frozenset({Condition.EXITED, Condition.UNHEALTHY})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One container, or a service that has none."""
+    """The condition of one container, or of a service without one."""
 
     name: str
     condition: Condition
@@ -51,25 +50,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the stack does."""
+    """The state of the stack."""
 
     findings: tuple[Finding, ...]
     look_at: float | None
-    """When to look again though nothing happens, in seconds since the epoch."""
+    """When to check again even if nothing happens, in seconds since the epoch."""
 
     @property
     def up(self) -> bool:
-        """Whether all of it is as it should be (a stack of nothing is not)."""
+        """Whether everything is up (an empty stack is not)."""
         return bool(self.findings) and all(finding.condition in _GOOD for finding in self.findings)
 
     @property
     def lacking(self) -> tuple[Finding, ...]:
-        """Return what is not as it should be."""
+        """Return what is not up."""
         return tuple(finding for finding in self.findings if finding.condition not in _GOOD)
 
     @property
     def broken(self) -> tuple[Finding, ...]:
-        """Return what will not become good by waiting."""
+        """Return what waiting will not fix."""
         return tuple(finding for finding in self.findings if finding.condition in _FINAL)
 
     def summary(self) -> str:
@@ -82,7 +81,7 @@ class Verdict:
 def judge(
     stack: tuple[Container, ...], *, now: float, settle: float, expected: Iterable[str] = ()
 ) -> Verdict:
-    """Return how the stack does at `now` (seconds since the epoch); `expected` are services that must be there."""
+    """Return the stack's state at `now` (seconds since the epoch). `expected`: services that must have a container."""
     ends = completing(stack)
     findings: list[Finding] = []
     times: list[float] = []
@@ -109,10 +108,10 @@ def _judge(container: Container, *, now: float, settle: float, ends: bool) -> tu
         case "running" if container.health:
             return Condition.STARTING, f"is not healthy yet{_says(container)}"
         case "running":
-            # A clock that was set back must not make it wait for hours.
+            # If the clock was set back, this must not wait for hours.
             if 0 <= now - container.started < settle:
                 again = f" (started again {container.restarts} times)" if container.restarts else ""
-                return Condition.SETTLING, f"runs for less than {settle:g} s{again}"
+                return Condition.SETTLING, f"has run for less than {settle:g} s{again}"
             return Condition.UP, "runs"
         case "paused":
             return Condition.PAUSED, "is paused"
@@ -124,7 +123,7 @@ def _judge(container: Container, *, now: float, settle: float, ends: bool) -> tu
                 return Condition.RESTARTING, detail
             return Condition.EXITED, detail
         case "created" | "initialized" | "configured":
-            return Condition.STARTING, "was created and not started"
+            return Condition.STARTING, "was created but not started"
         case "unmonitored":
             return Condition.EXITED, "has lost its monitor process"
         case _:
@@ -136,7 +135,7 @@ def _says(container: Container) -> str:
 
 
 def _comes_back(container: Container) -> bool:
-    """Whether podman itself starts it again."""
+    """Return whether podman itself starts it again."""
     match container.restart_policy:
         case "always" | "unless-stopped":
             return True
@@ -148,21 +147,21 @@ def _comes_back(container: Container) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A container from before that `compose up` must not find as it is."""
+    """An existing container that `compose up` must not find as it is."""
 
     container: Container
     why: str
     foreign: bool
-    """Whether its label names another unit, which may be running it."""
+    """Whether its label names another unit, which may run it."""
 
 
 def leftovers(
     stack: tuple[Container, ...], *, unit: str, now: float, stuck_after: float
 ) -> tuple[Leftover, ...]:
-    """Return what has to go before a start. Containers that run and are well stay: nothing restarts for them.
+    """Return the containers to remove before a start. Running, healthy ones stay and are not restarted.
 
-    unit: the unit that owns the stack; empty when that is not known.
-    stuck_after: seconds after which a first health check that is still under way is taken for a lost one.
+    unit: the unit that owns the stack; empty if it is not known.
+    stuck_after: seconds after which a first health check without a result counts as lost.
     """
     found: list[Leftover] = []
     ends = completing(stack)
@@ -170,7 +169,7 @@ def leftovers(
         if unit and container.unit not in ("", unit):
             found.append(Leftover(container, f"belongs to {container.unit}", foreign=True))
         elif container.service in ends and container.state == "exited" and not container.exit_code:
-            pass  # it has done its work; the provider runs it again where that is due
+            pass  # it is done; the provider runs it again if necessary
         elif why := _stale(container, now=now, stuck_after=stuck_after):
             found.append(Leftover(container, why, foreign=False))
     return tuple(found)
@@ -182,11 +181,11 @@ def _stale(container: Container, *, now: float, stuck_after: float) -> str:
     if container.health == "unhealthy":
         return "is unhealthy"
     if container.health == "starting" and now - container.started > stuck_after:
-        # Its timer is a transient unit of the user's manager, and gone when that was started anew.
+        # Its timer is a transient unit of the user manager, and is gone after that was restarted.
         return f"had no result of a health check for {now - container.started:.0f} s"
     return ""
 
 
 def refuse_foreign(found: Iterable[Leftover], is_active: Callable[[str], bool]) -> tuple[Leftover, ...]:
-    """Return the leftovers whose unit is active: taking them away would break that unit."""
+    """Return the leftovers whose unit is active: removing them would break that unit."""
     return tuple(leftover for leftover in found if leftover.foreign and is_active(leftover.container.unit))

@@ -1,6 +1,6 @@
-"""What the supervisor waits on: signals, the ends of processes, lines of a program, and the clock. In one poll.
+"""What the supervisor waits for, in one poll: signals, ends of processes, lines of a program, and the clock.
 
-Owns descriptors and children. No decisions: `process_supervise.py` asks `wait` and looks at what woke it.
+Owns descriptors and children, and decides nothing: `process_supervise.py` calls `wait` and handles what woke it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final, Self
 
 _CHUNK: Final = 65536
 _LONGEST: Final = 1 << 20
-"""Bytes of a line at most; what is longer is thrown away."""
+"""The longest line in bytes; the rest is discarded."""
 _LAST_WORDS: Final = 5.0
-"""Seconds that a program may run on after it has closed its output."""
+"""Seconds that a program may keep running after it has closed its output."""
 
 
 @dataclass(slots=True)
@@ -28,13 +28,13 @@ class Woken:
     signals: set[int] = field(default_factory=set)
     lines: list[tuple[Child, str]] = field(default_factory=list)
     ended: list[Child] = field(default_factory=list)
-    """Children whose output and process have both ended; `status` is set."""
+    """Children that have ended and closed their output; `status` is set."""
     monitors: set[int] = field(default_factory=set)
-    """Process ids, of those given to `monitor`, that have ended."""
+    """The process ids given to `monitor` that have ended."""
 
 
 class Child:
-    """A program whose lines are read. It leads a process group of its own."""
+    """A program whose output is read line by line. It has its own process group."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.argv = list(argv)
@@ -53,15 +53,15 @@ class Child:
         self.rest = b""
 
     def kill(self) -> None:
-        """End it and what it started, at once, and reap it."""
+        """Kill it and its process group, and reap it."""
         if self.status is None:
-            # Not reaped yet, so the number is still its own.
+            # Not reaped yet, so the process id is still its own.
             os.killpg(self.process.pid, signal.SIGKILL)
             self.status = self.process.wait()
 
 
 class Watch:
-    """One poll over everything. Use as a context manager: leaving it kills the children."""
+    """One poll over everything. A context manager: leaving it kills the children."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._selector = selectors.DefaultSelector()
@@ -70,7 +70,7 @@ class Watch:
         self._pipe, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._write = write
         self._selector.register(self._pipe, selectors.EVENT_READ)
-        # The handler does nothing: Python writes the number into the pipe before it runs.
+        # The handler does nothing: Python writes the signal's number into the pipe before it runs.
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in numbers:
             signal.signal(number, _ignore)
@@ -88,14 +88,14 @@ class Watch:
         os.close(self._write)
 
     def start(self, argv: Sequence[str], env: Mapping[str, str]) -> Child:
-        """Start a program. Raises OSError when it cannot be run."""
+        """Start a program. Raises OSError if it cannot be run."""
         child = Child(argv, env)
         self._children[child.output] = child
         self._selector.register(child.output, selectors.EVENT_READ)
         return child
 
     def kill(self, child: Child) -> None:
-        """End a program, and forget it. Does nothing when it has ended."""
+        """Kill a program, and forget it. Does nothing if it has ended."""
         if self._children.pop(child.output, None):
             self._selector.unregister(child.output)
             child.kill()
@@ -103,7 +103,7 @@ class Watch:
             child.process.stdout.close()
 
     def monitor(self, pids: Iterable[int]) -> set[int]:
-        """Watch these processes for their end, and no others. Returns those that have ended already."""
+        """Watch exactly these processes. Returns those that have ended already."""
         wanted = set(pids)
         for pid, descriptor in list(self._monitors.items()):
             if pid not in wanted:
@@ -122,7 +122,7 @@ class Watch:
         return gone
 
     def wait(self, until: float | None) -> Woken:
-        """Wait for something to happen, or for a time of time.monotonic(); None: for ever."""
+        """Wait for an event, or until a time of time.monotonic(); None: no limit."""
         timeout = None if until is None else max(until - time.monotonic(), 0)
         woken = Woken()
         for key, _ in self._selector.select(timeout):
@@ -146,8 +146,8 @@ class Watch:
             lines.append(child.rest)
         woken.lines += [(child, line.decode(errors="replace")) for line in lines]
         if not chunk:
-            # Its output is closed, so it is about to end. (What it leaves behind may hold the output open: then
-            # this comes later, or the caller's deadline does.)
+            # Its output is closed, so it is about to end. (If its own children keep the output open, this happens
+            # later, or the caller's deadline applies.)
             del self._children[child.output]
             self._selector.unregister(child.output)
             try:
@@ -160,4 +160,4 @@ class Watch:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """Let the signal interrupt, and no more."""
+    """Only interrupt the poll."""

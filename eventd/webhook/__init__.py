@@ -1,12 +1,11 @@
-"""The webhook listener: the one part of eventd that the network talks to, and it has no rights at all.
+"""The webhook listener: the only part of eventd that accepts connections from the network. It has no privileges.
 
-A process and unit of its own (`DynamicUser`, socket-activated). It checks that a forge signed what it got,
-and passes "repository X was pushed" on to the daemon's socket; what is deployed, the daemon fetches by
-itself. It imports nothing of the daemon's domains.
+It is a process and unit of its own (`DynamicUser`, socket-activated). It checks the forge's signature and passes
+"repository X was pushed" on to the daemon's socket; the daemon itself fetches what is deployed. It does not import the
+daemon's domains.
 
-`process_settings` (what is listened for) -> `process_server` (HTTP) -> `process_signatures` (who says so) ->
-`process_payload` (what is said)
--> `process_deliveries` (has it been said before) -> `process_relay` (to the daemon).
+`process_settings` (configuration) -> `process_server` (HTTP) -> `process_signatures` (authentication) ->
+`process_payload` (parsing) -> `process_deliveries` (replays) -> `process_relay` (to the daemon).
 """
 
 from __future__ import annotations

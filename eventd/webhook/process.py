@@ -28,7 +28,7 @@ from eventd.webhook.process_signatures import SIGNING_PREFIX, signing_key
 def run(arguments: list[str] | None = None) -> int:
     """Return the exit status: 0 after SIGTERM or SIGINT, 2 for wrong usage or configuration."""
     parser = argparse.ArgumentParser(
-        prog="eventd-webhook", description="Checks the webhooks of a forge and tells eventd of pushes."
+        prog="eventd-webhook", description="Verifies the webhooks of a forge and notifies eventd of pushes."
     )
     parser.add_argument("--config", default="/etc/eventd/webhook.toml", help="default: %(default)s")
     parser.add_argument("--listen", metavar="HOST:PORT", help="instead of systemd's socket")
@@ -53,7 +53,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def check_secrets(settings: Settings, log: Log) -> None:
-    """Refuse a signing token that is none, and warn of short secrets."""
+    """Refuse invalid signing tokens, and warn about short secrets."""
     for hook in settings.hooks.values():
         if hook.secret.startswith(SIGNING_PREFIX) and hook.table.forge == "gitlab":
             try:
@@ -71,7 +71,7 @@ def inherited() -> list[socket.socket]:
         raise PermanentError(
             "systemd passed no socket",
             reason="no-socket",
-            hint="start eventd-webhook.socket, or give --listen HOST:PORT for a try",
+            hint="start eventd-webhook.socket, or use --listen HOST:PORT for a test",
         )
     sockets = [socket.socket(fileno=each.fd) for each in passed]
     for each in sockets:
@@ -93,9 +93,9 @@ def listen(text: str) -> list[socket.socket]:
 
 
 async def serve(settings: Settings, sockets: list[socket.socket], log: Log) -> None:
-    """Serve until SIGTERM or SIGINT; then let the requests under way end.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
-    New connections meanwhile wait in the socket, which systemd keeps open.
+    New connections wait in the socket meanwhile, which systemd keeps open.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
-"""Who goes when there are too many: the connections of a listener that anybody on the network may open.
+"""Limits the connections of the listener, and decides which are dropped when there are too many.
 
-Pure. A connection *arrives* until all of its request is there, then it is *worked* on, and after its answer it *ends*.
-Only who can sign keeps a connection worked on for long, so room is made of the others: first of those that end, then of
-the one that has been arriving for longest. A newcomer is refused only where all others are worked on.
+Pure. Anybody on the network may open one. A connection *arrives* until its request is complete, then it is *worked* on,
+and after the answer it *ends*. Only a signer can keep a connection in work for long, so the others make room: first
+those that end, then the one that has been arriving for longest. A new one is refused only if all others are worked on.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that are one peer: whoever has one address usually has the whole of such a network."""
+"""The IPv6 prefix length that counts as one peer: whoever has one address usually has the whole network."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Phase(IntEnum):
-    """How far a connection is; the lower goes first."""
+    """The phase of a connection; the lowest is dropped first."""
 
     ENDING = 0
     ARRIVING = 1
@@ -29,21 +29,21 @@ class Phase(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One connection. `drop` ends it at once; the reason is for the log."""
+    """One connection. `drop` closes it at once; the reason is for the log."""
 
     drop: Callable[[str], None]
     peer: str
-    """For whom it counts; empty: for nobody alone (a proxy that has not said yet for whom it speaks)."""
+    """The peer that it counts for; empty: none (a proxy that has not named its client yet)."""
     phase: Phase = Phase.ARRIVING
     received: int = 0
-    """Bytes of its body."""
+    """Bytes of its body so far."""
 
 
 class Connections:
     """The connections of one listener."""
 
     def __init__(self, *, most: int, per_peer: int, buffered: int) -> None:
-        """`most` connections, `per_peer` of them of one peer, with `buffered` bytes of bodies that arrive."""
+        """Allow `most` connections, `per_peer` of one peer, and `buffered` bytes of incomplete bodies."""
         self._most, self._per_peer, self._buffered = most, per_peer, buffered
         self._held: dict[Held, None] = {}
 
@@ -51,26 +51,26 @@ class Connections:
         return len(self._held)
 
     def enter(self, held: Held) -> None:
-        """Take one in, and drop another one, or this one, if it is too many."""
+        """Add a connection. If that is too many, drop another one, or this one."""
         self._held[held] = None
         if len(self._held) > self._most:
             self._drop_one(self._held, "too-many-connections")
         self._bound_peer(held.peer)
 
     def identify(self, held: Held, peer: str) -> None:
-        """Count it for somebody else from now on."""
+        """Count it for another peer from now on."""
         held.peer = peer
         self._bound_peer(peer)
 
     def receive(self, held: Held, size: int) -> None:
-        """Count bytes of its body, and drop the largest that still arrives if they are too many."""
+        """Count bytes of its body. If that is too many in all, drop the largest that is still arriving."""
         held.received += size
         arriving = [each for each in self._held if each.phase is Phase.ARRIVING]
         if sum(each.received for each in arriving) > self._buffered:
             self._drop(max(arriving, key=lambda each: each.received), "too-many-bytes")
 
     def leave(self, held: Held) -> None:
-        """Forget one that has gone, or was dropped."""
+        """Remove a connection that was closed or dropped."""
         self._held.pop(held, None)
 
     def _bound_peer(self, peer: str) -> None:
@@ -80,7 +80,7 @@ class Connections:
                 self._drop_one(theirs, "too-many-connections-of-a-peer")
 
     def _drop_one(self, of: Iterable[Held], why: str) -> None:
-        # Oldest first, as they were taken in; `min` returns the first of those in the same phase.
+        # They are in order of age, and `min` returns the first one in the lowest phase: the oldest.
         *others, newest = of
         oldest = min(others, key=lambda each: each.phase, default=newest)
         self._drop(newest if oldest.phase is Phase.WORKED_ON else oldest, why)
@@ -91,7 +91,7 @@ class Connections:
 
 
 def peer_of(address: str) -> str:
-    """Return for whom an address counts: itself, or the network of an IPv6 one. What is none is one peer."""
+    """Return the peer of an address: the address itself, or an IPv6 network. All invalid ones are one peer."""
     parsed = parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX), strict=False))
@@ -99,7 +99,7 @@ def peer_of(address: str) -> str:
 
 
 def parse(address: str) -> Address | None:
-    """Return an address; one of IPv4 that a dual-stack socket shows as IPv6 is what it is."""
+    """Parse an address. An IPv4 address that a dual-stack socket shows as IPv6 becomes IPv4."""
     try:
         parsed = ipaddress.ip_address(address.strip().strip("[]"))
     except ValueError:
@@ -108,16 +108,16 @@ def parse(address: str) -> Address | None:
 
 
 def trusted(address: str, proxies: Iterable[Network]) -> bool:
-    """Tell whether what a connection says of its origin is believed."""
+    """Return whether a connection is from a trusted proxy."""
     parsed = parse(address)
     return parsed is not None and any(parsed in network for network in proxies)
 
 
 def forwarded_for(address: str, lines: Iterable[str], proxies: Iterable[Network]) -> str:
-    """Return the address that a request came from, by its `X-Forwarded-For` lines.
+    """Return the client's address of a request, from its `X-Forwarded-For` lines.
 
-    A proxy appends whom it heard it from, so it is read from its end, and only as far as proxies are trusted: what is
-    left of the first other one is the client's own word. `address` is the connection's.
+    Each proxy appends the address of its peer, so the list is read from its end, as long as proxies are trusted:
+    everything before that is written by the client. `address`: that of the connection.
     """
     told, proxies = ",".join(lines).split(","), tuple(proxies)
     while trusted(address, proxies) and told and (before := told.pop().strip()):

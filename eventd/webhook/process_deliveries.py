@@ -1,9 +1,9 @@
-"""Has it been said before: the deliveries that were passed on, so that a replay is known again.
+"""Remembers the deliveries that were passed on, to recognise replays.
 
-Owns: a bounded memory of digests, kept in a file of the unit's StateDirectory if it has one. Only what a
-forge signed and the daemon took gets in: an unsigned request cannot push anything out of it, and a delivery
-that the daemon could not take stays welcome. The file is not synced: a power cut may make one replay
-possible, and a replay costs one fetch that finds nothing.
+Owns a bounded list of digests, kept in a file of the unit's StateDirectory if it has one. Only signed deliveries that
+the daemon accepted are added: an unsigned request cannot displace others, and a delivery that the daemon could not
+accept may be repeated. The file is not synced: a power cut may make one replay possible, which costs one fetch without
+changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 class Claim:
-    """One delivery under way. `known`: it was passed on before. `confirm` when it has been passed on now."""
+    """A delivery in progress. `known`: it was passed on before. `confirm`: to be called once it has been passed on."""
 
     def __init__(self, *, known: bool, confirm: Callable[[], None]) -> None:
         self.known = known
@@ -53,15 +53,15 @@ class Deliveries:
         except OSError as error:
             self._report(f"cannot read {file}: {error.strerror}")
             return
-        # A line that a crash cut short is not a digest.
+        # A line that was truncated by a crash is not a digest.
         self._digests = dict.fromkeys(line for line in lines[-self._limit :] if _DIGEST.fullmatch(line))
         self._lines = len(lines)
 
     @contextlib.asynccontextmanager
     async def claim(self, hook: str, identities: Iterable[str]) -> AsyncIterator[Claim]:
-        """Hold the delivery against others of the same identities; they wait until this one has ended.
+        """Lock the delivery: others with the same identities wait until this one has ended.
 
-        The wait is as long as the holder's, which has a deadline of its own.
+        The wait is bounded by the holder's own deadline.
         """
         digests = [
             hashlib.sha256(f"{hook}\0{i}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -93,7 +93,7 @@ class Deliveries:
                 with self._file.open("a", encoding="ascii") as opened:
                     opened.write("".join(f"{digest}\n" for digest in digests))
         except OSError as error:
-            # The delivery has been passed on; not being able to note it must not fail it.
+            # The delivery has been passed on: a failure to record it must not fail the request.
             self._report(f"cannot write {self._file}: {error.strerror}")
 
     def _rewrite(self, file: Path) -> None:

@@ -1,6 +1,6 @@
-"""The listener's log: one JSON object a line, with journald's priority before it when journald reads it.
+"""The listener's log: one JSON object per line, prefixed with the priority if it goes to the journal.
 
-Owns: the form. What is logged never includes a body, a header that was not verified, or a secret.
+Owns the format. Bodies, unverified headers and secrets are never logged.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Log:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
-        # systemd sets it for a unit whose output goes to the journal (systemd.exec(5)).
+        # systemd sets it if the unit's output goes to the journal (systemd.exec(5)).
         self._journal = "JOURNAL_STREAM" in os.environ
 
     def write(self, priority: Priority, event: str, **fields: str | float | None) -> None:
-        """Write one record; fields that are None are left out."""
+        """Write one record. Fields that are None are left out."""
         record = {"time": round(time.time(), 3), "level": priority.name.lower(), "event": event}
         record.update((key, value) for key, value in fields.items() if value is not None)
         prefix = f"<{priority.value}>" if self._journal else ""

@@ -1,7 +1,7 @@
-"""What is said: the body of a push, as three texts.
+"""Parses the body of a push into branch, commit and repository.
 
-Owns: parsing JSON that may be hostile although it is signed (a forge signs what its users wrote), and the
-forges' differences. Pure. All of it is a hint where to look: the daemon believes nothing but "pushed".
+Pure. Owns the parsing of JSON that may be hostile although it is signed (a forge signs what its users wrote), and the
+differences between forges. The daemon treats all of it as a hint, and only relies on "pushed".
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Push:
     """A branch has a new head."""
 
     repository: str
-    """Full name, `team/host`."""
+    """The full name, `team/host`."""
     branch: str
     commit: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request in order that asks for nothing."""
+    """A valid request that needs no action."""
 
     reason: str
 
 
 class MalformedError(Exception):
-    """Not the body of a push. Carries nothing of it."""
+    """The body is not a valid push. Contains nothing of the body."""
 
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -77,7 +77,7 @@ class _GitlabBody(_Model):
 
 
 def interpret(forge: Forge, event: str, body: bytes) -> Push | Ignored:
-    """Return the push, or why there is none. Raises MalformedError."""
+    """Return the push, or why it is ignored. Raises MalformedError."""
     if event not in _PUSH_EVENTS[forge]:
         return Ignored("ping" if event == "ping" else "other-event")
     data = _parse(body)
@@ -102,11 +102,11 @@ def interpret(forge: Forge, event: str, body: bytes) -> Push | Ignored:
 
 
 def _parse(body: bytes) -> Any:
-    """Parse strictly: UTF-8, no key twice (which of them counts?), no NaN, no nesting beyond the parser's."""
+    """Parse strictly: UTF-8, no duplicate keys, no NaN, no nesting beyond the parser's limit."""
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        # ValueError: bad UTF-8, bad JSON, and integers of over 4,300 digits.
+        # ValueError: invalid UTF-8, invalid JSON, or integers of over 4,300 digits.
         raise MalformedError from None
 
 

@@ -1,7 +1,7 @@
-"""To the daemon: `POST /v1/pushed` on its unix socket.
+"""Passes pushes on to the daemon: `POST /v1/pushed` on its unix socket.
 
-Owns: one request with a deadline, and what its answer means. It opens a connection per push: there are few,
-and a daemon that was restarted in between is then nothing special.
+Owns one request with a deadline, and the meaning of its answer. Each push has a connection of its own: there are few
+pushes, and a restart of the daemon in between needs no handling.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """What became of a push."""
+    """The outcome of a push."""
 
     TAKEN = "taken"
     """The daemon answered 202."""
     REFUSED = "refused"
-    """The daemon answered 4xx: again would be no different."""
+    """The daemon answered 4xx: a retry will not help."""
     UNREACHABLE = "unreachable"
-    """No daemon, no answer in time, or any other answer: worth another try."""
+    """No daemon, no answer in time, or any other answer: worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Relayed:
 
 
 class Relay:
-    """The daemon, as the listener sees it."""
+    """A client of the daemon's socket."""
 
     def __init__(self, socket: str, timeout: float) -> None:
         self._socket = socket
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def pushed(self, hook: str, delivery: str, push: Push) -> Relayed:
-        """Pass it on, within the timeout (seconds)."""
+        """Pass a push on, within the timeout in seconds."""
         body = {
             "repository": push.repository,
             "branch": push.branch,

@@ -1,7 +1,7 @@
-"""HTTP: one POST per connection, bounded in time and size; every answer is short. `connections` bounds their number.
+"""The HTTP server: one POST per connection, limited in time and size. `process_connections` limits their number.
 
-Owns: the order of the checks (path, method, type, size, signature, content, replay, daemon) and the answers.
-Nothing of a body is parsed before its signature is verified. The rest of the package does the judging.
+Owns the order of the checks (path, method, type, size, signature, content, replay, daemon) and the answers. A body is
+not parsed before its signature is verified. The checks themselves are in the other modules.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ if TYPE_CHECKING:
 
 _DELIVERY = re.compile(r"[!-~]{1,128}")
 BODY_GRACE = 2.0
-"""Seconds that a body may take however small it is,"""
+"""The minimal time for a body in seconds, however small it is."""
 BODY_RATE = 16 * 1024
-"""and bytes that have to arrive in each second beyond them, until `request_timeout`."""
+"""The minimal rate in bytes per second after that, until `request_timeout`."""
 BUFFERED = 32 << 20
-"""Bytes of bodies that arrive, in all, but never less than one of a hook; far below MemoryMax= of the unit."""
+"""The limit for all incomplete bodies, in bytes, but at least one body of a hook. Far below the unit's MemoryMax=."""
 TELL_AGAIN = 60.0
-"""Seconds between two lines of the log about connections that were dropped."""
+"""Seconds between two log lines about dropped connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request whose body is on its way."""
+    """A request whose body is arriving."""
 
     connections: Connections
     held: Held
     client: str
-    """The address that it came from, as far as that is known."""
+    """The client's address, as far as it is known."""
 
     def received(self, size: int) -> None:
-        """Count bytes of the body. The connection may be dropped by that."""
+        """Count bytes of the body. This may drop the connection."""
         self.connections.receive(self.held, size)
 
     def complete(self) -> None:
-        """All of it is there."""
+        """The request is complete."""
         self.held.phase = Phase.WORKED_ON
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the client gets, and what the log gets beyond that."""
+    """The answer to the client, and further fields for the log."""
 
     status: int
     body: dict[str, str | bool]
@@ -159,9 +159,9 @@ class Listener:
         return await self._pass_on(hook, verified, said)
 
     async def _read(self, request: web.BaseRequest, limit: int, arrival: Arrival) -> bytes | None:
-        """Return the body, or None as soon as it is too large (a chunked one does not say so before).
+        """Return the body, or None as soon as it is too large (a chunked one does not announce its size).
 
-        Raises TimeoutError: it has not arrived in time, or has come to arrive too slowly.
+        Raises TimeoutError if it does not arrive in time, or arrives too slowly.
         """
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -181,7 +181,7 @@ class Listener:
         def ignored(reason: str) -> Answer:
             return Answer(200, {"delivered": False, "reason": reason}, reason, verified, push)
 
-        # Gitea and GitHub take the letters of a repository's name as equal, whatever their case.
+        # The names of repositories are case-insensitive on Gitea and GitHub.
         wanted = hook.table.repository
         if wanted is not None and wanted.casefold() != push.repository.casefold():
             return ignored("other-repository")
@@ -204,10 +204,10 @@ class Listener:
 
 
 class BoundedServer(web.Server):
-    """aiohttp's server with bounds on connections: how many, of whom, and for how long.
+    """aiohttp's server with limits on connections: how many, from whom, and for how long.
 
-    aiohttp gives a client as long as it likes for its headers. Each connection carries one request here: it has a
-    deadline for its headers, and from then on one over the whole, for slow readers of the answer too.
+    aiohttp has no timeout for headers. Here each connection carries one request, with a deadline for the headers, and
+    another one for everything after that, including slow readers of the answer.
     """
 
     def __init__(
@@ -229,12 +229,12 @@ class BoundedServer(web.Server):
         self._told = -math.inf
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        """Admit a connection, for as long as its headers may take."""
+        """Accept a connection, with a deadline for its headers."""
         super().connection_made(handler, transport)
         address = _address(transport)
 
         def drop(why: str) -> None:
-            self._tell(why, address)
+            self._log_drop(why, address)
             transport.abort()
 
         proxy = trusted(address, self._table.trusted_proxies)
@@ -243,7 +243,7 @@ class BoundedServer(web.Server):
         self._bounded.enter(held)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         super().connection_lost(handler, exc)
         if deadline := self._deadlines.pop(handler, None):
             deadline.cancel()
@@ -254,7 +254,7 @@ class BoundedServer(web.Server):
         handler = request.protocol
         held = self._held.get(handler)
         if held is None or request.transport is None:
-            return web.Response(status=408)  # dropped while its headers were read: nobody gets this
+            return web.Response(status=408)  # dropped while its headers were read: this is not sent
         self._deadline(handler, self._lifetime, "lifetime")
         lines = request.headers.getall("X-Forwarded-For", ())
         client = forwarded_for(_address(request.transport), lines, self._table.trusted_proxies)
@@ -271,8 +271,8 @@ class BoundedServer(web.Server):
             seconds, self._held[handler].drop, why
         )
 
-    def _tell(self, why: str, address: str) -> None:
-        """Log that connections were dropped: the first, and then how many once in a while."""
+    def _log_drop(self, why: str, address: str) -> None:
+        """Log dropped connections: the first at once, then their number now and then."""
         self._dropped += 1
         now = asyncio.get_running_loop().time()
         if now - self._told >= TELL_AGAIN:

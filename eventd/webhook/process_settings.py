@@ -1,7 +1,7 @@
-"""`/etc/eventd/webhook.toml` and the secrets it names.
+"""Reads `/etc/eventd/webhook.toml` and the secrets that it names.
 
-Owns: the schema, reading secrets, and errors that name file, key and remedy. A secret is held as bytes in one
-place, `Hook.secret`, and has no representation.
+Owns the schema, the reading of secrets, and errors with file, key and remedy. A secret is kept as bytes in one place,
+`Hook.secret`, which is left out of `repr`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHORT_SECRET = 16
 
 
 class Forge(StrEnum):
-    """Whose headers, signature and payload to expect."""
+    """The kind of forge: decides headers, signature and payload."""
 
     GITHUB = "github"
     GITEA = "gitea"
@@ -39,28 +39,28 @@ class HookTable(_Table):
     """`[[hooks]]`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-    """For logs and the path."""
+    """The name, for logs and the path."""
     forge: Forge
-    """Whose headers and signature it has."""
+    """The kind of forge."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")] | None = None
-    """URL path; `/hooks/<name>` by default."""
+    """The URL path; `/hooks/<name>` by default."""
     repository: str | None = None
-    """Full name (`team/host`); pushes of any other are ignored."""
+    """The full name (`team/host`). Pushes to other repositories are ignored."""
     branch: str | None = None
-    """Pushes of any other are ignored."""
+    """Pushes to other branches are ignored."""
     secret: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] | None = None
-    """Name of a systemd credential."""
+    """The name of a systemd credential."""
     secret_file: str | None = None
-    """A file instead, readable by nobody but its owner and group."""
+    """A file instead, readable only for its owner and group."""
     max_body: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     """Bytes."""
     tolerance: Annotated[int, Field(ge=1, le=3600)] = 300
-    """Seconds that a signed timestamp may be off (GitLab's signing token)."""
+    """How far off a signed timestamp may be, in seconds (GitLab's signing token)."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> HookTable:
         if (self.secret is None) == (self.secret_file is None):
-            raise ValueError("give exactly one of secret (a credential's name) and secret_file (a path)")
+            raise ValueError("set exactly one of secret (a credential's name) and secret_file (a path)")
         return self
 
 
@@ -73,22 +73,22 @@ class WebhookTable(_Table):
     daemon_timeout: Annotated[float, Field(gt=0, le=60)] = 8.0
     """Seconds. GitHub gives up on a delivery after 10."""
     request_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """Seconds that a client has for its body at most; a small one has to be there sooner."""
+    """The longest time for a body, in seconds; a small one has less."""
     header_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """Seconds that a client has for its headers."""
+    """The time for the headers, in seconds."""
     connections: Annotated[int, Field(ge=1, le=900)] = 128
-    """At a time; beyond them, the one goes that has been arriving for longest."""
+    """The limit of connections. Beyond it, the one that has been arriving for longest is dropped."""
     connections_per_peer: Annotated[int, Field(ge=1, le=900)] = 64
-    """Of one address (one /64 of IPv6); behind a trusted proxy, of one that it forwards for."""
+    """The limit per client address (per /64 for IPv6), also behind a trusted proxy."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
-    """Addresses and networks of proxies whose `X-Forwarded-For` is believed."""
+    """Addresses and networks of proxies whose `X-Forwarded-For` is trusted."""
     remembered: Annotated[int, Field(ge=16, le=1_000_000)] = 10_000
-    """Deliveries that are known again when they are replayed."""
+    """How many deliveries are remembered, to recognise replays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One hook, ready: the table and its secret."""
+    """One hook: its table and its secret."""
 
     table: HookTable
     secret: bytes = field(repr=False)
@@ -101,15 +101,15 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the listener needs to know."""
+    """The listener's settings."""
 
     table: WebhookTable
     hooks: Mapping[str, Hook]
-    """By URL path."""
+    """The hooks, by URL path."""
 
 
 def load(path: str, *, credentials: str | None) -> Settings:
-    """Read the file and its secrets; `credentials` is `$CREDENTIALS_DIRECTORY`.
+    """Read the file and its secrets. `credentials`: `$CREDENTIALS_DIRECTORY`.
 
     Raises PermanentError(reason="bad-configuration" | "bad-secret") naming file and key.
     """
@@ -127,16 +127,16 @@ def build(data: dict[str, Any], path: str, *, credentials: str | None) -> Settin
     try:
         table = WebhookTable.model_validate(data)
     except ValidationError as error:
-        # Without pydantic's `input`: somebody may have pasted the secret itself.
+        # Without pydantic's `input`: it may contain the secret itself.
         rows = [f"{path}: {_key(row['loc'])}: {row['msg']}" for row in error.errors(include_input=False)]
         raise _bad("\n".join(rows)) from None
     if not table.hooks:
-        raise _bad(f"{path}: hooks: there is none; write [[hooks]]")
+        raise _bad(f"{path}: hooks: there are none; add [[hooks]]")
     hooks: dict[str, Hook] = {}
     for index, hook_table in enumerate(table.hooks):
         hook = Hook(hook_table, _read_secret(hook_table, path, credentials))
         if hook.path in hooks:
-            raise _bad(f"{path}: hooks[{index}]: another hook has the path {hook.path} already")
+            raise _bad(f"{path}: hooks[{index}]: another hook already has the path {hook.path}")
         hooks[hook.path] = hook
     return Settings(table, hooks)
 
@@ -158,9 +158,9 @@ def _read_secret(table: HookTable, path: str, credentials: str | None) -> bytes:
         file = Path(credentials) / str(table.secret)
     else:
         raise PermanentError(
-            f"{where}: there is no credentials directory to find {table.secret} in",
+            f"{where}: cannot read the credential {table.secret}: there is no credentials directory",
             reason="bad-secret",
-            hint="start it as the unit with LoadCredential=, or use secret_file",
+            hint="run it from its unit with LoadCredential=, or use secret_file",
         )
     try:
         with file.open("rb") as opened:
@@ -171,7 +171,7 @@ def _read_secret(table: HookTable, path: str, credentials: str | None) -> bytes:
         raise PermanentError(message, reason="bad-secret") from error
     if stat.S_IMODE(mode) & 0o007:
         raise PermanentError(
-            f"{where}: everybody can read the secret {file}", reason="bad-secret", hint=f"chmod 0600 {file}"
+            f"{where}: the secret {file} is world-readable", reason="bad-secret", hint=f"chmod 0600 {file}"
         )
     if not secret:
         raise PermanentError(f"{where}: the secret {file.name} is empty", reason="bad-secret")

@@ -1,11 +1,11 @@
-"""Who says so: the forges' signatures over the bytes of a request, checked before anything of it is parsed.
+"""Verifies the forges' signatures over the bytes of a request, before any of it is parsed.
 
-Owns: which header carries what, and constant-time comparison. Pure. Sources of the facts: GitHub, "Validating
-webhook deliveries"; Gitea and Forgejo, "Webhooks"; GitLab, "Webhooks" and its signing tokens, which follow
-the Standard Webhooks specification 1.0.0.
+Pure. Owns the meaning of the headers, and the comparison in constant time. Sources: GitHub, "Validating webhook
+deliveries"; Gitea and Forgejo, "Webhooks"; GitLab, "Webhooks" and its signing tokens, which follow the Standard
+Webhooks specification 1.0.0.
 
-GitHub's, Gitea's and Forgejo's schemes sign the body alone: neither delivery id nor time. Whoever recorded a
-delivery can send it again under another id, so its signature is remembered like its id.
+GitHub, Gitea and Forgejo sign only the body, neither delivery id nor time. A recorded delivery can be sent again with
+another id, so its signature is remembered as well.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ SIGNING_PREFIX = b"whsec_"
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A request that the forge has signed."""
+    """A request with a valid signature."""
 
     event: str
-    """The forge's name of it: `push`, `ping`, `Push Hook`, …"""
+    """The forge's name of the event: `push`, `ping`, `Push Hook`, …"""
     delivery: str
-    """The forge's id of this delivery; empty if it sent none."""
+    """The forge's id of the delivery; empty if it sent none."""
     identities: tuple[str, ...]
-    """What must not be seen twice."""
+    """The values that must not occur twice."""
 
 
 class RefusedError(Exception):
-    """Not signed as it has to be. `reason` is for the log; the client is told nothing but 401."""
+    """The signature is missing or invalid. `reason` is for the log; the client only gets a 401."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -50,14 +50,14 @@ class RefusedError(Exception):
 
 
 def verify(hook: Hook, headers: Headers, body: bytes, *, now: float) -> Verified:
-    """Check the request; `now` is in seconds since the epoch. Raises RefusedError."""
+    """Verify the request. `now`: seconds since the epoch. Raises RefusedError."""
     match hook.table.forge:
         case Forge.GITHUB:
             return _body_signature(hook, headers, body, ("X-Hub-Signature-256",), "sha256=", ("X-GitHub-",))
         case Forge.GITEA:
             return _body_signature(hook, headers, body, ("X-Gitea-Signature",), "", ("X-Gitea-",))
         case Forge.FORGEJO:
-            # Forgejo before 7 has the Gitea names only. Where its own is there, no other one counts.
+            # Forgejo before 7 only has Gitea's headers. If its own header is present, the others do not count.
             names = ("X-Forgejo-Signature", "X-Gitea-Signature")
             return _body_signature(hook, headers, body, names, "", ("X-Forgejo-", "X-Gitea-"))
         case Forge.GITLAB if hook.secret.startswith(SIGNING_PREFIX):
@@ -67,7 +67,7 @@ def verify(hook: Hook, headers: Headers, body: bytes, *, now: float) -> Verified
 
 
 def _one(headers: Headers, *names: str) -> str:
-    """Return the value of the first of these headers that is there; a repeated header is a trick."""
+    """Return the value of the first of these headers that is present. A repeated header is refused."""
     for name in names:
         values = headers.getall(name, ())
         if len(values) > 1:
@@ -101,14 +101,14 @@ def _gitlab_token(hook: Hook, headers: Headers) -> Verified:
         raise RefusedError("unsigned")
     if not _equal(hook.secret, given):
         raise RefusedError("wrong-token")
-    # Idempotency-Key is the same for all attempts of one delivery. X-Gitlab-Webhook-UUID is not an id of a
-    # delivery: it names the hook.
+    # Idempotency-Key is the same for all attempts of one delivery. X-Gitlab-Webhook-UUID identifies the hook, not the
+    # delivery.
     delivery = _one(headers, "Idempotency-Key", "X-Gitlab-Event-UUID")
     return Verified(_one(headers, "X-Gitlab-Event"), delivery, (f"id:{delivery}",) if delivery else ())
 
 
 def _standard_webhook(hook: Hook, headers: Headers, body: bytes, now: float) -> Verified:
-    """Check `v1,<base64 of HMAC-SHA256(key, "id.timestamp.body")>`, of which there may be several."""
+    """Verify `v1,<base64 of HMAC-SHA256(key, "id.timestamp.body")>`; there may be several."""
     message, sent = _one(headers, "webhook-id"), _one(headers, "webhook-timestamp")
     signatures = _one(headers, "webhook-signature").split(" ")
     if not message or not sent or signatures == [""]:
@@ -118,7 +118,7 @@ def _standard_webhook(hook: Hook, headers: Headers, body: bytes, now: float) -> 
     )
     digest = hmac.new(signing_key(hook.secret), signed, hashlib.sha256).digest()
     expected = b"v1," + base64.b64encode(digest)
-    matches = [_equal(expected, given) for given in signatures[:16]]  # all of them, without an early exit
+    matches = [_equal(expected, given) for given in signatures[:16]]  # all of them, in constant time
     if not any(matches):
         raise RefusedError("wrong-signature")
     if (
@@ -130,11 +130,11 @@ def _standard_webhook(hook: Hook, headers: Headers, body: bytes, now: float) -> 
 
 
 def signing_key(secret: bytes) -> bytes:
-    """Return the key of a `whsec_…` signing token. Raises ValueError if it is none."""
+    """Return the key of a `whsec_…` signing token. Raises ValueError if it is not one."""
     try:
         key = base64.b64decode(secret.removeprefix(SIGNING_PREFIX), validate=True)
     except binascii.Error as error:
-        raise ValueError("a signing token is whsec_ and base64") from error
+        raise ValueError("a signing token must be whsec_ followed by base64") from error
     if len(key) < 16:
         raise ValueError("the signing token is too short")
     return key

@@ -285,9 +285,9 @@ class WorkloadController(Controller):
         failure = desk.failures.get(name)
         if failure is not None and failure.digest == digest:
             more = self.planner.actions(name, forced=False) or self.planner.blocked(name, workload)
-            low = workloads_controller_status.down(workload, self.dispatcher.facts) or self.wellbeing.is_unhealthy(
-                name, workload
-            )
+            low = workloads_controller_status.down(
+                workload, self.dispatcher.facts
+            ) or self.wellbeing.is_unhealthy(name, workload)
             if more or low:
                 return failure.report
             desk.failures.clear(name)

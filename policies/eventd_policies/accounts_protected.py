@@ -1,7 +1,7 @@
 """Protected accounts are never touched, whatever the repository or a group says.
 
-Protected are root, every uid outside the login range, the configured names, and eventd's own accounts. A name that
-belongs to an account which eventd has no record of is not adopted silently.
+Protected accounts are root, every uid outside of the login range, the configured names, and eventd's own accounts. An
+existing account without a record is not adopted silently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWN = frozenset({"root", "nobody", "eventd", "eventd-git", "eventd-webhook", "ev
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the host's configuration says."""
+    """The rules from the host's configuration."""
 
     names: frozenset[str] = frozenset()
     uid_min: int = 1000
@@ -29,7 +29,7 @@ class Rules:
 
 
 def why_protected(rules: Rules, name: str, uid: int | None) -> str:
-    """Return why an account is never touched; empty: it is not protected."""
+    """Return why an account is protected; empty if it is not."""
     if name in rules.names or name in OWN:
         return f"the account {name} is protected"
     if uid is not None and not rules.uid_min <= uid <= rules.uid_max:
@@ -50,7 +50,7 @@ def protected(rules: Rules) -> Callable[[Case], Verdict]:
         if isinstance(case.action, AdoptAccount) and case.seen.sessions:
             return Hold(
                 "person-logged-in",
-                f"somebody is logged in as {name}: it is adopted when they have left",
+                f"somebody is logged in as {name}; the account is adopted once they have logged out",
                 wakes_on=frozenset({FactKey(PlatformFact.SESSIONS, name)}),
                 waits_for=(f"nobody logged in as {name}",),
             )
@@ -58,13 +58,13 @@ def protected(rules: Rules) -> Callable[[Case], Verdict]:
             return Deny(
                 "account-exists",
                 f"the account {name} (uid {account.uid}) exists and was not made by eventd",
-                f"give the workload another name; or hand the account over: eventctl adopt {name}",
+                f"give the workload another name, or hand over the account: eventctl adopt {name}",
             )
         if record is not None and record.uid != account.uid:
             return Deny(
                 "account-changed",
-                f"the account {name} had uid {record.uid} when eventd made it, and has uid {account.uid} now",
-                "somebody has replaced the account: give the workload another name",
+                f"the account {name} had uid {record.uid} when eventd created it, but now has uid {account.uid}",
+                "somebody replaced the account; give the workload another name",
             )
         return ALLOW
 

@@ -1,7 +1,7 @@
-"""Volumes beside full ones: in an account that was handed over, no empty volume is made for data that is there already.
+"""Volumes beside full ones: an adopted account gets no new empty volume if its data may be in an existing one.
 
-The deployment before it called the project, and so the volume, otherwise. To go on with an empty one looks like a loss
-of all data; to guess which is meant could write into somebody else's. So whoever runs the host decides, by a name.
+The previous deployment may have used another project name, and so another volume name. Starting with an empty volume
+looks like a loss of all data; guessing could write into the wrong volume. So the operator decides, by setting a name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REASON = "volumes-elsewhere"
 
 
 def volumes_beside(case: Case) -> Verdict:
-    """Hold all that leads to a start, as long as a volume of it would be new beside one that may be meant."""
+    """Hold everything that leads to a start, while it would create a volume beside one that may be meant."""
     workload = case.workload
     if workload is None or not isinstance(
         case.action, (PutFile, EnableLinger, StartManager, StartUnit, RestartUnit)
@@ -34,15 +34,13 @@ def volumes_beside(case: Case) -> Verdict:
     wanted, other = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     message = (
-        f"the volume {wanted.name} would be new and empty, and the account has {other.name} already{more}"
+        f"the volume {wanted.name} would be new and empty, but the account already has {other.name}{more}"
     )
     if wanted.stack:
         project, place = project_of(wanted, other), workload.options.place.key("compose.project")
-        hint = (
-            f'to go on with it: project = "{project}" ({place}); for new volumes: project = "{workload.name}"'
-        )
+        hint = f'to use it: project = "{project}" ({place}); for new volumes: project = "{workload.name}"'
         if not project:
-            hint = f"to go on with it: name: {other.name} below volumes/{wanted.key} in {wanted.file}"
+            hint = f"to use it: name: {other.name} below volumes/{wanted.key} in {wanted.file}"
     else:
-        hint = f"to go on with it: VolumeName={other.name} in {wanted.file}; for a new one: VolumeName={wanted.name}"
+        hint = f"to use it: VolumeName={other.name} in {wanted.file}; for a new one: VolumeName={wanted.name}"
     return Hold(REASON, message, wakes_on=frozenset({key}), hint=hint)

@@ -1,7 +1,7 @@
-"""Reversibility: what may destroy the only copy of data is held until an operator has signed for exactly that.
+"""Reversibility: an action that may destroy the only copy of data is held until an operator has signed exactly that.
 
-The fact of kind APPROVAL under the draft's key says where its request stands. It is the runtime that checks the
-signature, the host and the expiry before it sets that fact, and it checks again when it spends the approval.
+The APPROVAL fact under the draft's key has the state of its request. The approvals controller checks signature, host
+and expiry before it sets that fact, and again when the approval is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ REASON = "needs-approval"
 
 
 def reversibility(actions: ActionTable) -> Policy:
-    """Return the policy: it allows what the table says is benign or compensated, and what is approved."""
+    """Return the policy: it allows actions that the table marks as benign or compensated, and approved ones."""
     return lambda case: _judge(actions, case)
 
 
@@ -33,10 +33,10 @@ def _judge(actions: ActionTable, case: Case) -> Verdict:
         case ApprovalState(rejected=True, request=request):
             return Hold(
                 "rejected",
-                f"an operator has rejected it ({request}): {draft.why}",
+                f"an operator rejected it ({request}): {draft.why}",
                 wakes_on=frozenset({fact}),
                 waits_for=(f"rejected:{request}",),
-                hint=f"eventctl reject {request} --undo has it asked for again",
+                hint=f"eventctl reject {request} --undo requests it again",
             )
         case ApprovalState(request=request):
             return Hold(
@@ -44,7 +44,7 @@ def _judge(actions: ActionTable, case: Case) -> Verdict:
                 f"{draft.why}; this {does}, and that needs a signature",
                 wakes_on=frozenset({fact}),
                 waits_for=(f"approval:{request}",),
-                hint=f"eventctl approvals {request} shows it, eventctl approve {request} --key FILE signs it",
+                hint=f"eventctl approvals {request} shows it; eventctl approve {request} --key FILE signs it",
             )
         case _:
             return Hold(

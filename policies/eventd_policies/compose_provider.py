@@ -1,7 +1,7 @@
-"""The compose provider: nothing of a stack is written or started for a program that is not there.
+"""The compose provider: a stack is not written or started while the program that applies it is missing.
 
-The unit of a stack names it, so a name that leads nowhere would take the stack down at its next restart, long after it
-was written. What runs goes on with what it was started with; the rest goes on when the program has come.
+The stack's unit names the program, so a wrong path would take the stack down at its next restart, long after it was
+written. Running stacks keep running; held ones continue once the program exists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REASON = "no-compose-provider"
 
 
 def provider(path: str) -> Policy:
-    """Return the policy of a host whose stacks are applied by `path`."""
+    """Return the policy for a host whose stacks are applied by the program `path`."""
     key = FactKey(WorkloadFact.NAMED, path)
 
     def verdict(case: Case) -> Verdict:
@@ -28,12 +28,12 @@ def provider(path: str) -> Policy:
         state = case.facts.get(key)
         if not isinstance(state, NamedState) or (state.kind is FileKind.REGULAR and state.executable):
             return ALLOW
-        what = "is not there" if state.kind is None else "is no program that can be run"
+        what = "does not exist" if state.kind is None else "is not executable"
         return Hold(
             REASON,
-            f"{path}, which is to apply compose files, {what}",
+            f"the compose provider {path} {what}",
             wakes_on=frozenset({key}),
-            hint="apt install docker-compose, or name another one with provider in [compose] of eventd.toml",
+            hint="apt install docker-compose, or set provider in [compose] of eventd.toml",
         )
 
     return verdict

@@ -1,4 +1,4 @@
-"""What eventd did not write it does not overwrite: a file without a record at a wanted path is a conflict."""
+"""Ownership: eventd overwrites only files that it has written. One without a record at a wanted path is a conflict."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from eventd.workloads.model_layout import Layout
 
 
 class Ownership:
-    """The policy for one layout."""
+    """The policy, for one layout."""
 
     def __init__(self, layout: Layout) -> None:
-        """Take where files stand."""
+        """Take the layout of installed files."""
         self._layout = layout
 
     def __call__(self, case: Case) -> Verdict:
-        """Deny overwriting what has no record, unless it is what would be written."""
+        """Deny overwriting a file without a record, unless its content is already the wanted one."""
         action, account = case.action, case.seen.account
         if not isinstance(action, PutFile) or account is None:
             return ALLOW

@@ -1,7 +1,7 @@
-"""Gates: nothing of a workload starts before what it requires holds. Everything else of it may go on.
+"""Gates: no unit of a workload starts before its `requires` holds. Everything else may go ahead.
 
-The account, the files and the manager are made ready meanwhile, so that the start is all that is left when the gate
-opens. A hold names what is missing, and the facts whose change is a reason to look again.
+Account, files and manager are prepared meanwhile, so that only the start is left when the gate opens. A hold names what
+is missing, and the facts whose change wakes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventd.workloads.model_case import Case
 
 
 def gates(case: Case) -> Verdict:
-    """Hold a start whose workload's `requires` does not hold, and a pull for one."""
+    """Hold starts, and pulls for them, while the workload's `requires` does not hold."""
     if not isinstance(case.action, (StartUnit, RestartUnit, PullImages)) or case.gates.requires is None:
         return ALLOW
     parts = missing(case.gates.requires, case.facts)
@@ -35,12 +35,12 @@ def gates(case: Case) -> Verdict:
 
 
 def _is_volume(part: Missing) -> bool:
-    """Tell whether only a volume is missing: a disk that a person took away, and may bring back next week."""
+    """Return whether the missing part is a volume: a disk that a person removed, and may bring back next week."""
     return all(key.kind is StorageFact.VOLUME for key in part.keys)
 
 
 def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:
-    """Yield how to start what nothing on this host starts: a target that no enabled unit wants, say."""
+    """Yield how to start units that nothing on this host starts, such as a target that no enabled unit wants."""
     for atom in (atom for part in parts for atom in part.atoms):
         if isinstance(atom, UnitIs) and not atom.workload and atom.is_left_alone(facts):
             name = atom.name

@@ -1,6 +1,6 @@
-"""Suspended: while an operator has a workload (or the whole host) suspended, nothing of it is touched.
+"""Suspended: while an operator has suspended a workload, or the whole host, nothing of it is touched.
 
-Whatever would be done is held, be it a repair; what happens is seen all the same, and acted on when it is resumed.
+Every action is held, even a repair. Events are still observed, and acted on after the resume.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ REASON = "suspended"
 
 
 def suspended(case: Case) -> Verdict:
-    """Hold every action on what is suspended."""
+    """Hold every action on a suspended workload."""
     for name in dict.fromkeys((case.action.workload, "")):
         key = FactKey(OverrideFact.SUSPENSION, name)
         sentence = case.facts.get(key)

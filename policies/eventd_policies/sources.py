@@ -1,9 +1,9 @@
-"""Sources: nothing is done on facts that have not been read, or through somebody who is not there.
+"""Sources: no action is taken on facts that have not been read, or through a peer that is away.
 
-What does not need the source that is away goes on. Without systemd nothing can be done; without logind no lingering is
-switched, no user manager is started or stopped (the session that takes comes from logind: each try would hang for
-a minute and fail), and no account is taken, renamed or deleted (somebody may be logged in); without the mounts and the
-devices nothing is done for what is on a volume, least of all stopped.
+Everything that does not need the source goes on. Without systemd nothing can be done. Without logind, lingering is not
+changed, no user manager is started or stopped (that needs a session of logind: each try would hang for a minute and
+fail), and no account is adopted, renamed or deleted (somebody may be logged in). Without mounts and devices, nothing is
+done to workloads with volumes; above all, they are not stopped.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ LOGIND: tuple[type[Action], ...] = (
     RenameAccount,
 )
 KEPT = frozenset({"mounts", "devices"})
-"""Sources whose facts of before still count while they are in trouble: a disk that went is seen by the other one."""
+"""Sources whose last facts still count while they have an error: if a disk goes away, the other one sees it."""
 
 
 def sources(case: Case) -> Verdict:
-    """Hold what needs a source that is not there."""
+    """Hold an action that needs a source that is away."""
     for name in _needed(case):
         fact = source(name)
         value = case.facts.get(fact)

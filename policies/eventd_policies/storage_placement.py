@@ -1,4 +1,4 @@
-"""Where workloads may be put: a volume that takes no new ones keeps those that have a folder on it already."""
+"""Placement: a volume that is not schedulable gets no new workloads, and keeps those that have a folder on it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from eventd.workloads.model_case import Case
 
 
 def placement(case: Case) -> Verdict:
-    """Deny a new folder on a volume that is not schedulable."""
+    """Deny new folders on a volume that is not schedulable."""
     action = case.action
     if not isinstance(action, MakeFolder) or action.allowed:
         return ALLOW
     return Deny(
         "not-schedulable",
-        f"the volume {action.volume} takes no new workloads (schedulable = false in storage.toml)",
-        f"use another volume, or make {action.target} by hand, owned by {action.workload}, if it is to be there",
+        f"the volume {action.volume} accepts no new workloads (schedulable = false in storage.toml)",
+        f"use another volume, or create {action.target} by hand, owned by {action.workload}",
     )

@@ -1,7 +1,7 @@
-"""Deleting: while a workload's account is being deleted, nothing else is done for that workload.
+"""Deleting: while a workload's account is being deleted, nothing else is done for the workload.
 
-A deletion that has begun cannot be taken back, so a workload that has come back to the repository meanwhile waits for
-its end, and then gets a new account.
+A deletion that has begun cannot be undone. A workload that returns to the repository meanwhile waits for its end, and
+then gets a new account.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Renames: nothing is done for a workload that may be another under a new name until it is known whose data it gets.
+"""Renames: a workload that may be another one under a new name is held until it is decided whose data it gets.
 
-Never silently two databases: one with the data under the old name, and an empty one under the new.
+Otherwise there could silently be two databases: one with the data under the old name, and an empty one under the new.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 
 def renames(case: Case) -> Verdict:
-    """Hold everything for a workload whose rename is not done, or not decided."""
+    """Hold everything for a workload whose rename is not finished, or not decided."""
     name = case.action.workload
     fact = FactKey(WorkloadFact.RENAME, name)
     state = case.facts.get(fact)
@@ -25,14 +25,12 @@ def renames(case: Case) -> Verdict:
     if state.problem:
         message, hint = state.problem, f"correct {place.key('renamed_from')}"
     elif state.told:
-        message, hint = f"it takes over the account of {old} first, which has to be stopped for that", ""
+        message, hint = f"it waits for {old} to stop, whose account it takes over", ""
     else:
-        message = (
-            f"it has the content that {old} had, which left the repository: is it the same under a new name?"
-        )
+        message = f"it has the content of {old}, which left the repository: is it the same workload under a new name?"
         hint = (
             f'write renamed_from = "{state.old[0]}" to take over its account and data, or renamed_from = "" to'
-            f" start anew: {place.key('renamed_from')}"
+            f" start empty: {place.key('renamed_from')}"
         )
     return Hold(
         "renamed", message, wakes_on=frozenset({fact}), waits_for=(f"renamed_from {old}", message), hint=hint

@@ -164,7 +164,7 @@ def test_an_unhealthy_container_fails_the_restart_and_is_removed_by_the_next(sta
     stack.has({"web": {"healthcheck": SICK}, "plain": {}})
     assert stack.ctl("restart") == 1
     assert stack.failed() == ("69", "unhealthy: demo-web-1 is unhealthy")
-    assert "containers that this start made still run: demo-plain-1" in stack.log()
+    assert "containers created by this start still run: demo-plain-1" in stack.log()
     before = stack.containers()
     assert {line.split()[0] for line in before} == {"demo-web-1", "demo-plain-1"}
     stack.has(GOOD)

@@ -91,7 +91,7 @@ def test_each_mistake_is_found_with_its_line(text: str, code: str, line: int) ->
     ("text", "hint"),
     [
         ("services:\n  web:\n  \tb: c\n", "indent with spaces"),
-        ("services: {}\na: 'x\n", "from line 2 on"),
+        ("services: {}\na: 'x\n", "beginning in line 2"),
         ("a: 1\n b: 2\n", "the line before it"),
         ("[" * 100_000, "less deeply"),
     ],

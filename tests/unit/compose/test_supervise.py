@@ -189,7 +189,7 @@ def test_an_unhealthy_container_fails_the_start_at_once(fake: FakePodman, start:
     service = start("--deadline", "1000")
     assert service.end() == 69
     assert "unhealthy: demo-web-1 is unhealthy" in service.log
-    assert "containers that this start made still run: " in service.log
+    assert "containers created by this start still run: " in service.log
 
 
 def test_a_container_that_ends_while_it_settles_fails_the_start(fake: FakePodman, start: Any):
@@ -197,7 +197,7 @@ def test_a_container_that_ends_while_it_settles_fails_the_start(fake: FakePodman
     web = fake.running("web", started=time.time() + 0.0)
     fake.up("exit 0", then=[web])
     service = start("--settle", "1000", "--deadline", "1000")
-    service.until("STATUS=demo-web-1 runs for less")
+    service.until("STATUS=demo-web-1 has run for less")
     web["State"] |= {"Status": "exited", "ExitCode": 3}
     fake.has([web])
     fake.monitors[0].kill()
@@ -395,7 +395,7 @@ def test_podman_compose_is_not_believed(fake: FakePodman, start: Any):
     fake.up("exit 0", then=[fake.running("web")])
     service = start("--provider", "/usr/bin/podman-compose")
     assert service.end() == 65
-    assert "provider: no container was made for plain" in service.log
+    assert "provider: compose up created no container for plain" in service.log
 
 
 @pytest.mark.parametrize("health", ["", "healthy"])

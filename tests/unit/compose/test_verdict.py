@@ -87,7 +87,7 @@ def test_a_crash_loop_is_never_up():
     """Recorded: at each look it has just been started again."""
     stack = recorded("crash_loop")
     verdict = judge(tuple(stack.values()), now=stack["plain"].started + 0.1, settle=1)
-    assert verdict.summary() == "demo-plain-1 runs for less than 1 s (started again 13 times)"
+    assert verdict.summary() == "demo-plain-1 has run for less than 1 s (started again 13 times)"
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ async def test_without_a_socket_it_says_what_to_do(tmp_path: Path) -> None:
     path = configure(tmp_path)
     status, said = await outcome("--config", path, LISTEN_FDS="1", LISTEN_PID="1")
     assert status == 2
-    assert "start eventd-webhook.socket, or give --listen HOST:PORT" in said
+    assert "start eventd-webhook.socket, or use --listen HOST:PORT" in said
 
 
 async def test_an_address_that_cannot_be_bound(tmp_path: Path) -> None:
@@ -142,4 +142,4 @@ async def test_a_bad_signing_token_is_refused_at_the_start(tmp_path: Path) -> No
     change(path, "github", "gitlab")
     (tmp_path / "secret").write_bytes(b"whsec_!!!")
     status, said = await outcome("--check", "--config", path)
-    assert (status, "whsec_ and base64" in said) == (2, True)
+    assert (status, "whsec_ followed by base64" in said) == (2, True)

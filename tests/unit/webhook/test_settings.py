@@ -54,9 +54,9 @@ def test_a_secret_has_no_representation(tmp_path: Path) -> None:
         (HOOK.replace('"host"', '"../x"'), "webhook.toml: hooks[0].name: "),
         (HOOK + 'path = "hooks"\n', "webhook.toml: hooks[0].path: "),
         (HOOK + "max_body = 1\n", "webhook.toml: hooks[0].max_body: "),
-        (HOOK + 'secret_file = "/x"\n', "webhook.toml: hooks[0]: Value error, give exactly one of"),
-        (HOOK.replace("secret", "#"), "webhook.toml: hooks[0]: Value error, give exactly one of"),
-        (HOOK + HOOK, "webhook.toml: hooks[1]: another hook has the path /hooks/host already"),
+        (HOOK + 'secret_file = "/x"\n', "webhook.toml: hooks[0]: Value error, set exactly one of"),
+        (HOOK.replace("secret", "#"), "webhook.toml: hooks[0]: Value error, set exactly one of"),
+        (HOOK + HOOK, "webhook.toml: hooks[1]: another hook already has the path /hooks/host"),
         (HOOK.replace("webhook-host", "none"), "hook host: cannot read the secret none: No such file"),
     ],
 )
@@ -75,7 +75,7 @@ def test_bad_secrets(tmp_path: Path) -> None:
     assert "is empty" in refusal(tmp_path, HOOK, b"\n")
     path = write(tmp_path, HOOK)
     (tmp_path / "webhook-host").chmod(0o444)
-    with pytest.raises(PermanentError, match="everybody can read"):
+    with pytest.raises(PermanentError, match="world-readable"):
         load(path, credentials=str(tmp_path))
 
 
