@@ -1,1 +1,1 @@
-"""Files of the host: those that eventd installs, and those that workloads name or gates wait for."""
+"""Files of the host: those that eventd installs, those that workloads name, and those that gates wait for."""

@@ -1,13 +1,12 @@
-"""Root-owned files below the folders that eventd owns: written atomically, removed with their empty parents.
+"""Root-owned files in the folders that eventd owns: written atomically, and removed with their empty parents.
 
-Owns every write below its roots. It must not touch a path outside them, nor follow a symlink below one: each
-component is opened relative to its parent with O_NOFOLLOW (open(2)), so a link planted there ends in an
-error, not in a write elsewhere. What is on the disk afterwards reaches the facts by inotify
-(`eventd.files.source_owned`).
+Owns every write below its roots. It never touches a path outside them, and never follows a symlink below one: each
+component is opened relative to its parent with O_NOFOLLOW (open(2)), so a planted link causes an error instead of a
+write elsewhere. The result reaches the facts through inotify (`eventd.files.source_owned`).
 
-A call that is cancelled, or reaches its deadline on a disk that does not answer, leaves its worker thread to
-itself; the thread looks at a flag just before the rename and gives up there, so a late write cannot overtake
-the next run's. The one call that cannot be taken back is a rename already handed to the kernel.
+A call that is cancelled, or hits its deadline on a disk that does not answer, abandons its worker thread. The thread
+checks a flag just before the rename and stops there, so a late write cannot overwrite the next run's. Only a rename
+that the kernel has already begun cannot be stopped.
 """
 
 # ruff: noqa: PTH119, PTH120  names relative to opened folders, and lexical operations on strings
@@ -39,12 +38,12 @@ _PRUNE_ENDS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUS
 
 
 def everybody(uid: int) -> None:
-    """Return no group: a user's folder may be read by all."""
+    """Return None: everybody may read a user's folder."""
     del uid
 
 
 def primary_group(uid: int) -> int | None:
-    """Return the gid of a user's primary group, None if there is no such user. May ask a directory service."""
+    """Return the gid of a user's primary group; None if the user does not exist. May query a directory service."""
     try:
         return pwd.getpwuid(uid).pw_gid
     except KeyError:
@@ -54,9 +53,9 @@ def primary_group(uid: int) -> int | None:
 class OwnedFiles:
     """The `Files` port on a real file system.
 
-    `roots`: absolute folders; they may not exist yet. `owner`: uid and gid of what is written, None to leave
-    them to the process (a simulated host without root). `group`: the gid that may look into the folder of a uid
-    directly below a root, None for everybody. `timeout`: seconds one call may take, fsync included.
+    `roots`: absolute folders; they need not exist yet. `owner`: uid and gid of written files; None: those of the
+    process (a simulated host without root). `group`: the gid that may read the folder of a uid directly below a root;
+    None: everybody. `timeout`: seconds for one call, including fsync.
     """
 
     def __init__(
@@ -70,18 +69,18 @@ class OwnedFiles:
         self._roots = tuple(os.path.normpath(root) for root in roots)
         for root in self._roots:
             if not root.startswith("/") or root == "/":
-                raise PermanentError(f"{root!r} cannot be an owned folder", reason="path-not-owned")
+                raise PermanentError(f"{root!r} is not a valid owned folder", reason="path-not-owned")
         self._owner = owner
         self._group = group
         self._timeout = timeout
-        # Temporary files of writes that are going on: a scan must not take them for what a crash left.
+        # Temporary files of writes in progress: a scan must not mistake them for leftovers of a crash.
         self._writing: set[str] = set()
 
     async def put(self, path: str, content: bytes, *, mode: int) -> Sequence[str]:
-        """Write atomically; see the port.
+        """Write a file atomically; see the port.
 
         Raises PermanentError or TemporaryError with the reason `disk-full`,
-        `read-only`, `path-not-owned`, `not-a-folder`, …; nothing is left behind then but new, empty folders.
+        `read-only`, `path-not-owned`, `not-a-folder`, …; on failure only new, empty folders may be left behind.
         """
         root, parts = self._split(path)
         abandoned = threading.Event()
@@ -92,24 +91,24 @@ class OwnedFiles:
         return tuple(made)
 
     async def remove(self, path: str) -> Sequence[str]:
-        """Unlink a file or symlink, then the parents that became empty, up to the root (which stays)."""
+        """Unlink a file or symlink, then its empty parents, up to but not including the root."""
         root, parts = self._split(path)
         abandoned = threading.Event()
         return await self._run(lambda: self._remove(root, parts, abandoned), "remove", path, abandoned)
 
     async def read(self, path: str) -> FileState | None:
-        """Return what stands at the path; None also where a parent is missing or is no folder."""
+        """Return the state of the path; None if it, or a parent folder, is missing."""
         root, parts = self._split(path)
         return await self._run(lambda: self._read(root, parts), "read", path)
 
     async def scan(self, folder: str) -> Mapping[str, FileState]:
-        """Return all files below `folder`, and remove the temporary files that a crash left there."""
+        """Return all files below `folder`, and remove temporary files left by a crash."""
         path = folder.rstrip("/")
         root, parts = (path, ()) if path in self._roots else self._split(path)
         return await self._run(lambda: self._scan(root, parts), "scan", folder)
 
     def _split(self, path: str) -> tuple[str, tuple[str, ...]]:
-        """Return the root that `path` is below, and the components from there. The longest root wins."""
+        """Return the root of `path`, and the components below it. The longest root wins."""
         if path.startswith("/") and "\0" not in path:
             for root in sorted(self._roots, key=len, reverse=True):
                 if path.startswith(root + "/"):
@@ -117,7 +116,7 @@ class OwnedFiles:
                     if not any(part in ("", ".", "..") for part in parts):
                         return root, parts
         raise PermanentError(
-            f"{path!r} is not below a folder that eventd owns ({', '.join(self._roots)})",
+            f"{path!r} is not in a folder that eventd owns ({', '.join(self._roots)})",
             reason="path-not-owned",
         )
 
@@ -138,12 +137,12 @@ class OwnedFiles:
             if abandoned is not None:
                 abandoned.set()
 
-    # In a worker thread from here on.
+    # The methods below run in a worker thread.
 
     def _descend(self, root: str, parts: Iterable[str], made: list[str] | None = None) -> int:
-        """Return the folder that `parts` lead to from `root`, opened; the caller closes it.
+        """Open the folder that `parts` lead to from `root`; the caller closes it.
 
-        Where there is a list of what was `made`, what is missing is made.
+        If `made` is given, create missing folders and append them to it.
         """
         if made is not None:
             self._make_way(root, made)
@@ -164,7 +163,7 @@ class OwnedFiles:
         return fd
 
     def _seclude(self, folder: int, uid: int) -> None:
-        """Keep other users out of a user's folder: what a workload is given is no business of its neighbours."""
+        """Keep other users out of a user's folder: workloads must not read each other's files."""
         group = self._group(uid)
         if group is None:
             return
@@ -175,9 +174,9 @@ class OwnedFiles:
             os.fsync(folder)
 
     def _make_way(self, folder: str, made: list[str]) -> None:
-        """Make `folder` and what is missing above it.
+        """Create `folder` and its missing parents.
 
-        That way is the administrator's: symlinks in it are followed.
+        These parents are under the administrator's control, so symlinks are followed.
         """
         if os.path.lexists(folder):
             return
@@ -194,18 +193,18 @@ class OwnedFiles:
         except FileExistsError:
             if not stat.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode):
                 return
-            # Somebody put a link in the place of a folder of ours: the link goes, what it leads to is left alone.
+            # Somebody replaced a folder of ours by a link: remove the link, and leave its target alone.
             os.unlink(name, dir_fd=parent)
             os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
         fd = open_folder(name, parent)
         try:
-            os.fchmod(fd, _FOLDER_MODE)  # whatever the umask is
+            os.fchmod(fd, _FOLDER_MODE)  # independent of the umask
             if self._owner is not None:
                 os.fchown(fd, *self._owner)
             os.fsync(fd)
         finally:
             os.close(fd)
-        # Without this a power cut can lose the new folder with the file that was synced in it.
+        # Without this, a power cut can lose the new folder together with the synced file in it.
         os.fsync(parent)
         made.append(path)
 
@@ -245,7 +244,7 @@ class OwnedFiles:
             rest = rest[os.write(fd, rest) :]
         if self._owner is not None:
             os.fchown(fd, *self._owner)
-        os.fchmod(fd, mode)  # after the chown, which would clear set-id bits; and whatever the umask is
+        os.fchmod(fd, mode)  # after the chown, which clears set-id bits; independent of the umask
         os.fsync(fd)
 
     def _remove(self, root: str, parts: tuple[str, ...], abandoned: threading.Event) -> Sequence[str]:
@@ -270,7 +269,7 @@ class OwnedFiles:
                 finally:
                     os.close(parent)
             except OSError as error:
-                # Not empty: a put beside it made use of the folder. EBUSY: a mount point.
+                # Not empty: a concurrent put uses the folder. EBUSY: it is a mount point.
                 if error.errno in _PRUNE_ENDS:
                     return gone
                 raise
@@ -309,7 +308,7 @@ class OwnedFiles:
 
 
 def _replace(temporary: str, name: str, folder: int) -> None:
-    """Rename over what stands there. An empty folder goes, since nothing of anybody's is in it; a full one stays."""
+    """Rename over the present file. An empty folder in the way is removed; a non-empty one stays."""
     try:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except IsADirectoryError:

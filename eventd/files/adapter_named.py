@@ -1,9 +1,9 @@
-"""What stands at a path that a repository names, for a workload that uses it: its kind, a keyed digest, what is wrong.
+"""Reads a file that a repository names, for the workload that uses it: its kind, a keyed digest, and any problem.
 
-Synchronous, for a worker thread. A repository may name any path, so nothing is taken for granted of it. Content is read
-with the rights of the workload's account, which could read it anyway; it is read up to a limit, never from anything
-but a regular file, and all that is kept of it is a digest under the host's key (`eventd.platform.host_key`). The way to
-it is looked at by root, for the subscriptions, as far as it is root's own (`eventd.platform.path_presence`).
+Synchronous, for a worker thread. A repository may name any path, so the path is not trusted. Content is read with the
+rights of the workload's account, which could read it anyway; only from a regular file, and up to a limit. Only a digest
+under the host's key is kept (`eventd.platform.host_key`). Root reads the folders on the way, for the subscriptions, as
+far as they belong to root (`eventd.platform.path_presence`).
 """
 
 # ruff: noqa: PTH116  paths are strings here, and looked up once
@@ -24,20 +24,20 @@ from eventd.platform.path_presence import find
 from eventd.workloads.model_facts import NamedState
 
 LIMIT = 16 * 1024 * 1024
-"""Bytes that are read. Of a larger file, and one that is not readable, it is inode, size and time that tell."""
+"""Bytes. A larger or unreadable file is identified by inode, size and time instead of its content."""
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _BLOCK = 1 << 16
 
 
 class Digester:
-    """Keyed digests. The path is digested too: two files with one content do not show that they have it."""
+    """Keyed digests. They include the path, so that equal contents of two files cannot be recognised."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._id = hashlib.sha256(b"eventd named files\0" + key).hexdigest()[:8]
 
     def content(self, path: str, descriptor: int) -> str | None:
-        """Return the digest of a file's content, None if it is larger than the limit."""
+        """Return the digest of a file's content; None if it is larger than the limit."""
         total, left = self._begin(path, b"content"), LIMIT
         while block := os.read(descriptor, _BLOCK):
             left -= len(block)
@@ -47,13 +47,13 @@ class Digester:
         return self._end(total)
 
     def identity(self, path: str, status: os.stat_result) -> str:
-        """Return a digest of what changes with a file, short of its content."""
+        """Return a digest of the metadata that changes whenever the file changes."""
         total = self._begin(path, b"identity")
         total.update(f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}".encode())
         return self._end(total)
 
     def folder(self, path: str, status: os.stat_result) -> str:
-        """Return a digest of which folder that is, whatever is in it."""
+        """Return a digest that identifies a folder, whatever its content."""
         total = self._begin(path, b"folder")
         total.update(f"{status.st_dev} {status.st_ino}".encode())
         return self._end(total)
@@ -70,15 +70,15 @@ class Seen:
     """The result of one scan."""
 
     state: NamedState
-    """`noticed` is when it was changed, as far as the clock of the files tells."""
+    """`noticed` is when the file was changed, according to its timestamps."""
     way: tuple[tuple[str, str], ...]
-    """Folders of root's, each with the name that was looked up in it."""
+    """Root's folders on the way, each with the name looked up in it."""
     handed: str
-    """What is to be watched by somebody with the account's rights; empty: nothing."""
+    """The rest of the path, which must be watched with the account's rights; empty: none."""
 
 
 def observe(path: str, account: Account | None, digester: Digester) -> Seen:
-    """Look at an absolute path. Raises TemporaryError or PermanentError where root cannot look at the way to it."""
+    """Read an absolute path. Raises TemporaryError or PermanentError if root cannot read the way to it."""
     found = find(path, through=True)
     with as_account(account, groups=True):
         state, changed = _state(path, digester)
@@ -87,11 +87,12 @@ def observe(path: str, account: Account | None, digester: Digester) -> Seen:
             and account is not None
             and path == os.path.normpath(account.home)
         ):
-            # Which folder it is: what is in it changes all the time, and another one in its place is none of ours.
+            # For the home, only its identity counts: its content changes all the time, but another folder there
+            # matters.
             state = replace(state, digest=digester.folder(path, os.stat(path)))
     now, clock = time.monotonic_ns() // 1000, time.time()
     since = max(changed, found.changed)
-    # A file that is to be made yet has no time; neither has one from the future.
+    # A missing file has no time; a time in the future is not trusted.
     noticed = max(0, now - int((clock - since) * 1_000_000)) if 0 < since <= clock else now
     state = replace(state, noticed=noticed)
     return Seen(state, found.way, found.handed)
@@ -109,7 +110,7 @@ def _state(path: str, digester: Digester) -> tuple[NamedState, float]:
     if not stat.S_ISREG(status.st_mode):
         return NamedState(path, FileKind.OTHER), 0.0
     try:
-        # O_NONBLOCK: it may have been replaced by a fifo since it was looked at, whose open would block.
+        # O_NONBLOCK: it may have been replaced by a fifo since its stat, and opening that would block.
         descriptor = os.open(path, _OPEN)
     except OSError as error:
         if error.errno in ABSENT:
@@ -121,7 +122,7 @@ def _state(path: str, digester: Digester) -> tuple[NamedState, float]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return NamedState(path, FileKind.OTHER), 0.0
-        # An empty file is one that is being written, for all that anybody can tell: it has no content yet.
+        # An empty file may be about to be written: treat it as having no content yet.
         digest = None
         if status.st_size <= LIMIT:
             digest = "" if status.st_size == 0 else digester.content(path, descriptor)

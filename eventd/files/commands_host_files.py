@@ -1,7 +1,6 @@
-"""What stands on this host where workloads name files, and who their accounts are, for `check`.
+"""For `check`: the files of this host that workloads name, and the accounts of the workloads.
 
-Looks at owner, mode and access control lists, and opens nothing. What follows is `eventd.files.model_host_files`' to
-say.
+Reads owner, mode and access control lists, and opens nothing. `eventd.files.model_host_files` draws the conclusions.
 """
 
 # ruff: noqa: PTH115, PTH116  paths are strings here, looked up one component at a time
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
     from eventd.desired.model import Workload
 
 _LINKS = 40
-"""As many as path_resolution(7) follows."""
+"""The limit of path_resolution(7)."""
 _ACL = "system.posix_acl_access"
 
 
 def read_host(workload: Workload) -> tuple[Reader, dict[str, tuple[Place, ...]]]:
-    """Return who is to read the files of a workload, and the way to each that is there."""
+    """Return the account that reads a workload's files, and the way to each file that exists."""
     try:
         row = pwd.getpwnam(workload.name)
     except KeyError:
@@ -42,9 +41,9 @@ def read_host(workload: Workload) -> tuple[Reader, dict[str, tuple[Place, ...]]]
 
 
 def way(path: str) -> tuple[Place, ...]:
-    """Return each folder that is passed on the way to a path, and what it leads to.
+    """Return each folder on the way to a path, and the file at its end.
 
-    Empty where nothing is at its end; as far as one can see, where a folder on the way is closed to who asks.
+    Empty if the path does not exist. If the caller may not enter a folder, the way ends there.
     """
     places: dict[str, Place] = {}
     todo = [part for part in reversed(path.split("/")) if part]
@@ -66,7 +65,7 @@ def way(path: str) -> tuple[Place, ...]:
                 todo += [each for each in reversed(target.split("/")) if each and each != "."]
                 continue
             here = there
-            places.pop(here, None)  # the end comes last, also where a link leads back to it
+            places.pop(here, None)  # the end comes last, even if a link leads back to it
             _add(places, here)
     except PermissionError:
         return tuple(places.values())
@@ -78,6 +77,6 @@ def way(path: str) -> tuple[Place, ...]:
 def _add(places: dict[str, Place], path: str) -> None:
     status = os.stat(path, follow_symlinks=False)
     acl = b""
-    with contextlib.suppress(OSError):  # none, or a file system without
+    with contextlib.suppress(OSError):  # it has no list, or the file system does not support them
         acl = os.getxattr(path, _ACL, follow_symlinks=False)
     places[path] = Place(path, status.st_mode, status.st_uid, status.st_gid, acl)

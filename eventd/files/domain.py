@@ -1,4 +1,4 @@
-"""The domain files: what it adds to eventd."""
+"""The files domain: what it adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Files of this host that a workload names and whose account will not be able to read them.
+"""Files of this host that a workload names but its account cannot read.
 
-Pure. `eventctl check` asks it where it runs on the host that it checks for; the daemon, or podman, finds the same at
-the start, which is after the push. Judged by owner, groups, mode and access control list (acl(5)), of the file and of
-each folder on the way. What is there is read by `eventd.files.commands_host_files`.
+Pure. `eventctl check` uses it when it runs on the target host; otherwise the daemon or podman finds the problem at the
+start, which is after the push. Judged by owner, groups, mode and access control list (acl(5)) of the file and of each
+folder on the way, which `eventd.files.commands_host_files` reads.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _HEADER, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who is to read: the account of a workload, or the one that will be made for it."""
+    """The reading account: the workload's, or the one that will be created for it."""
 
     uid: int | None
-    """None: it is not there yet, so it is in no group, and owns nothing."""
+    """None: it does not exist yet, so it has no groups and owns nothing."""
     groups: AbstractSet[int] = frozenset()
 
 
@@ -37,11 +37,11 @@ class Place:
 
     path: str
     mode: int
-    """With the kind, as stat(2) has it."""
+    """The mode of stat(2), including the file type."""
     uid: int
     gid: int
     acl: bytes = b""
-    """The value of `system.posix_acl_access`; empty where there is none."""
+    """The value of `system.posix_acl_access`; empty if it has none."""
 
 
 def unreadable(
@@ -49,7 +49,7 @@ def unreadable(
 ) -> Iterator[Diagnostic]:
     """Yield a warning about each named file that the account cannot read.
 
-    `places`: path as it is written -> the way to it from `/` on, as far as it is there and can be seen.
+    `places`: path as written -> the way to it from `/`, as far as it exists and the caller can see it.
     """
     told: set[tuple[str, int, str]] = set()
     for named in (each for unit in workload.units for each in unit.named):
@@ -65,10 +65,10 @@ def _refusals(way: tuple[Place, ...], reader: Reader) -> Iterator[tuple[Place, s
     for number, place in enumerate(way):
         folder = stat.S_ISDIR(place.mode)
         last = number == len(way) - 1
-        # The last one that can be seen may be a folder that only root may pass: that is the answer then.
+        # The last visible folder may be one that only root may enter: that is then the answer.
         need = _SEARCH if folder else _READ
         if last and not folder and not stat.S_ISREG(place.mode):
-            continue  # a socket or device is written to, and that is its owner's business
+            continue  # reading does not apply to a socket or device
         if not _may(place, reader, need):
             yield place, "x" if folder else "r"
 
@@ -96,7 +96,7 @@ def _may(place: Place, reader: Reader, need: int) -> bool:
 
 
 def _rows(acl: bytes) -> list[tuple[int, int, int]]:
-    """Return tag, permissions and id of each entry; what is not version 2 is none."""
+    """Return tag, permissions and id of each entry; empty if the list is not version 2."""
     size = _HEADER.size
     if len(acl) < size or _HEADER.unpack_from(acl)[0] != 2 or (len(acl) - size) % _ENTRY.size:
         return []
@@ -108,8 +108,8 @@ def _finding(
 ) -> Diagnostic:
     place, bit = refusals[0]
     whose = f"{place.path} is uid {place.uid}, gid {place.gid}, mode {stat.S_IMODE(place.mode):04o}"
-    what = "is not readable" if bit == "r" else "cannot be passed"
-    who = f"the account {name}" if reader.uid is not None else f"the account that will be made for {name}"
+    what = "is not readable" if bit == "r" else "cannot be entered"
+    who = f"the account {name}" if reader.uid is not None else f"the account that will be created for {name}"
     message = f"{named.path} cannot be read by {who}: {whose}, which {what} to it"
     lists = " && ".join(f"setfacl -m u:{name}:{need} {each.path}" for each, need in refusals)
     modes = " && ".join(
@@ -118,5 +118,5 @@ def _finding(
     )
     hint = f"{lists} (package acl); or {modes}; or a podman secret"
     if reader.uid is None:
-        hint = f"once the first run has made the account: {hint}"
+        hint = f"once the first run has created the account: {hint}"
     return Diagnostic(Severity.WARNING, named.file, named.line, "", message, hint, code="unreadable-file")

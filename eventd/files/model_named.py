@@ -1,9 +1,9 @@
-"""Files of the host that a workload names and uses at its start: which they are, and what a change of them means.
+"""Files of the host that a workload names and uses at its start, and what a change to them means.
 
-Pure. Found in the unit files, the compose file and `workload.toml`; a file of the repository is not among them, since
-its content is in the digest of its unit already. What stands at a path is a NAMED fact, as the workload's account sees
-it. A unit remembers which contents it was started with (`StartedWith`): another content now makes it *stale*, and a
-file that it needs and that is not there makes it one that would not start again. Next: `eventd.workloads.plan`.
+Pure. They are found in the unit files, the compose file and `workload.toml`; files of the repository are excluded,
+because the digest of the unit covers them. The state of a path, as the workload's account sees it, is a NAMED fact. The
+contents that a unit was started with are recorded (`StartedWith`): a different content makes the unit *stale*, and a
+missing file that it needs means that it could not start again. Next: `eventd.workloads.plan`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from eventd.unitfiles.model import Line, UnitFile
 
 MOST = 64
-"""Named files of a workload that are looked at: each may take a look of its own."""
+"""The number of named files per workload that are watched: each needs its own read."""
 HOME = "%h"
-"""The home of the account, which every unit that runs uses: podman keeps what it knows there."""
-_UNSEEN = ("/dev", "/proc", "/root", "/run/user", "/sys", "/tmp", "/var/tmp")  # noqa: S108  what is left out
-"""The daemon's sandbox has its own of these, or is kept out of them; and what runs makes its sockets there itself."""
+"""The home of the account, which every running unit uses: podman keeps its state there."""
+_UNSEEN = ("/dev", "/proc", "/root", "/run/user", "/sys", "/tmp", "/var/tmp")  # noqa: S108  paths that are left out
+"""The daemon's sandbox has its own version of these, or may not read them; and workloads create sockets there."""
 _OF_SYSTEM = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -48,7 +48,7 @@ _OF_SYSTEM = (
     "/etc/timezone",
     "/usr",
 )
-"""Files of the system, which changes them by itself (eventd with each account): mounted, they restart nothing."""
+"""System files that change by themselves (eventd changes some with each account): mounting them restarts nothing."""
 _SPECIFIERS = {"%h", "%u", "%U", "%%"}
 _SPECIFIER = re.compile(r"%.")
 _GLOB = re.compile(r"[*?\[]")
@@ -61,7 +61,7 @@ def with_named(
     volumes: tuple[VolumeUse, ...],
     provider: str,
 ) -> tuple[DesiredUnit, ...]:
-    """Return the units, each with the files that it names; `provider`: the program that applies compose files."""
+    """Return the units with the files that they name. `provider`: the program that applies compose files."""
     found: dict[str, dict[str, NamedFile]] = {}
     count = 0
     for made in made_units(content):
@@ -77,7 +77,7 @@ def with_named(
                 continue
             known = mine.get(named.path)
             if known is not None:
-                # Named twice: what either needs of it counts.
+                # Named twice: combine the requirements.
                 named = replace(
                     known, required=known.required or named.required, content=known.content or named.content
                 )
@@ -93,7 +93,7 @@ def with_named(
 
 
 def _home(unit: DesiredUnit, origin: str) -> Iterator[NamedFile]:
-    """Yield the home, for a unit that is restarted when that is another folder."""
+    """Yield the home, so that the unit is restarted when the home is replaced."""
     quadlet = unit.role is UnitRole.ON_DEMAND and unit.file_role is FileRole.QUADLET
     if unit.name.endswith(".service") and (unit.role is UnitRole.RUNNING or quadlet):
         yield NamedFile(HOME, origin, 0, "home", required=False)
@@ -117,7 +117,7 @@ def _is_seen(named: NamedFile, volumes: tuple[VolumeUse, ...]) -> bool:
         return False
     if _is_below(path, _UNSEEN):
         return False
-    # What is written on a volume is the volume's business, and that comes and goes.
+    # Files on a volume are left to the volume, which may be detached.
     return named.content or not any(path.startswith(f"{use.mount}/") for use in volumes)
 
 
@@ -167,7 +167,7 @@ def _read(line: Line, value: str) -> NamedFile:
 
 
 def _bound(line: Line, source: str, *, read_only: bool) -> NamedFile:
-    # What the container itself may write is its own: a change of that is none that it has to be told.
+    # A file that the container itself may write does not need a restart when it changes.
     return NamedFile(source, line.file, line.number, line.key, content=read_only, bound=True)
 
 
@@ -179,7 +179,7 @@ def _of_stack(content: Content, options: WorkloadOptions, provider: str) -> Iter
         for service in stack.services:
             for mount in service.mounts:
                 if mount.source.startswith("/"):
-                    # The provider makes a folder where there is nothing; read-only, that is never what was meant.
+                    # The provider creates a folder for a missing path; for a read-only mount that is never intended.
                     yield NamedFile(
                         mount.source,
                         origin,
@@ -194,7 +194,7 @@ def _of_stack(content: Content, options: WorkloadOptions, provider: str) -> Iter
 
 
 def digests(unit: DesiredUnit, states: Mapping[str, NamedState]) -> dict[str, str]:
-    """Return what is known of the contents of the files that a unit would be started with."""
+    """Return the known digests of the files that a unit would be started with."""
     return {
         each.path: states[each.path].digest or ABSENT
         for each in unit.named
@@ -203,15 +203,15 @@ def digests(unit: DesiredUnit, states: Mapping[str, NamedState]) -> dict[str, st
 
 
 ABSENT = "-"
-"""The digest of what is not there, or is no file: in a record it is not the same as no word of it."""
+"""The digest of a missing file, or of something that is not a file. In a record, it differs from no entry."""
 UNSURE = "?"
-"""In a record: a start was begun, and it is not known with what it ended. It is like no content that there is."""
+"""In a record: a start was begun and its outcome is unknown. It equals no digest."""
 
 
 def stale(
     unit: DesiredUnit, states: Mapping[str, NamedState], base: StartedWith | None
 ) -> tuple[NamedFile, ...]:
-    """Return the files that are there with another content than the unit was started with."""
+    """Return the files whose content differs from what the unit was started with."""
     if base is None:
         return ()
     found = []
@@ -219,19 +219,19 @@ def stale(
         state, before = states.get(each.path), base.files.get(each.path, "")
         if not each.content or state is None or not before or not state.digest or state.digest == before:
             continue
-        # Digests under different keys cannot be compared: the key was lost, and the file may be as it was.
+        # Digests under different keys cannot be compared: the key was lost, and the file may be unchanged.
         if before in (ABSENT, UNSURE) or before.partition(":")[0] == state.digest.partition(":")[0]:
             found.append(each)
     return tuple(found)
 
 
 def fresh(named: tuple[NamedFile, ...], states: Mapping[str, NamedState], unit: UnitState) -> bool:
-    """Tell whether the last start of a unit began after all of these files were seen to be as they are."""
+    """Return whether the last start of a unit began after all of these files had reached their present state."""
     return all(states[each.path].noticed < unit.began for each in named)
 
 
 def came_back(unit: DesiredUnit, states: Mapping[str, NamedState], seen: UnitState) -> bool:
-    """Tell whether a file that a unit needs has become usable, or another, since the unit failed."""
+    """Return whether a file that a unit needs has become usable, or has changed, since the unit failed."""
     return any(
         (each.required or each.path == HOME)
         and (state := states.get(each.path)) is not None
@@ -244,7 +244,7 @@ def came_back(unit: DesiredUnit, states: Mapping[str, NamedState], seen: UnitSta
 
 
 def unrecorded(unit: DesiredUnit, states: Mapping[str, NamedState], base: StartedWith | None) -> bool:
-    """Tell whether something is known of a file and nothing comparable is recorded for a unit that runs."""
+    """Return whether a running unit has no comparable record of a file whose state is known."""
     now = digests(unit, states)
     if base is None:
         return bool(now)
@@ -260,7 +260,7 @@ def unrecorded(unit: DesiredUnit, states: Mapping[str, NamedState], base: Starte
 
 
 PROVIDER = "provider in [compose]"
-"""Where the program that applies compose files is named."""
+"""The setting that names the program that applies compose files."""
 _NO_FILE: Mapping[FileKind | None, str] = {
     FileKind.DIRECTORY: "a folder",
     FileKind.OTHER: "a fifo, socket or device",
@@ -269,12 +269,12 @@ FILE_MISSING = "file-missing"
 FILE_UNREADABLE = "file-unreadable"
 RESTART_PENDING = "restart-pending"
 REASONS = frozenset({FILE_MISSING, FILE_UNREADABLE, RESTART_PENDING})
-"""Of a workload that runs, and has to be told of a file all the same."""
+"""Reasons for which a running workload still needs attention because of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """A file that a unit needs at its start, and that its account cannot use."""
+    """A file that a unit needs at its start but that its account cannot use."""
 
     unit: str
     named: NamedFile
@@ -284,7 +284,7 @@ class Lacking:
 
 
 def lacking(unit: DesiredUnit, states: Mapping[str, NamedState]) -> tuple[Lacking, ...]:
-    """Return what would keep a unit from starting, as far as that is known of the files that it names."""
+    """Return the named files that would keep a unit from starting, as far as known."""
     found = []
     for each in unit.named:
         state = states.get(each.path)
@@ -292,16 +292,16 @@ def lacking(unit: DesiredUnit, states: Mapping[str, NamedState]) -> tuple[Lackin
             continue
         where = f"{each.key} in {each.file}" + (f", line {each.line}" if each.line else "")
         if state.kind is None and not state.problem:
-            message = f"{state.path} is not there, which {unit.name} needs to start again ({where})"
-            hint = f"put it back; or take it out of {each.file}"
+            message = f"{state.path} is missing, and {unit.name} needs it to start again ({where})"
+            hint = f"restore it, or remove it from {each.file}"
             if each.key == PROVIDER:
                 hint = "install it, or name another one there"
             found.append(Lacking(unit.name, each, FILE_MISSING, message, hint))
         elif state.problem and not (each.bound and state.kind is not None):
             message = f"{state.path} cannot be read by the account of {unit.name}: {state.problem} ({where})"
-            hint = "let the account read it, and pass the folders above it: chgrp, chmod, or setfacl"
+            hint = "let the account read it and enter the folders above it: chgrp, chmod, or setfacl"
             found.append(Lacking(unit.name, each, FILE_UNREADABLE, message, hint))
         elif state.kind in _NO_FILE and not each.bound and not each.key.startswith("LoadCredential"):
-            message = f"{state.path} is {_NO_FILE[state.kind]}, where {unit.name} needs a file ({where})"
+            message = f"{state.path} is {_NO_FILE[state.kind]}, but {unit.name} needs a file ({where})"
             found.append(Lacking(unit.name, each, FILE_MISSING, message, "put the file in its place"))
     return tuple(found)

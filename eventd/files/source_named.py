@@ -1,13 +1,13 @@
 """The NAMED facts: files of the host that workloads name and use at their start, as their accounts see them.
 
-Owns which are wanted, the subscriptions that tell when to look again, and the last look. As far as the way to a file is
-root's, the daemon's inotify watches it; from the first folder or link on that is somebody else's, a path unit in the
-workload's own manager does (`handed`, to `eventd.audit.source`): root follows nobody's links, and who makes files
-all day does not fill the daemon's queue. A file is looked at when whoever wrote it has closed it, or put it there by a
-rename, and not while it is written.
+Owns the wanted paths, the subscriptions that trigger reads, and the last results. The daemon's inotify watches the path
+to a file as far as it belongs to root. From the first folder or link of another owner on, a path unit in the workload's
+own manager watches it (`handed`, to `eventd.audit.source`): so root follows no foreign links, and a busy workload
+cannot fill the daemon's queue. A file is read when its writer has closed it or renamed it into place, not while it is
+being written.
 
-A workload's files are looked at in one worker thread with a deadline. What does not answer is *unknown*: the facts of
-that workload's files are gone until it does, and no other workload waits for it.
+A workload's files are read in one worker thread with a deadline. If that does not answer, the state of the workload's
+files is *unknown*: their facts are removed until it answers, and no other workload has to wait.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from eventd.platform.path_way import PathWay
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 TIMEOUT = 5.0
-"""Seconds for one look at all files of a workload."""
+"""Seconds for one read of all files of a workload."""
 _LOOKS = 16
 _AT_ONCE = 8
 _WRITTEN = ATTRIBUTES | Mask.CLOSE_WRITE
 _log = logging.getLogger(__name__)
 HandOver: TypeAlias = Callable[[str, frozenset[str]], None]
-"""Told of a workload, and the paths that its own manager has to watch."""
+"""Called with a workload, and the paths that its own manager must watch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class _File:
     handed: str = ""
     looked: bool = False
     stale: bool = False
-    """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
+    """A new mount may hide the subscribed folders: discard a read in progress."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,14 +70,14 @@ class _Owner:
     dirty: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     stuck: bool = False
-    """A look has not come back: another thread would only be lost as well."""
+    """A read has not returned: another thread would hang too."""
     spent: bool = False
-    """It has been looked at once more since an answer came too late."""
+    """It has been read once more since an answer came too late."""
     handed: frozenset[str] = frozenset()
 
 
 class NamedFiles:
-    """See the module. `run` has to be running for changes to be seen; `want` looks by itself."""
+    """See the module. Changes are only seen while `run` is running; `want` itself reads new paths."""
 
     def __init__(
         self, emit: Emit, facts: Facts, inotify: Inotify, digester: Digester, hand_over: HandOver
@@ -95,11 +95,11 @@ class NamedFiles:
         inotify.on_gap(self.invalidate)
 
     async def want(self, wanted: Mapping[str, Iterable[str]]) -> None:
-        """Set the workloads, and the paths as they write them. When this returns, the new ones have been looked at.
+        """Set the workloads and their paths, as written. Returns when the new paths have been read.
 
-        The host's own, under the name "", are looked at with root's rights.
+        The host's own paths, under the name "", are read with root's rights.
 
-        Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is looked at by `run`.
+        Raises TemporaryError(reason="inotify-exhausted"); paths that were not reached are read by `run`.
         """
         paths = {name: frozenset(each) for name, each in wanted.items()}
         for name in self._owners.keys() - {name for name, each in paths.items() if each}:
@@ -136,13 +136,13 @@ class NamedFiles:
             raise failed[0]
 
     def invalidate_owner(self, name: str) -> None:
-        """Look at all files of a workload: its account, or what its own manager watches, has changed."""
+        """Read all files of a workload again: its account, or a path that its manager watches, has changed."""
         if (owner := self._owners.get(name)) is not None:
             owner.dirty |= owner.files.keys()
             self._mark(owner)
 
     def invalidate(self, points: Iterable[str] | None = None) -> None:
-        """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
+        """Read the files at or below these mount points again (None: all): something was mounted or unmounted."""
         for owner in self._owners.values():
             for each in owner.files.values():
                 path = each.state.path if each.state is not None else ""
@@ -152,7 +152,7 @@ class NamedFiles:
                     self._mark(owner)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at every path, then at what changed, until cancelled; `started` once all were looked at.
+        """Read every path, then those that change, until cancelled; `started` once all have been read.
 
         Raises TemporaryError(reason="inotify-exhausted").
         """
@@ -179,7 +179,7 @@ class NamedFiles:
                 group.start_soon(self._alone, owner)
 
     async def _alone(self, owner: _Owner) -> None:
-        """Look. That there is no watch to be had is everybody's; what else goes wrong is this workload's alone."""
+        """Check one workload. Only exhausted inotify watches are everybody's problem; other errors stay its own."""
         exhausted: list[EventdError] = []
 
         async def check() -> None:
@@ -211,7 +211,7 @@ class NamedFiles:
         self._wake.set()
 
     async def _check(self, owner: _Owner) -> None:
-        """Look at what is marked of one workload, until the ways that were looked at are those subscribed to."""
+        """Read the marked files of one workload, until every folder on the way was subscribed to before the read."""
         async with owner.lock:
             for _ in range(_LOOKS):
                 if owner.stuck or not owner.dirty:
@@ -228,7 +228,7 @@ class NamedFiles:
                 found = await self._seen(owner, mine, files)
                 for each, seen in zip(files, found, strict=True):
                     if each.stale:
-                        owner.dirty.add(each.raw)  # something was mounted on the way while it was looked at
+                        owner.dirty.add(each.raw)  # something was mounted on the way during the read
                     elif seen is None:
                         self._set_fact(owner, each, None)
                     else:
@@ -258,7 +258,7 @@ class NamedFiles:
         except TimeoutError:
             owner.stuck = True
             _log.warning(
-                "files that %s names: no answer within %g s, as from a dead file server",
+                "reading the files that %s names took more than %g s; a file server may not answer",
                 owner.name,
                 TIMEOUT,
                 extra={"workload": owner.name},
@@ -271,7 +271,7 @@ class NamedFiles:
         return [seen if isinstance(seen, Seen) else None for seen in found]
 
     def _answered(self, owner: _Owner) -> None:
-        """A look has come back after all, so what stands there can be seen again; once, if it is only slow."""
+        """A late read has returned, so the files can be read again; only once, in case they are merely slow."""
         owner.stuck = False
         if not owner.spent:
             owner.spent = True
@@ -279,7 +279,7 @@ class NamedFiles:
 
     def _take(self, owner: _Owner, each: _File, state: NamedState) -> None:
         if each.looked:
-            # Seen before: it has become so since, whatever its own time says.
+            # It was seen in another state before, so it has changed since, whatever its timestamp says.
             now = time.monotonic_ns() // 1000
             state = replace(state, noticed=now)
         each.looked = True
@@ -287,7 +287,7 @@ class NamedFiles:
             self._set_fact(owner, each, state)
 
     def _set_fact(self, owner: _Owner, each: _File, state: NamedState | None) -> None:
-        """Set the fact, None: it is not known."""
+        """Set the fact; None: unknown."""
         before, each.state = each.state, state
         if before is None and state is None:
             return

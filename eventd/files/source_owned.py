@@ -1,12 +1,12 @@
-"""The FILE facts of everything below the folders that eventd owns, kept current by inotify.
+"""The FILE facts of all files in the folders that eventd owns, kept current by inotify.
 
-Owns the `FileWatch` port. A change marks its path; the worker (`run`) looks at what is marked, and emits one
-`FILE_CHANGED` per file that is not what the fact says. So a file written three times while it is hashed costs
-one more look, and a look that finds nothing new emits nothing. Symlinks are facts, and are never followed.
+Owns the `FileWatch` port. A change marks its path; the worker (`run`) reads the marked paths, and emits one
+`FILE_CHANGED` for each file that differs from its fact. So a file written three times while it is being hashed costs
+one more read, and a read that finds no difference emits nothing. Symlinks are facts, and are never followed.
 
-After `Q_OVERFLOW` nothing that is known can be trusted: `GAP`, new subscriptions, and all folders read afresh
-(`READ`). Where a folder cannot be read, its facts are forgotten and `GAP` says why: the run that misses the
-files will try to write them, and report the failure.
+After `Q_OVERFLOW` no fact can be trusted: it emits `GAP`, subscribes again, and reads all folders (`READ`). If a folder
+cannot be read, its facts are removed and `GAP` says why; the next run then tries to write the files, and reports the
+failure.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.platform.rereading import reread
 
 _LOOKS = 16
-"""How often one folder is listed in a row while new folders keep appearing in it; then it waits for its turn
-again."""
+"""How often one folder is listed in a row while new folders keep appearing in it; then it is queued again."""
 
 
 class _Folder:
-    """A watched folder: its subscriptions, and the facts that were emitted for it."""
+    """A watched folder: its subscriptions and its emitted facts."""
 
     def __init__(self, watch: FolderWatch) -> None:
         self.watch = watch
@@ -42,10 +41,10 @@ class _Folder:
 
 
 class OwnedFilesSource:
-    """The `FileWatch` port. `run` has to be running for changes to be seen; `watch` reads by itself.
+    """The `FileWatch` port. Changes are only seen while `run` is running; `watch` itself reads.
 
-    `touched`: told of a file that was written and is as it was, but for its times: no fact of ours, and yet systemd
-    goes by them.
+    `touched`: called for a file that was written with the same content. No fact changes, but systemd checks the file's
+    time.
     """
 
     def __init__(
@@ -57,15 +56,15 @@ class OwnedFilesSource:
         self._folders: dict[str, _Folder] = {}
         self._dirty: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
-        # One look at a time: an older one that ends later must not overwrite what a newer one found.
+        # One read at a time: an older read that ends later must not overwrite the result of a newer one.
         self._lock = asyncio.Lock()
         self._gap = False
         inotify.on_gap(self._on_gap)
 
     async def watch(self, folder: str) -> None:
-        """Watch `folder` recursively, also if it does not exist yet, and read it. Idempotent.
+        """Watch `folder` recursively, even if it does not exist yet, and read it. Idempotent.
 
-        Raises TemporaryError(reason="inotify-exhausted" | "io-error" | …), and then nothing is watched.
+        Raises TemporaryError(reason="inotify-exhausted" | "io-error" | …), in that case nothing is watched.
         """
         async with self._lock:
             watch = FolderWatch(self._inotify, folder, lambda path: self._mark(watch.path, path))
@@ -79,7 +78,7 @@ class OwnedFilesSource:
                 raise
 
     async def unwatch(self, folder: str) -> None:
-        """Stop that and forget its FILE facts, except those of another watched folder inside or around it."""
+        """Stop watching, and remove its FILE facts, except those of other watched folders inside or around it."""
         async with self._lock:
             if (entry := self._folders.get(folder.rstrip("/"))) is not None:
                 self._drop(entry)
@@ -89,9 +88,10 @@ class OwnedFilesSource:
                     self._emit_changes(KernelEvent.READ, entry.watch.path, dict.fromkeys(gone))
 
     async def refresh(self, path: str) -> None:
-        """Read one path of a watched folder now: under the same lock as every other look, so the newest look counts.
+        """Read one path of a watched folder now.
 
-        Without a folder that is watched around it there is no fact to set. Raises as `watch`.
+        It takes the lock of all reads, so the newest read counts.
+        Does nothing if no watched folder contains the path. Raises as `watch`.
         """
         async with self._lock:
             for entry in tuple(self._folders.values()):
@@ -102,7 +102,7 @@ class OwnedFilesSource:
                         raise translate(error, "read", path) from error
 
     async def reread(self) -> None:
-        """Read every watched folder afresh; what differs is told as a change. Raises as `watch`."""
+        """Read every watched folder again, and emit differences as changes. Raises as `watch`."""
         async with self._lock:
             for entry in tuple(self._folders.values()):
                 try:
@@ -111,9 +111,9 @@ class OwnedFilesSource:
                     raise translate(error, "read", entry.watch.path) from error
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` once it has.
+        """Read changed paths until cancelled; `started` once all marked paths were read.
 
-        Raises TemporaryError(reason="inotify-exhausted"); started again, it reads everything afresh.
+        Raises TemporaryError(reason="inotify-exhausted"); when started again, it reads everything.
         """
         await reread(self._wake, self._read_changed, task_status)
 
@@ -156,7 +156,7 @@ class OwnedFilesSource:
                     self._unreadable(entry_or_none, path, translate(error, "read", path))
 
     async def _read(self, entry: _Folder) -> None:
-        """Read a folder as a whole and say so, changed or not."""
+        """Read a whole folder and emit `READ`, changed or not."""
         found = await self._cover(entry, entry.watch.path)
         changes: dict[str, FileState | None] = dict.fromkeys(entry.known)
         changes.update(found.files)
@@ -181,7 +181,7 @@ class OwnedFilesSource:
             self._emit_changes(PlatformEvent.FILE_CHANGED, changed, {changed: state})
 
     async def _cover(self, entry: _Folder, path: str) -> Walk:
-        """Read `path`, having subscribed to all folders that are found there before they are listed."""
+        """Read `path`; every folder in it is subscribed to before it is listed."""
         root = entry.watch.path
         if path == root:
             entry.watch.arm()

@@ -1,12 +1,12 @@
-"""The FILE facts of single paths that somebody waits for, anywhere on the host: whether something is there.
+"""The FILE facts of single paths that gates wait for, anywhere on the host: whether they exist.
 
-Owns which paths are wanted, a subscription on every folder on the way to each, and the last look. A change in
-one of these folders, a mount (`invalidate`: inotify does not tell of it) or an overflow has the path looked at
-again; `FILE_CHANGED` is emitted if it is not as it was. Decides nothing and reads no content: the facts have
-no digest. Paths in the folders that eventd owns are left to `eventd.files.source_owned`, which knows more.
+Owns the wanted paths, a subscription on every folder on the way to each, and the last results. A change in one of these
+folders, a mount (`invalidate`; inotify does not report it) or an overflow makes it check the path again, and emit
+`FILE_CHANGED` if it differs. Decides nothing and reads no content: the facts have no digest. Paths in the folders that
+eventd owns are left to `eventd.files.source_owned`, which knows more.
 
-The daemon sees the host through its sandbox: its `/tmp`, `/var/tmp` and `/dev` are its own, and `/root` is
-closed to it. Nothing that is waited for there ever comes.
+The daemon sees the host through its sandbox: it has its own `/tmp`, `/var/tmp` and `/dev`, and cannot read `/root`. A
+gate that waits for a path there never opens.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from eventd.platform.path_way import PathWay
 from eventd.platform.rereading import reread
 
 _LOOKS = 16
-"""How often one path is looked at in a row while the way to it keeps changing."""
+"""How often one path is checked in a row while the way to it keeps changing."""
 TIMEOUT = 5.0
-"""Seconds for one look. A path behind a dead server must not keep the others from being looked at."""
+"""Seconds for one check. A path on a dead file server must not delay the others."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +49,11 @@ class _Path:
         self.way = PathWay(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
         self.state: FileState | None = None
         self.stale = False
-        """What it is subscribed to may be hidden below a mount by now: a look that is on does not count."""
+        """A new mount may hide the subscribed folders: discard a check in progress."""
 
 
 class WatchedFiles:
-    """Existence of wanted paths. `owned`: folders whose FILE facts are another's. `run` has to be running."""
+    """Existence of wanted paths. `owned`: folders whose FILE facts another source emits. `run` must be running."""
 
     def __init__(self, inotify: Inotify, emit: Emit, *, owned: Iterable[str] = ()) -> None:
         self._inotify = inotify
@@ -62,14 +62,14 @@ class WatchedFiles:
         self._paths: dict[str, _Path] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
-        # One look at a time: an older one that ends later must not overwrite what a newer one found.
+        # One check at a time: an older one that ends later must not overwrite the result of a newer one.
         self._lock = asyncio.Lock()
         inotify.on_gap(self._on_gap)
 
     async def want(self, paths: Iterable[str]) -> None:
-        """Set the paths (absolute, normalised). When this returns, the new ones have been looked at.
+        """Set the paths (absolute, normalised). Returns when the new paths have been checked.
 
-        Raises TemporaryError(reason="inotify-exhausted"); what was not reached then is not watched.
+        Raises TemporaryError(reason="inotify-exhausted"); paths that were not reached are not watched.
         """
         async with self._lock:
             wanted = {path for path in paths if not self._is_owned(path)}
@@ -85,15 +85,15 @@ class WatchedFiles:
                 self._emit_change(KernelEvent.READ, entry)
 
     def invalidate(self, points: Iterable[str] | None = None) -> None:
-        """Look at what is at or below these mount points (None: all): something was mounted or unmounted."""
+        """Check the paths at or below these mount points again (None: all): something was mounted or unmounted."""
         for entry in self._paths.values():
             if points is None or any(entry.way.passes(point, entry.path) for point in points):
                 self._mark_anew(entry)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` once it has.
+        """Check changed paths until cancelled; `started` once all marked paths were checked.
 
-        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        Raises TemporaryError(reason="inotify-exhausted"); when started again, it checks every path.
         """
         await reread(self._wake, self._check_changed, task_status)
 
@@ -113,7 +113,7 @@ class WatchedFiles:
                 raise
 
     async def _check(self, entry: _Path) -> None:
-        """Subscribe to the way, then look, until the way that was looked at is the one subscribed to."""
+        """Check the path and subscribe to its folders, until every folder was subscribed to before the check."""
         for _ in range(_LOOKS):
             if entry.stale:
                 entry.stale = False
@@ -124,9 +124,9 @@ class WatchedFiles:
             except EventdError as error:
                 _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             except TimeoutError:
-                _log.warning("%s: no answer within %g s, as from a dead file server", entry.path, TIMEOUT)
+                _log.warning("%s: no answer within %g s; a file server may not answer", entry.path, TIMEOUT)
             if entry.stale:
-                continue  # something was mounted on the way while it was looked at
+                continue  # something was mounted on the way during the check
             entry.state = found.state
             if not entry.way.cover(found.way):
                 return

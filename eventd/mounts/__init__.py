@@ -1,1 +1,1 @@
-"""Mounts and block devices: the MOUNT and DEVICE facts, and mount units made at run time."""
+"""Mounts and block devices: the MOUNT and DEVICE facts, and transient mount units."""

@@ -1,16 +1,15 @@
-"""The kernel's table of mounts: read it, understand it, and be told when it changes.
+"""The kernel's mount table: reads it, parses it, and signals when it changes.
 
-Owns `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): its escapes, what covers what, and its odd way to signal.
-Emits nothing; `eventd.mounts.source` makes facts of it.
+Owns `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): its escapes, which mounts hide others, and its unusual change
+signal. Emits nothing; `eventd.mounts.source` turns it into facts.
 
-Facts of the kernel that shape it:
-- A change makes poll(2) return POLLPRI|POLLERR once; an asyncio selector knows neither. So the file is in an
-  epoll set of its own, and the *set* is what becomes readable.
-- Asking is what takes the signal away, also when the selector asks the set, and also as it is added to the
-  selector. So what the set says is never looked at: the reader subscribes, then reads, and reads again
-  whenever it is called.
-- Several read(2)s are no snapshot: it is read again if the table changed meanwhile.
-- What is mounted over, or below what was mounted over, is still in the table, and out of reach.
+Facts of the kernel behind the design:
+- A change makes poll(2) return POLLPRI|POLLERR once; an asyncio selector supports neither. So the file is in an epoll
+  set of its own, and the *set* becomes readable.
+- Polling consumes the signal, even when the selector polls the set, and even when the set is added to the selector. So
+  the result of the set is ignored: the reader subscribes, then reads, and reads again whenever it is called.
+- Several read(2) calls are not a snapshot: the table is read again if it changed meanwhile.
+- A hidden mount (another one covers it, or a folder above it) is still in the table, but cannot be reached.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.mounts.model_facts import MountState
 
 TABLES = ("/proc/1/mountinfo", "/proc/self/mountinfo")
-"""The host's; if that cannot be read (hidepid=), our own, in which the sandbox's mounts are as well."""
+"""The host's table; if it cannot be read (hidepid=), our own, which includes the sandbox's mounts."""
 _AGAIN = 8
-"""How often the table is read in a row while it keeps changing; the signal brings the reader back anyway."""
+"""How often the table is read in a row while it keeps changing; the next signal triggers another read anyway."""
 _CHUNK = 1 << 18
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 AUTOFS = "autofs"
@@ -35,7 +34,7 @@ AUTOFS = "autofs"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mount: its place in the tree of mounts, and what it is."""
+    """One mount: its place in the tree of mounts, and its properties."""
 
     mount: int
     parent: int
@@ -43,7 +42,7 @@ class Row:
 
 
 def parse_row(line: bytes) -> Row | None:
-    """Return a line's mount; None for what is no line of mountinfo."""
+    """Return the mount of a line; None if it is not a line of mountinfo."""
     before, dash, after = line.partition(b" - ")
     fields, more = before.split(b" "), after.split(b" ")
     if not dash or len(fields) < 6 or len(more) < 2 or not (fields[0].isdigit() and fields[1].isdigit()):
@@ -60,13 +59,13 @@ def parse_row(line: bytes) -> Row | None:
 
 
 def _text(field: bytes) -> str:
-    # Space, tab, newline, backslash and # are octal. Names of files are bytes: what is not UTF-8 survives
-    # as surrogates, as everywhere in Python's os.
+    # Space, tab, newline, backslash and # are in octal. File names are bytes: invalid UTF-8 becomes surrogates, as
+    # everywhere in Python's os.
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field))
 
 
 def _options(mount: str, filesystem: str) -> str:
-    """Join the mount's options and its file system's, as findmnt(8) does: read-only if either is."""
+    """Join the options of the mount and of its file system, as findmnt(8) does: read-only if either is."""
     both = [option for option in (*mount.split(","), *filesystem.split(",")) if option]
     read_only = "ro" in both
     rest = (option for option in both if option not in ("ro", "rw"))
@@ -74,9 +73,9 @@ def _options(mount: str, filesystem: str) -> str:
 
 
 def reachable(rows: Iterable[Row]) -> dict[str, MountState]:
-    """Return what a path leads to: by mount point, without what is covered by another mount.
+    """Return the reachable mounts by mount point, without those that another mount hides.
 
-    An automount point (autofs) is not a mount of anything, until something asks for what is behind it.
+    An automount point (autofs) does not count as a mount until something triggers it.
     """
     by_id = {row.mount: row for row in rows}
     children: dict[int, list[Row]] = {}
@@ -85,7 +84,8 @@ def reachable(rows: Iterable[Row]) -> dict[str, MountState]:
             children.setdefault(row.parent, []).append(row)
     tops = [row for row in by_id.values() if row.parent not in by_id or row.parent == row.mount]
     found: dict[str, MountState] = {}
-    # Down from the roots of the tree. Among the mounts on one parent, one above another's point covers that.
+    # Walk down from the roots of the tree. Among the mounts on one parent, a mount at or above another's mount point
+    # hides it.
     while tops:
         row = tops.pop()
         on_it = children.get(row.mount, [])
@@ -102,7 +102,7 @@ def _is_below_one(path: str, points: set[str]) -> bool:
 
 
 class MountTable:
-    """The table, opened. Raises PermanentError(reason="no-mount-table") where there is none to read."""
+    """The opened table. Raises PermanentError(reason="no-mount-table") if none can be read."""
 
     def __init__(self, tables: Iterable[str] = TABLES) -> None:
         self.path, self._file = _open(tables)
@@ -111,11 +111,11 @@ class MountTable:
         self._rows: dict[bytes, Row | None] = {}
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when the table changed."""
+        """Return the descriptor that becomes readable when the table changes."""
         return self._set.fileno()
 
     def read(self) -> Mapping[str, MountState]:
-        """Return what is mounted where. Blocks for as long as the kernel changes the table: for a thread.
+        """Return the mounts. Blocks while the kernel changes the table, so call it in a thread.
 
         Raises TemporaryError(reason="mount-table").
         """
@@ -125,12 +125,12 @@ class MountTable:
             raise TemporaryError(
                 f"cannot read {self.path}: {error.strerror}", reason="mount-table"
             ) from error
-        # A host of containers has thousands of mounts, and one of them changes at a time.
+        # A container host has thousands of mounts, and usually one changes at a time.
         self._rows = {line: self._rows.get(line) or parse_row(line) for line in content.split(b"\n")}
         return reachable(row for row in self._rows.values() if row is not None)
 
     def close(self) -> None:
-        """Give the descriptors back; not while it is being read."""
+        """Close the descriptors. Must not be called during a read."""
         self._set.close()
         os.close(self._file)
 

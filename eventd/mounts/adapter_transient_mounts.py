@@ -1,10 +1,10 @@
-"""Mount units made at run time: the port `storage.model_ports.Mounts` over the system's manager.
+"""Transient mount units: the port `storage.model_ports.Mounts`, using the system manager.
 
-The daemon lives in a mount namespace of its own, so it asks process 1 to mount: StartTransientUnit, as systemd-mount(1)
-does. Such a unit is a file in /run/systemd/transient that systemd writes and removes itself: no file of ours in /etc
-or /run, no daemon-reload (which runs every generator and costs a busy host seconds), and it is there for as long as the
-file system is mounted, whether or not this daemon lives. Mounting is all it does; whether what was mounted is the right
-thing is the handler's question.
+The daemon runs in a mount namespace of its own, so it asks process 1 to mount: StartTransientUnit, as systemd-mount(1)
+does. systemd writes and removes such a unit's file in /run/systemd/transient itself. So no file of ours is needed in
+/etc or /run, and no daemon-reload (which runs every generator and takes seconds on a busy host); and the unit exists
+for as long as the file system is mounted, whether or not this daemon runs. This module only mounts; the handler checks
+that the right file system was mounted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DETACH = "/usr/bin/umount"
 
 
 class Manager(ports.Manager, Protocol):
-    """What `eventd.platform.systemd.source.SystemSource` is."""
+    """The interface of `eventd.platform.systemd.source.SystemSource`."""
 
     async def start_transient(
         self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float
@@ -38,11 +38,11 @@ class Manager(ports.Manager, Protocol):
 
 
 class TransientMounts:
-    """The port. `folder`: where symlinks to devices are kept, root's alone.
+    """The port. `folder`: holds symlinks to devices; only root can write it.
 
-    `What=` is such a symlink, and not the one in /dev: for a path in /dev systemd first waits for its own device
-    unit, and where process 1 gets no events of udev (in a container) that wait never ends. That the device is there
-    is known by then. Once it is mounted, systemd ties the mount to the device all the same, by mountinfo.
+    `What=` is such a symlink instead of the one in /dev: for a path in /dev, systemd first waits for its device unit,
+    and if process 1 gets no udev events (in a container), it waits for ever. At this point the device is known to
+    exist. Once it is mounted, systemd ties the mount to the device anyway, through mountinfo.
     """
 
     def __init__(self, system: Manager, folder: str) -> None:
@@ -60,16 +60,16 @@ class TransientMounts:
         timeout: float,
         private: bool = False,
     ) -> JobResult:
-        """Mount; see the port."""
+        """Mount a file system; see the port."""
         unit = unit_of_path(where, "mount")
         properties: list[tuple[str, str, Any]] = [
             ("Description", "s", description),
             ("What", "s", await self._alias(what, unit)),
             ("Where", "s", where),
             ("Options", "s", ",".join(options)),
-            # mount(8) is killed after this: a disk that does not answer must not keep the job for ever.
+            # mount(8) is killed after this time: a disk that does not answer must not block the job for ever.
             ("TimeoutUSec", "t", int(timeout * 0.8 * 1e6)),
-            # Forgotten when it ends, also badly: the next attempt makes it anew.
+            # systemd forgets the unit when it ends, even after a failure: the next attempt creates it again.
             ("CollectMode", "s", "inactive-or-failed"),
         ]
         if private:
@@ -85,15 +85,15 @@ class TransientMounts:
             state = await self._system.read_unit(unit)
             if not state.fragment_path.startswith(TRANSIENT):
                 raise PermanentError(
-                    f"there is a unit {unit} already, from {state.source_path or state.fragment_path or 'elsewhere'}",
+                    f"the unit {unit} already exists, from {state.source_path or state.fragment_path or 'elsewhere'}",
                     reason="unit-exists",
-                    hint=f"remove it (a line of /etc/fstab?), or mount {where} by it: what is mounted is used",
+                    hint=f"remove it (a line of /etc/fstab?), or mount {where} with it, and eventd will use it",
                 ) from error
-            # The one before has not been collected yet. What comes of it is checked after the mount like any other.
+            # The previous unit has not been collected yet. The result is checked after the mount like any other.
             return await self._system.job(Verb.START, unit, timeout=timeout)
 
     async def _alias(self, what: str, unit: str) -> str:
-        """Have a symlink outside of /dev that leads to `what`."""
+        """Create a symlink to `what` outside /dev, and return it."""
         path = f"{self._folder}/{unit.removesuffix('.mount')}"
         try:
             await anyio.to_thread.run_sync(_link, what, path)
@@ -102,16 +102,16 @@ class TransientMounts:
         return path
 
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:
-        """Unmount; see the port."""
+        """Unmount a file system; see the port."""
         unit = unit_of_path(where, "mount")
         state = await self._system.read_unit(unit)
         if state.active is ActiveState.INACTIVE:
-            # Unmounted by somebody else in the meantime (systemd, which stops the mount of a device that is gone):
-            # the unit has ended, and is forgotten with its file. What the kernel shows is what counts.
+            # Unmounted by somebody else meanwhile (systemd stops the mount of a device that is gone): the unit has
+            # ended and is gone. The kernel's mount table is authoritative.
             return JobResult(unit, "done")
         if not state.fragment_path.startswith(TRANSIENT):
             raise PermanentError(
-                f"{where} was not mounted by eventd, which leaves it mounted",
+                f"{where} was not mounted by eventd, so it stays mounted",
                 reason="not-ours",
                 hint=f"umount {where}",
             )
@@ -121,7 +121,7 @@ class TransientMounts:
         return await self._system.start_transient(
             f"eventd-detach-{unit.removesuffix('.mount')}.service",
             [
-                ("Description", "s", f"Take {where} out of the tree"),
+                ("Description", "s", f"Detach {where} lazily"),
                 ("Type", "s", "oneshot"),
                 ("ExecStart", "a(sasb)", [[_DETACH, [_DETACH, "--lazy", "--no-canonicalize", where], False]]),
                 ("TimeoutStartUSec", "t", int(timeout * 0.8 * 1e6)),

@@ -1,11 +1,11 @@
-"""udev: which block devices carry which file system, now (`blocks`) and as it changes (`receive`).
+"""udev: the block devices and their file systems, now (`blocks`) and as they change (`receive`).
 
-Owns pyudev, and with it libudev.so.1: the only module that imports either, when a monitor is made, so that a
-host without them runs all the same. Emits nothing; `eventd.mounts.source_devices` makes facts of it.
+The only module that imports pyudev, and with it libudev.so.1; it does so when a monitor is created, so that eventd also
+runs without them. Emits nothing; `eventd.mounts.source_devices` turns it into facts.
 
-The monitor is udev's own netlink group: the kernel's tells of a device before anybody has looked what is on
-it. What it carries was sent by root (libudev checks the sender), and is read from the message: no node in
-`/dev` is opened, and the daemon's private `/dev` has none.
+The monitor listens to udev's own netlink group: the kernel's group announces a device before its content has been
+probed. Its messages were sent by root (libudev checks the sender) and contain everything needed: no node in `/dev` is
+opened, and the daemon's private `/dev` has none.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import Any
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 
 CONTROL = "/run/udev/control"
-"""udevd's socket. Without udevd libudev makes a monitor that never tells anything."""
+"""udevd's socket. Without udevd, libudev creates a monitor that never receives anything."""
 _BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block device, as udev's database has it."""
+    """A block device in udev's database."""
 
     path: str
-    """In /sys: what a device is called from its first event to its last."""
+    """Its path in /sys, which identifies it from its first event to its last."""
     node: str
     """`/dev/sda1`."""
     uuid: str
-    """`ID_FS_UUID` of blkid; empty: there is no file system with one on it, or it is not ready."""
+    """`ID_FS_UUID` from blkid; empty: it has no file system with a UUID, or is not ready."""
     label: str
     fstype: str
     number: str = ""
     """`major:minor`."""
     links: frozenset[str] = frozenset()
-    """The symlinks in /dev that udev made for it."""
+    """The symlinks in /dev that udev created for it."""
     member: str = ""
-    """`ID_FS_UUID_SUB`: which of the devices of one file system it is (btrfs)."""
+    """`ID_FS_UUID_SUB`: which device of a multi-device file system it is (btrfs)."""
 
 
 class BlockMonitor:
-    """udev's events about block devices, from now on. `buffer`: bytes of the socket's, None for its default.
+    """udev's events about block devices, from now on. `buffer`: size of the socket buffer; None: the default.
 
     Raises PermanentError(reason="no-libudev" | "no-udev"), TemporaryError(reason="udev-failed").
     """
@@ -54,7 +54,7 @@ class BlockMonitor:
             raise _no_libudev(error) from error
         if not os.path.exists(control):  # noqa: PTH110  one stat(2) of /run
             raise PermanentError(
-                f"udevd does not run here: there is no {control}",
+                f"udevd is not running: {control} does not exist",
                 reason="no-udev",
                 hint="device: predicates never hold on this host",
             )
@@ -65,31 +65,31 @@ class BlockMonitor:
             if buffer is not None:
                 self._monitor.set_receive_buffer_size(buffer)
             self._monitor.start()
-        except ImportError as error:  # pyudev looks for the library when it makes its first context
+        except ImportError as error:  # pyudev loads the library when it creates its first context
             raise _no_libudev(error) from error
         except OSError as error:
             raise TemporaryError(f"cannot listen to udev: {error}", reason="udev-failed") from error
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when there is something to receive."""
+        """Return the descriptor that becomes readable when there are events to receive."""
         return int(self._monitor.fileno())
 
     def receive(self) -> list[tuple[str, Block]]:
-        """Return what has come in, each with its action, without waiting; at most 256 in one call.
+        """Return the received events, each with its action, without waiting; at most 256 per call.
 
-        Raises TemporaryError(reason="udev-lost") when the kernel dropped some (ENOBUFS): make a new monitor
-        and read all devices afresh.
+        Raises TemporaryError(reason="udev-lost") if the kernel dropped some (ENOBUFS): then create a new monitor and
+        read all devices again.
         """
         received: list[tuple[str, Block]] = []
         try:
             while len(received) < _BATCH and (device := self._monitor.poll(timeout=0)) is not None:
                 received.append((str(device.action or ""), _block(device)))
         except OSError as error:
-            raise TemporaryError(f"events of udev were lost: {error}", reason="udev-lost") from error
+            raise TemporaryError(f"udev events were lost: {error}", reason="udev-lost") from error
         return received
 
     def blocks(self) -> list[Block]:
-        """Return all block devices there are. Reads /sys and udev's database: for a thread.
+        """Return all block devices. Reads /sys and udev's database, so call it in a thread.
 
         Raises TemporaryError(reason="udev-failed").
         """
@@ -101,7 +101,7 @@ class BlockMonitor:
 
 def _no_libudev(error: ImportError) -> PermanentError:
     return PermanentError(
-        f"devices cannot be watched: {error}",
+        f"cannot watch devices: {error}",
         reason="no-libudev",
         hint="install libudev1; until then device: predicates never hold",
     )
@@ -109,8 +109,8 @@ def _no_libudev(error: ImportError) -> PermanentError:
 
 def _block(device: Any) -> Block:
     properties = device.properties
-    # SYSTEMD_READY=0: a rule says that the device is not to be used yet (systemd.device(5)), as those for an
-    # LVM or multipath device under construction and for a loop device with nothing in it.
+    # SYSTEMD_READY=0: a udev rule says that the device must not be used yet (systemd.device(5)), such as an LVM or
+    # multipath device under construction, or an empty loop device.
     ready = properties.get("SYSTEMD_READY") != "0"
     return Block(
         path=str(device.device_path),

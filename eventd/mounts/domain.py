@@ -1,4 +1,4 @@
-"""The domain mounts: what it adds to eventd."""
+"""The mounts domain: what it adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events about mounts and block devices: what they are, and who says so."""
+"""Events about mounts and block devices, and their origins."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from eventd.kernel.model.events import EventKind, Origin
 
 
 class MountOrigin(Origin):
-    """Who tells of mounts and block devices."""
+    """Origins of events about mounts and block devices."""
 
     UDEV = "udev"
     """udev."""
     KERNEL = "kernel"
-    """The kernel, of mounts."""
+    """The kernel, for mounts."""
 
 
 class MountEvent(EventKind):
     """Events about mounts and block devices."""
 
     DEVICE = "device"
-    """A filesystem came or went; the subject is its UUID. Attributes `action`, `node`, `attached`."""
+    """A file system was attached or detached; the subject is its UUID. Attributes `action`, `node`, `attached`."""
     MOUNT = "mount"
     """A file system was mounted or unmounted. Attributes `mounted`, `source`."""

@@ -1,4 +1,4 @@
-"""Facts about mounts and block devices: their kinds, and what their values are."""
+"""Facts about mounts and block devices: their kinds and values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eventd.kernel.model.facts import FactKind
 
 
 class MountFact(FactKind):
-    """Facts about mounts and block devices; the comments say what scope, name and value are."""
+    """Facts about mounts and block devices. The comments give scope, name and value."""
 
     MOUNT = "mount"  # name: mount point; value: MountState
     DEVICE = "device"  # name: filesystem UUID; value: DeviceState
@@ -25,12 +25,12 @@ class MountState:
     device: str
     """`major:minor`."""
     root: str = "/"
-    """Which folder of the file system: another than `/` for a bind mount."""
+    """The folder of the file system that is mounted; for a bind mount, not `/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """Block devices that carry one filesystem UUID, by udev's database."""
+    """The block devices with one file system UUID, from udev's database."""
 
     uuid: str
     nodes: tuple[str, ...]
@@ -39,12 +39,12 @@ class DeviceState:
     numbers: tuple[str, ...] = ()
     """`major:minor` of each node, in the order of `nodes`."""
     links: frozenset[str] = frozenset()
-    """The symlinks in /dev that lead to any of them."""
+    """The symlinks in /dev to any of them."""
     members: tuple[str, ...] = ()
-    """`ID_FS_UUID_SUB` of each node: members of one file system over several devices differ in it, copies do not."""
+    """`ID_FS_UUID_SUB` of each node. Members of a multi-device file system differ in it; copies do not."""
 
     @property
     def ambiguous(self) -> bool:
-        """Several devices claim to be this file system, and are no members of one."""
+        """Several devices have this UUID without being members of one file system."""
         distinct = len({member for member in self.members if member}) == len(self.nodes)
         return len(self.nodes) > 1 and not distinct

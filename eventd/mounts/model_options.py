@@ -1,6 +1,6 @@
-"""Which mount options a repository may ask for: an allow-list for each file system, since a mount is made as root.
+"""The mount options that a repository may use: an allow-list per file system, because root mounts it.
 
-Pure. What is not here can change who owns files, run a helper, mount something else, or stop the host (`errors=panic`).
+Pure. Other options could change who owns files, run a helper, mount something else, or stop the host (`errors=panic`).
 Sources: mount(8), ext4(5), xfs(5), btrfs(5), and the kernel's documentation of f2fs, vfat, exfat and ntfs3.
 """
 
@@ -89,7 +89,7 @@ _BY_TYPE: Mapping[str, Mapping[str, str]] = {
 
 
 def is_allowed(option: str, fstypes: Iterable[str]) -> bool:
-    """Tell whether an option may be asked for on at least one of these file systems."""
+    """Return whether an option is allowed on at least one of these file systems."""
     key, equals, value = option.partition("=")
     if option in _COMMON:
         return True
@@ -98,16 +98,16 @@ def is_allowed(option: str, fstypes: Iterable[str]) -> bool:
 
 def _matches(known: Mapping[str, str], option: str, key: str, equals: str, value: str) -> bool:
     if not equals:
-        # A key that takes a value may have a form without one as well; both are listed under the key.
+        # Some keys can be written with or without a value; both forms are listed under the key.
         return key in known and (known[key] == "" or key in _BARE)
     pattern = known.get(key)
     return option in known or bool(pattern and re.fullmatch(pattern, value, re.ASCII))
 
 
 _BARE = frozenset({"barrier", "compress", "compress-force", "discard", "space_cache"})
-"""Keys that are written with and without a value."""
+"""Keys that can be written with or without a value."""
 
 
 def allowed(fstypes: Iterable[str]) -> list[str]:
-    """Return the options (by key) that may be asked for on these file systems, for a hint."""
+    """Return the keys of the options that are allowed on these file systems, for a hint."""
     return sorted({*_COMMON, *(key for fstype in fstypes for key in _BY_TYPE.get(fstype, ()))})

@@ -1,8 +1,8 @@
-"""The MOUNT facts: what is mounted where, on the host, kept current by the kernel's signal.
+"""The MOUNT facts: the mounts of the host, kept current by the kernel's signal.
 
-Emits `READ` with all of them first, then a `MOUNT` event per mount point whose fact changed. Decides nothing.
-The daemon runs in a mount namespace of its own, so it reads process 1's table: what the sandbox mounts for
-itself is no fact about the host.
+Emits `READ` with all of them first, then a `MOUNT` event for each mount point whose fact changed. Decides nothing. The
+daemon runs in a mount namespace of its own, so it reads the table of process 1: the sandbox's own mounts are not facts
+about the host.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 class MountsSource:
     """The mounts of the host.
 
-    `tables`: paths of mountinfo, the first that can be read counts. `changed`: called with the
-    mount points that changed, for whoever looks at paths: inotify does not tell of mounts.
+    `tables`: paths of mountinfo; the first readable one is used. `changed`: called with the mount points that changed,
+    for sources that watch paths: inotify does not report mounts.
     """
 
     def __init__(
@@ -52,13 +52,15 @@ class MountsSource:
         self._reads = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once the table was read.
+        """Keep the facts current until cancelled; `started` once the table has been read.
 
         Raises PermanentError(reason="no-mount-table").
         """
         table = MountTable(self._tables)
         if table.path != self._tables[0]:
-            _log.warning("the mounts are read from %s: the sandbox's own are among them", table.path)
+            _log.warning(
+                "reading the mounts from %s, which includes the mounts of eventd's sandbox", table.path
+            )
         loop = asyncio.get_running_loop()
         told = self._told = asyncio.Event()
         # Subscribe, then read.
@@ -70,7 +72,7 @@ class MountsSource:
             while True:
                 begun = self._rounds.begin()
                 try:
-                    # Not abandoned on cancellation: it is over soon, and the descriptors are closed after it.
+                    # Not abandoned on cancellation: it ends soon, and the descriptors are closed after it.
                     mounts = await anyio.to_thread.run_sync(table.read)
                 except TemporaryError as error:
                     _log.warning("mounts: %s", error)
@@ -92,11 +94,11 @@ class MountsSource:
             table.close()
 
     def refresh(self) -> None:
-        """Read the table again: a file system's options can change without a signal (`mounts.source_kernel_errors`)."""
+        """Request another read: a file system's options can change without a signal (`mounts.source_kernel_errors`)."""
         self._told.set()
 
     async def reread(self) -> None:
-        """Read the table again, and return when its facts are set; if it is not read at all now, at once."""
+        """Read the table again and return when its facts are set; if `run` is not reading it, return at once."""
         if self._reads:
             await self._rounds.another(self.refresh)
 

@@ -1,10 +1,11 @@
-"""The DEVICE facts: which file systems, by UUID, are on a block device that is attached.
+"""The DEVICE facts: the file systems, by UUID, on attached block devices.
 
-Emits `READ` with all of them first, then a `DEVICE` event per UUID whose fact changed: plugged in or out,
-formatted, or on one device more (members of one btrfs, a clone of a disk: all nodes are in the fact). Events
-about devices that change no fact are not passed on. After a gap all is read afresh. Decides nothing.
+Emits `READ` with all of them first, then a `DEVICE` event for each UUID whose fact changed: attached, detached,
+formatted, or found on another device (members of one btrfs, a clone of a disk; the fact lists all nodes). Device events
+that change no fact are not passed on. After a gap everything is read again. Decides nothing.
 
-A host without udev or libudev has no DEVICE facts, and that is said loudly, once; it is looked for again all the same.
+A host without udev or libudev has no DEVICE facts. That is logged once, as an error; the source keeps checking for
+them.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 class Monitor(Protocol):
-    """What `eventd.mounts.adapter_udev.BlockMonitor` is."""
+    """The interface of `eventd.mounts.adapter_udev.BlockMonitor`."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when there is something to receive."""
         ...
 
     def receive(self) -> list[tuple[str, Block]]:
-        """Return what has come in; TemporaryError when some was lost."""
+        """Return the received events. Raises TemporaryError if some were lost."""
         ...
 
     def blocks(self) -> list[Block]:
@@ -52,7 +53,7 @@ class Monitor(Protocol):
 
 
 class DeviceTable:
-    """The block devices by what udev tells of them, and the DEVICE facts that come of it."""
+    """The block devices as udev reports them, and the DEVICE facts that result."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -60,7 +61,7 @@ class DeviceTable:
         self._by_uuid: dict[str, DeviceState] = {}
 
     def take(self, received: list[tuple[str, Block]]) -> None:
-        """Fold events, in their order."""
+        """Apply events in order."""
         for action, block in received:
             old = self._blocks.pop(block.path, None)
             if action != "remove":
@@ -80,7 +81,7 @@ class DeviceTable:
                 )
 
     def read(self, blocks: list[Block]) -> None:
-        """Take in all devices there are."""
+        """Replace the table by a full list of devices."""
         self._blocks = {block.path: block for block in blocks}
         uuids = {block.uuid for block in self._blocks.values() if block.uuid}
         found = {uuid: self._state(uuid) for uuid in uuids | self._by_uuid.keys()}
@@ -90,7 +91,7 @@ class DeviceTable:
         self._emit(MountOrigin.UDEV, KernelEvent.READ, "devices", facts=facts)
 
     def again(self, blocks: list[Block]) -> None:
-        """Take in all devices once more; what differs is told as if udev had."""
+        """Compare with a full list of devices, and emit the differences as if udev had reported them."""
         gone = self._blocks.keys() - {block.path for block in blocks}
         self.take([("remove", self._blocks[path]) for path in sorted(gone)])
         self.take([("change", block) for block in blocks])
@@ -102,7 +103,7 @@ class DeviceTable:
             self._by_uuid[uuid] = state
 
     def _state(self, uuid: str) -> DeviceState | None:
-        """Return the fact as the devices say: all nodes with this UUID, label and type of the first."""
+        """Return the fact of a UUID: all nodes that have it, with label and type of the first."""
         carriers = sorted((b for b in self._blocks.values() if b.uuid == uuid), key=lambda b: b.node)
         if not carriers:
             return None
@@ -119,7 +120,7 @@ class DeviceTable:
 
 
 class DevicesSource:
-    """The file systems that are attached. `monitor`: makes the connection to udev, also after a gap."""
+    """The attached file systems. `monitor`: connects to udev, also after a gap."""
 
     def __init__(self, emit: Emit, *, monitor: Callable[[], Monitor] = BlockMonitor) -> None:
         self.state = SourceState(emit, MountOrigin.UDEV, "devices")
@@ -127,11 +128,11 @@ class DevicesSource:
         self._table = DeviceTable(emit)
         self._rounds = Rounds()
         self._refresh: Callable[[], None] | None = None
-        """Has all devices read once more; None: they are not read at all now."""
+        """Requests another read of all devices; None while they are not being read."""
         self._all = False
 
     async def reread(self) -> None:
-        """Read all devices again, and return when their facts are set; if there is no udev now, at once."""
+        """Read all devices again and return when their facts are set; without udev, return at once."""
         if self._refresh is not None:
             await self._rounds.another(self._refresh)
 
@@ -140,7 +141,7 @@ class DevicesSource:
         told.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once all devices were read."""
+        """Keep the facts current until cancelled; `started` once all devices have been read."""
         lost, missing, said, started = pauses(), 0, "", False
         while True:
             try:
@@ -164,23 +165,23 @@ class DevicesSource:
                         self._table.take(monitor.receive())
                         lost = pauses()
             except TemporaryError as error:
-                _log.warning("devices: %s; reading all of them afresh", error)
-                # Lost events cost a read, and are no trouble until that fails as well.
+                _log.warning("devices: %s; reading all of them again", error)
+                # Lost events only cost a read; they are not a source error unless that fails too.
                 self.state.failed(error)
                 await anyio.sleep(next(lost))
             except PermanentError as error:
                 if said != error.message:
                     said = error.message
                     _log.error("devices: %s", error, extra={"reason": error.reason})
-                # A host that never had udev is in order, but for who waits for a device.
+                # A host without udev is fine, unless something waits for a device.
                 self.state.trouble(error, optional=not self.state.was_read)
-                # No signal tells that udevd is back, as after an update of it.
+                # No signal announces that udevd is back, for instance after its update.
                 missing += 1
                 await anyio.sleep(backoff.delay(missing, 0.0))
 
     @asynccontextmanager
     async def _monitored(self) -> AsyncIterator[tuple[Monitor, asyncio.Event]]:
-        """Subscribe: yield what receives from now on, and what is set when there is something to receive."""
+        """Subscribe; yield the monitor, and an event that is set when there is something to receive."""
         monitor = await anyio.to_thread.run_sync(self._monitor)
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(monitor.fileno(), told.set)

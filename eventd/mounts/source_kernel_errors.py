@@ -1,9 +1,9 @@
-"""The kernel's own errors, as a reason to read the table of mounts again while volumes are mounted.
+"""The kernel's error messages, as a trigger to read the mount table again while volumes are mounted.
 
-A file system that gives up (`errors=remount-ro`, a journal that aborts, a shut-down XFS) changes its options without
-any signal of the mount table: poll(2) on mountinfo stays silent. What it does is print an error, which journald keeps.
-This follows such entries while somebody wants it, calls back, and reads nothing out of them: where to look again is all
-that they say. It emits nothing but how it stands itself.
+A failing file system (`errors=remount-ro`, an aborted journal, an XFS shutdown) changes its mount options without a
+signal: poll(2) on mountinfo does not fire. But the kernel logs an error, which reaches the journal. This source follows
+such entries while needed, and calls back for each. It does not interpret them; they only say that the mounts must be
+read again. The only facts it emits are about its own state.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from eventd.platform.journal_follow import JournalFollow
 from eventd.platform.reconnect import pauses
 
 STEADY = 60.0
-"""Seconds that it has to follow to be well again, and for the pauses between attempts to begin anew."""
+"""Seconds of following after which it counts as healthy, and the retry delay is reset."""
 _log = logging.getLogger(__name__)
 MATCHES = ("_TRANSPORT=kernel", *(f"PRIORITY={level}" for level in range(4)))
-"""emerg, alert, crit, err (syslog(3)): what ext4, XFS, btrfs and the block layer use when something is broken."""
+"""emerg, alert, crit, err (syslog(3)): the levels that ext4, XFS, btrfs and the block layer use for failures."""
 
 
 class KernelErrorsSource:
-    """Calls `changed` after each of the kernel's errors, for as long as that is wanted."""
+    """Calls `changed` after each kernel error, while enabled."""
 
     def __init__(self, emit: Emit, journal: JournalFollow, changed: Callable[[], None]) -> None:
         self.state = SourceState(emit, MountOrigin.KERNEL, "kernel-errors")
@@ -40,13 +40,13 @@ class KernelErrorsSource:
         self._turn = anyio.Event()
 
     def want(self, wanted: bool) -> None:  # noqa: FBT001  a switch
-        """Follow, or do not: without a mounted volume no process runs."""
+        """Enable or disable following: without a mounted volume no process runs."""
         if wanted != self._wanted:
             self._wanted = wanted
             self._turn.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Follow while it is wanted, until cancelled; `started` once it follows, or need not."""
+        """Follow while enabled, until cancelled; `started` once it follows, or is disabled."""
         wait, started = pauses(), False
 
         def follows() -> None:
@@ -67,14 +67,14 @@ class KernelErrorsSource:
             try:
                 await self._follow(follows)
             except EventdError as error:
-                _log.warning("errors of the kernel are not followed: %s", error)
+                _log.warning("cannot follow the kernel's error messages: %s", error)
                 self.state.failed(error)
                 if anyio.current_time() - began > STEADY:
                     wait = pauses()
                 await anyio.sleep(next(wait))
 
     async def _follow(self, follows: Callable[[], None]) -> None:
-        """Follow until that is no longer wanted. Raises TemporaryError(reason="journal-lost") if it ends before."""
+        """Follow until disabled. Raises TemporaryError(reason="journal-lost") if the journal ends before."""
         turn = self._turn
         lost: list[str] = []
 
@@ -91,7 +91,7 @@ class KernelErrorsSource:
             ended=ended,
         )
         try:
-            self._changed()  # what came before it followed
+            self._changed()  # for errors logged before it followed
             follows()
             with anyio.move_on_after(STEADY):
                 await turn.wait()

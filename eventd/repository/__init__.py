@@ -1,1 +1,1 @@
-"""The git repository: fetched without rights, read without a work tree, and what tells that it changed."""
+"""The git repository: fetched without privileges, read without a work tree, and watched for changes."""

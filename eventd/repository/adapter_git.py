@@ -1,11 +1,11 @@
-"""The git repository: fetch one branch, judge its head, and read a commit's files.
+"""The git repository: fetch one branch, verify its head, and read a commit's files.
 
-Owns: a bare repository that belongs to an unprivileged account, and two refs in it. `refs/eventd/incoming` is
-what the remote has; `refs/eventd/current` is the last head that passed signature and ancestry checks, and
-only that is ever handed on. It must not decide what to deploy: a run asks for `tree(commit)`.
+Owns a bare repository that belongs to an unprivileged account, and two refs in it. `refs/eventd/incoming` is the head
+of the remote. `refs/eventd/current` is the last head that passed the signature and ancestry checks; only that one is
+handed on. It does not decide what to deploy: a run asks for `tree(commit)`.
 
-Every git process runs as that account (`eventd.repository.adapter_git_command`): what parses bytes from the network is
-never root. There is no work tree.
+Every git process runs as that account (`eventd.repository.adapter_git_command`), so bytes from the network are never
+parsed by root. There is no work tree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ INCOMING = "refs/eventd/incoming"
 CURRENT = "refs/eventd/current"
 _OBJECT_ID = re.compile(object_ids.WHOLE)
 _ABBREVIATED = re.compile(object_ids.ABBREVIATED)
-# A killed git leaves these behind, and every later one fails on them. No other git of ours runs meanwhile.
+# A killed git leaves these behind, and every later git fails on them. None of our other git processes runs now.
 _STALE_LOCKS = (
     "HEAD.lock",
     "config.lock",
@@ -50,40 +50,40 @@ _STALE_LOCKS = (
 
 @dataclass(frozen=True, slots=True)
 class GitOptions:
-    """What the configuration says of the repository. Times in seconds, sizes in bytes."""
+    """The configuration of the repository. Times in seconds, sizes in bytes."""
 
     path: str
-    """Where the bare repository is kept; its parent belongs to root."""
+    """Path of the bare repository; its parent belongs to root."""
     url: str
     branch: str = "main"
     account: process.ServiceAccount | None = None
-    """Who fetches and reads; None: the caller itself (not root, or a try on a laptop)."""
+    """The account that fetches and reads; None: the calling user (not root, or a test on a laptop)."""
     runtime: str = "/run/eventd"
-    """For private folders; the account must be able to pass through it (0755)."""
+    """Folder for private folders; the account must be able to enter it (0755)."""
     credentials: Credentials = field(default_factory=Credentials)
     require_signed: bool = False
     allowed_signers: str | None = None
     """Path of an allowed_signers file (ssh-keygen(1)), for `require_signed`."""
     refuse_rewrites: bool = True
-    """A head that does not descend from the current one is refused until `allow_rewrite`."""
+    """Refuse a head that does not descend from the current one, until `allow_rewrite`."""
     fetch_timeout: float = 120.0
     read_timeout: float = 30.0
     limits: TreeLimits = field(default_factory=TreeLimits)
     pack_limit: int = 1 << 30
     allow_http: bool = False
-    """Plain http, for tests."""
+    """Accept plain http, for tests."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For a proxy: `https_proxy`, `no_proxy`, …"""
 
 
 class GitRepository:
-    """`eventd.repository.ports.Repository` by the git command line. Its methods may be called at once; they queue.
+    """The `Repository` port, using the git command line. Concurrent calls are queued.
 
     Raises PermanentError(reason="bad-url" | "secret-in-url" | "bad-branch" | "no-allowed-signers").
     """
 
     def __init__(self, options: GitOptions, processes: Processes | None = None) -> None:
-        """`processes`: where commands run that ask the network; None: where all others do."""
+        """`processes`: runs the commands that use the network; None: run them like all others."""
         self._processes = processes
         self.remote = parse_remote(options.url, allow_http=options.allow_http)
         self.branch = check_branch(options.branch)
@@ -94,23 +94,23 @@ class GitRepository:
             )
         self._options = options
         self._lock = asyncio.Lock()
-        """Held while the repository on the disk is read or its refs are judged: for what takes milliseconds."""
+        """Held for milliseconds, while the repository on disk is read or its refs are verified."""
         self._fetching = asyncio.Lock()
-        """Held for a whole fetch. What is here already is read meanwhile: a remote that hangs holds up no boot."""
+        """Held for a whole fetch. Reading stays possible meanwhile, so a remote that hangs does not delay a boot."""
         self._ready = False
         self._allowed_rewrites: set[str] = set()
         self._tree: Tree | None = None
         self._blobs: dict[str, bytes] = {}
         self._known = ""
-        """What `CURRENT` was when it was last read or set."""
+        """The last known value of `CURRENT`."""
 
     async def fetch(self) -> Fetched:
-        """Bring the branch up to date and return its head, verified; `previous` is the current one before.
+        """Update the branch and return its verified head; `previous` is the head before.
 
         Raises TemporaryError(reason="remote-unreachable" | "certificate" | "disk-full" | "fetch-failed"),
         DeadlineError, and PermanentError(reason="authentication" | "host-key" | "repository-missing" |
-        "branch-missing" | "malformed-objects" | "repository-too-large" | "unsigned" | "rewritten" | …). After
-        any of them the current commit is what it was.
+        "branch-missing" | "malformed-objects" | "repository-too-large" | "unsigned" | "rewritten" | …). After any of
+        these, the current commit is unchanged.
         """
         async with self._fetching:
             async with self._lock:
@@ -121,7 +121,7 @@ class GitRepository:
                 return await self._judge(git)
 
     async def _judge(self, git: GitCommand) -> Fetched:
-        """Accept what was fetched, or say why not."""
+        """Accept the fetched head, or raise why not."""
         incoming, current, descends = await self._heads(git)
         if self._options.require_signed:
             await self._verify_signature(git, incoming)
@@ -134,9 +134,9 @@ class GitRepository:
         return Fetched(incoming, current)
 
     async def current(self) -> str:
-        """Return the last commit that passed, without the network; empty if none.
+        """Return the last accepted commit, without using the network; empty if none.
 
-        Its signature is checked again, since a key may have been revoked: PermanentError(reason="unsigned").
+        Its signature is checked again, because a key may have been revoked: PermanentError(reason="unsigned").
         """
         async with self._lock:
             git = self._git()
@@ -147,13 +147,13 @@ class GitRepository:
             return current
 
     def allow_rewrite(self, commit: str) -> None:
-        """Let the next fetch accept this full commit id although it does not descend from the current one."""
+        """Let the next fetch accept this commit even if it does not descend from the current one."""
         if not _OBJECT_ID.fullmatch(commit):
             raise PermanentError(f"{commit!r} is not a full commit id", reason="bad-commit")
         self._allowed_rewrites.add(commit)
 
     async def tree(self, commit: str) -> Tree:
-        """Read all files of a commit; blobs that were in the last tree are not read again.
+        """Read all files of a commit; blobs of the last tree are reused.
 
         Raises PermanentError(reason="bad-commit" | "commit-missing" | "tree-too-large" |
         "repository-damaged").
@@ -168,14 +168,14 @@ class GitRepository:
             return await self._read_tree(git, commit)
 
     async def resolve(self, text: str) -> str:
-        """Return the full id of a commit that `text` begins, and that the current one descends from.
+        """Return the full id of the ancestor of the current commit whose id begins with `text`.
 
-        Nothing else can be named: what was fetched and refused is in the repository, too. Raises
+        Other commits cannot be named, because the repository also contains heads that were fetched and refused. Raises
         PermanentError(reason="no-such-commit").
         """
         if not _ABBREVIATED.fullmatch(text):
             raise PermanentError(
-                f"{text!r} is no commit id", reason="no-such-commit", hint="give 7 digits of it or more"
+                f"{text!r} is not a commit id", reason="no-such-commit", hint="give at least 7 hex digits"
             )
         async with self._lock:
             git = self._git()
@@ -197,17 +197,17 @@ class GitRepository:
                 if inside.ok:
                     return commit
         raise PermanentError(
-            f"there is no commit {text} in the history of {self.branch}",
+            f"the history of {self.branch} has no commit {text}",
             reason="no-such-commit",
-            hint="git log --oneline names them",
+            hint="git log --oneline lists them",
         )
 
     def watch_paths(self) -> tuple[str, ...]:
-        """Return what a push to a local remote changes, for inotify; empty for another remote.
+        """Return the paths that a push to a local remote changes, for inotify; empty for other remotes.
 
         The folder of loose refs, the packed refs, and the table list of the reftable format
-        (gitrepository-layout(5)); none of them need exist yet. All branches, not just ours: where ours is missing, a
-        push to another one is what the error about it has to name.
+        (gitrepository-layout(5)); they need not exist yet. All branches are watched, not just ours: if ours is missing,
+        the error lists the others, and a push to one changes that list.
         """
         if self.remote.transport is not Transport.FILE:
             return ()
@@ -218,7 +218,7 @@ class GitRepository:
         return tuple(str(folder / name) for name in names)
 
     async def tidy(self) -> None:
-        """Pack what has gathered, if there is much. Call it after a run; takes up to `fetch_timeout`."""
+        """Pack loose objects, if there are many. Call it after a run; takes up to `fetch_timeout`."""
         async with self._fetching, self._lock:
             git = self._git()
             await self._make_repository(git)
@@ -253,7 +253,7 @@ class GitRepository:
         return done.require(reason="git-failed").stdout
 
     async def _make_repository(self, git: GitCommand) -> None:
-        """Make the folder as root and the repository in it as the account; look at both once per life."""
+        """Create the folder as root and the repository in it as the account; both are checked once per process."""
         if self._ready:
             return
         if make_folder(git.path, git.account):
@@ -283,7 +283,7 @@ class GitRepository:
                 if "couldn't find remote ref" in said:
                     raise await self._branch_missing(git, private)
             if attempt == 1 and ".lock': File exists" in said:
-                # As the account: root removes nothing in a folder that somebody else can rearrange.
+                # As the account: root must not remove anything in a folder that another account controls.
                 locks = [f"{git.path}/{name}" for name in _STALE_LOCKS]
                 await process.run(["rm", "-f", "--", *locks], timeout=10, identity=git.account)
                 continue
@@ -302,9 +302,9 @@ class GitRepository:
         except DeadlineError as error:
             raise DeadlineError(
                 f"cannot fetch from {mask(self._options.url, self._options.credentials.secrets)}:"
-                f" git {arguments[0]} was not done within {timeout:g} s",
+                f" git {arguments[0]} did not end within {timeout:g} s",
                 reason="remote-timeout",
-                hint="the remote does not answer, or too slowly: check it and the network;"
+                hint="the remote does not answer, or is too slow: check it and the network;"
                 " [repository] timeout in eventd.toml sets the limit",
             ) from error
 
@@ -323,22 +323,22 @@ class GitRepository:
             reason=BRANCH_MISSING,
             hint=f"its branches: {listed}; push {self.branch}, or set branch in [repository] of eventd.toml"
             if names
-            else f"it has no branch at all: push a commit to {self.branch}",
+            else f"it has no branches: push a commit to {self.branch}",
         )
 
     async def _refs(self, git: GitCommand, *, contains: str = "") -> dict[str, str]:
-        """Return our refs that are commits; with `contains`, those that descend from that commit (or are it)."""
+        """Return our refs that are commits; with `contains`, only those that have that commit in their history."""
         arguments = ["--format=%(refname) %(objecttype) %(objectname)", "refs/eventd/"]
         if contains:
             arguments.insert(0, f"--contains={contains}")
         done = await git.run("for-each-ref", *arguments, timeout=self._options.read_timeout)
         if contains and not done.ok:
-            return {}  # it is not there any more, or another ref is no commit: what is there then?
+            return {}  # the commit is gone, or another ref is not a commit: list the refs without it
         rows = (row.split(" ") for row in done.require(reason="git-failed").stdout.decode().splitlines())
         return {name: object_id for name, kind, object_id in rows if kind == "commit"}
 
     async def _heads(self, git: GitCommand) -> tuple[str, str, bool]:
-        """Return incoming, current (or empty), and whether the first is known to descend from the second.
+        """Return incoming, current (or empty), and whether incoming is known to descend from current.
 
         In the usual case one process answers all three.
         """
@@ -353,9 +353,9 @@ class GitRepository:
         return refs[INCOMING], current, refs[INCOMING] == current
 
     async def _accept(self, git: GitCommand, current: str, incoming: str) -> None:
-        """Make a verified head the current one, and read its files meanwhile: they are asked for next."""
+        """Make a verified head the current one, and read its files at the same time: they are needed next."""
         accepted, read = await asyncio.gather(
-            # With the old value, so that this is a compare-and-swap.
+            # Passing the old value makes this a compare-and-swap.
             self._ask(git, "update-ref", CURRENT, incoming, current or "0" * len(incoming)),
             self._read_tree(git, incoming),
             return_exceptions=True,
@@ -363,7 +363,7 @@ class GitRepository:
         if isinstance(accepted, BaseException):
             raise accepted
         if isinstance(read, BaseException) and not isinstance(read, EventdError):
-            raise read  # an EventdError is one of the content: `tree` meets it again, and raises it there
+            raise read  # an EventdError is about the content: `tree` will hit it again, and raise it
 
     async def _verify_signature(self, git: GitCommand, commit: str) -> None:
         with git.private_files() as private:
@@ -374,7 +374,7 @@ class GitRepository:
                 config={"gpg.ssh.allowedSignersFile": str(private / "allowed_signers")},
                 private=private,
             )
-        # Only the exit status counts: of an unlisted key's signature, too, git prints `Good "git" signature`.
+        # Only the exit status counts: git prints `Good "git" signature` even for a key that is not listed.
         if not done.ok:
             said = "; ".join(done.text().splitlines()) or "it has no signature"
             raise PermanentError(
@@ -425,7 +425,7 @@ class GitRepository:
         return parse_listing(done.stdout, limits)
 
     async def _read(self, git: GitCommand, listing: Listing) -> dict[str, bytes]:
-        """Return the contents by object id; one process for all that are new, none if nothing is."""
+        """Return the contents by object id; one git process reads all new ones."""
         wanted = {e.object_id: e for e in listing.entries if e.object_id not in self._blobs}
         fresh: dict[str, bytes] = {}
         if wanted:

@@ -1,11 +1,11 @@
-"""How git is run: as an unprivileged account, without anyone's configuration, with secrets only in files.
+"""Runs git: as an unprivileged account, without any user's configuration, with secrets only in files.
 
-Owns: the command line and environment that harden git, and the private folder in which the fetching account
-finds the ssh key, the token and the allowed signers for as long as one command needs them. What is asked of
-git, and what its answers mean, is `eventd.repository.adapter_git`'s.
+Owns the command line and environment that harden git, and the private folder that holds the ssh key, the token and the
+allowed signers while one command needs them. `eventd.repository.adapter_git` decides what to run and interprets the
+output.
 
-Everything is set on the command line or in the environment: it wins over the configuration file of the
-repository, which the fetching account can write.
+Everything is set on the command line or in the environment, which override the repository's configuration file: the
+fetching account can write that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HARDENING = {
     "core.fsmonitor": "false",  # so is this
     "core.askPass": "",
     "core.attributesFile": "/dev/null",
-    "credential.helper": "",  # forgets the helpers of any other configuration
+    "credential.helper": "",  # drops the helpers of any other configuration
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
     "fetch.fsckObjects": "true",
@@ -57,7 +57,7 @@ _HARDENING = {
     "protocol.version": "2",
     "log.showSignature": "false",
     "gpg.format": "ssh",
-    # A commit may carry an OpenPGP or X.509 signature; neither counts, whatever a keyring says.
+    # OpenPGP and X.509 signatures never count, whatever a keyring says.
     "gpg.openpgp.program": "/bin/false",
     "gpg.x509.program": "/bin/false",
     "gpg.ssh.program": "ssh-keygen",
@@ -66,7 +66,7 @@ _HARDENING = {
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Secrets for a remote, as read from systemd's credentials; never shown."""
+    """Secrets for a remote, read from systemd credentials; never shown."""
 
     ssh_key: bytes = field(default=b"", repr=False)
     known_hosts: bytes = field(default=b"", repr=False)
@@ -76,7 +76,7 @@ class Credentials:
     def load(cls, folder: str | None) -> Credentials:
         """Read `git-ssh-key`, `git-known-hosts`, `git-https-token` of `$CREDENTIALS_DIRECTORY`; all optional.
 
-        Raises PermanentError(reason="bad-credential") for a file that cannot be read or is no text.
+        Raises PermanentError(reason="bad-credential") for a file that cannot be read or is not text.
         """
         if not folder:
             return cls()
@@ -92,14 +92,16 @@ class Credentials:
 
         key, hosts, token = read(SSH_KEY), read(KNOWN_HOSTS), read(HTTPS_TOKEN).strip()
         if key and not key.endswith(b"\n"):
-            key += b"\n"  # ssh calls a key without it an "error in libcrypto"
+            key += b"\n"  # without it ssh fails with "error in libcrypto"
         if not token.isascii() or any(byte < 0x21 for byte in token):
-            raise PermanentError(f"the credential {HTTPS_TOKEN} is not one word", reason="bad-credential")
+            raise PermanentError(
+                f"the credential {HTTPS_TOKEN} is not a single word", reason="bad-credential"
+            )
         return cls(key, hosts, token.decode("ascii"))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown, as it may appear in a text."""
+        """The secrets in every form in which they may appear in text."""
         return (self.https_token, quote(self.https_token, safe="")) if self.https_token else ()
 
 
@@ -110,9 +112,9 @@ class GitCommand:
     path: str
     remote: Remote
     account: process.ServiceAccount | None
-    """None: as whoever we are."""
+    """None: run as the current user."""
     runtime: str
-    """Folder on a tmpfs in which private folders are made; the account has to be able to pass through it."""
+    """A folder on a tmpfs for private folders; the account must be able to enter it."""
     credentials: Credentials
     allowed_signers: bytes = b""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -151,7 +153,7 @@ class GitCommand:
         config: Mapping[str, str] | None = None,
         private: Path,
     ) -> process.Completed:
-        """Run a command that asks the network, in a unit of its own; as whoever we are, it is a plain one.
+        """Run a command that uses the network, in a unit of its own; without an account, as a plain process.
 
         Raises what `Processes.run` raises.
         """
@@ -177,7 +179,7 @@ class GitCommand:
         ]
 
     def _environment(self, private: Path | None) -> dict[str, str]:
-        """Return git's variables, which everybody may see, `environment` excepted."""
+        """Return git's variables. All but `environment` may be seen by everybody."""
         return {
             "HOME": "/nonexistent",  # no ~/.netrc, no ~/.ssh/config (ssh takes its own from passwd: -F none)
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -189,7 +191,7 @@ class GitCommand:
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_SSH_VARIANT": "ssh",
-            "GIT_SSH_COMMAND": shlex.join(self._ssh(private)),  # git hands this to a shell: quoted
+            "GIT_SSH_COMMAND": shlex.join(self._ssh(private)),  # git passes this to a shell, so it is quoted
             "SSH_ASKPASS_REQUIRE": "never",
         }
 
@@ -207,7 +209,7 @@ class GitCommand:
             "ConnectTimeout": "20",
             "ServerAliveInterval": "15",
             "ServerAliveCountMax": "2",
-            # Without a credential of known hosts, the host's own /etc/ssh/ssh_known_hosts decides.
+            # Without a known-hosts credential, the host's /etc/ssh/ssh_known_hosts is used.
             "UserKnownHostsFile": str(private / KNOWN_HOSTS) if private else "/dev/null",
         }
         if self.credentials.known_hosts:
@@ -217,7 +219,7 @@ class GitCommand:
         return ["ssh", "-F", "none", "-i", str(key), *pairs]
 
     def authentication(self, private: Path) -> dict[str, str]:
-        """Return the configuration that gives the token to this remote's host, and to no other."""
+        """Return the configuration that sends the token to this remote's host and to no other."""
         if self.remote.transport not in (Transport.HTTPS, Transport.HTTP) or not self.credentials.https_token:
             return {}
         store = shlex.join(["store", "--file", str(private / HTTPS_TOKEN)])
@@ -225,17 +227,17 @@ class GitCommand:
 
     @contextlib.contextmanager
     def private_files(self) -> Iterator[Path]:
-        """Make a folder that only the account can read, with its secrets, for the length of one operation.
+        """Create a folder with the secrets, readable only by the account, for the duration of one operation.
 
         Under root, folder and files belong to root and are readable by the account's group, so that the
-        account cannot change them (`git credential-store` would erase a token that was refused once). ssh
+        account cannot change them (`git credential-store` would erase a token after one refusal). ssh
         accepts a key that its user can read through a group, as long as the user does not own it.
         """
         try:
             Path(self.runtime).mkdir(mode=0o755, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix="git-", dir=self.runtime))
         except OSError as error:
-            message = f"cannot make a private folder in {self.runtime}: {error.strerror}"
+            message = f"cannot create a private folder in {self.runtime}: {error.strerror}"
             raise PermanentError(message, reason="runtime-folder") from error
         try:
             for name, content in self._contents().items():
@@ -256,8 +258,8 @@ class GitCommand:
             KNOWN_HOSTS: credentials.known_hosts,
         }
         if remote.transport is Transport.FILE:
-            # git-upload-pack runs in the remote folder, and refuses one of another owner unless the *global*
-            # configuration names it: -c does not reach it (git-config(1), safe.directory).
+            # git-upload-pack runs in the remote folder and refuses it if its owner differs, unless the *global*
+            # configuration lists the folder; -c does not reach it (git-config(1), safe.directory).
             quoted = remote.path.replace("\\", "\\\\").replace('"', '\\"')
             names = (quoted, quoted.rstrip("/") + "/.git")
             lines = "".join(f'\tdirectory = "{name}"\n' for name in names)
@@ -280,7 +282,7 @@ class GitCommand:
 
 
 def _environment_file(variables: Mapping[str, str]) -> bytes:
-    """Return an EnvironmentFile= (systemd.exec(5)); a proxy's address may have a password in it."""
+    """Return an EnvironmentFile= (systemd.exec(5)), because a proxy's URL may contain a password."""
     return "".join(
         f"{name}={shlex.quote(value)}\n" for name, value in variables.items() if "\n" not in value
     ).encode()

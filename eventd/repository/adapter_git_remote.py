@@ -1,7 +1,6 @@
-"""A git remote as a text: which URLs are accepted, what may be shown of them, what git says when one fails.
+"""Git remotes as text: accepted URLs, masking of secrets, and the meaning of git's error messages.
 
-Owns: parsing and masking of URLs, the rules for branch names, and the translation of git's messages into
-errors. Pure; `eventd.repository.adapter_git` runs the commands.
+Pure; `eventd.repository.adapter_git` runs the commands.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|/\.
 
 
 class Transport(StrEnum):
-    """How a remote is reached; the value is git's name of the protocol (GIT_ALLOW_PROTOCOL in git(1))."""
+    """How a remote is reached. The value is git's name for the protocol (GIT_ALLOW_PROTOCOL in git(1))."""
 
     HTTPS = "https"
     HTTP = "http"
@@ -43,19 +42,19 @@ class Remote:
     """With `:port` if the URL has one; empty for a local path."""
     user: str = ""
     path: str = ""
-    """On this machine, for a local remote."""
+    """The path on this machine, for a local remote."""
 
     @property
     def origin(self) -> str:
-        """`https://host:port`, what an https token is bound to."""
+        """`https://host:port`, to which an https token is bound."""
         return f"{self.transport}://{self.host}"
 
 
 def parse_remote(url: str, *, allow_http: bool = False) -> Remote:
     """Accept `https://`, `ssh://`, `user@host:path`, `file://` and absolute paths.
 
-    Raises PermanentError(reason="bad-url" | "secret-in-url"). Helpers (`ext::…`) run commands, `git://` and
-    `http://` can be rewritten by anyone between here and there: all of them are refused.
+    Raises PermanentError(reason="bad-url" | "secret-in-url"). Helpers (`ext::…`) run commands, and `git://` and
+    `http://` can be tampered with on the network: all of them are refused.
     """
     if not url or url.startswith("-") or _HELPER.match(url) or not url.isprintable() or " " in url:
         raise _bad_url(url)
@@ -78,9 +77,9 @@ def parse_remote(url: str, *, allow_http: bool = False) -> Remote:
     transport = Transport(parts.scheme)
     if parts.password is not None:
         raise PermanentError(
-            f"the URL {mask(url)} has a password in it",
+            f"the URL {mask(url)} contains a password",
             reason="secret-in-url",
-            hint="put it into the credential git-https-token and leave it out of the URL",
+            hint="put it into the credential git-https-token and remove it from the URL",
         )
     if transport is Transport.FILE:
         path = unquote(parts.path)
@@ -96,21 +95,21 @@ def parse_remote(url: str, *, allow_http: bool = False) -> Remote:
 def _bad_url(url: str) -> PermanentError:
     shown = "".join(c if c.isprintable() else "?" for c in mask(url))
     return PermanentError(
-        f"{shown!r} is not a URL that eventd fetches from",
+        f"{shown!r} is not a supported URL",
         reason="bad-url",
         hint="use https://…, ssh://…, user@host:path, file:///… or an absolute path",
     )
 
 
 def check_branch(branch: str) -> str:
-    """Return the name, or raise PermanentError(reason="bad-branch"). Any script is fine; refspecs are not."""
+    """Return the name, or raise PermanentError(reason="bad-branch"). Any script is allowed; refspecs are not."""
     if not branch or _BAD_BRANCH.search(branch) or not branch.isprintable():
-        raise PermanentError(f"{branch!r} is not the name of a branch", reason="bad-branch")
+        raise PermanentError(f"{branch!r} is not a valid branch name", reason="bad-branch")
     return branch
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without user names and passwords in URLs, and without any of `secrets`."""
+    """Return the text without user names and passwords of URLs, and without `secrets`."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
@@ -126,21 +125,21 @@ class _Failure:
     hint: str = ""
 
 
-# git's English messages (LC_ALL=C.UTF-8), curl's and ssh's, lower case; the first row that matches counts,
-# so the particular stands before the general ("Could not read from remote repository" follows everything).
+# Messages of git (LC_ALL=C.UTF-8), curl and ssh in lower case. The first matching row counts, so specific ones come
+# before general ones ("Could not read from remote repository" follows every failure).
 _FAILURES = (
     _Failure(
         "disk-full",
         TemporaryError,
         ("no space left on device", "disk quota exceeded"),
         "the disk is full",
-        "make room",
+        "free some space",
     ),
     _Failure(
         "repository-too-large",
         PermanentError,
         ("signal 25", "file too large"),
-        "the repository is larger than the limit",
+        "the repository exceeds the size limit",
         "raise the limit, or keep large files elsewhere",
     ),
     _Failure(
@@ -148,7 +147,7 @@ _FAILURES = (
         PermanentError,
         ("fsck error", "fsck-objects", "invalid sha1 pointer", "bad object", "malformed"),
         "the repository has malformed objects and is refused",
-        "run git fsck in it and rewrite what it names",
+        "run git fsck in it, and rewrite the commits that it lists",
     ),
     _Failure(
         "unsafe-ownership",
@@ -160,8 +159,8 @@ _FAILURES = (
         "host-key",
         PermanentError,
         ("host key verification failed", "no matching host key", "remote host identification has changed"),
-        "the ssh host key of the remote is not a known one",
-        "put the host's line of ssh-keyscan, once compared, into the credential git-known-hosts",
+        "the ssh host key of the remote is unknown or has changed",
+        "verify the key of the host, then put its ssh-keyscan line into the credential git-known-hosts",
     ),
     _Failure(
         "authentication",
@@ -191,22 +190,22 @@ _FAILURES = (
         "certificate",
         TemporaryError,
         ("certificate", "ssl peer", "ssl connect error"),
-        "the certificate of the remote does not hold",
+        "the certificate of the remote is not valid",
         "check the remote's certificate and this host's clock",
     ),
     _Failure(
         "repository-missing",
         PermanentError,
         ("not found", "does not appear to be a git repository", "does not exist", "not a git repository"),
-        "there is no repository at the URL, or it does not show itself to these credentials",
+        "there is no repository at the URL, or these credentials may not see it",
         "check the URL and the credentials",
     ),
     _Failure(
         "unreadable-remote",
         PermanentError,
         ("permission denied",),
-        "the account that fetches may not read the remote folder",
-        "give it read access to the folder and all above it",
+        "the fetching account may not read the remote folder",
+        "give it read access to the folder, and access to the folders above",
     ),
     _Failure(
         "remote-unreachable",
@@ -236,14 +235,14 @@ _FAILURES = (
 
 
 def translate(said: str, url: str, secrets: Iterable[str] = ()) -> EventdError:
-    """Return the error for a fetch that failed, from what git wrote to its standard error."""
+    """Return the error for a failed fetch, from git's standard error."""
     lines = [line for line in mask(said, secrets).splitlines() if not line.startswith(("hint:", "warning:"))]
     shown = mask(url, secrets)
     for failure in _FAILURES:
-        # The line that says it, not git's closing remark.
+        # The line that matches, not git's closing line.
         detail = next((line for line in lines if any(text in line.lower() for text in failure.texts)), None)
         if detail is not None:
             message = f"cannot fetch from {shown}: {failure.message} ({detail[:300]})"
             return failure.kind(message, reason=failure.reason, hint=failure.hint)
-    detail = lines[0][:300] if lines else "git says nothing"
+    detail = lines[0][:300] if lines else "git printed no error"
     return TemporaryError(f"cannot fetch from {shown}: {detail}", reason="fetch-failed")

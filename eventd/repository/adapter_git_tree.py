@@ -1,6 +1,6 @@
-"""What is in a commit: parses `git ls-tree` and `git cat-file --batch`, refuses what must not be installed.
+"""The content of a commit: parses `git ls-tree` and `git cat-file --batch`, and refuses unsafe entries.
 
-Owns: the rules on modes, names and sizes. Pure; nothing is written anywhere, a tree is never checked out.
+Owns the rules on modes, names and sizes. Pure; nothing is written, and a tree is never checked out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 REGULAR = b"100644"
 EXECUTABLE = b"100755"
-_REGULAR_MODES = (REGULAR, b"100664")  # the latter is of git before 2005
+_REGULAR_MODES = (REGULAR, b"100664")  # the latter was written by git before 2005
 _REFUSED_MODES = {b"120000": "symlink", b"160000": "submodule"}
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """How much of a repository is read. Sizes in bytes."""
+    """Limits on what is read of a repository. Sizes in bytes."""
 
     files: int = 20_000
     file_size: int = 1 << 20
@@ -41,16 +41,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A commit's tree, judged."""
+    """A commit's tree: the files to read, and the refused ones."""
 
     entries: tuple[Entry, ...]
     refused: Mapping[str, str]
 
 
 def parse_listing(output: bytes, limits: TreeLimits) -> Listing:
-    """Judge the output of `git ls-tree -r -z -l --full-tree COMMIT`.
+    """Parse the output of `git ls-tree -r -z -l --full-tree COMMIT`.
 
-    Raises PermanentError(reason="tree-too-large") beyond the limits on the whole.
+    Raises PermanentError(reason="tree-too-large") if the limits on the whole tree are exceeded.
     """
     rows = output.split(b"\0")[:-1]
     if len(rows) > limits.files:
@@ -64,7 +64,7 @@ def parse_listing(output: bytes, limits: TreeLimits) -> Listing:
         if not why:
             why = _judge_kind(mode, size, limits)
         if not why and path in entries:
-            # Made by hand; fsck refuses it on fetch. Neither of the two is the file.
+            # A hand-made tree, which fsck refuses on fetch. Take neither of the two.
             del entries[path]
             why = "listed twice"
         if why or path in refused:
@@ -89,7 +89,7 @@ def _too_large(what: str) -> PermanentError:
 
 
 def _judge_name(raw: bytes) -> tuple[str, str]:
-    """Return the path as a text, and why it is refused or an empty text."""
+    """Return the path as text, and why it is refused (empty: accepted)."""
     try:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -124,9 +124,9 @@ def _parents(path: str) -> Iterable[str]:
 
 
 def parse_batch(output: bytes, wanted: Iterable[Entry]) -> dict[str, bytes]:
-    """Split the output of `git cat-file --batch`, one answer per wanted object and in its order.
+    """Split the output of `git cat-file --batch`: one answer per wanted object, in the same order.
 
-    Each content is held against its object id, which git itself does not do when it reads a pack. Raises
+    Each content is verified against its object id, which git itself does not do when it reads a pack. Raises
     PermanentError(reason="repository-damaged").
     """
     contents: dict[str, bytes] = {}
@@ -151,5 +151,5 @@ def _damaged(entry: Entry) -> PermanentError:
     return PermanentError(
         f"the object {entry.object_id} of {entry.path} cannot be read from eventd's copy of the repository",
         reason="repository-damaged",
-        hint="stop eventd, move the copy away and start eventd: it is fetched again",
+        hint="stop eventd, move the copy away and start eventd: it will fetch a new copy",
     )

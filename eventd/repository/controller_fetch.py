@@ -1,7 +1,7 @@
-"""Fetching: one fetch at a time; a new head becomes the REVISION fact, a failure the FETCH fact. Runs never wait here.
+"""Fetches, one at a time. A new head becomes the REVISION fact, a failure the FETCH fact. Runs never wait for it.
 
-A fetch is its own stage before the runs, so that a push that arrives while a run waits for an older revision's health
-is known at once and can cut that wait short.
+Fetching is a separate stage before the runs: so a push is noticed while a run waits for an older revision to become
+healthy, and can cut that wait short.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from eventd.repository.model_facts import FetchFailure, RepositoryFact
 
 log = logging.getLogger(__name__)
 CAUSES_KEPT = 8
-"""Pushes that are named as triggers of one run."""
+"""How many pushes are named as triggers of one run."""
 
 
 async def nothing() -> None:
-    """Nothing is read by signals, so nothing is read afresh."""
+    """Do nothing: there are no sources to read again."""
 
 
 @dataclass(slots=True)
 class Fetcher:
-    """Serves requests for a fetch."""
+    """Serves requests to fetch."""
 
     host: Host
     dispatcher: Dispatcher
@@ -49,47 +49,47 @@ class Fetcher:
     """Reads a commit, without side effects."""
     jitter: Callable[[], float]
     poll: float | None = None
-    """Seconds between fetches without a push, for hosts that no webhook can reach; None: off."""
+    """Seconds between fetches without a push, for hosts that a webhook cannot reach; None: off."""
     wall: Callable[[], float] = time.time
     reread: Callable[[], Awaitable[None]] = nothing
-    """Has every source read the host afresh: a signal may have been lost without anybody being told."""
+    """Makes every source read the host again: a signal may have been lost silently."""
     attempts: int = 0
     _wanted: bool = False
     _asked: list[tuple[Event, RunHandle]] = field(default_factory=list)
     _repairs: list[tuple[Event, RunHandle]] = field(default_factory=list)
     _repair: anyio.Event = field(default_factory=anyio.Event)
     _causes: list[Event] = field(default_factory=list)
-    """The pushes that the next fetch answers."""
+    """The pushes that the next fetch will answer."""
     _network: bool = False
-    """The network changed since the last fetch began."""
+    """The network has changed since the last fetch began."""
     _hung: bool = False
-    """The last fetch ended at its deadline."""
+    """The last fetch hit its deadline."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def request(self, cause: Event | None = None) -> None:
-        """Something was pushed; `cause` is named as a trigger of the run that a new revision leads to."""
+        """Request a fetch after a push; `cause` becomes a trigger of the run for the new revision."""
         if cause is not None:
             self._causes = [*self._causes[1 - CAUSES_KEPT :], cause]
         self._wanted = True
         self._more.set()
 
     def sync(self, trigger: Event, handle: RunHandle) -> None:
-        """An operator asks: fetch, read the host afresh, and run over everything, whether or not anything is new."""
+        """Request, for an operator: fetch, read the host again, and run over everything, even if nothing is new."""
         self._asked.append((trigger, handle))
         self.request()
 
     def repair(self, trigger: Event, handle: RunHandle) -> None:
-        """An operator asks for a run over everything without a fetch: read the host afresh, and run."""
+        """Request, for an operator, a run over everything without a fetch: read the host again, and run."""
         self._repairs.append((trigger, handle))
         self._repair.set()
 
     async def preview(self) -> Desired:
-        """Fetch and return the desired state of the new head, for `eventctl plan --fetch`; nothing is made wanted."""
+        """Fetch and return the desired state of the new head, for `eventctl plan --fetch`, without activating it."""
         fetched = await self.host.repository.fetch()
         return (await self.load(fetched.commit)).desired
 
     async def start_offline(self) -> None:
-        """Take the last accepted commit from the disk, so that a boot converges without the network."""
+        """Take the last accepted commit from disk, so that a boot converges without the network."""
         commit = await self.host.repository.current()
         if commit:
             self.dispatcher.emit(
@@ -97,9 +97,9 @@ class Fetcher:
             )
 
     async def serve(self) -> None:
-        """Run for ever."""
+        """Serve requests until cancelled."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._serve_repairs)  # no remote that hangs keeps a repair waiting
+            group.start_soon(self._serve_repairs)  # so that a remote that hangs does not delay a repair
             await self._serve_fetches()
 
     async def _serve_repairs(self) -> None:
@@ -110,7 +110,7 @@ class Fetcher:
             await self._request_runs(asked, fresh=False)
 
     async def _request_runs(self, asked: Sequence[tuple[Event, RunHandle]], *, fresh: bool) -> None:
-        """Ask for the run that answers; the host is read afresh for who does not join the one that is on."""
+        """Request the runs. Read the host again for those that cannot join the current run."""
         left = [each for each in asked if not self.loop.runs.join(each[1], each[0])]
         if left and not fresh:
             await self.reread()
@@ -127,16 +127,15 @@ class Fetcher:
                     await self._more.wait()
             self._wanted = False
             asked, self._asked = self._asked, []
-            # Before the fetch, since the run that it leads to may begin at once. A run that is on changes what would be
-            # read, and may be the answer.
+            # Read before the fetch, because the run that it triggers may begin at once. Not during a run: it changes
+            # the host, and may itself be the answer.
             fresh = bool(asked) and self.loop.runs.current is None
             if fresh:
                 await self.reread()
             retry = await self._fetch()
             if self._asked:
-                # Somebody asked while that fetch was on, perhaps after a push that it missed. Fetch once more, and
-                # let everybody have the same run; but not of a remote that let the whole time pass: nobody waits for
-                # one deadline after the other.
+                # Somebody asked during that fetch, perhaps after a push that it missed. Fetch once more, and give
+                # everybody the same run. Not if the fetch hit its deadline: nobody should wait for two deadlines.
                 self._wanted = False
                 more, self._asked = self._asked, []
                 asked += more
@@ -145,7 +144,7 @@ class Fetcher:
             await self._request_runs(asked, fresh=fresh)
 
     async def _fetch(self) -> float | None:
-        """Fetch once; return the seconds until the next try if this one failed in a way that may pass."""
+        """Fetch once; after a temporary failure, return the seconds until the next attempt."""
         causes, self._causes = self._causes, []
         self._network = self._hung = False
         try:
@@ -154,7 +153,7 @@ class Fetcher:
             error = raised if isinstance(raised, EventdError) else bug(raised)
             if error is not raised:
                 log.exception("bug: a fetch ended with %s", type(raised).__name__)
-            self._causes = (causes + self._causes)[-CAUSES_KEPT:]  # still unanswered
+            self._causes = (causes + self._causes)[-CAUSES_KEPT:]  # not answered yet
             self.attempts += 1
             self._hung = isinstance(error, DeadlineError)
             before = self.dispatcher.facts.get(FETCH)
@@ -170,7 +169,7 @@ class Fetcher:
             if not isinstance(before, FetchFailure) or before.reason != error.reason:
                 self.loop.request(event, forced=False)
             if self._network:
-                self.request()  # it may have failed for the want of what is there now
+                self.request()  # the last fetch may have failed because the network was down
             if isinstance(error, TemporaryError):
                 return error.delay or backoff.delay(self.attempts, self.jitter())
             return backoff.delay(self.attempts, self.jitter()) if error is not raised else None
@@ -185,10 +184,12 @@ class Fetcher:
             facts=[(FETCH, None), (REVISION, fetched.commit)],
         )
         if failing:
-            self.loop.request(event, forced=False)  # the last run reported the failure; the next one does not
+            self.loop.request(
+                event, forced=False
+            )  # the last run reported the failure, and the next one must clear it
         if fetched.commit != known:
             for cause in causes:
-                self.loop.request(cause, forced=False)  # joins what the new fact has asked for
+                self.loop.request(cause, forced=False)  # joins the run that the new fact requested
         return None
 
     def _network_changed(self, _key: FactKey) -> None:

@@ -1,4 +1,4 @@
-"""The domain repository: what it adds to eventd."""
+"""The repository domain: what it adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events about the wanted commit: what they are, and who says so."""
+"""Events about the desired commit, and their origins."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from eventd.kernel.model.events import EventKind, Origin
 
 
 class RepositoryOrigin(Origin):
-    """Who tells of the wanted commit."""
+    """Origins of events about the desired commit."""
 
     GIT = "git"
     """The fetch."""
     WEBHOOK = "webhook"
-    """The webhook listener: a forge said so."""
+    """The webhook listener, on behalf of a forge."""
 
 
 class RepositoryEvent(EventKind):
-    """Events about the wanted commit."""
+    """Events about the desired commit."""
 
     PUSHED = "pushed"
     """The branch has, or may have, a new head. Attributes of a webhook: `branch`, `commit`, `delivery`."""
     REVISION = "revision"
-    """The commit that is wanted. Attribute `previous`."""
+    """There is a new desired commit. Attribute `previous`."""
     FETCH_FAILED = "fetch-failed"
-    """The remote could not be asked, or was refused. Attributes `message`, `attempt`."""
+    """The fetch failed, or its result was refused. Attributes `message`, `attempt`."""
 
     @property
     def is_cause(self) -> bool:

@@ -1,4 +1,4 @@
-"""Facts about the wanted commit: their kinds, and what their values are."""
+"""Facts about the desired commit: their kinds and values."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from eventd.kernel.model.facts import FactKind
 
 
 class RepositoryFact(FactKind):
-    """Facts about the wanted commit; the comments say what scope, name and value are."""
+    """Facts about the desired commit. The comments give scope, name and value."""
 
-    REVISION = "revision"  # name: ""; value: the commit that is wanted
+    REVISION = "revision"  # name: ""; value: the desired commit
     FETCH = "fetch"  # name: ""; value: FetchFailure
 
 
 BRANCH_MISSING = "branch-missing"
-"""`FetchFailure.reason` where the remote has no such branch: its hint names those that there are."""
+"""`FetchFailure.reason` if the remote has no such branch: the hint lists its branches."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchFailure:
-    """The last fetch did not work; gone with the next one that does."""
+    """The last fetch failed. Cleared by the next fetch that succeeds."""
 
     reason: str
     message: str
     hint: str
     since: float
-    """Seconds since the epoch of the first failure in a row."""
+    """When the first failure in a row happened, in seconds since the epoch."""

@@ -1,4 +1,4 @@
-"""The routes that ask for a run, and tell how it goes: sync, and the webhook's "pushed"."""
+"""The routes that request a run and follow it: sync, and the webhook's "pushed"."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SyncRequest(BaseModel):
 
 
 class Pushed(BaseModel):
-    """POST /v1/pushed, from the webhook listener: a hint to look, and nothing that is believed."""
+    """POST /v1/pushed, from the webhook listener: only a hint to fetch. Its content is not trusted."""
 
     model_config = ConfigDict(extra="ignore")
     repository: str = Field(default="", max_length=512)
@@ -40,14 +40,14 @@ class Pushed(BaseModel):
 
 
 class SyncQueued(TypedDict):
-    """The answer to the same, when it does not wait; `joined`: the run that was under way."""
+    """The answer to a sync that does not wait. `joined`: the current run, if it answers the request."""
 
     queued: bool
     joined: int | None
 
 
 class Ignored(TypedDict):
-    """The answer to a push that is none of this host's."""
+    """The answer to a push that does not concern this host."""
 
     ignored: str
 
@@ -66,10 +66,10 @@ async def _sync(api: Api, request: web.Request, view: View) -> web.StreamRespons
 
 
 async def pushed(api: Api, request: web.Request) -> web.Response:
-    """Answer the webhook's socket."""
+    """Serve the webhook's socket."""
     body = await answers.body(request, Pushed)
     failure = api.queries.facts.get(FETCH)
-    # Where our branch is missing, a push to another one is what the error about it has to name.
+    # If our branch is missing, the error lists the other branches, so a push to one of them matters.
     missing = isinstance(failure, FetchFailure) and failure.reason == BRANCH_MISSING
     if body.branch and body.branch != api.identity.branch and not missing:
         text = f"branch {body.branch!r} is not {api.identity.branch!r}"

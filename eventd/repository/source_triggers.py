@@ -1,11 +1,10 @@
 """Events for single paths: the configuration, the transforms folder, the branch of a local bare repository.
 
-Owns, per path, an event kind and the last signature (device, inode, size, times) of what stands there; a
-change of the signature is one event. It reads no content and sets no fact: the event only says where to look
-again.
+Owns, per path, an event kind and the last signature (device, inode, size, times) of the file there. A changed signature
+is one event. It reads no content and sets no fact: the event only says what to read again.
 
-A path may be a symlink: the place that it leads to is watched too. A link half way that is switched to
-another target is seen when its own folder is one on the way to either place.
+A path may be a symlink: its target is watched too. If a link in the middle of the path is switched to another target,
+that is noticed if its folder is on the way to the path or to the target.
 """
 
 # ruff: noqa: ASYNC240, PTH116  lexical path operations on strings; stat in a worker thread
@@ -32,7 +31,7 @@ _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 class _Trigger:
-    """One path, what to say about it, and how it looked last."""
+    """One path, the event to emit for it, and its last signature."""
 
     def __init__(self, path: str, kind: EventKind, subject: str, attributes: Mapping[str, Attribute]) -> None:
         self.path = path
@@ -44,7 +43,7 @@ class _Trigger:
 
 
 class PathTriggers:
-    """Watches paths, which may be files or folders, present or not. `run` has to be running."""
+    """Watches paths, which may be files, folders or missing. `run` must be running."""
 
     def __init__(self, inotify: Inotify, emit: Emit) -> None:
         self._inotify = inotify
@@ -63,9 +62,10 @@ class PathTriggers:
         subject: str = "",
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
     ) -> None:
-        """Emit `kind` (origin inotify; subject: the path unless given) whenever what is at `path` changes.
+        """Emit `kind` (origin inotify; subject: the path unless given) whenever the file at `path` changes.
 
-        What is there now is the baseline, and no event. Raises TemporaryError(reason="inotify-exhausted").
+        The present state is the baseline; no event is emitted for it. Raises
+        TemporaryError(reason="inotify-exhausted").
         """
         trigger = _Trigger(os.path.normpath(path), kind, subject or path, attributes)
         async with self._lock:
@@ -73,7 +73,7 @@ class PathTriggers:
             trigger.seen = await self._sign(trigger)
 
     async def clear(self) -> None:
-        """Forget all paths, before a new configuration adds its own."""
+        """Drop all paths, before a new configuration adds its own."""
         async with self._lock:
             for trigger in self._triggers:
                 for watch in trigger.watches.values():
@@ -82,9 +82,9 @@ class PathTriggers:
             self._dirty.clear()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look at what changed, until cancelled; `started` once it has.
+        """Check changed paths until cancelled; `started` once all were checked.
 
-        Raises TemporaryError(reason="inotify-exhausted"); started again, it looks at every path.
+        Raises TemporaryError(reason="inotify-exhausted"); when started again, it checks every path.
         """
         await reread(self._wake, self._check_changed, task_status)
 
@@ -104,7 +104,7 @@ class PathTriggers:
             self._emit(PlatformOrigin.INOTIFY, trigger.kind, trigger.subject, attributes=trigger.attributes)
 
     def invalidate(self) -> None:
-        """Look at every path: something may have been missed; the signatures tell whether it was."""
+        """Check every path again: changes may have been missed. The signatures show whether any were."""
         for trigger in self._triggers:
             for watch in trigger.watches.values():
                 watch.forget(watch.path)
@@ -115,7 +115,7 @@ class PathTriggers:
         self._wake.set()
 
     async def _sign(self, trigger: _Trigger) -> _Signature:
-        """Subscribe to where the path leads now, then take its signature."""
+        """Subscribe to the path's present target, then take its signature."""
         while True:
             places = await anyio.to_thread.run_sync(_places, trigger.path, abandon_on_cancel=True)
             for place in trigger.watches.keys() - places:
@@ -138,15 +138,14 @@ def _places(path: str) -> set[str]:
 
 
 def _at(folders: set[str], place: str) -> set[str]:
-    """Return the folders, given relative to what was looked at, below `place`."""
+    """Return the absolute paths of folders given relative to `place`."""
     return {f"{place}/{folder}" for folder in folders}
 
 
 def _signature(path: str) -> tuple[_Signature, set[str]]:
     """Return the signature of a file, or of all files below a folder, and the relative paths of its folders.
 
-    What cannot be looked at (ENOENT, EACCES, EIO, …) is taken as absent: whoever reads it on the event will
-    say why.
+    A file that cannot be read (ENOENT, EACCES, EIO, …) counts as missing: whoever reads it after the event reports why.
     """
     signature: list[tuple[str, int, int, int, int, int]] = []
     folders: set[str] = set()
@@ -163,7 +162,7 @@ def _signature(path: str) -> tuple[_Signature, set[str]]:
     if not stat.S_ISDIR(status.st_mode):
         sign("", status)
         return tuple(signature), folders
-    # An empty folder is not the same as none.
+    # An empty folder differs from a missing one.
     signature.append(("", status.st_dev, status.st_ino, 0, 0, 0))
     for top, below, files in os.walk(path):
         relative = os.path.relpath(top, path)

@@ -1,1 +1,1 @@
-"""The syntax of unit files and of Quadlet: read without losing a byte, checked by the host's own generator."""
+"""The syntax of unit files and Quadlet files: parsed without losing a byte, checked with the host's own generator."""

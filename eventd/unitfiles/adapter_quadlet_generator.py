@@ -1,7 +1,7 @@
 """The host's own Quadlet generator as a check (podman-systemd.unit(5), "Debugging unit files").
 
-Writes the files into a private temporary folder, runs the generator on that folder alone, and gives back its
-complaints. Implements the port `QuadletGenerator`; touches nothing that the host reads.
+Writes the files into a private temporary folder, runs the generator on that folder alone, and returns its errors.
+Implements the port `QuadletGenerator`; touches nothing that the host reads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOISE = ("Loading source", "Warning:", "No files parsed")
 
 
 class HostQuadletGenerator:
-    """Runs podman's generator; 9 ms a call. With `identity`, as that unprivileged account."""
+    """Runs podman's generator, 9 ms per call. With `identity`, as that unprivileged account."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class HostQuadletGenerator:
         self._scratch = scratch
 
     async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
-        """Return its complaints as lines that name the files, empty if it accepts them.
+        """Return its errors as lines that name the files; empty if it accepts them.
 
-        `files` are Quadlet files and drop-ins by their path below the workload's folder. Advice that the
-        generator calls a warning is left out. Raises PermanentError(reason="command-missing") where there is
-        no podman, DeadlineError, and TemporaryError(reason="no-scratch") if the folder cannot be written.
+        `files` are Quadlet files and drop-ins by their path below the workload's folder. The generator's warnings are
+        left out. Raises PermanentError(reason="command-missing") if podman is not installed, DeadlineError, and
+        TemporaryError(reason="no-scratch") if the folder cannot be written.
         """
         folder = await asyncio.to_thread(self._write, files)
         try:
@@ -65,23 +65,25 @@ class HostQuadletGenerator:
             for line in done.stderr.decode("utf-8", "replace").splitlines()
         )
         complaints = tuple(line for line in said if line and not line.startswith(_NOISE))
-        return complaints or (f"the generator failed with status {done.status} and said nothing",)
+        return complaints or (f"the generator failed with status {done.status} and printed no error",)
 
     def _write(self, files: Mapping[str, bytes]) -> str:
         for name in files:
             if name.startswith("/") or ".." in name.split("/"):
-                raise PermanentError(f"{name!r} leads out of its folder", reason="unsafe-path")
+                raise PermanentError(f"{name!r} is outside its folder", reason="unsafe-path")
         try:
             folder = tempfile.mkdtemp(prefix="eventd-quadlet-", dir=self._scratch)
         except OSError as error:
-            raise TemporaryError(f"no temporary folder: {error.strerror}", reason="no-scratch") from error
+            raise TemporaryError(
+                f"cannot create a temporary folder: {error.strerror}", reason="no-scratch"
+            ) from error
         try:
             for name, content in files.items():
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             if self._identity is not None and os.geteuid() == 0:
-                # The folder is 0700; the account has to get in. Nobody else has a reason to.
+                # The folder has mode 0700, so it must belong to the account.
                 for place, _, names in os.walk(folder):
                     for each in (place, *(os.path.join(place, name) for name in names)):  # noqa: PTH118
                         os.chown(each, self._identity.uid, self._identity.gid)

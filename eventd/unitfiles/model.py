@@ -1,10 +1,10 @@
-"""Unit files, read without losing a byte: the syntax of systemd.syntax(7) as systemd *and* podman read it.
+"""Unit files, parsed without losing a byte: the syntax of systemd.syntax(7) as systemd *and* podman read it.
 
-Owns the text: lines, sections, keys, continuations, and where each was written. Knows nothing of what a key
-means (`eventd.unitfiles.model_quadlet`) and never writes. What is wrong with the syntax becomes diagnostics; the lines
-are kept all the same, so `render` always gives back what was read. Next: `eventd.unitfiles.model_transforms`.
+Owns the text: lines, sections, keys, continuations, and the origin of each. Does not know what a key means
+(`eventd.unitfiles.model_quadlet`) and never writes. Syntax errors become diagnostics, but the lines are kept, so
+`render` always returns what was parsed. Next: `eventd.unitfiles.model_transforms`.
 
-Where the two readers differ, the text is not accepted as it is, since one file goes through both:
+Text that the two read differently is refused, because each file goes through both:
 
 - a blank line inside a continuation ends the value for systemd, and is skipped by podman's parser;
 - a line that ends with two backslashes is continued for podman, and not for systemd;
@@ -20,14 +20,14 @@ from enum import StrEnum
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 
 WHITESPACE = " \t\r\n"
-"""What systemd strips; `str.strip()` alone would also take a no-break space."""
+"""The characters that systemd strips; `str.strip()` would also strip a no-break space."""
 _KEY = re.compile(r"[^\s=\[\]]+")
 _SECTION = re.compile(r"\[([^\[\]\x00-\x1f\x7f]+)\]")
 _BOM = "\ufeff"
 
 
 class LineKind(StrEnum):
-    """What a logical line is."""
+    """Kinds of logical lines."""
 
     BLANK = "blank"
     COMMENT = "comment"
@@ -38,20 +38,20 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A logical line: one physical line, or several that are joined by continuations."""
+    """A logical line: one physical line, or several joined by continuations."""
 
     kind: LineKind
     raw: str
-    """The exact text, line ends included."""
+    """The exact text, including line ends."""
     file: str
-    """Where it was written; after a transform the lines of one file come from two."""
+    """The file it was written in; after a transform, the lines of one file come from two."""
     number: int
-    """Of its first physical line, from 1."""
+    """The number of its first physical line, from 1."""
     section: str = ""
-    """The section it stands in, or that it opens."""
+    """The section that it is in, or that it opens."""
     key: str = ""
     value: str = ""
-    """Continuations joined by a space, comments within them left out, outer whitespace stripped."""
+    """The value, with continuations joined by a space, without comments inside them, stripped."""
 
     @property
     def where(self) -> str:
@@ -69,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class UnitFile:
-    """The lines of a unit file in order, and what was wrong with them."""
+    """The lines of a unit file in order, and its syntax errors."""
 
     file: str
     """Its path, for diagnostics about the file as a whole."""
@@ -77,7 +77,7 @@ class UnitFile:
     diagnostics: tuple[Diagnostic, ...] = ()
 
     def render(self) -> bytes:
-        """Return the text: byte for byte what was parsed, if nothing was changed."""
+        """Return the text. If nothing was changed, it is identical to what was parsed."""
         return "".join(line.raw for line in self.lines).encode("utf-8", "surrogateescape")
 
     @property
@@ -86,7 +86,7 @@ class UnitFile:
         return tuple(dict.fromkeys(line.section for line in self.lines if line.kind is LineKind.SECTION))
 
     def entries(self, section: str | None = None, key: str | None = None) -> tuple[Line, ...]:
-        """Return the assignments in file order, empty ones included. Sections of one name are one section."""
+        """Return the assignments in file order, including empty ones. Sections of the same name are merged."""
         return tuple(
             line
             for line in self.lines
@@ -96,7 +96,7 @@ class UnitFile:
         )
 
     def has(self, section: str, key: str) -> bool:
-        """Tell whether the key is assigned at all, be it empty."""
+        """Return whether the key is assigned at all, even if empty."""
         return any(True for _ in self.entries(section, key))
 
     def header(self, section: str) -> Line | None:
@@ -107,7 +107,7 @@ class UnitFile:
         return None
 
     def values(self, section: str, key: str) -> tuple[Line, ...]:
-        """Return what is in effect of a list key: the assignments after the last empty one."""
+        """Return the effective values of a list key: the assignments after the last empty one."""
         found: list[Line] = []
         for line in self.entries(section, key):
             if line.value:
@@ -117,7 +117,7 @@ class UnitFile:
         return tuple(found)
 
     def last(self, section: str, key: str) -> Line | None:
-        """Return what is in effect of a single-valued key: its last assignment, None if absent or empty."""
+        """Return the effective value of a single-valued key: its last assignment; None if missing or empty."""
         found = self.entries(section, key)
         return found[-1] if found and found[-1].value else None
 
@@ -127,11 +127,11 @@ class UnitFile:
         return line.value if line else ""
 
     def words(self, section: str, key: str) -> tuple[tuple[str, Line], ...]:
-        """Return the words in effect of a key such as `After=` that takes names separated by spaces."""
+        """Return the effective words of a key such as `After=`, which takes names separated by spaces."""
         return tuple((word, line) for line in self.values(section, key) for word in line.value.split())
 
     def truth(self, section: str, key: str) -> bool | None:
-        """Return a boolean key as systemd.syntax(7) reads it; None if absent or not a boolean."""
+        """Return a boolean key as systemd.syntax(7) reads it; None if missing or not a boolean."""
         match self.value(section, key).lower():
             case "1" | "yes" | "y" | "true" | "t" | "on":
                 return True
@@ -142,7 +142,7 @@ class UnitFile:
 
 
 def merged(base: UnitFile, *others: UnitFile) -> UnitFile:
-    """Return `base` with drop-ins read after it, in the given order: for looking up, not for rendering."""
+    """Return `base` followed by drop-ins in the given order: for lookups, not for rendering."""
     lines = [*base.lines]
     diagnostics = [*base.diagnostics]
     for other in others:
@@ -152,7 +152,7 @@ def merged(base: UnitFile, *others: UnitFile) -> UnitFile:
 
 
 def parse(content: bytes, file: str) -> UnitFile:
-    """Read a unit file. Never raises: see `UnitFile.diagnostics`."""
+    """Parse a unit file. Never raises: see `UnitFile.diagnostics`."""
     text = content.decode("utf-8", "surrogateescape")
     physical = re.findall(r"[^\n]*\n|[^\n]+\Z", text)
     found = _check_bytes(physical, file)
@@ -194,9 +194,7 @@ def parse(content: bytes, file: str) -> UnitFile:
         if line.kind is LineKind.INVALID:
             found.append(_invalid(line, joined.strip(WHITESPACE)))
         elif line.kind is LineKind.ENTRY and not section:
-            found.append(
-                _error(file, start + 1, "no-section", f"{line.key}= stands before the first [Section]")
-            )
+            found.append(_error(file, start + 1, "no-section", f"{line.key}= is before the first [Section]"))
         if line.kind is not LineKind.COMMENT and any(_even_backslashes(piece) for piece in pieces):
             found.append(
                 _error(
@@ -204,7 +202,7 @@ def parse(content: bytes, file: str) -> UnitFile:
                     start + 1,
                     "double-backslash",
                     "a line that ends with two backslashes is continued for podman, but not for systemd",
-                    "put something after them, or write one for a continuation",
+                    "write text after them, or use a single backslash for a continuation",
                 )
             )
         lines.append(line)
@@ -216,11 +214,11 @@ def _error(file: str, line: int, code: str, message: str, hint: str = "") -> Dia
 
 
 def _check_bytes(physical: list[str], file: str) -> list[Diagnostic]:
-    """Find what neither reader, or only one, can cope with; each once, at its first line."""
+    """Find bytes that systemd or podman cannot handle; each kind once, at its first line."""
     checks = (
         ("byte-order-mark", "begins with a byte order mark", "save it as UTF-8 without one", _BOM),
-        ("crlf", "has Windows line ends (CR LF)", "save it with LF line ends", "\r"),
-        ("nul-byte", "has a NUL byte", "remove it", "\0"),
+        ("crlf", "has Windows line endings (CR LF)", "save it with LF line endings", "\r"),
+        ("nul-byte", "contains a NUL byte", "remove it", "\0"),
     )
     found = [
         _error(file, number, code, f"the file {message}", hint)
@@ -236,7 +234,7 @@ def _check_bytes(physical: list[str], file: str) -> list[Diagnostic]:
 
 
 def _strip_backslash(physical: str) -> tuple[str, bool]:
-    """Return the text with a space for the backslash that continues it, and whether there was one."""
+    """Return the text with a trailing continuation backslash replaced by a space, and whether there was one."""
     bare = physical.strip(WHITESPACE)
     if not bare or bare[0] in "#;" or not bare.endswith("\\") or _even_backslashes(physical):
         return physical.rstrip(WHITESPACE), False
@@ -266,8 +264,8 @@ def _classify(raw: str, text: str, file: str, number: int, section: str) -> Line
 
 def _invalid(line: Line, text: str) -> Diagnostic:
     if text.startswith("["):
-        return line.error("invalid-section", "the section header is not of the form [Name]")
+        return line.error("invalid-section", "the section header does not have the form [Name]")
     if "=" in text:
-        return line.error("invalid-key", "there is no usable key before the equals sign")
-    hint = "a value that goes on needs a backslash at the end of the line before" if line.section else ""
-    return line.error("invalid-line", "the line is neither Key=Value nor [Section] nor a comment", hint)
+        return line.error("invalid-key", "there is no valid key before the equals sign")
+    hint = "to continue a value, end the previous line with a backslash" if line.section else ""
+    return line.error("invalid-line", "the line is not Key=Value, [Section] or a comment", hint)

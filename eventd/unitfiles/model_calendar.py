@@ -1,7 +1,7 @@
-"""Calendar expressions of OnCalendar= (systemd.time(7)), checked where they are written. Pure.
+"""Checks calendar expressions of OnCalendar= (systemd.time(7)) in the repository. Pure.
 
-Knows the grammar and no dates: what systemd accepts is accepted, as far as people write it; it is systemd that reads
-it in the end, and a timer that it refuses fails its start.
+It knows the grammar, not dates. It accepts what systemd accepts, as far as people commonly write it. systemd has the
+last word: a timer that it refuses fails to start.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LIMITS = (23, 59, 59)
 def calendar_problem(text: str) -> str:
     """Return what is wrong with an expression, empty if nothing is."""
     words = text.split()
-    if not text.isprintable():  # a line break would be one in the timer's file
-        return f"{text!r} is not one line"
+    if not text.isprintable():  # a line break would end the line in the timer's file
+        return f"{text!r} is not a single line"
     if words and _ZONE.fullmatch(words[-1]) and len(words) > 1:
         words.pop()
     if len(words) == 1 and words[0].lower() in WORDS:
@@ -40,9 +40,9 @@ def calendar_problem(text: str) -> str:
             return ""
     time = _TIME.fullmatch(words[0]) if len(words) == 1 else None
     if time is None:
-        return f"{text!r} is no calendar expression"
+        return f"{text!r} is not a valid calendar expression"
     for part, most in zip(time.groups(), LIMITS, strict=True):
         numbers = re.findall(r"(?<![/\d])\d+", part or "")
         if any(int(number) > most for number in numbers):
-            return f"{text!r}: there is no such time of day"
+            return f"{text!r} is not a valid time of day"
     return ""

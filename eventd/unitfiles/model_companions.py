@@ -1,4 +1,4 @@
-"""Companion units: what a workload may have beside its Quadlet files, read by its user's manager as they are."""
+"""Companion units: plain systemd units beside a workload's Quadlet files; its user's manager reads them unchanged."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ COMPANIONS: Mapping[str, str] = {
     "target": "",
     "slice": "Slice",
 }
-"""Extension -> the section of its own, empty if it needs none."""
+"""Extension -> the section that it needs, empty if none."""

@@ -1,4 +1,4 @@
-"""Which programs a unit file runs: the first word of each Exec…= line (systemd.service(5)). Pure."""
+"""The programs that a unit file runs: the first word of each Exec…= line (systemd.service(5)). Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from eventd.unitfiles.model import parse
 
 LINK = "ln -sf /opt/eventd/bin/event* /usr/bin/, as in docs/how-to/install.md"
-"""What to do where a program of eventd's own is not in its place."""
+"""What to do if a program of eventd is not in its place."""
 _PREFIXES = "@-:+!|"
 _KEYS = (
     *(
@@ -23,9 +23,9 @@ _KEYS = (
 
 
 def programs(content: bytes, file: str) -> Iterator[str]:
-    """Yield the path of each program that a unit file, or a drop-in, has run; a name without a path is left out.
+    """Yield the path of each program that a unit file or drop-in runs; names without a path are left out.
 
-    What a later empty assignment takes back is not looked at: this is for asking whether programs are there.
+    A later empty assignment is ignored: this only serves to check whether programs exist.
     """
     unit = parse(content, file)
     for key in _KEYS:

@@ -1,7 +1,7 @@
-"""What a Quadlet file means: the unit it becomes, the files it refers to. Facts of podman-systemd.unit(5).
+"""The meaning of a Quadlet file: the unit it becomes, the files it refers to (podman-systemd.unit(5)).
 
-Pure lookups on a parsed file; each was tried on the generator of podman 5.4.2. Judges nothing: that is
-`eventd.desired.model_validation`. Who wants which unit running is `eventd.desired.model_units`.
+Pure lookups on a parsed file; each was tested with the generator of podman 5.4.2. `eventd.desired.model_validation`
+judges the result, and `eventd.desired.model_units` says which units are to run.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Kind:
     extension: str
     section: str
     suffix: str
-    """What the unit's name has after the stem."""
+    """The suffix of the unit's name, after the stem."""
     runs: bool
-    """Is for running something; the others only prepare what those refer to."""
+    """It runs something; the others only prepare what those refer to."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -75,7 +75,7 @@ _KEYWORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A Quadlet file named in another one."""
+    """A Quadlet file that another one names."""
 
     target: str
     """File name, e.g. `data.volume`."""
@@ -84,10 +84,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class PathUse:
-    """A path of the host, relative to the file, that a Quadlet file names."""
+    """A relative path of the host that a Quadlet file names."""
 
     path: str
-    """Normalised: `conf/nginx.conf`, `.` for the folder itself, `../x` if it leads out."""
+    """Normalised: `conf/nginx.conf`, `.` for the folder itself, `../x` if it leads outside."""
     line: Line
     optional: bool = False
 
@@ -99,30 +99,30 @@ def split(name: str) -> tuple[str, str]:
 
 
 def kind_of(name: str) -> Kind | None:
-    """Return the kind of a Quadlet file by its name, None if it is not one."""
+    """Return the kind of a Quadlet file by its name; None if it is not one."""
     return KINDS.get(split(name)[1])
 
 
 def service_name(name: str, unit: UnitFile) -> str:
-    """Return the unit that the generator makes of it: `ServiceName=`, else the stem and the kind's suffix."""
+    """Return the unit that the generator creates: `ServiceName=`, else the stem and the kind's suffix."""
     stem, extension = split(name)
     kind = KINDS[extension]
     return (unit.value(kind.section, "ServiceName") or stem + kind.suffix) + ".service"
 
 
 def container_name(file: str, unit_name: str, unit: UnitFile) -> str:
-    """Return what podman calls the container of a `.container` file: `systemd-%N` where there is no ContainerName=."""
+    """Return the name of the container of a `.container` file: ContainerName=, by default `systemd-%N`."""
     name = unit.value("Container", "ContainerName") or "systemd-%N"
     return name.replace("%N", split(unit_name)[0]).replace("%p", split(file)[0].partition("@")[0])
 
 
 def is_template(unit_name: str) -> bool:
-    """Tell whether it is `foo@.service`: nothing to start before it has an instance."""
+    """Return whether it is a template (`foo@.service`), which cannot be started without an instance."""
     return split(unit_name)[0].endswith("@")
 
 
 def references(name: str, unit: UnitFile) -> Iterator[Reference]:
-    """Yield the Quadlet files that the file needs beside it."""
+    """Yield the Quadlet files that the file needs in the same folder."""
     _, extension = split(name)
     for key in _REFERRING.get(extension, ()):
         for line in unit.values(KINDS[extension].section, key):
@@ -143,7 +143,7 @@ def paths(name: str, unit: UnitFile) -> Iterator[PathUse]:
             match key:
                 case "Mount":
                     text = mount_source(text)
-                    if not text.startswith("."):  # `source=data` is a named volume, or for podman to resolve
+                    if not text.startswith("."):  # `source=data` is a named volume, or is resolved by podman
                         continue
                 case "Volume":
                     text = text.partition(":")[0]
@@ -174,7 +174,7 @@ def _folder_of(extension: str, unit: UnitFile) -> str:
 
 
 def mount_source(value: str) -> str:
-    """Return the source of a `Mount=type=…,source=…` (src= is the same), or the empty string."""
+    """Return the source of a `Mount=type=…,source=…` (or src=), or an empty string."""
     for part in value.split(","):
         key, _, text = part.partition("=")
         if key.strip() in ("source", "src"):

@@ -1,8 +1,8 @@
-"""The keys that Quadlet knows: a table, and nothing else.
+"""The table of keys that Quadlet knows.
 
-`KEYS` was established by giving each name to the generator of podman 5.4.2 (Debian 13) and reading its
-complaints; it agrees with podman-systemd.unit(5) of that version. `LATER` are keys of podman 5.5 and newer:
-those are told, not refused, for the host's own generator has the last word.
+`KEYS` was found by passing each name to the generator of podman 5.4.2 (Debian 13) and reading its errors; it agrees
+with podman-systemd.unit(5) of that version. `LATER` are keys of podman 5.5 and newer: they are reported, not refused,
+because the host's own generator has the last word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Transforms: what a folder or an operator adds to every Quadlet file of a kind, by quadlet-deploy's rules.
+"""Transforms: keys that a folder or an operator adds to every Quadlet file of a kind, by quadlet-deploy's rules.
 
 Pure text to text. In a transform,
 
@@ -6,11 +6,11 @@ Pure text to text. In a transform,
 - `+Key=Value` is prepended: it goes before the spec's own values of that key; several keep their order;
 - a section that the spec lacks is added whole.
 
-The spec wins, also with an empty assignment: `Key=` in the spec counts as having the key, so it refuses a
-default; and since an empty assignment resets everything before it, it discards what was prepended. A list
-that already begins with what would be prepended is left alone, so applying twice is applying once. Comments
-of the spec stay where they are, those of the transform are not carried over.
-Next: `eventd.desired.model_validation`, which sees for each line where it is from.
+The spec wins, even with an empty assignment: `Key=` in the spec counts as having the key, so the default is not added;
+and because an empty assignment resets everything before it, it also discards prepended values. A list that already
+begins with the prepended values is left alone, so applying a transform twice is the same as once. Comments of the spec
+stay in place; those of the transform are dropped. Next: `eventd.desired.model_validation`, which knows the origin of
+each line.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def apply(spec: UnitFile, transform: UnitFile) -> UnitFile:
 
 
 def _split(transform: UnitFile, section: str) -> tuple[dict[str, list[Line]], dict[str, list[Line]]]:
-    """Return the prepends and the defaults of a section by key, as lines that can stand in a unit file."""
+    """Return the prepends and the defaults of a section by key, as unit-file lines."""
     prepends: dict[str, list[Line]] = {}
     defaults: dict[str, list[Line]] = {}
     for line in transform.entries(section):
@@ -80,7 +80,7 @@ def _append_section(lines: list[Line], section: str, transform: UnitFile, entrie
 
 
 def _insert_before(lines: list[Line], line: Line, new: list[Line]) -> None:
-    """Insert above the line, and above the comments that stand directly on it."""
+    """Insert above the line and the comments directly above it."""
     at = next(index for index, candidate in enumerate(lines) if candidate is line)
     while at and lines[at - 1].kind is LineKind.COMMENT:
         at -= 1

@@ -54,8 +54,8 @@ CASES = [
     (key(0o600, rows=acl(*BASE, (0x02, 4, ME), (0x10, 0, ANY))), ME, "mode 0600"),
     (key(0o640, rows=acl(*BASE, (0x08, 4, GROUP), (0x10, 4, ANY))), ME, None),
     (key(0o640, rows=acl(*BASE, (0x02, 4, 33), (0x10, 4, ANY))), ME, "mode 0640"),
-    (key(0o600), None, "once the first run has made the account: setfacl"),
-    (key(0o640, gid=GROUP), None, "the account that will be made for web"),
+    (key(0o600), None, "once the first run has created the account: setfacl"),
+    (key(0o640, gid=GROUP), None, "the account that will be created for web"),
     (key(0o644), None, None),
 ]  # fmt: skip
 

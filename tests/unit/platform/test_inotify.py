@@ -326,7 +326,7 @@ async def _pushes_master(source: PathTriggers, recorder: Recorder, folder: Path)
     repository = remote.open(folder, branch="main")
     for path in repository.watch_paths():
         await source.add(path, RepositoryEvent.PUSHED, subject="hosts")
-    with pytest.raises(PermanentError, match="no branch at all"):
+    with pytest.raises(PermanentError, match="has no branches"):
         await repository.fetch()
     remote.commit({"a": b"1"})
     await told(recorder, 1)

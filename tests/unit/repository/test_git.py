@@ -101,7 +101,7 @@ async def test_a_missing_branch_names_the_others(folder: Path, remote: Remote) -
 
 async def test_an_empty_remote_says_so(folder: Path, remote: Remote) -> None:
     """A repository without commits is a branch that is missing."""
-    with pytest.raises(PermanentError, match="no branch at all: push a commit to main"):
+    with pytest.raises(PermanentError, match="it has no branches: push a commit to main"):
         await remote.open(folder).fetch()
 
 
@@ -276,7 +276,7 @@ async def test_a_fetch_ends_at_its_deadline(folder: Path, remote: Remote) -> Non
     with pytest.raises(DeadlineError) as error:
         await hanging.fetch()
     said = error.value.message
-    assert said.startswith(f"cannot fetch from {remote.path.as_uri()}: git fetch was not done within 0.3 s")
+    assert said.startswith(f"cannot fetch from {remote.path.as_uri()}: git fetch did not end within 0.3 s")
     assert "prlimit" not in said
     assert error.value.reason == "remote-timeout"
 

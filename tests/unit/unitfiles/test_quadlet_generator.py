@@ -57,7 +57,7 @@ async def test_complaints_are_lines_that_name_the_file(tmp_path: Path) -> None:
 async def test_a_failure_without_words_is_a_complaint(tmp_path: Path) -> None:
     """Silence is not acceptance."""
     complaints = await HostQuadletGenerator(generator=script(tmp_path, "exit 3")).dry_run({})
-    assert complaints == ("the generator failed with status 3 and said nothing",)
+    assert complaints == ("the generator failed with status 3 and printed no error",)
 
 
 async def test_a_generator_that_hangs_is_ended(tmp_path: Path) -> None:
