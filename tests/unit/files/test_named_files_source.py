@@ -247,7 +247,7 @@ async def test_a_path_that_hangs_is_unknown_and_takes_one_thread(
             answers.wait(60)
         return real(path, account, digester)
 
-    monkeypatch.setattr(named_files, "look", hanging)
+    monkeypatch.setattr(named_files, "observe", hanging)
     monkeypatch.setattr(named_files, "TIMEOUT", 0.05)
     for name in ("hangs", "fine"):
         (tmp_path / name).write_text(name)

@@ -13,11 +13,11 @@ from eventd.platform.isolated import isolated
 
 WHOLE = {
     "platform/systemd/source_logind.py": {"keep"},  # the connection to the system's bus
-    "platform/systemd/source_user_managers.py": {"self._keep"},  # runs each link through `isolated`
+    "managers/source.py": {"self._keep"},  # runs each link through `isolated`
     "audit/source.py": {"self._alone"},  # looks at each user through `isolated`
     "files/source_named.py": {"first", "self._alone"},  # look at each workload's through `isolated`
     "platform/afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
-    "gates/source_probes.py": {"self._keep_asking"},  # what answers is one process of eventd's own
+    "gates/source_probes.py": {"self._repeat"},  # what answers is one process of eventd's own
     # Each ends with the one unit that it reads from, and whoever reads is told how.
     "platform/line_unit.py": {"self._live(self._unit)", "self._unit.running.wait()", "self._ending.wait()"},
     "platform/dbus/connection.py": {"self._watch()"},  # ends with its connection, and closes it

@@ -9,11 +9,14 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from eventd.accounts.ports import Accounts
 from eventd.accounts.source import AccountSource
 from eventd.composition import Sources
 from eventd.files.source_owned import OwnedFilesSource
+from eventd.kernel.domain import Source
 from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import MountFact
@@ -48,11 +51,18 @@ class Stub:
         self.read += 1
 
 
+async def nothing(*, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+    """A source that has nothing to say."""
+    task_status.started()
+
+
 async def test_a_sync_reads_every_source_that_there_is() -> None:
     """A source that is added has to be read as well, or be named here."""
     stubs = {field.name: Stub() for field in dataclasses.fields(Sources)}
-    assert stubs.keys() > NOT_READ
-    await Sources(**cast("dict[str, Any]", stubs)).reread()
+    assert stubs.keys() > NOT_READ | {"more"}
+    more = Source("more", nothing, reread=stubs["more"].reread)
+    unread = Source("unread", nothing)
+    await Sources(**cast("dict[str, Any]", stubs | {"more": (more, unread)})).reread()
     assert {name: stub.read for name, stub in stubs.items()} == {
         name: 0 if name in NOT_READ else 1 for name in stubs
     }
