@@ -23,8 +23,8 @@ from eventd.desired.model_host_ports import UNPRIVILEGED
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.located import Located
 from eventd.platform.process import ServiceAccount
-from eventd.repository.adapter_git import GitOptions
 from eventd.repository.adapter_git_command import Credentials
+from eventd.repository.adapter_git_options import GitOptions
 from eventd.settings import Settings
 from eventd.storage.model_file import PLACES
 from eventd.storage.settings import StorageTable

@@ -34,7 +34,8 @@ from eventd.adoption.model import Password
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
 from eventd.platform.process import run
-from eventd.platform.unit_process import AsRoot, Processes
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import AsRoot
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with one file per user name. A later account of the same name must not inherit it."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from eventd.audit.model_places import WATCH_UNIT
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.dbus.connection import Variant
-from eventd.platform.systemd.adapter_systemd1 import MANAGER, PATH, SYSTEMD, UNITS, ListedUnit, listed
+from eventd.platform.systemd.adapter_unit_values import MANAGER, PATH, SYSTEMD, UNITS, ListedUnit, listed
 
 if TYPE_CHECKING:
     from eventd.platform.systemd.adapter_systemd1 import SystemdManager

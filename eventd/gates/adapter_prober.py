@@ -22,7 +22,8 @@ from eventd.kernel.model.errors import TemporaryError
 from eventd.platform.line_process import LineProcess
 from eventd.platform.line_streams import LineStreams, LongLine
 from eventd.platform.line_unit import LineUnit
-from eventd.platform.unit_process import NETWORK, AsNobody, Processes
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import NETWORK, AsNobody
 
 GRACE = 2.0
 """Seconds beyond a question's own deadline after which the prober counts as stuck."""

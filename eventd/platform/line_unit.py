@@ -15,7 +15,9 @@ import anyio
 
 from eventd.kernel.model.errors import DeadlineError, EventdError
 from eventd.platform.line_streams import LineStreams, LongLine
-from eventd.platform.unit_process import Processes, TransientUnit, Who, judged
+from eventd.platform.transient_unit import TransientUnit, judged
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import Who
 
 START_TIMEOUT = 30.0
 """Seconds for systemd to take the order; it is busy at boot."""

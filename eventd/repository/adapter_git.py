@@ -12,68 +12,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from eventd.desired.model import Tree, TreeFile
-from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError
-from eventd.platform import process
+from eventd.desired.model import Tree
+from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.repository import model_object_ids as object_ids
-from eventd.repository.adapter_git_command import Credentials, GitCommand
+from eventd.repository.adapter_git_command import GitCommand
+from eventd.repository.adapter_git_fetch import BranchFetcher
+from eventd.repository.adapter_git_files import TreeReader
 from eventd.repository.adapter_git_folder import make_folder
-from eventd.repository.adapter_git_remote import Transport, check_branch, mask, parse_remote, translate
-from eventd.repository.adapter_git_tree import Listing, TreeLimits, parse_batch, parse_listing
-from eventd.repository.model_facts import BRANCH_MISSING
+from eventd.repository.adapter_git_options import CURRENT, INCOMING, GitOptions
+from eventd.repository.adapter_git_remote import Transport, check_branch, parse_remote
 from eventd.repository.ports import Fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from eventd.platform.unit_process import Processes
 
-INCOMING = "refs/eventd/incoming"
-CURRENT = "refs/eventd/current"
 _OBJECT_ID = re.compile(object_ids.WHOLE)
 _ABBREVIATED = re.compile(object_ids.ABBREVIATED)
-# A killed git leaves these behind, and every later git fails on them. None of our other git processes runs now.
-_STALE_LOCKS = (
-    "HEAD.lock",
-    "config.lock",
-    "packed-refs.lock",
-    "shallow.lock",
-    f"{INCOMING}.lock",
-    f"{CURRENT}.lock",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class GitOptions:
-    """The configuration of the repository. Times in seconds, sizes in bytes."""
-
-    path: str
-    """Path of the bare repository; its parent belongs to root."""
-    url: str
-    branch: str = "main"
-    account: process.ServiceAccount | None = None
-    """The account that fetches and reads; None: the calling user (not root, or a test on a laptop)."""
-    runtime: str = "/run/eventd"
-    """Folder for private folders; the account must be able to enter it (0755)."""
-    credentials: Credentials = field(default_factory=Credentials)
-    require_signed: bool = False
-    allowed_signers: str | None = None
-    """Path of an allowed_signers file (ssh-keygen(1)), for `require_signed`."""
-    refuse_rewrites: bool = True
-    """Refuse a head that does not descend from the current one, until `allow_rewrite`."""
-    fetch_timeout: float = 120.0
-    read_timeout: float = 30.0
-    limits: TreeLimits = field(default_factory=TreeLimits)
-    pack_limit: int = 1 << 30
-    allow_http: bool = False
-    """Accept plain http, for tests."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """For a proxy: `https_proxy`, `no_proxy`, …"""
 
 
 class GitRepository:
@@ -84,7 +41,6 @@ class GitRepository:
 
     def __init__(self, options: GitOptions, processes: Processes | None = None) -> None:
         """`processes`: runs the commands that use the network; None: run them like all others."""
-        self._processes = processes
         self.remote = parse_remote(options.url, allow_http=options.allow_http)
         self.branch = check_branch(options.branch)
         if options.require_signed and not options.allowed_signers:
@@ -93,14 +49,14 @@ class GitRepository:
                 reason="no-allowed-signers",
             )
         self._options = options
+        self._fetcher = BranchFetcher(options, self.remote, self.branch, processes)
+        self._reader = TreeReader(options.limits, options.read_timeout)
         self._lock = asyncio.Lock()
         """Held for milliseconds, while the repository on disk is read or its refs are verified."""
         self._fetching = asyncio.Lock()
         """Held for a whole fetch. Reading stays possible meanwhile, so a remote that hangs does not delay a boot."""
         self._ready = False
         self._allowed_rewrites: set[str] = set()
-        self._tree: Tree | None = None
-        self._blobs: dict[str, bytes] = {}
         self._known = ""
         """The last known value of `CURRENT`."""
 
@@ -116,7 +72,7 @@ class GitRepository:
             async with self._lock:
                 git = self._git()
                 await self._make_repository(git)
-            await self._fetch_incoming(git)
+            await self._fetcher.fetch(git)
             async with self._lock:
                 return await self._judge(git)
 
@@ -161,11 +117,11 @@ class GitRepository:
         if not _OBJECT_ID.fullmatch(commit):
             raise PermanentError(f"{commit!r} is not a full commit id", reason="bad-commit")
         async with self._lock:
-            if self._tree is not None and self._tree.commit == commit:
-                return self._tree
+            if (last := self._reader.last(commit)) is not None:
+                return last
             git = self._git()
             await self._make_repository(git)
-            return await self._read_tree(git, commit)
+            return await self._reader.read(git, commit)
 
     async def resolve(self, text: str) -> str:
         """Return the full id of the ancestor of the current commit whose id begins with `text`.
@@ -260,72 +216,6 @@ class GitRepository:
             await self._ask(git, "init", "--quiet", "--bare", "--template=", "--initial-branch=eventd")
         self._ready = True
 
-    async def _fetch_incoming(self, git: GitCommand) -> None:
-        for attempt in (1, 2):
-            with git.private_files() as private:
-                done = await self._ask_remote(
-                    git,
-                    "fetch",
-                    "--quiet",
-                    "--force",
-                    "--no-tags",
-                    "--no-recurse-submodules",
-                    "--no-write-fetch-head",
-                    "--no-auto-maintenance",
-                    "--",
-                    self.remote.url,
-                    f"+refs/heads/{self.branch}:{INCOMING}",
-                    private=private,
-                )
-                if done.ok:
-                    return
-                said = done.text()
-                if "couldn't find remote ref" in said:
-                    raise await self._branch_missing(git, private)
-            if attempt == 1 and ".lock': File exists" in said:
-                # As the account: root must not remove anything in a folder that another account controls.
-                locks = [f"{git.path}/{name}" for name in _STALE_LOCKS]
-                await process.run(["rm", "-f", "--", *locks], timeout=10, identity=git.account)
-                continue
-            raise self._failed(said)
-
-    async def _ask_remote(self, git: GitCommand, *arguments: str, private: Path) -> process.Completed:
-        """Run a git command that talks to the remote. Raises DeadlineError(reason="remote-timeout")."""
-        timeout = self._options.fetch_timeout
-        try:
-            config = git.authentication(private)
-            if self._processes is None or self.remote.transport is Transport.FILE:
-                return await git.run(*arguments, timeout=timeout, config=config, private=private)
-            return await git.run_apart(
-                self._processes, *arguments, timeout=timeout, config=config, private=private
-            )
-        except DeadlineError as error:
-            raise DeadlineError(
-                f"cannot fetch from {mask(self._options.url, self._options.credentials.secrets)}:"
-                f" git {arguments[0]} did not end within {timeout:g} s",
-                reason="remote-timeout",
-                hint="the remote does not answer, or is too slow: check it and the network;"
-                " [repository] timeout in eventd.toml sets the limit",
-            ) from error
-
-    def _failed(self, said: str) -> EventdError:
-        return translate(said, self._options.url, self._options.credentials.secrets)
-
-    async def _branch_missing(self, git: GitCommand, private: Path) -> EventdError:
-        done = await self._ask_remote(git, "ls-remote", "--heads", "--", self.remote.url, private=private)
-        if not done.ok:
-            return self._failed(done.text())
-        rows = done.stdout.decode("utf-8", "replace").splitlines()
-        names = sorted(row.partition("refs/heads/")[2] for row in rows)
-        listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-        return PermanentError(
-            f"{mask(self._options.url)} has no branch {self.branch}",
-            reason=BRANCH_MISSING,
-            hint=f"its branches: {listed}; push {self.branch}, or set branch in [repository] of eventd.toml"
-            if names
-            else f"it has no branches: push a commit to {self.branch}",
-        )
-
     async def _refs(self, git: GitCommand, *, contains: str = "") -> dict[str, str]:
         """Return our refs that are commits; with `contains`, only those that have that commit in their history."""
         arguments = ["--format=%(refname) %(objecttype) %(objectname)", "refs/eventd/"]
@@ -357,7 +247,7 @@ class GitRepository:
         accepted, read = await asyncio.gather(
             # Passing the old value makes this a compare-and-swap.
             self._ask(git, "update-ref", CURRENT, incoming, current or "0" * len(incoming)),
-            self._read_tree(git, incoming),
+            self._reader.read(git, incoming),
             return_exceptions=True,
         )
         if isinstance(accepted, BaseException):
@@ -396,46 +286,3 @@ class GitRepository:
                 hint=f"if that is intended: eventctl sync --allow-rewrite {incoming}",
             )
         done.require(reason="repository-damaged")
-
-    async def _read_tree(self, git: GitCommand, commit: str) -> Tree:
-        listing = await self._list(git, commit)
-        blobs = await self._read(git, listing)
-        files = {
-            entry.path: TreeFile(entry.path, blobs[entry.object_id], entry.executable)
-            for entry in listing.entries
-        }
-        self._blobs = blobs
-        self._tree = Tree(commit, MappingProxyType(files), listing.refused)
-        return self._tree
-
-    async def _list(self, git: GitCommand, commit: str) -> Listing:
-        limits = self._options.limits
-        done = await git.run(
-            "ls-tree",
-            "-r",
-            "-z",
-            "-l",
-            "--full-tree",
-            commit,
-            timeout=self._options.read_timeout,
-            output_limit=min(limits.files * 1200, 64 << 20),
-        )
-        if not done.ok:
-            raise PermanentError(f"cannot read the commit {commit}: {done.text()}", reason="commit-missing")
-        return parse_listing(done.stdout, limits)
-
-    async def _read(self, git: GitCommand, listing: Listing) -> dict[str, bytes]:
-        """Return the contents by object id; one git process reads all new ones."""
-        wanted = {e.object_id: e for e in listing.entries if e.object_id not in self._blobs}
-        fresh: dict[str, bytes] = {}
-        if wanted:
-            done = await git.run(
-                "cat-file",
-                "--batch",
-                timeout=self._options.read_timeout,
-                stdin="".join(f"{object_id}\n" for object_id in wanted).encode(),
-                output_limit=self._options.limits.total_size + 200 * len(wanted),
-            )
-            fresh = parse_batch(done.require(reason="repository-damaged").stdout, wanted.values())
-        ids = {entry.object_id for entry in listing.entries}
-        return {i: fresh[i] if i in fresh else self._blobs[i] for i in ids}

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform import process
-from eventd.platform.unit_process import AsService
+from eventd.platform.unit_rights import AsService
 from eventd.repository.adapter_git_remote import Remote, Transport
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from eventd.desired.model_own_drop_ins import PAUSE_UNIT
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
 from eventd.platform.process import Completed
-from eventd.platform.unit_process import InManager, Processes
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import InManager
 from eventd.updates.model_images import Image, Running
 
 ANSWER = 30.0

@@ -329,7 +329,8 @@ def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
             import asyncio, os
             from eventd.accounts.adapter import SystemAccounts
             from eventd.files.adapter import OwnedFiles
-            from eventd.platform.unit_process import AsUser, Processes
+            from eventd.platform.unit_process import Processes
+            from eventd.platform.unit_rights import AsUser
             async def main():
                 account = await SystemAccounts().create("probed", timeout=120)
                 files = OwnedFiles(["/etc/eventd/units", "/etc/containers/systemd/users"])

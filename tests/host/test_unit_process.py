@@ -10,7 +10,8 @@ from tests.host.machine import Machine
 
 PRELUDE = """\
 import asyncio, json, os, sys
-from eventd.platform.unit_process import AsNobody, AsRoot, AsUser, InManager, Processes
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import AsNobody, AsRoot, AsUser, InManager
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
 WEB = Account("web", WEB_UID, WEB_UID, "/home/web")

@@ -13,7 +13,7 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact
-from eventd.platform.systemd.adapter_systemd1 import UNIT as UNIT_INTERFACE
+from eventd.platform.systemd.adapter_unit_values import UNIT as UNIT_INTERFACE
 from eventd.platform.systemd.ports import Verb
 from eventd.platform.systemd.source import SystemSource
 from tests.unit.kernel.recorder import Recorder

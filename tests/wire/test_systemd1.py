@@ -9,7 +9,8 @@ import pytest
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, PermanentError
 from eventd.platform.dbus.connection import Bus
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
-from eventd.platform.systemd.adapter_systemd1 import SystemdManager, type_interface, unit_name, unit_path
+from eventd.platform.systemd.adapter_systemd1 import SystemdManager
+from eventd.platform.systemd.adapter_unit_values import type_interface, unit_name, unit_path
 from eventd.platform.systemd.ports import JobResult, Verb
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.manager import FakeManager

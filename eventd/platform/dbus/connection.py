@@ -36,10 +36,9 @@ from eventd.kernel.model.errors import (
     DisconnectedError,
     EventdError,
     PermanentError,
-    TemporaryError,
 )
 from eventd.kernel.model.text import printable
-from eventd.platform.dbus.errors import translate
+from eventd.platform.dbus.errors import BadReplyError, translate
 from eventd.platform.dbus.gate import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
 from eventd.platform.dbus.library import (
     LIBRARY,
@@ -80,12 +79,6 @@ class Signal(NamedTuple):
 SignalHandler: TypeAlias = Callable[[Signal], None]
 OwnerHandler: TypeAlias = Callable[[str], None]
 Apply: TypeAlias = Callable[[Sequence[Any]], None]
-
-
-class BadReplyError(TemporaryError):
-    """A peer said what the service that it stands for never says. Raised in a handler, it ends the connection."""
-
-    reason = "bad-reply"
 
 
 class _Pending(NamedTuple):
@@ -508,7 +501,6 @@ __all__ = [
     "SYSTEM_LIMITS",
     "USER_LIMITS",
     "Apply",
-    "BadReplyError",
     "Bus",
     "Signal",
     "Variant",

@@ -1,4 +1,4 @@
-"""From the name of a D-Bus error to an `EventdError`. Owns that table; knows no library and no connection."""
+"""The errors of a bus: from the name of a D-Bus error to an `EventdError`. Knows no library and no connection."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 
 from eventd.kernel.model.errors import DisconnectedError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.text import printable
+
+
+class BadReplyError(TemporaryError):
+    """A peer said what the service that it stands for never says. Raised in a handler, it ends the connection."""
+
+    reason = "bad-reply"
+
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

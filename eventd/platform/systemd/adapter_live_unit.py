@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventd.platform.dbus.connection import PROPERTIES, Bus
-from eventd.platform.systemd.adapter_systemd1 import SYSTEMD, UNIT, unit_path
+from eventd.platform.systemd.adapter_unit_values import SYSTEMD, UNIT, unit_path
 from eventd.platform.systemd.model_live_unit import ORDERINGS, PULLS, LiveUnit
 
 _RELATIONS = frozenset({*ORDERINGS, *PULLS})

@@ -19,15 +19,8 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.dbus.connection import PROPERTIES
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import PlatformFact
-from eventd.platform.systemd.adapter_systemd1 import (
-    MANAGER,
-    SIGNALS,
-    SYSTEMD,
-    SystemdManager,
-    unit_name,
-    unit_of,
-    word_of,
-)
+from eventd.platform.systemd.adapter_systemd1 import SystemdManager
+from eventd.platform.systemd.adapter_unit_values import MANAGER, SIGNALS, SYSTEMD, unit_name, unit_of, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -19,12 +19,12 @@ from eventd.kernel.model.events import Attribute, Emit, EventKind, KernelEvent, 
 from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import LoadState, PlatformFact, UnitState
-from eventd.platform.systemd.adapter_systemd1 import FIELDS, UNIT, fold, known, type_interface, unit_path
+from eventd.platform.systemd.adapter_unit_values import FIELDS, UNIT, fold, known, type_interface, unit_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from eventd.platform.systemd.adapter_systemd1 import ListedUnit
+    from eventd.platform.systemd.adapter_unit_values import ListedUnit
 
 MOST = 20_000
 """Units of one scope that are kept; a large host has some hundred."""

@@ -15,7 +15,7 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.platform import process
 from eventd.platform.model_facts import Account
 from eventd.platform.process import Completed
-from eventd.platform.unit_process import AsUser, Who
+from eventd.platform.unit_rights import AsUser, Who
 
 WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 

@@ -76,7 +76,7 @@ def modules() -> dict[str, frozenset[str]]:
         ),
         # There it is the name of a group.
         (RUN_AS, {"eventd/platform/process.py", "eventd/kernel/model/privileged_names.py"}),
-        ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/platform/unit_process.py"}),
+        ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/platform/unit_rights.py"}),
         # The ids of git's and the checks' accounts, and of nobody else.
         ({"ServiceAccount()"}, {"eventd/configured.py"}),
     ],

@@ -39,7 +39,8 @@ from eventd.kernel.model.errors import TemporaryError
 from eventd.platform import process
 from eventd.platform.line_process import LineProcess
 from eventd.platform.line_unit import LineUnit
-from eventd.platform.unit_process import AsNobody, Processes
+from eventd.platform.unit_process import Processes
+from eventd.platform.unit_rights import AsNobody
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -18,7 +18,8 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import KernelEvent
 from eventd.platform.inotify import CONTENT, NAMES, Change, Inotify
 from eventd.platform.model_events import PlatformOrigin
-from eventd.repository.adapter_git import GitOptions, GitRepository
+from eventd.repository.adapter_git import GitRepository
+from eventd.repository.adapter_git_options import GitOptions
 from eventd.repository.model_events import RepositoryEvent
 from eventd.repository.source_triggers import PathTriggers
 from tests.unit.kernel.recorder import Recorder

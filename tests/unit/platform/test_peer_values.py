@@ -10,12 +10,11 @@ from eventd.kernel.model.budget import Budget
 from eventd.kernel.model.conduct import FORGIVEN, Conduct
 from eventd.kernel.model.text import printable
 from eventd.managers.model_trouble import Evidence, explain
-from eventd.platform.dbus.connection import BadReplyError
-from eventd.platform.dbus.errors import translate
+from eventd.platform.dbus.errors import BadReplyError, translate
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import UnitState
 from eventd.platform.systemd import source_unit_table as unit_table
-from eventd.platform.systemd.adapter_systemd1 import ListedUnit, fold, known, unit_name, unit_of, unit_path
+from eventd.platform.systemd.adapter_unit_values import ListedUnit, fold, known, unit_name, unit_of, unit_path
 from eventd.platform.systemd.source_unit_table import UnitTable
 from tests.unit.kernel.recorder import Recorder
 

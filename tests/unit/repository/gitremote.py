@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from eventd.platform.process import ServiceAccount
-from eventd.repository.adapter_git import GitOptions, GitRepository
+from eventd.repository.adapter_git import GitRepository
 from eventd.repository.adapter_git_command import Credentials
+from eventd.repository.adapter_git_options import GitOptions
 
 NOBODY = ServiceAccount(65534, 65534)
 ENVIRONMENT = {

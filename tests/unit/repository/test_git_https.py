@@ -11,7 +11,7 @@ import pytest
 
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 from eventd.platform import process
-from eventd.platform.unit_process import AsService, Who
+from eventd.platform.unit_rights import AsService, Who
 from eventd.repository.adapter_git_command import Credentials
 from tests.unit.repository.githttp import Server, serve
 from tests.unit.repository.gitremote import Remote, public_folder

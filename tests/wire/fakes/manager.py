@@ -6,7 +6,7 @@ from typing import Any
 
 from dbus_fast import Message, Variant
 
-from eventd.platform.systemd.adapter_systemd1 import (
+from eventd.platform.systemd.adapter_unit_values import (
     MANAGER,
     PATH,
     SYSTEMD,

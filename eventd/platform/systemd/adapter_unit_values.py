@@ -1,0 +1,200 @@
+"""What org.freedesktop.systemd1 says of units, as values of ours: names and paths, states, lists.
+
+Owns which properties a `UnitState` is made of, and what each may be: who answers on a user's bus may be a program of
+that user, so a value of another type or size is a BadReplyError. Pure; `adapter_systemd1` has the calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from eventd.kernel.model.names import loaded_unit_is_valid
+from eventd.kernel.model.text import printable
+from eventd.platform.dbus.errors import BadReplyError
+from eventd.platform.model_facts import ActiveState, LoadState, UnitState
+
+SYSTEMD = "org.freedesktop.systemd1"
+PATH = "/org/freedesktop/systemd1"
+MANAGER = "org.freedesktop.systemd1.Manager"
+UNIT = "org.freedesktop.systemd1.Unit"
+_UNITS = f"{PATH}/unit/"
+_ESCAPED = re.compile(r"_([0-9a-f]{2})")
+_WORD = re.compile(r"[a-z0-9-]{0,64}")
+_LONGEST_PATH = 4096
+"""PATH_MAX of limits.h."""
+_MOST_PATHS = 128
+_TYPES_WITH_RESULT = frozenset({"service", "socket", "timer", "path", "mount", "automount", "swap", "scope"})
+UNITS = "a(ssssssouso)"
+"""Signature of a list of units."""
+SIGNALS = {"UnitNew": "so", "UnitRemoved": "so", "JobNew": "uos", "JobRemoved": "uoss", "Reloading": "b"}
+"""Signatures of the manager's signals that are listened to."""
+Properties: TypeAlias = Mapping[str, Any]
+
+
+def unit_path(name: str) -> str:
+    """Object path of a unit: all but ASCII letters and digits as `_xx` (sd_bus_path_encode(3))."""
+    escaped = "".join(
+        char
+        if char.isascii() and char.isalnum() and not (i == 0 and char.isdigit())
+        else "".join(f"_{byte:02x}" for byte in char.encode())
+        for i, char in enumerate(name)
+    )
+    return _UNITS + (escaped or "_")
+
+
+def unit_name(path: str) -> str:
+    """Name of the unit at an object path; empty for another object's path."""
+    if not path.startswith(_UNITS):
+        return ""
+    return unit_of(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), path[len(_UNITS) :]))
+
+
+def unit_of(value: str) -> str:
+    """Return a unit's name. Raises BadReplyError if it is none: it becomes a fact, an event, a part of a sentence."""
+    if not loaded_unit_is_valid(value):
+        raise BadReplyError(f"the name of a unit that is none, {printable(value, 64)!r}")
+    return value
+
+
+def word_of(value: Any) -> str:
+    """Return a word of systemd's own, as those for states and results are. Raises BadReplyError if it is none."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise BadReplyError(f"a value that systemd has not, {printable(str(value)[:64], 64)!r}")
+    return value
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_PATH or "\0" in value:
+        raise BadReplyError("a path of a unit's file that is none")
+    return value
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    paths = tuple(map(_path, value)) if isinstance(value, list) else None
+    if paths is None or len(paths) > _MOST_PATHS or sum(map(len, paths)) > _MOST_PATHS * 256:
+        raise BadReplyError(f"more drop-ins of a unit than {_MOST_PATHS}, or longer paths of them")
+    return paths
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise BadReplyError("a number that is none")
+    return int(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadReplyError("a truth that is neither true nor false")
+    return value
+
+
+def _job(value: Any) -> int:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise BadReplyError("a job that is none")
+    return _number(value[0])
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadReplyError("a text that is none")
+    return printable(" ".join(value[: _SAID * 4].split())[:_SAID])
+
+
+def type_interface(name: str) -> str | None:
+    """Interface of the unit's type that has `Result` and its like, or None for a type that has none."""
+    suffix = name.rpartition(".")[2]
+    return f"{SYSTEMD}.{suffix.capitalize()}" if suffix in _TYPES_WITH_RESULT else None
+
+
+def _active(value: Any) -> ActiveState:
+    try:
+        return ActiveState(word_of(value))
+    except ValueError:
+        return ActiveState.MAINTENANCE  # of a systemd newer than us: neither up nor down
+
+
+def _load(value: Any) -> LoadState:
+    try:
+        return LoadState(word_of(value))
+    except ValueError:
+        return LoadState.ERROR
+
+
+def _invocation(value: Any) -> str:
+    if not isinstance(value, bytes | bytearray | list) or len(value) > 16:
+        raise BadReplyError("an id of an invocation that is none")
+    text = bytes(value).hex()
+    return text if text.strip("0") else ""
+
+
+def moment(properties: Properties, name: str) -> float | None:
+    """Return a timestamp, which is in microseconds, and 0 for never."""
+    value = int(properties.get(name, 0))
+    return value / 1e6 if value else None
+
+
+_SAID = 300
+"""Characters that are kept of a status text: a service may send any."""
+_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    # org.freedesktop.systemd1.Unit
+    "LoadState": ("load", _load),
+    "ActiveState": ("active", _active),
+    "SubState": ("sub", word_of),
+    "FragmentPath": ("fragment_path", _path),
+    "SourcePath": ("source_path", _path),
+    "DropInPaths": ("drop_ins", _paths),
+    "NeedDaemonReload": ("needs_reload", _truth),
+    "UnitFileState": ("file_state", word_of),
+    "InvocationID": ("invocation", _invocation),
+    "Job": ("job", _job),
+    "StateChangeTimestampMonotonic": ("since", _number),
+    "InactiveExitTimestampMonotonic": ("began", _number),
+    # of the type
+    "Result": ("result", word_of),
+    "NRestarts": ("restarts", _number),
+    "MainPID": ("main_pid", _number),
+    "ExecMainStatus": ("exec_status", _number),
+    "StatusText": ("said", _said),
+}
+FIELDS = frozenset(_FIELDS) - {"StatusText"}
+"""The properties whose change is one of a `UnitState`."""
+
+
+def known(properties: Properties) -> Properties:
+    """Return those properties that a `UnitState` has a place for: nothing else that a manager says is kept."""
+    return {name: properties[name] for name in _FIELDS if name in properties}
+
+
+def fold(state: UnitState, properties: Properties) -> UnitState:
+    """Return the state with those properties that it has a place for.
+
+    Raises BadReplyError for a value of another type than the property has, or larger than it can be.
+    """
+    changes = {
+        field: convert(properties[name]) for name, (field, convert) in _FIELDS.items() if name in properties
+    }
+    return replace(state, **changes) if changes else state
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUnit:
+    """A row of ListUnits: what a manager says of every unit that it has loaded."""
+
+    name: str
+    load: LoadState
+    active: ActiveState
+    sub: str
+    job: int
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> ListedUnit:
+        """From `(ssssssouso)`."""
+        return cls(unit_of(row[0]), _load(row[2]), _active(row[3]), word_of(row[4]), int(row[7]))
+
+
+def listed(body: Sequence[Any]) -> list[ListedUnit]:
+    """Return the rows of a reply with the signature `UNITS`."""
+    return [ListedUnit.of(row) for row in body[0]]
