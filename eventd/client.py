@@ -1,8 +1,7 @@
 """A small synchronous client of the daemon's socket: HTTP/1.1 over a unix socket, standard library only.
 
-It owns the connection, its deadlines, and the translation of every way in which a conversation with a daemon
-can end into `EventdError`s. It must not print, decide on exit codes, or know what the answers mean:
-`eventd.cli` reads them, as anybody else may with `curl --unix-socket`.
+It owns the connection and its deadlines, and translates every failure into an `EventdError`. It must not print, decide
+on exit codes, or interpret answers: `eventd.cli` does, as anybody else may with `curl --unix-socket`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ DEFAULT_SOCKET = sockets.DEFAULT
 TIMEOUT = 30.0
 """Seconds for connecting, and again for each read of an answer that does not stream."""
 MAX_LINE = 4 * 1024 * 1024
-"""Bytes of one line of a stream; more is not the daemon speaking."""
+"""Bytes of one line of a stream; a longer one is not from the daemon."""
 MAX_BODY = 256 * 1024 * 1024
 """Bytes of one answer."""
 
@@ -36,13 +35,13 @@ Query = Mapping[str, str | int | float]
 
 
 class NoDaemonError(DisconnectedError):
-    """Nobody answers at the socket: `reason` is no-daemon, permission-denied or no-answer."""
+    """The daemon does not answer: `reason` is no-daemon, permission-denied or no-answer."""
 
     reason = "no-daemon"
 
 
 class DaemonError(PermanentError):
-    """The daemon answered with an error of its own; `status` is the HTTP status."""
+    """The daemon answered with an error; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str, *, reason: str, hint: str = "") -> None:
         super().__init__(message, reason=reason, hint=hint)
@@ -50,7 +49,7 @@ class DaemonError(PermanentError):
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket: the first of some that it may connect to, and that somebody listens on."""
+    """HTTP over a unix socket: the first of several that accepts a connection."""
 
     def __init__(self, paths: Sequence[str], timeout: float) -> None:
         super().__init__("eventd", timeout=timeout)
@@ -60,10 +59,10 @@ class _Connection(http.client.HTTPConnection):
         """Kept beside `sock`, which http.client drops when the answer is the last on its connection."""
 
     def connect(self) -> None:
-        """Connect, or say why nobody is there."""
+        """Connect. Raises NoDaemonError."""
         self.sock = self.plain
-        # A socket with a timeout of Python's does not wait in connect(2): with a full queue it fails at once (EAGAIN).
-        # One that blocks waits for a place in the queue, for as long as SO_SNDTIMEO says (socket(7), unix(7)).
+        # A socket with a Python timeout does not wait in connect(2): with a full queue it fails at once (EAGAIN). A
+        # blocking one waits for a place in the queue, up to SO_SNDTIMEO (socket(7), unix(7)).
         self.sock.settimeout(None)
         whole = int(self._seconds)
         waits = struct.pack("@ll", whole, int((self._seconds - whole) * 1e6))
@@ -79,7 +78,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.settimeout(self._seconds)
 
     def close(self) -> None:
-        """Close the socket; an answer that is still open keeps it until it is closed too."""
+        """Close the socket; an open answer keeps it until that is closed too."""
         super().close()
         self.plain.close()
 
@@ -90,11 +89,11 @@ def _absent(path: str, error: OSError) -> NoDaemonError:
         return NoDaemonError(
             f"permission denied at {path}",
             reason="permission-denied",
-            hint="be root, or a member of the group eventd: usermod -aG eventd NAME, then log in again",
+            hint="run as root, or join the group eventd: usermod -aG eventd NAME, then log in again",
         )
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return NoDaemonError(
-            f"the daemon at {path} is not taking connections in",
+            f"the daemon at {path} does not accept connections",
             reason="no-answer",
             hint="journalctl -u eventd -n 50",
         )
@@ -123,7 +122,7 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._response.close()
         self._connection.close()
 
@@ -145,9 +144,9 @@ class Stream:
             raise _gone()
 
     def _chunk(self) -> bytes:
-        """Return what has come, b"" at the end of the answer.
+        """Return the data that has arrived, b"" at the end of the answer.
 
-        `readline` would not do: on a chunked answer it takes a lost connection for the end, `read1` does not.
+        Not `readline`: on a chunked answer it takes a lost connection for the end; `read1` does not.
         """
         try:
             chunk = self._response.read1(65536)
@@ -186,12 +185,12 @@ def _foreign(what: str) -> PermanentError:
     return PermanentError(
         f"the daemon answered with {what}",
         reason="not-understood",
-        hint="is eventctl of the same version as eventd?",
+        hint="check that eventctl and eventd have the same version",
     )
 
 
 class Client:
-    """Asks the daemon: at `path`, or at the socket where this caller is served best.
+    """A client of the daemon: at `path`, or at the socket with the most rights for this caller.
 
     Each request has its own connection, so several may be open at once.
     """
@@ -199,7 +198,7 @@ class Client:
     def __init__(self, path: str = "", *, timeout: float = TIMEOUT) -> None:
         given = path or os.environ.get("EVENTD_SOCKET", "")
         self.path = given or DEFAULT_SOCKET
-        """What is said in errors; without one given, the sockets of root and of operators are tried before it."""
+        """The path shown in errors; if none was given, the sockets of root and of operators are tried first."""
         self._paths = (
             (given,)
             if given
@@ -231,7 +230,7 @@ class Client:
         body: Mapping[str, Any] | None = None,
         idle: float,
     ) -> Stream:
-        """Open an answer that comes in lines; `idle` is how many seconds may pass without one."""
+        """Open an answer of lines; `idle` is how many seconds may pass without one."""
         connection, response = self._ask(method, path, query, body)
         connection.plain.settimeout(idle)
         return Stream(connection, response, idle)
@@ -255,7 +254,7 @@ class Client:
     def _ask(
         self, method: str, path: str, query: Query | None, body: Mapping[str, Any] | None
     ) -> tuple[_Connection, http.client.HTTPResponse]:
-        """Send a request and return its answer if its status is a good one."""
+        """Send a request and return its answer if its status is a success."""
         connection = _Connection(self._paths, self.timeout)
         headers = {"Accept": "application/json, application/x-ndjson, text/plain"}
         content = None
@@ -264,7 +263,7 @@ class Client:
             headers["Content-Type"] = "application/json"
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            # Who is not let in is answered before it has asked: the answer can be read all the same.
+            # A rejected connection is answered before the request is sent; the answer can still be read.
             with contextlib.suppress(BrokenPipeError):
                 connection.request(method, target, body=content, headers=headers)
             response = connection.getresponse()
@@ -307,7 +306,7 @@ def _refusal(status: int, body: bytes) -> DaemonError:
             reason="not-understood",
             hint="journalctl -u eventd -n 50"
             if status >= http.client.INTERNAL_SERVER_ERROR
-            else "is eventctl of the same version as eventd?",
+            else "check that eventctl and eventd have the same version",
         )
 
 

@@ -1,7 +1,7 @@
-"""What the settings mean: eventd.toml in the terms of the core, the policies and the adapters.
+"""Translates the settings of eventd.toml into the terms of the domains, the policies and the adapters.
 
-Owns the translation, and the look at this host that it takes (accounts, machine-id, the transforms folder). It must
-start nothing and connect to nothing: what it returns goes to the composition root, at the start and at each reload.
+It reads what this takes from the host (accounts, machine-id, the transforms folder). It must start nothing and connect
+to nothing: what it returns goes to the composition root, at the start and at each reload.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from eventd_policies.accounts_protected import Rules
 MACHINE_ID = 32
 """Characters of machine-id(5)."""
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-"""Variables of the daemon's environment that git gets (gitfaq(7)); nothing else passes."""
+"""Variables of the daemon's environment that are passed to git (gitfaq(7)); no others are."""
 
 
 def layout_of(settings: Settings) -> Layout:
-    """Return where files stand under these settings."""
+    """Return the paths under these settings."""
     return Layout(settings.paths.quadlets, settings.paths.units, settings.paths.stacks)
 
 
@@ -68,7 +68,7 @@ def rules_of(settings: Settings) -> HostRules:
 
 
 def unprivileged_port_start() -> int:
-    """Return the first port that this host gives to ordinary users; the kernel's default where it does not say."""
+    """Return the first port that ordinary users may bind; the kernel's default if it cannot be read."""
     try:
         return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     except (OSError, ValueError):
@@ -88,7 +88,7 @@ def _transforms(folder: Path) -> Mapping[str, bytes]:
 
 
 def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
-    """Return which accounts are never touched; `root`: as root sees it (None: as who asks)."""
+    """Return which accounts are protected; `root`: as root sees it (None: as the current user does)."""
     root = os.geteuid() == 0 if root is None else root
     return Rules(
         settings.host.protected,
@@ -98,17 +98,17 @@ def protection_of(settings: Settings, *, root: bool | None = None) -> Rules:
 
 
 def check_programs(settings: Settings) -> None:
-    """Raise PermanentError(reason="bad-configuration") where a program that is written down is none.
+    """Raise PermanentError(reason="bad-configuration") if a configured program is not an executable.
 
-    Not at a start: what is missing by then holds what needs it, and nothing else.
+    Not called at a start: a missing program then holds only what needs it.
     """
     path = settings.table(Compose).provider
     written = "provider" in settings.table(Compose).model_fields_set
     if written and not (Path(path).is_file() and os.access(path, os.X_OK)):
         raise PermanentError(
-            f"[compose] provider: {path} is not there, or is no program that can be run",
+            f"[compose] provider: {path} does not exist, or is not executable",
             reason="bad-configuration",
-            hint="apt install docker-compose, or name another one; each stack's unit runs it",
+            hint="apt install docker-compose, or name another program; each stack's unit runs it",
         )
 
 
@@ -124,14 +124,14 @@ def make_folders(settings: Settings) -> None:
 
 
 def git_identity(settings: Settings) -> ServiceAccount | None:
-    """Return the unprivileged account for git; None where eventd itself is no root."""
+    """Return the unprivileged account for git; None if eventd itself does not run as root."""
     return _service_account(settings.git_account, "no-git-account")
 
 
 def check_identity(settings: Settings) -> ServiceAccount | None:
-    """Return the unprivileged account for the Quadlet generator's dry runs; None where eventd itself is no root.
+    """Return the unprivileged account for dry runs of the Quadlet generator; None if eventd does not run as root.
 
-    Not git's: what goes wrong in a generator that is fed by the repository must not be able to change the repository.
+    Not git's account: a generator that the repository feeds must not be able to change the repository.
     """
     return _service_account(settings.check_account, "no-check-account")
 
@@ -143,7 +143,7 @@ def _service_account(name: str | None, reason: str) -> ServiceAccount | None:
         row = pwd.getpwnam(name)
     except KeyError:
         raise PermanentError(
-            f"there is no account {name}",
+            f"the account {name} does not exist",
             reason=reason,
             hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
         ) from None
@@ -152,7 +152,7 @@ def _service_account(name: str | None, reason: str) -> ServiceAccount | None:
 
 
 def approval_rules(settings: Settings) -> ApprovalRules:
-    """Return who may approve what on this host."""
+    """Return the rules for approvals on this host."""
     wanted, machine = settings.table(Approvals), _machine_id()
     verify = SshSignatures(
         wanted.allowed_signers,
@@ -170,7 +170,7 @@ def approval_rules(settings: Settings) -> ApprovalRules:
 
 
 def _machine_id() -> str:
-    """Return machine-id(5), or an empty text: a container need not have one."""
+    """Return machine-id(5), or an empty text: a container may not have one."""
     try:
         found = Path("/etc/machine-id").read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):

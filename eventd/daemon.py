@@ -1,8 +1,8 @@
 """The daemon: `eventd --config /etc/eventd/eventd.toml`. Start, readiness, reload, drain.
 
-`READY=1` when the sockets listen, before anything of the host is read: no source can keep the daemon from answering,
-or a boot from going on. `STATUS=` after every look at the host; SIGHUP (or a changed configuration file) reloads the
-rules; SIGTERM cuts short what only waits, lets a running step end, and leaves.
+It sends `READY=1` when the sockets listen, before anything of the host is read, so that no source can delay its answers
+or the boot. It sends `STATUS=` after every pass. SIGHUP (or a changed configuration file) reloads the rules. SIGTERM
+cancels waits, lets a running step end, and exits.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ log = logging.getLogger("eventd")
 DRAIN = 20.0
 """Seconds that a running step may take after SIGTERM; below TimeoutStopSec= of the unit."""
 PAUSE = 15.0
-"""Seconds before leaving after a failure to start that may pass by itself (a full disk): the unit is started again and
-again then, and must not reach its start limit."""
+"""Seconds before exiting after a temporary failure to start (a full disk): systemd restarts the unit each time, and it
+must not reach its start limit."""
 TAKE_OVER = 2.0
-"""Seconds that a daemon before this one may take to let go of the host after its service has ended."""
+"""Seconds that the previous daemon may take to release the host after its service has ended."""
 
 LEVELS = {
     RunResult.OK: logging.INFO,
@@ -62,18 +62,18 @@ LEVELS = {
 
 
 class Daemon:
-    """One life of the daemon over a composition."""
+    """One daemon process over a composition."""
 
     def __init__(
         self, composition: Composition, config: str, notifier: Notifier, instance: HostLock | None = None
     ) -> None:
-        """Take the parts; `config` is the path that is watched and reloaded."""
+        """`config` is the path that is watched and reloaded."""
         self.parts = composition
         self.config = config
         self.notifier = notifier
         self.settings = composition.settings
         self.instance = instance or HostLock(f"{self.settings.paths.runtime}/instance")
-        """Held for the whole life; the lock that a run holds is another."""
+        """Held as long as the process runs; a run holds another lock."""
         self._damage: PermanentError | None = None
         self._stuck = ""
         self._stop = anyio.Event()
@@ -84,8 +84,8 @@ class Daemon:
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
 
-        Raises PermanentError(reason="already-running") if another daemon serves this host: two of them would
-        take turns with runs, each with its own memory of what is whose, and one socket.
+        Raises PermanentError(reason="already-running") if another daemon serves this host: two of them would alternate
+        runs, each with its own records, and share one socket.
         """
         if not self.instance.held:
             await take(self.instance)
@@ -118,7 +118,7 @@ class Daemon:
                     self.parts.sources.triggers, self.settings, self.config, self.parts.repository
                 )
                 if self._is_another():
-                    self._reload.set()  # what the triggers found is what they take for known
+                    self._reload.set()  # the triggers take what they found for known
                 await self.parts.engine.begin()
                 await self._suspend_as_noted()
                 server.api.begun.set()
@@ -138,7 +138,7 @@ class Daemon:
         log.info("stopped")
 
     async def _suspend_as_noted(self) -> None:
-        """Take in what was suspended while no daemon ran, before the first run."""
+        """Apply the suspensions recorded while the daemon was down, before the first run."""
         for path, note in suspend_notes.read(self.settings.paths.state):
             await self.parts.engine.commands.suspend(note.workload, note.by, note.why)
             path.unlink(missing_ok=True)
@@ -148,14 +148,14 @@ class Daemon:
         scope.cancel()
 
     def _damaged(self, why: str) -> None:
-        """The state file is damaged: nothing may be done without it. The next start sets it aside."""
+        """Stop: the state file is damaged, and nothing may be done without it. The next start sets it aside."""
         if self._damage is None:
-            log.critical("%s; leaving, so that the next start sets it aside", why)
+            log.critical("%s; exiting, so that the next start sets it aside", why)
             self._damage = PermanentError(why, reason=DAMAGED)
             self.stop()
 
     def _alive(self) -> bool:
-        """Tell whether the watchdog is fed: not while the run that is on is stuck, which only a restart ends."""
+        """Return whether to feed the watchdog: not while the current run is stuck, which only a restart ends."""
         stuck = self.parts.engine.watch.stuck()
         if stuck and not self._stuck:
             log.critical("%s; the watchdog is no longer fed, so that systemd restarts eventd", stuck)
@@ -163,11 +163,11 @@ class Daemon:
         return not stuck
 
     def stop(self) -> None:
-        """Begin to drain."""
+        """Begin the drain."""
         self._stop.set()
 
     def _status_files(self) -> StatusFiles:
-        """Return what keeps a file per workload, and have it told of what changes."""
+        """Return the writer of the status files, subscribed to changes."""
         engine = self.parts.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
         files = StatusFiles(engine.queries, self._identity(), folder)
@@ -203,7 +203,7 @@ class Daemon:
         return Server(api, self.settings.api.group, self.parts.domains.routes)
 
     async def _doctor(self) -> list[Check]:
-        """What only the daemon can see of this host."""
+        """Return the checks that only the daemon can make."""
         return doctor_document.checks(
             self.parts.engine.queries, NETWORK, provider=self.settings.table(Compose).provider
         )
@@ -222,7 +222,7 @@ class Daemon:
         log.debug("%s %s %s", event.origin, event.kind, event.subject)
 
     def _is_another(self) -> bool:
-        """Tell whether the configuration changed while nobody watched it: since it was read for this start."""
+        """Return whether the configuration changed since it was read for this start, before it was watched."""
         try:
             wanted = load(self.config)
             return wanted != self.settings or rules_of(wanted) != self.parts.rules[0]
@@ -237,12 +237,12 @@ class Daemon:
             try:
                 self._apply(load(self.config, self.parts.domains.settings))
             except EventdError as error:
-                log.error("the configuration is not reloaded: %s", error)  # noqa: TRY400 - an operator's mistake
+                log.error("cannot reload the configuration: %s", error)  # noqa: TRY400 - an operator's mistake
                 self.parts.engine.commands.refuse_configuration(error)
             self.notifier.ready()
 
     def _apply(self, wanted: Settings) -> None:
-        """Apply the live tables; say which others need a restart."""
+        """Apply the tables that can be reloaded; log which others need a restart."""
         live = live_keys(type(wanted))
         for name in type(wanted).model_fields:
             if name not in live and getattr(wanted, name) != getattr(self.settings, name):
@@ -250,10 +250,10 @@ class Daemon:
         self.parts.reconfigure(wanted)
         self.settings = wanted
         logging.getLogger().setLevel(wanted.log_level.upper())
-        log.info("the configuration is reloaded")
+        log.info("reloaded the configuration")
 
     def _tell(self) -> None:
-        """Say in one line where things stand, and log each run once."""
+        """Send the one-line status to systemd, and log each run once."""
         queries = self.parts.engine.queries
         state = documents.overall(queries)
         commit = queries.commit[:12] or "no commit yet"
@@ -265,7 +265,7 @@ class Daemon:
 
 
 async def take(instance: HostLock) -> None:
-    """Take the lock of the instance: held before the state file is opened, since a damaged one is set aside.
+    """Take the instance lock, before the state file is opened, since a damaged one is set aside.
 
     Raises PermanentError(reason="already-running").
     """
@@ -280,7 +280,7 @@ async def take(instance: HostLock) -> None:
 
 
 def _shown(url: str) -> str:
-    """Return the URL for everybody's eyes: a user name or a query of https is often a token."""
+    """Return the URL without secrets: the user name or query of an https URL is often a token."""
     scheme, found, rest = url.partition("://")
     if not found or scheme not in ("http", "https"):
         return url
@@ -289,7 +289,7 @@ def _shown(url: str) -> str:
 
 
 def log_run(report: RunReport) -> None:
-    """Log a finished run and each workload that is not as wanted."""
+    """Log a finished run and each workload that is not as desired."""
     level = LEVELS.get(report.result, logging.ERROR)
     log.log(
         level,
@@ -318,10 +318,10 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     parser = argparse.ArgumentParser(
         prog="eventd",
         description="Keep this host in the state that a git repository describes. Normally run by systemd.",
-        epilog="Ask the running daemon with eventctl.",
+        epilog="Use eventctl to talk to the running daemon.",
     )
     parser.add_argument("--config", default=DEFAULT_PATH, help="configuration file (default: %(default)s)")
-    parser.add_argument("--check-config", action="store_true", help="read the configuration and leave")
+    parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")
     parser.add_argument("--version", action="version", version=f"eventd {__version__}")
     args = parser.parse_args(argv)
     notifier = Notifier.from_environment(os.environ)
@@ -337,7 +337,7 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     except KeyboardInterrupt:
         return 130
     except Exception as raised:
-        error = known(raised)  # from a task group it comes as a group of one
+        error = known(raised)  # a task group raises it as a group of one
         if error is None:
             raise
         print(f"eventd: {error}", file=sys.stderr)  # noqa: T201
@@ -353,7 +353,7 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
 
 
 def _redactor() -> Redactor:
-    """Return what keeps the credentials of this service out of its logs, whatever quotes them."""
+    """Return the filter that keeps this service's credentials out of its logs."""
     redactor = Redactor()
     credentials = Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY"))
     redactor.add(credentials.ssh_key)

@@ -246,7 +246,7 @@ class Queries:
         return found
 
     def workload_names(self) -> set[str]:
-        """Return those of `names` that are workloads: not volumes and other subjects that converge beside them."""
+        """Return those of `names` that are workloads, without volumes and other subjects."""
         return {name for name in self.names() if is_workload(name)}
 
     def status(self, name: str) -> WorkloadStatus:

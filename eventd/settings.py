@@ -1,7 +1,7 @@
-"""The configuration, `/etc/eventd/eventd.toml`: what the operator says about this host.
+"""The configuration, `/etc/eventd/eventd.toml`: the operator's settings for this host.
 
-A boundary: pydantic models, every unknown key an error. An error names the file, the line and the key. Secrets are
-never in here; they are systemd credentials.
+A boundary: pydantic models, and every unknown key is an error. An error names the file, the line and the key. Secrets
+are never in here; they are systemd credentials.
 """
 
 from __future__ import annotations
@@ -224,6 +224,6 @@ def _mistake(whole: type[Settings], name: str, lines: Any, error: Any) -> str:
         near = did_you_mean(str(path[-1]), list(table.model_fields))
         message = f"unknown key{': ' + near if near else ''}"
     elif error["type"] == "missing":
-        message = "required, but not there"
+        message = "required, but missing"
     place = f"{name}:{line}" if line else name
     return f"{place}: [{key}] {message}"

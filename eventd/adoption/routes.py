@@ -96,7 +96,7 @@ async def _candidate(api: Api, name: str) -> Candidate:
     account = await api.queries.account(name)
     if account is None:
         raise PermanentError(
-            f"there is no account {name}",
+            f"the account {name} does not exist",
             reason="no-such-account",
             hint="eventd creates the accounts of workloads itself; adopt is for an existing account",
         )

@@ -1,6 +1,6 @@
-"""The daemon's answers: HTTP and JSON on unix sockets, readable with curl.
+"""The daemon's API: HTTP and JSON on unix sockets, readable with curl.
 
-`server` listens and guards, `access` says who asks, `api.model_rights` what they may. The routes are in `routes_*`,
-each with its `Request` of that table; `documents` turns the runtime's state into JSON, `metrics` into Prometheus text.
+`server` listens and guards, `access` identifies the caller, `api.model_rights` says what a caller may do. Each domain
+has its routes, each with the `Right` that it needs, and its documents, which turn the runtime's state into JSON.
 Nothing here decides anything about the host.
 """

@@ -1,9 +1,9 @@
-"""Who asks: the kernel says who is at the other end of a unix socket, when it connected (SO_PEERCRED, unix(7)).
+"""Identifies callers: the kernel reports the peer of a unix socket as of its connect (SO_PEERCRED, unix(7)).
 
-Owns the roles of a caller; what they may do is the table of `api.model_rights`. Nothing here blocks: the groups are the
-kernel's too (SO_PEERGROUPS, socket(7)), so no directory service is asked, and whoever has dropped a group has dropped
-what it gives. A process in a user namespace counts by its uid outside of it: root of a workload's containers is the
-workload, and its other users are nobody.
+Owns the roles of a caller; what a role may do is in `api.model_rights`. Nothing here blocks: the groups come from the
+kernel too (SO_PEERGROUPS, socket(7)), so no directory service is asked, and a process that dropped a group has lost its
+rights. A process in a user namespace counts by its uid outside of it: root in a workload's containers is the workload,
+and its other users have no role.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CRED = struct.Struct("3i")
 _SO_PEERGROUPS = 59
 """asm-generic/socket.h; Python has no name for it."""
 _GROUPS_SIZE = 1024
-"""Bytes: 256 groups, the most that Python's getsockopt takes. Who has more counts by the primary one."""
+"""Bytes: 256 groups, the most that Python's getsockopt accepts. Callers with more count by their primary group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Peer:
 
 
 def peer(sock: socket.socket) -> Peer:
-    """Return who is at the other end of a connected unix socket."""
+    """Return the peer of a connected unix socket."""
     size = _CRED.size
     pid, uid, gid = _CRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     try:
@@ -44,7 +44,7 @@ def peer(sock: socket.socket) -> Peer:
 
 
 def roles_of(who: Peer, operators: int | None, workload: str) -> frozenset[Role]:
-    """Return what a caller is: `operators` is the gid of their group, `workload` the one whose uid this is."""
+    """Return the roles of a caller: `operators` is the gid of the group, `workload` the workload with this uid."""
     if who.uid in (0, os.geteuid()):
         return frozenset({Role.ROOT})
     roles = set()

@@ -22,11 +22,11 @@ M = TypeVar("M", bound=BaseModel)
 log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024
 DIGITS = 18
-"""Of a number in a query."""
+"""Digits of a number in a query."""
 BODY_TIMEOUT = 10.0
 """Seconds for a request's body to arrive."""
 WRITE_TIMEOUT = 300.0
-"""Seconds that a follower may leave its stream unread before it is hung up on."""
+"""Seconds that a follower may leave its stream unread before the connection is closed."""
 
 
 async def body(request: web.Request, model: type[M]) -> M:
@@ -67,16 +67,16 @@ def refusal(status: int, reason: str, message: str, hint: str) -> web.Response:
 
 
 class TooManyError(EventdError):
-    """The caller takes up as much as it may."""
+    """The caller has reached its limit."""
 
     reason = "too-many-requests"
 
 
 async def stream(request: web.Request, *, follows: bool = True) -> web.StreamResponse:
-    """Begin an answer of JSON lines; `follows`: it goes on until somebody ends it. Raises TooManyError."""
+    """Begin an answer of JSON lines; `follows`: it has no end of its own. Raises TooManyError."""
     visit = visit_of(request)
     if follows and visit is not None and not visit.follows():
-        raise TooManyError("there are too many followers of yours", hint="end another one first")
+        raise TooManyError("you have too many open streams", hint="end another one first")
     response = web.StreamResponse(
         headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
     )
@@ -86,12 +86,12 @@ async def stream(request: web.Request, *, follows: bool = True) -> web.StreamRes
 
 
 async def line(response: web.StreamResponse, content: Mapping[str, object]) -> bool:
-    """Write one line; return False if nobody reads any more."""
+    """Write one line; return False if the reader is gone."""
     return await lines(response, (content,))
 
 
 async def lines(response: web.StreamResponse, page: Iterable[Mapping[str, object]]) -> bool:
-    """Write a page of lines at once; return False if nobody reads any more."""
+    """Write a page of lines at once; return False if the reader is gone."""
     text = "".join(map(encoded, page))
     try:
         async with asyncio.timeout(WRITE_TIMEOUT):
@@ -102,16 +102,16 @@ async def lines(response: web.StreamResponse, page: Iterable[Mapping[str, object
 
 
 async def turn(request: web.Request) -> None:
-    """Before an answer goes on: let others have their turn, and wait if the caller's kind has used up its time."""
-    await asyncio.sleep(0)  # what this step took is counted when it ends
+    """Yield to other callers before an answer continues, and wait if the caller's kind has used up its time."""
+    await asyncio.sleep(0)  # the time of this step is counted when it ends
     pace = pace_of(request)
     if pace is not None:
         await pace.turn()
 
 
 def stopping() -> Ended:
-    """Return the last line of a stream that the daemon's end cuts short."""
-    return {"type": "error", "reason": "stopping", "message": "the daemon stops; the next one goes on"}
+    """Return the last line of a stream that ends because the daemon stops."""
+    return {"type": "error", "reason": "stopping", "message": "the daemon is stopping"}
 
 
 @web.middleware

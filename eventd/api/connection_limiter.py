@@ -1,13 +1,13 @@
-"""Connection limits: who connects is looked at before anything is read, and one caller may take up only so much.
+"""Connection limits: callers are identified before anything is read, and each may use only so much.
 
-The sockets are open to everybody, a hostile workload among them, and the daemon has one thread. So each caller but root
-has limits of its own, which the others do not feel: connections, new ones per second, bytes, seconds, followers,
-changes. A workload is counted by its name, an operator by uid, and everybody else together: a workload can speak with
-the 65,536 uids of its range, and none of them is anybody. Callers of one kind share a part of the loop's time
-(`api.pace`), and a number of connections in all, beyond which only who has none yet is let in.
+The sockets are open to everybody, hostile workloads included, and the daemon has one thread. So each caller except root
+has its own limits, which do not affect others: connections, new ones per second, bytes, seconds, followers, changes. A
+workload is counted by its name, an operator by uid, and everybody else together: a workload can use the 65,536 uids of
+its range, none of which has a role. Callers of one kind share a part of the loop's time (`api.pace`) and a total number
+of connections; beyond that, only callers without a connection are admitted.
 
-A connection of theirs carries one request: what comes after it is never parsed. Over a limit the answer is 429, and
-the connection ends. Next: `api.visit`, the connection of who was let in.
+A connection of theirs carries one request; what follows it is never parsed. Over a limit the answer is 429, and the
+connection is closed. Next: `api.visit`, an admitted connection.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from eventd.api.model_rights import Role
 from eventd.api.pace import Pace
 
 RETRY_AFTER = 5
-"""Seconds that who was refused is told to wait."""
+"""Value of Retry-After in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one caller may take up."""
+    """The limits of one caller."""
 
     connections: int
     streams: int
-    """Of these, followers: answers that go on."""
+    """Of these, followers: answers without an end."""
     burst: int
     """New connections at once."""
     rate: float
@@ -45,10 +45,10 @@ class Limits:
 
 
 class Kind:
-    """What all callers of one kind may take up together, and take up now."""
+    """The common limits of all callers of one kind, and their current use."""
 
     def __init__(self, *, connections: int, share: float, burst: float = 0.03) -> None:
-        """`connections`: beyond these only who has none is let in. `share`, `burst`: of the loop's time."""
+        """`connections`: beyond these only callers without one are admitted. `share`, `burst`: of the loop's time."""
         self.most = connections
         self.pace = Pace(share, burst)
         self.connections = 0
@@ -62,11 +62,11 @@ LIMITS = {
 LISTENER = Limits(
     connections=64, streams=0, burst=200, rate=50, changes=200, change_rate=50, received=64 * 1024, seconds=30
 )
-"""What the webhook listener may take up, on its own socket: the network speaks to it, and may have taken it over."""
+"""The limits of the webhook listener, on its own socket: it faces the network, and may have been compromised."""
 
 
 def kinds() -> dict[Role, Kind]:
-    """Return the kinds of callers, root excepted, before any has come."""
+    """Return the kinds of callers, root excepted, unused."""
     return {
         Role.OPERATOR: Kind(connections=512, share=0.5),
         Role.WORKLOAD: Kind(connections=512, share=0.25),
@@ -76,7 +76,7 @@ def kinds() -> dict[Role, Kind]:
 
 @dataclass(slots=True)
 class Bucket:
-    """Tokens that come back with time."""
+    """A token bucket."""
 
     size: float
     rate: float
@@ -84,7 +84,7 @@ class Bucket:
     at: float
 
     def take(self, now: float) -> bool:
-        """Take one, if there is one."""
+        """Take a token if there is one."""
         self.left = min(self.size, self.left + (now - self.at) * self.rate)
         self.at = now
         if self.left < 1:
@@ -93,13 +93,13 @@ class Bucket:
         return True
 
     def full(self, now: float) -> bool:
-        """Tell whether it is as if nothing had been taken."""
+        """Return whether the bucket is full again."""
         return self.left + (now - self.at) * self.rate >= self.size
 
 
 @dataclass(slots=True)
 class Use:
-    """What one caller takes up now."""
+    """The current use of one caller."""
 
     limits: Limits
     kind: Kind
@@ -109,18 +109,18 @@ class Use:
     streams: int = 0
 
     def leave(self) -> None:
-        """Give back a connection."""
+        """Release a connection."""
         self.connections -= 1
         self.kind.connections -= 1
 
     def idle(self, now: float) -> bool:
-        """Tell whether nothing has to be remembered of it."""
+        """Return whether the record of the caller can be dropped."""
         return not self.connections and self.arrivals.full(now) and self.changes.full(now)
 
 
 @dataclass(slots=True)
 class ConnectionLimiter:
-    """Counts callers. `workload` names the workload of a uid, empty if it is none's."""
+    """Counts callers. `workload` returns the workload of a uid, empty if there is none."""
 
     workload: Callable[[int], str]
     operators: int | None = None
@@ -131,16 +131,16 @@ class ConnectionLimiter:
     listener: Kind = field(default_factory=lambda: Kind(connections=64, share=0.1))
     """The webhook's."""
     refused: int = 0
-    """Connections and requests that were over a limit."""
+    """Number of connections and requests over a limit."""
 
     def roles(self, who: Peer) -> frozenset[Role]:
-        """Return what a caller is at this moment."""
+        """Return the current roles of a caller."""
         return roles_of(who, self.operators, self.workload(who.uid))
 
     def enter(self, who: Peer, now: float) -> Use | None:
-        """Count a new connection. None: root, who has no limits.
+        """Count a new connection. Returns None for root, who has no limits.
 
-        Raises LookupError if it is one too many.
+        Raises LookupError if it is over the limit.
         """
         roles = self.roles(who)
         if Role.ROOT in roles:
@@ -154,7 +154,7 @@ class ConnectionLimiter:
         return self._count(key, self.limits[role], self.kinds[role], now)
 
     def enter_listener(self, now: float) -> Use:
-        """Count a new connection of the webhook listener. Raises LookupError if it is one too many."""
+        """Count a new connection of the webhook listener. Raises LookupError if it is over the limit."""
         return self._count("webhook", LISTENER, self.listener, now)
 
     def _count(self, key: str, limits: Limits, kind: Kind, now: float) -> Use:

@@ -25,19 +25,19 @@ from eventd.status import documents_run
 from eventd.status.documents_run import Run
 
 Begin = Callable[[RunHandle], Awaitable[None]]
-"""Writes down what is asked for and asks for the run that does it: both or neither, though the client hangs up."""
+"""Stores a request and requests its run: both or neither, even if the client disconnects."""
 PROGRESS_KEPT = 4096
-"""Steps of a run that a slow reader may lag behind; what is more is left out, the end never is."""
+"""Steps that a slow reader may lag behind; more are dropped, but never the end."""
 
 
 class QueuedLine(TypedDict):
-    """The first line: the request is taken."""
+    """The first line: the request was accepted."""
 
     type: Literal["queued"]
 
 
 class WaitingLine(TypedDict):
-    """What keeps the run from beginning."""
+    """What the run waits for."""
 
     type: Literal["waiting"]
     reason: str
@@ -46,14 +46,14 @@ class WaitingLine(TypedDict):
 
 
 class RunLine(TypedDict):
-    """The run that answers the request has begun."""
+    """The run that serves the request has begun."""
 
     type: Literal["run"]
     id: int | None
 
 
 class ProgressLine(TypedDict):
-    """A step of it."""
+    """A step of the run."""
 
     type: Literal["progress"]
     workload: str
@@ -64,7 +64,7 @@ class ProgressLine(TypedDict):
 
 
 class DoneLine(TypedDict):
-    """Its end; `applied` is the run that did what it found done."""
+    """The end of the run; `applied` is the earlier run that did the work, if there was nothing left to do."""
 
     type: Literal["done"]
     run: Run | None
@@ -85,7 +85,7 @@ async def asked(
     answer: object = model_answers.Queued(queued=True),
     status: int = 202,
 ) -> web.StreamResponse:
-    """Carry out `begin`; answer with what becomes of it if the caller waits, else with `answer`."""
+    """Carry out `begin`; answer with the progress of its run if the caller waits, otherwise with `answer`."""
     if wait:
         return await followed(api, request, view, begin)
     await whole(lambda: begin(RunHandle(left=True)))
@@ -93,12 +93,12 @@ async def asked(
 
 
 async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> web.StreamResponse:
-    """Carry out `begin` with a run handle, and answer with what becomes of it, as far as the caller may see it."""
+    """Carry out `begin` with a run handle, and stream the progress of its run, as far as the caller may see it."""
     handle, announced = RunHandle(), [0]
     send, receive = anyio.create_memory_object_stream[FollowedLine](PROGRESS_KEPT)
 
     def progress(step: Progress) -> None:
-        # Called from within the run, which must not notice that this reader is slow.
+        # Called from within the run, which must not wait for a slow reader.
         mine = step.run == handle.run and view.sees(step.workload)
         if mine and send.statistics().current_buffer_used < PROGRESS_KEPT:
             if announced[0] not in (0, step.run):
@@ -127,7 +127,7 @@ async def followed(api: Api, request: web.Request, view: View, begin: Begin) -> 
 
 
 async def _started(api: Api, handle: RunHandle, response: web.StreamResponse) -> None:
-    """Return when the run has begun; say meanwhile what keeps it from that, each thing once."""
+    """Return when the run has begun; until then report what it waits for, each cause once."""
     told, changed = "", anyio.Event()
 
     def look() -> None:

@@ -1,9 +1,9 @@
-"""One listening socket: takes connections in, a few at a time, and has each looked at before it costs anything.
+"""One listening socket: accepts connections a few at a time, and checks each before it costs anything.
 
-asyncio's own server takes in as many as its backlog at once, and makes a transport and a protocol of each. Here, who
-is not let in costs an accept(2), a look at who it is, and a write that does not wait. A socket with a `Pace` is not
-listened to once it has used up its share of the loop's time: the kernel keeps who comes meanwhile in this socket's
-queue, and the other sockets have their own.
+asyncio's own server accepts as many as its backlog at once, and makes a transport and a protocol for each. Here a
+rejected connection costs an accept(2), a check of its peer, and a non-blocking write. A socket with a `Pace` is not
+polled once it has used up its share of the loop's time: new connections stay in its queue in the kernel, and other
+sockets have their own queues.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from eventd.api.pace import Pace
 
 log = logging.getLogger(__name__)
 BACKLOG = 128
-"""Connections that the kernel takes in while the daemon is busy (listen(2))."""
+"""Connections that the kernel queues while the daemon is busy (listen(2))."""
 BATCH = 16
-"""Connections that are taken in before everything else gets its turn."""
+"""Connections accepted before the loop continues with other work."""
 NO_ROOM = 1.0
-"""Seconds until another try, when there is no descriptor or no memory for a connection."""
+"""Seconds until a retry, when there is no descriptor or no memory for a connection."""
 
 Enter = Callable[[Peer], asyncio.Protocol | bytes]
-"""Return the protocol of a connection, or what is said to who is not let in."""
+"""Returns the protocol of a connection, or the answer to a rejected one."""
 
 
 class Listener:
@@ -43,7 +43,7 @@ class Listener:
         self._resume()
 
     def close(self) -> None:
-        """Listen no more; connections that were taken in go on."""
+        """Stop listening; accepted connections continue."""
         self._pause()
         self._sock.close()
 
@@ -66,7 +66,7 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:  # EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2))
-                log.error("cannot take in a connection: %s", error.strerror)  # noqa: TRY400 - no bug
+                log.error("cannot accept a connection: %s", error.strerror)  # noqa: TRY400 - no bug
                 self._pause(NO_ROOM)
                 return
             self._take(made)
@@ -83,7 +83,7 @@ class Listener:
             made.close()
             return
         if isinstance(entered, bytes):
-            with made, suppress(OSError):  # it does not wait for its answer
+            with made, suppress(OSError):  # the peer does not wait for the answer
                 made.send(entered)
             return
         task: asyncio.Task[object] = self._loop.create_task(
@@ -95,4 +95,4 @@ class Listener:
     def _begun(self, task: asyncio.Task[object]) -> None:
         self._beginning.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a connection could not begin: %s", error)
+            log.error("cannot start a connection: %s", error)

@@ -1,4 +1,4 @@
-"""What a request waits for whose answer depends on what the repository wants: the first commit after a start."""
+"""Requests whose answer depends on the repository wait for the first commit after a start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOAD_TIMEOUT = 60.0
 
 
 async def until_loaded(queries: Queries) -> None:
-    """Wait until it is known what there is, or that it cannot be known just now: a daemon listens before it has read.
+    """Wait until a commit is loaded or cannot be loaded: the daemon listens before it has read the repository.
 
     Raises TemporaryError(reason="starting") after LOAD_TIMEOUT seconds.
     """
@@ -26,7 +26,7 @@ async def until_loaded(queries: Queries) -> None:
     )
     if not loaded:
         raise TemporaryError(
-            "the daemon has no commit of the repository yet",
+            "the daemon has not loaded a commit of the repository yet",
             reason="starting",
-            hint="eventctl status says what it waits for",
+            hint="eventctl status shows what it waits for",
         )

@@ -28,7 +28,7 @@ class Refusal(TypedDict):
 
 
 class Ended(TypedDict):
-    """The last line of a stream that the daemon's end cuts short."""
+    """The last line of a stream that ends because the daemon stops."""
 
     type: Literal["error"]
     reason: str
@@ -36,7 +36,7 @@ class Ended(TypedDict):
 
 
 class Queued(TypedDict):
-    """A run was asked for, and the answer does not wait for it."""
+    """A run was requested, and the answer does not wait for it."""
 
     queued: bool
 
@@ -51,7 +51,7 @@ class Check(TypedDict):
 
 
 def encoded(content: object) -> str:
-    """Return a document as JSON, in a line."""
+    """Return a document as one line of JSON."""
     return json.dumps(content, separators=(",", ":"), default=_fields) + "\n"
 
 

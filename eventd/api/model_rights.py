@@ -1,9 +1,8 @@
-"""Who may do what: the rights that routes need, by role, and nothing else decides it.
+"""Who may do what: the rights that routes need, by role. Nothing else decides it.
 
-Pure. `api.access` finds out which roles a caller has (SO_PEERCRED, unix(7)); `api.server` asks this table before a
-route is run, and gives the route the `View` that it has to keep to. A request that is not in the table cannot be
-served: each route names its own. The table in docs/reference/rights.md is made from it; the tests of rights have a
-matrix of their own.
+Pure. `api.access` finds the roles of a caller (SO_PEERCRED, unix(7)). `api.server` checks the right before it calls a
+route, and passes the route the `View` that it has to respect. Each route names its right, so a request without one
+cannot be served. The table in docs/reference/rights.md is made from the rights; their tests have a matrix of their own.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from eventd.workloads.model_records import Records
 
 
 class Role(StrEnum):
-    """What a caller is to the daemon. One may be several: an operator with a workload's uid has both their rights."""
+    """A role of a caller. A caller may have several: an operator with a workload's uid has the rights of both."""
 
     ROOT = "root"
-    """uid 0, or whoever runs the daemon."""
+    """uid 0, or the user who runs the daemon."""
     OPERATOR = "operator"
     """A member of the group of `[api] group`."""
     WORKLOAD = "workload"
-    """The uid of an account that a record says is a workload's."""
+    """The uid of an account recorded as a workload's."""
     NOBODY = "nobody"
     """Every other account."""
 
@@ -35,15 +34,15 @@ class Scope(StrEnum):
 
     ALL = "all"
     OWN = "own"
-    """The caller's own workload, and nothing of others: not even that they exist."""
+    """The caller's own workload; others are invisible, even their existence."""
     NO = "no"
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What can be asked of the daemon over its socket, and by whom. Root may do all of it, nobody else none.
+    """A kind of request to the daemon, and who may make it. Root may do everything; an account without a role, nothing.
 
-    Each stands beside the routes that need it.
+    Each is defined beside the routes that need it.
     """
 
     name: str
@@ -62,10 +61,10 @@ class View:
 
     everything: bool
     own: str = ""
-    """The workload that the caller is, empty: none."""
+    """The caller's own workload; empty: none."""
 
     def sees(self, workload: str) -> bool:
-        """Tell whether a workload is within it."""
+        """Return whether the view includes a workload."""
         return self.everything or (workload == self.own and bool(workload))
 
 
@@ -73,9 +72,9 @@ EVERYTHING = View(everything=True)
 
 
 def workload_of(uid: int, records: Records, facts: Facts) -> str:
-    """Return the workload that a uid is, also one that left the repository; empty: none.
+    """Return the workload of a uid, also one that left the repository; empty: none.
 
-    A record alone does not do: the account may have been deleted, and its number be another's by now.
+    A record alone is not enough: the account may be deleted, and its uid reused.
     """
     for record in records.workloads.values():
         if record.uid == uid:
@@ -99,7 +98,7 @@ def scope(right: Right, role: Role) -> Scope:
 
 
 def view(right: Right, roles: Collection[Role], own: str = "") -> View | None:
-    """Return what a caller with these roles may see: the union of their rights; None: it may not ask this at all."""
+    """Return what a caller with these roles may see: the union of their rights; None: the right is denied."""
     scopes = {scope(right, role) for role in roles}
     if Scope.ALL in scopes:
         return View(everything=True, own=own)
@@ -107,7 +106,7 @@ def view(right: Right, roles: Collection[Role], own: str = "") -> View | None:
 
 
 def hint(right: Right, group: str) -> str:
-    """Return who may ask this, for who may not."""
+    """Return who has a right, for callers without it."""
     if right.operator is Scope.ALL:
         return f"members of {group} may read"
     return (

@@ -1,17 +1,17 @@
 """Where the daemon listens: a socket for each kind of caller, in one folder.
 
-Pure. `api.socket` of the configuration is the one that everybody may connect to. Operators and root have one each
-beside it, with a queue that nobody else can fill. The daemon binds them, and `eventd.client` tries them in turn.
+Pure. Everybody may connect to `api.socket` of the configuration. Operators and root have one each beside it, with a
+queue that nobody else can fill. The daemon binds them, and `eventd.client` tries them in turn.
 """
 
 from __future__ import annotations
 
 DEFAULT = "/run/eventd/eventd.sock"
-"""Everybody's."""
+"""For everybody."""
 ROOT = "root.sock"
-"""Root's, mode 0600."""
+"""For root, mode 0600."""
 OPERATORS = "operators.sock"
-"""Of the group of `[api] group`, mode 0660."""
+"""For the group of `[api] group`, mode 0660."""
 
 
 def beside(path: str, name: str) -> str:

@@ -1,10 +1,10 @@
-"""How much of the loop's time callers of one kind may take, so that their flood is felt by nobody above them.
+"""Limits the share of the loop's time that callers of one kind may use, so that a flood does not slow down others.
 
-The daemon has one thread. Whatever is done for a caller is counted here, in seconds; a kind that has used up its share
-waits before its next connection is taken in, request is begun, or page is written. Root has no `Pace`, and never waits.
+The daemon has one thread. Work for a caller is counted here, in seconds. A kind that has used up its share waits before
+its next connection is accepted, request begun, or page written. Root has no `Pace`, and never waits.
 
-Waiting happens only where nothing is held: before a handler begins, and between two pages of an answer. A handler that
-waited in its middle could keep a lock that a run needs.
+Waiting happens only where no lock is held: before a handler begins, and between two pages of an answer. A handler that
+waited halfway could hold a lock that a run needs.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 LONGEST = 1.0
-"""Seconds of work that are remembered: one slow answer does not shut out its kind for minutes."""
+"""Seconds of debt that are kept: one slow answer does not lock out its kind for minutes."""
 
 
 class Pace:
-    """A share of the time of one loop. Made for each kind of caller, and for each socket's accepting."""
+    """A share of the time of one loop: one for each kind of caller, and one for accepting on each socket."""
 
     def __init__(self, share: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`share` is that of the long run, between 0 and 1; `burst` seconds may be taken at once."""
+        """`share` is the long-term share, between 0 and 1; `burst` seconds may be used at once."""
         self.share, self.burst = share, burst
         self._clock = clock
         self._left, self._at = burst, clock()
         self._queue = asyncio.Lock()
 
     def spend(self, seconds: float) -> None:
-        """Count time that was taken."""
+        """Count used time."""
         self._refill()
         self._left = max(self._left - seconds, -LONGEST)
 
     def owed(self) -> float:
-        """Return for how many seconds nothing more may be begun."""
+        """Return the seconds until new work may begin."""
         self._refill()
         return max(0.0, -self._left / self.share)
 
     async def turn(self) -> None:
-        """Wait until something may be begun; first come, first served."""
+        """Wait until new work may begin; first come, first served."""
         async with self._queue:
             while True:
                 owed = self.owed()
@@ -57,7 +57,7 @@ class Pace:
 
 @types.coroutine
 def metered(work: Coroutine[Any, Any, T], pace: Pace) -> Generator[Any, Any, T]:
-    """Run a coroutine, counting the time of its steps but not the time between them."""
+    """Run a coroutine, counting the time of its steps, not the time between them."""
     step: Callable[[Any], Any] = work.send
     argument: Any = None
     while True:

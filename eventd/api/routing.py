@@ -1,12 +1,12 @@
-"""What a route is, and what all of them share.
+"""Routes, and what all of them share.
 
 A route module (`routes_*.py`) has a tuple `ROUTES`, each naming the `Right` that it needs, and handlers
 
     async def _status(api: Api, request: web.Request, view: View) -> web.StreamResponse: ...
 
-which are only called when the caller may ask that, and have to keep to `view`: `await api.workload(request, view)` for
-a workload in the path, `view.sees(name)` for what is listed. A route judges by the first commit after a start unless it
-says otherwise (`Needs`): who asks before it is there waits for it. `server` puts the modules together.
+which are called only if the caller has the right, and have to respect `view`: `await api.workload(request, view)` for a
+workload in the path, `view.sees(name)` for lists. A route waits for the first commit after a start unless its `Needs`
+says otherwise. `server` puts the modules together.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from eventd.status.documents_metrics import Families, Metrics
 from eventd.storage.documents import Storage
 
 BEGIN_TIMEOUT = 20.0
-"""Seconds that a request waits for the daemon to have read the host, which takes a fraction of one."""
+"""Seconds that a request waits until the daemon has read the host, which takes a fraction of one."""
 
 
 class Needs(StrEnum):
-    """What a route judges by. A daemon listens before it has read any of it."""
+    """What a route needs. The daemon listens before it has read any of it."""
 
     NOTHING = "nothing"
-    """How the daemon is, or that it will do something: answered at once."""
+    """The state of the daemon itself, or a request to it: answered at once."""
     HOST = "host"
-    """What is on this host, and what is remembered of it."""
+    """The observed host, and eventd's records."""
     DESIRED = "desired"
-    """What the repository wants: `nothing` would be wrong before the first commit was loaded."""
+    """The desired state: before the first commit is loaded an empty answer would be wrong."""
 
 
 def _begun() -> anyio.Event:
@@ -67,26 +67,26 @@ class Api:
     boot: Callable[[], Awaitable[BootRecord]]
     live_graph: ReadLive | None = None
     signs: AccountSigns | None = None
-    """What tells that a person uses an account; None: the accounts are not this system's."""
+    """Tells whether a person uses an account; None: the accounts are not this system's."""
     protected: Callable[[str, int], str] = lambda _name, _uid: ""
-    """Why an account (name, uid) is never touched; empty: it may be."""
+    """Returns why an account (name, uid) is protected; empty: it is not."""
     storage: Storage | None = None
     nss: Nss = field(default_factory=Nss)
-    """Says who callers are."""
+    """Resolves the names of callers."""
     families: Sequence[Families] = ()
     """What domains count."""
     metrics: Metrics = field(init=False)
     ending: anyio.Event = field(default_factory=anyio.Event)
-    """The daemon stops: no stream goes on."""
+    """The daemon is stopping: streams end."""
     begun: anyio.Event = field(default_factory=_begun)
-    """The host has been read for the first time: what is asked about it can be answered, and done."""
+    """The host has been read for the first time: requests about it can be served."""
 
     def __post_init__(self) -> None:
         """Make the metrics over the same queries."""
         self.metrics = Metrics(self.queries, self.families)
 
     async def until_begun(self) -> None:
-        """Return when the daemon has read the host. Raises TemporaryError(reason="starting") with what keeps it."""
+        """Wait until the daemon has read the host. Raises TemporaryError(reason="starting") with what it waits for."""
         with anyio.move_on_after(BEGIN_TIMEOUT):
             await self.begun.wait()
         if not self.begun.is_set():
@@ -94,14 +94,14 @@ class Api:
             raise TemporaryError(
                 f"the daemon has not read this host yet{f': {troubles}' if troubles else ''}",
                 reason="starting",
-                hint="eventctl status says what it waits for",
+                hint="eventctl status shows what it waits for",
             )
 
     async def workload(self, request: web.Request, view: View) -> str:
         """Return the workload of the path. Raises PermanentError(reason="no-such-workload").
 
-        To who may not see it, one that exists looks like one that does not. That there is none can only be said once it
-        is known what the repository has.
+        For a caller who may not see it, an existing workload looks like a missing one. It is only reported as missing
+        once a commit is loaded.
         """
         name = request.match_info["workload"]
         if name not in self.queries.names():
@@ -111,12 +111,12 @@ class Api:
         if name not in known:
             have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
             raise PermanentError(
-                f"there is no workload {name!r}", reason="no-such-workload", hint=f"retained: {have}"
+                f"there is no workload {name!r}", reason="no-such-workload", hint=f"workloads: {have}"
             )
         return name
 
     async def or_end(self, wait: Callable[[], Awaitable[object]]) -> bool:
-        """Await `wait()`; return False if the daemon ends first."""
+        """Await `wait()`; return False if the daemon stops first."""
         finished = False
         async with anyio.create_task_group() as group:
 
@@ -143,15 +143,15 @@ class Route:
     right: Right
     handle: Handle
     answers: str
-    """What is asked with, and what is answered: for docs/reference/api.md, which is made from these."""
+    """The request and the answer, for docs/reference/api.md, which is made from these."""
     document: Any
-    """The type of its document, as JSON has it; None: it answers with text, or always with lines."""
+    """The type of its JSON document; None: it answers with text, or always with lines."""
     lines: Any = None
-    """The type of a line, where it answers with lines: always, or with `wait`."""
+    """The type of a line, if it answers with lines: always, or with `wait`."""
     body: type[BaseModel] | None = None
-    """What it takes; None: nothing."""
+    """The type of the request body; None: nothing."""
     queries: Mapping[tuple[str, str], Right] = field(default_factory=dict)
-    """A key and value of the query for which another right is needed: `{("fetch", "1"): ...}`."""
+    """Keys and values of the query that need another right: `{("fetch", "1"): ...}`."""
     needs: Needs = Needs.DESIRED
 
     def right_for(self, request: web.Request) -> Right:

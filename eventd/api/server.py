@@ -1,7 +1,7 @@
 """The unix sockets: for root, for operators, for everybody on this host, and one that can only say "pushed".
 
-Owns which sockets there are, and the guard that every request passes: who asks (`access`), what the rights table says
-of it, and which route answers. The routes are in `routes_*.py`.
+Owns the sockets, and the guard that every request passes: who calls (`access`), whether the rights table allows it, and
+which route answers. The routes are in the domains' `routes*.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.repository import routes as routes_sync
 
 ACCEPTING, BURST = 0.1, 0.01
-"""Of the loop's time, for taking in connections at one socket; and seconds of it at once."""
+"""Share of the loop's time for accepting connections on one socket, and the burst in seconds."""
 _NOBODY = frozenset({Role.NOBODY})
 _Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 _Make = Callable[[], asyncio.Protocol]
@@ -57,22 +57,22 @@ class Server:
         return rights.workload_of(uid, queries.records, queries.facts)
 
     def _view(self, asked: Right, visit: Visit | None) -> View | None:
-        """Return what a visitor may see of what is asked; None: nothing."""
+        """Return what a caller may see under a right; None: nothing."""
         roles, own = _NOBODY, ""
         if visit is not None:
             roles, own = self.limiter.roles(visit.peer), self.limiter.workload(visit.peer.uid)
         return rights.view(asked, roles, own)
 
     async def listen(self, stack: AsyncExitStack, path: str, group: str) -> None:
-        """Open the sockets of people and programs; they go when `stack` is closed.
+        """Open the sockets of people and programs; they are removed when `stack` is closed.
 
-        Everybody may connect to `path`; operators and root have one each beside it. Who asks is looked at on each.
-        Raises PermanentError(reason="socket-unusable"). Whether another daemon listens there is not asked: that
-        there is no other was made sure of before.
+        Everybody may connect to `path`; operators and root have one each beside it. Callers are identified on each.
+        Raises PermanentError(reason="socket-unusable"). It does not check for another daemon on the socket: the
+        instance lock has excluded that.
         """
         made = await self._serve(stack, self.app())
         operators = self.limiter.operators = await self.api.nss.gid(group)
-        restricted = 0o600 if operators is None else 0o660  # without such a group there are no operators
+        restricted = 0o600 if operators is None else 0o660  # without the group there are no operators
         self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
         self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)
         self._open(stack, path, 0o666, None, enter, made)
@@ -85,14 +85,14 @@ class Server:
     def _open(
         self, stack: AsyncExitStack, path: str, mode: int, group: int | None, entering: _Enter, made: _Make
     ) -> None:
-        # Root's time is not counted, also not for taking in its connections.
+        # Root's time is not counted, not even for accepting its connections.
         pace = Pace(ACCEPTING, BURST) if mode != 0o600 else None
         listener = Listener(_bind(path, mode, group), lambda who: entering(self.limiter, who, made), pace)
         stack.callback(listener.close)
 
     async def _serve(self, stack: AsyncExitStack, app: web.Application) -> _Make:
-        """Return what makes the protocol of a connection."""
-        # Cancelled when its client goes away: a follower that has hung up is not kept until the next event.
+        """Return the protocol factory of a socket."""
+        # Cancelled when the client disconnects: a follower that is gone is not kept until the next event.
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=2.0, handle_signals=False, handler_cancellation=True
         )
@@ -102,7 +102,7 @@ class Server:
         return runner.server
 
     def end_streams(self) -> None:
-        """Let every stream end, so that a drain does not wait for a follower."""
+        """End every stream, so that a drain does not wait for followers."""
         self.api.ending.set()
 
     def app(self) -> web.Application:
@@ -128,13 +128,13 @@ class Server:
             view = self._view(asked, visit)
             if not self.api.begun.is_set() and (view is None or route.needs is not Needs.NOTHING):
                 await self.api.until_begun()
-                view = self._view(asked, visit)  # whose account a uid is, is known by now
+                view = self._view(asked, visit)  # the owner of a uid is known by now
             if view is None:
                 hint = rights.hint(asked, self.group)
                 return answers.refusal(403, "forbidden", "you may not do this", hint)
             if route.method != "GET" and visit is not None and not visit.changes():
                 raise answers.TooManyError(
-                    "you ask for too many changes", hint="ask again later, or have root ask"
+                    "too many requests for changes", hint="try again later, or as root"
                 )
             if route.needs is Needs.DESIRED:
                 await until_loaded(self.api.queries)
@@ -144,7 +144,7 @@ class Server:
 
 
 def _paced(handler: _Handler) -> _Handler:
-    """Return a handler that begins when its caller's kind has time left, and counts what it takes."""
+    """Return a handler that begins when its caller's kind has time left, and counts the time it uses."""
 
     async def paced(request: web.Request) -> web.StreamResponse:
         pace = pace_of(request)
@@ -160,7 +160,7 @@ def _paced(handler: _Handler) -> _Handler:
 async def _one_each(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Close a connection after its answer, unless it is root's: each request of others is counted anew."""
+    """Close a connection after its answer, unless it is root's: each request of others is counted again."""
     response = await handler(request)
     visit = visit_of(request)
     if (visit is None or visit.use is not None) and not response.prepared:
@@ -169,7 +169,7 @@ async def _one_each(
 
 
 def _bind(path: str, mode: int, group: int | None) -> socket.socket:
-    """Return a bound socket, which at no moment more people can connect to than should. Does not block."""
+    """Return a bound socket that is never accessible to more callers than intended. Does not block."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old = os.umask(0o777 & ~mode)
     try:

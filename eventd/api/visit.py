@@ -1,6 +1,6 @@
-"""One connection of who was let in: its bytes on their way to aiohttp's own protocol, counted.
+"""One admitted connection: counts its bytes and passes them to aiohttp's own protocol.
 
-Owns the end of a connection that takes too much or too long. What is too much is the connection limiter's to say.
+Closes a connection that uses too much or takes too long, by the limits of the connection limiter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventd.api.pace import Pace
 
 
 class Visit(asyncio.Protocol):
-    """One connection. Hands everything on to `inner`, and hangs up on who takes too much or too long."""
+    """One connection. Passes everything to `inner`, and closes when it uses too much or takes too long."""
 
     def __init__(
         self, limiter: ConnectionLimiter, inner: asyncio.Protocol, who: Peer, use: Use | None
@@ -35,7 +35,7 @@ class Visit(asyncio.Protocol):
 
     @property
     def pace(self) -> Pace | None:
-        """What its time is counted by; None: root's is not counted."""
+        """The pace that counts its time; None for root, whose time is not counted."""
         return self.use.kind.pace if self.use is not None else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -46,7 +46,7 @@ class Visit(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand it on, as long as it is not more than a request can be."""
+        """Pass the data on, unless it exceeds the limit of a request."""
         self._received += len(data)
         if self.use is None:
             self._inner.data_received(data)
@@ -60,11 +60,11 @@ class Visit(asyncio.Protocol):
         self.use.kind.pace.spend(time.perf_counter() - began)
 
     def eof_received(self) -> bool | None:
-        """Hand it on."""
+        """Pass it on."""
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give back what it took up."""
+        """Release what it used."""
         if self._timer is not None:
             self._timer.cancel()
         if self.use is not None:
@@ -74,22 +74,22 @@ class Visit(asyncio.Protocol):
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._inner.resume_writing()
 
     def changes(self) -> bool:
-        """Count a request that changes something; return False if it is one too many."""
+        """Count a request that changes something; return False if it is over the limit."""
         if self.use is None or self.use.changes.take(asyncio.get_running_loop().time()):
             return True
         self._limiter.refused += 1
         return False
 
     def follows(self) -> bool:
-        """Count an answer that goes on: its time is not bounded, the number is. Return False if it is one too many."""
+        """Count an answer without an end: only the number is limited. Return False if it is over the limit."""
         if self.use is None or self._streams:
             return True
         if self.use.streams >= self.use.limits.streams:
@@ -103,19 +103,19 @@ class Visit(asyncio.Protocol):
 
 
 def visit_of(request: web.Request) -> Visit | None:
-    """Return the connection that a request came over; None: it is gone."""
+    """Return the connection of a request; None: it is closed."""
     protocol = request.transport.get_protocol() if request.transport is not None else None
     return protocol if isinstance(protocol, Visit) else None
 
 
 def pace_of(request: web.Request) -> Pace | None:
-    """Return what the time of a request is counted by; None: root's is not counted."""
+    """Return the pace that counts a request's time; None for root, whose time is not counted."""
     visit = visit_of(request)
     return visit.pace if visit is not None else None
 
 
 def enter(limiter: ConnectionLimiter, who: Peer, inner: Callable[[], asyncio.Protocol]) -> Visit | bytes:
-    """Return the protocol of a new connection, in front of `inner`'s; or a whole answer, for who is not let in."""
+    """Return the protocol of a new connection, in front of `inner`'s; or a complete answer to a rejected one."""
     return _visit(limiter, who, inner, lambda now: limiter.enter(who, now))
 
 
@@ -135,12 +135,12 @@ def _visit(
     try:
         use = count(asyncio.get_running_loop().time())
     except LookupError:
-        return _too_many("too-many-connections", "there are too many connections of yours")
+        return _too_many("too-many-connections", "you have too many connections")
     return Visit(limiter, inner(), who, use)
 
 
 def _too_many(reason: str, message: str) -> bytes:
-    """Return a whole answer, for who is not let in."""
+    """Return a complete answer to a rejected connection."""
     error = {"reason": reason, "message": message, "hint": f"try again in {RETRY_AFTER} s"}
     body = json.dumps({"error": error}).encode() + b"\n"
     return (

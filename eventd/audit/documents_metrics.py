@@ -14,7 +14,7 @@ def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     rows = q.names()
     wrong = GaugeMetricFamily(
-        "eventd_provenance_findings", "What an audit finds wrong with the units", labels=["workload"]
+        "eventd_provenance_findings", "Findings of the audit of units", labels=["workload"]
     )
     for name in sorted(rows):
         wrong.add_metric([name], float(len(q.alarms(name))))

@@ -16,20 +16,20 @@ def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     rows = {name: q.status(name) for name in q.names()}
     ill = GaugeMetricFamily(
-        "eventd_workload_unhealthy", "1: up, and not what it expects of itself", labels=["workload"]
+        "eventd_workload_unhealthy", "1: up, but its health condition is not met", labels=["workload"]
     )
     for name, status in sorted(rows.items()):
         ill.add_metric([name], float(status.reason == UNHEALTHY))
     yield ill
     risk = GaugeMetricFamily(
-        "eventd_workload_at_risk", "1: up, and would not start again", labels=["workload"]
+        "eventd_workload_at_risk", "1: up, but could not start again", labels=["workload"]
     )
     for name, status in sorted(rows.items()):
         risk.add_metric([name], float(status.state is WorkloadState.AT_RISK))
     yield risk
     crashes = CounterMetricFamily(
         "eventd_workload_crashes",
-        "Units that ended by themselves after they had been up",
+        "Units that ended by themselves after they were up",
         labels=["workload"],
     )
     for name in sorted(rows):

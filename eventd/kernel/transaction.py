@@ -34,7 +34,7 @@ class EndingError(SupersededError):
     reason = "stopping"
 
     def __init__(self, error: EventdError | None = None) -> None:
-        said = "the daemon stops; the next one goes on"
+        said = "the daemon is stopping"
         super().__init__(f"{said} ({error.message})" if error else said)
 
 

@@ -13,12 +13,10 @@ from eventd.queries import Queries
 def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     rows = q.names()
-    suspended = GaugeMetricFamily(
-        "eventd_workload_suspended", "1: nothing of it is touched", labels=["workload"]
-    )
+    suspended = GaugeMetricFamily("eventd_workload_suspended", "1: suspended", labels=["workload"])
     back = GaugeMetricFamily(
         "eventd_workload_rolled_back",
-        "1: another revision than the repository's is in force",
+        "1: another revision than the repository's is active",
         labels=["workload", "automatic"],
     )
     for name in sorted(rows):

@@ -1,1 +1,1 @@
-"""The status: documents, files and commands that say how the host and each workload stand, and why."""
+"""The status of the host and of each workload: documents, files and commands."""

@@ -1,6 +1,6 @@
-"""The table of reasons (`eventd/reasons.toml`): what each means, and the way out.
+"""The table of reasons (`eventd/reasons.toml`): what each means, and what to do about it.
 
-It is data of the package: nobody has to be asked for it. Next: `eventctl explain`, and `docs/reference/reasons.md`.
+It is package data, so no daemon is needed. Next: `eventctl explain`, and `docs/reference/reasons.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 
 FINDINGS = "Found in a repository"
-"""The heading of the reasons that are codes of findings, too."""
+"""The heading of reasons that are also codes of findings."""
 _FINDING = "Each finding names its file and line and says what to do: `eventctl check DIR` shows them all."
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
@@ -22,13 +22,13 @@ class Reason:
     """One reason. Texts are Markdown; `plain` makes them readable on a terminal."""
 
     name: str
-    """A `*` stands for a part that is put in at run time."""
+    """A `*` stands for a part that is filled in at run time."""
     group: str
     meaning: str
     way_out: str
 
     def is_called(self, name: str) -> bool:
-        """Tell whether it is what a name stands for."""
+        """Return whether a name is this reason."""
         return re.fullmatch(re.escape(self.name).replace(r"\*", "[a-z0-9-]+"), name) is not None
 
 
@@ -44,11 +44,11 @@ def table() -> tuple[Reason, ...]:
 
 
 def find(name: str) -> Reason | None:
-    """Return the reason of that name: the one that is called just so, before one with a `*`."""
+    """Return the reason of that name: an exact match, before one with a `*`."""
     called = [each for each in table() if each.is_called(name)]
     return next((each for each in called if each.name == name), called[0] if called else None)
 
 
 def plain(text: str) -> str:
-    """Return a text without its links."""
+    """Return Markdown text without its links."""
     return _LINK.sub(r"\1", text)

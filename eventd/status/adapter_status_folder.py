@@ -1,7 +1,7 @@
-"""One JSON file per workload in a folder of the runtime directory: what was known last, also without a daemon.
+"""One JSON file per workload in a folder of the runtime directory: the last known status, also without a daemon.
 
-Owns that folder: replaced file by file, and emptied of workloads that are gone. It is root's, on a tmpfs, and
-readable by everyone. What stands in a file is `eventd.status.controller_status_files`'s to say.
+Owns that folder: replaces it file by file, and removes files of workloads that are gone. It belongs to root, is on a
+tmpfs, and everyone may read it. `eventd.status.controller_status_files` decides what is in a file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StatusFolder:
         await anyio.to_thread.run_sync(self._write, documents)
 
     async def keep(self, names: Collection[str]) -> None:
-        """Remove the files of all others, of an earlier life say. Raises as `write`."""
+        """Remove the files of all others, as from an earlier process. Raises as `write`."""
         await anyio.to_thread.run_sync(self._keep, frozenset(names))
 
     def _write(self, documents: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -44,14 +44,14 @@ class StatusFolder:
             folder.chmod(_FOLDER_MODE)
             for name, document in documents.items():
                 if user_problem(name, frozenset()) is not None:
-                    continue  # nothing that could be a path
+                    continue  # not a valid file name
                 path = folder / f"{name}{SUFFIX}"
                 if document is None:
                     path.unlink(missing_ok=True)
                     continue
                 new = folder / f".{name}{SUFFIX}.new"
                 text = json.dumps(document, indent=2) + "\n"
-                # Whole or not at all for who reads it. Not synced: a tmpfs is gone with the host.
+                # Atomic for readers. No fsync: a tmpfs does not survive the host.
                 new.write_text(text, encoding="utf-8")
                 new.chmod(_MODE)
                 os.replace(new, path)  # noqa: PTH105 - as the other adapters do
@@ -71,5 +71,5 @@ def _failed(path: str, error: OSError) -> TemporaryError:
     return TemporaryError(
         f"cannot write the status to {path}: {error.strerror}",
         reason="status-not-written",
-        hint="it is written with the next change; eventctl status has it",
+        hint="it is written with the next change; see eventctl status",
     )

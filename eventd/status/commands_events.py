@@ -1,9 +1,8 @@
-"""`eventctl events [--follow] [--since N] [--limit N]`: what the daemon saw, also across its restarts.
+"""`eventctl events [--follow] [--since N] [--limit N]`: the daemon's events, also across its restarts.
 
-Sequence numbers are counted from 1 in each life of the daemon, so after a reconnection `--since` means
-something only if the daemon is still the same one. `Follower` therefore opens the stream first and asks
-second who answers: a stream to a daemon that has died since then ends by itself, so the identity read
-afterwards is that of the stream, or the stream is over.
+Sequence numbers start at 1 in each daemon process, so after a reconnection `--since` is valid only for the same
+process. `Follower` therefore opens the stream first and reads the daemon's identity second: a stream to a dead daemon
+ends by itself, so the identity is either that of the stream, or the stream has ended.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 IDLE = 300.0
-"""Seconds without an event after which the stream is opened anew: a host may be quiet for days, a daemon that
-hangs looks the same, and only asking tells them apart."""
+"""Seconds without an event after which the stream is opened again: only a new request tells a quiet host from a
+daemon that hangs."""
 RETURN = 300.0
-"""Seconds that a daemon which went away may take to come back."""
+"""Seconds to wait for a daemon that went away."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Print events as they are; with --follow, until Ctrl-C or until the daemon stays away."""
+    """Print events; with --follow, until Ctrl-C or until the daemon stays away."""
     client = Client(arguments.socket)
     show = terminal.ndjson if arguments.json else _Show(terminal)
     if not arguments.follow:
@@ -45,7 +44,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 class Follower:
-    """Events without an end. `latest`: how many of those in memory to begin with, 0 for all."""
+    """An endless stream of events. `latest`: how many of those in memory to start with, 0 for all."""
 
     def __init__(self, client: Client, terminal: Terminal, since: int, latest: int = 0) -> None:
         self._client = client
@@ -65,7 +64,7 @@ class Follower:
             try:
                 yield from self._one(first=first)
             except DeadlineError:
-                first = True  # quiet, not gone: ask again without a word
+                first = True  # quiet, not gone: reconnect silently
                 continue
             except DisconnectedError:
                 if first and self._life is None:
@@ -80,7 +79,7 @@ class Follower:
             life = self._identity()
             if self._life not in (None, life):
                 stream.close()
-                self._terminal.notice("eventctl: this is another daemon; its events from the first")
+                self._terminal.notice("eventctl: the daemon was restarted; showing its events from the first")
                 self._since = 0
                 self._life = life
                 stream = self._open()
@@ -88,7 +87,7 @@ class Follower:
                 self._terminal.notice("eventctl: connected again")
             self._life = life
             for event in stream:
-                self._latest = 0  # what came since the last connection is not left out
+                self._latest = 0  # events since the last connection are not left out
                 self._since = max(self._since, int(event.get("sequence", 0)))
                 yield event
         finally:
@@ -108,7 +107,7 @@ def _query(since: int, latest: int) -> dict[str, int]:
 
 
 class _Show:
-    """Writes an event on a line: number, time, who saw what about whom, and the rest."""
+    """Writes an event on a line: sequence number, time, origin, kind, subject and attributes."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

@@ -1,4 +1,4 @@
-"""`eventctl explain [REASON]`: what a reason means, and the way out. Asks nobody."""
+"""`eventctl explain [REASON]`: what a reason means, and what to do about it. Needs no daemon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Show one, or all of them."""
+    """Explain one reason, or list all."""
     if not arguments.reason:
         _all(arguments, terminal)
         return codes.AS_WANTED
@@ -23,10 +23,10 @@ def run(arguments: Any, terminal: Terminal) -> int:
     found = find(name)
     if found is None:
         raise PermanentError(
-            f"eventd gives no reason {name!r}",
+            f"unknown reason {name!r}",
             reason="no-such-reason",
             hint=did_you_mean(name, [each.name for each in table()])
-            or "eventctl explain lists them all; a word that D-Bus has for an error is explained by its own sentence",
+            or "eventctl explain lists them all; D-Bus error names are explained by their own message",
         )
     if arguments.json:
         terminal.json(_document(found, name))

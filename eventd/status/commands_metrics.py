@@ -1,4 +1,4 @@
-"""`eventctl metrics`: Prometheus' text format as the daemon gives it, or the same as JSON."""
+"""`eventctl metrics`: the daemon's metrics in Prometheus' text format, or as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show."""
+    """Show the answer of the daemon."""
     text = Client(arguments.socket).text("/metrics")
     if arguments.json:
         terminal.json({"metrics": _families(text)})
@@ -41,5 +41,5 @@ def _families(text: str) -> list[dict[str, Any]]:
 
 
 def _number(value: float) -> float | str:
-    """Return a value as JSON can hold it: it has no NaN and no infinity."""
+    """Return a value for JSON, which has neither NaN nor infinity."""
     return value if math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""`eventctl plan`: what a run would do now. 0 means nothing to do, as with diff(1)."""
+"""`eventctl plan`: what a run would do now. Exits with 0 if there is nothing to do, as diff(1)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
 
 _FETCH = 180.0
-"""Seconds: a fetch has a deadline of its own in the daemon (repository.timeout, 120 s unless configured)."""
+"""Seconds to wait for the answer. The daemon has its own deadline for a fetch (repository.timeout, default 120 s)."""
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show."""
+    """Show the answer of the daemon."""
     client = Client(arguments.socket, timeout=_FETCH) if arguments.fetch else Client(arguments.socket)
     answer: Json = client.get(at("plan"), {"fetch": 1} if arguments.fetch else None)
     if arguments.json:
@@ -29,7 +29,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _code(answer: Json) -> int:
-    """Return HELD only if every action that is left is held, and nothing is wrong with the repository."""
+    """Return HELD only if every remaining action is held, and the repository has no errors."""
     broken = any(each.get("severity") == "error" for each in show.items(answer, "diagnostics"))
     if broken or show.items(answer, "refused"):
         return codes.NOT_CONVERGED
@@ -40,12 +40,12 @@ def _code(answer: Json) -> int:
 
 
 def _told_of(workload: Json) -> bool:
-    """Whether there is anything to do for a workload, or anything that forbids it."""
+    """Return whether a workload has actions, or something that forbids them."""
     return bool(show.items(workload, "actions") or show.items(workload, "verdicts"))
 
 
 def _verdict(workload: Json) -> str:
-    """Return the strictest verdict about a workload: deny, hold, or allow."""
+    """Return the strictest verdict on a workload: deny, hold, or allow."""
     kinds = {_kind(each) for each in show.items(workload, "verdicts")}
     return next((kind for kind in ("deny", "hold") if kind in kinds), "allow")
 
@@ -87,7 +87,7 @@ def plan(terminal: Terminal, answer: Json, *, diffs: bool) -> None:
 
 
 def _show_verdict(terminal: Terminal, verdict: object) -> None:
-    """Write a hold or a denial; an Allow needs no words."""
+    """Write a hold or a denial; nothing for an Allow."""
     kind = _kind(verdict)
     if kind in ("", "allow"):
         return

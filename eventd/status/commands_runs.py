@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; for one run the exit code is the run's."""
+    """Show the runs; for one run the exit code is the run's."""
     client = Client(arguments.socket)
     if arguments.id is not None:
         one: Json = client.get(at("runs", arguments.id))
@@ -58,5 +58,5 @@ def _one(terminal: Terminal, one: Json) -> None:
         terminal.line(f"  {count(one['joined'], 'more request')} joined it")
     show.run_workloads(terminal, one)
     if show.items(one, "recovered"):
-        terminal.line("  a crash left steps open, which the next start settled:")
+        terminal.line("  a crash left steps unfinished, which the next start settled:")
         show.recovered(terminal, show.items(one, "recovered"))

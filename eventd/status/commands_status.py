@@ -1,4 +1,4 @@
-"""`eventctl status [WORKLOAD]`: where the host stands; what is not as wanted comes first, and in full."""
+"""`eventctl status [WORKLOAD]`: the state of the host; what is not as desired comes first, in full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _QUIET = ("converged", "removed")
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; the exit code follows the state."""
+    """Show the status; the exit code follows the state."""
     client = Client(arguments.socket)
     name = arguments.workload
     answer: Json = client.get(at("status", name) if name else at("status"))
@@ -59,7 +59,7 @@ def host(terminal: Terminal, status: Json) -> None:
 
 
 def _own_suspension(status: Json, workload: Json) -> bool:
-    """Whether a workload is suspended by itself: that the host is, is said once."""
+    """Return whether a workload has its own suspension: that of the host is shown once."""
     return bool(workload.get("suspended")) and workload.get("suspended") != status.get("suspended")
 
 
@@ -101,7 +101,7 @@ def _headline(terminal: Terminal, status: Json) -> None:
 
 
 def _updates(terminal: Terminal, status: Json) -> None:
-    """Write which updates failed: what runs is the image of before, so nothing else shows it."""
+    """Write which updates failed: the previous image runs, so nothing else shows it."""
     told = status.get("updates") or {}
     failed = show.items(told, "failed")
     if not failed:
@@ -112,11 +112,11 @@ def _updates(terminal: Terminal, status: Json) -> None:
         name, when = clean(each.get("workload", "")), ago(each.get("at"), terminal.now)
         said = f"{clean(each.get('reason', ''))}: {clean(each.get('message', ''))}"
         terminal.paragraph(f"{name}, {when}: {said}", "  ")
-    terminal.line("  hint: eventctl images shows what runs; this is told until an update goes well")
+    terminal.line("  hint: eventctl images shows what runs; this is shown until an update succeeds")
 
 
 def _trouble(terminal: Terminal, status: Json) -> None:
-    """Write a workload that is not as wanted: what, since when, why, what to do, and the evidence."""
+    """Write a workload that is not as desired: what, since when, why, what to do, and the evidence."""
     state = clean(status.get("state", ""))
     text = f"{terminal.paint(clean(status.get('name', '')), 'bold')}: {terminal.state(state)}"
     if since := lasting(status.get("since"), terminal.now):
@@ -125,7 +125,7 @@ def _trouble(terminal: Terminal, status: Json) -> None:
     terminal.line(text)
     if status.get("step"):
         terminal.line(f"  now: {clean(status['step'])}")
-    if not show.items(status, "diagnostics"):  # they are the reason, and each has its own hint
+    if not show.items(status, "diagnostics"):  # they are the reason, each with its own hint
         show.problem(terminal, status, "  ")
     if stopped := status.get("suspended"):
         since, why = lasting(stopped.get("since"), terminal.now), clean(stopped.get("why", ""))
@@ -152,7 +152,7 @@ def _revisions(status: Json) -> str:
 
 
 def workload(terminal: Terminal, status: Json) -> None:
-    """Write one workload with everything that is known of it."""
+    """Write one workload in full."""
     _trouble(terminal, {**status, "units": [], "log": []})
     last = status.get("last_update") or {}
     if last and not last.get("ok"):
@@ -167,7 +167,7 @@ def workload(terminal: Terminal, status: Json) -> None:
 
 
 def _as_wanted(unit: Json) -> bool:
-    """Whether a unit needs no line of its own; `wanted` is a role (UnitRole) or a state."""
+    """Return whether a unit is as desired and needs no line; `wanted` is a role (UnitRole) or a state."""
     wanted, active = unit.get("wanted"), unit.get("active")
     if active == "failed" or "auto-restart" in str(unit.get("sub")):  # in any of its four states
         return False
@@ -175,7 +175,7 @@ def _as_wanted(unit: Json) -> bool:
 
 
 def _units(status: Json) -> str:
-    """Return how many units of a workload are as wanted: `2/2`."""
+    """Return how many units of a workload are as desired: `2/2`."""
     units = show.items(status, "units")
     return f"{sum(_as_wanted(unit) for unit in units)}/{len(units)}" if units else ""
 

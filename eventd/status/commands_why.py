@@ -1,4 +1,4 @@
-"""`eventctl why WORKLOAD`: a sentence, and the facts it rests on."""
+"""`eventctl why WORKLOAD`: a sentence, and the facts behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Ask and show; what does not hold comes first."""
+    """Show the answer; facts that are not met come first."""
     answer: Json = Client(arguments.socket).get(at("why", arguments.workload))
     if arguments.json:
         terminal.json(answer)

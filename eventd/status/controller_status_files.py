@@ -1,8 +1,8 @@
-"""A file per workload with its status, for whoever cannot ask the daemon: it is down, or its socket is not theirs.
+"""A file per workload with its status, for readers that cannot use the daemon: it is down, or they lack access.
 
-Owns what stands in it, and when it is written: when a workload stands otherwise than was written last, and not for
-each look. It says when it was written and by which life of the daemon, so that nobody takes it for live. No line of a
-journal is in it, since everyone may read it.
+Owns the content of the files, and when they are written: when a status differs from the one written last, not at each
+pass. Each file says when it was written and by which daemon process, so that nobody takes it for live. It has no
+journal lines, since everyone may read it.
 
     Statuses, units, containers -> StatusFiles -> eventd.status.adapter_status_folder
 """
@@ -33,9 +33,9 @@ KEYS = (
     "name", "state", "reason", "message", "hint", "since", "step", "commit", "wanted_commit", "verified_at", "uid",
     "units", "containers", "crashes", "failing_unit", "waits_for", "suspended", "rollback",
 )  # fmt: skip
-"""What of a workload's status is written."""
+"""The keys of a workload's status that are written."""
 SPACING = 0.2
-"""Seconds between two rounds of writing, in which changes are gathered."""
+"""Seconds between two rounds of writing, to collect changes."""
 log = logging.getLogger(__name__)
 _Mark = tuple[WorkloadStatus, str, str]
 
@@ -54,7 +54,7 @@ class StatusFiles:
     _wake: anyio.Event = field(default_factory=anyio.Event)
 
     def looked(self) -> None:
-        """The runtime has looked at the host: find who stands otherwise."""
+        """The host was observed again: collect the workloads whose status differs."""
         rows = self.queries.statuses
         for name, row in rows.items():
             mark = (row, row.state.value, row.reason)
@@ -74,7 +74,7 @@ class StatusFiles:
         self._wake.set()
 
     def containers_changed(self, uid: int) -> None:
-        """Podman's events told something new of an account's containers."""
+        """The containers of an account have changed, according to podman's events."""
         facts = self.queries.facts
         for name in self._marks:
             account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -83,7 +83,7 @@ class StatusFiles:
                 self._wake.set()
 
     async def run(self) -> None:
-        """Write what changed, until cancelled; the files of a life before go with the first round after a load."""
+        """Write what changed, until cancelled; the first round after a load removes files of an earlier process."""
         kept = False
         while True:
             await self._wake.wait()
@@ -121,7 +121,7 @@ class StatusFiles:
             raise
 
     def _frame(self) -> dict[str, Any]:
-        """Return when and by whom it is written."""
+        """Return the keys about the writing: when, and by which process."""
         return {
             "written_at": self.wall(),
             "daemon": {**self.identity.document(), "version": __version__},

@@ -1,7 +1,7 @@
-"""What the API says of the host, its workloads and its runs, made from the runtime's state.
+"""The API's documents about the host, its workloads and its runs, made from the runtime's state.
 
-Each document is a type, with its keys in the order in which they are written; the routes name them, and
-docs/reference/api.schema.json is made of them. Times are seconds since the epoch.
+Each document is a type, with its keys in the order in which they are written. Routes name them, and
+docs/reference/api.schema.json is made from them. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What does not change in the life of the daemon."""
+    """What does not change while the daemon runs."""
 
     host: str
     repository: str
@@ -51,7 +51,7 @@ class Identity:
 
 
 class Daemon(TypedDict):
-    """The life of the daemon that answers."""
+    """The daemon process that answers."""
 
     pid: int
     started: float
@@ -68,7 +68,7 @@ class Trouble(TypedDict):
 
 
 class Counters(TypedDict, total=False):
-    """Counted in this life of the daemon; a workload is told none."""
+    """Counters of this daemon process; a workload does not get them."""
 
     runs: int
     runs_failed: int
@@ -80,7 +80,7 @@ class Counters(TypedDict, total=False):
 
 
 class Status(TypedDict):
-    """GET /v1/status; what is not required is not told to a workload."""
+    """GET /v1/status; a workload gets the required keys only."""
 
     version: str
     host: str
@@ -177,6 +177,6 @@ def status(queries: Queries, identity: Identity) -> Status:
 
 
 def source_errors(queries: Queries) -> list[tuple[str, EventdError]]:
-    """Return what keeps runs from being made, changes from being seen, or the configuration from being in force."""
+    """Return what keeps runs from starting, changes from being seen, or the configuration from being active."""
     run = [("run", queries.problems.run)] if queries.problems.run is not None else []
     return [*run, *queries.problems.all()]

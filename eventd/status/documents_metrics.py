@@ -1,4 +1,4 @@
-"""Prometheus metrics, read from the runtime's counters at the moment of the scrape: nothing is kept twice."""
+"""Prometheus metrics, read from the runtime's counters at each scrape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Return nothing: every family is made at the scrape."""
+        """Return nothing: families are made at the scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -44,11 +44,11 @@ class Metrics(Collector):
             ("eventd_runs", "Runs of the reconciler", c.runs),
             ("eventd_runs_failed", "Runs in which any workload failed or was refused", c.runs_failed),
             ("eventd_workload_failures", "Failed workloads, summed over runs", c.workload_failures),
-            ("eventd_checks", "Looks at dirty workloads that found nothing to do", c.checks),
-            ("eventd_triggers_during_run", "Triggers that came while a run was on", c.contended),
-            ("eventd_triggers_coalesced", "Triggers that joined others that were waiting", q.coalesced),
+            ("eventd_checks", "Checks of dirty workloads that found nothing to do", c.checks),
+            ("eventd_triggers_during_run", "Triggers during a run", c.contended),
+            ("eventd_triggers_coalesced", "Triggers that joined waiting ones", q.coalesced),
             ("eventd_lock_contended", "Waits for another process's run", q.lock_contended),
-            ("eventd_events", "Events taken in", q.sequence),
+            ("eventd_events", "Events received", q.sequence),
         ):
             yield CounterMetricFamily(name, text, value=value)
         states = GaugeMetricFamily("eventd_workloads", "Workloads by state", labels=["state"])
@@ -62,7 +62,7 @@ class Metrics(Collector):
             up.add_metric([name], float(fine))
         yield up
         held = GaugeMetricFamily(
-            "eventd_workload_held", "1: it waits, and nothing has failed", labels=["workload", "reason", "by"]
+            "eventd_workload_held", "1: held; nothing has failed", labels=["workload", "reason", "by"]
         )
         for name, status in sorted(rows.items()):
             if status.state is WorkloadState.HELD:

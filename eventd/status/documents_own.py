@@ -1,8 +1,8 @@
-"""What a workload sees: the same documents as an operator, with itself alone in them.
+"""What a workload sees: the operator's documents, reduced to the workload itself.
 
-Owns leaving out. A workload learns nothing of others but what its own gates were written to wait for: no names, no
-results, not what led to a run. What is about the host as a whole (the repository's address, mistakes in it, counters)
-is left out too, since others show through it.
+Owns what is left out. A workload learns nothing about others except what its own gates wait for: no names, no results,
+no triggers of runs. What concerns the whole host (the repository's address, its errors, counters) is left out too,
+since it would reveal others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class _Circle(TypedDict):
     hint: str
 
 
-_CIRCLE: _Circle = {"message": "it waits for itself, by way of others", "hint": "ask who runs this host"}
+_CIRCLE: _Circle = {
+    "message": "it waits for itself, through others",
+    "hint": "ask the administrator of this host",
+}
 
 
 def status(queries: Queries, identity: documents.Identity, view: View) -> Status:
@@ -82,12 +85,12 @@ def workload(queries: Queries, name: str, view: View) -> WorkloadStatus:
 
 
 def _is_told_of_others(row: WorkloadStatus | RunRow, view: View) -> bool:
-    """Tell whether a row's refusal as circular names the others in the circle to one of them."""
+    """Return whether a row is refused as circular, which would name the others in the circle."""
     return not view.everything and row["reason"] == CIRCULAR
 
 
 def run(row: Run | None, view: View) -> Run | None:
-    """Return a run as far as it was about the caller; None: it was not."""
+    """Return the caller's part of a run; None: it has none."""
     if row is None or view.everything:
         return row
     mine: list[RunRow] = [
@@ -106,15 +109,15 @@ def run(row: Run | None, view: View) -> Run | None:
 
 
 def done(row: Run | None, view: View) -> Run | None:
-    """Return the run that a request waited for; if it came to nothing, at least that."""
+    """Return the run that a request waited for; at least its failure, if it has no part of the caller."""
     shown = run(row, view)
     if shown is not None or row is None:
         return shown
-    return {**_frame(row), "result": RunResult.FAILED, "error": "it was not made"}
+    return {**_frame(row), "result": RunResult.FAILED, "error": "the run failed"}
 
 
 def _frame(row: Run) -> Run:
-    """Return what of a run is everybody's."""
+    """Return the public keys of a run."""
     return {
         "id": row["id"],
         "started": row["started"],
@@ -129,12 +132,12 @@ def _frame(row: Run) -> Run:
 
 
 def _trigger(row: Trigger, view: View) -> Trigger | None:
-    """Return what led to a run: the caller's own events, and without its subject what is everybody's."""
+    """Return a trigger of a run: the caller's own events, and public ones without their subject."""
     if view.sees(row.get("scope", "")):
         return row
     return {**row, "subject": ""} if row["kind"] in OF_EVERYBODY else None
 
 
 def sees(event: Event, view: View) -> bool:
-    """Tell whether an event is the caller's business."""
+    """Return whether the caller may see an event."""
     return view.everything or view.sees(event.scope)

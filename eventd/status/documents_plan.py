@@ -1,4 +1,4 @@
-"""The document of a plan: what a run would do now, how files would change, and what a policy says against it."""
+"""The document of a plan: what a run would do now, how files would change, and which policies object."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PlannedAction(TypedDict):
 
 
 class PlanVerdict(TypedDict):
-    """What a policy says against an action."""
+    """The verdict of a policy on an action."""
 
     verdict: Literal["hold", "deny"]
     action: str
@@ -40,7 +40,7 @@ class PlanVerdict(TypedDict):
 
 
 class PlannedWorkload(TypedDict):
-    """What a run would do about a workload."""
+    """What a run would do for a workload."""
 
     name: str
     actions: list[PlannedAction]
@@ -48,7 +48,7 @@ class PlannedWorkload(TypedDict):
 
 
 class RefusedWorkload(TypedDict):
-    """A workload whose files are wrong."""
+    """A workload whose files have errors."""
 
     name: str
     diagnostics: list[Diagnostic]
@@ -69,7 +69,7 @@ async def plan(queries: Queries, desired: Desired | None = None, view: View = EV
     rows: list[PlannedWorkload] = []
     gone = [n for n, r in queries.records.workloads.items() if not r.retained]
     if desired is None or desired.partial:
-        gone = []  # as in a run: it may still be in the part that could not be read
+        gone = []  # as in a run: it may be in the part that could not be read
     for name in sorted({*(desired.workloads if desired else ()), *gone}):
         if desired is None or name in desired.refused or not view.sees(name):
             continue
@@ -113,7 +113,7 @@ async def plan(queries: Queries, desired: Desired | None = None, view: View = EV
 
 
 def _stop(error: UnitFailedError) -> PlanVerdict:
-    """Return what keeps every start of a workload from being made, as a verdict on them."""
+    """Return what blocks every start of a workload, as a verdict."""
     return {
         "verdict": "deny",
         "action": "start-unit",
@@ -126,18 +126,18 @@ def _stop(error: UnitFailedError) -> PlanVerdict:
 
 
 async def _diff(path: str, action: PutFile) -> str:
-    """Return a unified diff of what stands there and what would; root-owned folders, so reading follows no trap."""
+    """Return a unified diff of the current and the planned file. The folders belong to root, so reading is safe."""
     before = ""
     if path:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
-            pass  # not there, or a symlink: the diff is against nothing
+            pass  # missing, or a symlink: the diff is against an empty file
         else:
             with os.fdopen(descriptor, "rb") as file:
                 before = file.read(1 << 20).decode("utf-8", "replace")
     if action.file.role.value == "data":
-        return ""  # configuration files of a workload may hold what is nobody else's business
+        return ""  # configuration files of a workload may contain private data
     after = action.file.content.decode("utf-8", "replace")
     lines = difflib.unified_diff(
         before.splitlines(keepends=True),

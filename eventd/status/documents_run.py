@@ -1,4 +1,4 @@
-"""What the API says of events and runs. Times are seconds since the epoch."""
+"""The API's documents about events and runs. Times are seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventd.kernel.model.report import Outcome, RunReport, RunResult, WorkloadRe
 
 
 class EventRow(TypedDict):
-    """One event; GET /v1/events has one a line. docs/reference/events.md lists origins and kinds."""
+    """One event; GET /v1/events has one per line. docs/reference/events.md lists origins and kinds."""
 
     sequence: int
     origin: str
@@ -24,7 +24,7 @@ class EventRow(TypedDict):
 
 
 class Trigger(TypedDict):
-    """An event that led to a run."""
+    """An event that triggered a run."""
 
     origin: str
     kind: str
@@ -34,7 +34,7 @@ class Trigger(TypedDict):
 
 
 class RunRow(TypedDict):
-    """What a run did about one workload; what is not required is in runs that have ended."""
+    """The result of one workload in a run; keys that are not required are in runs that have ended."""
 
     name: str
     result: Outcome
@@ -51,7 +51,7 @@ class RunRow(TypedDict):
 
 
 class RecoveredRow(TypedDict):
-    """A step that a crash cut off, and how it was settled."""
+    """A step that a crash interrupted, and how it was settled."""
 
     workload: str
     verb: str

@@ -1,4 +1,4 @@
-"""The document that answers why a workload is in the state it is in: a sentence, and the facts behind it."""
+"""The document that explains the state of a workload: a sentence, and the facts behind it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.workloads.model_observed import named_of
 
 MOST_CAUSES = 8
-"""How far a chain of what waits for what is followed."""
+"""How many links of a chain of waits are followed."""
 
 
 class Cause(TypedDict):
-    """What a workload waits for, and what is the matter with it."""
+    """A subject that a workload waits for, and its state."""
 
     subject: str
     state: WorkloadState
@@ -40,7 +40,7 @@ class Cause(TypedDict):
 
 
 class FactRow(TypedDict):
-    """A fact behind the sentence; `holds` is null where it is not known."""
+    """A fact behind the sentence; `holds` is null where unknown."""
 
     fact: str
     value: str
@@ -60,7 +60,7 @@ class Why(TypedDict):
 
 
 def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
-    """Return GET /v1/why/{workload}: one sentence, the facts behind it, and what is behind those, to the root."""
+    """Return GET /v1/why/{workload}: one sentence, the facts behind it, and the causes down to the root."""
     row = workload(queries, name)
     wanted = queries.workload(name)
     facts = _gates(queries, name)
@@ -84,9 +84,9 @@ def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
             sentence = f"{name} waits since {since}: {_waiting(queries, name, row)}{others}"
         case "rolled-back":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
-            until = f" or {', '.join(row['waits_for'])} comes right" if row["waits_for"] else ""
+            until = f" or {', '.join(row['waits_for'])} is met" if row["waits_for"] else ""
             sentence = (
-                f"{name} is rolled back since {since}: {row['message']}. It stays so until its files in the"
+                f"{name} is rolled back since {since}: {row['message']}. This lasts until its files in the"
                 f" repository change{until}"
             )
         case "at-risk":
@@ -100,7 +100,7 @@ def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
     sentence += "".join(f", because {_said(each)}" for each in because)
     stopped = queries.suspension_of(name)
     if stopped is not None and row["reason"] != "suspended":
-        sentence += f". {stopped.sentence}: nothing of it is touched"
+        sentence += f". {stopped.sentence}; nothing of it is changed"
     return {
         "workload": name,
         "state": row["state"],
@@ -112,7 +112,7 @@ def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
 
 
 def _waiting(queries: Queries, name: str, row: WorkloadStatus) -> str:
-    """Say what a held workload waits for as it is now, as the table of facts does; what the hold said then is old."""
+    """Return what a held workload waits for now, as in the table of facts; the message of the hold may be outdated."""
     gates = queries.gates_of(name).requires
     if row["reason"] not in ("gate", VOLUME_AWAY) or gates is None:
         return row["message"]
@@ -121,9 +121,9 @@ def _waiting(queries: Queries, name: str, row: WorkloadStatus) -> str:
 
 
 def _causes(queries: Queries, name: str, view: View) -> Iterator[Cause]:
-    """Follow what a workload waits for: the first of its gates that does not hold for a cause, that one's, and so on.
+    """Follow what a workload waits for: the first unmet gate that has a cause, that one's cause, and so on.
 
-    Not further than the caller may see: of other workloads a workload learns nothing but that it waits for them.
+    Only as far as the caller may see: about other workloads a workload learns only that it waits for them.
     """
     facts, seen = queries.facts, {name}
     while len(seen) <= MOST_CAUSES:
@@ -150,7 +150,7 @@ def _causes(queries: Queries, name: str, view: View) -> Iterator[Cause]:
 
 
 def _subject(atom: Atom) -> str:
-    """Return what converges in runs of its own so that this holds, empty: nothing does."""
+    """Return the subject whose runs make this condition true; empty: there is none."""
     match atom:
         case WorkloadIs(name=name):
             return name
@@ -180,7 +180,7 @@ def _gates(queries: Queries, name: str) -> list[FactRow]:
 
 
 def _is_silent(atom: Atom, facts: Facts) -> bool:
-    """Tell whether it is about the check of a container that has none, as far as is known."""
+    """Return whether an atom is about the health check of a container that has none, as far as known."""
     return isinstance(atom, ContainerHealthy) and not atom.checked and atom.key not in facts
 
 

@@ -1,4 +1,4 @@
-"""What the API says of one workload. Times are seconds since the epoch."""
+"""The API's documents about one workload. Times are seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventd.workloads.model_records import Ownership, WorkloadRecord
 
 
 class Unit(TypedDict):
-    """A unit, as wanted and as seen."""
+    """A unit, as desired and as observed."""
 
     name: str
     wanted: UnitRole
@@ -36,14 +36,14 @@ class Unit(TypedDict):
 
 
 class Crashes(TypedDict):
-    """How often units ended by themselves in this life of the daemon."""
+    """How often units ended by themselves since the daemon started."""
 
     count: int
     last: Crash
 
 
 class Suspended(TypedDict):
-    """Who has a workload, or the host, left as it is."""
+    """Who suspended a workload, or the host."""
 
     since: float
     by: str
@@ -63,7 +63,7 @@ RolledBack = TypedDict(
         "until": list[str],
     },
 )
-"""What another revision than the repository's is in force for."""
+"""Why another revision than the repository's is active."""
 
 
 class WorkloadStatus(TypedDict):
@@ -133,12 +133,12 @@ def workload(queries: Queries, name: str) -> WorkloadStatus:
 
 
 def suspension(row: Suspension | None) -> Suspended | None:
-    """Return who has a workload, or the host, left as it is."""
+    """Return who suspended a workload, or the host."""
     return None if row is None else {"since": row.since, "by": row.by, "why": row.why}
 
 
 def rollback(order: Rollback | None) -> RolledBack | None:
-    """Return what another revision than the repository's is in force for."""
+    """Return why another revision than the repository's is active."""
     if order is None:
         return None
     return {
@@ -154,7 +154,7 @@ def rollback(order: Rollback | None) -> RolledBack | None:
 
 
 def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: Desired | None) -> str:
-    """Return the newest commit whose content of this workload has been verified."""
+    """Return the newest commit whose content of this workload is verified."""
     if record is None:
         return ""
     if desired is not None and wanted is not None and record.verified_digest == wanted.digest:
@@ -163,7 +163,7 @@ def _applied(record: WorkloadRecord | None, wanted: Workload | None, desired: De
 
 
 def units(queries: Queries, name: str, wanted: Workload | None) -> list[Unit]:
-    """Return the units of a workload, as wanted and as seen."""
+    """Return the units of a workload, as desired and as observed."""
     rows: list[Unit] = []
     for each in wanted.units if wanted else ():
         state = as_unit(queries.facts.get(FactKey(PlatformFact.UNIT, each.name, name)))
@@ -184,7 +184,7 @@ def units(queries: Queries, name: str, wanted: Workload | None) -> list[Unit]:
 
 
 def containers(queries: Queries, name: str, wanted: Workload | None) -> list[ContainerStatus]:
-    """Return the containers of a workload, as podman's events told; none of what left the repository."""
+    """Return the containers of a workload, from podman's events; none for a removed workload."""
     facts = queries.facts
     account = facts.get(FactKey(PlatformFact.ACCOUNT, name))
     if wanted is None or not isinstance(account, Account):
@@ -205,7 +205,7 @@ def containers(queries: Queries, name: str, wanted: Workload | None) -> list[Con
 
 
 def crashes(queries: Queries, name: str) -> Crashes | None:
-    """Return how often units of a workload ended by themselves in this life of the daemon, and the last time."""
+    """Return how often units of a workload ended by themselves since the daemon started, and the last time."""
     last = queries.last_crash(name)
     if last is None:
         return None
@@ -215,7 +215,7 @@ def crashes(queries: Queries, name: str) -> Crashes | None:
 def _since(state: UnitState) -> float | None:
     """Return when a unit last changed its state, in seconds since the epoch.
 
-    systemd counts CLOCK_MONOTONIC, which stands still while the host sleeps: across a suspend it is off by that.
+    systemd uses CLOCK_MONOTONIC, which stops while the host sleeps, so after a suspend the result is off by that time.
     """
     if not state.since:
         return None

@@ -1,4 +1,4 @@
-"""The domain status: what it adds to eventd."""
+"""What the domain `status` adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes that say what is: status, why, gates, the plan, the boot, doctor and metrics."""
+"""Routes that read: status, why, gates, the plan, the boot, doctor and metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from eventd.status import documents_why as why_document
 from eventd.status.documents import Status
 from eventd.status.documents_workload import WorkloadStatus
 
-STATUS = Right("status", Scope.ALL, Scope.OWN, "Where workloads stand: `eventctl status`")
+STATUS = Right("status", Scope.ALL, Scope.OWN, "The status of workloads: `eventctl status`")
 WHY = Right(
     "why", Scope.ALL, Scope.OWN, "One workload's state in a sentence, and the facts behind it: `eventctl why`"
 )
-GATES = Right("gates", Scope.ALL, Scope.OWN, "What is waited for: `eventctl gates`")
+GATES = Right("gates", Scope.ALL, Scope.OWN, "What workloads wait for: `eventctl gates`")
 PLAN = Right("plan", Scope.ALL, Scope.OWN, "What a run would do now, with diffs: `eventctl plan`")
-FETCH = Right("fetch", Scope.NO, Scope.NO, "Fetch first, and plan what came: `eventctl plan --fetch`")
+FETCH = Right("fetch", Scope.NO, Scope.NO, "Fetch first, and plan the new revision: `eventctl plan --fetch`")
 BOOT = Right("boot", Scope.ALL, Scope.NO, "The record of the boot: `eventctl boot`")
 DOCTOR = Right("doctor", Scope.ALL, Scope.NO, "What the daemon finds wrong with this host: `eventctl doctor`")
 METRICS = Right("metrics", Scope.ALL, Scope.NO, "Prometheus metrics: `eventctl metrics`")
@@ -94,7 +94,7 @@ ROUTES = (
         "/v1/plan",
         PLAN,
         _plan,
-        "[Plan](#plan) against the revision at hand; with `?fetch=1`, against what the branch points to now",
+        "[Plan](#plan) against the loaded revision; with `?fetch=1`, against what the branch points to now",
         queries={("fetch", "1"): FETCH},
         document=plan_document.Plan,
     ),
@@ -113,8 +113,8 @@ ROUTES = (
         "/v1/doctor",
         DOCTOR,
         _doctor,
-        '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon sees of this host: its '
-        "state, each trouble, a repository that cannot be asked",
+        '`{"checks": [{"name", "ok", "message", "hint"}]}`: what the daemon checks on this host: its '
+        "state, its errors, a repository that cannot be reached",
         needs=Needs.NOTHING,
         document=Doctor,
     ),

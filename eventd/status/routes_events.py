@@ -1,4 +1,4 @@
-"""The route of what happens: events, from the ring and as they come."""
+"""The route of events, from the ring buffer and as they come."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from eventd.status import documents_run
 EVENTS = Right("events", Scope.ALL, Scope.OWN, "What happened on the host: `eventctl events`")
 
 PAGE = 64
-"""Events that are written at once: others have their turn between two pages."""
+"""Events per page; other callers get their turn between two pages."""
 
 
 async def _events(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     queries, last = api.queries, answers.number(request, "since", 0)
     follow = request.query.get("follow") == "1"
     if last > queries.sequence:
-        last = 0  # numbers of an earlier life of the daemon
+        last = 0  # a sequence number of an earlier daemon process
     if latest := answers.number(request, "last", 0):
         seen = [event.sequence for event in queries.events_since(last) if own.sees(event, view)]
         last = seen[-latest] - 1 if len(seen) > latest else last
@@ -33,14 +33,14 @@ async def _events(api: Api, request: web.Request, view: View) -> web.StreamRespo
         for start in range(0, len(newer), PAGE):
             page, last = _page(newer[start : start + PAGE], last, view)
             if page and not await answers.lines(response, page):
-                return response  # nobody reads any more
+                return response  # the reader is gone
             await answers.turn(request)
         if not follow or not await api.or_end(lambda: queries.event_after(last)):  # noqa: B023 - awaited here
             return response
 
 
 def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[documents_run.EventRow], int]:
-    """Return the lines of some events for a reader who knows those up to `last`, and up to where it knows them then."""
+    """Return the lines of the events after `last` for a reader, and the new `last`."""
     page: list[documents_run.EventRow] = []
     for event in events:
         if 0 < last < event.sequence - 1:
@@ -52,7 +52,7 @@ def _page(events: Sequence[Event], last: int, view: View) -> tuple[list[document
 
 
 def _missed(last: int, event: Event) -> documents_run.EventRow:
-    """Return what stands for the events that went by while this reader was slow."""
+    """Return the row for the events that a slow reader missed."""
     gap = Event(
         event.sequence - 1,
         KernelOrigin.DAEMON,

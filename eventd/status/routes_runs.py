@@ -1,4 +1,4 @@
-"""Routes of what was done: the runs, as they were reported."""
+"""Routes of runs and their reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_RUNS = 100
 
 async def _runs(api: Api, request: web.Request, view: View) -> web.Response:
     limit = answers.number(request, "limit", 20, lowest=1, most=MOST_RUNS)
-    # Of a workload's own there may be few among the latest.
+    # Only a few of the latest runs may concern the workload.
     texts = await api.queries.runs(limit if view.everything else MOST_RUNS)
     rows: list[documents_run.Run] = [json.loads(text) for text in texts]
     current = documents_run.run(api.queries.current_run)
@@ -55,7 +55,7 @@ ROUTES = (
         "/v1/runs/{id}",
         RUNS,
         _run,
-        "[Run](#run); 404 if it is not known (any more)",
+        "[Run](#run); 404 if it is not known, or no longer",
         needs=Needs.NOTHING,
         document=documents_run.Run,
     ),

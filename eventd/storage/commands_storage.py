@@ -54,7 +54,7 @@ def _show(name: str | None, arguments: Any, terminal: Terminal) -> int:
                 or "none"
             )
             raise PermanentError(
-                f"there is no volume {name!r}", reason="no-such-volume", hint=f"retained: {have}"
+                f"there is no volume {name!r}", reason="no-such-volume", hint=f"volumes: {have}"
             )
         users = {user for each in volumes for user in show.items(each, "users")}
         answer = {

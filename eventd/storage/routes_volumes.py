@@ -34,6 +34,6 @@ def named(api: Api, name: str) -> Volume:
     if name not in volumes:
         have = ", ".join(sorted(volumes)) or "none"
         raise PermanentError(
-            f"there is no volume {name!r}", reason="no-such-volume", hint=f"retained: {have}"
+            f"there is no volume {name!r}", reason="no-such-volume", hint=f"volumes: {have}"
         )
     return volumes[name]

@@ -15,7 +15,7 @@ def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     updated = GaugeMetricFamily(
         "eventd_update_failed",
-        "1: the last update of its images failed, and no good one came after it",
+        "1: the last update of its images failed",
         labels=["workload"],
     )
     for name, result in results(q).items():

@@ -286,7 +286,7 @@ async def test_a_record_survives_the_daemon_and_not_the_boot(tmp_path: Path) -> 
     assert await BootFile(str(path), "another").load() is None
     path.write_text('{"boot_id": "b"}')
     assert await file.load() is None
-    with pytest.raises(TemporaryError, match="cannot keep"):
+    with pytest.raises(TemporaryError, match="cannot write the record"):
         await BootFile(str(tmp_path / "none" / "boot.json"), "b").save(told)
 
 
