@@ -185,7 +185,7 @@ def _foreign(what: str) -> PermanentError:
     return PermanentError(
         f"the daemon answered with {what}",
         reason="not-understood",
-        hint="check that eventctl and eventd have the same version",
+        hint="check that the versions match: eventd --version, eventctl --version",
     )
 
 
@@ -306,7 +306,7 @@ def _refusal(status: int, body: bytes) -> DaemonError:
             reason="not-understood",
             hint="journalctl -u eventd -n 50"
             if status >= http.client.INTERNAL_SERVER_ERROR
-            else "check that eventctl and eventd have the same version",
+            else "check that the versions match: eventd --version, eventctl --version",
         )
 
 

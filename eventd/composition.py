@@ -322,7 +322,7 @@ def compose(
         provenance.watch_also if provenance is not None else lambda _name, _paths: None,
     )
     if provenance is not None:
-        provenance.looked = named.invalidate_owner
+        provenance.scanned = named.invalidate_owner
 
     async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
         await named.want({**paths, "": {settings.table(Compose).provider}})
@@ -387,7 +387,7 @@ def compose(
             diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
             if accounts is None
             else None,
-            look=provenance.look if provenance is not None else None,
+            look=provenance.refresh if provenance is not None else None,
             allow=settings.table(Provenance).allow,
             controllers=(volumes, *built.controllers),
             reread=sources.reread,

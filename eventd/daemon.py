@@ -110,7 +110,7 @@ class Daemon:
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
                 dispatcher.subscribe("the daemon", self._on_event)
-                self.parts.engine.looks.subscribe("sd_notify", self._tell)
+                self.parts.engine.looks.subscribe("sd_notify", self._report)
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
                 await self.parts.sources.start(group, dispatcher.emit, dispatcher.facts)
@@ -171,7 +171,7 @@ class Daemon:
         engine = self.parts.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
         files = StatusFiles(engine.queries, self._identity(), folder)
-        engine.looks.subscribe("the status files", files.looked)
+        engine.looks.subscribe("the status files", files.observed)
         engine.steps.subscribe("the status files", files.stepped)
         self.parts.sources.health.listeners.append(files.containers_changed)
         return files
@@ -252,7 +252,7 @@ class Daemon:
         logging.getLogger().setLevel(wanted.log_level.upper())
         log.info("reloaded the configuration")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Send the one-line status to systemd, and log each run once."""
         queries = self.parts.engine.queries
         state = documents.overall(queries)
@@ -318,7 +318,7 @@ def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Co
     parser = argparse.ArgumentParser(
         prog="eventd",
         description="Keep this host in the state that a git repository describes. Normally run by systemd.",
-        epilog="Use eventctl to talk to the running daemon.",
+        epilog="To talk to the running daemon, use eventctl.",
     )
     parser.add_argument("--config", default=DEFAULT_PATH, help="configuration file (default: %(default)s)")
     parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")

@@ -130,10 +130,10 @@ async def _started(api: Api, handle: RunHandle, response: web.StreamResponse) ->
     """Return when the run has begun; until then report what it waits for, each cause once."""
     told, changed = "", anyio.Event()
 
-    def look() -> None:
+    def wake() -> None:
         changed.set()
 
-    stop = api.queries.looks.subscribe("a request", look)
+    stop = api.queries.looks.subscribe("a request", wake)
     try:
         while not handle.started.is_set():
             changed = anyio.Event()

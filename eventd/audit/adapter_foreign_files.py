@@ -58,7 +58,7 @@ EVERYTHING = Concern(lambda _place, name: "." in name, lambda _place, name: name
 """For the system's folders, which are scanned once for all workloads."""
 
 
-def look(places: Sequence[Place], concern: Concern, account: Account | None, most: int = MOST) -> Found:
+def scan(places: Sequence[Place], concern: Concern, account: Account | None, most: int = MOST) -> Found:
     """Scan all places, as `account` if there is one. `problem` says what cannot be read."""
     found = Found(left=most)
     with as_account(account):

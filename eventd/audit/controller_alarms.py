@@ -26,7 +26,7 @@ class Alarms:
     emit: Emit
     rows: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
 
-    def look(self, name: str, findings: tuple[Finding, ...]) -> None:
+    def report(self, name: str, findings: tuple[Finding, ...]) -> None:
         """Compare the findings of a workload with those reported last; report the difference."""
         before = self.rows.get(name, ())
         if before == findings:
@@ -71,5 +71,5 @@ class AuditAspect(Controller):
         self, name: str, status: WorkloadStatus, row: WorkloadReport
     ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Report new findings; the status is not changed."""
-        self.alarms.look(name, self.planner.audit(name).findings)
+        self.alarms.report(name, self.planner.audit(name).findings)
         return status, row

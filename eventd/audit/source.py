@@ -28,7 +28,7 @@ from anyio import TASK_STATUS_IGNORED, CapacityLimiter
 from anyio.abc import TaskStatus
 
 from eventd.audit import adapter_path_unit as path_unit
-from eventd.audit.adapter_foreign_files import EVERYTHING, Found, look, of
+from eventd.audit.adapter_foreign_files import EVERYTHING, Found, of, scan
 from eventd.audit.model_events import AuditEvent
 from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.audit.model_places import (
@@ -91,7 +91,7 @@ class _User:
     told: dict[str, tuple[int, ...]] = field(default_factory=dict)
     loaded: dict[str, frozenset[str]] = field(default_factory=dict)
     """Unit -> the files that it was last loaded from."""
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class ProvenanceSource:
@@ -115,7 +115,7 @@ class ProvenanceSource:
         }
         self._reading = asyncio.Lock()
         self._also: dict[str, frozenset[str]] = {}
-        self.looked: Callable[[str], None] = lambda _name: None
+        self.scanned: Callable[[str], None] = lambda _name: None
         """Called with a workload whose folders were scanned again, so also for changes of `watch_also` paths."""
         inotify.on_gap(lambda: self._system_changed(""))
         facts.watch_all(self._fact_changed)
@@ -124,7 +124,7 @@ class ProvenanceSource:
         """Set the workloads and the names that concern them. All have been scanned when this returns."""
         for name in self._users.keys() - wanted.keys():
             del self._users[name]
-            self._say(name, None)
+            self._emit_event(name, None)
         await self._read_system()
         fresh = []
         for name, names in wanted.items():
@@ -137,7 +137,7 @@ class ProvenanceSource:
                 fresh.append(user)
         async with anyio.create_task_group() as group:
             for user in fresh:
-                group.start_soon(self._alone, user, self._look_once)
+                group.start_soon(self._alone, user, self._scan_once)
         self._mark(*(user.name for user in fresh))
 
     def watch_also(self, name: str, paths: frozenset[str]) -> None:
@@ -158,12 +158,12 @@ class ProvenanceSource:
         self._system_changed("")
         self._mark(*self._users)
 
-    async def look(self, name: str) -> None:
+    async def refresh(self, name: str) -> None:
         """Scan one workload's folders, and the system's, now."""
         self._system_dirty = True
         await self._read_system()
         if (user := self._users.get(name)) is not None:
-            await self._look_once(user)
+            await self._scan_once(user)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Scan what changed, until cancelled; `started` once the system's folders, if known, were read."""
@@ -178,20 +178,20 @@ class ProvenanceSource:
                 if self._system_dirty:
                     await self._read_system()
                     for user in self._users.values():
-                        if self._tell(user):
+                        if self._set_fact(user):
                             self._mark(user.name)
                 names, self._dirty = self._dirty, set()
                 for name in names:
                     if (each := self._users.get(name)) is not None:
-                        group.start_soon(self._alone, each, self._look)
+                        group.start_soon(self._alone, each, self._scan_watched)
 
-    async def _alone(self, user: _User, look: Callable[[_User], Awaitable[None]]) -> None:
+    async def _alone(self, user: _User, scan: Callable[[_User], Awaitable[None]]) -> None:
         """Scan one user, isolated: an error of the manager closes only that connection."""
         found: list[EventdError] = []
-        await isolated(f"unit folders of {user.name}", partial(look, user), found.append)
+        await isolated(f"unit folders of {user.name}", partial(scan, user), found.append)
         for error in found:
             self._broken(user, anyio.current_time(), error.message)
-            self._tell(user)
+            self._set_fact(user)
             if error.reason in OFFENCES:
                 await self._managers.blame(user.name, error)
 
@@ -234,7 +234,7 @@ class ProvenanceSource:
         if not isinstance(foreign, Foreign):
             return
         if any(foreign.covers(path) and path not in foreign.paths for path in loaded - before):
-            self._say(user.name, None)
+            self._emit_event(user.name, None)
             self._mark(user.name)
 
     # The system's folders.
@@ -245,17 +245,17 @@ class ProvenanceSource:
                 return
             self._system_dirty = False
             try:
-                self._system = await self._look_at_system()
+                self._system = await self._scan_system()
             except BaseException:
                 self._system_changed("")  # the notification will not come again
                 raise
 
-    async def _look_at_system(self) -> Found:
+    async def _scan_system(self) -> Found:
         found = self._system
         for _ in range(_LOOKS):
             for watch in self._watches.values():
                 watch.arm()
-            found = await anyio.to_thread.run_sync(look, self._places, EVERYTHING, None, _SYSTEM_MOST)
+            found = await anyio.to_thread.run_sync(scan, self._places, EVERYTHING, None, _SYSTEM_MOST)
             new = False
             for folder, watch in self._watches.items():
                 new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
@@ -278,34 +278,34 @@ class ProvenanceSource:
 
     # A user's folders.
 
-    async def _look_once(self, user: _User) -> None:
+    async def _scan_once(self, user: _User) -> None:
         """Scan once, without a subscription."""
         account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
         if isinstance(account, Account):
-            async with user.looking:  # an older scan must not end after a newer one
+            async with user.scanning:  # an older scan must not end after a newer one
                 user.found = await self._scan(user, account, user_places(account))
-                self._tell(user)
+                self._set_fact(user)
 
-    async def _look(self, user: _User) -> None:
-        async with user.looking:
+    async def _scan_watched(self, user: _User) -> None:
+        async with user.scanning:
             triggered, user.triggered = user.triggered, False
             account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
             if not isinstance(account, Account):
-                self._say(user.name, None)
+                self._emit_event(user.name, None)
                 return
             places = user_places(account)
             for _ in range(_LOOKS):
                 user.found = await self._scan(user, account, places)
                 if not await self._is_new(user, account, places, user.found):
                     break
-            if self._users.get(user.name) is user and (self._tell(user) or triggered):
+            if self._users.get(user.name) is user and (self._set_fact(user) or triggered):
                 await self._refresh(user)
             if self._also.get(user.name):
-                self.looked(user.name)
+                self.scanned(user.name)
 
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
-        work = partial(look, places, of(user.names), account)
+        work = partial(scan, places, of(user.names), account)
         with contextlib.suppress(TimeoutError):
             return await user.patience.attempt(work, timeout=TIMEOUT, limiter=self._limit)
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
@@ -403,7 +403,7 @@ class ProvenanceSource:
         except TemporaryError as error:
             _log.info("units of %s: %s", user.name, error)  # lost; everything is read when it is back
 
-    def _tell(self, user: _User) -> bool:
+    def _set_fact(self, user: _User) -> bool:
         """Set the fact; return whether any file changed."""
         if user.found is None:
             return False
@@ -415,10 +415,10 @@ class ProvenanceSource:
         masks = (user.found.masks | self._system.masks) & files.keys()
         problem = user.found.problem or user.problem or self._system.problem
         before, user.told = user.told, files
-        self._say(user.name, Foreign(tuple(sorted(files)), frozenset(masks), tuple(folders), problem))
+        self._emit_event(user.name, Foreign(tuple(sorted(files)), frozenset(masks), tuple(folders), problem))
         return before != files
 
-    def _say(self, name: str, foreign: Foreign | None) -> None:
+    def _emit_event(self, name: str, foreign: Foreign | None) -> None:
         key = FactKey(AuditFact.FOREIGN, name)
         before = self._facts.get(key)
         if before == foreign:

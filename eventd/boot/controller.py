@@ -16,7 +16,7 @@ from typing import Protocol
 
 import anyio
 
-from eventd.boot.controller_story import ALWAYS, Course, Noted, Seen, roots, tell
+from eventd.boot.controller_story import ALWAYS, Course, Noted, Seen, make_record, roots
 from eventd.boot.controller_units import read_units
 from eventd.boot.model import BootOrigin, BootRecord, Span, SpanKind
 from eventd.boot.model_facts import brought_by, parts
@@ -113,7 +113,7 @@ class BootLog:
         for name in ALWAYS:
             self._take(name, UnitIs(name, name))
         self._stops.append(queries.steps.subscribe("the boot log", self._on_progress))
-        self._stops.append(queries.looks.subscribe("the boot log", self._look))
+        self._stops.append(queries.looks.subscribe("the boot log", self._observe))
 
     async def run(self) -> None:
         """Store the record as soon as it is complete, and return. A record of this boot that exists already is kept."""
@@ -158,7 +158,7 @@ class BootLog:
             log.info("the record of the boot lacks systemd's own times: %s", error)
         if (ended := self._ended()) is not None:
             return ended  # it was stored meanwhile, and the collected data is gone
-        return tell(
+        return make_record(
             self._seen,
             startup,
             units,
@@ -209,7 +209,7 @@ class BootLog:
                 if state is not None and state.active is ActiveState.ACTIVATING:
                     fact.began = now
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         """After each look at the host: learn what is wanted, see where it stands, find the end."""
         desired = self._queries.desired
         if desired is None:
@@ -218,7 +218,7 @@ class BootLog:
             self._seen.commit = desired.commit
             self._learn({*desired.workloads, *desired.refused})
         for name in tuple(self._open):
-            self._stand(name)
+            self._record_status(name)
         states = [self._state(name) for name in self._open]
         if self._queries.current_run is None:
             self._seen.complete = all(state in REST for state in states)
@@ -240,7 +240,7 @@ class BootLog:
                 self._seen.workloads[name] = Course()
                 self._open[name] = None
                 key = FactKey(WorkloadFact.WORKLOAD, name)
-                self._watch((key,), lambda _key, name=name: self._stand(name))  # type: ignore[misc]
+                self._watch((key,), lambda _key, name=name: self._record_status(name))  # type: ignore[misc]
                 self._take(f"manager:{name}", ManagerUp(f"manager:{name}", name))
             gates = self._queries.gates.get(name)
             for part in (*parts(gates.requires), *parts(gates.expect)) if gates is not None else ():
@@ -272,7 +272,7 @@ class BootLog:
         status = self._status(name)
         return WorkloadState.PENDING if status is None else status.state
 
-    def _stand(self, name: str) -> None:
+    def _record_status(self, name: str) -> None:
         status, mine = self._status(name), self._seen.workloads.get(name)
         if status is None or mine is None or name not in self._open:
             return

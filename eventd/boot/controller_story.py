@@ -71,7 +71,7 @@ def roots(seen: Seen, startup: Startup, facts: Facts) -> list[str]:
     return [name for name in dict.fromkeys(found) if name]
 
 
-def tell(
+def make_record(
     seen: Seen,
     startup: Startup | None,
     units: Mapping[str, UnitTimes],

@@ -68,7 +68,7 @@ def critical_path(record: BootRecord) -> tuple[Hop, ...]:
     else:
         walk.cursor = record.converged if record.converged is not None else record.until
         walk.daemon()
-    return _tell_together(tuple(reversed(walk.hops)))
+    return _merge_short(tuple(reversed(walk.hops)))
 
 
 @dataclass(slots=True)
@@ -269,7 +269,7 @@ def _step(name: str, text: str) -> str:
             return f"{name}: {text}"
 
 
-def _tell_together(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
+def _merge_short(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
     """Merge short hops of system units into one, and hops too short to show into their neighbour."""
     total = hops[-1].end if hops else 0.0
     told: list[Hop] = []

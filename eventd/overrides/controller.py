@@ -119,7 +119,7 @@ class Overrides:
         """Suspend a workload (empty: the whole host)."""
         row = Suspension(name, self.wall(), by, why)
         await self.suspensions.put(name, row)
-        self._tell(OverrideEvent.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
+        self._override_event(OverrideEvent.SUSPENDED, name, {"by": by, "why": why}, row.sentence)
         return row
 
     @wholly
@@ -130,7 +130,7 @@ class Overrides:
         self.gates.pop(name, None)
         if order is not None:
             self._tries.pop((name, order.bad), None)
-        return self._tell(OverrideEvent.RESUMED, name, {"by": by}, None)
+        return self._override_event(OverrideEvent.RESUMED, name, {"by": by}, None)
 
     @wholly
     async def roll_back(self, order: Rollback) -> None:
@@ -266,7 +266,9 @@ class Overrides:
         gates, mistakes = read_gates(replace(self.desired, workloads=others), only=order.workload)
         return UNREADABLE if mistakes else gates.get(order.workload, WorkloadGates())
 
-    def _tell(self, kind: EventKind, name: str, attributes: Mapping[str, str], value: str | None) -> Event:
+    def _override_event(
+        self, kind: EventKind, name: str, attributes: Mapping[str, str], value: str | None
+    ) -> Event:
         return self.dispatcher.emit(
             KernelOrigin.REQUEST,
             kind,

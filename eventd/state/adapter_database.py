@@ -14,7 +14,7 @@ from typing import Any
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.journal import known
 from eventd.workloads.model_records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
-from eventd.workloads.model_recovery import loads, writes
+from eventd.workloads.model_recovery import reloads, writes
 
 VERSION = 2
 DAMAGED = "state-damaged"
@@ -145,7 +145,7 @@ class Database:
         ):
             if writes(verb):
                 records.unloaded.add(workload)
-            elif result == "done" and loads(verb, known(detail)):
+            elif result == "done" and reloads(verb, known(detail)):
                 records.unloaded.discard(workload)
         return records
 

@@ -53,7 +53,7 @@ class StatusFiles:
     _written: dict[str, dict[str, Any]] = field(default_factory=dict)
     _wake: anyio.Event = field(default_factory=anyio.Event)
 
-    def looked(self) -> None:
+    def observed(self) -> None:
         """The host was observed again: collect the workloads whose status differs."""
         rows = self.queries.statuses
         for name, row in rows.items():

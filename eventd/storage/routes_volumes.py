@@ -33,7 +33,5 @@ def named(api: Api, name: str) -> Volume:
     volumes = kept(api).controller.manifest.volumes
     if name not in volumes:
         have = ", ".join(sorted(volumes)) or "none"
-        raise PermanentError(
-            f"there is no volume {name!r}", reason="no-such-volume", hint=f"volumes: {have}"
-        )
+        raise PermanentError(f"there is no volume {name!r}", reason="no-such-volume", hint=f"volumes: {have}")
     return volumes[name]

@@ -69,7 +69,7 @@ class ImageStoreSource:
                 key = FactKey(UpdateFact.IMAGE, reference, workload)
                 if came:
                     self._suspects.pop(key, None)
-                    self._tell(key, there=True)
+                    self._set_fact(key, there=True)
                 else:
                     self._suspects[key] = None
                     self._wake.set()
@@ -120,9 +120,9 @@ class ImageStoreSource:
             # Nothing was learned: the fact stays, and the next event of the store makes us ask again.
             _log.warning("image %s of %s: %s", key.name, key.scope, error, extra={"reason": error.reason})
             return
-        self._tell(key, there=key.name in found)
+        self._set_fact(key, there=key.name in found)
 
-    def _tell(self, key: FactKey, *, there: bool) -> None:
+    def _set_fact(self, key: FactKey, *, there: bool) -> None:
         if self._facts.get(key) is there or (there and key not in self._facts):
             return  # present is the default
         self._emit(

@@ -272,7 +272,7 @@ class WorkloadController(Controller):
         """Return the status of a workload, and its row in the run report."""
         refused = workloads_controller_status.refused(name, self.active.desired)
         row = report or self._unchanged(name, desk)
-        return refused or (workloads_controller_status.after(row, self.active.workload(name)), row)
+        return refused or (workloads_controller_status.of_report(row, self.active.workload(name)), row)
 
     def _unchanged(self, name: str, desk: Desk) -> WorkloadReport:
         """Return the recorded failure while something is left to do for it; otherwise clear it."""

@@ -43,7 +43,7 @@ class Gone(Participant):
         if desired.partial:
             return
         for name in [name for name in self.alarms.rows if name not in desired.workloads]:
-            self.alarms.look(name, ())
+            self.alarms.report(name, ())
         for name in self.board.statuses:
             owner = self.board.controllers.owner(name)
             if not owner.takes(name):

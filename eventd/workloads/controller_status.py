@@ -36,7 +36,7 @@ def refused(name: str, desired: Desired | None) -> tuple[WorkloadStatus, Workloa
     return WorkloadStatus(WorkloadState.REFUSED, 0.0, row.reason, row.message, row.hint), row
 
 
-def after(row: WorkloadReport, workload: Workload | None) -> WorkloadStatus:
+def of_report(row: WorkloadReport, workload: Workload | None) -> WorkloadStatus:
     """Return the status of a workload, given the report of its last turn."""
     if row.outcome not in FINE:
         return status_of(row)

@@ -83,7 +83,7 @@ def writes(verb: str) -> bool:
     return verb in (actions.PutFile.verb, actions.RemoveFile.verb)
 
 
-def loads(verb: str, known: Detail) -> bool:
+def reloads(verb: str, known: Detail) -> bool:
     """Return whether after this step the manager has read every file that was written before it."""
     if verb == actions.StartManager.verb:
         return known.get("down") == "yes"  # otherwise it may have started before the files were written

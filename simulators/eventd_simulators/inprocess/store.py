@@ -12,7 +12,7 @@ from eventd.kernel.model.errors import DeadlineError
 from eventd.kernel.model.journal import OpenStep
 from eventd.kernel.ports import LockHolder
 from eventd.workloads.model_records import FileRecord, Records, UnitRecord, WorkloadRecord
-from eventd.workloads.model_recovery import loads, writes
+from eventd.workloads.model_recovery import reloads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ class SimStore:
             for step, result in self._disk.journal.values():
                 if writes(step.verb):
                     records.unloaded.add(step.workload)
-                elif result == "done" and loads(step.verb, step.known()):
+                elif result == "done" and reloads(step.verb, step.known()):
                     records.unloaded.discard(step.workload)
             return records
 

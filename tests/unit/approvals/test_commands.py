@@ -209,7 +209,7 @@ def test_reject_remove_and_retained(daemon: FakeDaemon) -> None:
     assert daemon.requests[-1].body == {"undo": False}
     run(daemon, "reject", ID, "--undo")
     assert daemon.requests[-1].body == {"undo": True}
-    assert "until somebody signs" in run(daemon, "remove", "web", "--data", "delete").out
+    assert "until an operator signs" in run(daemon, "remove", "web", "--data", "delete").out
     assert daemon.requests[-1].body == {"data": "delete"}
     assert "/home/web" in run(daemon, "retained").out
     said = run(daemon, "retained", "web").out

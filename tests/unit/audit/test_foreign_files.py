@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eventd.audit.adapter_foreign_files import look, of
+from eventd.audit.adapter_foreign_files import of, scan
 from eventd.audit.model_places import Names, Place, Rank
 
 NAMES = Names(
@@ -37,11 +37,11 @@ def test_what_concerns_a_workload_is_found_and_nothing_else(tmp_path: Path) -> N
         "deep/web.service",
     ):
         write(tmp_path / other)
-    seen = look([Place(str(tmp_path), Rank.MIDDLE)], of(NAMES), None)
+    seen = scan([Place(str(tmp_path), Rank.MIDDLE)], of(NAMES), None)
     assert set(seen.files) == found
     assert seen.folders == {str(tmp_path / "web.service.d"), str(tmp_path / "service.d")}
     assert not seen.problem
-    assert str(tmp_path / "tick.timer") in look([Place(str(tmp_path), Rank.FIRST)], of(NAMES), None).files
+    assert str(tmp_path / "tick.timer") in scan([Place(str(tmp_path), Rank.FIRST)], of(NAMES), None).files
 
 
 def test_quadlet_looks_below_but_not_at_the_folders_of_other_users(tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_quadlet_looks_below_but_not_at_the_folders_of_other_users(tmp_path: Pat
         write(tmp_path / "a" / "b" / "web.container"),
         write(tmp_path / "1001" / "container.d" / "x.conf"),
     )
-    mine = look([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None)
+    mine = scan([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None)
     assert set(mine.files) == {deep, theirs}
     assert str(tmp_path / "a" / "b") in mine.folders
-    assert set(look([Place(str(tmp_path), Rank.QUADLET_LATE)], of(NAMES), None).files) == set()
+    assert set(scan([Place(str(tmp_path), Rank.QUADLET_LATE)], of(NAMES), None).files) == set()
 
 
 def test_masks_are_told_apart(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_masks_are_told_apart(tmp_path: Path) -> None:
     drop_in = tmp_path / "web.service.d" / "a.conf"
     write(drop_in, "")
     (drop_in.parent / "b.conf").symlink_to("/nowhere")
-    seen = look([Place(str(tmp_path), Rank.MIDDLE)], of(NAMES), None)
+    seen = scan([Place(str(tmp_path), Rank.MIDDLE)], of(NAMES), None)
     assert seen.masks == {str(tmp_path / "web.service"), str(drop_in)}
     assert len(seen.files) == 3
 
@@ -72,10 +72,10 @@ def test_a_change_of_a_file_is_another_signature(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "real"))
     (tmp_path / "web.service").symlink_to(path)
     places = [Place(str(tmp_path), Rank.MIDDLE)]
-    before = look(places, of(NAMES), None).files
-    assert look(places, of(NAMES), None).files == before
+    before = scan(places, of(NAMES), None).files
+    assert scan(places, of(NAMES), None).files == before
     path.write_text("longer")
-    assert look(places, of(NAMES), None).files != before
+    assert scan(places, of(NAMES), None).files != before
 
 
 def test_too_many_entries_are_a_problem_and_no_endless_look(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_too_many_entries_are_a_problem_and_no_endless_look(tmp_path: Path) -> N
     for number in range(30):
         write(tmp_path / f"f{number}")
     (tmp_path / "up").symlink_to(tmp_path)
-    assert "more than 20" in look([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None, 20).problem
-    assert "more than 100" in look([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None, 100).problem
+    assert "more than 20" in scan([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None, 20).problem
+    assert "more than 100" in scan([Place(str(tmp_path), Rank.QUADLET)], of(NAMES), None, 100).problem
 
 
 def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     """Most of these folders do not exist, and no folder at all is none either."""
     write(tmp_path / "file")
     places = [Place(str(tmp_path / name), Rank.MIDDLE) for name in ("missing", "file")]
-    assert look(places, of(NAMES), None) == look([], of(NAMES), None)
+    assert scan(places, of(NAMES), None) == scan([], of(NAMES), None)

@@ -93,7 +93,7 @@ async def test_a_change_of_the_systems_folders_outlives_a_look_that_failed(
     stray = tmp_path / "quadlets/web.container.d/x.conf"
     stray.parent.mkdir(parents=True)
     await source.want({"web": Names(quadlet_drop_ins=frozenset({"web.container.d"}))})
-    real, loop, tried = provenance.look, asyncio.get_running_loop(), asyncio.Event()
+    real, loop, tried = provenance.scan, asyncio.get_running_loop(), asyncio.Event()
 
     def failing(places: tuple[Place, ...], *rest: Any) -> Found:
         if places == system_places(str(tmp_path / "quadlets")):
@@ -102,7 +102,7 @@ async def test_a_change_of_the_systems_folders_outlives_a_look_that_failed(
         return real(places, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(provenance, "look", failing)
+        patched.setattr(provenance, "scan", failing)
         stray.touch()
         await tried.wait()
         await asyncio.wait({task for task in asyncio.all_tasks() if task.get_name() == RUN})
@@ -120,7 +120,7 @@ async def test_a_home_that_hangs_is_looked_at_when_its_server_answers(
     stray.parent.mkdir(parents=True)
     stray.touch()
     real, loop, answers, looks = (
-        provenance.look,
+        provenance.scan,
         asyncio.get_running_loop(),
         threading.Event(),
         asyncio.Queue[None](),
@@ -132,12 +132,12 @@ async def test_a_home_that_hangs_is_looked_at_when_its_server_answers(
             answers.wait(60)
         return real(places, *rest)
 
-    monkeypatch.setattr(provenance, "look", hang)
+    monkeypatch.setattr(provenance, "scan", hang)
     monkeypatch.setattr(provenance, "TIMEOUT", 1.0)
     await source.want({"web": NAMES})
     for _ in range(2):  # by `want`, and once more to begin to watch
         await looks.get()
-    async with source._users["web"].looking:
+    async with source._users["web"].scanning:
         pass
     found = emit.fact(AuditFact.FOREIGN, "web")
     assert isinstance(found, Foreign)
