@@ -229,7 +229,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
 
 
 def _delete(workload: str, uid: int, home: str, made_by: int) -> DeleteAccount:
-    why = f"the workload {workload} left the repository, and the deletion of its data was requested"
+    why = f"the workload {workload} left the repository, and its data is to be deleted"
     return DeleteAccount(PREFIX + workload, workload, uid, home, made_by, why)
 
 
