@@ -1,1 +1,1 @@
-"""Storage: the volumes of `storage.toml`, how each is, and how one is mounted, moved and put away."""
+"""Storage: the volumes of `storage.toml`: their states, and how they are mounted, migrated and ejected."""

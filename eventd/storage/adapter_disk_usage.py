@@ -1,7 +1,7 @@
-"""How much is below some folders, as their owner can see it: du(1) with that user's rights, at the lowest priority.
+"""Measures folders with du(1), with the owner's rights and at the lowest priority.
 
-Never with root's: root would have to walk through folders that a user arranges. What the user cannot read (files of
-other ids in their containers) is not counted, and the answer says that it is not whole.
+Never as root: root would have to walk through folders that a user controls. Files that the user cannot read (those of
+other ids in their containers) are not counted, and the result says that it is incomplete.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class Usage:
     size: int
     """Bytes on the disk."""
     whole: bool
-    """Everything in it could be read."""
+    """Whether everything in it could be read."""
 
 
 class DiskUsage:
-    """Measures. `processes`: how a command is run with a user's rights."""
+    """Runs du(1). `processes`: runs a command with a user's rights."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
 
     async def measure(self, account: Account, path: str, left_out: Sequence[str]) -> Usage | None:
-        """Return what is below a folder, None if it is not there. Raises DeadlineError, PermanentError."""
+        """Return the size of a folder, None if it does not exist. Raises DeadlineError, PermanentError."""
         argv = ["du", "--summarize", "--one-file-system", "--block-size=1"]
         argv += [*(f"--exclude={each}" for each in left_out), "--", path]
         done = await self._processes.run(AsUser(account, gentle=True), argv, timeout=TIMEOUT)

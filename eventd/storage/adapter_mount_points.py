@@ -1,8 +1,8 @@
 """Mount points and folders on volumes: the port `storage.model_ports.MountPoints`, by `eventd-volume@.service`.
 
-The daemon's sandbox sees the host read-only, and a program that runs all the time needs no right to make files
-immutable. So an order is written to /run/eventd/volume, a unit with just these rights carries it out and says in one
-line how that went, and both files are removed.
+The daemon's sandbox sees the host read-only, and a permanent process should not have the right to make files immutable.
+So a request is written to /run/eventd/volume, a unit with just these rights carries it out and reports the result in
+one line, and both files are removed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from eventd.unitfiles.model_programs import LINK
 PROGRAM = "/usr/bin/eventd-volume"
 """What the units run."""
 TIMEOUT = 30.0
-"""Seconds. What takes that long is a disk that does not answer."""
+"""Seconds. Only a disk that does not answer takes that long."""
 
 
 class HelperMountPoints:
-    """The port. `folder`: where orders are written, root's alone."""
+    """The port. `folder`: where requests are written, accessible to root only."""
 
     def __init__(self, system: Manager, folder: str) -> None:
         self._system = system
@@ -45,13 +45,13 @@ class HelperMountPoints:
         await self.order(order, f"make {mount}/{name}")
 
     async def unseal(self, path: str) -> bool:
-        """Take a sealed mount point away; see the port."""
+        """Remove a sealed mount point; see the port."""
         said = await self.order({"do": "unseal", "path": path}, f"unseal {path}")
         try:
             return json.loads(said)["became"] in ("removed", "opened")
         except (ValueError, KeyError, TypeError) as error:
             raise TemporaryError(
-                f"what became of {path} is not known: the helper's answer is not understood",
+                f"cannot parse the helper's answer about {path}",
                 reason="volume-helper-failed",
             ) from error
 
@@ -61,13 +61,15 @@ class HelperMountPoints:
 
     async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
         """Find who has a file system open; see the port."""
-        return (await self._ask((), numbers, mounts=False)).holders
+        return (await self._run_holders((), numbers, mounts=False)).holders
 
     async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
         """Find who keeps a file system; see the port."""
-        return await self._ask(nodes, numbers, mounts=True)
+        return await self._run_holders(nodes, numbers, mounts=True)
 
-    async def _ask(self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool) -> Keeping:
+    async def _run_holders(
+        self, nodes: tuple[str, ...], numbers: tuple[str, ...], *, mounts: bool
+    ) -> Keeping:
         order = {"do": "holders", "nodes": list(nodes), "numbers": list(numbers), "mounts": mounts}
         said = await self.order(order, "find out who uses it", "eventd-holders")
         try:
@@ -76,12 +78,12 @@ class HelperMountPoints:
             return Keeping(holders, tuple(str(each) for each in found.get("claimed", ())))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TemporaryError(
-                "who uses it cannot be found out: the helper's answer is not understood",
+                "cannot parse the helper's answer about who uses it",
                 reason="volume-helper-failed",
             ) from error
 
     async def sweep(self, uid: int, subuid: tuple[int, int], *, timeout: float) -> tuple[str, ...]:
-        """Remove what an account owns outside of its home; return what stays, each as a path and why."""
+        """Remove what an account owns outside of its home. Returns what remains, each as a path with the reason."""
         order: dict[str, object] = {"do": "sweep", "uid": uid, "subuid": list(subuid)}
         said = await self.order(order, "remove what the account left behind", "eventd-sweep", timeout=timeout)
         try:
@@ -90,15 +92,15 @@ class HelperMountPoints:
             return (*map(str, found["stays"]), *more)
         except (ValueError, KeyError, TypeError) as error:
             raise TemporaryError(
-                "what the account left behind is not known: the helper's answer is not understood",
+                "cannot parse the helper's answer about what the account left behind",
                 reason="volume-helper-failed",
             ) from error
 
     async def order(
         self, order: dict[str, object], what: str, unit: str = "eventd-volume", *, timeout: float = TIMEOUT
     ) -> str:
-        """Have an order carried out, and return what was said; `what` is for errors."""
-        # The process id: a daemon that was killed may have left a unit of the same number running.
+        """Have a request carried out, and return the answer. `what`: describes it in errors."""
+        # With the process id: a daemon that was killed may have left a unit with the same number running.
         instance = f"{os.getpid()}-{next(self._numbers)}"
         path, answer = f"{self._folder}/{instance}.json", f"{self._folder}/{instance}.out"
         unit = f"{unit}@{instance}.service"
@@ -128,7 +130,7 @@ def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
     except ValueError:
         if not os.path.exists(PROGRAM):  # noqa: PTH110  plain os, as all here
             raise TemporaryError(
-                f"cannot {what}: {PROGRAM}, which {unit} runs, is not there (203/EXEC)",
+                f"cannot {what}: {PROGRAM}, which {unit} runs, does not exist (203/EXEC)",
                 reason="program-missing",
                 hint=LINK,
             ) from None

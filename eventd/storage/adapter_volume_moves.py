@@ -1,9 +1,8 @@
 """Moving volumes: the port `storage.model_ports.Moves`, by units of the system's manager.
 
-A copy of a disk takes hours, so it runs in a transient unit of its own: the daemon may be restarted, or die, and finds
-the unit again by its name. It stays loaded after its end (`RemainAfterExit=`), so that how it ended is a fact that no
-restart of the daemon loses. It sees the host read-only, no home, no network, and has only what rights it takes to
-make files of any owner.
+Copying a disk takes hours, so it runs in a transient unit: a restarted daemon finds the unit again by its name. The
+unit stays loaded after its end (`RemainAfterExit=`), so that its result survives restarts of the daemon. It sees the
+host read-only, has no homes and no network, and only the capabilities for creating files of any owner.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from eventd.storage.plan_migration import Job, job_unit, message_of
 TOOL = "/usr/bin/eventd-volume"
 CALL_TIMEOUT = 60.0
 DELETE_TIMEOUT = 600.0
-"""Seconds of deleting in one go; the rest goes with the next attempt."""
+"""Seconds of deleting per attempt; the next attempt continues."""
 RIGHTS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "SETFCAP")
 _SECURE = (
     "LockPersonality",
@@ -101,7 +100,7 @@ class UnitMoves:
         except EventdError as error:
             if error.reason != "unit-exists":
                 raise
-            return  # it is at it already, started by the daemon's last life
+            return  # it runs already, started by the previous daemon
         if not result.done:
             raise TemporaryError(
                 f"{unit} did not start: its job ended with {result.result}",
@@ -142,7 +141,7 @@ class UnitMoves:
         if not result.done:
             message, hint = message_of(said)
             raise TemporaryError(
-                f"what is on {path} is not deleted yet: {message or result.result}",
+                f"the data on {path} is not deleted yet: {message or result.result}",
                 reason="not-deleted",
                 hint=hint or f"journalctl -u {unit}",
             )

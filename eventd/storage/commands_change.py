@@ -1,6 +1,6 @@
-"""`eventctl storage eject|attach|decommission NAME`: ask for it, follow the run, and say how the volume is then.
+"""`eventctl storage eject|attach|decommission NAME`: requests it, follows the run, and prints the volume's state.
 
-What counts is the volume at the end, not the run: a run may end well with a disk that is not safe to remove.
+The result is the volume's state, not the run's: a run may succeed with a disk that is not safe to remove.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WANTED = {"eject": ("ejected",), "attach": ("attached",), "decommission": ("dec
 
 
 def run(verb: str, name: str, arguments: Any, terminal: Terminal) -> int:
-    """Do it; the exit code says whether the volume has become what was asked for."""
+    """Run the command; the exit code says whether the volume is in the requested state."""
     client = Client(arguments.socket)
     path = at("storage", name, verb)
     if arguments.no_wait:
@@ -37,14 +37,14 @@ def run(verb: str, name: str, arguments: Any, terminal: Terminal) -> int:
     if arguments.json:
         terminal.ndjson({"type": "volume", "volume": volume})
     else:
-        tell(terminal, verb, volume)
+        print_result(terminal, verb, volume)
     if volume.get("state") in _WANTED[verb]:
         return codes.AS_WANTED
     return codes.HELD if verb == "attach" and volume.get("state") == "disconnected" else codes.NOT_CONVERGED
 
 
 def volume_of(client: Client, name: str) -> Json:
-    """Return what the daemon says of a volume now."""
+    """Return the volume's row from the daemon."""
     document: Json = client.get(at("storage"))
     for volume in show.items(document, "volumes"):
         if volume.get("name") == name:
@@ -53,8 +53,8 @@ def volume_of(client: Client, name: str) -> Json:
     raise PermanentError(f"there is no volume {name!r}", reason="no-such-volume")
 
 
-def tell(terminal: Terminal, verb: str, volume: Json) -> None:
-    """Say how a volume is after it."""
+def print_result(terminal: Terminal, verb: str, volume: Json) -> None:
+    """Print the volume's state after the run."""
     name, state = clean(volume.get("name", "")), clean(volume.get("state", ""))
     device = clean(volume.get("device", ""))
     where = f" ({device})" if device else ""
@@ -63,9 +63,9 @@ def tell(terminal: Terminal, verb: str, volume: Json) -> None:
             terminal.line(clean(volume.get("message", "")) or f"it is safe to remove {name}{where}")
             if volume.get("migrated_to"):
                 terminal.line(f"  hint: {clean(volume.get('hint', ''))}")
-            terminal.line(f"  it stays like this until: eventctl storage attach {name}")
+            terminal.line(f"  to use it again: eventctl storage attach {name}")
         case "decommissioned":
-            terminal.line(f"{name} is decommissioned: it is safe to remove{where}, and what is on it stays")
+            terminal.line(f"{name} is decommissioned: it is safe to remove{where}, and its data stays")
             if volume.get("wanted") != "decommissioned":
                 terminal.line("  for good, write in storage.toml:")
                 terminal.line(f"    [volume.{name}]")

@@ -1,4 +1,4 @@
-"""`eventctl storage migrate NAME --to OTHER` and `forget-data NAME`: ask for it, and follow its phases."""
+"""`eventctl storage migrate NAME --to OTHER` and `forget-data NAME`: requests it, and follows its phases."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 VERBS = ("migrate", "forget-data")
 IDLE = 7 * 86400.0
-"""Seconds that a phase may take: a copy of a large disk says nothing until it is done."""
+"""Seconds that a phase may take: copying a large disk prints nothing until it is done."""
 _PHASES = {
-    "prepare": "looking whether there is room",
+    "prepare": "checking the free space",
     "quiesce": "stopping what uses it, and unmounting it",
     "copy": "copying",
     "verify": "comparing everything, byte by byte",
     "switch": "switching over",
-    "undo": "going back to the old disk",
+    "undo": "returning to the old disk",
 }
 
 
@@ -72,7 +72,7 @@ def _follow(
                         terminal.out.flush()
                 case "done":
                     if not arguments.json:
-                        _tell(terminal, name, row)
+                        _print_phase(terminal, name, row)
                     done = row.get("phase") == ("failed" if arguments.abort else "done")
                     return codes.AS_WANTED if done else codes.NOT_CONVERGED
                 case "error":
@@ -88,12 +88,12 @@ def _follow(
     )
 
 
-def _tell(terminal: Terminal, name: str, row: Json) -> None:
+def _print_phase(terminal: Terminal, name: str, row: Json) -> None:
     if row.get("phase") == "done":
         terminal.line(
             f"{clean(name)} is on {clean(row.get('to', ''))} now: {row.get('files')} files, all the same"
         )
-        for line in _after(name, row):
+        for line in _next_steps(name, row):
             terminal.line(line)
         return
     terminal.line(f"{clean(name)} stays on its old disk: {clean(row.get('error', ''))}")
@@ -101,7 +101,7 @@ def _tell(terminal: Terminal, name: str, row: Json) -> None:
         terminal.line(f"  hint: {clean(row['hint'])}")
 
 
-def _after(name: str, row: Json) -> Iterator[str]:
+def _next_steps(name: str, row: Json) -> Iterator[str]:
     yield "  for good, write in storage.toml:"
     yield f"    [volume.{clean(name)}]"
     yield f'    migrated_to = "{clean(row.get("to", ""))}"'
@@ -109,8 +109,8 @@ def _after(name: str, row: Json) -> Iterator[str]:
     yield f"    eventctl storage forget-data {clean(name)}"
 
 
-def told(volume: Json) -> Iterator[str]:
-    """Yield what `eventctl storage` says of a volume's last migration."""
+def status_lines(volume: Json) -> Iterator[str]:
+    """Yield the lines of `eventctl storage` about a volume's last migration."""
     row, name = volume.get("migration") or {}, clean(volume.get("name", ""))
     if not row:
         return
@@ -118,7 +118,7 @@ def told(volume: Json) -> Iterator[str]:
         case "done":
             if volume.get("manifest_migrated_to") != row.get("to"):
                 yield f"{name} is on {clean(row.get('to', ''))}:"
-                yield from _after(name, row)
+                yield from _next_steps(name, row)
             elif not row.get("forgotten"):
                 yield f"{name}: the old disk ({clean(row.get('old_id', ''))}) keeps what is on it, until forget-data"
         case "failed":
@@ -135,5 +135,5 @@ def _forget(client: Client, name: str, arguments: Any, terminal: Terminal) -> in
     if arguments.json:
         terminal.json({**answer, "volume": volume_of(client, name)})
     else:
-        terminal.line("what is on the old disk is deleted once that is approved: eventctl approvals")
+        terminal.line("the data on the old disk is deleted once that is approved: eventctl approvals")
     return codes.HELD

@@ -108,7 +108,7 @@ def _all(terminal: Terminal, answer: Json) -> None:
         if not each.get("reason") and each.get("state") in ("ejected", "ejecting"):
             terminal.line(f"{clean(each.get('name', ''))}: {clean(each.get('message', ''))}")
     for each in volumes:
-        for line in storage_migrate.told(each):
+        for line in storage_migrate.status_lines(each):
             terminal.line(line)
     unknown = [each for each in show.items(answer, "unknown") if not show.items(each, "mounted_at")]
     if unknown:

@@ -1,8 +1,8 @@
-"""The controller of volumes: folds devices, mounts and the manifest into how each volume is, and says what to do next.
+"""The volume controller: derives each volume's state from devices, mounts and the manifest, and plans the next step.
 
-Owns the VOLUME facts. They follow a device or a mount in the same moment as its event, without waiting for a run: a
-workload is stopped because of them, and a gate opens. Everything that touches the world is a step of a plan
-(`eventd.storage.plan`), carried out by `eventd_handlers.storage`.
+Owns the VOLUME facts. They follow the events of devices and mounts at once, without waiting for a run: they stop
+workloads, and open gates. Every change of the host is a step of a plan (`eventd.storage.plan`), carried out by
+`eventd_handlers.storage`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from eventd.storage.model_actions import ForgetData, UnsealMountPoint
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_manifest import NOTHING, Manifest, Volume
-from eventd.storage.model_moved import Place, claimed, look_at, moved, nowhere, place_of, unmoved
+from eventd.storage.model_moved import Place, assess_moved, claimed, moved, nowhere, place_of, unmoved
 from eventd.storage.model_records import VolumeRecord, VolumeState
-from eventd.storage.model_volume import Look, look, put_away
+from eventd.storage.model_volume import VolumeStatus, assess, put_away
 from eventd.storage.plan import PREFIX, Moving, draft
 from eventd.storage.plan_migration import (
     PATIENCE,
@@ -47,11 +47,11 @@ from eventd.storage.plan_migration import (
 )
 
 ONCE = 5.0
-"""Seconds in which an operator's wish to have a volume tried afresh counts once: a run plans again after each step."""
+"""Seconds in which a forced retry of a volume counts once: a run plans again after each step."""
 
 
 class VolumeController(Controller, Participant):
-    """See the module. `sealed`: volume -> path that was sealed in this life of the daemon."""
+    """See the module. `sealed`: volume -> path that was sealed since the daemon's start."""
 
     prefix = PREFIX
 
@@ -71,7 +71,7 @@ class VolumeController(Controller, Participant):
         """Volume -> workloads that use it."""
         self.sealed: dict[str, str] = {}
         self.afresh: dict[str, float] = {}
-        """Volume -> when it was last unmounted to be tried afresh, in seconds since the epoch."""
+        """Volume -> when it was last unmounted for a retry, in seconds since the epoch."""
         self._emit = emit
         self._wall = wall
         self._facts = Facts()
@@ -87,16 +87,16 @@ class VolumeController(Controller, Participant):
         self._told: dict[str, bool] = {}
         self._devices: dict[str, DeviceState] = {}
         self.in_use: Callable[[bool], None] = lambda _any: None
-        """Told whether any volume is attached, each time that one comes or goes."""
+        """Called when a volume comes or goes, with whether any volume is attached."""
         self.suspect: Callable[[], None] = lambda: None
-        """Called when a unit of a workload with a volume failed: maybe because of its disk."""
+        """Called when a unit of a workload with a volume failed: the disk may be the cause."""
 
     async def load(self) -> None:
-        """Read what the last life left: the last good manifest is in it."""
+        """Read the persisted state, which includes the last good manifest."""
         await self.memory.load()
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
-        """Begin to watch devices, mounts and folders."""
+        """Start watching devices, mounts and folders."""
         self._facts = facts
         self._dirty = dirty
         for key, _ in facts.items(MountFact.DEVICE):
@@ -107,7 +107,7 @@ class VolumeController(Controller, Participant):
             self._be_patient(row)
 
     def activated(self, loaded: Loaded) -> None:
-        """Take in a manifest. One that is broken changes nothing: the last good one goes on, also after a restart."""
+        """Take in a manifest. A broken one changes nothing: the last good one stays active, also after a restart."""
         found: Manifest = loaded.desired.storage
         self._loaded = True
         if not found.broken:
@@ -135,7 +135,7 @@ class VolumeController(Controller, Participant):
         )
         self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
         for name in [name for name in self._told if name not in self.manifest.volumes]:
-            self._tell(name, usable=None)
+            self._publish_state(name, usable=None)
         for name in self.manifest.volumes:
             self._fold(name)
 
@@ -144,7 +144,7 @@ class VolumeController(Controller, Participant):
         return [PREFIX + name for name in (*self.manifest.volumes, *self._left())]
 
     def _left(self) -> list[str]:
-        """Return the volumes that are in no manifest any more, and whose mount points may still be sealed."""
+        """Return the volumes that left the manifest, and whose mount points may still be sealed."""
         if not self._loaded:
             return []
         points = {volume.path for volume in self.manifest.volumes.values()}
@@ -158,23 +158,23 @@ class VolumeController(Controller, Participant):
         ]
 
     def digest(self, name: str) -> str:
-        """Identify what is wanted of a volume, and how it is: a failure with one disk says nothing about the next."""
+        """Identify the wanted and the actual state: a failure with one disk does not count for another."""
         volume = self.manifest.volumes.get(_plain(name))
         return (
             ""
             if volume is None
-            else repr((volume, self.look(volume), self.memory.migrations.get(volume.name)))
+            else repr((volume, self.status_of(volume), self.memory.migrations.get(volume.name)))
         )
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
-        """Return what would be done."""
+        """Return the actions to carry out."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
             left = self.memory.volumes.get(_plain(name)) if _plain(name) in self._left() else None
             return (UnsealMountPoint(name, left.volume.path),) if left is not None else ()
         actions: tuple[Action, ...] = draft(
             volume,
-            self.look(volume),
+            self.status_of(volume),
             self.memory.volumes.get(volume.name),
             sealed=self.sealed.get(volume.name) == volume.path,
             uids=self._uids(volume.name),
@@ -191,19 +191,19 @@ class VolumeController(Controller, Participant):
         return () if is_rejected(forget(action), self._facts) else (action,)
 
     def stand(self, name: str) -> Stand:
-        """Return where a volume stands."""
+        """Return a volume's status."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
             return Stand()
-        seen = self.look(volume)
+        seen = self.status_of(volume)
         outcome = Outcome.UNCHANGED
         if seen.state is VolumeState.MIGRATING:
             return Stand(Outcome.HELD, "migrating", seen.message, seen.hint)
         if seen.state is VolumeState.EJECTING and (running := self.running(volume.name)):
-            message = f"it is unmounted when {' and '.join(running)} has stopped"
+            message = f"waiting for {' and '.join(running)} to stop before unmounting"
             return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
         if seen.state is VolumeState.DISCONNECTED:
-            # A disk in a drawer that nobody waits for is in order.
+            # A detached disk that nothing waits for is fine.
             outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
         elif seen.reason == "not-moved":
             outcome = Outcome.HELD
@@ -211,17 +211,17 @@ class VolumeController(Controller, Participant):
             outcome = Outcome.FAILED
         return Stand(outcome, seen.reason, seen.message, seen.hint)
 
-    def look(self, volume: Volume) -> Look:
-        """Say how a volume is now."""
+    def status_of(self, volume: Volume) -> VolumeStatus:
+        """Return the current state of a volume."""
         found = self._facts.get(FactKey(MountFact.MOUNT, volume.path))
         mount = found if isinstance(found, MountState) else None
         record, place = self.memory.volumes.get(volume.name), self.place(volume)
         if place is not None:
-            seen = look_at(place, self.devices(), mount, record)
+            seen = assess_moved(place, self.devices(), mount, record)
         elif other := self._moved_to(volume):
             seen = nowhere(other, mount)
         else:
-            seen = look(volume, self.devices(), mount, record)
+            seen = assess(volume, self.devices(), mount, record)
             seen = unmoved(seen, volume) if volume.migrated_to else seen
         row = self.memory.migrations.get(volume.name)
         if row is not None and row.begun and not (record is not None and record.migrated_to == row.to):
@@ -229,11 +229,11 @@ class VolumeController(Controller, Participant):
         return seen
 
     def place(self, volume: Volume) -> Place | None:
-        """Return where a volume is that was migrated; None: on its own disk (or nowhere, see `look`)."""
+        """Return where a volume is that was migrated; None: on its own disk (or nowhere, see `status_of`)."""
         other = self.manifest.volumes.get(self._moved_to(volume))
         if other is None:
             return None
-        there = not self._moved_to(other) and self.look(other).usable
+        there = not self._moved_to(other) and self.status_of(other).usable
         return place_of(volume, other, there=there)
 
     def _moved_to(self, volume: Volume) -> str:
@@ -246,12 +246,12 @@ class VolumeController(Controller, Participant):
         )
 
     def in_service(self, volume: Volume) -> bool:
-        """Tell whether the volume's own disk is, or will be, used."""
+        """Return whether the volume's own disk is used, or will be."""
         return self.place(volume) is None and not put_away(volume, self.memory.volumes.get(volume.name))
 
     @wholly
     async def forget(self, row: Forgetting) -> None:
-        """Remember the wish to delete what is on an old disk; the plan then asks for a signature."""
+        """Record a request to delete the data on an old disk; the plan then requires a signature."""
         await self.memory.forgetting.put(row.volume, row)
         self._dirty(PREFIX + row.volume)
 
@@ -261,7 +261,7 @@ class VolumeController(Controller, Participant):
         return tuple(each.name for each in volumes if (p := self.place(each)) is not None and p.other == name)
 
     def moving(self, name: str) -> Moving | None:
-        """Return the migration of a volume that is on."""
+        """Return the running migration of a volume."""
         row = self.memory.migrations.get(name)
         if row is None or not row.on:
             return None
@@ -278,19 +278,19 @@ class VolumeController(Controller, Participant):
 
     @wholly
     async def migrate(self, row: Migration) -> None:
-        """Remember that a migration begins, or is to be taken back; what follows is planned from that."""
+        """Record the beginning or the abort of a migration; the next steps are planned from that."""
         await self.memory.migrate(row)
         self._fold(row.volume)
         self._dirty(PREFIX + row.volume)
 
     def _be_patient(self, row: Migration) -> None:
-        """Have a migration looked at again when its users have been given enough time to stop."""
+        """Schedule a check of a migration for when its users should have stopped."""
         if row.phase is Phase.QUIESCE:
             left = max(0.0, row.since + PATIENCE - self._wall())
             asyncio.get_running_loop().call_later(left + 1, self._dirty, PREFIX + row.volume)
 
     def refold(self, name: str) -> None:
-        """See what a change of a migration means for who uses the volume."""
+        """Update the VOLUME fact after a change of a migration."""
         row = self.memory.migrations.get(name)
         if row is not None:
             self._be_patient(row)
@@ -302,12 +302,12 @@ class VolumeController(Controller, Participant):
         return list(self._devices.values())
 
     def record(self, name: str) -> VolumeRecord | None:
-        """Return what is remembered of a volume."""
+        """Return a volume's record."""
         return self.memory.volumes.get(name)
 
     @wholly
     async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
-        """Remember that an operator puts a volume away, or takes it back; what follows is planned from that."""
+        """Record that an operator ejects or attaches a volume; the next steps are planned from that."""
         volume, now = self.manifest.volumes[name], self._wall()
 
         def how(record: VolumeRecord | None) -> VolumeRecord:
@@ -319,12 +319,12 @@ class VolumeController(Controller, Participant):
 
         await self.memory.change(name, how)
         if not away and self.place(volume) is None:
-            await self.memory.forgetting.put(name, None)  # what is in use again is not to be deleted
+            await self.memory.forgetting.put(name, None)  # a disk in use again must not be deleted
         self._fold(name)
         self._dirty(PREFIX + name)
 
     def running(self, name: str) -> tuple[str, ...]:
-        """Return the workloads that use a volume and of which something still runs."""
+        """Return the workloads that use a volume and still run."""
         users = self.users.get(name, frozenset())
         found = {
             key.scope
@@ -365,10 +365,10 @@ class VolumeController(Controller, Participant):
                 pass
 
     def _stopped(self, workload: str) -> None:
-        """Something of a workload has ended, which a volume that is put away may have waited for."""
+        """Check the volumes of a workload after one of its units has ended: an eject may wait for it."""
         for name, users in self.users.items():
             volume = self.manifest.volumes.get(name)
-            if workload in users and volume is not None and self.look(volume).leaving:
+            if workload in users and volume is not None and self.status_of(volume).leaving:
                 self._dirty(PREFIX + name)
 
     def _note_device(self, key: FactKey) -> None:
@@ -379,10 +379,10 @@ class VolumeController(Controller, Participant):
             self._devices.pop(key.name, None)
 
     def _fold(self, name: str) -> None:
-        self._tell(name, usable=self.look(self.manifest.volumes[name]).usable)
+        self._publish_state(name, usable=self.status_of(self.manifest.volumes[name]).usable)
 
-    def _tell(self, name: str, *, usable: bool | None) -> None:
-        """Set the VOLUME fact, and have those looked at whose units it concerns."""
+    def _publish_state(self, name: str, *, usable: bool | None) -> None:
+        """Set the VOLUME fact, and mark the affected workloads dirty."""
         if self._told.get(name) == usable:
             return
         if usable is None:

@@ -1,4 +1,4 @@
-"""What is remembered of volumes: two document tables, and the STOPPED facts that are the plan's view of the second."""
+"""The persisted state of volumes: document tables, and the STOPPED facts through which the plan sees stopped units."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from eventd.storage.plan_migration import Forgetting, Migration
 
 
 class StorageMemory:
-    """Written by handlers in journalled steps, read by the controller and by whoever shows storage."""
+    """Written by handlers in journalled steps; read by the controller and the status."""
 
     def __init__(self, store: DocumentStore, emit: Emit) -> None:
         self.volumes = DocumentTable(store, "volume", VolumeRecord)
         """Volume -> record."""
         self.stopped = DocumentTable(store, "stopped-units", StoppedUnits)
-        """Workload -> what a lost volume stopped."""
+        """Workload -> the units that a lost volume stopped."""
         self.migrations = DocumentTable(store, "migration", Migration)
         """Volume -> its last migration."""
         self.forgetting = DocumentTable(store, "forget-data", Forgetting)
-        """Volume -> a wish to delete what is on its old disk."""
+        """Volume -> a request to delete the data on its old disk."""
         self.changed = anyio.Event()
-        """Set, and replaced, when a migration gets on."""
+        """Set, and replaced, when a migration makes progress."""
         self._emit = emit
         self._lock = anyio.Lock()
 
@@ -47,9 +47,9 @@ class StorageMemory:
 
     @wholly
     async def change(self, name: str, how: Callable[[VolumeRecord | None], VolumeRecord]) -> VolumeRecord:
-        """Remember something of a volume: `how` makes the new record of the one that there is.
+        """Change a volume's record: `how` derives the new record from the existing one.
 
-        One at a time: a step that notes what it saw must not take back what an operator says in the same moment.
+        Changes are serialised: a step that records what it saw must not overwrite an operator's concurrent request.
         """
         async with self._lock:
             record = how(self.volumes.get(name))
@@ -60,7 +60,7 @@ class StorageMemory:
     async def migrate(
         self, row: Migration, how: Callable[[VolumeRecord], VolumeRecord] | None = None
     ) -> None:
-        """Remember how far a migration is, and with it, at the switch, where the volume is from then on."""
+        """Record a migration's phase; at the switch, together with the volume's new place."""
         async with self._lock:
             rows: list[tuple[DocumentTable[Any], str, Any]] = [(self.migrations, row.volume, row)]
             record = self.volumes.get(row.volume)
@@ -72,7 +72,7 @@ class StorageMemory:
 
     @wholly
     async def stop(self, workload: str, units: tuple[str, ...], why: str, now: float) -> None:
-        """Remember that these units were running."""
+        """Record that these units were running."""
         before = self.stopped.get(workload)
         if before is None:
             row = StoppedUnits(units, why, now)
@@ -83,7 +83,7 @@ class StorageMemory:
 
     @wholly
     async def started(self, workload: str, unit: str) -> None:
-        """Forget one of them: it has been started again, or is not there any more."""
+        """Forget a unit: it was started again, or no longer exists."""
         before = self.stopped.get(workload)
         if before is None:
             return

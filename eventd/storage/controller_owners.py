@@ -1,4 +1,4 @@
-"""Whose a process can be that keeps a volume in use: the accounts of workloads, and their units."""
+"""The owners of processes that may use a volume: the accounts of workloads, and their units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FactOwners:
         self._units: Mapping[str, frozenset[str]] = {}
 
     def attach(self, facts: Facts) -> None:
-        """Begin to read accounts there."""
+        """Read accounts from these facts."""
         self._facts = facts
 
     def loaded(self, workloads: Mapping[str, Workload]) -> None:

@@ -1,7 +1,7 @@
-"""Sizes of what workloads have on disks: measured when somebody asks, in the background, one workload at a time.
+"""The sizes of workloads' data on disks: measured on request, in the background, one workload at a time.
 
-Nothing is measured by itself: it costs a walk over all files. The first answer says "not measured yet", the next one
-has the sizes, and how old they are.
+A measurement walks over all files, so none is made without a request. The first answer says "not measured yet"; later
+ones have the sizes and their age.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eventd.storage.model_backup_content import Place
 
 log = logging.getLogger(__name__)
 FRESH = 900.0
-"""Seconds for which a measurement is good enough."""
+"""Seconds for which a measurement is valid."""
 
 
 class Size(Protocol):
@@ -47,13 +47,13 @@ class Measured:
     at: float
     """Seconds since the epoch."""
     sizes: dict[str, Size | None]
-    """By path; None: it is not there."""
+    """By path; None: it does not exist."""
     error: str = ""
 
 
 @dataclass(slots=True)
 class Sizes:
-    """All that was measured in this life of the daemon."""
+    """All measurements since the daemon's start."""
 
     measure: Measure
     wall: Callable[[], float] = time.time
@@ -62,7 +62,7 @@ class Sizes:
     _wake: anyio.Event = field(default_factory=anyio.Event)
 
     def want(self, workload: str, account: Account, places: tuple[Place, ...]) -> Measured | None:
-        """Return what is known; have it measured (again) if that is missing, old, or about other places."""
+        """Return the known sizes; schedule a measurement if they are missing, old, or of other places."""
         known = self.done.get(workload)
         stale = (
             known is None or self.wall() - known.at > FRESH or set(known.sizes) != {p.path for p in places}
@@ -73,11 +73,11 @@ class Sizes:
         return known
 
     def measuring(self, workload: str) -> bool:
-        """Tell whether it is being measured, or about to be."""
+        """Return whether it is being measured, or is scheduled."""
         return workload in self._todo
 
     async def serve(self) -> None:
-        """Measure what is wanted, for ever."""
+        """Carry out scheduled measurements, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
@@ -93,6 +93,6 @@ class Sizes:
             try:
                 sizes[place.path] = await self.measure(account, place.path, place.left_out)
             except EventdError as error:
-                log.warning("%s cannot be measured: %s", place.path, error)
+                log.warning("cannot measure %s: %s", place.path, error)
                 return Measured(self.wall(), {**dict.fromkeys(p.path for p in places), **sizes}, str(error))
         return Measured(self.wall(), sizes)

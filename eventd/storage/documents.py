@@ -1,4 +1,4 @@
-"""GET /v1/storage: each volume, what is attached and unknown, and what a backup of each workload would contain."""
+"""GET /v1/storage: the volumes, unknown attached disks, and what a backup of each workload would contain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from eventd.storage.plan import PREFIX
 from eventd.storage.plan_migration import Migration, Phase
 
 STATFS_TIMEOUT = 2.0
-"""Seconds. A disk that does not tell how full it is within that time has other troubles."""
+"""Seconds to wait for statfs(2) of a disk."""
 FULL = 0.99
 """Share of a file system from which it counts as full."""
 
@@ -194,10 +194,10 @@ def _concerns(controller: VolumeController, volume: Volume, view: View) -> bool:
 
 
 async def _volume(queries: Queries, controller: VolumeController, volume: Volume, view: View) -> VolumeRow:
-    found, record = controller.look(volume), controller.record(volume.name)
+    found, record = controller.status_of(volume), controller.record(volume.name)
     stand = controller.stand(PREFIX + volume.name)
     now = queries.statuses.get(PREFIX + volume.name)
-    # What a run came to says more than what is there to be seen: a disk that is found, and cannot be mounted.
+    # The result of a run says more than the observed state: a disk may be present, and fail to mount.
     if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
         stand = Stand(stand.outcome, now.reason, now.message, now.hint)
     mount = queries.facts.get(FactKey(MountFact.MOUNT, volume.path))
@@ -282,9 +282,9 @@ def _workloads(queries: Queries, parts: Storage, view: View) -> list[WorkloadSto
         if not view.sees(name) or not isinstance(account, Account):
             continue
         if not queries.records.ours(name, account.uid):
-            continue  # somebody else's: its home is no data of this workload
+            continue  # not eventd's account: its home is not data of this workload
         found = places(name, workload, account, parts.controller.manifest)
-        # What is on a volume that is away is not there to be measured.
+        # Places on a detached volume cannot be measured.
         there = tuple(
             place for place in found if not place.volume or _attached(parts.controller, place.volume)
         )
@@ -322,4 +322,4 @@ def _workloads(queries: Queries, parts: Storage, view: View) -> list[WorkloadSto
 
 def _attached(controller: VolumeController, name: str) -> bool:
     volume = controller.manifest.volumes.get(name)
-    return volume is not None and controller.look(volume).state is VolumeState.ATTACHED
+    return volume is not None and controller.status_of(volume).state is VolumeState.ATTACHED

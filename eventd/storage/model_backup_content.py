@@ -1,7 +1,7 @@
-"""What a backup of a workload would contain: its home without what can be fetched again, and what it has on volumes.
+"""What a backup of a workload would contain: its home without images and containers, and its data on volumes.
 
-Pure. A named volume of podman lies in the home and comes along whether anybody meant it or not; what lies on a volume
-comes along as `backup` of that volume says. `eventctl storage` shows this with sizes; backups take just these places.
+Pure. Named volumes of podman are in the home and always included; data on a volume is included if that volume's
+`backup` says so. `eventctl storage` shows this with sizes; backups take exactly these places.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEFT_OUT = (
         for each in ("overlay", "overlay-containers", "overlay-images", "overlay-layers", "tmp", "vfs")
     ),
 )
-"""Below a home: images and containers, which are pulled and made again. `volumes` stays: that is data."""
+"""Below a home: images and containers, which can be pulled and created again. `volumes` is kept: it is data."""
 
 
 class PlaceKind(StrEnum):

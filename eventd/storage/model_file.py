@@ -1,7 +1,7 @@
-"""`storage.toml` to values, every mistake with its place.
+"""Parses `storage.toml`; every error has its place.
 
-Pure. A mistake anywhere in the file makes the whole manifest `broken`: the daemon then goes on with the last good one,
-so that no slip of the pen takes a disk away from anybody. Next: `eventd.desired.model_assembly`.
+Pure. An error anywhere makes the whole manifest `broken`: the daemon then keeps the last good one, so that a typo does
+not detach a disk. Next: `eventd.desired.model_assembly`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,62}")
 _BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]{0,200}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){2,8}")
 PLACES = ("/srv", "/mnt", "/media")
-"""Where a repository may have volumes mounted; `[storage] paths` of the host's configuration adds others."""
+"""Where a repository may mount volumes; `[storage] paths` of the host's configuration adds others."""
 
 
 def read_manifest(
@@ -73,7 +73,7 @@ def parse_manifest(
     found = unknown(table, ("volume", "strict"))
     strict = table.data.get("strict", False)
     if not isinstance(strict, bool):
-        found.append(table.error("wrong-type", "strict is true or false", "strict"))
+        found.append(table.error("wrong-type", "strict must be true or false", "strict"))
         strict = False
     volumes: dict[str, Volume] = {}
     elsewhere: set[str] = set()
@@ -101,7 +101,7 @@ def _volume(
     before = len(found)
     found.extend(unknown(table, KEYS))
     if not _NAME.fullmatch(name):
-        message = f"{name!r} is no name of a volume: a-z, 0-9, _ and -, up to 32 characters"
+        message = f"{name!r} is not a valid volume name: use a-z, 0-9, _ and -, up to 32 characters"
         found.append(table.error("bad-name", message))
     identity = _identity(table, found)
     path = text_of(table, "path", found)
@@ -118,11 +118,13 @@ def _volume(
     if (label := text_of(table, "label", found)) is not None:
         values["label"] = label.text
         if any(ord(char) < 0x20 or char == "\x7f" for char in label.text) or len(label.text) > 100:
-            found.append(table.error("bad-value", "a label is one line of up to 100 characters", "label"))
+            found.append(
+                table.error("bad-value", "a label must be one line of up to 100 characters", "label")
+            )
     if (fstypes := texts(table, "fstype", found)) is not None:
         values["fstypes"] = tuple(each.text for each in fstypes)
         found.extend(
-            table.error("bad-value", f"{each.text!r} is no file system", "fstype")
+            table.error("bad-value", f"{each.text!r} is not a valid file system", "fstype")
             for each in fstypes
             if not re.fullmatch(r"[a-z0-9]{2,16}", each.text)
         )
@@ -151,7 +153,7 @@ def _volume(
     for key in ("default", "schedulable"):
         if key in table.data:
             if not isinstance(table.data[key], bool):
-                found.append(table.error("wrong-type", f"{key} is true or false", key))
+                found.append(table.error("wrong-type", f"{key} must be true or false", key))
             else:
                 values[key] = table.data[key]
     if (backup := choice(table, "backup", tuple(Backup), found)) is not None:
@@ -171,9 +173,9 @@ def _identity(table: Table, found: list[Diagnostic]) -> tuple[IdKind, str] | Non
     written = [kind for kind in IdKind if kind.value in table.data]
     if len(written) != 1:
         message = (
-            "a volume needs one durable id" if not written else "a volume has one durable id, not several"
+            "a volume needs a durable id" if not written else "a volume must have exactly one durable id"
         )
-        hint = "uuid, partuuid or by_id: `eventctl storage` shows those of the disks that are attached"
+        hint = "set uuid, partuuid or by_id: `eventctl storage` shows those of the attached disks"
         found.append(table.error("missing-key" if not written else "bad-value", message, hint=hint))
         return None
     kind = written[0]
@@ -181,19 +183,26 @@ def _identity(table: Table, found: list[Diagnostic]) -> tuple[IdKind, str] | Non
     if text is None:
         return None
     if not (_BY_ID if kind is IdKind.BY_ID else _ID).fullmatch(text.text):
-        hint = "as the link in /dev/disk is called, without the folder; /dev/sda is no durable id"
-        found.append(table.error("bad-value", f"{text.text!r} is no {kind.value}", kind.value, hint=hint))
+        hint = "use the name of the link in /dev/disk, without the folder; /dev/sda is not a durable id"
+        found.append(
+            table.error("bad-value", f"{text.text!r} is not a valid {kind.value}", kind.value, hint=hint)
+        )
         return None
     return kind, text.text
 
 
 def _check_path(path: str, table: Table, found: list[Diagnostic], places: Sequence[str]) -> None:
     if not _PATH.fullmatch(path):
-        message = f"{path!r} is no mount point: an absolute path of at least two parts, of letters, digits and . _ + -"
+        message = (
+            f"{path!r} is not a valid mount point:"
+            " use an absolute path of two or more parts, of letters, digits and . _ + -"
+        )
         found.append(table.error("bad-value", message, "path", hint="such as /srv/media"))
     elif not in_places(path, places):
-        message = f"{path} is in none of the folders in which this host lets volumes be mounted ({', '.join(places)})"
-        hint = "write a path below one of them, or add its folder to paths in [storage] of eventd.toml on the host"
+        message = f"{path} is outside of the folders where this host allows volumes ({', '.join(places)})"
+        hint = (
+            "use a path below one of them, or add its folder to paths in [storage] of eventd.toml on the host"
+        )
         found.append(table.error("bad-value", message, "path", hint=hint))
 
 
@@ -208,7 +217,7 @@ def _together(
     """Check what one volume means for another."""
     defaults = [volume.name for volume in volumes.values() if volume.default]
     for name in defaults[1:]:
-        message = f"{defaults[0]} is the default already, and there is one at most"
+        message = f"{defaults[0]} is already the default, and there can be only one"
         found.append(section.error("bad-value", message, name, "default"))
     ordered = list(volumes.values())
     for index, volume in enumerate(ordered):

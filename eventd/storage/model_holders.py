@@ -1,7 +1,7 @@
-"""Who keeps a file system in use, in words: whose process it is, of which unit, and what to do about it.
+"""Describes the processes that use a file system: their unit and owner, and how to end the use.
 
-Pure. A process is nobody's to kill: what a unit runs is stopped or restarted by who keeps it, a person leaves. That a
-helper of podman (aardvark-dns, conmon, pasta) holds a disk is the business of the workload that it works for.
+Pure. Processes are not killed: a unit is stopped or restarted through its manager, and a person leaves. A helper of
+podman (aardvark-dns, conmon, pasta) is attributed to the workload that it works for.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}\.(?:service|scope|socket|mount)")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that keeps a file system in use."""
+    """A process that uses a file system."""
 
     pid: int
     command: str
     """Its name (proc_pid_comm(5)), never its arguments: there may be secrets in them."""
     how: str
-    """What keeps it: `cwd`, `open file`, `mapped file`, `root`, or `mount namespace`."""
+    """How it uses it: `cwd`, `open file`, `mapped file`, `root`, or `mount namespace`."""
     uid: int = -1
-    """Whose it is; -1: not known."""
+    """Its uid; -1: not known."""
     cgroup: str = ""
-    """Its path (cgroups(7)), which names the unit."""
+    """Its cgroup (cgroups(7)), which names the unit."""
 
     def __str__(self) -> str:
         """`bash (pid 12, cwd)`."""

@@ -1,6 +1,6 @@
-"""The volumes that an operator declares, as values: what each is meant to be. `eventd.storage.model_file` reads them.
+"""The volumes declared in `storage.toml`, as values. `eventd.storage.model_file` parses them.
 
-Pure. What a volume is like on a host just now is `eventd.storage.model_volume`'s.
+Pure. `eventd.storage.model_volume` has the actual state of a volume on a host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "ext3", "ext2", "f2fs")
 """What is mounted unless `fstype` says otherwise: file systems with owners and modes, which folders of users take."""
 ALWAYS = ("nosuid", "nodev")
-"""A disk that somebody plugs in must not bring set-id programs or device nodes along."""
+"""A disk must not bring in set-id programs or device nodes."""
 
 
 class IdKind(StrEnum):
@@ -62,15 +62,15 @@ class Volume:
     path: str
     """Where it is mounted."""
     label: str = ""
-    """What people call it. A file system that carries it as its own label, with another id, is a mistaken disk."""
+    """The label for people. A file system with this label but another id is reported as the wrong disk."""
     options: tuple[str, ...] = ()
     """Mount options besides `nosuid,nodev`."""
     fstypes: tuple[str, ...] = FILE_SYSTEMS
     """File systems that are accepted."""
     default: bool = False
-    """Where new bulk data goes unless somebody says otherwise."""
+    """New bulk data goes here by default."""
     schedulable: bool = True
-    """Whether workloads that do not use it yet may be placed on it."""
+    """Whether it accepts workloads that have no folder on it yet."""
     backup: Backup = Backup.INCLUDE
     state: Wanted = Wanted.ATTACHED
     migrated_to: str = ""
@@ -105,11 +105,11 @@ class Manifest:
     elsewhere: frozenset[str] = frozenset()
     """Names of volumes that are for other hosts."""
     broken: tuple[Diagnostic, ...] = ()
-    """Errors: nothing in here may be relied upon then."""
+    """Errors: if there are any, the manifest must not be used."""
     present: bool = False
     """There is a `storage.toml`."""
     strict: bool = False
-    """Data beside the volumes is refused, and not only warned of."""
+    """Data outside of volumes is an error, not just a warning."""
 
     def at(self, path: str) -> Volume | None:
         """Return the volume that a path of the host lies on."""

@@ -1,6 +1,6 @@
-"""How a volume is that was moved to another one's disk, or is on the way there.
+"""The state of a volume that was migrated to another volume's disk, or is being migrated.
 
-Pure. What was done on this host counts before what the manifest says. Next: `plan`.
+Pure. What was done on this host takes precedence over the manifest. Next: `plan`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from eventd.mounts.model_facts import DeviceState, MountState
 from eventd.storage.model_manifest import Volume, Wanted
 from eventd.storage.model_records import VolumeRecord, VolumeState
-from eventd.storage.model_volume import Look, look
+from eventd.storage.model_volume import VolumeStatus, assess
 from eventd.storage.plan_migration import Migration, Phase, folder_on
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a volume is that was migrated: a folder on another one."""
+    """Where a migrated volume is: a folder on another volume."""
 
     volume: Volume
     """The volume, with the identity of the disk that it is on now."""
@@ -26,7 +26,7 @@ class Place:
     folder: str
     """Its name on that file system."""
     there: bool
-    """The other volume is mounted."""
+    """Whether the other volume is mounted."""
     other: str
 
 
@@ -40,11 +40,11 @@ def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
     return Place(same, f"{other.path}/{folder}", folder, there, other.name)
 
 
-def look_at(
+def assess_moved(
     place: Place, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
-) -> Look:
+) -> VolumeStatus:
     """Say how a volume is that is on another disk now."""
-    seen = look(place.volume, devices, mount, record)
+    seen = assess(place.volume, devices, mount, record)
     if (
         seen.state is VolumeState.ATTACHED
         and mount is not None
@@ -52,15 +52,17 @@ def look_at(
     ):
         message = f"{mount.root} of {mount.source} is mounted at {mount.point}, and not {place.folder}"
         hint = f"unmount {mount.point}; eventd does not touch what it did not mount"
-        return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+        return VolumeStatus(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
     if seen.state in (VolumeState.EJECTING, VolumeState.EJECTED) and not seen.mounted:
-        # Whether the disk may go is the other volume's question: that one has it mounted.
-        message = f"{place.volume.name} is put away; its disk is that of {place.other}"
+        # Whether the disk may be removed is up to the other volume, which has it mounted.
+        message = f"{place.volume.name} is ejected; its data is on the disk of {place.other}"
         hint = f"eventctl storage eject {place.other}, to remove the disk"
-        return Look(VolumeState.EJECTED, message=message, hint=hint, node=seen.node)
+        return VolumeStatus(VolumeState.EJECTED, message=message, hint=hint, node=seen.node)
     if seen.state is VolumeState.FOUND and not place.there:
         message = f"it is on {place.other}, which is not mounted"
-        return Look(VolumeState.DISCONNECTED, "not-attached", message, f"eventctl storage {place.other}")
+        return VolumeStatus(
+            VolumeState.DISCONNECTED, "not-attached", message, f"eventctl storage {place.other}"
+        )
     return seen
 
 
@@ -95,37 +97,37 @@ def claimed(
     return name
 
 
-def unmoved(seen: Look, volume: Volume) -> Look:
+def unmoved(seen: VolumeStatus, volume: Volume) -> VolumeStatus:
     """Return how a volume is that is on its own disk, though the manifest says that it was moved."""
     if seen.state is not VolumeState.ATTACHED or seen.reason:
         return seen
-    message = f"storage.toml says that it was moved to {volume.migrated_to}, and it is on its own disk ({seen.node})"
-    hint = f"take migrated_to out of storage.toml; eventctl storage migrate {volume.name} --to {volume.migrated_to}"
+    message = f"storage.toml says that it was moved to {volume.migrated_to}, but it is on its own disk ({seen.node})"
+    hint = f"remove migrated_to from storage.toml, or: eventctl storage migrate {volume.name} --to {volume.migrated_to}"
     return replace(seen, reason="not-moved", message=message, hint=hint)
 
 
-def nowhere(other: str, mount: MountState | None) -> Look:
+def nowhere(other: str, mount: MountState | None) -> VolumeStatus:
     """Return how a volume is that was moved to one that is not in the manifest: not on its old disk again."""
-    return Look(
+    return VolumeStatus(
         VolumeState.REFUSED,
         "moved-elsewhere",
-        f"it was moved to {other}, which storage.toml does not have for this host",
-        f"write [volume.{other}] into storage.toml again",
+        f"it was moved to {other}, which storage.toml does not declare for this host",
+        f"restore [volume.{other}] in storage.toml",
         ours=mount is None,
     )
 
 
-def moved(seen: Look, row: Migration) -> Look:
+def moved(seen: VolumeStatus, row: Migration) -> VolumeStatus:
     """Return how a volume is while what is on it is moved: nothing may use it."""
     if seen.state is VolumeState.LOST or not seen.ours:
         return seen
     message = f"it is being moved to {row.to} ({row.phase})"
     hint = f"eventctl storage migrate {row.volume} --abort"
     if row.phase is Phase.UNDO:
-        message = f"moving it to {row.to} failed, and is taken back: {row.error}"
+        message = f"moving it to {row.to} failed, and is being reverted: {row.error}"
     if row.phase in (Phase.UNDO, Phase.SWITCH):
         hint = ""
-    return Look(
+    return VolumeStatus(
         VolumeState.MIGRATING,
         message=message,
         hint=hint,

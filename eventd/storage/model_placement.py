@@ -1,8 +1,8 @@
-"""Which volumes a workload uses, from what it says and from where its bind mounts lie.
+"""Determines which volumes a workload uses, from its options and its bind mounts.
 
-Pure. A bind mount below a volume's path is a use of that volume, whether or not `[storage] volumes` says so: nobody
-has to remember to write it down for the workload to wait for its disk. Bulk data of a workload that has a volume
-belongs there; what lies in its home, named volumes of podman included, is what a backup of the home takes along.
+Pure. A bind mount below a volume's path counts as a use of that volume even if `[storage] volumes` does not name it, so
+the workload always waits for its disk. Bulk data of a workload with a volume belongs on the volume; its home, including
+podman's named volumes, is part of every backup of the home.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def volumes_of(
     if manifest.broken:
         if asked or any(not bind.read_only for bind in foreign):
             place_ = asked[0] if asked else Located("", foreign[0].line.file, foreign[0].line.number)
-            message = f"it is not known which volumes it uses: {manifest.broken[0]}"
-            hint = "it is left as it is until storage.toml is right"
+            message = f"cannot tell which volumes it uses: {manifest.broken[0]}"
+            hint = "fix storage.toml; until then the workload is left as it is"
             found.append(_at(place_, "storage-broken", message, hint))
         return (), found
     for text in asked:
@@ -79,7 +79,7 @@ def volumes_of(
         if volume is not None:
             paths.setdefault(volume.name, []).append(bind.source)
         elif manifest.present and not bind.read_only:
-            message = f"{bind.source} is on no volume of storage.toml, and not in the home"
+            message = f"{bind.source} is neither on a volume of storage.toml nor in the home"
             hint = f"put it on a volume, {advice}"
             found.append(_finding(bind.line, "bind-outside-storage", message, hint, manifest))
     found.extend(_out_of_service(name, content, paths, asked, binds, manifest))
@@ -135,7 +135,7 @@ def _out_of_service(
         if volume.state is not Wanted.DECOMMISSIONED or volume.migrated_to:
             continue
         message = (
-            f"{each} is decommissioned in storage.toml: {name} waits for a disk that is not mounted any more"
+            f"{each} is decommissioned in storage.toml: {name} waits for a disk that is no longer mounted"
         )
         hint = f"move it to another volume, or: eventctl storage migrate {each} --to OTHER, before that"
         places = [Located(text.text, text.file, text.line) for text in asked if text.text == each]

@@ -1,4 +1,4 @@
-"""The ports of storage: what the runtime and the handlers need of the world for volumes, besides `ports`."""
+"""The ports of storage: what the controller and the handlers need from the host for volumes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eventd.storage.plan_migration import Job
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What keeps a file system in use that is unmounted."""
+    """What still uses an unmounted file system."""
 
     holders: tuple[Holder, ...] = ()
     claimed: tuple[str, ...] = ()
-    """Devices that the kernel has in use, though nobody is found who keeps them."""
+    """Devices that the kernel has in use although no user was found."""
 
 
 class Mounts(Protocol):
@@ -52,7 +52,7 @@ class Mounts(Protocol):
 
 
 class MountPoints(Protocol):
-    """What has to be done in the host's file systems as root, outside of the daemon's sandbox."""
+    """Changes of the host's file systems that need root, outside of the daemon's sandbox."""
 
     async def seal(self, path: str) -> None:
         """Make a mount point (parents 0755), empty, mode 0000 and immutable where the file system knows that.
@@ -70,7 +70,7 @@ class MountPoints(Protocol):
         ...
 
     async def unseal(self, path: str) -> bool:
-        """Take a mount point away that was sealed for a volume that is no more; tell whether there was one. Idempotent.
+        """Remove the sealed mount point of a volume that left the manifest. Returns whether there was one. Idempotent.
 
         One that is mounted, or was not sealed here, is left as it is.
         """
@@ -84,7 +84,7 @@ class MountPoints(Protocol):
         ...
 
     async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
-        """Return who has something open on the file system with one of these device numbers; a few, if many do."""
+        """Return processes with something open on the file system of one of these device numbers: a few at most."""
         ...
 
     async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
@@ -103,7 +103,7 @@ class Moves(Protocol):
         ...
 
     async def start(self, job: Job, name: str, source: str, target: str) -> None:
-        """Start a job's unit; one that runs already is left to it. `source`, `target`: where both are mounted."""
+        """Start a job's unit, unless it runs already. `source`, `target`: where both are mounted."""
         ...
 
     async def end(self, job: Job, name: str) -> str:
@@ -117,6 +117,6 @@ class Moves(Protocol):
     async def delete(self, job: Job, name: str, path: str) -> None:
         """Delete the unfinished copy on `path` (DISCARD), or everything that is on it (FORGET); idempotent.
 
-        Raises TemporaryError(reason="not-deleted"): what is left goes with the next attempt.
+        Raises TemporaryError(reason="not-deleted") if something is left for the next attempt.
         """
         ...

@@ -1,7 +1,7 @@
-"""What eventd remembers of volumes: documents in its database, one per volume, and one per workload that was stopped.
+"""The persisted records of volumes: one document per volume, and one per workload that was stopped.
 
-The repository says what a volume should be (`model_manifest`); this is what was last seen of it on this host, and
-survives a restart of the daemon, a reboot, and a manifest that cannot be read.
+The repository says what a volume should be (`model_manifest`); a record is what was last seen on this host. It survives
+a restart of the daemon, a reboot, and a broken manifest.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from eventd.storage.model_manifest import Volume
 
 
 class VolumeState(StrEnum):
-    """How a volume is on this host."""
+    """The state of a volume on this host."""
 
     ATTACHED = "attached"
     """Mounted, and found to be the right file system."""
     DEGRADED = "degraded"
-    """Mounted, but read-only, which nobody asked for: the kernel found errors (or a person did it)."""
+    """Mounted read-only, although that is not configured: the kernel found errors, or a person remounted it."""
     FOUND = "found"
     """The device is there, and about to be mounted."""
     LOST = "lost"
@@ -28,11 +28,11 @@ class VolumeState(StrEnum):
     REFUSED = "refused"
     """Something is there that must not be used: see the reason."""
     EJECTING = "ejecting"
-    """About to be put away: not used any more, unmounted as soon as nothing is left that runs on it."""
+    """About to be ejected: it is unmounted as soon as nothing uses it."""
     MIGRATING = "migrating"
     """What is on it is being moved to another disk; nothing may use it meanwhile."""
     EJECTED = "ejected"
-    """Put away by an operator until they attach it again, or say so."""
+    """Ejected by an operator, until it is attached again."""
     DECOMMISSIONED = "decommissioned"
     """Out of service for good."""
 

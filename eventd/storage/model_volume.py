@@ -1,7 +1,7 @@
-"""How a volume is: from the manifest, the devices, the mounts and what is remembered.
+"""Derives the state of a volume from the manifest, the devices, the mounts and its record.
 
-Pure. The durable id decides, never a device's name; what was mounted is believed only if its device number is one that
-udev has for that id. Next: `model_moved` for volumes on another's disk, and `plan` for what to do about it.
+Pure. The durable id decides, never the name of a device; a mount counts only if its device number is one that udev has
+for that id. Next: `model_moved` for volumes on another volume's disk, and `plan` for what to do.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _BROKEN = ("emergency_ro", "shutdown")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a volume is now."""
+class VolumeStatus:
+    """The current state of a volume."""
 
     state: VolumeState
     reason: str = ""
@@ -29,10 +29,10 @@ class Look:
     node: str = ""
     number: str = ""
     ours: bool = True
-    """What is mounted at its path is the volume; False: something else, which is nobody's business here."""
+    """Whether the mount at its path is the volume; False: something else, which eventd leaves alone."""
     mounted: bool = False
     nodes: tuple[str, ...] = ()
-    """While it is put away: every device of it."""
+    """While it is being ejected: all of its devices."""
     numbers: tuple[str, ...] = ()
 
     @property
@@ -68,10 +68,10 @@ def carriers(volume: Volume, devices: Iterable[DeviceState]) -> tuple[DeviceStat
     return tuple(each for each in devices if volume.link in each.links and each.nodes)
 
 
-def look(
+def assess(
     volume: Volume, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
-) -> Look:
-    """Say how a volume is. `mount`: what is mounted at its path."""
+) -> VolumeStatus:
+    """Return the state of a volume. `mount`: what is mounted at its path."""
     everything = tuple(devices)
     mine = carriers(volume, everything)
     if mount is not None:
@@ -85,7 +85,7 @@ def look(
     device = mine[0]
     node, number = device.nodes[0], device.numbers[0] if device.numbers else ""
     if device.fstype not in volume.fstypes:
-        return Look(
+        return VolumeStatus(
             VolumeState.REFUSED,
             "file-system",
             f"{node} has {device.fstype or 'no known file system'}, which is not mounted as {volume.name}",
@@ -93,7 +93,7 @@ def look(
             node,
             number,
         )
-    return Look(VolumeState.FOUND, node=node, number=number)
+    return VolumeStatus(VolumeState.FOUND, node=node, number=number)
 
 
 def put_away(volume: Volume, record: VolumeRecord | None) -> bool:
@@ -103,44 +103,48 @@ def put_away(volume: Volume, record: VolumeRecord | None) -> bool:
     return record is not None and (record.ejected or record.decommissioned > 0)
 
 
-def _away(volume: Volume, mine: tuple[DeviceState, ...], record: VolumeRecord | None) -> Look:
+def _away(volume: Volume, mine: tuple[DeviceState, ...], record: VolumeRecord | None) -> VolumeStatus:
     nodes = tuple(node for device in mine for node in device.nodes)
     numbers = tuple(number for device in mine for number in device.numbers)
     if nodes and record is not None and record.ejected and not record.released:
-        message = "it is unmounted; whether anything still has it open is not known yet"
-        return Look(VolumeState.EJECTING, message=message, node=nodes[0], nodes=nodes, numbers=numbers)
+        message = "it is unmounted; checking whether anything still has it open"
+        return VolumeStatus(
+            VolumeState.EJECTING, message=message, node=nodes[0], nodes=nodes, numbers=numbers
+        )
     node = nodes[0] if nodes else ""
     if volume.state is Wanted.DECOMMISSIONED or (record is not None and record.decommissioned):
-        return Look(VolumeState.DECOMMISSIONED, node=node)
+        return VolumeStatus(VolumeState.DECOMMISSIONED, node=node)
     where = f" ({node})" if node else ""
     message = f"it is safe to remove {volume.name}{where}"
-    return Look(
+    return VolumeStatus(
         VolumeState.EJECTED, message=message, hint=f"eventctl storage attach {volume.name}", node=node
     )
 
 
 def _mounted(
     volume: Volume, mine: tuple[DeviceState, ...], mount: MountState, record: VolumeRecord | None
-) -> Look:
+) -> VolumeStatus:
     nodes = [node for device in mine if (node := mounted_on(mount, device)) is not None]
     if not nodes:
         if record is not None and _was_ours(mount, record):
-            message = f"{mount.source}, which is mounted at {volume.path}, is not (or no more) {volume.name}"
+            message = (
+                f"{mount.source}, which is mounted at {volume.path}, is not (or no longer) {volume.name}"
+            )
             hint = "attach the disk again"
-            return Look(VolumeState.LOST, "device-gone", message, hint, record.node, record.number)
+            return VolumeStatus(VolumeState.LOST, "device-gone", message, hint, record.node, record.number)
         message = f"{mount.source} is mounted at {volume.path}, and is not {volume.name} ({volume.id})"
         hint = f"unmount {volume.path}; eventd does not touch what it did not mount"
-        return Look(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
+        return VolumeStatus(VolumeState.REFUSED, "something-else-mounted", message, hint, ours=False)
     options = mount.options.split(",")
     node, number = nodes[0], mount.device
     if put_away(volume, record):
-        message = "it is unmounted as soon as nothing is left that runs on it"
-        return Look(
+        message = "it is unmounted as soon as nothing uses it"
+        return VolumeStatus(
             VolumeState.EJECTING, message=message, node=node, number=number, mounted=True, numbers=(number,)
         )
     missing = [option for option in ALWAYS if option not in options]
     if missing:
-        return Look(
+        return VolumeStatus(
             VolumeState.REFUSED,
             "unsafe-options",
             f"{volume.path} is mounted without {' and '.join(missing)}",
@@ -149,11 +153,11 @@ def _mounted(
             number,
         )
     if any(option in options for option in _BROKEN) or ("ro" in options and not volume.read_only):
-        return Look(
+        return VolumeStatus(
             VolumeState.DEGRADED,
             "read-only",
             f"{volume.path} is read-only: the disk is write-protected, or its file system was found damaged",
-            f"see `dmesg`; check {node} with fsck while it is unmounted, then `eventctl sync` to try it afresh",
+            f"see `dmesg`; check {node} with fsck while it is unmounted, then retry with `eventctl sync`",
             node,
             number,
         )
@@ -161,7 +165,7 @@ def _mounted(
         # What is mounted is the one that was verified when there was no other: it stays.
         found = _twice(volume, mine)
         return replace(found, state=VolumeState.ATTACHED, node=node, number=number)
-    return Look(VolumeState.ATTACHED, node=node, number=number)
+    return VolumeStatus(VolumeState.ATTACHED, node=node, number=number)
 
 
 def _was_ours(mount: MountState, record: VolumeRecord) -> bool:
@@ -172,10 +176,10 @@ def _was_ours(mount: MountState, record: VolumeRecord) -> bool:
     return mount.device == record.number
 
 
-def _absent(volume: Volume, devices: tuple[DeviceState, ...]) -> Look:
+def _absent(volume: Volume, devices: tuple[DeviceState, ...]) -> VolumeStatus:
     for device in devices:
         if volume.label and device.label == volume.label and device.nodes:
-            return Look(
+            return VolumeStatus(
                 VolumeState.REFUSED,
                 "wrong-disk",
                 f"{device.nodes[0]} is labelled {device.label} and is not {volume.name}:"
@@ -183,16 +187,16 @@ def _absent(volume: Volume, devices: tuple[DeviceState, ...]) -> Look:
                 "attach the right disk, or write this one's id into storage.toml if it takes its place",
                 device.nodes[0],
             )
-    return Look(
+    return VolumeStatus(
         VolumeState.DISCONNECTED, "not-attached", f"no disk with {volume.id_kind} {volume.id} is attached"
     )
 
 
-def _twice(volume: Volume, mine: tuple[DeviceState, ...]) -> Look:
+def _twice(volume: Volume, mine: tuple[DeviceState, ...]) -> VolumeStatus:
     nodes = [node for device in mine for node in device.nodes]
-    return Look(
+    return VolumeStatus(
         VolumeState.REFUSED,
         "duplicate-id",
         f"{' and '.join(nodes)} both have the {volume.id_kind} {volume.id} of {volume.name}: one is a copy",
-        "take the copy away, or give it a new id (tune2fs -U random, xfs_admin -U generate, btrfstune -u)",
+        "detach the copy, or give it a new id (tune2fs -U random, xfs_admin -U generate, btrfstune -u)",
     )

@@ -1,4 +1,4 @@
-"""What to do about a volume, given how it is (`model_volume`, `model_moved`), and what to remember of it.
+"""Plans the actions on a volume from its state (`model_volume`, `model_moved`), and what to record.
 
 Pure. Next: `eventd.storage.controller`, which has it carried out by `eventd_handlers.storage`.
 """
@@ -19,16 +19,16 @@ from eventd.storage.model_actions import (
 from eventd.storage.model_manifest import Volume
 from eventd.storage.model_moved import Place, settled
 from eventd.storage.model_records import VolumeRecord, VolumeState
-from eventd.storage.model_volume import Look
+from eventd.storage.model_volume import VolumeStatus
 from eventd.storage.plan_migration import Migration, Step
 
 PREFIX = "volume:"
-"""What the subjects' names begin with."""
+"""The prefix of the subjects' names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A migration that is on, and what it needs next (None: it waits)."""
+    """A running migration, and its next step (None: it waits)."""
 
     row: Migration
     step: Step | None
@@ -36,7 +36,7 @@ class Moving:
 
 def draft(
     volume: Volume,
-    seen: Look,
+    seen: VolumeStatus,
     record: VolumeRecord | None,
     *,
     sealed: bool,
@@ -47,7 +47,7 @@ def draft(
     place: Place | None = None,
     moving: Moving | None = None,
 ) -> tuple[StorageAction, ...]:
-    """Return what would be done now, in order; the rest follows when that has been done.
+    """Return the actions to carry out now, in order. Further ones follow when these are done.
 
     `sealed`: the mount point is known to be. `uids`: the users of the volume. `forced`: an operator asked for it.
     `running`: units of its users do. `place`: where it is if not on its own disk. `moving`: a migration that is on.
@@ -79,7 +79,7 @@ def draft(
     return tuple(actions)
 
 
-def _move(volume: Volume, seen: Look, moving: Moving, *, running: bool) -> list[StorageAction]:
+def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) -> list[StorageAction]:
     if moving.step is None:
         return []
     name, row = PREFIX + volume.name, moving.row
@@ -89,19 +89,19 @@ def _move(volume: Volume, seen: Look, moving: Moving, *, running: bool) -> list[
     return [MigrateVolume(name, row.to, moving.step, why)]
 
 
-def _put_away(volume: Volume, seen: Look, *, running: bool) -> list[StorageAction]:
+def _put_away(volume: Volume, seen: VolumeStatus, *, running: bool) -> list[StorageAction]:
     name = PREFIX + volume.name
     if not seen.mounted:
         return [ReleaseVolume(name, seen.nodes, seen.numbers, "it is to be safe to remove")]
     if running:
-        return []  # they are stopped by their own plans; the end of the last of them is the next event
+        return []  # the users are stopped by their own plans, and the end of the last one is the next event
     return [UnmountVolume(name, volume.path, lazy=False, why="it is put away")]
 
 
 def note(
-    volume: Volume, seen: Look, record: VolumeRecord | None, now: float, place: Place | None = None
+    volume: Volume, seen: VolumeStatus, record: VolumeRecord | None, now: float, place: Place | None = None
 ) -> VolumeRecord:
-    """Return what has to be remembered: the record itself where nothing changed."""
+    """Return the new record; the same object if nothing has changed."""
     base = record or VolumeRecord(volume, since=now, added=now)
     noted = replace(base, volume=volume, unsealed=False)
     if seen.state is VolumeState.FOUND:

@@ -1,4 +1,4 @@
-"""Moving what is on one volume to another disk: the record of it, its phases, and what is to be done next.
+"""Migrations of a volume's data to another disk: the record, the phases, and the next step.
 
 Pure. A volume that was migrated keeps its name and its path; what is mounted there from then on is a folder on the
 other volume. Until the switch the old file system is only read, so everything before it can be taken back by forgetting
@@ -17,7 +17,7 @@ from eventd.platform.model_facts import ActiveState, UnitState
 
 
 class Phase(StrEnum):
-    """How far it is. Written before the phase begins."""
+    """The phase. Recorded before it begins."""
 
     PREPARE = "prepare"
     """Is there room, and nothing in the way? Workloads run."""
@@ -30,7 +30,7 @@ class Phase(StrEnum):
     """The copy gets its place, and is mounted as the volume. There is no way back from here."""
     DONE = "done"
     UNDO = "undo"
-    """It failed, or somebody ended it: the copy is deleted, and the volume mounted as before."""
+    """It failed or was aborted: the copy is deleted, and the volume is mounted as before."""
     FAILED = "failed"
 
 
@@ -101,7 +101,7 @@ class Job(StrEnum):
 
 
 PATIENCE = 300.0
-"""Seconds that the users of a volume are kept down by a migration that does not get on: then it is taken back."""
+"""Seconds for which a migration without progress may keep the volume's users stopped, before it is undone."""
 PRIVATE = "/run/eventd-migration"
 """Where a disk is mounted that nobody but root may get to (0700)."""
 
@@ -146,9 +146,9 @@ def next_step(row: Migration, unit: UnitState | None, *, switched: bool, late: b
         case Phase.QUIESCE:
             return Step.UNDO if late else Step.COPY
         case Phase.COPY:
-            return _after(unit, again=Step.COPY, then=Step.VERIFY)
+            return _step_after(unit, again=Step.COPY, then=Step.VERIFY)
         case Phase.VERIFY:
-            return _after(unit, again=Step.VERIFY, then=Step.SWITCH)
+            return _step_after(unit, again=Step.VERIFY, then=Step.SWITCH)
         case Phase.SWITCH:
             return Step.FINISH if switched else Step.SWITCH
         case Phase.UNDO:
@@ -157,7 +157,7 @@ def next_step(row: Migration, unit: UnitState | None, *, switched: bool, late: b
             return None
 
 
-def _after(unit: UnitState | None, *, again: Step, then: Step) -> Step | None:
+def _step_after(unit: UnitState | None, *, again: Step, then: Step) -> Step | None:
     if unit is None or unit.active is ActiveState.INACTIVE:
         return again  # a reboot, or somebody stopped it
     if unit.active is ActiveState.FAILED:
@@ -169,7 +169,7 @@ def _after(unit: UnitState | None, *, again: Step, then: Step) -> Step | None:
 
 @dataclass(frozen=True, slots=True)
 class Forgetting:
-    """Somebody wants what is on a disk that is out of service to be deleted: it waits for a signature."""
+    """A request to delete the data on a disk that is out of service. It waits for a signature."""
 
     volume: str
     id: str

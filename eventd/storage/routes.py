@@ -1,6 +1,6 @@
-"""The routes of storage: what is there, and putting volumes away and taking them back.
+"""The routes of storage: show volumes, and eject, attach and decommission them.
 
-They write down what is wanted and ask for a run; what is done is that run's.
+They record the request and start a run, which carries it out.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ async def _decommission(api: Api, request: web.Request, view: View) -> web.Strea
 
 
 def _at_rest(api: Api, volume: Volume, before: str) -> None:
-    """Refuse what a migration is in the way of, and volumes that others are on."""
+    """Refuse it during a migration, and for volumes that hold others."""
     controller = kept(api).controller
     for name, row in controller.memory.migrations.rows.items():
         if row.on and volume.name in (name, row.to):
@@ -94,7 +94,7 @@ def _at_rest(api: Api, volume: Volume, before: str) -> None:
     on = [
         name
         for name in controller.on(volume.name)
-        if controller.look(controller.manifest.volumes[name]).state is not VolumeState.EJECTED
+        if controller.status_of(controller.manifest.volumes[name]).state is not VolumeState.EJECTED
     ]
     if on:
         raise PermanentError(
@@ -114,7 +114,7 @@ async def _run(
     *,
     wait: bool,
 ) -> web.StreamResponse:
-    """Make a change and ask for a run over a volume and what uses it: who is stopped because of it is part of it."""
+    """Make a change, and request a run over the volume and its users, which may have to be stopped."""
     subject = PREFIX + volume.name
 
     async def begin(handle: RunHandle) -> None:

@@ -1,6 +1,6 @@
-"""The routes that move what is on a volume to another disk, end that, and want the old data to be deleted.
+"""The routes that migrate a volume to another disk, abort that, and request the deletion of the old data.
 
-A migration outlives runs, the daemon and who asked for it: with `wait`, the answer is a line of JSON for each phase.
+A migration outlives runs, the daemon and the client: with `wait`, the answer is one line of JSON per phase.
 """
 
 from __future__ import annotations
@@ -92,20 +92,20 @@ def _abort(controller: VolumeController, volume: Volume, by: str) -> Migration:
         raise PermanentError(f"{volume.name} is not being moved", reason="no-migration")
     if row.phase is Phase.SWITCH:
         raise PermanentError(
-            f"{volume.name} is on {row.to} already, as good as",
+            f"it is too late to abort: {volume.name} is being switched to {row.to}",
             reason="switched",
             hint="the old data is untouched",
         )
     if row.phase is Phase.UNDO:
         return row
     phase = Phase.FAILED if row.phase is Phase.PREPARE else Phase.UNDO
-    return replace(row, error=f"{by} ended it", hint="").to_phase(phase, row.since)
+    return replace(row, error=f"aborted by {by}", hint="").to_phase(phase, row.since)
 
 
 def _check(controller: VolumeController, volume: Volume, other: Volume) -> None:
-    """Refuse what cannot be begun. Raises PermanentError."""
+    """Refuse a migration that cannot begin. Raises PermanentError."""
     if volume.name == other.name:
-        raise PermanentError(f"{volume.name} is where it is", reason="same-volume")
+        raise PermanentError(f"{volume.name} cannot be moved to itself", reason="same-volume")
     for name, row in controller.memory.migrations.rows.items():
         if (
             row.on
@@ -120,11 +120,11 @@ def _check(controller: VolumeController, volume: Volume, other: Volume) -> None:
     for each in (volume, other):
         if (place := controller.place(each)) is not None:
             raise PermanentError(
-                f"{each.name} was moved to {place.other} already",
+                f"{each.name} was already moved to {place.other}",
                 reason="already-migrated",
                 hint="give what is on that disk a volume of its own in storage.toml to move it again",
             )
-        seen = controller.look(each)
+        seen = controller.status_of(each)
         if seen.state not in (VolumeState.ATTACHED, VolumeState.MIGRATING):
             raise PermanentError(
                 f"{each.name} is {seen.state}" + (f": {seen.message}" if seen.message else ""),
@@ -132,7 +132,7 @@ def _check(controller: VolumeController, volume: Volume, other: Volume) -> None:
                 hint=seen.hint,
             )
     if on := controller.on(volume.name):
-        raise PermanentError(f"{' and '.join(on)} was moved to {volume.name}", reason="volume-in-use")
+        raise PermanentError(f"{volume.name} holds {' and '.join(on)}", reason="volume-in-use")
     if other.read_only:
         raise PermanentError(
             f"{other.name} is read-only", reason="read-only", hint="remove ro from its options"
@@ -184,12 +184,12 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
             raise PermanentError(f"{volume.name} is still being moved", reason="migrating")
         if migration.forgotten:
             raise PermanentError(
-                f"what was on the old disk of {volume.name} is deleted", reason="deleted-already"
+                f"the data on the old disk of {volume.name} was already deleted", reason="deleted-already"
             )
         since = migration.ended
     if not since:
         raise PermanentError(
-            f"it is not known since when {volume.name} is out of service",
+            f"eventd has no record of when {volume.name} went out of service",
             reason="not-out-of-service",
             hint=f"eventctl storage decommission {volume.name}",
         )

@@ -1,4 +1,4 @@
-"""What the routes about volumes have in common: finding the volume that a request is about."""
+"""Shared by the routes of storage: finds the volume that a request names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORAGE_CHANGE = Right(
 def kept(api: Api) -> Storage:
     """Return the parts of storage. Raises PermanentError(reason="no-storage")."""
     if api.storage is None:
-        raise PermanentError("this daemon keeps no volumes", reason="no-storage")
+        raise PermanentError("this daemon does not manage volumes", reason="no-storage")
     return api.storage
 
 

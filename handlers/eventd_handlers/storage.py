@@ -194,7 +194,7 @@ class StorageHandlers:
         assert isinstance(action, UnmountVolume)
         name = action.target
         volume = self.controller.manifest.volumes.get(name)
-        if volume is not None and self.controller.look(volume).state is VolumeState.DEGRADED:
+        if volume is not None and self.controller.status_of(volume).state is VolumeState.DEGRADED:
             self.controller.afresh[name] = tx.now()
         try:
             await self.unmounting.unmount(name, action.path, tx, lazy=action.lazy)

@@ -146,7 +146,7 @@ class MigrationHandlers:
             row = await self._to(replace(row, error=error, hint=hint), Phase.UNDO, tx)
         await self._unmount(row.volume, tx)
         other = self.controller.manifest.volumes.get(row.to)
-        if other is not None and self.controller.look(other).usable:
+        if other is not None and self.controller.status_of(other).usable:
             try:
                 await self.moves.delete(Job.DISCARD, row.volume, other.path)
             except EventdError as error:
@@ -194,7 +194,7 @@ class MigrationHandlers:
     def _other(self, row: Migration) -> Volume:
         """Return the target volume. Raises TemporaryError(reason="not-attached")."""
         other = self.controller.manifest.volumes.get(row.to)
-        if other is not None and self.controller.look(other).usable:
+        if other is not None and self.controller.status_of(other).usable:
             return other
         raise TemporaryError(
             f"the volume {row.to}, the target for {row.volume}, is not attached",

@@ -1,4 +1,4 @@
-"""The orders: seal or renew a mount point, make a folder on a volume, find out who keeps a file system in use."""
+"""The requests: seal or renew a mount point, create a folder on a volume, find the users of a file system."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def folder(mount: str, name: str, uid: int, gid: int) -> None:
     except FileExistsError:
         status = os.stat(name, dir_fd=top, follow_symlinks=False)
         if status.st_mode & 0o170000 != 0o040000:
-            raise Refused("folder-owner", f"{mount}/{name} is no folder", f"remove {mount}/{name}") from None
+            raise Refused(
+                "folder-owner", f"{mount}/{name} is not a folder", f"remove {mount}/{name}"
+            ) from None
         if status.st_uid == uid:
             return
         if status.st_uid == 0 and not any(os.scandir(f"/proc/self/fd/{top}/{name}")):
-            pass  # made by us, and cut off before it was handed over
+            pass  # created by us, and interrupted before it was handed over
         else:
             raise Refused(
                 "folder-owner",
-                f"{mount}/{name} belongs to uid {status.st_uid}, and the workload {name} has uid {uid}",
-                f"chown -R {name}: {mount}/{name}, if what is in it is this workload's; else move it away",
+                f"{mount}/{name} belongs to uid {status.st_uid}, but the workload {name} has uid {uid}",
+                f"chown -R {name}: {mount}/{name} if the data is this workload's; else move it away",
             ) from None
     made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
     os.fchown(made, uid, gid)
@@ -54,10 +56,10 @@ def main() -> int:
         order = json.loads(Path(sys.argv[1]).read_text())
         _carry_out(order)
     except Refused as found:
-        _say(found.reason, found.message, found.hint)
+        _report(found.reason, found.message, found.hint)
         return 1
     except OSError as error:
-        _say("file-error", f"{error.strerror}: {error.filename or ''}".rstrip(": "), "", temporary=True)
+        _report("file-error", f"{error.strerror}: {error.filename or ''}".rstrip(": "), "", temporary=True)
         return 1
     return 0
 
@@ -92,7 +94,7 @@ def _carry_out(order: dict[str, object]) -> None:
         case {"do": "settle", "target": str(target), "name": str(name)} if _paths(target, target, name):
             moving.settle(target, name)
         case _:
-            raise Refused("bad-order", "the order is not understood")
+            raise Refused("bad-order", "the request is not valid")
 
 
 def _paths(source: str, target: str, name: str) -> bool:
@@ -102,7 +104,7 @@ def _paths(source: str, target: str, name: str) -> bool:
 def _work(job: str, name: str, source: str, target: str) -> dict[str, object]:
     """Carry out a job that takes its time, in a unit of its own."""
     if not _paths(source, target, name):
-        raise Refused("bad-order", "the job is not understood")
+        raise Refused("bad-order", "the job is not valid")
     copied = f"{target}/{moving.draft_of(name)}/data"
     match job:
         case "copy":
@@ -117,7 +119,7 @@ def _work(job: str, name: str, source: str, target: str) -> dict[str, object]:
             raise Refused("bad-order", f"there is no job {job}")
 
 
-def _say(reason: str, message: str, hint: str, *, temporary: bool = False) -> None:
+def _report(reason: str, message: str, hint: str, *, temporary: bool = False) -> None:
     sys.stdout.write(
         json.dumps({"reason": reason, "message": message, "hint": hint, "temporary": temporary}) + "\n"
     )

@@ -1,7 +1,7 @@
-"""Who keeps a file system in use: for people, who get a process id and a name, and for the answer "safe to remove".
+"""Finds the processes that use a file system, to name them, and to decide whether the disk is safe to remove.
 
-It looks at /proc only, and with stat(2) at what the links there lead to, which asks no disk. What ends meanwhile is no
-holder. Bounded: a few names do.
+It reads only /proc, and uses stat(2) on the links there, which does not access the disk. A process that ends meanwhile
+does not count. The result is limited to a few processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def users(numbers: Iterable[str]) -> list[Found]:
     for pid in _processes():
         how = _uses(pid, wanted)
         if how:
-            found.append(told(pid, how))
+            found.append(describe(pid, how))
         if len(found) == MOST:
             break
     return found
@@ -46,7 +46,7 @@ def mounters(nodes: Iterable[str], numbers: Iterable[str]) -> list[Found]:
             with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
                 mounted = any(_is_of(line, sources, wanted) for line in file)
             if mounted:
-                found.append(told(pid, "mount namespace"))
+                found.append(describe(pid, "mount namespace"))
                 if len(found) == MOST:
                     break
     return found
@@ -73,8 +73,8 @@ def is_claimed(node: str, numbers: Iterable[str]) -> bool:
     return False
 
 
-def told(pid: int, how: str) -> Found:
-    """Return what is told of a process: whose it is, and of which unit, is in its cgroup."""
+def describe(pid: int, how: str) -> Found:
+    """Describe a process; its cgroup names owner and unit."""
     uid, cgroup = -1, ""
     with contextlib.suppress(OSError):
         uid = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116

@@ -1,9 +1,9 @@
-"""What an account that is being deleted owns outside of its home: removed where only it can be meant, else named.
+"""Removes what a deleted account owns outside of its home, if it is certainly its own; reports the rest.
 
 Runs once all processes of the account have ended, in a unit of its own (`eventd-sweep@.service`) that sees the host's
 own temporary folders, which the daemon's sandbox does not. Everything goes by descriptors and nothing is followed. A
-folder of the account that has somebody else's files in it stays, as does what nests too deeply to be looked through,
-and what is found too late: all of it is said. No account is given these ids again, so what stays is nobody's.
+folder of the account with somebody else's files in it stays, and so does one that nests too deeply, or is found too
+late: all of these are reported. These ids are never given out again, so what stays belongs to nobody.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _of_folder(top: int, place: str, owner: Owner, stays: list[str], until: floa
 
 
 def _why_not(name: str, at: int, owner: Owner, until: float) -> str:
-    """Return why a folder is not removed with all that is in it; empty: nothing speaks against it."""
+    """Return why a folder must not be removed as a whole; empty if it may be."""
     todo = [(os.open(name, _FOLDER, dir_fd=at), 0)]
     device = os.fstat(todo[0][0]).st_dev
     try:
@@ -110,7 +110,7 @@ def _why_not(name: str, at: int, owner: Owner, until: float) -> str:
                     if status.st_dev != device:
                         return "something is mounted in it"
                     if depth + 1 >= DEPTH or len(todo) >= 512:
-                        return "it nests too deeply to be looked through"
+                        return "it nests too deeply"
                     todo.append((os.open(inner, _FOLDER, dir_fd=folder), depth + 1))
                     if time.monotonic() > until:
                         return "there was no time left"

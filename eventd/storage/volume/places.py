@@ -20,7 +20,7 @@ _NO_FLAGS = frozenset({errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSY
 
 
 class Refused(Exception):  # noqa: N818  a finding, not a bug
-    """What was asked for must not be done."""
+    """The request must not be carried out."""
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ def walk(path: str, *, make: bool) -> tuple[int, int]:
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR):
                     raise Refused(
-                        "unsafe-path", f"{done} is no folder, or a symlink", f"remove {done}"
+                        "unsafe-path", f"{done} is not a folder, or is a symlink", f"remove {done}"
                     ) from None
                 raise
             if parent >= 0:

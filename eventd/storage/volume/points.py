@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 NEVER = (*SYSTEM_FOLDERS, "/var/lib/private", "/var/cache/private", "/var/log", "/var/lib/systemd")
-"""Nothing is sealed here, whoever orders it: services of the system need these (hier(7), systemd.exec(5))."""
+"""Nothing below these is ever sealed: the system's services need them (hier(7), systemd.exec(5))."""
 
 
 def seal(path: str) -> bool:
@@ -36,7 +36,9 @@ def seal(path: str) -> bool:
     """
     if any(path == each or path.startswith(each + "/") for each in NEVER):
         raise Refused(
-            "unsafe-path", f"{path} is the system's: it is no place for a volume", "see [storage] paths"
+            "unsafe-path",
+            f"{path} belongs to the system: volumes cannot be mounted there",
+            "see [storage] paths",
         )
     try:
         folder, parent = walk(path, make=False)
@@ -162,7 +164,7 @@ def _check_empty(folder: int, path: str) -> None:
     if any(os.scandir(folder)):
         raise Refused(
             "mount-point-not-empty",
-            f"there are files in {path} itself, which the volume would hide",
+            f"{path} itself contains files, which the volume would hide",
             f"move what is in {path} elsewhere (onto the volume, once it is mounted)",
         )
 

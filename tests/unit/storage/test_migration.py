@@ -16,9 +16,9 @@ from eventd.storage.model_actions import (
     UnmountVolume,
 )
 from eventd.storage.model_manifest import IdKind, Volume, Wanted
-from eventd.storage.model_moved import look_at, moved, place_of
+from eventd.storage.model_moved import assess_moved, moved, place_of
 from eventd.storage.model_records import VolumeRecord, VolumeState
-from eventd.storage.model_volume import Look, look
+from eventd.storage.model_volume import VolumeStatus, assess
 from eventd.storage.plan import Moving, draft
 from eventd.storage.plan_migration import Migration, Phase, Step, count_of, job_of, message_of, next_step
 
@@ -36,7 +36,7 @@ ROW = Migration("media", "big", Phase.QUIESCE, "root", 1.0, 1.0)
 
 
 def drafted(
-    seen: Look, record: VolumeRecord, *, running: bool = False, moving: Moving | None = None
+    seen: VolumeStatus, record: VolumeRecord, *, running: bool = False, moving: Moving | None = None
 ) -> tuple[StorageAction, ...]:
     """Return what would be done, besides noting how it is."""
     place = PLACE if record.migrated_to else None
@@ -48,7 +48,7 @@ def drafted(
 
 def test_a_volume_that_is_put_away_is_not_usable_at_once_and_unmounted_when_nothing_runs() -> None:
     """Never torn away: not lazily."""
-    seen = look(MEDIA, [OLD], MOUNT, AWAY)
+    seen = assess(MEDIA, [OLD], MOUNT, AWAY)
     assert (seen.state, seen.usable, seen.leaving) == (VolumeState.EJECTING, False, True)
     assert drafted(seen, AWAY, running=True) == ()
     (action,) = drafted(seen, AWAY)
@@ -58,33 +58,33 @@ def test_a_volume_that_is_put_away_is_not_usable_at_once_and_unmounted_when_noth
 
 def test_it_is_safe_to_remove_only_once_that_was_seen() -> None:
     """Unmounted here is not enough: another mount namespace may have it."""
-    seen = look(MEDIA, [OLD], None, AWAY)
+    seen = assess(MEDIA, [OLD], None, AWAY)
     assert seen.state is VolumeState.EJECTING
     (action,) = drafted(seen, AWAY)
     assert isinstance(action, ReleaseVolume)
     assert (action.nodes, action.numbers) == (("/dev/sdb1",), ("8:17",))
     released = replace(AWAY, released=True)
-    seen = look(MEDIA, [OLD], None, released)
+    seen = assess(MEDIA, [OLD], None, released)
     assert (seen.state, "safe to remove" in seen.message) == (VolumeState.EJECTED, True)
     assert drafted(seen, replace(released, state=VolumeState.EJECTED)) == ()
 
 
 def test_a_disk_that_was_pulled_out_before_is_ejected() -> None:
     """There is nothing left to look at."""
-    assert look(MEDIA, [], None, AWAY).state is VolumeState.EJECTED
-    assert look(MEDIA, [], MOUNT, AWAY).state is VolumeState.LOST
+    assert assess(MEDIA, [], None, AWAY).state is VolumeState.EJECTED
+    assert assess(MEDIA, [], MOUNT, AWAY).state is VolumeState.LOST
 
 
 def test_decommissioned_by_the_manifest_is_unmounted_too() -> None:
     """And stays so."""
     volume = replace(MEDIA, state=Wanted.DECOMMISSIONED)
-    assert look(volume, [OLD], MOUNT, KNOWN).leaving
-    assert look(volume, [OLD], None, KNOWN).state is VolumeState.DECOMMISSIONED
+    assert assess(volume, [OLD], MOUNT, KNOWN).leaving
+    assert assess(volume, [OLD], None, KNOWN).state is VolumeState.DECOMMISSIONED
 
 
 def test_a_migrated_volume_is_mounted_from_the_folder_on_the_other_one() -> None:
     """Its own disk, plugged in or not, is nothing to it any more."""
-    seen = look_at(PLACE, [OLD, NEW], None, GONE)
+    seen = assess_moved(PLACE, [OLD, NEW], None, GONE)
     assert seen.state is VolumeState.FOUND
     (action,) = drafted(seen, GONE)
     assert isinstance(action, MountVolume)
@@ -93,25 +93,25 @@ def test_a_migrated_volume_is_mounted_from_the_folder_on_the_other_one() -> None
         "2222",
         "/srv/media",
     )
-    assert look_at(PLACE, [NEW], MOVED, GONE).usable
+    assert assess_moved(PLACE, [NEW], MOVED, GONE).usable
 
 
 @pytest.mark.parametrize("root", ["/", "/other", "/notvolume.media", "/volume.media/below"])
 def test_another_folder_of_the_right_disk_is_not_the_volume(root: str) -> None:
     """A symlink in its place leads elsewhere on the same disk."""
-    seen = look_at(PLACE, [NEW], replace(MOVED, root=root), GONE)
+    seen = assess_moved(PLACE, [NEW], replace(MOVED, root=root), GONE)
     assert (seen.state, seen.reason) == (VolumeState.REFUSED, "something-else-mounted")
 
 
 def test_a_migrated_volume_waits_for_the_other_one_to_be_mounted() -> None:
     """Its folder is not there before."""
     away = place_of(MEDIA, BIG, there=False)
-    assert look_at(away, [OLD, NEW], None, GONE).state is VolumeState.DISCONNECTED
+    assert assess_moved(away, [OLD, NEW], None, GONE).state is VolumeState.DISCONNECTED
 
 
 def test_a_migrated_volume_that_is_put_away_says_nothing_of_the_disk() -> None:
     """The other volume has that mounted: removing it is not safe."""
-    seen = look_at(PLACE, [NEW], None, replace(GONE, ejected=True))
+    seen = assess_moved(PLACE, [NEW], None, replace(GONE, ejected=True))
     assert seen.state is VolumeState.EJECTED
     assert "safe" not in seen.message
     assert "eject big" in seen.hint
@@ -119,13 +119,13 @@ def test_a_migrated_volume_that_is_put_away_says_nothing_of_the_disk() -> None:
 
 def test_while_it_is_moved_nothing_may_use_a_volume_and_it_is_unmounted_first() -> None:
     """Its users are waited for."""
-    seen = moved(look(MEDIA, [OLD, NEW], MOUNT, KNOWN), ROW)
+    seen = moved(assess(MEDIA, [OLD, NEW], MOUNT, KNOWN), ROW)
     assert (seen.state, seen.usable) == (VolumeState.MIGRATING, False)
     moving = Moving(ROW, Step.COPY)
     assert drafted(seen, KNOWN, running=True, moving=moving) == ()
     (unmount,) = drafted(seen, KNOWN, moving=moving)
     assert isinstance(unmount, UnmountVolume)
-    free = moved(look(MEDIA, [OLD, NEW], None, KNOWN), ROW)
+    free = moved(assess(MEDIA, [OLD, NEW], None, KNOWN), ROW)
     (copy,) = drafted(free, KNOWN, moving=moving)
     assert isinstance(copy, MigrateVolume)
     assert drafted(free, KNOWN, moving=Moving(ROW, None)) == ()
@@ -186,4 +186,4 @@ def test_what_jobs_say_is_read_and_rubbish_is_nothing() -> None:
 def test_decommissioned_is_said_of_the_old_disk_of_a_migrated_volume() -> None:
     """The volume itself goes on."""
     place = place_of(replace(MEDIA, state=Wanted.DECOMMISSIONED), BIG, there=True)
-    assert look_at(place, [NEW], MOVED, GONE).usable
+    assert assess_moved(place, [NEW], MOVED, GONE).usable

@@ -182,13 +182,13 @@ def test_who_keeps_a_file_system_busy_is_found_by_what_it_has_open(how: str) -> 
 
 def test_a_process_is_told_with_its_unit_and_its_owner() -> None:
     """For who has to name it; nothing that it could have put into its arguments."""
-    told = holders.told(os.getpid(), "cwd")
+    told = holders.describe(os.getpid(), "cwd")
     assert told["uid"] == os.geteuid()
     (cgroup,) = [
         line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0:")
     ] or [""]
     assert told["cgroup"] == cgroup.removeprefix("0::")
-    assert holders.told(2**22 + 1, "cwd")["command"] == "?"
+    assert holders.describe(2**22 + 1, "cwd")["command"] == "?"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and namespaces")
