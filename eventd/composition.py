@@ -78,6 +78,7 @@ from eventd.repository.source_triggers import PathTriggers
 from eventd.settings import Settings
 from eventd.state.adapter import StateStore
 from eventd.state.adapter_file import open_store
+from eventd.state.controller_inventory import Inventory
 from eventd.storage.adapter_disk_usage import DiskUsage
 from eventd.storage.adapter_mount_points import HelperMountPoints
 from eventd.storage.adapter_volume_moves import UnitMoves
@@ -268,6 +269,7 @@ def compose(
     signs = SystemAccountSigns(etc=etc, processes=processes) if accounts is None else None
     accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
     store = open_store(f"{paths.state}/state.db")
+    inventory = Inventory(store)
     points = HelperMountPoints(system, f"{paths.runtime}/volume")
     removal: AccountRemoval = NoAccountRemoval()
     if accounts is None:
@@ -290,7 +292,6 @@ def compose(
         unit_log=Journal(),
         listeners=OpenPorts(),
         generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity(settings)),
-        store=store,
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(processes),
         account_inspector=SystemAccountInspector(processes) if accounts is None else NoAccountInspector(),
@@ -310,7 +311,7 @@ def compose(
     needs = Needs(dispatcher.facts, system, files, health, probes, images)
     places = (*PLACES, *settings.table(StorageTable).paths)
     volumes = VolumeController(
-        StorageMemory(host.store, dispatcher.emit),
+        StorageMemory(inventory.documents, dispatcher.emit),
         dispatcher.emit,
         allowed=lambda path: in_places(path, places),
     )
@@ -364,6 +365,7 @@ def compose(
     known.actions.check_whole(handlers)
     engine = Engine(
         host,
+        inventory,
         dispatcher,
         Parts(
             layout=layout,

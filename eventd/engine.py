@@ -130,7 +130,7 @@ class Parts:
 class Engine:
     """See the module."""
 
-    def __init__(self, host: Host, dispatcher: Dispatcher, parts: Parts) -> None:
+    def __init__(self, host: Host, inventory: Inventory, dispatcher: Dispatcher, parts: Parts) -> None:
         """Make everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
         parts.actions.check(parts.handlers)
         facts, wall = dispatcher.facts, parts.wall
@@ -140,9 +140,10 @@ class Engine:
         self.looks: Listeners[[]] = Listeners("a look at the host")
         """Who is told after each look at the host."""
         afresh: Listeners[[str]] = Listeners("another content")
+        revised: Listeners[[]] = Listeners("another revision")
         forced: Listeners[[]] = Listeners("a run that is asked for")
         # What is known.
-        self.inventory = Inventory(host.store)
+        self.inventory = inventory
         self.owners = owners = Owners(facts, parts.layout)
         self.index = Index(facts, owners.workload_of)
         self.queue = Queue()
@@ -154,8 +155,8 @@ class Engine:
         )
         draining = Draining(facts, FactKey(PlatformFact.SHUTDOWN))
         # What is wanted.
-        self.approvals = Approvals(host.store, facts, dispatcher.emit, parts.approvals, wall=wall)
-        self.overrides = Overrides(host.store, dispatcher, wall)
+        self.approvals = Approvals(inventory.documents, facts, dispatcher.emit, parts.approvals, wall=wall)
+        self.overrides = Overrides(inventory.documents, dispatcher, wall)
         self.loader = Loader(host, parts.assemble, parts.live_graph)
         self.active = active = ActiveRevision(self.overrides)
         interests = Interests(active, self.inventory, self.index, host, parts.wants)
@@ -169,7 +170,7 @@ class Engine:
         self.alarms = Alarms(dispatcher.emit)
         # What acts.
         self.recovery = Recovery(host, self.inventory, facts, dispatcher.emit, parts.actions)
-        steps = Steps(host.store, self._detail, self.recovery)
+        steps = Steps(inventory.journal, self._detail, self.recovery)
         handlers = diagnosed(parts.handlers, parts.diagnose)
         self.watch = RunWatch()
         self.executor = executor = Executor(handlers, judge, steps, self.approvals, self.watch)
@@ -201,6 +202,7 @@ class Engine:
             desk,
             participants,
             afresh,
+            revised,
         )
         self.rollbacks = RollbackController(
             self.overrides, activation, workloads, executor, facts, host.repository, images, self.index,
@@ -223,7 +225,7 @@ class Engine:
         )
         board = StatusBoard(self.statuses, self.controllers, desk, wall)
         gone = Gone(active, workloads, board, self.alarms, facts)
-        participants.append(gone)
+        revised.subscribe("what is gone", gone.sweep)
         # What runs.
         probing = Probing(parts.probe, active, desk.holds, facts)
 
@@ -253,9 +255,9 @@ class Engine:
         sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
         self.problems = problems = Troubles(sources, activation, active, facts)
         self.runs = Runs(
-            lock=host.lock, store=host.store, dispatcher=dispatcher, queue=self.queue, revision=activation,
+            lock=host.lock, store=inventory.journal, dispatcher=dispatcher, queue=self.queue, revision=activation,
             agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),
-            turns=turns, leftovers=Leftovers(host.store, steps, self.recovery, parts.jitter),
+            turns=turns, leftovers=Leftovers(inventory.journal, steps, self.recovery, parts.jitter),
             draining=draining, wall=wall, watch=self.watch, concurrency=parts.concurrency,
             problems=problems, looks=self.looks, forget_gone=gone.sweep,
         )  # fmt: skip
@@ -319,7 +321,7 @@ class Engine:
         self.wellbeing.start()
         for controller in self.controllers.rows:
             controller.attach(self.dispatcher.facts, self.loop.dirty)
-        await self.rebuild.workloads(await self.host.store.open_steps())
+        await self.rebuild.workloads(await self.inventory.journal.open_steps())
         for record in self.inventory.records.workloads.values():
             if record.retained:
                 await self.overrides.forget(record.name)  # a crash may have come between the two

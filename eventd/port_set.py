@@ -11,7 +11,6 @@ from eventd.kernel.ports import HostLock
 from eventd.platform.ports import UnitLog
 from eventd.platform.systemd.ports import Logins, Manager, UserManagers
 from eventd.repository.ports import Repository
-from eventd.state.ports import Store
 from eventd.unitfiles.ports import QuadletGenerator
 from eventd.updates.ports import Images
 from eventd.workloads.ports import Listeners
@@ -32,7 +31,6 @@ class Host:
     unit_log: UnitLog
     listeners: Listeners
     generator: QuadletGenerator
-    store: Store
     lock: HostLock
     images: Images
     account_inspector: AccountInspector

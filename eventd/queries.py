@@ -214,7 +214,7 @@ class Queries:
 
     async def runs(self, limit: int) -> Sequence[str]:
         """Return the reports of the latest runs as they were written, the latest first."""
-        return await self._host.store.runs(limit)
+        return await self._inventory.journal.runs(limit)
 
     @property
     def is_stopping(self) -> bool:

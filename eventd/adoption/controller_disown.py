@@ -80,8 +80,8 @@ class Disowning:
 
     @wholly
     async def _forget(self, name: str, trigger: Event, began: float) -> RunReport:
-        inventory, store, commit = self.inventory, self.host.store, self.active.commit
-        run = await store.begin_run(began, commit, f"{trigger.origin}:{trigger.kind}:{name}")
+        inventory, journal, commit = self.inventory, self.inventory.journal, self.active.commit
+        run = await journal.begin_run(began, commit, f"{trigger.origin}:{trigger.kind}:{name}")
         await inventory.grant(name, None)
         await inventory.removals.put(name, None)
         await inventory.forget(name)
@@ -95,7 +95,7 @@ class Disowning:
         report = RunReport(
             run, began, commit, (trigger,), ended=self.wall(), result=RunResult.OK, workloads=(row,)
         )
-        await store.end_run(report)
+        await journal.end_run(report)
         self.gone.forget(name)
         self.loop.dirty(name)
         return report

@@ -56,6 +56,8 @@ class Activation:
     participants: Sequence[Participant]
     afresh: Listeners[[str]]
     """Called for each workload whose content has changed."""
+    revised: Listeners[[]]
+    """Told when another revision is active, after all participants."""
     error: EventdError | None = None
     """Why the wanted commit is not active."""
     stale: bool = False
@@ -125,6 +127,7 @@ class Activation:
         self.interests.attend()
         for each in self.participants:
             each.activated(loaded)
+        self.revised()
 
     async def roll_back(self, order: Rollback) -> None:
         """Use another revision of one workload instead of the repository's."""

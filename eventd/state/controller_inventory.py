@@ -6,7 +6,7 @@ cannot come between them: a change is completed even if its caller is cancelled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -14,8 +14,9 @@ import anyio
 
 from eventd.adoption.model import Grant
 from eventd.kernel.document_table import DocumentTable, write
+from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
-from eventd.state.ports import Store
+from eventd.state.ports import Journal, Store
 from eventd.workloads.model_records import (
     FileRecord,
     FolderRecord,
@@ -34,7 +35,7 @@ R = TypeVar("R", UnitRecord, FileRecord, StartedWith)
 class Inventory:
     """Write-through records."""
 
-    store: Store
+    _store: Store
     records: Records = field(default_factory=Records)
     folders: DocumentTable[FolderRecord] = field(init=False)
     """By absolute path: the folders that eventd created."""
@@ -54,15 +55,33 @@ class Inventory:
 
     def __post_init__(self) -> None:
         """Create the document tables."""
-        self.renames = DocumentTable(self.store, "rename", Rename)
-        self.started = DocumentTable(self.store, "started-with", StartedWith)
-        self.removals = DocumentTable(self.store, "removal", Removal)
-        self.grants = DocumentTable(self.store, "adoption", Grant)
-        self.folders = DocumentTable(self.store, "folder", FolderRecord)
+        self.renames = DocumentTable(self._store, "rename", Rename)
+        self.started = DocumentTable(self._store, "started-with", StartedWith)
+        self.removals = DocumentTable(self._store, "removal", Removal)
+        self.grants = DocumentTable(self._store, "adoption", Grant)
+        self.folders = DocumentTable(self._store, "folder", FolderRecord)
+
+    @property
+    def documents(self) -> DocumentStore:
+        """The place for other documents that are remembered."""
+        return self._store
+
+    @property
+    def journal(self) -> Journal:
+        """The record of runs and of their steps."""
+        return self._store
+
+    async def markers(self) -> Mapping[str, WorkloadRecord]:
+        """Return the copies of workloads' records that are kept outside of the database."""
+        return await self._store.markers()
+
+    async def mark(self, record: WorkloadRecord) -> None:
+        """Write a workload's record once more, and its copy with it."""
+        await self._store.put_workload(record)
 
     async def load(self) -> None:
         """Read all records from the store."""
-        self.records = await self.store.load()
+        self.records = await self._store.load()
         await self.removals.load()
         await self.grants.load()
         await self.folders.load()
@@ -108,7 +127,7 @@ class Inventory:
     async def workload(self, record: WorkloadRecord) -> None:
         """Write one workload's record."""
         if self.records.workloads.get(record.name) != record:
-            await self.store.put_workload(record)
+            await self._store.put_workload(record)
             self.records.workloads[record.name] = record
 
     @wholly
@@ -120,7 +139,7 @@ class Inventory:
             await self.unmade([path for path, row in self.folders.rows.items() if row.uid == record.uid])
         for unit in tuple(self.records.started.get(name, ())):
             await self.started_with(name, unit, None)
-        await self.store.forget_workload(name)
+        await self._store.forget_workload(name)
         self.records.workloads.pop(name, None)
         self.records.units.pop(name, None)
         self.records.files.pop(name, None)
@@ -136,7 +155,7 @@ class Inventory:
             return
         if record is None:
             await self.started_with(workload, unit, None)
-        await self.store.put_unit(workload, unit, record)
+        await self._store.put_unit(workload, unit, record)
         _set(self.records.units, workload, unit, record)
 
     @wholly
@@ -150,7 +169,7 @@ class Inventory:
         """Write or delete a file's record."""
         if self.records.file(workload, path) == record:
             return
-        await self.store.put_file(workload, path, record)
+        await self._store.put_file(workload, path, record)
         _set(self.records.files, workload, path, record)
 
     def rewritten(self, workload: str) -> None:

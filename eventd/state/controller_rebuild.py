@@ -67,8 +67,8 @@ class Rebuild(Participant):
 
     def __post_init__(self) -> None:
         """Create the document tables."""
-        self.pending = DocumentTable(self.host.store, "rebuild", Pending)
-        self.losses = DocumentTable(self.host.store, LOSSES, StateLoss)
+        self.pending = DocumentTable(self.inventory.documents, "rebuild", Pending)
+        self.losses = DocumentTable(self.inventory.documents, LOSSES, StateLoss)
 
     async def workloads(self, steps: Iterable[OpenStep]) -> None:
         """Compare the markers with the records, and bring the records up to date. `steps`: the open steps.
@@ -77,7 +77,7 @@ class Rebuild(Participant):
         """
         await self.losses.load()
         await self.pending.load()
-        markers = await self.host.store.markers()
+        markers = await self.inventory.markers()
         records = self.inventory.records.workloads
         busy = {step.workload for step in steps} | {step.target for step in steps}
         unproven: list[str] = []
@@ -99,7 +99,7 @@ class Rebuild(Participant):
             await self.inventory.workload(mark)
         for record in tuple(records.values()):
             if record.name not in markers:
-                await self.host.store.put_workload(
+                await self.inventory.mark(
                     record
                 )  # its marker was deleted by hand, or it is older than markers
         restored = [name for name, row in self.pending.rows.items() if row.lost and name in records]

@@ -58,7 +58,7 @@ class Recovery:
 
     async def begin(self) -> None:
         """Read the open steps, and settle all but those of units. Raises what reading raises."""
-        self.pending = list(await self.host.store.open_steps())
+        self.pending = list(await self.inventory.journal.open_steps())
         self.found = len(self.pending)
         for step in self.pending:
             log.warning(
@@ -84,7 +84,7 @@ class Recovery:
         if self._closed:
             return
         try:
-            self.runs += await self.host.store.close_runs()
+            self.runs += await self.inventory.journal.close_runs()
         except EventdError as error:
             log.error("cannot close the interrupted runs yet: %s", error)  # noqa: TRY400 - reported, not a bug
         else:
@@ -120,7 +120,7 @@ class Recovery:
             try:
                 found = self.actions.settle(step, await self._observe(step), self.inventory.records)
                 await self._carry_out(step, found)
-                await self.host.store.end_step(step.id, found.ended.value, found.note)
+                await self.inventory.journal.end_step(step.id, found.ended.value, found.note)
             except EventdError as error:
                 # The workload's own run hits the same error and reports it. The other workloads must not wait.
                 log.error("%s %s cannot be settled yet: %s", step.verb, step.target, error)  # noqa: TRY400

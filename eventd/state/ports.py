@@ -7,43 +7,12 @@ from typing import Protocol
 
 from eventd.kernel.model.journal import OpenStep
 from eventd.kernel.model.report import RunReport
+from eventd.kernel.ports import DocumentStore
 from eventd.workloads.model_records import FileRecord, Records, UnitRecord, WorkloadRecord
 
 
-class Store(Protocol):
-    """The durable memory. Every method returns when its change is on the disk."""
-
-    async def load(self) -> Records:
-        """Return everything that is remembered."""
-        ...
-
-    async def markers(self) -> Mapping[str, WorkloadRecord]:
-        """Return the copies of workloads' records that are kept outside of the database: never behind its rows."""
-        ...
-
-    async def put_workload(self, record: WorkloadRecord) -> None:
-        """Insert or replace."""
-        ...
-
-    async def forget_workload(self, name: str) -> None:
-        """Delete the record of a workload, and those of its units and files, in one transaction."""
-        ...
-
-    async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
-        """Insert or replace; None deletes."""
-        ...
-
-    async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
-        """Insert or replace; None deletes."""
-        ...
-
-    async def documents(self, kind: str) -> Mapping[str, str]:
-        """Return every document of a kind: key -> JSON text. `kernel.document_table` gives them types."""
-        ...
-
-    async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
-        """Write (kind, key, text) rows in one transaction, all or none; a text of None deletes."""
-        ...
+class Journal(Protocol):
+    """The record of runs and of their steps. Every method returns when its change is on the disk."""
 
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
         """Open a run and return its number, which no other run of this host has."""
@@ -71,4 +40,32 @@ class Store(Protocol):
 
     async def runs(self, limit: int) -> Sequence[str]:
         """Return the last reports as JSON texts, newest first."""
+        ...
+
+
+class Store(Journal, DocumentStore, Protocol):
+    """The durable memory. Every method returns when its change is on the disk."""
+
+    async def load(self) -> Records:
+        """Return everything that is remembered."""
+        ...
+
+    async def markers(self) -> Mapping[str, WorkloadRecord]:
+        """Return the copies of workloads' records that are kept outside of the database: never behind its rows."""
+        ...
+
+    async def put_workload(self, record: WorkloadRecord) -> None:
+        """Insert or replace."""
+        ...
+
+    async def forget_workload(self, name: str) -> None:
+        """Delete the record of a workload, and those of its units and files, in one transaction."""
+        ...
+
+    async def put_unit(self, workload: str, unit: str, record: UnitRecord | None) -> None:
+        """Insert or replace; None deletes."""
+        ...
+
+    async def put_file(self, workload: str, path: str, record: FileRecord | None) -> None:
+        """Insert or replace; None deletes."""
         ...

@@ -48,7 +48,7 @@ class UpdateController(Controller):
 
     def __post_init__(self) -> None:
         """Name the tables."""
-        store = self.inventory.store
+        store = self.inventory.documents
         self.rows = DocumentTable(store, "update", Update)
         self.results = DocumentTable(store, "update-result", UpdateResult)
 

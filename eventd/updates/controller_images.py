@@ -33,7 +33,7 @@ class VerifiedImages:
 
     def __post_init__(self) -> None:
         """Name the table."""
-        self.used = DocumentTable(self.inventory.store, "images", UsedImages)
+        self.used = DocumentTable(self.inventory.documents, "images", UsedImages)
 
     async def load(self) -> None:
         """Load what is stored."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.audit.controller_alarms import Alarms
-from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_active import ActiveRevision
-from eventd.desired.controller_load import Loaded
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.status_board import StatusBoard
 from eventd.workloads.controller import WorkloadController
@@ -15,7 +13,7 @@ from eventd.workloads.model_facts import WorkloadFact
 
 
 @dataclass(slots=True)
-class Gone(Participant):
+class Gone:
     """See the module."""
 
     active: ActiveRevision
@@ -23,10 +21,6 @@ class Gone(Participant):
     board: StatusBoard
     alarms: Alarms
     facts: Facts
-
-    def activated(self, loaded: Loaded) -> None:  # noqa: ARG002
-        """A new revision is active."""
-        self.sweep()
 
     def sweep(self) -> None:
         """Forget the workloads that the desired state does not have.

@@ -32,6 +32,7 @@ from eventd.kernel.queue import RunHandle
 from eventd.kernel.supervise import settled, supervise
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.settings import Repository, Settings
+from eventd.state.controller_inventory import Inventory
 from eventd.status import adapter_reasons as reasons
 from eventd.workloads.controller_transaction import Handler
 from eventd.workloads.model_layout import Layout
@@ -128,6 +129,7 @@ class Story:
         )
         self.engine = Engine(
             host.ports,
+            Inventory(host.store),
             self.dispatcher,
             Parts(
                 layout=layout,

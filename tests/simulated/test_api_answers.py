@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -209,7 +209,8 @@ async def _story() -> Told:
 def api_of(story: DiskStory) -> Api:
     """Return what the routes of this life are made of."""
     engine = story.engine
-    queries = replace(engine.queries, _host=replace(engine.host, store=cast("Any", Store(story))))
+    story.host.store.runs = Store(story).runs  # type: ignore[method-assign]
+    queries = engine.queries
 
     async def measure(_account: Account, _path: str, _left_out: object) -> Usage:
         return Usage(5000, whole=True)

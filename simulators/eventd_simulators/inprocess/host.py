@@ -121,7 +121,6 @@ class SimHost:
             unit_log=self.unit_log,
             listeners=SimListeners(),
             generator=self.generator,
-            store=self.store,
             lock=self.lock,
             images=self.images,
             account_inspector=self.account_inspector,

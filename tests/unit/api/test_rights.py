@@ -116,14 +116,14 @@ class As(ConnectionLimiter):
         return frozenset({self.role})
 
 
-def tell_runs(engine: Any) -> None:
+def tell_runs(story: Any) -> None:
     """Have the store tell the last run, which is all that a test asks for."""
 
     async def runs(limit: int) -> list[str]:
-        last = engine.queries.last_run
+        last = story.engine.queries.last_run
         return [json.dumps(run_json(last))][:limit] if last is not None else []
 
-    engine.host.store.runs = runs
+    story.host.store.runs = runs
 
 
 class Asked:
@@ -191,7 +191,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     async def no_boot() -> BootRecord:
         raise PermanentError("no boot here", reason="no-boot")
 
-    tell_runs(engine)
+    tell_runs(story)
     identity = documents.Identity("host", "https://forge/neighbour", "main", time.time())
     api = Api(engine.queries, engine.commands, identity, no_checks, lambda _commit: None, no_boot)
     server = Server(api, "no-such-group", DOMAINS.routes)

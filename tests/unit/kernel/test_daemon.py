@@ -32,6 +32,7 @@ from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.sdnotify import Notifier
 from eventd.repository.adapter_git_remote import parse_remote
 from eventd.settings import Settings, load
+from eventd.state.controller_inventory import Inventory
 from eventd.workloads.model_layout import Layout
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
@@ -101,7 +102,7 @@ class Site:
         host = SimHost(self.world, dispatcher.emit)
         policies = DOMAINS.policies(PolicyHost(settings=SETTINGS, actions=DOMAINS.actions, root=True))
         parts = Parts(Layout(), 0, DOMAINS.handlers, policies, _assemble, DOMAINS.actions)
-        engine = Engine(host.ports, dispatcher, parts)
+        engine = Engine(host.ports, Inventory(host.store), dispatcher, parts)
 
         def reconfigure(settings: Settings) -> None:
             configured.rules_of(settings)

@@ -59,7 +59,7 @@ class Broken:
 
 def break_port(story: Story, port: str, method: str, error: Callable[[], Exception]) -> Broken:
     """Break one method of one port of the running engine."""
-    return Broken(getattr(story.engine.host, port), method, error)
+    return Broken(getattr(story.host, port), method, error)
 
 
 def full() -> Exception:
