@@ -1,1 +1,1 @@
-"""Peers that more than one domain talks to: processes, inotify, descriptors, the journal, sd_notify. No decisions."""
+"""Interfaces to the host that several domains use: processes, inotify, D-Bus, the journal, sd_notify. No decisions."""

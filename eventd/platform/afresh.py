@@ -1,8 +1,8 @@
-"""Reading once more what signals keep current, because somebody asked for a run.
+"""Reads everything again that signals normally keep current, because an operator requested a run.
 
-A signal that is lost without anybody being told leaves a fact that is wrong until something is read again. Nothing
-polls for that; `eventctl sync` has every source read afresh before its run is planned. Owns the deadline of that, and
-how others wait for a source that reads in its own loop. What a read finds is emitted by the source, as ever.
+A silently lost signal leaves a wrong fact until the source reads again. Nothing polls for that; instead `eventctl sync`
+makes every source read again before its run is planned. Owns the deadline for that, and how to wait for a source that
+reads in its own loop. The source emits what it finds, as usual.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from eventd.kernel.model.errors import EventdError
 from eventd.platform.isolated import isolated
 
 TIMEOUT = 5.0
-"""Seconds for one source; a user's manager or a disk may never answer, and the run is for all the others."""
+"""Seconds for one source. A user's manager or a disk may never answer, and must not block the run."""
 _log = logging.getLogger(__name__)
 
 
 class Rounds:
-    """Counts the reads of a source's loop, so that others can wait for one that began after they asked."""
+    """Counts the reads of a source's loop, so that a caller can wait for one that began after its request."""
 
     def __init__(self) -> None:
         self._asked = self._done = 0
         self._ended = asyncio.Event()
 
     def begin(self) -> int:
-        """Call before a read; what it returns goes to `end`."""
+        """Call before a read; pass the result to `end`."""
         return self._asked
 
     def end(self, begun: int) -> None:
@@ -48,13 +48,13 @@ class Rounds:
 
 
 async def read_afresh(sources: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-    """Have all of them read, side by side. What cannot be read in time is logged: the run goes by what is known."""
+    """Make all sources read concurrently. A source that is too slow is logged, and the run uses its known facts."""
 
     async def one(name: str, read: Callable[[], Awaitable[None]]) -> None:
         with anyio.move_on_after(TIMEOUT) as scope:
             await isolated(f"reading {name} afresh", read, _logged)
         if scope.cancelled_caught:
-            _log.warning("%s: not read afresh within %g s; what is known of it may be old", name, TIMEOUT)
+            _log.warning("%s: not read again within %g s; its facts may be out of date", name, TIMEOUT)
 
     async with anyio.create_task_group() as group:
         for name, read in sources.items():
@@ -62,4 +62,4 @@ async def read_afresh(sources: Mapping[str, Callable[[], Awaitable[None]]]) -> N
 
 
 def _logged(_error: EventdError) -> None:
-    """`isolated` has logged it, and the source says itself what is wrong with it."""
+    """Do nothing: `isolated` has logged it, and the source reports its own error."""

@@ -1,9 +1,9 @@
-"""Look at the host with an account's own rights, in a worker thread, for the length of a few system calls.
+"""Reads the host with an account's own rights, in a worker thread, for a few system calls.
 
-Owns the change of the calling thread's ids of the file system (setfsuid(2)) and supplementary groups. What the thread
-opens or looks up meanwhile is what the account could open itself, wherever a link leads. No await inside, and nothing
-is written. No signal, trace or scheduling call asks for these ids: to all but files the thread is root's, so that
-the account cannot so much as set its priority (as it could with its effective uid, and for good).
+Owns the change of the calling thread's file system ids (setfsuid(2)) and supplementary groups. Meanwhile the thread can
+only open what the account itself could open, wherever a link leads. It must not await or write. Signals, ptrace and
+scheduling calls do not check these ids: except for files, the thread still belongs to root, so the account cannot even
+change its priority (which it could, permanently, with an effective uid).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ for _call in (_libc.setfsuid, _libc.setfsgid):
 
 @contextmanager
 def as_account(account: Account | None, *, groups: bool = False) -> Iterator[None]:
-    """Run the block with the account's rights; where there is none, or this is not root, with one's own.
+    """Run the block with the account's rights; without an account, or if not root, with one's own.
 
-    `groups`: with its supplementary groups too, as its own processes have; else with none that it has and root has not.
+    `groups`: also take its supplementary groups, as its own processes have them.
     Raises PermanentError(reason="access-denied").
     """
     if account is None or os.geteuid() != 0:
@@ -55,9 +55,9 @@ def as_account(account: Account | None, *, groups: bool = False) -> Iterator[Non
     _libc.setfsgid(account.gid)
     _libc.setfsuid(account.uid)
     try:
-        # Neither call tells of a failure; the id that is in force does.
+        # Neither call reports failure, so check which id is in effect.
         if _libc.setfsuid(-1) != account.uid or _libc.setfsgid(-1) != account.gid:
-            raise PermanentError(f"cannot look as uid {account.uid}", reason="access-denied")
+            raise PermanentError(f"cannot read files as uid {account.uid}", reason="access-denied")
         yield
     finally:
         _libc.setfsuid(os.geteuid())
@@ -71,7 +71,7 @@ def _set_groups(groups: Sequence[int]) -> None:
     number = _SETGROUPS.get((platform.machine(), struct.calcsize("P")))
     if number is None:
         raise PermanentError(
-            f"eventd does not know the number of setgroups(2) on {platform.machine()}",
+            f"setgroups(2) is not supported on {platform.machine()}",
             reason="unsupported-machine",
         )
     array = (ctypes.c_uint32 * len(groups))(*groups)

@@ -1,4 +1,4 @@
-"""What stands at a path, read without ever following a symlink below the folder that was asked for.
+"""Reads the state of a path, without following any symlink below the given folder.
 
 Synchronous: `eventd.files.adapter` and `eventd.files.source_owned` call it in worker threads. It owns the
 rules by which a file becomes a `FileState` and which names are eventd's own temporary files. It writes
@@ -17,7 +17,7 @@ from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryErr
 from eventd.platform.model_facts import FileKind, FileState
 
 TEMPORARY_PREFIX = ".eventd-tmp-"
-"""Names that begin so are writes in progress, or what a crash left of one."""
+"""Names with this prefix are writes in progress, or leftovers of a crash."""
 
 HASH_LIMIT = 16 * 1024 * 1024
 """Bytes. A larger file gets `too-large:SIZE:MTIME_NS` as its digest: no desired file is nearly as big, so it
@@ -134,11 +134,11 @@ def walk(top: str, folder: int | None = None) -> Walk:
 
 
 def walk_at(root: str, path: str) -> Walk:
-    """Read what stands at `path`, which is `root` or below it; a folder with all that is below it.
+    """Read `path`, which is `root` or below it; a folder is read with everything in it.
 
     Raises OSError.
 
-    Below `root`, which itself is no symlink either, none is followed; what is behind one is not there.
+    No symlink is followed, including `root` itself; a path behind one counts as missing.
     """
     found = Walk()
     if path == root:

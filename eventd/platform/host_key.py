@@ -1,4 +1,4 @@
-"""A random key of this host's, in a file of root's own: what is digested under it tells nothing to who has the digest.
+"""A random key of this host, in a file that only root can read: digests under it reveal nothing about the content.
 
 Made once. A file that is not such a key is replaced: digests under another key are not compared with its own, so all
 that is lost with a key is the knowledge of what is running since before.

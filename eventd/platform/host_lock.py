@@ -32,7 +32,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def locked_by(holder: LockHolder | None, path: str) -> str:
-    """Say who holds the lock."""
+    """Return a phrase that says who holds the lock."""
     return f"{holder.text if holder is not None else 'another process'} holds {path}"
 
 
@@ -84,7 +84,7 @@ class HostLock:
             raise DeadlineError(
                 f"{locked_by(find(self._path), self._path)} for longer than {timeout:g} s",
                 reason="host-locked",
-                hint="see what it waits for, or end that process",
+                hint="find out what that process is waiting for, or end it",
             ) from None
         try:
             os.ftruncate(self._fd, 0)

@@ -1,4 +1,4 @@
-"""inotify, shared by everyone in the daemon who wants to know about names in folders: two instances of it.
+"""inotify, shared by all sources of the daemon that watch folders: two instances.
 
 The one is for places that only root writes. The other (`guarded`) is for those that anybody may write, a workload's
 runtime folder or what a gate waits for: its queue can be made to overflow, and each of its watches has a budget. A
@@ -228,7 +228,7 @@ class Inotify:
                 subscription.callback(change)
 
     def _mute(self, wd: int, entry: _Watched) -> None:
-        """Stop listening to a folder; its subscribers are told later that they have lost it, and look again."""
+        """Stop watching a folder; later its subscribers are told that they have lost it, and read it again."""
         del self._by_wd[wd]
         try:
             self._inotify.rm_watch(entry.watch)
@@ -242,7 +242,7 @@ class Inotify:
             del self._noisy[next(iter(self._noisy))]
         pause = min(conduct.offended(loop.time()), _LONGEST_PAUSE)
         _log.warning(
-            "more than %d changes a second in %s: it is not watched for %g s", _PER_SECOND, entry.path, pause
+            "more than %d changes a second in %s: not watching it for %g s", _PER_SECOND, entry.path, pause
         )
 
         def resume() -> None:

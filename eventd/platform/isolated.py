@@ -1,4 +1,4 @@
-"""Work that serves one scope (a workload's user, a probe): whatever goes wrong in it ends nobody's else.
+"""Runs work that serves one scope (a workload's user, a probe), so that its errors do not affect other scopes.
 
 A source serves all scopes in one task group, and an exception in a task of a group ends the group. What one workload
 says must not be able to do that, so tasks that serve one scope are started through `isolated`
@@ -28,7 +28,7 @@ async def isolated(
         _log.warning("%s: %s", what, error, extra={"reason": error.reason})
         failed(error)
     except Exception as error:  # noqa: BLE001 - that is what this is for; it is logged, and told
-        _log.exception("%s: ended with %s; others go on", what, type(error).__name__)
+        _log.exception("%s: ended with %s; other work continues", what, type(error).__name__)
         failed(
             TemporaryError(
                 f"{what}: ended with {type(error).__name__}",

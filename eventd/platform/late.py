@@ -1,7 +1,7 @@
-"""A look at what may hang (a path behind a dead file server), with a deadline, and with its answer after all.
+"""Runs work that may hang (a path on a dead file server) with a deadline, and reports when it ends late.
 
-Owns the worker thread that is given up, and what it means when that comes back: the server answers again, which no
-other signal tells. Decides nothing.
+Owns the abandoned worker thread. When that returns, the server answers again, which no other signal announces. Decides
+nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ T = TypeVar("T")
 async def attempt(
     work: Callable[[], T], *, timeout: float, late: Callable[[], None], limiter: CapacityLimiter | None = None
 ) -> T:
-    """Return `work()`, done in a worker thread; raises what it raises. `limiter`: whose turn has to be waited for.
+    """Return `work()`, run in a worker thread; raises what it raises. `limiter`: is acquired first.
 
-    Raises TimeoutError `timeout` seconds after that turn has come, and then calls `late()`, on the loop's thread, once
-    `work` is over, or at once if it never began.
+    Raises TimeoutError after `timeout` seconds, not counting the wait for `limiter`. Then calls `late()` on the loop's
+    thread once `work` has ended, or at once if it never began.
     """
     if limiter is not None:
-        async with limiter:  # who has a turn gives it up in time
+        async with limiter:  # every holder releases it in time
             return await attempt(work, timeout=timeout, late=late)
     loop = asyncio.get_running_loop()
     given_up = over = begun = False
@@ -44,22 +44,24 @@ async def attempt(
         try:
             return work()
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
                 loop.call_soon_threadsafe(ended)
 
     with anyio.move_on_after(timeout):
-        # A limiter of its own, so that it begins at once: other threads are others' business.
+        # A limiter of its own, so that it begins at once, however many other threads there are.
         return await anyio.to_thread.run_sync(worker, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     given_up = True
-    if over or not begun:  # in the very turn of the deadline; or the loop was busy for so long
+    if (
+        over or not begun
+    ):  # it ended in the same loop iteration as the deadline, or the loop was busy all that time
         late()
     raise TimeoutError
 
 
 class Patience:
-    """Looks at one place, again and again; `again` is called when it answers after all, to look once more.
+    """Makes attempts on one path; calls `again` when a late attempt has ended, so that another one is made.
 
-    Once, until a look is in time: a place that is only slow would be looked at all the time.
+    Only once until an attempt is in time: otherwise a slow path would be read continuously.
     """
 
     def __init__(self, again: Callable[[], None]) -> None:
@@ -69,7 +71,7 @@ class Patience:
     async def attempt(
         self, work: Callable[[], T], *, timeout: float, limiter: CapacityLimiter | None = None
     ) -> T:
-        """See `look`, above."""
+        """See the function `attempt`."""
         answer = await attempt(work, timeout=timeout, late=self._answered, limiter=limiter)
         self._spent = False
         return answer

@@ -1,4 +1,4 @@
-"""A process of the daemon's own that goes on for as long as somebody wants it: `line_streams` over its pipes.
+"""A long-running child process of the daemon: `line_streams` over its pipes.
 
 Owns its pidfd and its end; starting it (clean environment, no descriptors) is `eventd.platform.process.spawn`.
 """

@@ -1,4 +1,4 @@
-"""A command in a unit of its own that goes on for as long as somebody wants it: `line_streams` over its pipes.
+"""A long-running command in a unit of its own: `line_streams` over its pipes.
 
 Owns the pipes; the unit, its rights and its end are `eventd.platform.unit_process`'s.
 """

@@ -37,7 +37,7 @@ class Nss:
         self._limiter: CapacityLimiter | None = None
 
     async def user_name(self, uid: int) -> str | None:
-        """Return what a user is called; None: nobody is, or nobody says so in time."""
+        """Return the name of a user; None if it does not exist, or NSS does not answer in time."""
         return await self._ask(lambda: self._user(uid).pw_name)
 
     async def gid(self, group: str) -> int | None:
@@ -51,5 +51,5 @@ class Nss:
                 return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
             except (KeyError, OSError):
                 return None
-        log.warning("no name service has answered within %g s: see nsswitch.conf(5)", TIMEOUT)
+        log.warning("the name service did not answer within %g s: see nsswitch.conf(5)", TIMEOUT)
         return None

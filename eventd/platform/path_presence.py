@@ -1,4 +1,4 @@
-"""What stands at a path anywhere on the host, found without being led astray.
+"""Finds what is at a path anywhere on the host, without following links that a workload could have planted.
 
 Synchronous, for a worker thread. Root asks on behalf of a workload, so a symlink that the workload could have
 made must not decide where root looks: on the way, only symlinks that belong to root are followed
@@ -35,7 +35,7 @@ class Presence:
 
 
 def find(path: str, *, through: bool = False) -> Presence:
-    """Look for an absolute path. Raises TemporaryError or PermanentError where it cannot be looked at.
+    """Look up an absolute path. Raises TemporaryError or PermanentError if it cannot be read.
 
     `through`: follow a link of root's at the end too, and stop before the first folder or link that is not root's (nor
     of whoever runs this): what is behind it is its owner's to arrange.
@@ -81,7 +81,7 @@ def find(path: str, *, through: bool = False) -> Presence:
     except OSError as error:
         if error.errno in ABSENT:
             return Presence(None, tuple(way), changed=changed)
-        raise translate(error, "look at", path) from error
+        raise translate(error, "look up", path) from error
     finally:
         for place in held:
             os.close(place)

@@ -1,7 +1,7 @@
-"""Subscriptions on every folder on the way to a path, for whoever looks at what stands there.
+"""Subscriptions on every folder on the way to a path, for the source that reads the path.
 
-A look says which way it took (`eventd.platform.path_presence`); `cover` subscribes to exactly that. The order is
-always: look, cover, and look once more if there was anything new, so that nothing happens unseen between the two.
+A read reports the way it took (`eventd.platform.path_presence`), and `cover` subscribes to exactly that. The order is
+always: read, cover, and read again if there was a new subscription, so that no change between the two is missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run one command of the host: bounded in time and in output, and never through a shell.
+"""Runs one command of the host, with limits on time and output, and never through a shell.
 
 Owns: starting a process with an argument list, a clean environment and, where asked, a service account's ids;
 its deadline; its end. Adapters (git, useradd, the Quadlet generator, …) call `run` and judge the exit status.
@@ -94,7 +94,7 @@ class Completed:
         """Return self, or raise PermanentError with the last line of what it said."""
         if self.ok:
             return self
-        said = self.text().rpartition("\n")[2] or "it said nothing"
+        said = self.text().rpartition("\n")[2] or "it printed no error"
         how = f"was ended by signal {-self.status}" if self.status < 0 else f"exited with {self.status}"
         raise PermanentError(f"{self.command} {how}: {said}", reason=reason, hint=hint)
 
@@ -192,7 +192,7 @@ def spawn(
             words = _as(identity, words)
         elif identity.uid != os.geteuid():
             raise PermanentError(
-                f"{name} has to run as uid {identity.uid}, and only root can change to it",
+                f"{name} must run as uid {identity.uid}, which needs root",
                 reason="not-permitted",
             )
     try:
@@ -212,7 +212,7 @@ def spawn(
         # execvp(3) and chdir(2) fail alike; Popen says which by the file name it puts into the error.
         if error.filename == cwd:
             raise PermanentError(
-                f"cannot run {name}: there is no folder {cwd}", reason="command-unusable"
+                f"cannot run {name}: the folder {cwd} does not exist", reason="command-unusable"
             ) from error
         raise _missing(words[0]) from error
     except OSError as error:
@@ -230,7 +230,7 @@ def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
     for number in (identity.uid, identity.gid, *identity.groups):
         # -1 is "unchanged" to setresuid(2), and setpriv takes larger numbers modulo 2^32.
         if not 0 <= number < 2**32 - 1:
-            raise PermanentError(f"{number} is no user or group id", reason="not-permitted")
+            raise PermanentError(f"{number} is not a valid user or group id", reason="not-permitted")
     groups = ",".join(map(str, identity.groups))
     return [
         "setpriv",  # of util-linux

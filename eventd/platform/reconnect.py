@@ -1,4 +1,4 @@
-"""Keep a connection to a bus: connect, run a session on it, and when it is lost say so and connect again.
+"""Keeps a connection to a bus: connects, runs a session, and when it is lost reports that and reconnects.
 
 Owns when to try again. A lost connection is tried again at once, because a bus under socket activation takes
 connections while its daemon restarts, so that the wait is inside the connect. After failures in a row the

@@ -1,7 +1,7 @@
-"""Work that a source does at its start and after each wake. It is well once that is done, and not before.
+"""Work that a source does at its start and after each wake-up. The source is healthy once that has succeeded.
 
-What a source has missed it reads again when it is started again. Until that has gone well it stays in trouble
-(`eventd.kernel.supervise`), so `started` comes after the work: to be running is no cure.
+After a failure, a restarted source reads again what it missed. Until that succeeds, its error stays
+(`eventd.kernel.supervise`), so `started` comes after the work: merely running does not clear an error.
 """
 
 from __future__ import annotations

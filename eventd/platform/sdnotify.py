@@ -1,4 +1,4 @@
-"""What a service tells its manager, and what it is given by it.
+"""The protocol between a service and its manager.
 
 sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 Owns the notification socket. Messages are datagrams that never block the loop: while the manager's queue is
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FIRST_FD = 3
 """SD_LISTEN_FDS_START."""
 _KEPT = 64
-"""Messages that wait at most; the oldest go first, and are all outdated by then."""
+"""The most messages that wait. The oldest are dropped first; they are outdated by then."""
 
 
 class Notifier:

@@ -1,4 +1,4 @@
-"""Who has a TCP port open: the kernel's list of listening sockets, each with the control group it was made in.
+"""Finds who has a TCP port open: the kernel's list of listening sockets, each with the cgroup that created it.
 
 sock_diag(7) over netlink, which takes no privilege. /proc/PID/fd would tell as much, of other users' processes
 only to those who have CAP_SYS_PTRACE. Blocks: it is called in a thread. Next: `eventd.waits.adapter_live_graph`.
@@ -78,7 +78,9 @@ def open_ports(cgroups: str = CGROUPS) -> tuple[OpenPort, ...]:
     """
     found = [each for family in (socket.AF_INET, socket.AF_INET6) for each in _listening(family)]
     if found and all(group is None for _, _, group in found):
-        _once("the kernel does not tell who has a port open: only what units declare is known (Linux 5.8)")
+        _once(
+            "the kernel does not report who has a port open, which needs Linux 5.8: only declared ports are known"
+        )
     wanted = frozenset(group for _, _, group in found if group is not None)
     owners = {inode: owner_of(path) for inode, path in _folders(wanted, cgroups)}
     ports = (
@@ -130,7 +132,7 @@ def _listening(family: int) -> Iterator[tuple[str, int, int | None]]:
                     yield _socket(family, body)
     except OSError as error:
         raise TemporaryError(
-            f"the kernel's list of listening sockets cannot be read: {error.strerror or error}",
+            f"cannot read the kernel's list of listening sockets: {error.strerror or error}",
             reason="sock-diag",
         ) from error
 
@@ -185,9 +187,9 @@ def _folders(wanted: frozenset[int], root: str) -> Iterator[tuple[int, str]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            _once(f"the control groups in {folder} cannot be read: {error.strerror or error}")
+            _once(f"cannot read the control groups in {folder}: {error.strerror or error}")
         if looked > MOST_FOLDERS:
-            _once(f"there are more than {MOST_FOLDERS} control groups: not all are looked through")
+            _once(f"there are more than {MOST_FOLDERS} control groups: not all are searched")
             return
 
 

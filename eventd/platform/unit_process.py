@@ -1,4 +1,4 @@
-"""Commands with another user's rights: each in a transient unit of systemd, and never a child of the daemon's.
+"""Runs commands with another user's rights, each in a transient systemd unit, never as a child of the daemon.
 
 A process is at the mercy of everybody with its uid: they may signal it, trace it, and read what it has in /proc. Were
 it a child of the daemon's, so would a part of eventd.service be: its cgroup, its mount namespace, its descriptors. And

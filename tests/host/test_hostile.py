@@ -241,7 +241,7 @@ def test_files_in_a_runtime_folder_overflow_no_queue_of_the_daemons(op: Operator
         op.machine.run(["python3", "-c", FILES, f"/run/user/{uid}"], user="evil")
         heals(op, "quad")
         log = op.machine.run("journalctl -u eventd -o cat").stdout
-        assert f"in /run/user/{uid}: it is not watched for" in log
+        assert f"in /run/user/{uid}: not watching it for" in log
         told = [json.loads(line) for line in op.ctl("events", "--json")[1].splitlines()]
         assert not [each for each in told if each["kind"] == "gap" and each["subject"] == "files"]
 

@@ -1,1 +1,1 @@
-"""A connection to a D-Bus bus: what of its bytes is believed, calls with deadlines, signals in their order."""
+"""A connection to a D-Bus bus: checked messages, calls with deadlines, signals in order."""

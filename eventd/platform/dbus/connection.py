@@ -1,16 +1,15 @@
-"""A connection to a D-Bus bus: calls with deadlines, and signals in the order in which they came.
+"""A connection to a D-Bus bus: calls with deadlines, and signals in the order of arrival.
 
 Of the library (`library`) it uses messages in and out. Proxies, introspection and the libraries' own
 bookkeeping of replies stay unused, because a cancelled call leaves its reply handler behind in both of them, and
 dbus-next never ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
 
-Facts on which everything above relies:
+Facts that the callers rely on:
 
 - Order is total. A bus delivers what one sender sends to one receiver in the order of sending, replies and
-  signals alike, and a peer takes the values when it sends. So of two messages the later one is newer,
-  whichever kind they are. That holds only for those who look at messages *as they come*: a task that awaits a
-  reply runs later, when more signals may have been handled. Therefore `call` takes `apply`, which is run at
-  the reply's place in the order.
+  signals alike, and a peer takes the values when it sends. So of two messages the later one is newer, whatever their
+  kind. That only holds for code that handles messages *as they arrive*: a task that awaits a reply runs later, when
+  more signals may have been handled. Therefore `call` takes `apply`, which runs at the reply's place in the order.
 - A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
   all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
   comes from that name's owner; `track` follows the owner.
@@ -19,7 +18,7 @@ Facts on which everything above relies:
 - File descriptors go out only, and only on a connection that asked for it (`connect`, `fds`): on all others the
   bus withholds messages that carry some, and on such a one what comes in is received without room for any, so
   that the kernel closes them (`peer_socket`). None can leak from an unread reply or into a child.
-- A lost connection stays lost. Whoever needs the bus makes a new `Bus`, and reads again what it missed.
+- A lost connection stays lost. The caller creates a new `Bus` and reads again what it missed.
 """
 
 from __future__ import annotations
@@ -58,10 +57,10 @@ DBUS = DRIVER
 DBUS_PATH = "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 CALL_TIMEOUT = 25.0
-"""Seconds, for a call whose caller has no better idea: what libdbus takes."""
+"""Default seconds for a call, the same as libdbus."""
 _PEER = "org.freedesktop.DBus.Peer"
 _UNREAD = 16
-"""Messages of ours that wait to be sent, from which on nobody's Ping is answered."""
+"""Unsent messages beyond which no Ping is answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -132,16 +131,16 @@ class Bus:
                 connection.dispose()
                 if isinstance(error, Exception) and (refused := connection.gate.refused):
                     raise DisconnectedError(
-                        f"the bus {address} was given up: {refused.message}", reason=refused.reason
+                        f"the connection to the bus {address} was closed: {refused.message}", reason=refused.reason
                     ) from error
             match error:
                 case TimeoutError():
                     raise DeadlineError(
-                        f"the bus {address} did not let us in within {timeout:g} s"
+                        f"connecting to the bus {address} took more than {timeout:g} s"
                     ) from error
                 case AuthError():
                     raise PermanentError(
-                        f"the bus {address} refuses us: {printable(str(error))}", reason="access-denied"
+                        f"the bus {address} refused the connection: {printable(str(error))}", reason="access-denied"
                     ) from error
                 case InvalidAddressError():
                     raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error
@@ -155,25 +154,25 @@ class Bus:
                     ) from error
                 case EventdError():
                     raise
-                case Exception():  # whatever the library makes of words that are none, or of a Hello that is refused
+                case Exception():  # any error of the library, after invalid authentication or a refused Hello
                     raise DisconnectedError(
-                        f"the bus {address} does not let us in: {printable(str(error))}", reason="bad-reply"
+                        f"the bus {address} gave a bad reply: {printable(str(error))}", reason="bad-reply"
                     ) from error
             raise
         return cls(connection, address)
 
     @property
     def address(self) -> str:
-        """What it was connected to."""
+        """The address that it was connected to."""
         return self._address
 
     @property
     def closed(self) -> DisconnectedError | None:
-        """Why the connection is no more, or None while it is."""
+        """Why the connection has ended; None while it is open."""
         return self._closed
 
     def raise_if_closed(self) -> None:
-        """Raise DisconnectedError if the connection is no more."""
+        """Raise DisconnectedError if the connection has ended."""
         if self._closed is not None:
             raise self._closed_error()
 
@@ -237,7 +236,7 @@ class Bus:
         return self._owners[name]
 
     def owner(self, name: str) -> str:
-        """Unique name of the owner of a tracked name, `""` if there is none."""
+        """The unique name of the owner of a tracked name, `""` if it has none."""
         return self._owners.get(name, "")
 
     async def add_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
@@ -245,7 +244,7 @@ class Bus:
         await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [rule], timeout=timeout)
 
     async def remove_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Take one `add_match` back."""
+        """Undo one `add_match`."""
         await self.call(DBUS, DBUS_PATH, DBUS, "RemoveMatch", "s", [rule], timeout=timeout)
 
     async def call(
@@ -297,7 +296,7 @@ class Bus:
                 raise self._lost_under(what, error) from error
             raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
         except OSError as error:
-            # The bus has gone, and the library has closed the socket, before its end was told.
+            # The bus went away and the library closed the socket before the end was reported.
             self._pending.pop(serial)
             raise self._lost_under(what, error) from error
         try:
@@ -333,7 +332,7 @@ class Bus:
         return properties
 
     async def close(self) -> None:
-        """Close the connection, if it is not closed yet; calls under way end with DisconnectedError."""
+        """Close the connection if it is open; pending calls end with DisconnectedError."""
         if self._closed is None:
             self._down(DisconnectedError(f"the connection to {self._address} was closed", reason="closed"))
         # The end of file that the shutdown of the socket brings is what lets the library release it.
@@ -371,14 +370,14 @@ class Bus:
             callback()
 
     def _lost_under(self, what: str, error: Exception) -> DisconnectedError:
-        """Note that the connection is gone, as a call has found out."""
+        """Handle a lost connection that a call discovered."""
         self._down(DisconnectedError(f"the connection to {self._address} was lost: {what} was not sent"))
         lost = self._closed_error()
         lost.__cause__ = error
         return lost
 
     def _closed_error(self) -> DisconnectedError:
-        # A new one each time: an exception collects the traceback of every place that it is raised at.
+        # A new one each time: an exception accumulates the traceback of every place that raises it.
         assert self._closed is not None
         error = DisconnectedError(self._closed.message, reason=self._closed.reason)
         error.__cause__ = self._closed.__cause__
@@ -404,7 +403,7 @@ class Bus:
             self._down(failed)
 
     def _admit(self, header: Header, message: bytes) -> str | None:
-        """Return the signature of a message that somebody here waits for (see `gate`), None of all else."""
+        """Return the signature of an expected message (see `gate`); None for all others."""
         match header.kind:
             case Kind.RETURN | Kind.ERROR:
                 pending = self._pending.get(header.reply_to)
@@ -418,7 +417,7 @@ class Bus:
                     return None
                 if header.signature != pending.reply:
                     error = BadReplyError(
-                        f"{pending.what}: a reply with the signature {header.signature!r}, not {pending.reply!r}"
+                        f"{pending.what}: the reply has the signature {header.signature!r} instead of {pending.reply!r}"
                     )
                     pending.future.set_exception(error)
                 return pending.reply
@@ -446,7 +445,7 @@ class Bus:
             case MessageType.METHOD_RETURN | MessageType.ERROR:
                 pending = self._pending.pop(message.reply_serial, None)
                 if pending is None or pending.future.done():
-                    return  # given up: at its deadline, or cancelled
+                    return  # its caller has hit the deadline, or was cancelled
                 if message.message_type is MessageType.ERROR:
                     text = str(message.body[0]) if message.body else ""
                     pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
@@ -458,7 +457,7 @@ class Bus:
                 try:
                     pending.apply(body)
                 except Exception as error:
-                    what = f"the reply to {pending.what} was not understood"
+                    what = f"the reply to {pending.what} is invalid"
                     pending.future.set_exception(
                         error if isinstance(error, EventdError) else DisconnectedError(what)
                     )

@@ -17,7 +17,7 @@ class BadReplyError(TemporaryError):
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 UNNAMED_REASON = "unknown-error"
-"""Of an error whose name does not end in a word."""
+"""The reason for an error whose name does not end in a word."""
 _LAST = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 _GONE = frozenset(

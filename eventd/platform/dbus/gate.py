@@ -1,4 +1,4 @@
-"""What of a bus's bytes may reach the library: whole messages that somebody here waits for, and nothing else.
+"""Filters the bytes of a bus before the library sees them: only whole, expected messages pass.
 
 Everybody may send the daemon messages, on the system's bus as on a workload's own, and a workload may put a program of
 its own in the place of its bus. The library would take in each byte (up to 128 MiB a message) and make values of it.
@@ -32,24 +32,24 @@ from eventd.platform.dbus.wire import (
 
 DRIVER = "org.freedesktop.DBus"
 PIECE = 16 * 1024
-"""Bytes that are taken from one connection before others get their turn: some hundred signals, a few milliseconds."""
+"""Bytes read from one connection before others get their turn: a few hundred signals, a few milliseconds."""
 _MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one bus may ask of the daemon."""
+    """What one bus may demand of the daemon."""
 
     message: int
     """Bytes of one message."""
     strict: bool
-    """Whether what breaks a rule ends the connection."""
+    """Whether a violation ends the connection."""
     fields: int = 4096
     """Bytes of the fields of a header. Of systemd's longest, the path of a unit's object takes 800."""
     variants: int = 4000
     """In one message. A service has some 450 properties."""
     signals: tuple[float, float] | None = None
-    """Messages that nobody asked for: so many at once, and per second. None: as many as come."""
+    """Unrequested messages: how many at once, and per second. None: unlimited."""
     bytes: tuple[float, float] = (0, 0)
     """Their bytes, likewise."""
 
@@ -92,11 +92,11 @@ class Gate:
     admit: Admit = hello_only
     now: Callable[[], float] = time.monotonic
     dropped: int = 0
-    """Messages that were."""
+    """How many messages were dropped."""
     refused: RefusedError | None = None
     """Why the connection was ended."""
     _partial: bytearray = field(default_factory=bytearray)
-    """The beginning of a message that is not all there."""
+    """The beginning of an incomplete message."""
     _whole: int = 0
     """Its length, once that is known."""
     _skip: int = 0
@@ -183,7 +183,7 @@ class Gate:
         if self.limits.strict:
             raise RefusedError(
                 "message-too-large",
-                f"it sent a message of {lengths.whole} bytes, and more than {self.limits.message} are not taken",
+                f"it sent a message of {lengths.whole} bytes; the limit is {self.limits.message}",
             )
         self._skip = self._whole - len(self._partial)
         self._whole = 0
@@ -215,5 +215,5 @@ class Gate:
         if not self._signals.take(now) or not self._bytes.take(now, size):
             raise RefusedError(
                 "signal-flood",
-                f"it sent more signals than {self._signals.rate:g} a second in the long run",
+                f"it kept sending more than {self._signals.rate:g} signals a second",
             )

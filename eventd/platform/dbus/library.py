@@ -41,7 +41,7 @@ elif LIBRARY == "dbus_next":
                 return [unwrap(value) for value in data]
         return data
 else:
-    raise ImportError(f"EVENTD_DBUS={LIBRARY}: known are dbus_fast and dbus_next")
+    raise ImportError(f"EVENTD_DBUS={LIBRARY} is not supported; use dbus_fast or dbus_next")
 
 
 def forget_signatures() -> None:
@@ -51,7 +51,7 @@ def forget_signatures() -> None:
 
 
 def consume(done: asyncio.Future[Any]) -> None:
-    """Take note of how a future of the library ended, which is told elsewhere as well; else asyncio logs it."""
+    """Retrieve the result of a library future, so that asyncio does not log it. It is reported elsewhere."""
     if not done.cancelled():
         done.exception()
 
@@ -104,7 +104,7 @@ class Connection(MessageBus):
         elif "abstract" in options:
             address = "\0" + options["abstract"]
         else:
-            raise InvalidAddressError("only unix:path= and unix:abstract= are known")
+            raise InvalidAddressError("only unix:path= and unix:abstract= are supported")
         sock = _HeldSocket(self._as_uid)
         sock.greeting = GREETING
         stream = sock.makefile("rwb")

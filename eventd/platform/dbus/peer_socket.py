@@ -1,4 +1,4 @@
-"""A unix socket that is connected in the name of another user, for one system call.
+"""A unix socket that connects as another user, for one system call.
 
 Owns the change of the effective uid, and nothing about what is spoken on the socket. `eventd.platform.dbus.connection`
 hands the socket to the D-Bus library.
@@ -56,7 +56,7 @@ _SETRESUID = {
     ("aarch64", 4): 208,
 }
 GREETING = 16 * 1024
-"""Bytes that a bus may say before the first message: the lines of its authentication."""
+"""Bytes that a bus may send before the first message: the lines of its authentication."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -65,7 +65,7 @@ def _set_effective_uid(uid: int) -> None:
     number = _SETRESUID.get((platform.machine(), struct.calcsize("P")))
     if number is None:
         raise PermanentError(
-            f"eventd does not know the number of setresuid(2) on {platform.machine()}",
+            f"setresuid(2) is not supported on {platform.machine()}",
             reason="unsupported-machine",
         )
     if _libc.syscall(ctypes.c_long(number), _UNCHANGED, ctypes.c_long(uid), _UNCHANGED) != 0:
@@ -103,7 +103,7 @@ def effective_uid(uid: int) -> Iterator[None]:
             _set_effective_uid(before)
         except OSError:
             # No cleanup may run with the wrong uid either.
-            sys.stderr.write(f"<0>eventd: cannot return from uid {uid} to uid {before}; giving up\n")
+            sys.stderr.write(f"<0>eventd: cannot return from uid {uid} to uid {before}; exiting\n")
             sys.stderr.flush()
             os.abort()
 
@@ -117,7 +117,7 @@ def _connect_as(uid: int, connect: Callable[[Any], None], address: object) -> No
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:
-    """Run something that does not block in a thread of its own, and wait for that: some 0.1 ms."""
+    """Run non-blocking work in a thread of its own and wait for it, about 0.1 ms."""
     raised: list[BaseException] = []
 
     def guarded() -> None:
@@ -167,7 +167,7 @@ class PeerSocket(socket.socket):
         if self.uid is not None and (peer := self.listener_uid()) != self.uid:
             # The path lies in a folder of the user, who may have put a link to anybody's socket there.
             raise TemporaryError(
-                f"the bus of uid {self.uid} is served by uid {peer}",
+                f"the bus socket of uid {self.uid} belongs to a process of uid {peer}",
                 reason="bus-not-trusted",
                 hint="something replaced the socket of the user's bus",
             )
@@ -194,7 +194,9 @@ class PeerSocket(socket.socket):
             if self.greeting is not None:
                 self.greeting -= len(data)
                 if not data or self.greeting < 0:
-                    raise EOFError("it closed the connection, or had no end of words, before it let us in")
+                    raise EOFError(
+                        "it closed the connection or sent too much data before the authentication was complete"
+                    )
             return data
         data = super().recv(PIECE, socket.MSG_PEEK)
         if not data:

@@ -1,4 +1,4 @@
-"""The bytes of a D-Bus message, read without making anything of them: its header, and whether its body is sound.
+"""Parses the header of a D-Bus message and checks its body, without building any values.
 
 Whoever is at the other end of a bus decides what these bytes are. So a header is read here before the library sees a
 byte of the message, and a body is walked over: every length is inside the message, variants are few, shallow and of
@@ -32,7 +32,7 @@ _KNOWN_FIELDS = 10
 
 
 class MalformedError(Exception):
-    """The bytes are no message that this daemon reads."""
+    """The bytes are not a message that this daemon accepts."""
 
 
 class Kind(IntEnum):
@@ -79,7 +79,7 @@ def read_lengths(data: bytes | bytearray | memoryview) -> Lengths:
     """Return the lengths from the first 16 bytes."""
     lengths = _LENGTHS.get(data[0])
     if lengths is None:
-        raise MalformedError("no byte order that is known")
+        raise MalformedError("an unknown byte order")
     body, fields = lengths.unpack_from(data, 4)
     return Lengths(fields, body)
 
@@ -89,7 +89,7 @@ def read_header(data: bytes) -> Header:
     try:
         return _read_header(data)
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise MalformedError("a header that is none") from error
+        raise MalformedError("an invalid header") from error
 
 
 def _read_header(data: bytes) -> Header:
@@ -103,7 +103,7 @@ def _read_header(data: bytes) -> Header:
         at += 4
         value: str | int
         if one != 1 or code == 0:
-            raise MalformedError("a field of a header that is none")
+            raise MalformedError("an invalid header field")
         if kind in b"so":
             (length,) = unpack(data, at)
             at += 4
@@ -117,17 +117,17 @@ def _read_header(data: bytes) -> Header:
             value = str(data[at + 1 : at + 1 + length], "ascii")
             at += length + 2
         else:
-            raise MalformedError("a field of a header with a type that none has")
+            raise MalformedError("a header field of an unknown type")
         if at > end:
-            raise MalformedError("a header that is longer than it says")
+            raise MalformedError("a header that exceeds its length")
         if code < _KNOWN_FIELDS:  # others are to be ignored (D-Bus specification, "Header Fields")
             if found[code] is not None:
-                raise MalformedError("a header with the same field twice")
+                raise MalformedError("a duplicate header field")
             found[code] = value
     texts = [found[code] or "" for code in (1, 2, 3, 4, 7, 8)]
     numbers = [found[code] or 0 for code in (5, 9)]
     if not all(isinstance(each, str) for each in texts) or not all(isinstance(each, int) for each in numbers):
-        raise MalformedError("a field of a header with the type of another")
+        raise MalformedError("a header field of the wrong type")
     path, interface, member, error, sender, signature = texts
     return Header(Kind(data[1]), path, interface, member, error, numbers[0], sender, signature, numbers[1])  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ def first_text(data: bytes) -> str:
         (length,) = _U32[data[0]](data, at)
         return str(data[at + 4 : at + 4 + length], "utf-8")
     except (IndexError, struct.error, UnicodeDecodeError) as error:
-        raise MalformedError("a string that is none") from error
+        raise MalformedError("an invalid string") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _types(signature: str) -> tuple[_Type, ...]:
 
 def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
     if depth > DEEPEST or at >= len(signature):
-        raise MalformedError("a signature that is none, or nested too deep")
+        raise MalformedError("a signature that is invalid or nested too deeply")
     letter = signature[at]
     if letter in _SIZES:
         return _Type(letter, _SIZES[letter], _SIZES[letter]), at + 1
@@ -177,7 +177,7 @@ def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
         inner, end = _type(signature, at + 1, depth + 1)
         return _Type("a", 4, varies=inner.varies, inner=(inner,)), end
     if letter not in "({":
-        raise MalformedError("a signature that is none")
+        raise MalformedError("an invalid signature")
     close = ")" if letter == "(" else "}"
     members = []
     at += 1
@@ -185,7 +185,7 @@ def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
         inner, at = _type(signature, at, depth + 1)
         members.append(inner)
     if not members:
-        raise MalformedError("a signature that is none")
+        raise MalformedError("an invalid signature")
     return _Type(letter, 8, varies=any(each.varies for each in members), inner=tuple(members)), at + 1
 
 
@@ -202,7 +202,7 @@ class Checker:
     def check(self, data: bytes, body: int, signature: str, wanted: str) -> None:
         """Raise MalformedError unless the bytes from `body` on are a body with the wanted signature, and bearable."""
         if signature != wanted:
-            raise MalformedError(f"values of the types {signature[:32]!a} where they have to be {wanted!r}")
+            raise MalformedError(f"values of the types {signature[:32]!a} instead of {wanted!r}")
         self._left = self.variants
         view = data[body:]
         try:
@@ -210,9 +210,9 @@ class Checker:
             for each in _types(signature):
                 at = self._end(each, view, at, _U32[data[0]], 0)
         except (IndexError, struct.error) as error:
-            raise MalformedError("a body that ends too early") from error
+            raise MalformedError("a truncated body") from error
         if at != len(view):
-            raise MalformedError("a body that is not what its signature says")
+            raise MalformedError("a body that does not match its signature")
 
     def _end(self, kind: _Type, data: bytes, at: int, unpack: _Unpack, depth: int) -> int:
         """Return where the value that begins at `at` ends. What cannot hold a variant is passed over as a whole."""
@@ -226,12 +226,12 @@ class Checker:
             at += -at % inner.align
             end = at + length
             if inner.size and length % inner.size:
-                raise MalformedError("an array of parts of values")
+                raise MalformedError("an array that ends inside an element")
             if inner.varies and end <= len(data):
                 while at < end:
                     at = self._end(inner, data, at, unpack, depth + 1)
                 if at != end:
-                    raise MalformedError("an array that is longer than it says")
+                    raise MalformedError("an array that exceeds its length")
             at = end
         elif kind.letter == "v":
             at = self._variant(data, at, unpack, depth)
@@ -243,21 +243,21 @@ class Checker:
         else:
             at += unpack(data, at)[0] + 5
         if at > len(data):
-            raise MalformedError("a value that is longer than its message")
+            raise MalformedError("a value that exceeds its message")
         return at
 
     def _variant(self, data: bytes, at: int, unpack: _Unpack, depth: int) -> int:
         self._left -= 1
         length = data[at]
         if self._left < 0 or depth > DEEPEST or length > LONGEST_SIGNATURE:
-            raise MalformedError("more variants, deeper ones, or of more types than any manager sends")
+            raise MalformedError("more, deeper or more diverse variants than any systemd manager sends")
         signature = data[at + 1 : at + 1 + length]
         if signature not in self._seen:
             if len(self._seen) >= self.signatures:
-                raise MalformedError("more types of variants than any manager sends")
+                raise MalformedError("more types of variants than any systemd manager sends")
             self._seen.add(signature)
         try:
             (kind,) = _types(signature.decode("ascii"))
         except (ValueError, UnicodeDecodeError) as error:
-            raise MalformedError("a variant of no type") from error
+            raise MalformedError("a variant without a type") from error
         return self._end(kind, data, at + 2 + length, unpack, depth + 1)

@@ -1,4 +1,4 @@
-"""logind over a bus: org.freedesktop.login1(5). A veneer without state.
+"""logind over a bus: org.freedesktop.login1(5). A thin, stateless wrapper.
 
 `eventd.platform.systemd.source_logind` keeps the facts.
 """

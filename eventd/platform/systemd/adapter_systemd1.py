@@ -88,7 +88,7 @@ class SystemdManager:
 
         def owner_changed(owner: str) -> None:
             # PID 1 sends no signal while it has no connection, so a JobRemoved may be lost for good.
-            gone = DisconnectedError("the systemd manager left the bus, it is being re-executed or stopped")
+            gone = DisconnectedError("the systemd manager left the bus: it is being re-executed or stopped")
             for end in tuple(self._ended):
                 end(gone)
             if changed is not None:
@@ -278,7 +278,7 @@ class SystemdManager:
                 self._bus.on_closed(lost)
                 return await removed
         except TimeoutError as error:
-            raise DeadlineError(f"{method} {unit}: the job had not ended after {timeout:g} s") from error
+            raise DeadlineError(f"{method} {unit}: the job did not end within {timeout:g} s") from error
         finally:
             forget()
             self._ended.discard(ended)

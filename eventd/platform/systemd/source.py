@@ -138,7 +138,7 @@ class SystemSource:
 
     def _manager(self) -> SystemdManager:
         if self._feed is None:
-            raise DisconnectedError("there is no connection to the system's systemd at the moment")
+            raise DisconnectedError("not connected to the system's systemd at the moment")
         return self._feed.manager
 
     async def _connect(self) -> Bus:
@@ -153,7 +153,7 @@ class SystemSource:
             return
         self.state.trouble(
             EventdError(
-                f"systemd cannot be asked over the system's bus: {error.message}",
+                f"systemd cannot be reached over the system bus: {error.message}",
                 reason="systemd-unavailable",
                 hint=error.hint or "systemctl status dbus.socket dbus.service",
             )

@@ -1,4 +1,4 @@
-"""logind as a source: who is logged in, who lingers, whether the host goes down.
+"""logind as a source: who is logged in, who lingers, whether the host is shutting down.
 
 Emits SESSIONS (user -> ids of sessions with a person behind them; absent: none), LINGER (user -> True;
 absent: no) and SHUTDOWN, each read afresh after a gap; and is the port to set lingering. Decides nothing.
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from eventd.platform.model_facts import Account
 
 ACTIVATION = 2.5
-"""Seconds for logind to come when the bus is asked for it; from then on its absence is told as a trouble."""
+"""Seconds for logind to start through bus activation; after that, its absence is a source error."""
 LOGIND_UNIT = FactKey(PlatformFact.UNIT, "systemd-logind.service")
 LINGER_FOLDER = "/var/lib/systemd/linger"
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class LogindSource:
         self._facts = facts
         self.state = SourceState(emit, PlatformOrigin.LOGIND, "logind")
         self._error: EventdError | None = None
-        """Why it cannot be had."""
+        """Why it is unavailable."""
         if facts is not None:
             facts.watch((LOGIND_UNIT,), self._unit_changed)
         self._address = address or system_bus_address()
@@ -79,7 +79,7 @@ class LogindSource:
         self._sessions: dict[str, frozenset[str]] = {}
         self._logind: Logind | None = None
         self._reading: Callable[[], Awaitable[None]] | None = None
-        """Has a connected logind read."""
+        """Makes a connected logind read again."""
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once everything was read for the first time."""
@@ -112,17 +112,17 @@ class LogindSource:
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
         """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
         if self._logind is None:
-            raise DisconnectedError("there is no connection to logind at the moment")
+            raise DisconnectedError("not connected to logind at the moment")
         await self._logind.set_linger(user.uid, enable=enable, timeout=timeout)
         # logind has made (or removed) the flag before it answered.
         await self._lingering.scan()
 
     def connected(self, logind: Logind, read: Callable[[], Awaitable[None]]) -> None:
-        """Note over what logind can be called, and how it is read."""
+        """Note the connection to logind, and how to read it again."""
         self._logind, self._reading = logind, read
 
     def disconnected(self) -> None:
-        """It cannot be called at the moment."""
+        """Note that logind cannot be called at the moment."""
         self._logind = self._reading = None
 
     def sessions_read(self, sessions: dict[str, frozenset[str]]) -> None:
@@ -148,20 +148,20 @@ class LogindSource:
         self.emit(kind, "shutdown", facts=((FactKey(PlatformFact.SHUTDOWN), start),))
 
     def away(self) -> None:
-        """It has left the bus: what is known of it is old, and it cannot be asked for anything."""
+        """Note that logind has left the bus: its facts are old, and it cannot be called."""
         self.disconnected()
         self._error = None
         self.state.lost("owner-changed")
 
     def unavailable(self, error: EventdError) -> None:
-        """It cannot be had: say what is wrong with it, and with what that ends."""
+        """Report that logind is unavailable, why, and what fixes it."""
         self._error = error
         state = as_unit(self._facts.get(LOGIND_UNIT)) if self._facts is not None else None
         passing = state is not None and state.active is ActiveState.ACTIVATING
         self.state.trouble(logind_trouble(error, state), passing=passing)
 
     def _unit_changed(self, _key: FactKey) -> None:
-        """What cures its absence may be something else now, or was not known before."""
+        """Update the remedy: the state of logind's unit has changed."""
         if self._error is not None:
             self.unavailable(self._error)
 
@@ -177,19 +177,19 @@ class LogindSource:
 
 
 def logind_trouble(error: EventdError, unit: UnitState | None) -> EventdError:
-    """Return why logind cannot be had, with what cures that; `unit`: how its service is, None: not known."""
+    """Return why logind is unavailable, and what fixes it. `unit`: its service's state; None: unknown."""
     load = unit.load if unit is not None else LoadState.LOADED
     active = unit.active if unit is not None else None
     if load is LoadState.MASKED:
         why, hint = "its unit is masked", "systemctl unmask systemd-logind && systemctl start systemd-logind"
     elif active is ActiveState.ACTIVE:
-        why = "it runs, and is not on the bus, as after a restart of dbus-daemon"
+        why = "it is running but not on the bus, as after a restart of dbus-daemon"
         hint = "systemctl restart systemd-logind"
     elif active is ActiveState.ACTIVATING:
         why, hint = "it is still starting", "systemctl status systemd-logind"
     else:
         why, hint = error.message, "systemctl status systemd-logind dbus"
-    return TemporaryError(f"logind cannot be asked: {why}", reason="logind-unavailable", hint=hint)
+    return TemporaryError(f"logind is unavailable: {why}", reason="logind-unavailable", hint=hint)
 
 
 class _Session:
@@ -241,7 +241,7 @@ class _Session:
             await self._wake.wait()
 
     async def _activate(self) -> None:
-        """Ask for logind once; if that does not help, that is said, and NameOwnerChanged will tell when it is there.
+        """Activate logind once. If that fails, it is reported, and NameOwnerChanged will announce logind.
 
         It does not help after a restart of the system's dbus-daemon: logind (257) runs on without a bus
         until it is restarted, and its unit is active all the time.
@@ -251,7 +251,7 @@ class _Session:
         except EventdError as error:
             self._bus.raise_if_closed()
             if not self._bus.owner(LOGIND):
-                _log.warning("logind cannot be started through the bus, waiting for it: %s", error)
+                _log.warning("cannot start logind through the bus, waiting for it: %s", error)
                 self._source.unavailable(error)
 
     async def _catch_up(self, ready: Callable[[], None]) -> None:

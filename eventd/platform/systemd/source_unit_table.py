@@ -1,4 +1,4 @@
-"""The units of one manager as facts: folds what the manager says, emits what changed by it.
+"""The units of one manager as facts: applies the manager's messages, and emits the changes.
 
 Owns the memory of one scope over all its connections, so that a re-read after a gap knows what vanished. It
 does no I/O and decides nothing; `source_manager_feed` calls it at each message's place in the order of messages,
@@ -210,7 +210,9 @@ class UnitTable:
         if not self._full_up:
             self._full_up = True
             _log.warning(
-                "there are more than %d units%s: not all are kept", MOST, self.scope and f" of {self.scope}"
+                "there are more than %d units%s: not all are tracked",
+                MOST,
+                self.scope and f" of {self.scope}",
             )
         return False
 

@@ -68,7 +68,7 @@ class SimManager:
                 waiter = await self._life.change(f"{verb} {self._scope}/{unit}", create)
                 return await waiter
         except TimeoutError as error:
-            raise DeadlineError(f"{verb} {unit}: the job had not ended after {timeout:g} s") from error
+            raise DeadlineError(f"{verb} {unit}: the job did not end within {timeout:g} s") from error
         finally:
             feed.give_up(number)
 

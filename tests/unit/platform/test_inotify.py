@@ -134,7 +134,7 @@ async def test_a_noisy_folder_is_not_watched_for_a_while(tmp_path: Path, monkeyp
     instance.cancel(ended)
     await loud.until("", Mask.IGNORED)
     assert all(change.lost for change in loud)
-    assert f"{noisy}: it is not watched for" in caplog.text
+    assert f"{noisy}: not watching it for" in caplog.text
     instance.subscribe(str(noisy), NAMES, loud, follow=False, name="wanted")
     (noisy / "wanted").touch()
     await loud.until("wanted", Mask.CREATE)

@@ -127,7 +127,7 @@ def test_units_of_one_scope_are_bounded_and_watched_ones_always_kept(monkeypatch
     assert table.get("u9.service") is not None
     assert table.get("u10.service") is None
     assert table.get("wanted.service") is not None
-    assert caplog.text.count("not all are kept") == 1
+    assert caplog.text.count("not all are tracked") == 1
 
 
 @pytest.mark.parametrize(

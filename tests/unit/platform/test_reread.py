@@ -83,7 +83,7 @@ def test_what_cannot_be_read_holds_nobody_up(caplog: pytest.LogCaptureFixture) -
     run(main())
     assert stub.read == 1
     said = [record.getMessage() for record in caplog.records]
-    assert [text for text in said if text.startswith("a: not read afresh within 5 s")]
+    assert [text for text in said if text.startswith("a: not read again within 5 s")]
     assert [text for text in said if "reading b afresh" in text and "no answer" in text]
 
 
