@@ -176,7 +176,7 @@ async def test_a_missing_command_and_folder_are_told_apart() -> None:
     with pytest.raises(PermanentError) as caught:
         await process.run(["eventd-no-such-command"], timeout=60)
     assert caught.value.reason == "command-missing"
-    with pytest.raises(PermanentError, match="no folder /nonexistent") as caught:
+    with pytest.raises(PermanentError, match="the folder /nonexistent does not exist") as caught:
         await process.run(["true"], timeout=60, cwd="/nonexistent")
     assert caught.value.reason == "command-unusable"
 
