@@ -42,7 +42,7 @@ def judged(name: str, end: Exit) -> int:
     """Return the exit status as subprocess has it; raise for a command that was not started."""
     if end.code == _EXITED:
         if end.status == _NO_EXEC:
-            raise PermanentError(f"cannot run {name}: systemd cannot start it", reason="command-unusable")
+            raise PermanentError(f"cannot run {name}: systemd failed to start it", reason="command-unusable")
         if end.status in SETUP:
             raise PermanentError(
                 f"cannot run {name}: systemd gave up before it started ({end.status})", reason="not-permitted"
@@ -134,7 +134,7 @@ class TransientUnit:
         if isinstance(code, int) and isinstance(status, int):
             self.end.set_result(Exit(code, status, str(self._known.get("Result", ""))))
         else:
-            self.end.set_exception(PermanentError("systemd's answer is not understood", reason="bad-reply"))
+            self.end.set_exception(PermanentError("systemd sent an invalid reply", reason="bad-reply"))
 
     def _owner_changed(self, owner: str) -> None:
         # Re-executed: what it said meanwhile is lost, and this unit is read again.

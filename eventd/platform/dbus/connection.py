@@ -131,7 +131,8 @@ class Bus:
                 connection.dispose()
                 if isinstance(error, Exception) and (refused := connection.gate.refused):
                     raise DisconnectedError(
-                        f"the connection to the bus {address} was closed: {refused.message}", reason=refused.reason
+                        f"the connection to the bus {address} was closed: {refused.message}",
+                        reason=refused.reason,
                     ) from error
             match error:
                 case TimeoutError():
@@ -140,7 +141,8 @@ class Bus:
                     ) from error
                 case AuthError():
                     raise PermanentError(
-                        f"the bus {address} refused the connection: {printable(str(error))}", reason="access-denied"
+                        f"the bus {address} refused the connection: {printable(str(error))}",
+                        reason="access-denied",
                     ) from error
                 case InvalidAddressError():
                     raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error

@@ -9,7 +9,7 @@ from eventd.kernel.model.text import printable
 
 
 class BadReplyError(TemporaryError):
-    """A peer said what the service that it stands for never says. Raised in a handler, it ends the connection."""
+    """A peer sent something that the real service never sends. Raised in a handler, it ends the connection."""
 
     reason = "bad-reply"
 

@@ -55,51 +55,51 @@ def unit_name(path: str) -> str:
 def unit_of(value: str) -> str:
     """Return a unit's name. Raises BadReplyError if it is none: it becomes a fact, an event, a part of a sentence."""
     if not loaded_unit_is_valid(value):
-        raise BadReplyError(f"the name of a unit that is none, {printable(value, 64)!r}")
+        raise BadReplyError(f"an invalid unit name, {printable(value, 64)!r}")
     return value
 
 
 def word_of(value: Any) -> str:
     """Return a word of systemd's own, as those for states and results are. Raises BadReplyError if it is none."""
     if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise BadReplyError(f"a value that systemd has not, {printable(str(value)[:64], 64)!r}")
+        raise BadReplyError(f"an unknown value, {printable(str(value)[:64], 64)!r}")
     return value
 
 
 def _path(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST_PATH or "\0" in value:
-        raise BadReplyError("a path of a unit's file that is none")
+        raise BadReplyError("an invalid path of a unit file")
     return value
 
 
 def _paths(value: Any) -> tuple[str, ...]:
     paths = tuple(map(_path, value)) if isinstance(value, list) else None
     if paths is None or len(paths) > _MOST_PATHS or sum(map(len, paths)) > _MOST_PATHS * 256:
-        raise BadReplyError(f"more drop-ins of a unit than {_MOST_PATHS}, or longer paths of them")
+        raise BadReplyError(f"more than {_MOST_PATHS} drop-ins of a unit, or too long paths")
     return paths
 
 
 def _number(value: Any) -> int:
     if not isinstance(value, int):
-        raise BadReplyError("a number that is none")
+        raise BadReplyError("an invalid number")
     return int(value)
 
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadReplyError("a truth that is neither true nor false")
+        raise BadReplyError("an invalid boolean")
     return value
 
 
 def _job(value: Any) -> int:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise BadReplyError("a job that is none")
+        raise BadReplyError("an invalid job")
     return _number(value[0])
 
 
 def _said(value: Any) -> str:
     if not isinstance(value, str):
-        raise BadReplyError("a text that is none")
+        raise BadReplyError("an invalid string")
     return printable(" ".join(value[: _SAID * 4].split())[:_SAID])
 
 
@@ -125,7 +125,7 @@ def _load(value: Any) -> LoadState:
 
 def _invocation(value: Any) -> str:
     if not isinstance(value, bytes | bytearray | list) or len(value) > 16:
-        raise BadReplyError("an id of an invocation that is none")
+        raise BadReplyError("an invalid invocation id")
     text = bytes(value).hex()
     return text if text.strip("0") else ""
 
