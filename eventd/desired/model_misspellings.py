@@ -42,7 +42,7 @@ def near_hosts(paths: Iterable[str]) -> str | None:
 
 
 def near_file(base: str, right: str) -> bool:
-    """Tell whether a file's name is nearly, but not quite, `right`."""
+    """Return whether a file's name is nearly, but not quite, `right`."""
     return base != right and nearest(base, (right,), _FILE) is not None
 
 

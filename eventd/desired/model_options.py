@@ -65,7 +65,7 @@ class HostFile:
     overrides: Mapping[str, _Table] = field(default_factory=dict)
 
     def selects(self, name: str) -> bool:
-        """Tell whether the workload is for this host."""
+        """Return whether the workload is for this host."""
         if self.workloads is not None:
             return name in {each.text for each in self.workloads}
         return name not in {each.text for each in self.exclude}

@@ -74,14 +74,14 @@ class _Leaf(ABC):
 
     @abstractmethod
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
 
     def keys(self) -> frozenset[FactKey]:
         """Return the facts it mentions."""
         return frozenset({self.key})
 
     def holds(self, facts: Facts) -> bool:
-        """Tell whether it is known to hold."""
+        """Return whether it is known to hold."""
         return self.value(facts) is True
 
     @property
@@ -120,7 +120,7 @@ class UnitIs(_Leaf):
         return unit.load is LoadState.LOADED and unit.active is ActiveState.INACTIVE and not unit.job
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         subject = f"unit {self.name}" + (f" of {self.workload}" if self.workload else "")
         unit = facts.get(self.key)
         if not isinstance(unit, UnitState):
@@ -152,7 +152,7 @@ class WorkloadIs(_Leaf):
         return now == "healthy" or (now == "active" and self.state == "active")
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         now = facts.get(self.key)
         if not isinstance(now, str):
             return f"workload {self.name} is not up yet"
@@ -202,7 +202,7 @@ class ContainerHealthy(_Leaf):
         return facts.get(self.key) == "starting"
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         subject = f"container {self.name}" + (f" of {self.workload}" if self.workload else "")
         match self.value(facts):
             case None:
@@ -232,7 +232,7 @@ class ManagerUp(_Leaf):
         return now is ManagerState.UP if isinstance(now, ManagerState) else None
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         now = facts.get(self.key)
         return f"the user manager of {self.user} " + (
             f"is {now}" if isinstance(now, ManagerState) else "is not up yet"
@@ -271,7 +271,7 @@ class Present(_Leaf):
                 return True
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         what, there = _IS[self.kind]
         return f"{what} {self.name} is {'' if self.value(facts) else 'not '}{there}"
 
@@ -293,7 +293,7 @@ class SessionOf(_Leaf):
         return bool(facts.get(self.key))
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         return f"{self.user} is {'' if self.value(facts) else 'not '}logged in"
 
 
@@ -320,7 +320,7 @@ class Answers(_Leaf):
         return now if isinstance(now, bool) else None
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         value = self.value(facts)
         match self.target.kind:
             case ProbeKind.TCP:

@@ -51,11 +51,11 @@ class All:
         return False if False in values else None if None in values else True
 
     def holds(self, facts: Facts) -> bool:
-        """Tell whether it is known to hold."""
+        """Return whether it is known to hold."""
         return self.value(facts) is True
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         return ", and ".join(member.sentence(facts) for member in self.members)
 
 
@@ -80,11 +80,11 @@ class Any:
         return True if True in values else None if None in values else False
 
     def holds(self, facts: Facts) -> bool:
-        """Tell whether it is known to hold."""
+        """Return whether it is known to hold."""
         return self.value(facts) is True
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         return ", and ".join(member.sentence(facts) for member in self.members)
 
 
@@ -109,11 +109,11 @@ class Not:
         return None if value is None else not value
 
     def holds(self, facts: Facts) -> bool:
-        """Tell whether it is known to hold."""
+        """Return whether it is known to hold."""
         return self.value(facts) is True
 
     def sentence(self, facts: Facts) -> str:
-        """Say how things are."""
+        """Describe the current state."""
         return self.member.sentence(facts)
 
 

@@ -207,7 +207,7 @@ def _check_path(path: str, table: Table, found: list[Diagnostic], places: Sequen
 
 
 def in_places(path: str, places: Sequence[str]) -> bool:
-    """Tell whether a path lies below one of the folders."""
+    """Return whether a path lies below one of the folders."""
     return any(path.startswith(place.rstrip("/") + "/") for place in places)
 
 

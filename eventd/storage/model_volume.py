@@ -97,7 +97,7 @@ def assess(
 
 
 def put_away(volume: Volume, record: VolumeRecord | None) -> bool:
-    """Tell whether it is not to be mounted, though its disk may be there."""
+    """Return whether it is not to be mounted, though its disk may be there."""
     if volume.state is Wanted.DECOMMISSIONED:
         return True
     return record is not None and (record.ejected or record.decommissioned > 0)

@@ -1,8 +1,7 @@
-"""Who waits for whom, and which waits can never end. Pure.
+"""The wait graph: who waits for whom, and which waits can never end. Pure, except for the adapters.
 
-`model_units` reads what a unit says of its order, `model_declared` what its script waits for; `model_build` makes the
-`model_graph` of units, workloads, gates and URLs; `model_cycles` finds the waits that wait for themselves,
-`model_remedies` tries what would break them, `model_sentences` spells both out. `model_refusal` is what loading a
-repository calls, `model_document` and `model_svg` are what `eventctl gates` shows. docs/explanation/deadlocks.md has
-the reasoning.
+`model_units` reads the ordering of units, `model_declared` what their scripts wait for; `model_build` makes the
+`model_graph` of units, workloads, gates and URLs; `model_cycles` finds circular waits, `model_remedies` tries what
+would break them, `model_sentences` describes both. Loading a repository calls `model_refusal`; `eventctl gates` shows
+`model_document` and `model_svg`. docs/explanation/deadlocks.md explains the reasoning.
 """

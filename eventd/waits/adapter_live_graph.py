@@ -1,11 +1,11 @@
-"""The live side of the wait graph: the system's units as systemd has them, and who has a TCP port open.
+"""The live part of the wait graph: the system's units in systemd, and the owners of open TCP ports.
 
 Reads over the connection that `eventd.platform.systemd.source` keeps, and from `sock_diag`; judges nothing, keeps
 nothing. Next: `eventd.waits`.
 
-What gates ask for is read, and whatever that comes after or pulls in: `After=` of a live unit has what others say
-by `Before=` as well. All of it is loaded already, as a unit is while another loaded one names it, so that nothing
-is loaded by this but a gate's own unit.
+Reads the units that gates mention, and everything that those are ordered after or pull in; `After=` of a live unit
+includes the `Before=` of others. A unit is loaded while another loaded one names it, so this loads at most the gates'
+own units.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from eventd.waits.model_build import DAEMON
 from eventd.waits.model_units import Listener, LiveGraph, mount_unit
 
 DEADLINE = 5.0
-"""Seconds for all of it; a host of 250 units takes some 0.1."""
+"""Seconds for everything; a host of 250 units takes about 0.1."""
 MOST = 1000
-"""Units that are read."""
+"""How many units are read at most."""
 AT_ONCE = 16
-"""Calls on their way at the same time; systemd answers one after the other."""
+"""How many calls are in flight; systemd answers one after the other."""
 HOSTS = "/etc/hosts"
 _FOLLOWED = ("After", *(pull for pull in PULLS if pull != "PartOf"))
 
@@ -44,43 +44,44 @@ _log = logging.getLogger(__name__)
 
 
 class LiveGraphReader:
-    """Reads a `LiveGraph` when asked to."""
+    """Reads a `LiveGraph` on demand."""
 
     def __init__(
         self, facts: Facts, read: Callable[[str], Awaitable[LiveUnit]], *, hosts: str = HOSTS
     ) -> None:
-        """`facts`: which units are loaded, and who has which uid. `read`: one unit, as systemd has it."""
+        """`facts`: the loaded units, and the uids of accounts. `read`: reads one unit from systemd."""
         self._facts = facts
         self._read = read
         self._hosts = hosts
 
     async def read(self, desired: Desired) -> LiveGraph:
-        """Return what there is to know for the gates of `desired`.
+        """Read everything that the gates of `desired` need.
 
-        Raises DisconnectedError, DeadlineError. Ports that cannot be read are logged, and count as nobody's.
+        Raises DisconnectedError, DeadlineError. If the ports cannot be read, that is logged, and their owners are
+        unknown.
         """
         try:
             async with asyncio.timeout(DEADLINE):
                 ports = await self._ports()
                 listeners = tuple(self._listeners(ports, desired))
-                wanted = dict.fromkeys([DAEMON, *asked_units(desired)])
+                wanted = dict.fromkeys([DAEMON, *units_in_gates(desired)])
                 wanted |= dict.fromkeys(each.unit for each in listeners if not each.scope)
                 wanted |= dict.fromkeys(self._sockets())
                 units = await self._units(wanted)
                 names = await anyio.to_thread.run_sync(hostnames, self._hosts)
         except TimeoutError as error:
-            raise DeadlineError(f"the units of this host could not be read within {DEADLINE:g} s") from error
+            raise DeadlineError(f"cannot read the units of this host within {DEADLINE:g} s") from error
         return LiveGraph(units, listeners, names)
 
     async def _ports(self) -> tuple[OpenPort, ...]:
         try:
             return await anyio.to_thread.run_sync(open_ports, abandon_on_cancel=True)
         except EventdError as error:
-            _log.warning("who listens is not known: %s", error)
+            _log.warning("cannot read the listening sockets of this host: %s", error)
             return ()
 
     def _listeners(self, ports: Iterable[OpenPort], desired: Desired) -> Iterator[Listener]:
-        """Yield the ports of the system's units and of workloads; those of other users concern no gate."""
+        """Yield the ports of the system's units and of workloads; ports of other users matter for no gate."""
         users: dict[int, str] = {}
         for name in desired.workloads:
             account = self._facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -119,13 +120,13 @@ class LiveGraphReader:
                     case EventdError(reason="disconnected" | "deadline"):
                         raise reply
                     case EventdError():
-                        pass  # it was unloaded meanwhile, or never was: the graph has no such unit
+                        pass  # unloaded meanwhile, or never loaded: the graph has no such unit
                     case _:
                         raise reply
             todo = [name for name in dict.fromkeys(todo) if name not in seen]
             if len(seen) + len(todo) > MOST:
                 _log.warning(
-                    "this host has more than %d units that wait for each other: not all are read", MOST
+                    "more than %d units of this host wait for each other: the rest is not read", MOST
                 )
                 todo = todo[: max(0, MOST - len(seen))]
             seen.update(todo)
@@ -138,7 +139,7 @@ class LiveGraphReader:
         )
 
 
-def asked_units(desired: Desired) -> Iterator[str]:
+def units_in_gates(desired: Desired) -> Iterator[str]:
     """Yield the system's units that gates mention, by name or as a mount."""
     for gates in read_gates(desired)[0].values():
         for predicate in (gates.requires, gates.expect):
@@ -153,13 +154,13 @@ def asked_units(desired: Desired) -> Iterator[str]:
 
 
 def hostnames(hosts: str = HOSTS) -> frozenset[str]:
-    """Return what this host is called: its name, and the names beside it in hosts(5). DNS is not asked."""
+    """Return the names of this host: its hostname, and its aliases in hosts(5). DNS is not used."""
     mine = os.uname().nodename.lower()
     names = {mine, mine.partition(".")[0]}
     try:
         text = Path(hosts).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        _log.info("%s cannot be read (%s): this host is known as %s only", hosts, error.strerror, mine)
+        _log.info("cannot read %s (%s): the only known name of this host is %s", hosts, error.strerror, mine)
         text = ""
     for line in (line.partition("#")[0].lower().split()[1:] for line in text.splitlines()):
         if mine in line or names & set(line):

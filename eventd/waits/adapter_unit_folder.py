@@ -1,7 +1,7 @@
-"""Folders of plain unit files, read from the disk for `eventctl gates --units`.
+"""Reads folders of plain unit files for `eventctl gates --units`.
 
-Owns the reading: which entries of a folder mean what to systemd (systemd.unit(5)), and no more;
-`eventd.waits.model_folder` makes units of them. Writes nothing, follows links to files only.
+Owns the meaning of a folder's entries for systemd (systemd.unit(5)); `eventd.waits.model_folder` makes units from them.
+Writes nothing, and follows links to files only.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from eventd.waits.model_declared import NAME
 from eventd.waits.model_folder import UNIT_TYPES, TextFile, UnitFiles
 
 MAX_BYTES = 1 << 20
-"""No unit file is larger; what is, is not read."""
+"""The largest unit file that is read, in bytes."""
 _PULLS = {"wants": "Wants", "requires": "Requires", "upholds": "Upholds"}
 
 
 def read_units(folders: Sequence[str]) -> UnitFiles:
-    """Read folders of units, an earlier one going before a later. PermanentError(reason="unreadable")."""
+    """Read folders of units; earlier ones take precedence. Raises PermanentError(reason="unreadable")."""
     files: dict[str, TextFile] = {}
     links: dict[str, str] = {}
     masked: set[str] = set()
@@ -51,7 +51,7 @@ def read_units(folders: Sequence[str]) -> UnitFiles:
             elif path.is_file():
                 files[path.name] = _read(path)
     for name, target in tuple(links.items()):
-        # A link whose target is not here is the file itself (as NixOS installs units).
+        # A link whose target is outside of the folders counts as the file itself (NixOS installs units so).
         where = next((root / name for root in roots if (root / name).is_symlink()), None)
         if target not in files and target not in links and where is not None and where.is_file():
             files[name] = _read(where)
@@ -60,7 +60,7 @@ def read_units(folders: Sequence[str]) -> UnitFiles:
 
 
 def read_waits(folders: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
-    """Return path and content of each `waits.toml` there is."""
+    """Return the path and content of each existing `waits.toml`."""
     found = [Path(folder, NAME).absolute() for folder in folders]
     return tuple((str(path), _read(path).content) for path in found if path.is_file())
 
@@ -68,7 +68,7 @@ def read_waits(folders: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
 def read_scripts(paths: Iterable[str], folders: Sequence[str]) -> dict[str, str | None]:
     """Return the text of each script that can be read; None for a file that is a program.
 
-    A path is looked for as it is, and by its name beside the units: a checkout has the scripts of a host elsewhere.
+    A path is looked up as it is, and by its name beside the units: in a checkout, a host's scripts are elsewhere.
     """
     found: dict[str, str | None] = {}
     for path in sorted(paths):

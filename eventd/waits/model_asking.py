@@ -1,7 +1,7 @@
-"""What a wait or a gate asks for, as edges: a predicate to the points that have to come before it holds.
+"""Turns what a wait or a gate requires into edges: from a predicate to the points that must come before it holds.
 
-Pure. Owns which point each atom is about, who answers a URL, and the sentence of each edge. A `not` asks for
-nobody's coming, an `any` for one of several. Next: `eventd.waits.model_cycles`.
+Pure. Owns the point of each atom, the server of a URL, and the sentence of each edge. A `not` requires no point, an
+`any` requires one of several. Next: `eventd.waits.model_cycles`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from eventd.waits.model_serving import Directory, Server
 from eventd.waits.model_units import UnitSpec, mount_unit
 
 _PHASES: Mapping[str, Phase] = {"active": Phase.UP, "activating": Phase.BEGIN}
-"""To be inactive or failed takes nobody's start."""
+"""States that need no start: inactive and failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Who asks for a predicate, and where that is written."""
+    """Who requires a predicate, and where that is written."""
 
     point: Point
     kind: EdgeKind
@@ -146,7 +146,7 @@ def _hand_on(draft: Draft, catalogue: Catalogue, socket: UnitSpec) -> None:
 
 def _nobody(draft: Draft, directory: Directory, ask: Ask, atom: Answers) -> str:
     """Return a note that nobody is known to answer, who might, and who had better not."""
-    note = f"who answers at {atom.target.url or atom.text} is not known ({at(ask.file, ask.line)})"
+    note = f"the server of {atom.target.url or atom.text} is not known ({at(ask.file, ask.line)})"
     if ask.kind is not EdgeKind.WAIT:
         return note
     others = {node_of(spec) for spec in directory.mentioning(atom.target)} - {ask.point.node}
@@ -155,8 +155,8 @@ def _nobody(draft: Draft, directory: Directory, ask: Ask, atom: Answers) -> str:
         note += f"; {_names(draft, others)} name{'s' if len(others) == 1 else ''} that host"
     if late := {node for node in late - {ask.point.node} if node.endswith(".service")}:
         whom = draft.label(ask.point.node)
-        note += f"; if it is {_names(draft, late)}, this is circular, for that comes only after {whom}"
-    return f"{note}; say who it is with served_by"
+        note += f"; if it is {_names(draft, late)}, this is circular, because that starts only after {whom}"
+    return f"{note}; set served_by"
 
 
 def _names(draft: Draft, nodes: set[str]) -> str:

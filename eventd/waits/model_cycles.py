@@ -1,8 +1,8 @@
-"""Waits that can never end: the points of a graph that cannot come, and the cycles that keep them.
+"""Finds waits that can never end: the unreachable points of a graph, and the cycles that make them so.
 
-Pure. A point can come once all it waits for can (one of them, where there are alternatives): the least
-fixed point. What is not in it waits, directly or not, for itself. That takes alternatives into account,
-where looking for any cycle would raise a false alarm. Next: `eventd.waits.model_sentences` and `model_remedies`.
+Pure. A point is reachable if all points that it waits for are (or one of them, if they are alternatives): the least
+fixed point. Every other point waits, directly or not, for itself. Looking for any cycle instead would ignore
+alternatives and raise false alarms. Next: `eventd.waits.model_sentences` and `model_remedies`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Cycle:
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """Those that are told: without the inner ones."""
+        """The edges to report: all but the inner ones."""
         return tuple(edge for edge in self.way if edge.kind is not EdgeKind.INNER)
 
     @property
@@ -40,12 +40,12 @@ class Cycle:
 
     @property
     def key(self) -> frozenset[tuple[Point, Point]]:
-        """What makes it this cycle: who waits for whom, however often that was written down."""
+        """Identifies the cycle: who waits for whom, however often that is written."""
         return frozenset((edge.waiter, edge.awaited) for edge in self.way)
 
 
 def never(graph: Graph) -> frozenset[Point]:
-    """Return the points that cannot come."""
+    """Return the unreachable points."""
     needs = by_waiter(graph.edges)
     waiting_for: dict[Point, list[Point]] = {}
     left: dict[Point, int] = {}
@@ -87,7 +87,7 @@ def cycles(graph: Graph) -> tuple[Cycle, ...]:
 
 
 def _least(found: Collection[Cycle]) -> list[Cycle]:
-    """Leave out what goes through all the waits of a smaller cycle and more: that one is to be broken first."""
+    """Leave out cycles that contain all the waits of a smaller one, which has to be broken first."""
     waits = {cycle.key: frozenset(cycle.waits) for cycle in found}
     return [c for c in found if not any(other and other < waits[c.key] for other in waits.values())]
 

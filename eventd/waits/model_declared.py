@@ -1,6 +1,6 @@
-"""`waits.toml`: what the scripts of a folder of units wait for. TOML to values, every mistake with its place.
+"""Parses `waits.toml`: what the scripts of a folder of units wait for. Every error has its place.
 
-Pure. The file stands beside the units that `eventctl gates --units` reads; docs/how-to/gates.md shows one.
+Pure. The file is beside the units that `eventctl gates --units` reads; docs/how-to/gates.md shows one.
 Next: `eventd.waits.model_build`.
 """
 
@@ -50,7 +50,7 @@ class Wait:
     stage: Stage | None = None
     """None: not said."""
     before_serving: bool = False
-    """Does it wait before it answers anybody itself? A health gate at its end waits after that."""
+    """Whether it waits before it can answer itself; a health gate at its end waits after that."""
 
 
 def parse_waits(content: bytes, file: str = NAME) -> tuple[tuple[Wait, ...], tuple[Diagnostic, ...]]:
@@ -62,26 +62,24 @@ def parse_waits(content: bytes, file: str = NAME) -> tuple[tuple[Wait, ...], tup
         return (), (Diagnostic(Severity.ERROR, file, 0, "", "the file is not UTF-8", "", "not-utf-8"),)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\s*\(at line (\d+), column \d+\)$", str(error))
-        message = f"not TOML: {str(error)[: place.start()] if place else error}"
+        message = f"not valid TOML: {str(error)[: place.start()] if place else error}"
         line = int(place[1]) if place else 0
         return (), (Diagnostic(Severity.ERROR, file, line, "", message, "", "bad-toml"),)
     reader = _Reader(file, lines)
     for key in data:
         if key not in ("wait", NOTHING):
-            reader.error(
-                (key,), f"{key} is not known here", did_you_mean(key, ("wait", NOTHING)) or "[[wait]]"
-            )
+            reader.error((key,), f"unknown key {key}", did_you_mean(key, ("wait", NOTHING)) or "[[wait]]")
     reader.texts(data, (), NOTHING, several=True)
     tables = data.get("wait", [])
     if not isinstance(tables, list):
-        reader.error(("wait",), "wait has to be a list of tables", "write [[wait]]")
+        reader.error(("wait",), "wait must be a list of tables", "write [[wait]]")
         tables = []
     found = [reader.wait(number, table) for number, table in enumerate(tables)]
     return tuple(wait for wait in found if wait is not None), tuple(reader.findings)
 
 
 def parse_nothing(content: bytes, file: str = NAME) -> tuple[Located, ...]:
-    """Return the units of a `waits.toml` that are said to wait for nothing; its mistakes are `parse_waits`' to tell."""
+    """Return the units that a `waits.toml` declares to wait for nothing; `parse_waits` reports the errors."""
     try:
         text = content.decode().replace("\r\n", "\n")
         return _Reader(file, locate(text)).texts(tomllib.loads(text), (), NOTHING, several=True)
@@ -106,16 +104,16 @@ class _Reader:
         at = ("wait", number)
         before = len(self.findings)
         if not isinstance(table, dict):
-            self.error(at, "wait has to be a table", "write [[wait]]")
+            self.error(at, "wait must be a table", "write [[wait]]")
             return None
         for key in table:
             if key not in KEYS:
-                self.error((*at, key), f"{key} is not known here", did_you_mean(key, KEYS))
+                self.error((*at, key), f"unknown key {key}", did_you_mean(key, KEYS))
         (unit, *_) = self.texts(table, at, "unit") or (None,)
         (wanted, *_) = self.texts(table, at, "for") or (None,)
         for key, value in (("unit", unit), ("for", wanted)):
             if value is None and key not in table:
-                self.error(at, f"this wait does not say {key}", f'write {key} = "…"')
+                self.error(at, f"{key} is missing", f'write {key} = "…"')
         served_by = self.texts(table, at, "served_by", several=True)
         stage: Stage | None = None
         if "stage" in table:
@@ -126,7 +124,7 @@ class _Reader:
                 self.error((*at, "stage"), f"stage cannot be {table['stage']!r}", hint)
         before_serving = table.get("before_serving", False)
         if not isinstance(before_serving, bool):
-            self.error((*at, "before_serving"), "before_serving is true or false")
+            self.error((*at, "before_serving"), "before_serving must be true or false")
             before_serving = False
         predicate = parse(wanted, key=f"wait.{number}.for") if wanted else None
         if isinstance(predicate, Diagnostic):
@@ -150,14 +148,14 @@ class _Reader:
                 Located(each, self.file, self.lines.get((*path, number), self.lines.get(path, 0)))
                 for number, each in enumerate(value)
             )
-        self.error(path, f"{key} has to be a text in quotes" + (", or a list of them" if several else ""))
+        self.error(path, f"{key} must be a text in quotes" + (", or a list of them" if several else ""))
         return ()
 
 
 def check_names(
     waits: Iterable[Wait], units: Iterable[str], nothing: Iterable[Located] = ()
 ) -> tuple[Diagnostic, ...]:
-    """Return an error for each unit that a wait (or the list of those without one) names and nobody defines."""
+    """Return an error for each unit that the file names and that does not exist."""
     known = set(units)
     found: list[Diagnostic] = []
     places = [(place, NOTHING) for place in nothing]

@@ -1,6 +1,6 @@
-"""The wait graph as a document: what `GET /v1/gates` answers, what `eventctl gates` shows and draws.
+"""The wait graph as a document, for `GET /v1/gates` and `eventctl gates`.
 
-Pure. A host has hundreds of units whose order concerns nobody's waiting; `relevant` leaves those out. Next:
+Pure. A host has hundreds of units whose order matters for no wait; `relevant` leaves those out. Next:
 `eventd.waits.model_svg` and the API.
 """
 
@@ -17,7 +17,7 @@ from eventd.waits.model_remedies import RemedyKind, remedies
 from eventd.waits.model_sentences import headline, outcome, steps
 
 MOST = 80
-"""Nodes of a picture beyond those that cannot be left out."""
+"""How many optional nodes a picture has."""
 _ASKED = frozenset({*WAITS, EdgeKind.SERVED})
 
 

@@ -28,7 +28,7 @@ class Draft:
         return Graph(self.nodes, edges, frozenset(self.either), pulls, notes)
 
     def label(self, node: str) -> str:
-        """Return what people call a node."""
+        """Return the label of a node."""
         return self.nodes[node].label
 
     def inner(self, node: str, later: Phase, earlier: Phase) -> None:
@@ -42,7 +42,7 @@ class Draft:
 
 
 def at(file: str, line: int) -> str:
-    """Return `file:line` for a sentence: of a path on the host, what tells it from its neighbours."""
+    """Return `file:line` for a sentence; a path on the host is shortened to its distinctive part."""
     if file.startswith("/"):
         parts = file.rsplit("/", 2)
         file = "/".join(parts[-2:]) if parts[-2].endswith((".d", ".wants", ".requires")) else parts[-1]

@@ -1,4 +1,4 @@
-"""The wait graph: points in the life of units, workloads and URLs, and what each of them cannot come before.
+"""The wait graph: points in the life of units, workloads and URLs, and the order in which they can come.
 
 Owns the values and nothing else. An edge says "`waiter` does not come before `awaited`"; all edges of a
 point have to be met, except at a point in `either`, where one is enough. Next: `eventd.waits.model_cycles`.
@@ -19,7 +19,7 @@ class NodeKind(StrEnum):
     WORKLOAD = "workload"
     GATE = "gate"
     ANSWER = "answer"
-    """A URL, a port, a name: something over the network that is asked."""
+    """A URL, a port or a name: something on the network that is probed."""
     FACT = "fact"
     """A mount, a device, a login: something that no unit of the graph brings about."""
 
@@ -58,7 +58,7 @@ class EdgeKind(StrEnum):
     PART = "part"
     """A unit belongs to a workload."""
     INNER = "inner"
-    """Two phases of one node: in no sentence."""
+    """Two phases of one node; not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Graph:
         return replace(self, edges=(*self.edges, *edges))
 
     def label(self, node: str) -> str:
-        """Return what people call a node."""
+        """Return the label of a node."""
         return self.nodes[node].label
 
     def of_kind(self, *kinds: EdgeKind) -> Iterator[Edge]:

@@ -1,4 +1,4 @@
-"""Where the boxes of a picture go: layers from left to right, each box before what it waits for.
+"""Lays out a picture: boxes in layers from left to right, each before what it waits for.
 
 Pure geometry on names and sizes: layers by the longest way, few crossings by barycentres (Sugiyama's
 method), then heights that follow the neighbours. Long edges get a bend in each layer they pass. Next:

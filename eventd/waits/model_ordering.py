@@ -1,4 +1,4 @@
-"""Units in their order: `After=`, `Before=`, and what systemd implies.
+"""The order of units: `After=`, `Before=`, and what systemd implies.
 
 Pure. `After=` holds a start back until the other's start job has ended, however that went; it takes nothing
 but both jobs in the queue, as at every boot. `Requires=` and `Wants=` start units and order nothing, so
@@ -16,9 +16,9 @@ from eventd.waits.model_graph import Edge, EdgeKind, Node, NodeKind, Phase, Poin
 from eventd.waits.model_units import INSTALLS, STARTING, Relation, UnitSpec, target_orders
 
 BOOT = "boot"
-"""What a folder does not say how it is started is taken to be started with the host."""
+"""Units whose start is not defined in the folder are assumed to start with the host."""
 VENDOR = ("/lib/systemd/", "/usr/share/containers/systemd/")
-"""Folders of units that are installed and not thereby enabled: links in another folder say which are."""
+"""Folders of installed units; links in other folders enable them."""
 REACHED = frozenset(
     {
         *("default.target", "multi-user.target", "graphical.target", "basic.target", "sysinit.target"),
@@ -63,7 +63,7 @@ def order(draft: Draft, later: UnitSpec, earlier: UnitSpec, relation: Relation, 
 
 
 def _pulls(draft: Draft, catalogue: Catalogue) -> None:
-    """Note who has whom started: orderings alone that are circular matter only within one transaction."""
+    """Record which unit pulls in which: circular orderings matter only within one transaction."""
     asked: set[str] = set()
     for spec in catalogue.specs.values():
         for relation in spec.others(*STARTING, *INSTALLS):

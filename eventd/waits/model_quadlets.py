@@ -1,4 +1,4 @@
-"""What a Quadlet file says of the order and the start of the unit that podman's generator makes of it.
+"""Derives the ordering and the start of the unit that podman's generator makes from a Quadlet file.
 
 Pure. Facts of podman-systemd.unit(5), tried on podman 5.4.2, on top of `eventd.unitfiles.model_quadlet`. Next:
 `eventd.waits.model_build`.

@@ -1,7 +1,7 @@
-"""Circular workloads are refused when they are loaded: a diagnostic at each place that takes part.
+"""Refuses circular workloads at load time, with a diagnostic at each place that takes part.
 
-Pure. The one way in for whoever loads a repository: `refusals`. Every workload that adds an edge to a cycle
-is refused, so it is left on the host just as it is; the others converge.
+Pure. The entry point is `refusals`. Every workload that adds an edge to a cycle is refused, so it is left on the host
+as it is; the others converge.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def refusals(
 ) -> Mapping[str, tuple[Diagnostic, ...]]:
     """Return the workloads that wait for themselves, with one diagnostic per cycle; empty if none does.
 
-    `hostnames`: what this host is called besides localhost, so that a URL of its own is known as one.
+    `hostnames`: the names of this host besides localhost, to recognise its own URLs.
     """
     graph = desired_graph(desired, live, hostnames)
     found: dict[str, list[Diagnostic]] = {}
@@ -41,7 +41,7 @@ def refusals(
 
 
 def _places(graph: Graph, cycle: Cycle, desired: Desired) -> Mapping[str, Edge]:
-    """Return each workload of a cycle with the edge it is to blame for: rather its gate than its units."""
+    """Return each workload of a cycle with the edge that it contributes: its gate, if possible."""
     found: dict[str, Edge] = {}
     for edge in sorted(cycle.edges, key=lambda edge: (edge.kind is not EdgeKind.GATE, not edge.line)):
         node = graph.nodes[edge.waiter.node]

@@ -1,7 +1,7 @@
-"""Ways to break a cycle, each tried: the graph is changed as proposed, and looked at again.
+"""Finds ways to break a cycle. Each is tried: the graph is changed as proposed, and checked again.
 
-Pure. Another probe, an ordering dropped, an ordering reversed. What would be circular again is told as
-well, with the reason, so that nobody tries it on a host. Next: `eventd.waits.model_sentences`.
+Pure. The candidates: another probe, dropping an ordering, reversing an ordering. Those that leave a cycle are reported
+too, with the reason, so that nobody tries them on a host. Next: `eventd.waits.model_sentences`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from eventd.waits.model_draft import at
 from eventd.waits.model_graph import Edge, EdgeKind, Graph, NodeKind, Phase, Point, behind
 
 MAX_ORDERS = 6
-"""Orderings of one cycle that are tried."""
+"""How many orderings of one cycle are tried."""
 MAX_OTHERS = 4
-"""Other units that are named as no way out."""
+"""How many unsuitable units are named."""
 
 
 class RemedyKind(StrEnum):
@@ -41,7 +41,7 @@ class Remedy:
 
 
 def remedies(graph: Graph, cycle: Cycle) -> tuple[Remedy, ...]:
-    """Return what would break a cycle, and then what would not though it looks as if."""
+    """Return the changes that break a cycle, then those that only seem to."""
     before = frozenset(each.key for each in cycles(graph)) - {cycle.key}
     found = [
         _tried(kind, text, changed, before)

@@ -1,10 +1,9 @@
-"""Start scripts: what holds up a start and does not say what it waits for. Found, and read as far as text goes.
+"""Finds start scripts that may hold up a start without declaring what they wait for.
 
-Pure. Owns which commands of a unit can hold up its start, which programs ask or wait for something (curl, `nc -z`,
-`podman wait`, `systemctl is-active --wait`, …), and what of that is a predicate: a URL, a port, a unit. A script may
-wait in ways that no text shows, so every start script without a `[[wait]]` of its own is told, and never taken for one
-that waits for nothing. `eventd.waits.adapter_unit_folder` reads the files that are named. Next:
-`eventd.waits.model_build`.
+Pure. Owns which commands of a unit can hold up its start, which programs query or wait for something (curl, `nc -z`,
+`podman wait`, `systemctl is-active --wait`, …), and which of that is a predicate: a URL, a port, a unit. A script may
+wait in ways that its text does not show, so every start script without a `[[wait]]` is reported.
+`eventd.waits.adapter_unit_folder` reads the scripts. Next: `eventd.waits.model_build`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PREFIXES = "-@:+!|"
 """Special executable prefixes of systemd.service(5)."""
 _INTERPRETERS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox", "env", "perl", "ruby", "node"})
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/")
-"""What stands here and is not seen to be a script is a program of the distribution."""
+"""Files below these that are not known to be scripts are programs of the distribution."""
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[^\s\"'`|;)<>$\\]*)?")
 _ASKS = re.compile(r"\b(curl|wget|xh|httpie)\b")
 _PORT = re.compile(
@@ -54,7 +53,7 @@ _WAITS = (
     ("inotifywait", re.compile(r"\binotifywait\b")),
 )
 _MOST_FOUND = 20
-"""Signs of waiting that are told of one command."""
+"""How many signs of waiting are reported for one command."""
 
 
 @dataclass(frozen=True, slots=True)

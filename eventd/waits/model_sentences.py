@@ -1,4 +1,4 @@
-"""A cycle in words: who waits for whom, a sentence per edge, what comes of it, and the ways out.
+"""Describes a cycle: a headline, a sentence per edge, the outcome on a host, and the remedies.
 
 Pure. The same words go into `eventctl gates`, its JSON, and the diagnostic that refuses a workload.
 """
@@ -13,7 +13,7 @@ from eventd.waits.model_remedies import Remedy
 
 
 def headline(graph: Graph, cycle: Cycle) -> str:
-    """Say in a clause what can never happen."""
+    """Return a clause that says what can never happen."""
     first = cycle.edges[0]
     who = graph.label(first.waiter.node)
     if not cycle.waits:
@@ -29,7 +29,7 @@ def steps(cycle: Cycle) -> tuple[str, ...]:
 
 
 def outcome(graph: Graph, cycle: Cycle) -> str:
-    """Say what happens on a host that has it."""
+    """Return what happens on a host with this cycle."""
     if not cycle.waits:
         return "systemd finds the ordering cycle at the start, and leaves one of them out"
     if any(edge.kind is EdgeKind.GATE for edge in cycle.waits):
@@ -38,8 +38,8 @@ def outcome(graph: Graph, cycle: Cycle) -> str:
     if node.kind is not NodeKind.UNIT or not node.timeout:
         return "it waits until something gives up"
     if node.timeout == "infinity":
-        return f"{node.label} hangs for ever: nothing ends its start (no TimeoutStartSec=)"
-    return f"{node.label} hangs until its start timeout ({_time(node.timeout)}) ends it, and has failed then"
+        return f"{node.label} hangs forever: nothing ends its start (no TimeoutStartSec=)"
+    return f"{node.label} hangs until its start timeout ({_time(node.timeout)}), and then fails"
 
 
 def ways(found: Iterable[Remedy]) -> str:

@@ -1,6 +1,6 @@
-"""Who answers at an address: a published port, a listening socket, a name that labels route, or nobody known.
+"""Finds the server of an address: a published port, a listening socket, or a host name routed by labels.
 
-Pure. What is declared (`served_by`) goes before all of this. Next: `eventd.waits.model_build`.
+Pure. A declared `served_by` takes precedence. Next: `eventd.waits.model_build`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Port(NamedTuple):
     last: int
 
     def answers(self, host: str, port: int) -> bool:
-        """Tell whether a connection to `host` and `port` comes here."""
+        """Return whether a connection to `host` and `port` comes here."""
         if not self.first <= port <= self.last:
             return False
         return self.host in _ANY or host in LOCAL_NAMES or _same(self.host, host)
@@ -94,7 +94,7 @@ class Directory:
 
 
 def is_local(host: str) -> bool:
-    """Tell whether it is an address of this host whatever the host is called."""
+    """Return whether it is an address of this host whatever the host is called."""
     if host.lower() in LOCAL_NAMES:
         return True
     try:

@@ -1,4 +1,4 @@
-"""The wait graph as a picture: hand-written SVG, one file, no script, no font but the reader's own.
+"""Draws the wait graph as SVG: one file, without scripts or embedded fonts.
 
 Pure: takes the document of `GET /v1/gates`. What is circular is red and drawn thick; an arrow leads from
 who waits to what is waited for, and a line without a tip joins a workload with its units. A gate says whether it is

@@ -1,9 +1,8 @@
-"""What a unit says of its order and of its start: read from a unit file, or from what a live systemd tells.
+"""Reads the ordering and the start of a unit, from its file or from a running systemd.
 
-Pure. Owns the facts of systemd.unit(5), systemd.service(5), systemd.special(7) and podman-systemd.unit(5)
-about who starts when: which `Type=` makes the start job wait for the main process, what
-`DefaultDependencies=` implies, what a socket or a timer comes before. Judges nothing. Next:
-`eventd.waits.model_build`.
+Pure. Owns the rules of systemd.unit(5), systemd.service(5), systemd.special(7) and podman-systemd.unit(5) about the
+order of starts: which `Type=` makes the start job wait for the main process, what `DefaultDependencies=` implies, what
+a socket or a timer is ordered before. Next: `eventd.waits.model_build`.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class UnitSpec:
     """The workload whose manager runs it; empty: the system's."""
     file: str = ""
     blocking: bool = False
-    """Does the start job last until the main process says that it is ready (or, oneshot, has ended)?"""
+    """Whether the start job lasts until the main process is ready (or, for oneshot, has ended)."""
     timeout: str = ""
     """`TimeoutStartSec=`, with its default: when systemd gives up the start."""
     default_dependencies: bool = True
@@ -88,7 +87,7 @@ class UnitSpec:
     commands: tuple[Exec, ...] = ()
     """What its start runs, in order."""
     text: str = ""
-    """All values, to find who mentions a host name."""
+    """All values, to find units that mention a host name."""
 
     @property
     def extension(self) -> str:

@@ -117,7 +117,7 @@ def names_in(folder: int) -> Iterator[str]:
 
 
 def is_folder(name: str, at: int) -> bool:
-    """Tell whether a name in an open folder is a folder, and no link to one."""
+    """Return whether a name in an open folder is a folder, and no link to one."""
     return stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
 
 

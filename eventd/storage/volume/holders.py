@@ -62,7 +62,7 @@ def keeping(nodes: list[str], numbers: list[str]) -> Found:
 
 
 def is_claimed(node: str, numbers: Iterable[str]) -> bool:
-    """Tell whether the kernel has a device in use: the last word on it, also of what /proc does not show."""
+    """Return whether the kernel has a device in use: the last word on it, also of what /proc does not show."""
     try:
         status = os.stat(node)  # noqa: PTH116
         if not stat.S_ISBLK(status.st_mode) or number(status.st_rdev) not in set(numbers):

@@ -47,7 +47,7 @@ class Owner:
     """First and count; a count of 0 for none."""
 
     def owns(self, uid: int) -> bool:
-        """Tell whether it is one of them."""
+        """Return whether it is one of them."""
         first, count = self.subuid
         return uid == self.uid or first <= uid < first + count
 

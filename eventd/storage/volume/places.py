@@ -73,7 +73,7 @@ def walk(path: str, *, make: bool) -> tuple[int, int]:
 
 
 def is_mounted(folder: int, parent: int) -> bool:
-    """Tell whether a folder is on another file system than its parent."""
+    """Return whether a folder is on another file system than its parent."""
     return os.fstat(folder).st_dev != os.fstat(parent).st_dev
 
 

@@ -155,7 +155,7 @@ def _new(parent: int, name: str) -> int:
 
 
 def _is_ours(folder: int) -> bool:
-    """Tell whether a folder was made here: nobody else has use for one that nobody may enter."""
+    """Return whether a folder was made here: nobody else has use for one that nobody may enter."""
     status = os.fstat(folder)
     return status.st_mode & 0o777 == 0 and status.st_uid == 0
 

@@ -85,7 +85,7 @@ def test_no_folder_is_2(tmp_path: Path) -> None:
             '[[wait]]\nunit = "b.service"\nfor = "https://x/"\n',
             "waits.toml:2: error: [unit] there is no unit b.service here",
         ),
-        ("[[wait]\n", "not TOML"),
+        ("[[wait]\n", "not valid TOML"),
     ],
 )
 def test_a_mistake_in_waits_toml_is_2(tmp_path: Path, text: str, said: str) -> None:

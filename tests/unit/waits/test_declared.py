@@ -19,8 +19,8 @@ def test_a_wait_is_read_with_its_places():
 @pytest.mark.parametrize(
     ("text", "line", "message", "hint"),
     [
-        ('[[wait]]\nfor = "tcp:h:1"\n', 1, "does not say unit", "unit ="),
-        ('[[wait]]\nunit = "a.service"\n', 1, "does not say for", "for ="),
+        ('[[wait]]\nfor = "tcp:h:1"\n', 1, "unit is missing", "unit ="),
+        ('[[wait]]\nunit = "a.service"\n', 1, "for is missing", "for ="),
         ('[[wait]]\nunit = "a.service"\nfor = "tpc:h:1"\n', 3, "unknown predicate tpc:", "tcp"),
         (
             '[[wait]]\nunit = "a.service"\nfor = "tcp:h:1"\nserve_by = "b.service"\n',
@@ -32,9 +32,9 @@ def test_a_wait_is_read_with_its_places():
         ('[[wait]]\nunit = 1\nfor = "tcp:h:1"\n', 2, "a text in quotes", ""),
         ('[[wait]]\nunit = ["a.service"]\nfor = "tcp:h:1"\n', 2, "a text in quotes", ""),
         ('[[wait]]\nunit = "a.service"\nfor = "tcp:h:1"\nbefore_serving = "yes"\n', 4, "true or false", ""),
-        ('[[wiat]]\nunit = "a.service"\n', 1, "wiat is not known", "wait"),
+        ('[[wiat]]\nunit = "a.service"\n', 1, "unknown key wiat", "wait"),
         ('[wait]\nunit = "a.service"\n', 1, "a list of tables", "[[wait]]"),
-        ("[[wait]\n", 1, "not TOML", ""),
+        ("[[wait]\n", 1, "not valid TOML", ""),
     ],
 )
 def test_a_mistake_has_its_place(text, line, message, hint):

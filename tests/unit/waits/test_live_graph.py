@@ -104,7 +104,7 @@ async def test_units_are_read_where_listeners_cannot_be(
     found = await LiveGraphReader(units.facts(), units).read(desired())
     assert [unit.name for unit in found.units] == ["eventd.service"]
     assert found.listeners == ()
-    assert "who listens is not known" in caplog.text
+    assert "cannot read the listening sockets" in caplog.text
 
 
 async def test_a_lost_connection_is_told() -> None:

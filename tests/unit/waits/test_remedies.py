@@ -134,10 +134,10 @@ def test_an_implied_ordering_is_not_offered_to_be_dropped():
 @pytest.mark.parametrize(
     ("service", "text"),
     [
-        (ONESHOT, "hangs for ever"),
+        (ONESHOT, "hangs forever"),
         (ONESHOT + "TimeoutStartSec=5min\n", "start timeout (5min)"),
         (ONESHOT.replace("oneshot", "notify"), "start timeout (90s)"),
-        (ONESHOT + "TimeoutStartSec=0\n", "hangs for ever"),
+        (ONESHOT + "TimeoutStartSec=0\n", "hangs forever"),
     ],
 )
 def test_what_comes_of_it_depends_on_the_timeout(service, text):

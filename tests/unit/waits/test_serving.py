@@ -125,5 +125,5 @@ def test_an_unknown_server_is_noted_with_who_it_might_be():
     }
     made = graph(files, wait("gate.service", "https://ci.example.org/"))
     (note,) = made.notes
-    assert "who answers at https://ci.example.org/ is not known (waits.toml:3)" in note
+    assert "the server of https://ci.example.org/ is not known (waits.toml:3)" in note
     assert "; dashboard.service names that host; if it is dashboard.service, this is circular" in note
