@@ -127,7 +127,7 @@ class SystemAccounts:
             await self._change([self._usermod, "--login", new, "--", old.name], timeout)
         account = await self.lookup(new)
         if account is None:
-            raise PermanentError(f"there is no account {old.name} with uid {old.uid}", reason="no-account")
+            raise PermanentError(f"no account {old.name} with uid {old.uid} exists", reason="no-account")
         if await anyio.to_thread.run_sync(_group_name, account.gid, abandon_on_cancel=True) == old.name:
             await self._change(["groupmod", "--new-name", new, "--", old.name], timeout)
         lost = replace(

@@ -10,7 +10,7 @@ from eventd.platform.model_facts import Account
 
 
 class AccountSigns(Protocol):
-    """What tells that a person uses an account."""
+    """Signs that a person uses an account."""
 
     async def read(self, account: Account, *, timeout: float) -> Signs:
         """Read them now; a home that cannot be read within `timeout` seconds is a sign too."""
@@ -27,12 +27,12 @@ class Accounts(Protocol):
     async def create(self, name: str, *, timeout: float) -> Account:
         """Create a regular account with a home, no password, no login shell, and subordinate id ranges.
 
-        Raises PermanentError(reason="account-exists") if there is one: it is never adopted here.
+        Raises PermanentError(reason="account-exists") if it exists: an existing account is never adopted here.
         """
         ...
 
     async def rename(self, old: Account, new: str, *, timeout: float) -> Account:
-        """Give an account another name, and its group with it; uid, home and subordinate ids stay. Idempotent.
+        """Rename an account and its group; uid, home and subordinate ids stay. Idempotent.
 
         `old`: as it was before the first attempt. Raises PermanentError(reason="account-exists" | "no-account").
         """
@@ -45,38 +45,38 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is in a home."""
+    """The content of a home."""
 
     files: int
     bytes: int
     """Of disk space (st_blocks), counted once for each name."""
     complete: bool
-    """All of it was counted."""
+    """Everything was counted."""
     top: tuple[str, ...] = ()
     """The names directly in it, sorted; at most 50."""
 
 
 class AccountRemoval(Protocol):
-    """The end of an account that eventd made: everything here destroys, and nothing of it can be undone."""
+    """Deletes an account that eventd created. Every step is destructive and cannot be undone."""
 
     async def refusal(self, account: Account) -> str:
-        """Return why the account must not be deleted (a person uses it, its uid is a system's), or an empty text."""
+        """Return why the account must not be deleted (a person uses it, it has a system uid), or an empty string."""
         ...
 
     async def measure(self, account: Account, *, timeout: float) -> Measured:
-        """Count what is in the home, as far as that can be done in the time."""
+        """Count the files in the home, as far as possible within the time."""
         ...
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
-        """Kill what runs under the account's uid and subordinate ids, and return when none of it is left."""
+        """Kill every process under the account's uid and subordinate ids; return when none is left."""
         ...
 
     async def discard_home(self, account: Account, *, timeout: float) -> None:
-        """Delete the home with everything in it, following nothing. Idempotent; goes on where it was cut off."""
+        """Delete the home with everything in it, following no links. Idempotent; continues an interrupted deletion."""
         ...
 
     async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
-        """Remove what it owns outside of its home; return what stays, each as a path and why. Idempotent.
+        """Remove its files outside its home; return those left behind, each as a path and a reason. Idempotent.
 
         After `end_processes`: temporary folders, spools, shared memory and other System V objects.
         """

@@ -9,12 +9,12 @@ from eventd.platform.model_facts import Account
 
 
 class AccountInspector(Protocol):
-    """What an account has of its own that runs containers; asked as that account."""
+    """Lists what an account already runs, with that account's rights."""
 
     async def inspect(self, account: Account, *, timeout: float) -> Finds:
-        """Return what there is. Raises PermanentError(reason="home-unknown")."""
+        """Return what was found. Raises PermanentError(reason="home-unknown")."""
         ...
 
     async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
-        """Stop the units of its own files, and move these into `folder` of its home. Raises as `inspect`."""
+        """Stop the units of its own files, then move the files into `folder` in its home. Raises as `inspect`."""
         ...

@@ -26,7 +26,7 @@ class Files(Protocol):
         ...
 
     async def read(self, path: str) -> FileState | None:
-        """Return what stands at the path, without following a symlink."""
+        """Return the state of the path, without following a symlink."""
         ...
 
     async def scan(self, folder: str) -> Mapping[str, FileState]:
@@ -38,13 +38,13 @@ class FileWatch(Protocol):
     """inotify on the owned folders: FILE facts of every file below a watched folder are kept current."""
 
     async def watch(self, folder: str) -> None:
-        """Watch `folder` recursively, also if it does not exist yet, then read it. Idempotent."""
+        """Watch `folder` recursively, even if it does not exist yet, then read it. Idempotent."""
         ...
 
     async def refresh(self, path: str) -> None:
-        """Read one path of a watched folder now and set its fact, in order with what inotify tells of it."""
+        """Read one path of a watched folder now and set its fact, in order with inotify's changes."""
         ...
 
     async def unwatch(self, folder: str) -> None:
-        """Stop that and forget its FILE facts."""
+        """Stop watching the folder, and remove its FILE facts."""
         ...

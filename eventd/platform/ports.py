@@ -1,4 +1,4 @@
-"""What is asked of the journal, as the runtime sees it."""
+"""The journal, as the runtime sees it."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from eventd.desired.model import Tree
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch found."""
+    """The result of a fetch."""
 
     commit: str
     """Full object id of the branch's head."""
     previous: str
-    """What the branch pointed to before, or empty."""
+    """The head of the branch before, or empty."""
 
 
 class Repository(Protocol):
@@ -37,7 +37,7 @@ class Repository(Protocol):
         ...
 
     async def resolve(self, text: str) -> str:
-        """Return the full id of a commit that `text` begins, if the current one descends from it (or is it).
+        """Return the full id of the commit that begins with `text`, if it is in the history of the current one.
 
         Without the network. Raises PermanentError(reason="no-such-commit").
         """

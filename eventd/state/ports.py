@@ -31,7 +31,7 @@ class Journal(Protocol):
         ...
 
     async def open_steps(self) -> Sequence[OpenStep]:
-        """Return what a crash left open, oldest first."""
+        """Return the steps that a crash left open, oldest first."""
         ...
 
     async def close_runs(self) -> Sequence[int]:
@@ -47,11 +47,11 @@ class Store(Journal, DocumentStore, Protocol):
     """The durable memory. Every method returns when its change is on the disk."""
 
     async def load(self) -> Records:
-        """Return everything that is remembered."""
+        """Return all records."""
         ...
 
     async def markers(self) -> Mapping[str, WorkloadRecord]:
-        """Return the copies of workloads' records that are kept outside of the database: never behind its rows."""
+        """Return the copies of workloads' records kept outside the database. They are never older than its rows."""
         ...
 
     async def put_workload(self, record: WorkloadRecord) -> None:

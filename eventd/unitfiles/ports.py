@@ -10,5 +10,5 @@ class QuadletGenerator(Protocol):
     """The host's own Quadlet generator, as a check."""
 
     async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
-        """Return its complaints as lines, empty if it accepts the files."""
+        """Return its errors as lines, empty if it accepts the files."""
         ...

@@ -40,7 +40,7 @@ class Faults:
     drops: float = _NEVER
     """A signal is lost; its source notices the gap and reads everything again."""
     silent: set[Lossy] = field(default_factory=set)
-    """Signals of these kinds are lost, and nobody is told: no gap, no error."""
+    """Signals of these kinds are lost silently: no gap, no error."""
     call_failures: float = _NEVER
     """A call fails with a temporary error, with or without having taken effect."""
     bus_losses: float = _NEVER

@@ -1,4 +1,4 @@
-"""What systemd and logind are asked, as the runtime sees them."""
+"""systemd and logind, as the runtime sees them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JobResult:
 
     @property
     def done(self) -> bool:
-        """The job did what it was for (a skipped start is a unit that is on already, or a failed condition)."""
+        """The job succeeded (a start is skipped if the unit is already active, or a condition failed)."""
         return self.result in ("done", "skipped")
 
 

@@ -27,7 +27,7 @@ _ALIGN = {"y": 1, "g": 1, "v": 1, "n": 2, "q": 2, "x": 8, "t": 8, "d": 8, "(": 8
 
 
 class Raw(NamedTuple):
-    """A variant: a value of a type that is told."""
+    """A variant: a value with its type."""
 
     signature: str
     value: Any

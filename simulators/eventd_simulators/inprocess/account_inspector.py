@@ -1,4 +1,4 @@
-"""The port `AccountInspector`: what a test says that an account has."""
+"""The port `AccountInspector`: returns the finds that a test sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SimAccountInspector:
         self._finds = finds
 
     async def inspect(self, account: Account, *, timeout: float) -> Finds:
-        """Return what there is."""
+        """Return the finds."""
         del timeout
         return await self._life.read(lambda: self._finds.get(account.name, Finds()))
 

@@ -62,7 +62,7 @@ class SimDisks:
             SourceState(self._life.emit, KernelOrigin.DAEMON, name).current()
 
     async def reread(self) -> None:
-        """Read everything once more, for a run that somebody asks for."""
+        """Read everything again, for a requested run."""
         await self._life.read(lambda: self._table.again(list(self._drives.blocks.values())))
         self._emit_mounts()
 

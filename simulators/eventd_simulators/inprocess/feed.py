@@ -91,7 +91,7 @@ class Feed:
         )
 
     def reread(self) -> None:
-        """Read every unit that is told of; what is as it was told is told again, and changes no fact."""
+        """Read every tracked unit again. An unchanged unit is emitted again too, and changes no fact."""
         self._post_states(sorted(self.watched | self._sent.keys()))
 
     def gap(self) -> None:

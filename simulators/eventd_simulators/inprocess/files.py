@@ -111,7 +111,7 @@ class SimFileWatch:
         self.reread()
 
     def reread(self) -> None:
-        """Read all watched folders afresh."""
+        """Read all watched folders again."""
         for folder in self._folders:
             self._read(folder)
 

@@ -88,7 +88,7 @@ class SimHost:
         self.away: set[str] = set()
         """Sources that are not there when the daemon starts."""
         self.sources: dict[str, Callable[[], Awaitable[None]]] = {}
-        """What reads afresh besides, by name."""
+        """Further sources to read again, by name."""
         self.life = life = Life(emit, world.faults, world.clock)
         self.accounts = SimAccounts(life, model)
         self.removal = SimAccountRemoval(life, world)
@@ -143,7 +143,7 @@ class SimHost:
                 SourceState(self.life.emit, KernelOrigin.DAEMON, name).current()
 
     async def reread(self) -> None:
-        """Have every source read the host afresh, for a run that somebody asks for."""
+        """Make every source read the host again, for a requested run."""
 
         async def read_and_flush(read: Callable[[], None], channel: Channel) -> None:
             await self.life.read(read)
@@ -163,7 +163,7 @@ class SimHost:
         )
 
     def pushed(self, repository: str = "repository") -> None:
-        """Tell of a push, as the webhook listener would."""
+        """Emit a push, as the webhook listener would."""
         self.life.emit(RepositoryOrigin.WEBHOOK, RepositoryEvent.PUSHED, repository)
 
     def kill(self) -> None:

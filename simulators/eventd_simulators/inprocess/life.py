@@ -38,7 +38,7 @@ class Life:
         self.steps = 0
         """Step boundaries passed: two for each change of the world, before and after it."""
         self.calls: list[str] = []
-        """Every change of the world that was asked for, in order: what a test counts."""
+        """Every requested change of the world, in order, for tests to count."""
         self.on_crash: Callable[[], object] = lambda: None
         self._emit = emit
 
@@ -52,26 +52,26 @@ class Life:
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
         facts: Iterable[tuple[FactKey, FactValue]] = (),
     ) -> None:
-        """Hand on an event, now and then twice; nothing once the daemon is dead."""
+        """Pass on an event, occasionally twice; nothing once the daemon is dead."""
         kept = tuple(facts)
         for _ in range(2 if self.faults.hits(self.faults.duplicates) else 1):
             if not self.dead:
                 self._emit(origin, kind, subject, scope=scope, attributes=attributes, facts=kept)
 
     def kill(self) -> None:
-        """End this life here."""
+        """End this daemon process now."""
         self.dead = True
         self.on_crash()
 
     async def read(self, read: Effect[T]) -> T:
-        """Ask something: takes a latency each way, changes nothing."""
+        """Read something: takes a latency each way, and changes nothing."""
         await self._travel()
         result = read()
         await self._travel()
         return result
 
     async def change(self, what: str, effect: Effect[T], *, failure: float | None = None) -> T:
-        """Change the world: a boundary before, one after; it may fail before or after having taken effect."""
+        """Change the world, with a crash boundary before and after; it may fail before or after taking effect."""
         self.calls.append(what)
         await self._travel()
         await self._boundary()
@@ -158,7 +158,7 @@ class Channel:
         clock.call_later(self._last - now, arrive)
 
     async def flush(self) -> None:
-        """Return when all that was posted before has been delivered. Raises DisconnectedError."""
+        """Return when everything posted before has been delivered. Raises DisconnectedError."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def arrived() -> None:
@@ -169,7 +169,7 @@ class Channel:
         await self.reply(done)
 
     async def reply(self, done: asyncio.Future[None]) -> None:
-        """Await an answer that comes over this connection. Raises DisconnectedError when that is lost."""
+        """Await a reply over this connection. Raises DisconnectedError if the connection is lost."""
         if not self.open:
             raise DisconnectedError("the connection is lost")
         self._waiting[done] = None
@@ -179,7 +179,7 @@ class Channel:
             del self._waiting[done]
 
     def close(self) -> None:
-        """Deliver nothing more; who waits for an answer gets none."""
+        """Deliver nothing more; pending replies end with an error."""
         self.open = False
         for waiting in self._waiting:
             if not waiting.done():

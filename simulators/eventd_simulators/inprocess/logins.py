@@ -44,12 +44,12 @@ class SimLogins:
         await self.channel.flush()
 
     def read_all(self) -> None:
-        """Read everything afresh, after the start or a gap."""
+        """Read everything, after the start or a gap."""
         self._life.emit(PlatformOrigin.LOGIND, KernelEvent.GAP, "logind")
         self.reread()
 
     def reread(self) -> None:
-        """Read everything afresh."""
+        """Read everything again."""
         for account in self._host.accounts:
             if account.uid:
                 self._post(
@@ -190,7 +190,7 @@ class SimAccounts:
             self._life.emit(PlatformOrigin.INOTIFY, KernelEvent.READ, "accounts", facts=facts)
 
     def read_all(self) -> None:
-        """Read all known accounts afresh."""
+        """Read all known accounts again."""
         for name in self._known:
             self._emit_account(name)
 

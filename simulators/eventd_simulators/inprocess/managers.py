@@ -189,7 +189,7 @@ class SimUserManagers:
                 await feed.channel.flush()
 
     async def reread(self) -> None:
-        """Read all watched units of all connected users afresh."""
+        """Read all watched units of all connected users again."""
         for user in list(self._feeds):
             await self.refresh(user)
 

@@ -159,7 +159,7 @@ class Drives:
         return True
 
     def folder(self, point: str, name: str) -> FileState | None:
-        """Return what stands at a path."""
+        """Return the state of a path."""
         uid = (self.folders_at(point) or {}).get(name)
         return None if uid is None else FileState(FileKind.DIRECTORY, "", 0o700, uid, uid)
 

@@ -26,7 +26,7 @@ class FileTree(Protocol):
         ...
 
     def fingerprint(self, path: str) -> object | None:
-        """Return a value that is another one after each write; None if there is no file."""
+        """Return a value that differs after each write; None if the file does not exist."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -68,7 +68,7 @@ class MemoryTree:
         uid: int = 0,
         kind: FileKind = FileKind.REGULAR,
     ) -> None:
-        """Write a file, as whoever."""
+        """Write a file, as anybody."""
         data = content.encode() if isinstance(content, str) else content
         self._entries[path] = Entry(data, mode, uid, next(self._versions), kind)
         self._hub.send(FileChanged(path))
@@ -81,7 +81,7 @@ class MemoryTree:
         return True
 
     def entry(self, path: str) -> Entry | None:
-        """Return what stands at a path."""
+        """Return the entry at a path."""
         return self._entries.get(path)
 
     def below(self, folder: str) -> Iterator[tuple[str, Entry]]:

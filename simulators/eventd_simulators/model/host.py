@@ -135,7 +135,7 @@ class HostModel:
         self.logind.boot()
 
     def power_off(self) -> None:
-        """A power cut: everything volatile is lost, and nobody is told."""
+        """A power cut: everything volatile is lost, without a signal."""
         self.up = False
         for manager in (*self.managers.values(), *self.orphans.values()):
             manager.power_off()

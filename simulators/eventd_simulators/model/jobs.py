@@ -101,7 +101,7 @@ class JobQueue:
         self.schedule()
 
     def schedule(self) -> None:
-        """Look at the waiting jobs soon; never at once, since whoever adds a job gets its answer first."""
+        """Dispatch the waiting jobs soon; not at once, because the caller that adds a job gets its answer first."""
         if not self._scheduled:
             self._scheduled = True
             self._manager.clock.call_later(0, self._dispatch)

@@ -43,7 +43,7 @@ class Service(Unit):
 
     @property
     def behaviour(self) -> Behaviour:
-        """How its program behaves, looked up afresh."""
+        """How its program behaves, looked up each time."""
         return self.manager.behaviours.of(self.manager.scope, self.name, self.definition.image)
 
     @property
@@ -106,7 +106,7 @@ class Service(Unit):
         if not clean:
             self.result = "exit-code"
             self.journal(f"Main process exited, code=exited, status={status}")
-            # The result is told before the state that follows from it (measured on systemd 257).
+            # The result is announced before the resulting state (measured on systemd 257).
             self.manager.mark(self)
             self.manager.flush(self)
         elif starting and not oneshot:
@@ -271,7 +271,7 @@ class Service(Unit):
         self.manager.jobs.add("start", self)
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> None:
-        """Do something later in this phase of its life; the next phase forgets it."""
+        """Call back later, unless the service has entered another phase by then."""
         if delay != float("inf"):
             self._timers.append(self.manager.clock.call_later(delay, callback))
 

@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--offline", action="store_true", help="do not reach network-online.target by itself")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
-    # A simulator without whoever started it is of no use, and would keep its buses (prctl(2)).
+    # A simulator whose parent has died is useless, and would keep its buses running (prctl(2)).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     asyncio.run(_run(options.dir, online=not options.offline))
     return 0

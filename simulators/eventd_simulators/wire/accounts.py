@@ -48,7 +48,7 @@ class PasswdFiles:
         """Add a regular account with the next free ids, and make its home (whoever runs this owns it)."""
         with self._locked():
             if self.get(name) is not None:
-                raise PermanentError(f"there is an account {name} already", reason="account-exists")
+                raise PermanentError(f"the account {name} already exists", reason="account-exists")
             uid = max([FIRST_UID - 1, *(row.uid for row in self)]) + 1
             start = FIRST_SUBORDINATE + (uid - FIRST_UID) * SUBORDINATES
             home = self._root / "home" / name

@@ -40,7 +40,7 @@ def _die_with_parent() -> None:
 
 
 class BusDaemon:
-    """One bus, run as whoever runs the simulator: dbus-daemon refuses a uid that NSS does not know."""
+    """One bus, run as the simulator's own user: dbus-daemon refuses a uid that NSS does not know."""
 
     def __init__(self, socket: Path) -> None:
         if len(os.fsencode(socket)) > LONGEST_PATH:

@@ -78,7 +78,7 @@ class Service:
             self.bus.send(message)
 
     def get_all(self, path: str, interface: str) -> Row | None:
-        """Return the properties of an object's interface; None: there is no such object."""
+        """Return the properties of an object's interface; None if the object does not exist."""
         raise NotImplementedError
 
     def children(self, path: str) -> list[str]:
