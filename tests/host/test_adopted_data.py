@@ -61,7 +61,7 @@ def test_what_an_account_has_is_listed_before_it_is_handed_over(op: Operator) ->
         "media.service",
         "old-media",
         "old-media_data",
-        "it lingers",
+        "lingering:",
         "--move-aside",
     ):
         assert word in said, said

@@ -129,7 +129,7 @@ def test_an_account_that_is_handed_over_runs_its_workload(op: Operator) -> None:
     op.push()
     assert op.state("media", "failed")["reason"] == "account-exists"
     code, said = op.ctl("adopt", "media")
-    assert (code, "never deleted" in said, "--yes" in said) == (1, True, True)
+    assert (code, "never deletes" in said, "--yes" in said) == (1, True, True)
     assert op.state("media", "failed")["ownership"] is None
     code, said = op.ctl("adopt", "media", "--yes")
     assert code == 0, said

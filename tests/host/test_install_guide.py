@@ -160,7 +160,7 @@ def _sick(machine: Machine) -> None:
     machine.run(f"umount {git}; mv /root/docker-compose /usr/bin/")
     assert bad["free space"].startswith(git)
     assert bad["free space"].endswith(": 0 B of 4.0 MiB free")
-    assert "stacks here: stack" in bad["compose provider"]
+    assert "stacks on this host: stack" in bad["compose provider"]
     machine.run(["eventctl", "sync", "--wait"], timeout=300)
 
 

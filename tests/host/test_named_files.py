@@ -211,7 +211,7 @@ def test_a_compose_provider_that_is_not_there_takes_no_stack_down(op: Operator) 
     assert PROVIDER not in m.read(f"/etc/eventd/units/{uid}/shop.service")
     code, said = op.ctl("doctor")
     assert code == 1
-    assert "stacks here: shop" in said
+    assert "stacks on this host: shop" in said
     m.run(f"printf '#!/bin/sh\\nexec docker-compose \"$@\"\\n' > {PROVIDER}.new && chmod 755 {PROVIDER}.new")
     m.run(f"mv {PROVIDER}.new {PROVIDER}")
     op.state("shop", "converged")
