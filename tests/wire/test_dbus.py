@@ -56,7 +56,7 @@ async def test_a_call_ends_at_its_deadline_and_its_late_reply_is_harmless(bus: B
     peer.held["Slow"] = []
     with pytest.raises(DeadlineError, match=r"Slow of org\.example\.Peer"):
         await bus.call(NAME, PATH, FACE, "Slow", timeout=0.05)
-    assert not bus._pending
+    assert not bus._calls._pending
     peer.release("Slow")
     await bus.call(NAME, PATH, FACE, "Quick", timeout=60)
     assert bus.closed is None
@@ -73,7 +73,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(bus: Bus, bus_daemon: BusD
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not bus._pending
+    assert not bus._calls._pending
     assert not [serial for serial in bus._connection._method_return_handlers if serial > 1]  # 1 is Hello
     peer.release("Slow")
     await bus.call(NAME, PATH, FACE, "Quick")

@@ -85,7 +85,7 @@ async def test_a_job_ends_at_its_deadline(systemd: SystemdManager, manager: Fake
     with pytest.raises(DeadlineError, match=r"StartUnit web\.service.*0\.05 s"):
         await systemd.job(Verb.START, UNIT, timeout=0.05)
     assert not systemd._ended
-    assert not any(systemd.bus._routes.values())
+    assert not any(systemd.bus._signals._routes.values())
     await manager.until_called("StartUnit")  # it may come after the deadline
     assert manager.count("StartUnit") == 1
 

@@ -28,30 +28,28 @@ import logging
 import os
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from eventd.kernel.model.errors import (
     DeadlineError,
     DisconnectedError,
-    EventdError,
     PermanentError,
 )
-from eventd.kernel.model.text import printable
-from eventd.platform.dbus.errors import BadReplyError, translate
+from eventd.platform.dbus.calls import Apply, Calls
+from eventd.platform.dbus.errors import BadReplyError
 from eventd.platform.dbus.gate import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
 from eventd.platform.dbus.library import (
     LIBRARY,
-    AuthError,
     Connection,
-    InvalidAddressError,
     Message,
     MessageType,
     Variant,
     consume,
     forget_signatures,
-    unwrap,
 )
-from eventd.platform.dbus.wire import Header, Kind, first_text
+from eventd.platform.dbus.refusals import refusal
+from eventd.platform.dbus.signals import OwnerHandler, Signal, SignalHandler, Signals
+from eventd.platform.dbus.wire import Header, Kind
 
 DBUS = DRIVER
 DBUS_PATH = "/org/freedesktop/DBus"
@@ -65,38 +63,14 @@ _UNREAD = 16
 _log = logging.getLogger(__name__)
 
 
-class Signal(NamedTuple):
-    """A signal, with the variants of its body unwrapped."""
-
-    sender: str
-    path: str
-    interface: str
-    member: str
-    body: Sequence[Any]
-
-
-SignalHandler: TypeAlias = Callable[[Signal], None]
-OwnerHandler: TypeAlias = Callable[[str], None]
-Apply: TypeAlias = Callable[[Sequence[Any]], None]
-
-
-class _Pending(NamedTuple):
-    future: asyncio.Future[Sequence[Any]]
-    what: str
-    reply: str
-    apply: Apply | None
-
-
 class Bus:
     """One connection, from `connect` until it is lost or closed. Use from the loop's thread."""
 
     def __init__(self, connection: Connection, address: str) -> None:
         self._connection = connection
         self._address = address
-        self._pending: dict[int, _Pending] = {}
-        self._routes: dict[tuple[str, str], list[tuple[str, str, SignalHandler]]] = {}
-        self._owners: dict[str, str] = {}
-        self._owner_handlers: dict[str, list[OwnerHandler]] = {}
+        self._calls = Calls()
+        self._signals = Signals()
         self._closed: DisconnectedError | None = None
         self._on_closed: list[Callable[[], None]] = []
         connection.gate.open(self._admit)
@@ -134,32 +108,8 @@ class Bus:
                         f"the connection to the bus {address} was closed: {refused.message}",
                         reason=refused.reason,
                     ) from error
-            match error:
-                case TimeoutError():
-                    raise DeadlineError(
-                        f"connecting to the bus {address} took more than {timeout:g} s"
-                    ) from error
-                case AuthError():
-                    raise PermanentError(
-                        f"the bus {address} refused the connection: {printable(str(error))}",
-                        reason="access-denied",
-                    ) from error
-                case InvalidAddressError():
-                    raise PermanentError(f"bus address {address}: {error}", reason="bad-address") from error
-                case PermissionError():
-                    raise PermanentError(
-                        f"the bus {address}: {error.strerror}", reason="access-denied"
-                    ) from error
-                case OSError() | EOFError():
-                    raise DisconnectedError(
-                        f"the bus {address}: {error}", reason="bus-unavailable"
-                    ) from error
-                case EventdError():
-                    raise
-                case Exception():  # any error of the library, after invalid authentication or a refused Hello
-                    raise DisconnectedError(
-                        f"the bus {address} gave a bad reply: {printable(str(error))}", reason="bad-reply"
-                    ) from error
+            if (told := refusal(address, error, timeout)) is not None:
+                raise told from error
             raise
         return cls(connection, address)
 
@@ -193,10 +143,7 @@ class Bus:
         `name` has to be tracked, and the signals asked for with `add_match`. If the handler raises, the connection
         is closed, so that its owner reads everything afresh rather than going on with half a state.
         """
-        route = self._routes.setdefault((interface, member), [])
-        entry = (name, signature, handler)
-        route.append(entry)
-        return lambda: route.remove(entry)
+        return self._signals.add(name, interface, member, signature, handler)
 
     async def track(
         self, name: str, changed: OwnerHandler | None = None, *, timeout: float = CALL_TIMEOUT
@@ -206,8 +153,8 @@ class Bus:
         `changed(owner)` is called at NameOwnerChanged's place in the order of messages, before signals of the
         new owner.
         """
-        if name not in self._owners:
-            self._owners[name] = ""
+        if name not in self._signals.owners:
+            self._signals.owners[name] = ""
             await self.add_match(
                 f"type='signal',sender='{DBUS}',path='{DBUS_PATH}',interface='{DBUS}',"
                 f"member='NameOwnerChanged',arg0='{name}'",
@@ -215,7 +162,7 @@ class Bus:
             )
 
             def known(body: Sequence[Any]) -> None:
-                self._owners[name] = body[0]
+                self._signals.owners[name] = body[0]
 
             try:
                 await self.call(
@@ -234,12 +181,12 @@ class Bus:
                     raise
                 # NameHasNoOwner; an owner that came since is told by NameOwnerChanged.
         if changed is not None:
-            self._owner_handlers.setdefault(name, []).append(changed)
-        return self._owners[name]
+            self._signals.tell_owner(name, changed)
+        return self._signals.owners[name]
 
     def owner(self, name: str) -> str:
         """The unique name of the owner of a tracked name, `""` if it has none."""
-        return self._owners.get(name, "")
+        return self._signals.owners.get(name, "")
 
     async def add_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
         """Ask the bus for the signals that a match rule describes (D-Bus specification, "Match rules")."""
@@ -276,9 +223,8 @@ class Bus:
         """
         self.raise_if_closed()
         what = f"{member} of {destination}"
-        future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         serial = self._connection.next_serial()
-        self._pending[serial] = _Pending(future, what, reply, apply)
+        future = self._calls.begin(serial, what, reply, apply)
         try:
             message = Message(
                 destination=destination,
@@ -293,13 +239,13 @@ class Bus:
             # A failed write ends the connection, and that ends the future.
             self._connection.send(message).add_done_callback(consume)
         except (TypeError, ValueError, struct.error) as error:
-            self._pending.pop(serial)
+            self._calls.forget(serial)
             if not self._connection.connected:
                 raise self._lost_under(what, error) from error
             raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
         except OSError as error:
             # The bus went away and the library closed the socket before the end was reported.
-            self._pending.pop(serial)
+            self._calls.forget(serial)
             raise self._lost_under(what, error) from error
         try:
             async with asyncio.timeout(timeout):
@@ -307,7 +253,7 @@ class Bus:
         except TimeoutError as error:
             raise DeadlineError(f"{what}: no answer within {timeout:g} s", reason="no-answer") from error
         finally:
-            self._pending.pop(serial, None)
+            self._calls.forget(serial)
 
     async def get_all(
         self,
@@ -364,9 +310,7 @@ class Bus:
         self._closed = error
         if self._connection.connected:
             self._connection.disconnect()
-        for pending in self._pending.values():
-            if not pending.future.done():
-                pending.future.set_exception(self._closed_error())
+        self._calls.end(self._closed_error)
         callbacks, self._on_closed = self._on_closed, []
         for callback in callbacks:
             callback()
@@ -408,29 +352,9 @@ class Bus:
         """Return the signature of an expected message (see `gate`); None for all others."""
         match header.kind:
             case Kind.RETURN | Kind.ERROR:
-                pending = self._pending.get(header.reply_to)
-                if pending is None or pending.future.done():
-                    return None
-                if header.kind is Kind.ERROR:
-                    if header.signature in ("", "s"):
-                        return header.signature
-                    # An error may say more than its text. It is known by its name.
-                    pending.future.set_exception(translate(header.error, "", what=pending.what))
-                    return None
-                if header.signature != pending.reply:
-                    error = BadReplyError(
-                        f"{pending.what}: the reply has the signature {header.signature!r} instead of {pending.reply!r}"
-                    )
-                    pending.future.set_exception(error)
-                return pending.reply
+                return self._calls.admit(header)
             case Kind.SIGNAL:
-                if header.sender == DBUS:
-                    if header.member != "NameOwnerChanged" or header.signature != "sss":
-                        return None
-                    return "sss" if first_text(message) in self._owners else None
-                for name, signature, _ in self._routes.get((header.interface, header.member), ()):
-                    if header.sender and self._owners.get(name) == header.sender:
-                        return signature
+                return self._signals.admit(header, message)
             case Kind.CALL:
                 # Answered by the library. Others call nothing here, and are not told so: who does not read replies
                 # would have them pile up.
@@ -443,54 +367,14 @@ class Bus:
             return
         match message.message_type:
             case MessageType.SIGNAL:
-                self._signal(message)
+                self._signals.deliver(message)
             case MessageType.METHOD_RETURN | MessageType.ERROR:
-                pending = self._pending.pop(message.reply_serial, None)
-                if pending is None or pending.future.done():
-                    return  # its caller has hit the deadline, or was cancelled
-                if message.message_type is MessageType.ERROR:
-                    text = str(message.body[0]) if message.body else ""
-                    pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
-                    return
-                body = unwrap(message.body)
-                if pending.apply is None:
-                    pending.future.set_result(body)
-                    return
-                try:
-                    pending.apply(body)
-                except Exception as error:
-                    what = f"the reply to {pending.what} is invalid"
-                    pending.future.set_exception(
-                        error if isinstance(error, EventdError) else DisconnectedError(what)
-                    )
-                    raise
-                pending.future.set_result(())
-
-    def _signal(self, message: Message) -> None:
-        interface, member, sender = message.interface, message.member, message.sender
-        if sender == DBUS:
-            if member == "NameOwnerChanged" and message.body[0] in self._owners:
-                name, _, owner = message.body
-                self._owners[name] = owner
-                for changed in tuple(self._owner_handlers.get(name, ())):
-                    changed(owner)
-            return
-        route = self._routes.get((interface or "", member or ""))
-        if not route:
-            return
-        signal: Signal | None = None
-        for name, _, handler in tuple(route):
-            if sender and self._owners.get(name) == sender:
-                if signal is None:
-                    signal = Signal(
-                        sender, message.path or "", interface or "", member or "", unwrap(message.body)
-                    )
-                handler(signal)
+                self._calls.settle(message)
 
 
 def system_bus_address() -> str:
-    """DBUS_SYSTEM_LIMITS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
-    return os.environ.get("DBUS_SYSTEM_LIMITS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+    """DBUS_SYSTEM_BUS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
+    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 
 __all__ = [

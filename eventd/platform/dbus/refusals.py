@@ -1,0 +1,40 @@
+"""Why a bus cannot be connected to: translates foreign exceptions to an `EventdError`. Keeps no state."""
+
+from __future__ import annotations
+
+from eventd.kernel.model.errors import (
+    DeadlineError,
+    DisconnectedError,
+    EventdError,
+    PermanentError,
+)
+from eventd.kernel.model.text import printable
+from eventd.platform.dbus.library import (
+    AuthError,
+    InvalidAddressError,
+)
+
+
+def refusal(address: str, error: BaseException, timeout: float) -> EventdError | None:
+    """Return what a failure to connect means; None for one that is an EventdError, or a cancellation."""
+    match error:
+        case TimeoutError():
+            return DeadlineError(f"connecting to the bus {address} took more than {timeout:g} s")
+        case AuthError():
+            return PermanentError(
+                f"the bus {address} refused the connection: {printable(str(error))}",
+                reason="access-denied",
+            )
+        case InvalidAddressError():
+            return PermanentError(f"bus address {address}: {error}", reason="bad-address")
+        case PermissionError():
+            return PermanentError(f"the bus {address}: {error.strerror}", reason="access-denied")
+        case OSError() | EOFError():
+            return DisconnectedError(f"the bus {address}: {error}", reason="bus-unavailable")
+        case EventdError():
+            return None
+        case Exception():  # any error of the library, after invalid authentication or a refused Hello
+            return DisconnectedError(
+                f"the bus {address} gave a bad reply: {printable(str(error))}", reason="bad-reply"
+            )
+    return None
