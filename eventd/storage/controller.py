@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from functools import partial
 
 from eventd.approvals.model_facts import is_rejected
 from eventd.desired.controller_activation import Participant
@@ -32,7 +32,8 @@ from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_manifest import NOTHING, Manifest, Volume
 from eventd.storage.model_moved import Place, assess_moved, claimed, moved, nowhere, place_of, unmoved
-from eventd.storage.model_records import VolumeRecord, VolumeState
+from eventd.storage.model_records import VolumeRecord, VolumeState, set_away
+from eventd.storage.model_uses import Uses, uses
 from eventd.storage.model_volume import VolumeStatus, assess, put_away
 from eventd.storage.plan import PREFIX, Moving, draft
 from eventd.storage.plan_migration import (
@@ -67,8 +68,7 @@ class VolumeController(Controller, Participant):
         self._allowed = allowed
         self._loaded = False
         self.manifest: Manifest = NOTHING
-        self.users: Mapping[str, frozenset[str]] = {}
-        """Volume -> workloads that use it."""
+        self._uses = Uses()
         self.sealed: dict[str, str] = {}
         self.afresh: dict[str, float] = {}
         """Volume -> when it was last unmounted for a retry, in seconds since the epoch."""
@@ -76,12 +76,7 @@ class VolumeController(Controller, Participant):
         self._wall = wall
         self._facts = Facts()
         self._dirty: Callable[[str], None] = lambda _name: None
-        self._with_volumes: frozenset[str] = frozenset()
-        self._folders: Mapping[str, str] = {}
-        """Path of a folder on a volume -> its workload."""
         self.owners = FactOwners()
-        self._units: frozenset[tuple[str, str]] = frozenset()
-        """Workloads that use volumes, with each of their units."""
         self._points: Mapping[str, str] = {}
         """Mount point -> volume."""
         self._told: dict[str, bool] = {}
@@ -90,6 +85,11 @@ class VolumeController(Controller, Participant):
         """Called when a volume comes or goes, with whether any volume is attached."""
         self.suspect: Callable[[], None] = lambda: None
         """Called when a unit of a workload with a volume failed: the disk may be the cause."""
+
+    @property
+    def users(self) -> Mapping[str, frozenset[str]]:
+        """Volume -> workloads that use it."""
+        return self._uses.users
 
     async def load(self) -> None:
         """Read the persisted state, which includes the last good manifest."""
@@ -120,19 +120,8 @@ class VolumeController(Controller, Participant):
                 if self._allowed(row.volume.path)
             }
             self.manifest = Manifest(known, present=True)
-        users: dict[str, set[str]] = {}
-        folders: dict[str, str] = {}
-        for name, workload in loaded.desired.workloads.items():
-            for use in workload.volumes:
-                users.setdefault(use.volume, set()).add(name)
-                folders[f"{use.mount}/{name}"] = name
-        self.users = {name: frozenset(workloads) for name, workloads in users.items()}
+        self._uses = uses(loaded.desired.workloads)
         self.owners.loaded(loaded.desired.workloads)
-        self._with_volumes = frozenset(folders.values())
-        self._folders = folders
-        self._units = frozenset(
-            (name, unit.name) for name in self._with_volumes for unit in loaded.desired.workloads[name].units
-        )
         self._points = {volume.path: name for name, volume in self.manifest.volumes.items()}
         for name in [name for name in self._told if name not in self.manifest.volumes]:
             self._publish_state(name, usable=None)
@@ -308,16 +297,9 @@ class VolumeController(Controller, Participant):
     @wholly
     async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
         """Record that an operator ejects or attaches a volume; the next steps are planned from that."""
-        volume, now = self.manifest.volumes[name], self._wall()
-
-        def how(record: VolumeRecord | None) -> VolumeRecord:
-            record = record or VolumeRecord(volume, added=now)
-            when = (record.decommissioned or now) if decommissioned else 0.0
-            if away and record.ejected:
-                return replace(record, decommissioned=when or record.decommissioned)
-            return replace(record, ejected=away, released=False, decommissioned=when)
-
-        await self.memory.change(name, how)
+        volume = self.manifest.volumes[name]
+        wish = partial(set_away, volume, self._wall(), away=away, decommissioned=decommissioned)
+        await self.memory.change(name, wish)
         if not away and self.place(volume) is None:
             await self.memory.forgetting.put(name, None)  # a disk in use again must not be deleted
         self._fold(name)
@@ -329,7 +311,7 @@ class VolumeController(Controller, Participant):
         found = {
             key.scope
             for key, state in self._facts.items(PlatformFact.UNIT)
-            if key.scope in users and (key.scope, key.name) in self._units and _runs(as_unit(state))
+            if key.scope in users and (key.scope, key.name) in self._uses.units and _runs(as_unit(state))
         }
         return tuple(sorted(found))
 
@@ -349,11 +331,11 @@ class VolumeController(Controller, Participant):
                 for each in (name, *self.on(name)):
                     self._fold(each)
                     self._dirty(PREFIX + each)
-            case PlatformFact.FILE if key.name in self._folders:
-                self._dirty(self._folders[key.name])
+            case PlatformFact.FILE if key.name in self._uses.folders:
+                self._dirty(self._uses.folders[key.name])
             case PlatformFact.UNIT if not key.scope and (name := job_of(key.name)) in self.manifest.volumes:
                 self._dirty(PREFIX + name)
-            case PlatformFact.UNIT if key.scope in self._with_volumes:
+            case PlatformFact.UNIT if key.scope in self._uses.workloads:
                 state = as_unit(self._facts.get(key))
                 if not _runs(state):
                     self._stopped(key.scope)

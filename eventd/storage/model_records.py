@@ -6,7 +6,7 @@ a restart of the daemon, a reboot, and a broken manifest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from eventd.storage.model_manifest import Volume
@@ -79,3 +79,14 @@ class StoppedUnits:
     why: str
     since: float
     """Seconds since the epoch."""
+
+
+def set_away(
+    volume: Volume, now: float, record: VolumeRecord | None, *, away: bool, decommissioned: bool
+) -> VolumeRecord:
+    """Return the record of a volume that an operator puts away, or takes back."""
+    record = record or VolumeRecord(volume, added=now)
+    when = (record.decommissioned or now) if decommissioned else 0.0
+    if away and record.ejected:
+        return replace(record, decommissioned=when or record.decommissioned)
+    return replace(record, ejected=away, released=False, decommissioned=when)
