@@ -28,7 +28,7 @@ from anyio import TASK_STATUS_IGNORED, CapacityLimiter
 from anyio.abc import TaskStatus
 
 from eventd.audit import adapter_path_unit as path_unit
-from eventd.audit.adapter_foreign_files import EVERYTHING, Found, of, scan
+from eventd.audit.adapter_foreign_files import Found, of, scan
 from eventd.audit.model_events import AuditEvent
 from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.audit.model_places import (
@@ -36,15 +36,14 @@ from eventd.audit.model_places import (
     Names,
     Place,
     generated_folders,
-    system_places,
     user_places,
 )
+from eventd.audit.source_system_folders import LOOKS, SystemFolders
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.managers.model_trouble import OFFENCES
 from eventd.platform import late
-from eventd.platform.folder_watch import FolderWatch
 from eventd.platform.isolated import isolated
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
@@ -59,11 +58,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10.0
 """Seconds for one scan, and for the watch to begin."""
-_LOOKS = 8
 _AT_ONCE = 8
 _FOLDERS = 64
 """Watched folders per user: each takes one of the user's inotify instances, 128 by default."""
-_SYSTEM_MOST = 50_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
 _STEADY = 60.0
 """Seconds that a watch has to last before the pauses are reset."""
@@ -107,17 +104,11 @@ class ProvenanceSource:
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._limit: CapacityLimiter | None = None
-        self._system = Found()
-        self._system_dirty = True
-        self._places = system_places(quadlet_root)
-        self._watches = {
-            place.folder: FolderWatch(inotify, place.folder, self._system_changed) for place in self._places
-        }
-        self._reading = asyncio.Lock()
+        self._system = SystemFolders(inotify, quadlet_root, self._wake.set)
         self._also: dict[str, frozenset[str]] = {}
         self.scanned: Callable[[str], None] = lambda _name: None
         """Called with a workload whose folders were scanned again, so also for changes of `watch_also` paths."""
-        inotify.on_gap(lambda: self._system_changed(""))
+        inotify.on_gap(self._system.change)
         facts.watch_all(self._fact_changed)
 
     async def want(self, wanted: Mapping[str, Names]) -> None:
@@ -125,7 +116,7 @@ class ProvenanceSource:
         for name in self._users.keys() - wanted.keys():
             del self._users[name]
             self._emit_event(name, None)
-        await self._read_system()
+        await self._system.read()
         fresh = []
         for name, names in wanted.items():
             user = self._users.get(name)
@@ -155,28 +146,28 @@ class ProvenanceSource:
 
     def invalidate(self) -> None:
         """Schedule a scan of all folders, the system's too."""
-        self._system_changed("")
+        self._system.change()
         self._mark(*self._users)
 
     async def refresh(self, name: str) -> None:
         """Scan one workload's folders, and the system's, now."""
-        self._system_dirty = True
-        await self._read_system()
+        self._system.dirty = True
+        await self._system.read()
         if (user := self._users.get(name)) is not None:
             await self._scan_once(user)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Scan what changed, until cancelled; `started` once the system's folders, if known, were read."""
         if self._users:  # a restart of this source
-            await self._read_system()
+            await self._system.read()
         task_status.started()
         self._mark(*self._users)
         async with anyio.create_task_group() as group:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                if self._system_dirty:
-                    await self._read_system()
+                if self._system.dirty:
+                    await self._system.read()
                     for user in self._users.values():
                         if self._set_fact(user):
                             self._mark(user.name)
@@ -197,10 +188,6 @@ class ProvenanceSource:
 
     def _mark(self, *names: str) -> None:
         self._dirty.update(names)
-        self._wake.set()
-
-    def _system_changed(self, _path: str) -> None:
-        self._system_dirty = True
         self._wake.set()
 
     def _fact_changed(self, key: FactKey) -> None:
@@ -237,47 +224,6 @@ class ProvenanceSource:
             self._emit_event(user.name, None)
             self._mark(user.name)
 
-    # The system's folders.
-
-    async def _read_system(self) -> None:
-        async with self._reading:
-            if not self._system_dirty:
-                return
-            self._system_dirty = False
-            try:
-                self._system = await self._scan_system()
-            except BaseException:
-                self._system_changed("")  # the notification will not come again
-                raise
-
-    async def _scan_system(self) -> Found:
-        found = self._system
-        for _ in range(_LOOKS):
-            for watch in self._watches.values():
-                watch.arm()
-            found = await anyio.to_thread.run_sync(scan, self._places, EVERYTHING, None, _SYSTEM_MOST)
-            new = False
-            for folder, watch in self._watches.items():
-                new |= watch.cover({each for each in found.folders if each.startswith(f"{folder}/")})
-            if not new:
-                break
-        if found.problem:
-            _log.warning("cannot scan the unit folders of the system: %s", found.problem)
-        return found
-
-    def _concerns(self, user: _User) -> dict[str, tuple[int, ...]]:
-        """Return the files of the system's folders that concern one workload."""
-        mine = {}
-        for path, signature in self._system.files.items():
-            place = next(place for place in self._places if path.startswith(f"{place.folder}/"))
-            folder, _, name = path.rpartition("/")
-            above = folder.rpartition("/")[2]
-            if user.names.drops(place.rank, above) or user.names.shadows(place.rank, name):
-                mine[path] = signature
-        return mine
-
-    # A user's folders.
-
     async def _scan_once(self, user: _User) -> None:
         """Scan once, without a subscription."""
         account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
@@ -294,7 +240,7 @@ class ProvenanceSource:
                 self._emit_event(user.name, None)
                 return
             places = user_places(account)
-            for _ in range(_LOOKS):
+            for _ in range(LOOKS):
                 user.found = await self._scan(user, account, places)
                 if not await self._is_new(user, account, places, user.found):
                     break
@@ -407,13 +353,13 @@ class ProvenanceSource:
         """Set the fact; return whether any file changed."""
         if user.found is None:
             return False
-        files = {**user.found.files, **self._concerns(user)}
-        folders = [place.folder for place in self._places]
+        files = {**user.found.files, **self._system.concerning(user.names)}
+        folders = [place.folder for place in self._system.places]
         account = self._facts.get(FactKey(PlatformFact.ACCOUNT, user.name))
         if isinstance(account, Account):
             folders += [place.folder for place in user_places(account)]
-        masks = (user.found.masks | self._system.masks) & files.keys()
-        problem = user.found.problem or user.problem or self._system.problem
+        masks = (user.found.masks | self._system.found.masks) & files.keys()
+        problem = user.found.problem or user.problem or self._system.found.problem
         before, user.told = user.told, files
         self._emit_event(user.name, Foreign(tuple(sorted(files)), frozenset(masks), tuple(folders), problem))
         return before != files

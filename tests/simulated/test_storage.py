@@ -73,7 +73,7 @@ class DiskStory(Story):
     def assert_settled(self) -> None:
         """What is mounted and what runs is what the plugged in devices allow, and nothing was spilt."""
         carriers = [each for each in self.drives.blocks.values() if each.uuid == UUID]
-        seen = self.controller.look(self.controller.manifest.volumes["media"])
+        seen = self.controller.status_of(self.controller.manifest.volumes["media"])
         mounted = self.drives.on("/srv/media")
         if not carriers:
             assert (mounted, self.active) == (None, False), seen
