@@ -36,7 +36,7 @@ from eventd.port_set import Host
 from eventd.repository.controller_fetch import Fetcher
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
-from eventd.status.controller_problems import Troubles
+from eventd.status.controller_problems import Problems
 from eventd.updates.controller import UpdateController
 from eventd.updates.model_events import UpdateEvent
 from eventd.workloads.controller_judging import Judge
@@ -65,7 +65,7 @@ class Commands:
     _planner: Planner
     _judge: Judge
     _runs: Runs
-    _problems: Troubles
+    _problems: Problems
     _now: Callable[[], float]
 
     # Events and runs, for what no command has a name for

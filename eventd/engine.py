@@ -68,7 +68,7 @@ from eventd.repository.model_events import RepositoryEvent
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
 from eventd.state.controller_recovery import Recovery
-from eventd.status.controller_problems import Troubles
+from eventd.status.controller_problems import Problems
 from eventd.updates.controller import UpdateController
 from eventd.updates.controller_images import VerifiedImages
 from eventd.workloads.controller import NamedFilesAspect, WorkloadController
@@ -253,7 +253,7 @@ class Engine:
             open=open_transaction, steps=self.steps, wall=wall,
         )  # fmt: skip
         sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
-        self.problems = problems = Troubles(sources, activation, active, facts)
+        self.problems = problems = Problems(sources, activation, active, facts)
         self.runs = Runs(
             lock=host.lock, store=inventory.journal, dispatcher=dispatcher, queue=self.queue, revision=activation,
             agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),

@@ -41,7 +41,7 @@ from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
 from eventd.state.controller_recovery import Recovery
-from eventd.status.controller_problems import Troubles
+from eventd.status.controller_problems import Problems
 from eventd.updates.controller import UpdateController
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.model import UpdateResult, UsedImages
@@ -60,7 +60,7 @@ class Queries:
 
     facts: Facts
     """What is observed. Only sources and controllers write there."""
-    problems: Troubles
+    problems: Problems
     """What is wrong with everything, not with one subject."""
     steps: Listeners[[Progress]]
     """Who is told of each step of a run."""

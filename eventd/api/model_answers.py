@@ -1,6 +1,6 @@
 """Documents that every route may answer with, and the one serialiser of all of them.
 
-A document is a TypedDict, or a frozen dataclass of a model where its fields are what is answered. The types that a
+A document is a TypedDict, or a frozen dataclass of a model whose fields are the answer. The types that a
 `Route` names become docs/reference/api.schema.json.
 """
 

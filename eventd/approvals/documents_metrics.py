@@ -1,4 +1,4 @@
-"""Metrics of what waits for a signature."""
+"""Metrics of approvals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator says about signatures: the table `[approvals]` of eventd.toml."""
+"""The settings of approvals: the table `[approvals]` of eventd.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator says about the audit: the table `[provenance]` of eventd.toml."""
+"""The settings of the audit: the table `[provenance]` of eventd.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The domain boot: what it adds to eventd."""
+"""What the domain `boot` adds to eventd."""
 
 from __future__ import annotations
 

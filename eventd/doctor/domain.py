@@ -1,4 +1,4 @@
-"""The domain doctor: what it adds to eventd."""
+"""What the domain `doctor` adds to eventd."""
 
 from __future__ import annotations
 

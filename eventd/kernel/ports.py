@@ -105,9 +105,9 @@ class Problems(Protocol):
     """What is wrong with everything, not with one subject."""
 
     locked: EventdError | None
-    """Who keeps a run from beginning, while that is so."""
+    """The holder of the lock that a run waits for, while it does."""
     run: EventdError | None
-    """Why the last run could not be made, or not be written down; gone with the next that is."""
+    """Why the last run could not start, or could not be stored; cleared by the next one."""
 
     def of_a_run(self) -> str:
         """Return what fails a run as a whole; empty if nothing does."""

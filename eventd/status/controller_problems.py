@@ -1,7 +1,7 @@
-"""Troubles: what is wrong with everything, not with one subject. One place for status, and for what a run says.
+"""Problems of the whole host, not of one subject: one place for the status and for the report of a run.
 
-Owns what no other part knows of itself: a configuration that is refused, a lock that somebody else holds, a run that
-could not be made. The rest is read where it is.
+Owns what no other part stores: a refused configuration, a lock held by another process, a run that could not start. The
+rest is read from its owner.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONFIGURATION = "configuration"
 
 
 @dataclass(slots=True)
-class Troubles:
+class Problems:
     """See the module."""
 
     sources: SourceErrors
@@ -28,35 +28,35 @@ class Troubles:
     active: ActiveRevision
     facts: Facts
     own: dict[str, EventdError] = field(default_factory=dict)
-    """What else is wrong with the daemon itself, by name."""
+    """Problems of the daemon itself, by name."""
     locked: EventdError | None = None
-    """Who keeps a run from beginning, while that is so."""
+    """The holder of the lock that a run waits for, while it does."""
     run: EventdError | None = None
-    """Why the last run could not be made, or not be written down; gone with the next that is."""
+    """Why the last run could not start, or could not be stored; cleared by the next one."""
 
     def configuration(self, error: EventdError | None) -> None:
-        """A changed configuration is refused, and the one before in force; None: it is not."""
+        """Set the error of a refused configuration, while the previous one is active; None: it is accepted."""
         if error is None:
             self.own.pop(CONFIGURATION, None)
         else:
             self.own[CONFIGURATION] = error
 
     def all(self) -> list[tuple[str, EventdError]]:
-        """Return what keeps changes from being seen, or the configuration from counting."""
+        """Return what keeps changes from being seen, or the configuration from being active."""
         locked = [("run-lock", self.locked)] if self.locked is not None else []
         return [*locked, *self.sources, *self.own.items()]
 
     def general(self) -> str:
-        """Return what is wrong with everything; empty if nothing is."""
+        """Return the first problem of the whole host; empty if there is none."""
         return self._first(self.all())
 
     def of_a_run(self) -> str:
-        """Return what fails a run as a whole: not what is still starting, and will be there in a moment."""
+        """Return the problem that fails a whole run; sources that are still starting do not count."""
         passing = self.sources.passing
         return self._first([row for row in self.all() if row[0] not in passing])
 
-    def _first(self, troubles: list[tuple[str, EventdError]]) -> str:
-        for error in (self.activation.error, self.run, *(error for _, error in troubles)):
+    def _first(self, problems: list[tuple[str, EventdError]]) -> str:
+        for error in (self.activation.error, self.run, *(error for _, error in problems)):
             if error is not None:
                 return str(error)
         failure = self.facts.get(FETCH)

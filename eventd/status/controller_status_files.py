@@ -27,7 +27,7 @@ from eventd.kernel.progress import Progress
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.queries import Queries
 from eventd.status import documents, documents_workload
-from eventd.status.ports import StatusKeeper
+from eventd.status.ports import StatusStorage
 
 KEYS = (
     "name", "state", "reason", "message", "hint", "since", "step", "commit", "wanted_commit", "verified_at", "uid",
@@ -46,7 +46,7 @@ class StatusFiles:
 
     queries: Queries
     identity: documents.Identity
-    folder: StatusKeeper
+    folder: StatusStorage
     wall: Callable[[], float] = time.time
     _marks: dict[str, _Mark] = field(default_factory=dict)
     _dirty: set[str] = field(default_factory=set)

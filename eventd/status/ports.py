@@ -1,4 +1,4 @@
-"""Where the status of workloads is kept for whoever cannot ask the daemon, as the runtime sees it."""
+"""The port of the stored status of workloads, for readers that cannot use the daemon."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 
-class StatusKeeper(Protocol):
-    """One document a workload. Both raise TemporaryError(reason="status-not-written")."""
+class StatusStorage(Protocol):
+    """One document per workload. Both methods raise TemporaryError(reason="status-not-written")."""
 
     async def write(self, documents: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Replace the document of each workload; None removes it."""
         ...
 
     async def keep(self, names: Collection[str]) -> None:
-        """Remove the documents of all others, of an earlier life say."""
+        """Remove the documents of all others, as from an earlier process."""
         ...

@@ -25,7 +25,7 @@ class Images(Protocol):
         ...
 
     async def complaint(self, account: Account) -> str:
-        """Return what podman says of its own store that is wrong; empty where it can read it."""
+        """Return podman's complaint about its own store; empty if it can read it."""
         ...
 
     async def set_aside(self, account: Account, path: str, aside: str) -> None:
@@ -43,7 +43,7 @@ class Images(Protocol):
     async def newer(
         self, account: Account, reference: str, local: Image | None, *, timeout: float
     ) -> bool | None:
-        """Tell whether the registry has another image than the store, without pulling it; None: cannot be told.
+        """Return whether the registry has another image than the store, without a pull; None: unknown.
 
         Raises TemporaryError(reason="registry-unreachable").
         """

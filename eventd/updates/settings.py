@@ -1,4 +1,4 @@
-"""What the operator says about newer images: the table `[update]` of eventd.toml."""
+"""The settings of updates: the table `[update]` of eventd.toml."""
 
 from __future__ import annotations
 

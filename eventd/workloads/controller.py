@@ -340,5 +340,5 @@ class NamedFilesAspect(Controller):
         if status.state is not WorkloadState.CONVERGED or row.outcome not in FINE:
             return status, row
         return workloads_controller_status.with_files(
-            self.planner.file_trouble(name, self.active.workload(name)), status, row
+            self.planner.file_problem(name, self.active.workload(name)), status, row
         )

@@ -1,4 +1,4 @@
-"""Which workload does a fact belong to? A dictionary look-up, not a scan."""
+"""Maps facts to the workloads they belong to: a dictionary look-up, not a scan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PER_USER = frozenset(
 
 @dataclass(slots=True)
 class Owners:
-    """Whose each fact is: the workload of a unit, of a file, of an account. Learns uids and files from the facts."""
+    """The workload of a unit, of a file, of an account. Learns uids and files from the facts."""
 
     facts: Facts
     layout: Layout

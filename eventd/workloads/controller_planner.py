@@ -37,7 +37,7 @@ from eventd.workloads.controller_judging import (
 )
 from eventd.workloads.controller_transaction import UnitFailedError
 from eventd.workloads.model_context import Context
-from eventd.workloads.plan_file_trouble import FileProblem, file_trouble
+from eventd.workloads.plan_file_problem import FileProblem, file_problem
 
 
 @dataclass(slots=True)
@@ -134,11 +134,11 @@ class Planner:
         seen = self.view.of(name, workload)
         return audit(workload, seen, self.context.layout, self.context.allow)
 
-    def file_trouble(self, name: str, workload: Workload | None) -> FileProblem | None:
+    def file_problem(self, name: str, workload: Workload | None) -> FileProblem | None:
         """Return the problem with the host's files that a workload names."""
         if workload is None or not any(unit.named for unit in workload.units):
             return None
-        return file_trouble(workload, self.view.of(name, workload), self.inventory.records)
+        return file_problem(workload, self.view.of(name, workload), self.inventory.records)
 
     def repairs(self, name: str, workload: Workload | None) -> bool:
         """Return whether this turn repairs a verified workload that went down by itself, successfully or not."""

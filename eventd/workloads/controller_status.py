@@ -18,7 +18,7 @@ from eventd.kernel.model.report import Outcome, WorkloadReport, WorkloadState, W
 from eventd.overrides.model import Rollback
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
-from eventd.workloads.plan_file_trouble import FileProblem
+from eventd.workloads.plan_file_problem import FileProblem
 
 REMOVED = "it left the repository; its account and data are kept"
 

@@ -1,4 +1,4 @@
-"""What a policy may look at: one action, the workload that it is for, as it is seen, and what is remembered."""
+"""What a policy sees: one action, its workload as observed, and the records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventd.workloads.model_records import Records
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything a policy may look at."""
+    """Everything that a policy sees."""
 
     action: Action
     workload: Workload | None
@@ -27,7 +27,7 @@ class Case:
     facts: Facts
     gates: WorkloadGates = OPEN
     run: int = 0
-    """The run that is on: what it has made itself it may undo. 0: it is only asked what would be said."""
+    """The current run, which may undo what it made itself. 0: a query that changes nothing."""
 
 
 Policy: TypeAlias = Callable[[Case], Verdict]

@@ -1,4 +1,4 @@
-"""What a plan needs to know besides the workload, what is seen and what is remembered."""
+"""What a plan needs besides the workload, the observation and the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reasons of failures that no timer cures: only a changed fact, another content, or a request."""
+"""Failure reasons that are not retried by timer: only after a changed fact, a new content, or a request."""
 
 from __future__ import annotations
 

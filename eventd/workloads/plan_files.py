@@ -1,6 +1,6 @@
 """The unit files of a workload: which to write, and which to remove.
 
-Pure. `eventd.workloads.plan` puts them before whatever is started.
+Pure. `eventd.workloads.plan` puts these actions before all starts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def mode_of(*, executable: bool) -> int:
 def file_actions(
     workload: Workload, seen: Observed, records: Records, context: Context
 ) -> tuple[list[Action], list[Action]]:
-    """Return what writes the files that differ, and what removes those that the repository does not have any more."""
+    """Return actions that write the files that differ, and remove those that the repository no longer has."""
     uid = seen.account.uid if seen.account else None
     puts: list[Action] = []
     wanted: set[str] = set()

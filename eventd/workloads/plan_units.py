@@ -1,6 +1,6 @@
 """What one unit of a workload needs: to be started, restarted, or left alone.
 
-Pure. `eventd.workloads.plan` asks for each unit, in dependency order.
+Pure. `eventd.workloads.plan` calls it for each unit, in dependency order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eventd.workloads.model_records import Records
 def stale_files(
     workload: Workload, wanted: DesiredUnit, seen: Observed, records: Records
 ) -> tuple[NamedFile, ...]:
-    """Return the files that changed since a unit, which is on, was started with them."""
+    """Return the files that changed since a running unit was started with them."""
     state = seen.units.get(wanted.name)
     changed = stale(wanted, seen.named, records.started_with(workload.name, wanted.name))
     if state is None or not is_on(state) or fresh(changed, seen.named, state):

@@ -7,8 +7,8 @@ from typing import Protocol
 
 
 class Listeners(Protocol):
-    """Who has a TCP port of this host open."""
+    """Finds who has a TCP port of this host open."""
 
     async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
-        """Return unit and uid (None: the system's manager runs it) of each; empty where the kernel cannot tell."""
+        """Return unit and uid (None: the system manager runs it) of each; empty if the kernel does not know."""
         ...

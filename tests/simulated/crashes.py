@@ -102,7 +102,7 @@ def state(story: Story) -> dict[str, Any]:
         "file records": {w: {p: r.digest for p, r in rows.items()} for w, rows in disk.records.files.items()},
         "documents": {key: _timeless(json.loads(text)) for key, text in disk.documents.items()},
         "open": (list(disk.steps.values()), list(disk.open_runs)),
-        "standings": {n: engine.queries.status(n).state for n in engine.queries.names()},
+        "statuses": {n: engine.queries.status(n).state for n in engine.queries.names()},
     }
 
 

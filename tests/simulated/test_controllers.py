@@ -109,7 +109,7 @@ def power(story: Story, *, on: bool) -> None:
 
 
 @virtual()
-async def test_a_fact_of_a_keeper_makes_a_run_with_its_subject_in_it() -> None:
+async def test_a_fact_of_a_controller_makes_a_run_with_its_subject_in_it() -> None:
     """The subject is planned, carried out, journalled and reported as a workload is."""
     house = House()
     told = house.story()
@@ -153,7 +153,7 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
 
 
 @virtual()
-async def test_a_keeper_is_told_of_each_desired_state_and_a_subject_is_known() -> None:
+async def test_a_controller_is_given_each_desired_state_and_a_subject_is_known() -> None:
     """`activated` comes before the run that applies it."""
     house = House()
     told = house.story()

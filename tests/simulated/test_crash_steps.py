@@ -14,7 +14,7 @@ PAIRS = 16
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 def test_a_kill_at_any_boundary_changes_nothing_of_the_end(scenario: Scenario) -> None:
-    """Accounts, files, units with the content they run, records, documents, standings: all as without the kill."""
+    """Accounts, files, units with the content they run, records, documents, statuses: all as without the kill."""
     wanted, (last, *_) = play(scenario)
     assert last > 20
     for boundary in range(1, last + 1):

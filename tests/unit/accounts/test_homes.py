@@ -23,7 +23,7 @@ from eventd.workloads.model_facts import NamedState
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Ownership, Records, StartedWith
 from eventd.workloads.plan import plan
-from eventd.workloads.plan_file_trouble import file_trouble
+from eventd.workloads.plan_file_problem import file_problem
 from tests.unit.desired.trees import container, in_web
 from tests.unit.workloads.test_plan import ACCOUNT, CONTEXT, converged
 
@@ -132,7 +132,7 @@ def test_a_home_that_bore_data_blocks_its_workload_and_names_the_way_out() -> No
     assert "install -d -m 0700 -o web -g web /home/web && eventctl sync" in stop.hint
     down = replace(seen, units={})
     assert left(plan(workload, down, records, CONTEXT), frozenset(), stop) == ()
-    trouble = file_trouble(workload, seen, records)
+    trouble = file_problem(workload, seen, records)
     assert trouble is not None
     assert trouble.reason == "home-missing"
 

@@ -104,7 +104,7 @@ def matrix() -> dict[tuple[str, str], dict[str, str]]:
 
 
 class As(ConnectionLimiter):
-    """A door that everybody comes through in the same role: the workload `web`, for WORKLOAD."""
+    """A limiter that gives everybody the same role: the workload `web`, for WORKLOAD."""
 
     def __init__(self, role: Role) -> None:
         super().__init__(lambda _uid: OWN if role is Role.WORKLOAD else "")
@@ -483,7 +483,7 @@ def _use(asked: Asked) -> connection_limiter.Use:
 
 async def _until(holds: Any) -> None:
     async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - the door tells nobody
+        while not holds():  # noqa: ASYNC110 - the limiter notifies nobody
             await asyncio.sleep(0.01)
 
 

@@ -463,7 +463,7 @@ async def test_the_latest_events_alone(running: Running) -> None:
 
 
 class Operators(ConnectionLimiter):
-    """A door that takes the next callers for operators, or for root."""
+    """A limiter that takes the next callers for operators, or for root."""
 
     next_is_operator = True
 

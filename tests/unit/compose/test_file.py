@@ -103,7 +103,7 @@ def test_what_is_no_yaml_says_where_to_look(text: str, hint: str) -> None:
     assert hint in found[0].hint
 
 
-def test_a_near_miss_is_answered_with_the_right_spelling() -> None:
+def test_a_misspelling_is_answered_with_the_right_spelling() -> None:
     """`comand` is `command`."""
     _, found = read("services:\n  web:\n    image: a\n    comand: x\n")
     assert "command" in found[0].hint

@@ -292,7 +292,7 @@ def test_a_name_that_is_nearly_right_is_told(path: str, meant: str) -> None:
     assert list(result.workloads) == ["web"]
 
 
-def test_names_that_are_their_own_are_no_near_misses() -> None:
+def test_names_that_are_their_own_are_no_misspellings() -> None:
     """Backups, patches, pages: files of a workload may be called what they like."""
     names = (
         "workload.toml.bak",

@@ -17,7 +17,7 @@ from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Records, StartedWith
 from eventd.workloads.plan import plan
-from eventd.workloads.plan_file_trouble import file_trouble
+from eventd.workloads.plan_file_problem import file_problem
 from eventd.workloads.plan_units import is_renewed
 from eventd_policies.compose_provider import provider
 from tests.unit.desired.trees import HOST, container, desired, in_web
@@ -170,7 +170,7 @@ def test_report_restarts_nothing_and_says_so() -> None:
     workload, seen, records = running(state("k:two"), "k:one")
     workload = replace(workload, options=replace(workload.options, on_change=OnChange.REPORT))
     assert plan(workload, seen, records, CONTEXT) == ()
-    trouble = file_trouble(workload, seen, records)
+    trouble = file_problem(workload, seen, records)
     assert trouble is not None
     assert (trouble.reason, trouble.hint.split(";")[0]) == ("restart-pending", "eventctl restart web")
     action, _ = plan(workload, seen, records, replace(CONTEXT, restart=True))
@@ -193,11 +193,11 @@ def test_what_would_keep_it_from_starting_again_is_told(now: NamedState | None, 
     """With the line that needs it; it is not restarted into that, and what is not known is no trouble."""
     workload, seen, records = running(now, "k:one")
     assert not any(isinstance(action, RestartUnit) for action in plan(workload, seen, records, CONTEXT))
-    trouble = file_trouble(workload, seen, records)
+    trouble = file_problem(workload, seen, records)
     assert (trouble.reason if trouble else None) == reason
     if trouble is not None:
         assert "web.container, line 3" in trouble.message
-    assert file_trouble(*running(now, "k:one", required=False)) is None
+    assert file_problem(*running(now, "k:one", required=False)) is None
 
 
 def test_a_unit_that_systemd_gave_up_is_tried_again_when_its_file_comes() -> None:

@@ -193,7 +193,7 @@ async def test_an_order_is_never_without_the_run_that_is_asked_for_it() -> None:
     for turns in range(TURNS):
         done: list[str] = []
 
-        async def begin(_ticket: RunHandle, done: list[str] = done) -> None:
+        async def begin(_handle: RunHandle, done: list[str] = done) -> None:
             await asyncio.sleep(0)
             done.append("order")
             await asyncio.sleep(0)

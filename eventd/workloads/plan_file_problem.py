@@ -1,6 +1,6 @@
-"""What is wrong with the files of the host that a workload names: one is missing, or changed since the start.
+"""Problems with the host's files that a workload names: one is missing, or changed since the start.
 
-Pure. It becomes the workload's status, and no action.
+Pure. A problem becomes part of the workload's status, not an action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FileProblem:
     hint: str
 
 
-def file_trouble(workload: Workload, seen: Observed, records: Records) -> FileProblem | None:
+def file_problem(workload: Workload, seen: Observed, records: Records) -> FileProblem | None:
     """Return the worst problem with the files that a workload names; None if there is none."""
     if seen.account is not None and homes.is_gone(seen.named):
         what = homes.lost(workload, seen.account, records) or "all"
