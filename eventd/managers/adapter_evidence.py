@@ -1,7 +1,7 @@
-"""What can be seen of a user's manager without talking to it: its runtime folder, bus, process, control group.
+"""What can be observed of a user's manager without talking to it: its runtime folder, bus, process, cgroup.
 
-Follows nothing in the user's folder and opens nothing there. What cannot be read counts as well: this explains a
-failure, and must not make one.
+Follows no links in the user's folder and opens nothing there. Unreadable files are no error: this explains a failure,
+and must not cause one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eventd.managers.model_trouble import Evidence
 def collect(
     uid: int, run: str = "/run/user", proc: str = "/proc", cgroup: str = "/sys/fs/cgroup"
 ) -> Evidence:
-    """Look once. Raises nothing."""
+    """Read the evidence once. Never raises."""
     runtime, socket, full = False, False, False
     with contextlib.suppress(OSError):
         status = os.lstat(f"{run}/{uid}")

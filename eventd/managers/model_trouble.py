@@ -1,4 +1,4 @@
-"""Why a user's manager cannot be used: a condition with a name, a reason and a way out, and never just a timeout.
+"""Explains why a user's manager cannot be used: a named cause with a remedy, never just a timeout.
 
 Pure. `explain` puts together what systemd says of `user@UID.service` and what was seen of the way to its bus.
 Everything here has the reason `user-manager-unavailable`; the cause is in the message. Each is over when a fact
@@ -19,11 +19,11 @@ from eventd.workloads.model_layout import manager_unit
 REASON = "user-manager-unavailable"
 MISBEHAVES = "bus-misbehaves"
 OFFENCES = frozenset({"signal-flood", "message-too-large", "bad-message", "bad-reply", "handler-failed"})
-"""Reasons for which a connection to a user's bus is ended: what no systemd ever does."""
+"""Reasons to end a connection to a user's bus: things that systemd never does."""
 
 
 class Cause(StrEnum):
-    """Each has its own way out."""
+    """Why a manager cannot be used. Each cause has its own remedy."""
 
     MASKED = "masked"
     FAILED = "failed"
@@ -40,14 +40,14 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen of the way to a user's bus, a moment ago."""
+    """What was just observed on the way to a user's bus."""
 
     runtime: bool = True
-    """/run/user/UID is a folder of the user's."""
+    """/run/user/UID is a folder that belongs to the user."""
     full: bool = False
-    """No space or no inode is left in it."""
+    """It has no free space or no free inodes."""
     socket: bool = True
-    """The bus's socket is there."""
+    """The socket of the bus exists."""
     frozen: bool = False
     """The control group is frozen (cgroup.events)."""
     stopped: bool = False
@@ -81,9 +81,9 @@ class ManagerUnavailableError(TemporaryError):
 def explain(
     account: Account, state: UnitState | None, seen: Evidence, error: EventdError | None
 ) -> ManagerUnavailableError | None:
-    """Return why the manager cannot be used; None if nothing says that it cannot.
+    """Return why the manager cannot be used; None if no reason is found.
 
-    `error`: what an attempt to use it ended with; None: it is to be used now.
+    `error`: the error of an attempt to use it; None: it is about to be used.
     """
     unit, run = manager_unit(account.uid), f"/run/user/{account.uid}"
     active = state.active if state is not None else ActiveState.INACTIVE

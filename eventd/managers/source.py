@@ -1,4 +1,4 @@
-"""The managers of the workloads' users as a source: a connection to each user's bus, while it is wanted.
+"""The managers of the workloads' users as a source: a connection to each user's bus, while needed.
 
 Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements
 `ports.UserManagers`. Decides nothing: it never starts a manager, it only notices one.
@@ -106,12 +106,12 @@ class UserManagersSource:
             await isolated(f"user manager of {link.account.name}", link.run, link.failed)
 
     def watch(self, user: str, units: frozenset[str]) -> None:
-        """Set whose full `UnitState` is kept; no others of a user's units are. New ones are read soon."""
+        """Set the units whose full `UnitState` is kept. New ones are read soon."""
         self._watched[user] = units
         self._apply(user)
 
     def watch_also(self, user: str, units: frozenset[str]) -> None:
-        """Set units that another source watches besides."""
+        """Set further units, which another source watches."""
         self._also[user] = units
         self._apply(user)
 
@@ -129,38 +129,38 @@ class UserManagersSource:
             link.watch(self._units(user))
 
     async def refresh(self, user: str) -> None:
-        """Read all watched units of a connected user afresh."""
+        """Read all watched units of a connected user again."""
         link = self._links.get(user)
         if link is not None and link.feed is not None:
             await link.feed.refresh()
 
     async def reread(self) -> None:
-        """Read all watched units of all connected users afresh; one that does not answer keeps no other waiting."""
+        """Read all watched units of all connected users again; one that does not answer does not delay the others."""
         links = [link for link in self._links.values() if link.feed is not None]
         await read_afresh(
             {f"the units of {link.account.name}": link.feed.reread for link in links if link.feed}
         )
 
     async def read(self, user: str, unit: str) -> None:
-        """Read one watched unit of a connected user afresh."""
+        """Read one watched unit of a connected user again."""
         link = self._links.get(user)
         if link is not None and link.feed is not None:
             await link.feed.read(unit)
 
     async def suspect(self, user: str) -> None:
-        """Close a connection that does not answer; the next one is up when its first call is answered."""
+        """Close a connection that does not answer; the next one counts as up once its first call is answered."""
         link = self._links.get(user)
         if link is not None:
             await link.suspect()
 
     async def blame(self, user: str, error: EventdError) -> None:
-        """End a connection whose manager said what others cannot make anything of."""
+        """End a connection whose manager sent something that another source could not parse."""
         link = self._links.get(user)
         if link is not None:
             await link.blame(error)
 
     async def disconnect(self, user: str) -> None:
-        """Close the connection; forget the user's facts and what was watched."""
+        """Close the connection; remove the user's facts and the watched units."""
         self._watched.pop(user, None)
         self._also.pop(user, None)
         link = self._links.pop(user, None)

@@ -1,8 +1,7 @@
-"""Looks why a user's manager cannot be used, when it is to be used or has just failed.
+"""Diagnoses why a user's manager cannot be used, before a use or after a failure.
 
-Owns the look and the connection's fate: one that does not answer is closed, so that the link connects anew and waits in
-an open call, whose answer is the event that ends the condition. What is seen is judged by
-`platform.systemd.model_manager_trouble`.
+It also closes a connection that does not answer, so that the link reconnects and waits in an open call, whose reply
+ends the condition. What is seen is judged by `platform.systemd.model_manager_trouble`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class ManagerDoctor:
     managers: UserManagersSource
 
     async def diagnose(self, account: Account, error: EventdError | None) -> ManagerUnavailableError | None:
-        """Return why the manager cannot be used; None if nothing says so. `error`: as in `explain`."""
+        """Return why the manager cannot be used; None if no reason is found. `error`: as in `explain`."""
         name = manager_unit(account.uid)
         state = unit(self.facts.get(FactKey(PlatformFact.UNIT, name)))
         if error is not None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from eventd.platform.systemd.ports import Manager
 
 STEADY = 5.0
-"""Seconds that a connection has to last for the pauses between attempts to begin anew."""
+"""Seconds that a connection must last to reset the retry delay."""
 _log = logging.getLogger(__name__)
 _COMING = frozenset({ActiveState.ACTIVATING, ActiveState.RELOADING, ActiveState.REFRESHING})
 
@@ -85,7 +85,7 @@ class ManagerLink:
         self._error: EventdError | None = None
         self._conduct = Conduct()
         self._blamed: EventdError | None = None
-        """Why the connection is being ended by us."""
+        """Why we are ending the connection."""
         self.over = False
         """It is no longer wanted."""
         self._scope = anyio.CancelScope()
