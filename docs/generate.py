@@ -2,7 +2,8 @@
 
 Owns the layout of configuration.md, metrics.md, events.md, reasons.md, api.schema.json and the list of ADRs. What they
 say stands in the code: descriptions of fields, docstrings of enumerations, the types that routes name, the metrics of a
-daemon on the simulated host. cli.md has its own generator, which is run as well.
+daemon on the simulated host. `docs/pages/` lays out configuration.md and rights.md; cli.md has a generator of its own,
+which is run as well.
 """
 
 # ruff: noqa: INP001  a script
@@ -14,71 +15,37 @@ import inspect
 import json
 import re
 import sys
-import textwrap
 import tomllib
-import typing
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
-from pydantic import BaseModel, BeforeValidator, TypeAdapter
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from docs.pages.configuration import configuration  # noqa: E402
+from docs.pages.rights import rights_page  # noqa: E402
+from docs.pages.words import MADE, members, sentence  # noqa: E402
 from eventd import (  # noqa: E402
     domains,
-    settings,
 )
-from eventd.api import connection_limiter, model_answers  # noqa: E402
+from eventd.api import model_answers  # noqa: E402
 from eventd.api import model_rights as rights  # noqa: E402
 from eventd.api.loading import LOAD_TIMEOUT  # noqa: E402
 from eventd.api.routing import BEGIN_TIMEOUT, Needs  # noqa: E402
-from eventd.api.server import ACCEPTING  # noqa: E402
 from eventd.cli import reference  # noqa: E402
 from eventd.kernel.model import event_ring  # noqa: E402
 from eventd.repository import routes as routes_sync  # noqa: E402
 from eventd.status import adapter_reasons as reasons  # noqa: E402
 from eventd.status.documents_metrics import Metrics  # noqa: E402
-from eventd.webhook import process_settings as webhook  # noqa: E402
 from eventd_simulators.virtual_time import run  # noqa: E402
 from tests.simulated.daemon import Story, container  # noqa: E402
 
 DOMAINS = domains.load()
-MADE = "<!-- Made by `make docs`; a test fails when it is out of date. -->"
-PLAIN = {"log_level"}
-"""Keys of the top, which are no table."""
-WHOLE = settings.model(domains.tables())
-LIVE = ", ".join(f"`{name}`" if name in PLAIN else f"`[{name}]`" for name in settings.live_keys(WHOLE))
-"""What a reload applies."""
-CONFIGURATION = f"""\
-# Configuration
-
-{MADE}
-
-## /etc/eventd/eventd.toml
-
-Read by `eventd`, and checked by `eventd --check-config`, which names each mistake by file, line and key.
-An unknown key is a mistake. A change of {LIVE} is applied at
-once, one of anything else at the next start of the daemon. No secret belongs here: see
-[private repositories](../how-to/private-repositories.md).
-
-Durations are seconds, or texts as `90s`, `5min`, `1h 30min`.
-
-"""
-WEBHOOK = """\
-
-## /etc/eventd/webhook.toml
-
-Read by `eventd-webhook`, and checked by `eventd-webhook --check`. How to set it up:
-[webhooks](../how-to/webhooks.md).
-
-"""
 METRICS = f"""\
 # Metrics
 
@@ -134,94 +101,6 @@ kind, a name, and of what belongs to a workload a scope. One that was never read
 """
 
 
-def docstrings(owner: type) -> dict[str, str]:
-    """Return the text below each assignment of a class, by its name."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for before, after in zip(body.body, body.body[1:], strict=False):
-        target = before.targets[0] if isinstance(before, ast.Assign) else getattr(before, "target", None)
-        if not isinstance(target, ast.Name) or not isinstance(after, ast.Expr):
-            continue
-        if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
-            found[target.id] = inspect.cleandoc(after.value.value).replace("\n", " ")
-    return found
-
-
-def configuration() -> Iterator[str]:
-    """Yield configuration.md."""
-    yield from CONFIGURATION.splitlines()
-    plain: list[tuple[str, FieldInfo]] = []
-    tables: list[tuple[str, FieldInfo]] = []
-    for name, field in WHOLE.model_fields.items():
-        kind = field.annotation
-        is_table = isinstance(kind, type) and issubclass(kind, BaseModel)
-        (tables if is_table else plain).append((name, field))
-    yield from _keys(settings.Settings, plain)
-    for name, field in tables:
-        model = field.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        about = inspect.cleandoc(model.__doc__ or "").partition(": ")[2]
-        yield from ("", f"### [{name}]", "", _sentence(about), "")
-        yield from _keys(model, list(model.model_fields.items()))
-    yield from WEBHOOK.splitlines()
-    fields = webhook.WebhookTable.model_fields
-    yield from _keys(webhook.WebhookTable, [(n, f) for n, f in fields.items() if n != "hooks"])
-    yield from ("", "### [[hooks]]", "", "One for each place that pushes come from; at least one.", "")
-    yield from _keys(webhook.HookTable, list(webhook.HookTable.model_fields.items()))
-
-
-def _keys(model: type[Any], fields: list[tuple[str, FieldInfo]]) -> Iterator[str]:
-    said = docstrings(model)
-    yield "| key | type | default | |"
-    yield "|---|---|---|---|"
-    for name, field in fields:
-        about = _sentence(field.description or said.get(name, ""))
-        yield f"| `{name}` | {_type(field)} | {_default(field)} | {about} |"
-
-
-def _sentence(text: str) -> str:
-    text = text.replace("|", "\\|")
-    text = text if text.startswith(("https:", "eventd")) else text[:1].upper() + text[1:]
-    return text if not text or text.endswith(".") else f"{text}."
-
-
-def _type(field: FieldInfo) -> str:
-    kind: Any = field.annotation
-    if typing.get_origin(kind) in (UnionType, typing.Union):
-        kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
-    limits = list(field.metadata)
-    if typing.get_origin(kind) is typing.Annotated:
-        kind, *more = typing.get_args(kind)
-        limits += more
-    if typing.get_origin(kind) is typing.Literal:
-        return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
-    if typing.get_origin(kind) in (frozenset, tuple):
-        return "list of texts"
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return ", ".join(f"`{choice}`" for choice in kind)
-    if any(isinstance(each, BeforeValidator) for each in limits):
-        return "duration"
-    words: dict[Any, str] = {str: "text", int: "number", bool: "true or false", float: "number"}
-    return words[kind]
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default_factory is not None:
-        return "the host's name"
-    value = field.default
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, float):
-        return f"`{value:g}s`" if _type(field) == "duration" else f"`{value:g}`"
-    if isinstance(value, (frozenset, tuple)):
-        return "none"
-    return "" if value is None else f"`{value}`"
-
-
 def metrics() -> Iterator[str]:
     """Yield metrics.md: the families of a daemon that has deployed one workload, with all labels that they declare."""
     yield from METRICS.splitlines()
@@ -231,7 +110,7 @@ def metrics() -> Iterator[str]:
         labels = {*declared, *(label for sample in family.samples for label in sample.labels)}
         shown = ", ".join(f"`{label}`" for label in sorted(labels))
         kind = "gauge" if family.type == "info" else family.type
-        yield f"| `{name}` | {kind} | {shown} | {_sentence(family.documentation)} |"
+        yield f"| `{name}` | {kind} | {shown} | {sentence(family.documentation)} |"
     yield from ALERTS.splitlines()
 
 
@@ -246,21 +125,14 @@ async def _families() -> list[Metric]:
 def events() -> Iterator[str]:
     """Yield events.md."""
     yield from EVENTS.splitlines()
-    yield from _members(*DOMAINS.origins)
+    yield from members(*DOMAINS.origins)
     yield from ("", "## Kinds", "", "| kind | |", "|---|---|")
-    yield from _members(*DOMAINS.events)
+    yield from members(*DOMAINS.events)
     yield from FACTS.splitlines()
     for owner in DOMAINS.facts:
         comments = dict(re.findall(r'"([a-z-]+)"  # (.*)$', inspect.getsource(owner), re.MULTILINE))
         for each in owner:
-            yield f"| `{each}` | {_sentence(comments[each])} |"
-
-
-def _members(*owners: type[StrEnum]) -> Iterator[str]:
-    for owner in owners:
-        said = docstrings(owner)
-        for each in owner:
-            yield f"| `{each}` | {_sentence(said.get(each.name, ''))} |"
+            yield f"| `{each}` | {sentence(comments[each])} |"
 
 
 REASONS = f"""\
@@ -307,90 +179,6 @@ def decisions() -> Iterator[str]:
     for path in sorted((HERE / "adr").glob("[0-9]*.md")):
         number, _, title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").partition(". ")
         yield f"| {number} | [{title}]({path.name}) |"
-
-
-RIGHTS = f"""\
-# Rights
-
-{MADE}
-
-One of the sockets is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when
-they connected), and this table what they may. It is the table that the daemon asks before each request; a test
-compares every route with a matrix of its own.
-
-| socket | who may connect | |
-|---|---|---|
-| `/run/eventd/root.sock` | root | never waits for anybody else |
-| `/run/eventd/operators.sock` | the group of `[api] group`, and root | waits for no workload and no stranger |
-| `/run/eventd/eventd.sock` | everybody | root and operators too, who wait here like everybody |
-
-Rights do not depend on the socket. `eventctl` takes the first of them that it may connect to, and waits up to 30 s for
-a place in its queue; a `--socket`, or `$EVENTD_SOCKET`, is used as it is. The first two stand beside `[api] socket`,
-wherever that is.
-
-| role | who |
-|---|---|
-"""
-SCOPES = """\
-
-**all**: of every workload, and of the host. **own**: of the caller's own workload; another one looks like one that does
-not exist, in lists, runs, events, plans and errors. What its own gates wait for, a workload can read.
-**no**: 403 `forbidden`.
-
-"""
-LIMITS_OF = """\
-
-Who is several has the rights of each. A workload's uid counts as the workload as long as its record and the
-account that is there agree on name and uid, also once it has left the repository. Root of its containers is the
-workload; the other users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or
-got it after logging in: log in again.
-
-`eventctl logs`, `exec`, `shell` and `ps` are not asked of the daemon, and get by without it: root may use them for
-every workload, a workload's account for itself, nobody else.
-
-## Limits
-
-Per caller, so that nobody who floods the daemon is felt by others; who is over one is answered 429. Root has none; what
-is nobody shares one. A connection carries one request, of at most {kib} KiB.
-
-All callers of one role share a part of the daemon's time: operators {operator:.0%}, workloads {workload:.0%}, everybody
-else {nobody:.0%}, and each socket but root's {accepting:.0%} more for taking connections in. A role that has used up
-its part waits before the next request begins, or the next page of a long answer is written. {most} connections of
-operators, and as many of workloads, are held at a time: beyond them, only who has none yet is let in.
-
-| role | connections | of these, followers | new ones per second | changes per minute | seconds of a connection |
-|---|---|---|---|---|---|
-"""
-
-
-def _limits() -> str:
-    """Return the words before the table of limits."""
-    kinds = connection_limiter.kinds()
-    return LIMITS_OF.format(
-        kib=connection_limiter.LIMITS[rights.Role.WORKLOAD].received // 1024,
-        most=kinds[rights.Role.OPERATOR].most,
-        accepting=ACCEPTING,
-        **{role.value: kind.pace.share for role, kind in kinds.items()},
-    )
-
-
-def rights_page() -> Iterator[str]:
-    """Yield rights.md."""
-    yield from RIGHTS.splitlines()
-    yield from _members(rights.Role)
-    yield from SCOPES.splitlines()
-    yield f"| request | {' | '.join(rights.Role)} | |"
-    yield f"|---|{'---|' * len(rights.Role)}---|"
-    for right in DOMAINS.rights():
-        scopes = " | ".join(rights.scope(right, role) for role in rights.Role)
-        yield f"| {right.name} | {scopes} | {_sentence(right.text)} |"
-    yield from _limits().splitlines()
-    for role, most in connection_limiter.LIMITS.items():
-        changes = f"{most.change_rate * 60:g}" if most.streams else "none"
-        yield (
-            f"| {role} | {most.connections} | {most.streams} | {most.rate:g} (at once {most.burst}) | {changes} |"
-            f" {most.seconds:g}, followers: no end |"
-        )
 
 
 def routes() -> Iterator[str]:
@@ -491,14 +279,14 @@ def packages() -> Iterator[str]:
         for path in sorted(HERE.parent.glob(f"{pattern}/__init__.py")):
             about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             summary = about.partition("\n\n")[0].replace("\n", " ")
-            yield f"| `{path.parent.relative_to(HERE.parent)}/` | {_sentence(summary)} |"
+            yield f"| `{path.parent.relative_to(HERE.parent)}/` | {sentence(summary)} |"
 
 
 def contracts() -> Iterator[str]:
     """Yield what import-linter holds."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     for each in project["tool"]["importlinter"]["contracts"]:
-        yield f"- {_sentence(each['name'])}"
+        yield f"- {sentence(each['name'])}"
 
 
 SECTIONS = {
