@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio.to_thread
@@ -189,6 +189,22 @@ def _telling(run: _Run) -> Callable[[TaskStatus[None]], Awaitable[None]]:
 
 
 @dataclass(slots=True)
+class Assembler:
+    """Makes the desired state of a commit by the rules in force, in a thread of its own."""
+
+    rules: HostRules
+    _cache: Cache = field(default_factory=dict)
+
+    async def assemble(self, tree: Tree) -> Desired:
+        """Read a commit's files. Raises EventdError."""
+        return await anyio.to_thread.run_sync(assemble, tree, self.rules, self._cache)
+
+    def reload(self, rules: HostRules) -> None:
+        """Go by other rules from now on."""
+        self.rules = rules
+
+
+@dataclass(slots=True)
 class Composition:
     """The parts that the daemon runs."""
 
@@ -197,8 +213,7 @@ class Composition:
     sources: Sources
     engine: Engine
     repository: GitRepository
-    rules: list[HostRules]
-    """One element: the rules in force, replaced by a reload."""
+    assembler: Assembler
     boot: BootLog
     store: StateStore
     storage: Storage
@@ -212,7 +227,7 @@ class Composition:
             rules_of(settings),
             self.domains.policies(_host(settings, self.domains)),
         )  # all or nothing
-        self.rules[0] = rules
+        self.assembler.reload(rules)
         self.engine.commands.reload(
             policies, concurrency=settings.host.concurrency, allow=settings.table(Provenance).allow
         )
@@ -297,12 +312,7 @@ def compose(
         account_inspector=SystemAccountInspector(processes) if accounts is None else NoAccountInspector(),
     )
 
-    cache: Cache = {}
-
-    async def assembled(tree: Tree) -> Desired:
-        return await anyio.to_thread.run_sync(assemble, tree, rules[0], cache)
-
-    rules = [rules_of(settings)]
+    assembler = Assembler(rules_of(settings))
     files = WatchedFiles(guarded, dispatcher.emit, owned=layout.roots)
     images = ImageStoreSource(dispatcher.emit, dispatcher.facts, host.images)
     containers = PodmanTable(images.happened)
@@ -310,11 +320,6 @@ def compose(
     probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
     needs = Needs(dispatcher.facts, system, files, health, probes, images)
     places = (*PLACES, *settings.table(StorageTable).paths)
-    volumes = VolumeController(
-        StorageMemory(inventory.documents, dispatcher.emit),
-        dispatcher.emit,
-        allowed=lambda path: in_places(path, places),
-    )
     named = NamedFiles(
         dispatcher.emit,
         dispatcher.facts,
@@ -323,7 +328,7 @@ def compose(
         provenance.watch_also if provenance is not None else lambda _name, _paths: None,
     )
     if provenance is not None:
-        provenance.scanned = named.invalidate_owner
+        provenance.subscribe(named.invalidate_owner)
 
     async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
         await named.want({**paths, "": {settings.table(Compose).provider}})
@@ -334,7 +339,13 @@ def compose(
 
     mounts = MountsSource(dispatcher.emit, changed=mounted)
     kernel_errors = KernelErrorsSource(dispatcher.emit, JournalFollow(), mounts.refresh)
-    volumes.in_use, volumes.suspect = kernel_errors.want, mounts.refresh
+    volumes = VolumeController(
+        StorageMemory(inventory.documents, dispatcher.emit),
+        dispatcher.emit,
+        allowed=lambda path: in_places(path, places),
+        in_use=kernel_errors.want,
+        suspect=mounts.refresh,
+    )
     unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
     moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
     storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)
@@ -373,7 +384,7 @@ def compose(
             handlers=handlers,
             policies=known.policies(_host(settings, known)),
             actions=known.actions,
-            assemble=assembled,
+            assemble=assembler.assemble,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
             approvals=approval_rules(settings),
@@ -400,7 +411,7 @@ def compose(
     )
     storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
     return Composition(
-        settings, dispatcher, sources, engine, repository, rules, boot, store, storage, signs, known
+        settings, dispatcher, sources, engine, repository, assembler, boot, store, storage, signs, known
     )
 
 

@@ -69,6 +69,7 @@ class Daemon:
     ) -> None:
         """`config` is the path that is watched and reloaded."""
         self.parts = composition
+        self.engine, self.sources = composition.engine, composition.sources
         self.config = config
         self.notifier = notifier
         self.settings = composition.settings
@@ -89,7 +90,7 @@ class Daemon:
         """
         if not self.instance.held:
             await take(self.instance)
-        self.parts.store.damaged = self._damaged
+        self.parts.store.on_damage(self._damaged)
         try:
             await self._run()
         finally:
@@ -105,26 +106,24 @@ class Daemon:
             files = self._status_files()
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_on_stop, starting)
-                await self.parts.engine.remember()
+                await self.engine.remember()
                 api, dispatcher = self.settings.api, self.parts.dispatcher
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
                 dispatcher.subscribe("the daemon", self._on_event)
-                self.parts.engine.looks.subscribe("sd_notify", self._report)
+                self.engine.looks.subscribe("sd_notify", self._report)
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
-                await self.parts.sources.start(group, dispatcher.emit, dispatcher.facts)
-                await add_triggers(
-                    self.parts.sources.triggers, self.settings, self.config, self.parts.repository
-                )
+                await self.sources.start(group, dispatcher.emit, dispatcher.facts)
+                await add_triggers(self.sources.triggers, self.settings, self.config, self.parts.repository)
                 if self._is_another():
                     self._reload.set()  # the triggers take what they found for known
-                await self.parts.engine.begin()
+                await self.engine.begin()
                 await self._suspend_as_noted()
                 server.api.begun.set()
                 self.parts.boot.ready()
                 group.start_soon(beside, "the boot log", self.parts.boot.run)
-                group.start_soon(self.parts.engine.serve)
+                group.start_soon(self.engine.serve)
                 group.start_soon(beside, "the sizes", self.parts.storage.sizes.serve)
                 group.start_soon(beside, "the status files", files.run)
                 group.start_soon(self._reloads)
@@ -133,14 +132,14 @@ class Daemon:
             self.notifier.stopping("draining")
             self.notifier.extend_timeout(DRAIN + 5)
             server.end_streams()
-            await self.parts.engine.commands.drain(DRAIN)
+            await self.engine.commands.drain(DRAIN)
             group.cancel_scope.cancel()
         log.info("stopped")
 
     async def _suspend_as_noted(self) -> None:
         """Apply the suspensions recorded while the daemon was down, before the first run."""
         for path, note in suspend_notes.read(self.settings.paths.state):
-            await self.parts.engine.commands.suspend(note.workload, note.by, note.why)
+            await self.engine.commands.suspend(note.workload, note.by, note.why)
             path.unlink(missing_ok=True)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
@@ -156,7 +155,7 @@ class Daemon:
 
     def _alive(self) -> bool:
         """Return whether to feed the watchdog: not while the current run is stuck, which only a restart ends."""
-        stuck = self.parts.engine.watch.stuck()
+        stuck = self.engine.watch.stuck()
         if stuck and not self._stuck:
             log.critical("%s; the watchdog is no longer fed, so that systemd restarts eventd", stuck)
         self._stuck = stuck
@@ -168,12 +167,12 @@ class Daemon:
 
     def _status_files(self) -> StatusFiles:
         """Return the writer of the status files, subscribed to changes."""
-        engine = self.parts.engine
+        engine = self.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
         files = StatusFiles(engine.queries, self._identity(), folder)
         engine.looks.subscribe("the status files", files.observed)
         engine.steps.subscribe("the status files", files.stepped)
-        self.parts.sources.health.listeners.append(files.containers_changed)
+        self.sources.health.subscribe(files.containers_changed)
         return files
 
     def _identity(self) -> documents.Identity:
@@ -185,7 +184,7 @@ class Daemon:
         )
 
     def _server(self) -> Server:
-        engine = self.parts.engine
+        engine = self.engine
         api = Api(
             engine.queries,
             engine.commands,
@@ -205,7 +204,7 @@ class Daemon:
     async def _doctor(self) -> list[Check]:
         """Return the checks that only the daemon can make."""
         return doctor_document.checks(
-            self.parts.engine.queries, NETWORK, provider=self.settings.table(Compose).provider
+            self.engine.queries, NETWORK, provider=self.settings.table(Compose).provider
         )
 
     async def _signals(self) -> None:
@@ -225,7 +224,7 @@ class Daemon:
         """Return whether the configuration changed since it was read for this start, before it was watched."""
         try:
             wanted = load(self.config)
-            return wanted != self.settings or rules_of(wanted) != self.parts.rules[0]
+            return wanted != self.settings or rules_of(wanted) != self.parts.assembler.rules
         except EventdError:
             return True
 
@@ -238,7 +237,7 @@ class Daemon:
                 self._apply(load(self.config, self.parts.domains.settings))
             except EventdError as error:
                 log.error("cannot reload the configuration: %s", error)  # noqa: TRY400 - an operator's mistake
-                self.parts.engine.commands.refuse_configuration(error)
+                self.engine.commands.refuse_configuration(error)
             self.notifier.ready()
 
     def _apply(self, wanted: Settings) -> None:
@@ -254,7 +253,7 @@ class Daemon:
 
     def _report(self) -> None:
         """Send the one-line status to systemd, and log each run once."""
-        queries = self.parts.engine.queries
+        queries = self.engine.queries
         state = documents.overall(queries)
         commit = queries.commit[:12] or "no commit yet"
         self.notifier.status(f"{state}: {len(queries.workload_names())} workloads at {commit}")

@@ -224,7 +224,7 @@ class Engine:
             )
         )
         board = StatusBoard(self.statuses, self.controllers, desk, wall)
-        gone = Gone(active, workloads, board, self.alarms, facts)
+        gone = Gone(active, workloads, board, desk.holds, self.alarms, facts)
         revised.subscribe("what is gone", gone.sweep)
         # What runs.
         probing = Probing(parts.probe, active, desk.holds, facts)

@@ -108,9 +108,17 @@ class Use:
     connections: int = 0
     streams: int = 0
 
-    def leave(self) -> None:
-        """Release a connection."""
+    def follow(self) -> bool:
+        """Count an answer that goes on; return False if it is one too many."""
+        if self.streams >= self.limits.streams:
+            return False
+        self.streams += 1
+        return True
+
+    def leave(self, *, followed: bool = False) -> None:
+        """Give back a connection, and its answer that went on."""
         self.connections -= 1
+        self.streams -= followed
         self.kind.connections -= 1
 
     def idle(self, now: float) -> bool:
@@ -132,6 +140,14 @@ class ConnectionLimiter:
     """The webhook's."""
     refused: int = 0
     """Number of connections and requests over a limit."""
+
+    def note_operators(self, operators: int | None) -> None:
+        """Take who is in this group for an operator from now on; None: there are no operators."""
+        self.operators = operators
+
+    def refuse(self) -> None:
+        """Count a connection or a request that is over a limit."""
+        self.refused += 1
 
     def roles(self, who: Peer) -> frozenset[Role]:
         """Return the current roles of a caller."""
@@ -169,7 +185,7 @@ class ConnectionLimiter:
             )
         crowded = use.connections > 0 and kind.connections >= kind.most
         if crowded or use.connections >= limits.connections or not use.arrivals.take(now):
-            self.refused += 1
+            self.refuse()
             raise LookupError(key)
         use.connections += 1
         kind.connections += 1

@@ -71,7 +71,8 @@ class Server:
         instance lock has excluded that.
         """
         made = await self._serve(stack, self.app())
-        operators = self.limiter.operators = await self.api.nss.gid(group)
+        operators = await self.api.nss.gid(group)
+        self.limiter.note_operators(operators)
         restricted = 0o600 if operators is None else 0o660  # without the group there are no operators
         self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
         self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)

@@ -68,8 +68,7 @@ class Visit(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self.use is not None:
-            self.use.leave()
-            self.use.streams -= self._streams
+            self.use.leave(followed=self._streams)
             self.use = None
         self._inner.connection_lost(exc)
 
@@ -85,17 +84,16 @@ class Visit(asyncio.Protocol):
         """Count a request that changes something; return False if it is over the limit."""
         if self.use is None or self.use.changes.take(asyncio.get_running_loop().time()):
             return True
-        self._limiter.refused += 1
+        self._limiter.refuse()
         return False
 
     def follows(self) -> bool:
         """Count an answer without an end: only the number is limited. Return False if it is over the limit."""
         if self.use is None or self._streams:
             return True
-        if self.use.streams >= self.use.limits.streams:
-            self._limiter.refused += 1
+        if not self.use.follow():
+            self._limiter.refuse()
             return False
-        self.use.streams += 1
         self._streams = True
         if self._timer is not None:
             self._timer.cancel()

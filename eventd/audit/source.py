@@ -106,10 +106,13 @@ class ProvenanceSource:
         self._limit: CapacityLimiter | None = None
         self._system = SystemFolders(inotify, quadlet_root, self._wake.set)
         self._also: dict[str, frozenset[str]] = {}
-        self.scanned: Callable[[str], None] = lambda _name: None
-        """Called with a workload whose folders were scanned again, so also for changes of `watch_also` paths."""
+        self._subscribers: list[Callable[[str], None]] = []
         inotify.on_gap(self._system.change)
         facts.watch_all(self._fact_changed)
+
+    def subscribe(self, subscriber: Callable[[str], None]) -> None:
+        """Call `subscriber` with each workload whose folders were read again, `watch_also`'s among them."""
+        self._subscribers.append(subscriber)
 
     async def want(self, wanted: Mapping[str, Names]) -> None:
         """Set the workloads and the names that concern them. All have been scanned when this returns."""
@@ -151,7 +154,7 @@ class ProvenanceSource:
 
     async def refresh(self, name: str) -> None:
         """Scan one workload's folders, and the system's, now."""
-        self._system.dirty = True
+        self._system.invalidate()
         await self._system.read()
         if (user := self._users.get(name)) is not None:
             await self._scan_once(user)
@@ -247,7 +250,8 @@ class ProvenanceSource:
             if self._users.get(user.name) is user and (self._set_fact(user) or triggered):
                 await self._refresh(user)
             if self._also.get(user.name):
-                self.scanned(user.name)
+                for subscriber in self._subscribers:
+                    subscriber(user.name)
 
     async def _scan(self, user: _User, account: Account, places: tuple[Place, ...]) -> Found:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)

@@ -41,9 +41,13 @@ class SystemFolders:
         }
         self._reading = asyncio.Lock()
 
+    def invalidate(self) -> None:
+        """Have the next `read` scan them."""
+        self.dirty = True
+
     def change(self) -> None:
         """Have them read again, soon."""
-        self.dirty = True
+        self.invalidate()
         self._wake()
 
     async def read(self) -> None:

@@ -94,8 +94,11 @@ class ContainerHealthSource:
         self._uids: frozenset[int] = frozenset()
         self._cursor = self._boot = self._lost = ""
         self._changed = anyio.Event()
-        self.listeners: list[Callable[[int], None]] = []
-        """Called with the uid of an account when its rows in the table have changed."""
+        self._subscribers: list[Callable[[int], None]] = []
+
+    def subscribe(self, subscriber: Callable[[int], None]) -> None:
+        """Call `subscriber` with the uid of each account whose rows in the table have changed."""
+        self._subscribers.append(subscriber)
 
     def want(self, containers: Mapping[FactKey, int], accounts: frozenset[int] = frozenset()) -> None:
         """Set the wanted containers: the key of each one's fact (scope: its user), and the uid of the user.
@@ -253,8 +256,8 @@ class ContainerHealthSource:
             self._emit_health(key, HealthEvent.HEALTH)
 
     def _changed_rows(self, uid: int) -> None:
-        for listener in self.listeners:
-            listener(uid)
+        for subscriber in self._subscribers:
+            subscriber(uid)
 
     def _emit_health(self, key: FactKey, kind: EventKind) -> None:
         health = self._known[key].health

@@ -129,6 +129,18 @@ class Desk:
         now = anyio.current_time()
         return self.holds.same(name, digest, hold.waits_for, now, lambda reason: patience(reason).seconds)
 
+    def wake(self, name: str) -> None:
+        """A fact changed that a subject waits for, or failed on."""
+        self.failures.wake(name, anyio.current_time())
+
+    def retry(self, name: str) -> None:
+        """Give a subject that gave up another chance."""
+        self.failures.forget(name)
+
+    def retry_all(self) -> None:
+        """Give everybody another chance."""
+        self.failures.forget_all()
+
     def forget(self, name: str) -> None:
         """Another content is wanted: what the one before failed on, or waited for, says nothing about it."""
         self.failures.clear(name)

@@ -18,6 +18,10 @@ class Draining:
     stopping: bool = False
     """The daemon drains: no run begins, no turn, and no further step of one that is on."""
 
+    def begin(self) -> None:
+        """Begin to drain; nothing ends that."""
+        self.stopping = True
+
     def forbids(self) -> bool:
         """Nothing new may begin."""
         return self.stopping or self.facts.get(self.shutdown) is True

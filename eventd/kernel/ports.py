@@ -104,10 +104,13 @@ class Recovery(Protocol):
 class Problems(Protocol):
     """What is wrong with everything, not with one subject."""
 
-    locked: EventdError | None
-    """The holder of the lock that a run waits for, while it does."""
-    run: EventdError | None
-    """Why the last run could not start, or could not be stored; cleared by the next one."""
+    def note_lock(self, error: EventdError | None) -> None:
+        """Somebody keeps a run from beginning, or nobody does any more."""
+        ...
+
+    def note_run(self, error: EventdError | None) -> None:
+        """A run could not be made or written down, or the next one was."""
+        ...
 
     def of_a_run(self) -> str:
         """Return what fails a run as a whole; empty if nothing does."""

@@ -57,12 +57,12 @@ class RunLoop:
         live = self.board.statuses.get(name)
         self_caused = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
         if not self_caused:
-            self._note_contention()
+            self.runs.note_contention()
         self.queue.touch(name, self.dispatcher.current, self_caused=self_caused)
 
     def woken(self, name: str) -> None:
         """A fact that it waits for, or failed on, changed."""
-        self.board.desk.failures.wake(name, anyio.current_time())
+        self.board.desk.wake(name)
         self.dirty(name)
 
     def request(self, trigger: Event | None, *, forced: bool, handle: RunHandle | None = None) -> None:
@@ -75,18 +75,18 @@ class RunLoop:
             return
         if forced:
             self.forced()
-        self._note_contention()
+        self.runs.note_contention()
         self.queue.touch_all(trigger, forced=forced, handle=handle)
 
     def ask(self, name: str, trigger: Event | None, handle: RunHandle | None = None) -> None:
         """Ask for a run over one workload, which gets another chance if it gave up."""
         self.forced()
-        self._note_contention()
+        self.runs.note_contention()
         self.queue.ask(name, trigger, handle)
 
     def ask_all(self, names: Collection[str], trigger: Event | None, handle: RunHandle) -> None:
         """Ask for one run over several workloads; a run that has nothing to do is recorded all the same."""
-        self._note_contention()
+        self.runs.note_contention()
         self.queue.ask_all(names, trigger, handle)
 
     def restart(self, name: str, trigger: Event | None, handle: RunHandle) -> None:
@@ -94,7 +94,7 @@ class RunLoop:
 
         What is worked on just now gets it in the following run; a workload at rest joins the run that is on.
         """
-        self._note_contention()
+        self.runs.note_contention()
         self.queue.restart(name, trigger, handle)
 
     async def serve(self) -> None:
@@ -134,7 +134,3 @@ class RunLoop:
     def _on_revision(self) -> None:
         self.runs.interrupt()
         self.request(self.dispatcher.current, forced=False)
-
-    def _note_contention(self) -> None:
-        if self.runs.current is not None:
-            self.runs.counters.contended += 1

@@ -97,11 +97,10 @@ class Runs:
                 return None
             await self._catch_up()
             self._interrupt = anyio.Event()
-            failures = self.agenda.desk.failures
             if batch.forced:
-                failures.forget_all()
+                self.agenda.desk.retry_all()
             for name in batch.forced_names:
-                failures.forget(name)
+                self.agenda.desk.retry(name)
             batch.record |= await self.revision.refresh()
             if self.revision.is_pending:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
@@ -133,21 +132,22 @@ class Runs:
             return
         for name in await self.leftovers.catch_up():
             # What was refused for the want of a record is not any more.
-            self.agenda.desk.failures.forget(name)
+            self.agenda.desk.retry(name)
             self.queue.touch(name, None)
-        self.problems.run = None
+        self.problems.note_run(None)
 
     async def _acquire(self, timeout: float) -> None:
         """Take the host's lock, and say at once who has it if that takes a while."""
 
         def waiting(holder: LockHolder | None) -> None:
             who = holder.text if holder is not None else "another process"
-            self.problems.locked = TemporaryError(
+            error = TemporaryError(
                 f"{who} holds the lock of this host's runs, and a run waits for it for up to {timeout:g} s",
                 reason="host-locked",
                 hint=f"ps -fp {holder.pid} shows it" if holder is not None else "cat /proc/locks",
             )
-            log.warning("%s", self.problems.locked.message)
+            self.problems.note_lock(error)
+            log.warning("%s", error.message)
             self.dispatcher.emit(
                 KernelOrigin.DAEMON,
                 KernelEvent.LOCKED,
@@ -159,7 +159,7 @@ class Runs:
         try:
             await self.lock.acquire(timeout=timeout, waiting=waiting)
         finally:
-            self.problems.locked = None
+            self.problems.note_lock(None)
 
     async def _locked_run(self, batch: Batch, names: list[str], todo: list[str]) -> RunReport:
         commit = self.revision.commit
@@ -167,7 +167,7 @@ class Runs:
         triggers = tuple(batch.triggers) or ((batch.self_caused,) if batch.self_caused is not None else ())
         text = " ".join(f"{t.origin}:{t.kind}:{t.subject}" for t in triggers)
         number = await self.store.begin_run(started, commit, text)
-        self.problems.run = None
+        self.problems.note_run(None)
         joined = max(0, batch.requests - 1)
         self.current = RunReport(number, started, commit, triggers, joined=joined)
         self._batch = batch
@@ -207,7 +207,7 @@ class Runs:
         except EventdError as error:
             # What was done is done, and who waits for it is told; it is written before anything else is done.
             log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
-            self.problems.run = error
+            self.problems.note_run(error)
             self.leftovers.unwritten.append(report)
         for row in report.workloads:
             if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
@@ -279,7 +279,7 @@ class Runs:
 
     def failed(self, batch: Batch, error: EventdError) -> None:
         """A run ended with an error of its own: tell who waits for it, and try again."""
-        self.problems.run = error
+        self.problems.note_run(error)
         self.counters.runs_failed += 1
         now, commit = self.wall(), self.revision.commit
         current = self.current or RunReport(0, now, commit, tuple(batch.triggers))
@@ -314,13 +314,18 @@ class Runs:
         """The daemon drains."""
         return self.draining.stopping
 
+    def note_contention(self) -> None:
+        """Count a trigger that came while a run is on, and gets the following one."""
+        if self.current is not None:
+            self.counters.contended += 1
+
     def reload(self, concurrency: int) -> None:
         """Let as many turns go side by side, from the next run on."""
         self.concurrency = concurrency
 
     async def drain(self, grace: float) -> None:
         """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
-        self.draining.stopping = True
+        self.draining.begin()
         self._interrupt.set()
         with anyio.move_on_after(grace):
             await self._lock.acquire()

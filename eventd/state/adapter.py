@@ -35,19 +35,21 @@ class StateStore:
         database: Database,
         *,
         markers: OwnershipMarkers | None = None,
-        damaged: Callable[[str], None] = lambda _why: None,
         inline: bool = False,
     ) -> None:
         """Wrap an open database.
 
-        `markers`: the copies of the workloads' records. `damaged` is called when the database turns out to be damaged
-        while in use. `inline` runs statements in the caller's thread.
+        `markers`: the copies of the workloads' records. `inline` runs statements in the caller's thread.
         """
         self._db = database
         self._markers = markers
-        self.damaged = damaged
+        self._on_damage: list[Callable[[str], None]] = []
         self._inline = inline
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="eventd-state")
+
+    def on_damage(self, subscriber: Callable[[str], None]) -> None:
+        """Call `subscriber` with what is wrong when the database turns out to be damaged while in use."""
+        self._on_damage.append(subscriber)
 
     async def _do(self, work: Callable[[], T]) -> T:
         try:
@@ -58,7 +60,8 @@ class StateStore:
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
         except PermanentError as error:
             if error.reason == DAMAGED:
-                self.damaged(error.message)
+                for subscriber in self._on_damage:
+                    subscriber(error.message)
             raise
 
     async def _execute(self, sql: str, *values: object) -> int:

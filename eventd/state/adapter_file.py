@@ -30,12 +30,10 @@ _PARTS = ("-wal", "-shm", "")
 """The database comes last: a log left beside a new database would be replayed into it."""
 
 
-def open_store(
-    path: str, *, wall: Callable[[], float] = time.time, damaged: Callable[[str], None] = lambda _why: None
-) -> StateStore:
+def open_store(path: str, *, wall: Callable[[], float] = time.time) -> StateStore:
     """Open the state file at `path`, and the ownership markers beside it.
 
-    `damaged` is called, in any thread, if damage is found later. The caller holds the instance lock.
+    The caller holds the instance lock.
     Raises what `Database` raises, except `state-damaged`.
     """
     markers = OwnershipMarkers(str(Path(path).parent / "accounts"))
@@ -68,7 +66,7 @@ def open_store(
             note.unlink(missing_ok=True)
     except OSError as error:
         raise translate(error, "open", path) from error
-    return StateStore(database, markers=markers, damaged=damaged)
+    return StateStore(database, markers=markers)
 
 
 def condemn(path: str, why: str, *, wall: Callable[[], float] = time.time) -> None:

@@ -41,6 +41,14 @@ class Problems:
         else:
             self.own[CONFIGURATION] = error
 
+    def note_lock(self, error: EventdError | None) -> None:
+        """Somebody keeps a run from beginning, or nobody does any more."""
+        self.locked = error
+
+    def note_run(self, error: EventdError | None) -> None:
+        """A run could not be made or written down, or the next one was."""
+        self.run = error
+
     def all(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from being active."""
         locked = [("run-lock", self.locked)] if self.locked is not None else []

@@ -16,6 +16,7 @@ from eventd.approvals.model_facts import is_rejected
 from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_load import Loaded
 from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.events import Emit, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
@@ -62,8 +63,14 @@ class VolumeController(Controller, Participant):
         emit: Emit,
         wall: Callable[[], float] = time.time,
         allowed: Callable[[str], bool] = lambda _path: True,
+        in_use: Callable[[bool], None] = lambda _any: None,
+        suspect: Callable[[], None] = lambda: None,
     ) -> None:
-        """`allowed`: whether the host lets a volume be mounted at a path."""
+        """`allowed`: whether the host lets a volume be mounted at a path.
+
+        `in_use` is told whether any volume is attached, each time that one comes or goes. `suspect` is called when a
+        unit of a workload with a volume failed, maybe because of its disk.
+        """
         self.memory = memory
         self._allowed = allowed
         self._loaded = False
@@ -81,10 +88,8 @@ class VolumeController(Controller, Participant):
         """Mount point -> volume."""
         self._told: dict[str, bool] = {}
         self._devices: dict[str, DeviceState] = {}
-        self.in_use: Callable[[bool], None] = lambda _any: None
-        """Called when a volume comes or goes, with whether any volume is attached."""
-        self.suspect: Callable[[], None] = lambda: None
-        """Called when a unit of a workload with a volume failed: the disk may be the cause."""
+        self._in_use = in_use
+        self._suspect = suspect
 
     @property
     def users(self) -> Mapping[str, frozenset[str]]:
@@ -294,6 +299,21 @@ class VolumeController(Controller, Participant):
         """Return a volume's record."""
         return self.memory.volumes.get(name)
 
+    @property
+    def records(self) -> Mapping[str, VolumeRecord]:
+        """What is remembered of each volume."""
+        return self.memory.volumes.rows
+
+    @property
+    def migrations(self) -> DocumentTable[Migration]:
+        """The last migration of each volume."""
+        return self.memory.migrations
+
+    @property
+    def forgetting(self) -> DocumentTable[Forgetting]:
+        """The volumes whose old data is to be deleted."""
+        return self.memory.forgetting
+
     @wholly
     async def set_away(self, name: str, *, away: bool, decommissioned: bool = False) -> None:
         """Record that an operator ejects or attaches a volume; the next steps are planned from that."""
@@ -340,7 +360,7 @@ class VolumeController(Controller, Participant):
                 if not _runs(state):
                     self._stopped(key.scope)
                 if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
-                    self.suspect()
+                    self._suspect()
             case StorageFact.STOPPED:
                 self._dirty(key.name)
             case _:
@@ -378,7 +398,7 @@ class VolumeController(Controller, Participant):
             attributes={"attached": bool(usable)},
             facts=[(FactKey(StorageFact.VOLUME, name), usable)],
         )
-        self.in_use(any(self._told.values()))
+        self._in_use(any(self._told.values()))
         for workload in sorted(self.users.get(name, ())):
             self._dirty(workload)
 

@@ -227,11 +227,9 @@ async def _volume(queries: Queries, controller: VolumeController, volume: Volume
         "migrated_to": volume.migrated_to or (record.migrated_to if record is not None else ""),
         "decommissioned": (record.decommissioned or None) if record is not None else None,
         "ejected": record.ejected if record is not None else False,
-        "migration": migration_document(row)
-        if (row := controller.memory.migrations.get(volume.name))
-        else None,
+        "migration": migration_document(row) if (row := controller.migrations.get(volume.name)) else None,
         "manifest_migrated_to": volume.migrated_to,
-        "forgetting": volume.name in controller.memory.forgetting,
+        "forgetting": volume.name in controller.forgetting,
         "added": record.added if record is not None else None,
         "last_seen": record.seen if record is not None and record.seen else None,
         "users": sorted(user for user in controller.users.get(volume.name, ()) if view.sees(user)),

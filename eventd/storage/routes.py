@@ -84,7 +84,7 @@ async def _decommission(api: Api, request: web.Request, view: View) -> web.Strea
 def _at_rest(api: Api, volume: Volume, before: str) -> None:
     """Refuse it during a migration, and for volumes that hold others."""
     controller = kept(api).controller
-    for name, row in controller.memory.migrations.rows.items():
+    for name, row in controller.migrations.rows.items():
         if row.on and volume.name in (name, row.to):
             raise PermanentError(
                 f"{name} is being moved to {row.to} ({row.phase})",

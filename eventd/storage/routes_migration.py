@@ -53,7 +53,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
     else:
         other = named(api, body.to)
         _check(controller, volume, other)
-        old = controller.memory.migrations.get(volume.name)
+        old = controller.migrations.get(volume.name)
         same = old is not None and old.on and old.to == other.name
         row = (
             old
@@ -70,7 +70,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
         )
 
     async def begin() -> None:
-        if row is not controller.memory.migrations.get(volume.name):
+        if row is not controller.migrations.get(volume.name):
             await controller.migrate(replace(row, since=now))
         trigger = api.commands.emit(
             KernelOrigin.REQUEST,
@@ -87,7 +87,7 @@ async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamRes
 
 
 def _abort(controller: VolumeController, volume: Volume, by: str) -> Migration:
-    row = controller.memory.migrations.get(volume.name)
+    row = controller.migrations.get(volume.name)
     if row is None or not row.on:
         raise PermanentError(f"{volume.name} is not being moved", reason="no-migration")
     if row.phase is Phase.SWITCH:
@@ -106,7 +106,7 @@ def _check(controller: VolumeController, volume: Volume, other: Volume) -> None:
     """Refuse a migration that cannot begin. Raises PermanentError."""
     if volume.name == other.name:
         raise PermanentError(f"{volume.name} cannot be moved to itself", reason="same-volume")
-    for name, row in controller.memory.migrations.rows.items():
+    for name, row in controller.migrations.rows.items():
         if (
             row.on
             and {volume.name, other.name} & {name, row.to}
@@ -146,7 +146,7 @@ async def _follow(
     last: Migration | None = None
     while True:
         changed = controller.memory.changed
-        row = controller.memory.migrations.get(name)
+        row = controller.migrations.get(name)
         if row is None:
             break
         if row != last and not await answers.line(
@@ -177,7 +177,7 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
             reason="volume-in-use",
             hint=f"eventctl storage migrate {volume.name} --to OTHER, or eventctl storage decommission {volume.name}",
         )
-    migration, record = controller.memory.migrations.get(volume.name), controller.record(volume.name)
+    migration, record = controller.migrations.get(volume.name), controller.record(volume.name)
     since = record.decommissioned if record is not None else 0.0
     if migration is not None and controller.place(volume) is not None:
         if migration.phase is not Phase.DONE:
@@ -195,7 +195,7 @@ async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
         )
 
     async def begin() -> None:
-        before = controller.memory.forgetting.get(volume.name)
+        before = controller.forgetting.get(volume.name)
         if before is None or before.since != since:
             old = f"{volume.id_kind} {volume.id}"
             await controller.forget(Forgetting(volume.name, old, since, who, api.queries.now()))

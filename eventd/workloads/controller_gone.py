@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eventd.audit.controller_alarms import Alarms
 from eventd.desired.controller_active import ActiveRevision
+from eventd.kernel.holds import Holds
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.status_board import StatusBoard
 from eventd.workloads.controller import WorkloadController
@@ -19,6 +20,7 @@ class Gone:
     active: ActiveRevision
     workloads: WorkloadController
     board: StatusBoard
+    holds: Holds
     alarms: Alarms
     facts: Facts
 
@@ -30,10 +32,9 @@ class Gone:
         desired = self.active.desired
         if desired is None:
             return
-        holds = self.board.desk.holds
-        for name in holds:
+        for name in self.holds:
             if name not in desired.workloads and self.workloads.concerns(name):
-                holds.clear(name)
+                self.holds.clear(name)
         if desired.partial:
             return
         for name in [name for name in self.alarms.rows if name not in desired.workloads]:

@@ -118,7 +118,7 @@ class StorageHandlers:
         volume = action.volume
         # Recorded before the mount, so that after a crash it is known as ours, even if the link points elsewhere by
         # then.
-        before = self.controller.memory.volumes.get(volume.name)
+        before = self.controller.record(volume.name)
         await self._remember(volume, tx, mounting=True)
         if before is not None and before.number and before.number not in _numbers(self.controller.devices()):
             # If the disk was pulled out, a dead mount may remain in a namespace and keep the device from coming back.

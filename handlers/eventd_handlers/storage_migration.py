@@ -60,7 +60,7 @@ class MigrationHandlers:
         """Carry out one step."""
         assert isinstance(action, MigrateVolume)
         name = action.workload.partition(":")[2]
-        row, volume = self.controller.memory.migrations.get(name), self.controller.manifest.volumes.get(name)
+        row, volume = self.controller.migrations.get(name), self.controller.manifest.volumes.get(name)
         if row is None or volume is None:
             raise PermanentError(f"there is no migration of {name}", reason="no-migration")
         try:
@@ -71,7 +71,7 @@ class MigrationHandlers:
                 isinstance(error, InUseError) or tx.now() - since >= PATIENCE
             ):
                 # Its users are stopped and its data is untouched: let them run again.
-                row = self.controller.memory.migrations.get(name) or row
+                row = self.controller.migrations.get(name) or row
                 self._failing.pop(name, None)
                 await self._to(replace(row, error=error.message, hint=error.hint), Phase.UNDO, tx)
                 self.controller.refold(name)
@@ -174,7 +174,7 @@ class MigrationHandlers:
         """Delete all data on a disk that is out of service."""
         assert isinstance(action, ForgetData)
         name = action.target
-        row, volume = self.controller.memory.forgetting.get(name), self.controller.manifest.volumes.get(name)
+        row, volume = self.controller.forgetting.get(name), self.controller.manifest.volumes.get(name)
         if row is None or volume is None or row.id != action.id or row.since != action.since:
             raise PermanentError(
                 f"no deletion of the old data of {name} was requested", reason="not-asked-for"
@@ -184,11 +184,11 @@ class MigrationHandlers:
         source = await self._mount(volume, "rw", tx)
         await self.moves.delete(Job.FORGET, name, source)
         await self._unmount(name, tx)
-        migration = self.controller.memory.migrations.get(name)
-        rows: list[tuple[object, str, object]] = [(self.controller.memory.forgetting, name, None)]
+        migration = self.controller.migrations.get(name)
+        rows: list[tuple[object, str, object]] = [(self.controller.forgetting, name, None)]
         if migration is not None:
             after = replace(migration, forgotten=tx.now())
-            rows.append((self.controller.memory.migrations, name, after))
+            rows.append((self.controller.migrations, name, after))
         await tx.conclude(rows)  # type: ignore[arg-type]
 
     def _other(self, row: Migration) -> Volume:

@@ -96,7 +96,7 @@ class Unmounting:
 
     async def clear(self, name: str, tx: Transaction) -> None:
         """Unmount, in every namespace, everything at the paths where the volume may have been mounted."""
-        known = [row.volume for row in self.controller.memory.volumes.rows.values()]
+        known = [row.volume for row in self.controller.records.values()]
         volumes = (*self.controller.manifest.volumes.values(), *known)
         mine = {each.path for each in volumes if each.name in (name, *self.controller.on(name))}
         for path in (*sorted(mine), private_mount(name)):

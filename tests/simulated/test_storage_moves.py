@@ -158,7 +158,7 @@ def on(told: DiskStory) -> str:
 
 def phase(told: DiskStory) -> Phase | None:
     """Return how far the migration is."""
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     return row.phase if row is not None else None
 
 
@@ -217,7 +217,7 @@ async def test_a_copy_that_fails_is_taken_back_and_the_workload_goes_on_where_it
     await told.controller.migrate(begin())
     await told.quiet(30)
     assert_back(told)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     assert row.error == "it broke"
     told.drives.broken = False
@@ -234,7 +234,7 @@ async def test_a_migration_that_is_ended_by_an_operator_is_taken_back() -> None:
     await told.quiet(4)
     assert phase(told) is Phase.COPY
     assert (on(told), told.active) == ("", False)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     await told.controller.migrate(row.to_phase(Phase.UNDO, 0.0))
     await told.quiet(10)
@@ -248,7 +248,7 @@ async def test_a_process_that_will_not_go_ends_a_migration_and_keeps_nobody_wait
     told.drives.users.append(Holder(42, "vi", "open file"))
     await told.controller.migrate(begin())
     await told.quiet(20)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     assert "vi (pid 42, open file)" in row.error
     assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
@@ -312,7 +312,7 @@ async def test_a_process_that_holds_it_in_a_namespace_ends_a_migration_as_well()
     told.drives.strangers.append(Holder(43, "sleep", "mount namespace", 0, "/system.slice/stray.service"))
     await told.controller.migrate(begin())
     await told.quiet(20)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     assert "sleep (pid 43, mount namespace) of stray.service" in row.error
     assert "systemctl stop stray.service" in row.hint
@@ -328,7 +328,7 @@ async def test_a_workload_that_does_not_stop_ends_a_migration_after_a_while() ->
     await told.quiet(PATIENCE / 2)
     assert phase(told) is Phase.QUIESCE
     await told.quiet(PATIENCE)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     assert (phase(told), row.error) == (Phase.FAILED, f"app did not stop within {PATIENCE:g} s")
     told.world.faults.unstoppable.clear()
@@ -343,7 +343,7 @@ async def test_an_unfinished_copy_that_cannot_be_deleted_keeps_nobody_waiting() 
     told.drives.broken = told.drives.undeletable = True
     await told.controller.migrate(begin())
     await told.quiet(30)
-    row = told.controller.memory.migrations.get("media")
+    row = told.controller.migrations.get("media")
     assert row is not None
     assert (phase(told), on(told), told.active) == (Phase.FAILED, OLD, True)
     assert "rm -r /srv/big/.eventd-migration-media" in row.hint

@@ -76,7 +76,7 @@ class Sources:
     def __init__(self, host: SimHost, first_read: Callable[[], Awaitable[object]]) -> None:
         self._host, self._first_read = host, first_read
         self.triggers = SimpleNamespace(add=self._add)
-        self.health = SimpleNamespace(listeners=[])
+        self.health = SimpleNamespace(subscribe=lambda _subscriber: None)
 
     async def start(self, _group: TaskGroup, _emit: object, _troubles: object) -> None:
         await self._first_read()
@@ -111,7 +111,7 @@ class Site:
 
         composed: Any = SimpleNamespace(
             settings=self.settings,
-            rules=[configured.rules_of(self.settings)],
+            assembler=SimpleNamespace(rules=configured.rules_of(self.settings)),
             dispatcher=dispatcher,
             engine=engine,
             sources=Sources(host, first_read),
@@ -122,7 +122,7 @@ class Site:
             ),
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=reconfigure,
-            store=SimpleNamespace(damaged=None),
+            store=SimpleNamespace(on_damage=lambda _subscriber: None),
             signs=None,
             domains=DOMAINS,
             storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),

@@ -203,7 +203,8 @@ async def test_a_row_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
     """Not a traceback: the daemon leaves, and the next start sets the file aside."""
     told: list[str] = []
     path = tmp_path / "state.db"
-    opened = open_store(str(path), damaged=told.append)
+    opened = open_store(str(path))
+    opened.on_damage(told.append)
     await opened.put_workload(WEB)
     opened._db.execute("UPDATE workloads SET ownership='borrowed'")
     with pytest.raises(PermanentError) as error:
