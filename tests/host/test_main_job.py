@@ -204,7 +204,7 @@ def test_an_account_that_eventd_did_not_make_is_refused(op: Operator) -> None:
     assert "anna" not in [row["name"] for row in storage["workloads"]], "her home is no data of a workload"
     images = json.loads(op.machine.run(["eventctl", "images", "--json"], check=False).stdout)
     (row,) = [row for row in images["workloads"] if row["name"] == "anna"]
-    assert row["error"] == "the account anna is not eventd's"
+    assert row["error"] == "the account anna is not managed by eventd"
     op.deploy({"workloads/anna": None})
     assert op.machine.read("/home/anna/thesis") == "mine"
     assert op.machine.run(["id", "-u", "anna"]).returncode == 0

@@ -79,7 +79,7 @@ def test_a_deleted_file_is_said_at_once_and_its_return_is_enough(op: Operator) -
     op.machine.run(f"mv {ENV} /etc/kept.env")
     row = op.state("web", "at-risk")
     assert row["reason"] == "file-missing"
-    assert f"{ENV} is not there" in row["message"]
+    assert f"{ENV} is missing" in row["message"]
     assert "web.container, line" in row["message"]
     assert op.invocation("web") == started
     assert "missing" in op.ctl("why", "web")[1]
