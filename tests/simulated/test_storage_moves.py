@@ -31,7 +31,7 @@ async def ready() -> DiskStory:
 
 def state(told: DiskStory) -> VolumeState:
     """Return how the volume is."""
-    return told.controller.look(told.controller.manifest.volumes["media"]).state
+    return told.controller.status_of(told.controller.manifest.volumes["media"]).state
 
 
 def ask(told: DiskStory) -> None:
