@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from eventd.audit import source as provenance
+from eventd.audit import source_system_folders
 from eventd.audit.adapter_foreign_files import Found
 from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.audit.model_places import Names, Place, system_places
@@ -102,7 +103,7 @@ async def test_a_change_of_the_systems_folders_outlives_a_look_that_failed(
         return real(places, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(provenance, "scan", failing)
+        patched.setattr(source_system_folders, "scan", failing)
         stray.touch()
         await tried.wait()
         await asyncio.wait({task for task in asyncio.all_tasks() if task.get_name() == RUN})
