@@ -36,7 +36,7 @@ def checks(queries: Queries, network: FactKey, *, provider: str) -> list[Check]:
         _status(queries),
         *_fetch(queries),
         *(
-            _check(f"error: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
+            _check(f"trouble: {name}", error.message, error.hint or "journalctl -u eventd -n 50", ok=False)
             for name, error in documents.source_errors(queries)
         ),
         *_commit(queries),
