@@ -20,20 +20,20 @@ from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.events import Emit, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
-from eventd.kernel.model.report import Outcome
 from eventd.kernel.whole import wholly
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
-from eventd.platform.model_facts import Account, ActiveState, PlatformFact, UnitState
+from eventd.platform.model_facts import Account, ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.storage.controller_memory import StorageMemory
 from eventd.storage.controller_owners import FactOwners
+from eventd.storage.controller_status import runs, stand_of
 from eventd.storage.model_action_table import forget
 from eventd.storage.model_actions import ForgetData, UnsealMountPoint
 from eventd.storage.model_events import StorageEvent
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_manifest import NOTHING, Manifest, Volume
 from eventd.storage.model_moved import Place, assess_moved, claimed, moved, nowhere, place_of, unmoved
-from eventd.storage.model_records import VolumeRecord, VolumeState, set_away
+from eventd.storage.model_records import VolumeRecord, set_away
 from eventd.storage.model_uses import Uses, uses
 from eventd.storage.model_volume import VolumeStatus, assess, put_away
 from eventd.storage.plan import PREFIX, Moving, draft
@@ -154,11 +154,9 @@ class VolumeController(Controller, Participant):
     def digest(self, name: str) -> str:
         """Identify the wanted and the actual state: a failure with one disk does not count for another."""
         volume = self.manifest.volumes.get(_plain(name))
-        return (
-            ""
-            if volume is None
-            else repr((volume, self.status_of(volume), self.memory.migrations.get(volume.name)))
-        )
+        if volume is None:
+            return ""
+        return repr((volume, self.status_of(volume), self.memory.migrations.get(volume.name)))
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
         """Return the actions to carry out."""
@@ -189,21 +187,9 @@ class VolumeController(Controller, Participant):
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
             return Stand()
-        seen = self.status_of(volume)
-        outcome = Outcome.UNCHANGED
-        if seen.state is VolumeState.MIGRATING:
-            return Stand(Outcome.HELD, "migrating", seen.message, seen.hint)
-        if seen.state is VolumeState.EJECTING and (running := self.running(volume.name)):
-            message = f"waiting for {' and '.join(running)} to stop before unmounting"
-            return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
-        if seen.state is VolumeState.DISCONNECTED:
-            # A detached disk that nothing waits for is fine.
-            outcome = Outcome.HELD if self.users.get(volume.name) else Outcome.UNCHANGED
-        elif seen.reason == "not-moved":
-            outcome = Outcome.HELD
-        elif seen.state in (VolumeState.REFUSED, VolumeState.DEGRADED) or seen.reason:
-            outcome = Outcome.FAILED
-        return Stand(outcome, seen.reason, seen.message, seen.hint)
+        return stand_of(
+            self.status_of(volume), self.running(volume.name), is_used=bool(self.users.get(volume.name))
+        )
 
     def status_of(self, volume: Volume) -> VolumeStatus:
         """Return the current state of a volume."""
@@ -331,7 +317,7 @@ class VolumeController(Controller, Participant):
         found = {
             key.scope
             for key, state in self._facts.items(PlatformFact.UNIT)
-            if key.scope in users and (key.scope, key.name) in self._uses.units and _runs(as_unit(state))
+            if key.scope in users and (key.scope, key.name) in self._uses.units and runs(as_unit(state))
         }
         return tuple(sorted(found))
 
@@ -357,7 +343,7 @@ class VolumeController(Controller, Participant):
                 self._dirty(PREFIX + name)
             case PlatformFact.UNIT if key.scope in self._uses.workloads:
                 state = as_unit(self._facts.get(key))
-                if not _runs(state):
+                if not runs(state):
                     self._stopped(key.scope)
                 if state is not None and (state.active is ActiveState.FAILED or state.auto_restarting):
                     self._suspect()
@@ -410,9 +396,3 @@ def _plain(subject: str) -> str:
 def _forget(wish: Forgetting) -> ForgetData:
     why = f"{wish.by} wants what is on the old disk of {wish.volume} to be deleted"
     return ForgetData(PREFIX + wish.volume, wish.id, wish.since, why)
-
-
-def _runs(state: UnitState | None) -> bool:
-    if state is None:
-        return False
-    return state.active not in (ActiveState.INACTIVE, ActiveState.FAILED) or state.auto_restarting

@@ -24,7 +24,7 @@ from eventd.workloads.model_recovery import (
     SetLingering,
     SetUnit,
     World,
-    loads,
+    reloads,
 )
 
 ACTIONS = domains.load().actions
@@ -227,7 +227,7 @@ def test_an_intent_carries_what_its_ending_needs() -> None:
 
 def test_only_a_manager_that_was_down_has_read_the_files_when_it_is_started() -> None:
     """Else the start may have joined one that had read them before they were written."""
-    assert loads("start-manager", {"down": "yes"})
-    assert not loads("start-manager", {"down": "no"})
-    assert loads("reload", {})
-    assert not loads("put-file", {})
+    assert reloads("start-manager", {"down": "yes"})
+    assert not reloads("start-manager", {"down": "no"})
+    assert reloads("reload", {})
+    assert not reloads("put-file", {})
