@@ -101,7 +101,7 @@ def test_homes_elsewhere_take_a_drop_in_that_is_named(op: Operator) -> None:
     assert (code, check["ok"]) == (1, False)
     commands, _, rest = row["hint"].partition("; ")
     assert check["hint"] == row["hint"]
-    assert rest.startswith("a file system")
+    assert rest.startswith("if the file system")
     m.run(commands)
     op.state("far", "converged")
     assert m.stat("/data/homes/far") is not None

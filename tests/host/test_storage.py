@@ -404,7 +404,7 @@ def test_no_repository_seals_a_folder_of_the_system_and_what_left_is_opened(op: 
     nowhere = '[volume.bad]\nuuid = "99999999-2222-3333-4444-555555555555"\npath = "{}"\n'
     op.deploy({"storage.toml": MANIFEST + nowhere.format("/var/lib/private")})
     said = op.ctl("check", "/root/work")[1]
-    assert "/var/lib/private is in none of the folders in which this host lets volumes be mounted" in said
+    assert "/var/lib/private is outside of the folders where this host allows volumes" in said
     assert "i" not in m.run("lsattr -d /var/lib/private | cut -d' ' -f1", check=False).stdout
     m.run(["systemd-run", "--wait", "-q", "-p", "DynamicUser=yes", "-p", "StateDirectory=tried", "/bin/true"])
     op.deploy({"storage.toml": MANIFEST + nowhere.format("/srv/bad")})

@@ -422,7 +422,7 @@ def test_the_old_data_is_deleted_only_once_that_is_signed(op: Operator, disk: Di
     assert op.invocation("app") == invocation
     assert volume(op)["state"] == "attached"
     code, said = op.ctl("storage", "forget-data", "media")
-    assert (code, "is deleted" in said) == (1, True)
+    assert (code, "already deleted" in said) == (1, True)
 
 
 def test_a_reboot_finds_the_volume_on_its_new_disk_and_an_ejected_one_ejected(op: Operator) -> None:
