@@ -34,12 +34,10 @@ class Agenda:
 
     def subjects(self, batch: Batch) -> list[str]:
         """Return which subjects a batch is about, sorted."""
-        names = self.controllers.names()
         if batch.everything:
-            return sorted(names)
-        return sorted(
-            name for name in batch.names if name in names or self.controllers.owner(name).takes(name)
-        )
+            return sorted(self.controllers.names())
+        # Not by way of all names: the cost follows what is dirty, not what there is.
+        return sorted(name for name in batch.names if self.controllers.owner(name).takes(name))
 
     def settle(self, names: Iterable[str]) -> None:
         """Set where subjects stand that no turn is due for."""

@@ -43,7 +43,8 @@ class Failures:
             attempts = last.attempts + 1
         final = report.reason in self.final and (report.judged or bool(report.wakes_on))
         retry_at = None if final else now + backoff.delay(attempts, jitter)
-        record.failure = failure = Failure(digest, report, attempts, now, retry_at)
+        failure = Failure(digest, report, attempts, now, retry_at)
+        self.records.set_failure(name, failure)
         return failure
 
     def repair(self, name: str, now: float) -> bool:
@@ -91,10 +92,7 @@ class Failures:
 
     def clear(self, name: str) -> None:
         """Forget: it is up."""
-        record = self.records.get(name)
-        if record is not None:
-            record.failure = None
-            self.records.sweep(name)
+        self.records.set_failure(name, None)
 
     def forget_all(self) -> None:
         """An operator asked: everything gets another chance."""
@@ -129,8 +127,8 @@ class Failures:
         """Return whose retry is due, each once."""
         due = [name for name, failure in self._all() if failure.retry_at and failure.retry_at <= now]
         for name in due:
-            self.records.of(name).failure.retry_at = 0.0  # type: ignore[union-attr]
+            self.records.failing[name].retry_at = 0.0
         return due
 
     def _all(self) -> list[tuple[str, Failure]]:
-        return [(name, record.failure) for name, record in self.records.items() if record.failure is not None]
+        return list(self.records.failing.items())

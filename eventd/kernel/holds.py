@@ -34,7 +34,7 @@ class Holds:
 
     def __iter__(self) -> Iterator[str]:
         """Yield who is held."""
-        return iter([name for name, record in self.records.items() if record.held is not None])
+        return iter(tuple(self.records.holding))
 
     def get(self, name: str) -> Held | None:
         """Return the hold on record."""
@@ -63,15 +63,12 @@ class Holds:
                 message=f"{report.message}, after {patience.seconds:g} s",
                 hint=f"{report.hint}; {patience.hint}" if report.hint else patience.hint,
             )
-        self.records.of(name).held = held
+        self.records.set_held(name, held)
         return held.report
 
     def clear(self, name: str) -> None:
         """Forget: it waits no longer."""
-        record = self.records.get(name)
-        if record is not None:
-            record.held = None
-            self.records.sweep(name)
+        self.records.set_held(name, None)
 
     def same(
         self, name: str, digest: str, waits_for: tuple[str, ...], now: float, patience: Callable[[str], float]
@@ -96,4 +93,4 @@ class Holds:
         return [name for name, held in self._all() if not held.overdue and held.deadline <= now]
 
     def _all(self) -> list[tuple[str, Held]]:
-        return [(name, record.held) for name, record in self.records.items() if record.held is not None]
+        return list(self.records.holding.items())

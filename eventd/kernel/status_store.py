@@ -70,10 +70,32 @@ class Record:
 class Records:
     """The records, by subject; one is made when something is to be remembered, and goes with the last of it."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_rows", "failing", "holding")
 
     def __init__(self) -> None:
         self._rows: dict[str, Record] = {}
+        self.failing: dict[str, Failure] = {}
+        """The failures of the records, by subject: what looks for the next retry does not go through all records."""
+        self.holding: dict[str, Held] = {}
+        """The holds of the records, likewise."""
+
+    def set_failure(self, name: str, failure: Failure | None) -> None:
+        """Set or drop the failure of a subject."""
+        if failure is not None:
+            self.of(name).failure = self.failing[name] = failure
+        elif (record := self._rows.get(name)) is not None:
+            record.failure = None
+            self.failing.pop(name, None)
+            self.sweep(name)
+
+    def set_held(self, name: str, held: Held | None) -> None:
+        """Set or drop the hold of a subject."""
+        if held is not None:
+            self.of(name).held = self.holding[name] = held
+        elif (record := self._rows.get(name)) is not None:
+            record.held = None
+            self.holding.pop(name, None)
+            self.sweep(name)
 
     def get(self, name: str) -> Record | None:
         """Return what is known of a subject."""
