@@ -353,3 +353,22 @@ async def test_without_logind_it_starts_and_converges_what_does_not_need_it() ->
     state.current()
     await story.quiet(60)
     await story.assert_converged()
+
+
+@virtual()
+async def test_a_preview_of_what_is_pushed_has_no_effect() -> None:
+    """`eventctl plan --fetch` loads a commit: what sources keep, and what is wanted, stays as it is."""
+    story = await started("web")
+    told: list[object] = []
+
+    async def track(names: object) -> None:
+        told.append(names)
+
+    story.engine.accounts.track = track
+    before, gates = story.engine.active.commit, story.engine.active.gates
+    story.world.remote.push({**container("web"), **container("db")})
+    seen = await story.engine.fetcher.preview()
+    assert sorted(seen.workloads) == ["db", "web"]
+    assert (story.engine.active.commit, story.engine.active.gates) == (before, gates)
+    assert not told
+    assert "db" not in story.engine.inventory.records.workloads
