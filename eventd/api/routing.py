@@ -27,6 +27,7 @@ from eventd.api.model_rights import Right, View
 from eventd.boot.model import BootRecord
 from eventd.commands import Commands
 from eventd.desired.controller_load import ReadLive
+from eventd.kernel.controller import is_workload
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.platform.nss import Nss
 from eventd.queries import Queries
@@ -109,7 +110,7 @@ class Api:
             await until_loaded(self.queries)
         known = {each for each in self.queries.names() if view.sees(each)}
         if name not in known:
-            have = ", ".join(sorted(each for each in known if ":" not in each)) or "none"
+            have = ", ".join(sorted(each for each in known if is_workload(each))) or "none"
             raise PermanentError(
                 f"there is no workload {name!r}", reason="no-such-workload", hint=f"workloads: {have}"
             )

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 from eventd.audit.model import Finding
 from eventd.audit.model_events import AuditEvent
-from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
-from eventd.kernel.executor import Executor
+from eventd.kernel.controller import Part
 from eventd.kernel.model.events import Attribute, Emit, KernelOrigin
 from eventd.kernel.model.report import WorkloadReport, WorkloadStatus
 from eventd.workloads.controller_planner import Planner
@@ -50,22 +49,11 @@ class Alarms:
 
 
 @dataclass(slots=True)
-class AuditAspect(Controller):
+class AuditAspect(Part):
     """Audits a workload whenever its status is assessed, from memory."""
 
     planner: Planner
     alarms: Alarms
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
-
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Return no decision: findings block the plan."""
-        return NOTHING
-
-    async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Do nothing."""
 
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport

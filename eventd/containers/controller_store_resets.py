@@ -24,7 +24,7 @@ from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_load import Loaded
 from eventd.desired.model import Workload
-from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Stand, Turn
+from eventd.kernel.controller import Controller, Part, Stand, Turn
 from eventd.kernel.executor import Executor
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError
@@ -153,19 +153,11 @@ class StoreResets(Controller, Participant):
 
 
 @dataclass(slots=True)
-class StoreDamage(Controller):
+class StoreDamage(Part):
     """Examines every failed turn of a workload for damage that a restart does not repair."""
 
     active: ActiveRevision
     resets: StoreResets
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
-
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Do nothing."""
-        return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:  # noqa: ARG002
         """Amend the report if a damaged store is the cause."""

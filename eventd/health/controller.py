@@ -14,7 +14,7 @@ from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import OnUnhealthy, Workload
 from eventd.health.controller_wellbeing import Wellbeing
 from eventd.health.model_expectations import CRASHED, UNHEALTHY, Illness, illness
-from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.controller import FINE, NOTHING, Decision, Desk, Part, Request, Turn
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.failures import FORGET, Failures
 from eventd.kernel.model.facts import Facts
@@ -29,7 +29,7 @@ from eventd.workloads.model_actions import RestartUnit
 
 
 @dataclass(slots=True)
-class HealthController(Controller):
+class HealthController(Part):
     """See the module."""
 
     active: ActiveRevision
@@ -38,10 +38,6 @@ class HealthController(Controller):
     failures: Failures
     facts: Facts
     rollbacks: RollbackController
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
 
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
         """Ask for a turn if something can be done about an unhealthy workload."""

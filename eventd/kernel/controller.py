@@ -97,14 +97,6 @@ class Turn:
     before: dict[str, Any] = field(default_factory=dict)
     """What a controller noted before anything was done, under its own name."""
 
-    def done(self, report: WorkloadReport) -> None:
-        """Take in the report of a further part of the turn: its steps are added to those of before."""
-        self.report = replace(
-            report,
-            actions=self.report.actions + report.actions,
-            seconds=self.report.seconds + report.seconds,
-        )
-
 
 @dataclass(slots=True)
 class Desk:
@@ -275,6 +267,21 @@ class Controller:
 
     def publish(self, name: str, status: WorkloadStatus) -> None:
         """Tell of a new status beyond the status itself: as a fact that others wait for."""
+
+
+class Part(Controller):
+    """A controller with a part in every workload's turn, and no subjects of its own. The defaults add nothing."""
+
+    def concerns(self, name: str) -> bool:
+        """Tell whether it is a workload."""
+        return is_workload(name)
+
+    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+        """Return no decision: it adds to turns that others ask for."""
+        return NOTHING
+
+    async def reconcile(self, turn: Turn, executor: Executor) -> None:
+        """Do nothing."""
 
 
 def status_of(report: WorkloadReport) -> WorkloadStatus:

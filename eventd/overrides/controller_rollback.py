@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from eventd.desired.controller_activation import Activation
 from eventd.desired.controller_load import Loaded
 from eventd.desired.model import OnFailure, Workload
-from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.controller import FINE, Part, Turn
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.index import Index
 from eventd.kernel.model.errors import EventdError, PermanentError
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class RollbackController(Controller):
+class RollbackController(Part):
     """See the module."""
 
     overrides: Overrides
@@ -51,14 +51,6 @@ class RollbackController(Controller):
     index: Index
     load_commit: Load
     """Reads a commit, without side effects."""
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
-
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Return no decision: a rollback follows a turn that has just failed."""
-        return NOTHING
 
     def begin(self, turn: Turn) -> None:
         """Note which units run before the change, of those that eventd does not start by itself."""

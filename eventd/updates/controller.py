@@ -15,7 +15,7 @@ import anyio
 
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Workload
-from eventd.kernel.controller import NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.controller import NOTHING, Decision, Desk, Part, Request, Turn
 from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.executor import Executor
 from eventd.kernel.model.errors import EventdError
@@ -32,7 +32,7 @@ from eventd.workloads.model_actions import PullImages
 
 
 @dataclass(slots=True)
-class UpdateController(Controller):
+class UpdateController(Part):
     """See the module."""
 
     active: ActiveRevision
@@ -51,10 +51,6 @@ class UpdateController(Controller):
         store = self.inventory.documents
         self.rows = DocumentTable(store, "update", Update)
         self.results = DocumentTable(store, "update-result", UpdateResult)
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
 
     async def load(self) -> None:
         """Load what is stored."""

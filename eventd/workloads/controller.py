@@ -19,7 +19,17 @@ from eventd.desired.model import UnitRole, Workload
 from eventd.desired.model_options_place import ANYWHERE
 from eventd.files.model_named import REASONS as FILE_REASONS
 from eventd.health.controller_wellbeing import Wellbeing
-from eventd.kernel.controller import FINE, NOTHING, Controller, Decision, Desk, Request, Turn
+from eventd.kernel.controller import (
+    FINE,
+    NOTHING,
+    Controller,
+    Decision,
+    Desk,
+    Part,
+    Request,
+    Turn,
+    is_workload,
+)
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.executor import Executor, Step, does_not_converge
 from eventd.kernel.failures import FORGET
@@ -68,7 +78,7 @@ class WorkloadController(Controller):
 
     def concerns(self, name: str) -> bool:
         """Return whether it is a workload: names of other subjects have a colon."""
-        return ":" not in name
+        return is_workload(name)
 
     # Subjects
 
@@ -316,22 +326,11 @@ class WorkloadController(Controller):
 
 
 @dataclass(slots=True)
-class NamedFilesAspect(Controller):
+class NamedFilesAspect(Part):
     """Problems with the host's files that a workload names, as part of its status."""
 
     active: ActiveRevision
     planner: Planner
-
-    def concerns(self, name: str) -> bool:
-        """Every workload."""
-        return ":" not in name
-
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
-        """Return no decision: the plan restarts what has to be restarted."""
-        return NOTHING
-
-    async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Do nothing."""
 
     def amend(
         self, name: str, status: WorkloadStatus, row: WorkloadReport
