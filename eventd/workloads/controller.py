@@ -15,7 +15,7 @@ import anyio
 from eventd.audit.model import audit
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
-from eventd.desired.model import UnitRole, Workload
+from eventd.desired.model import DesiredUnit, Workload
 from eventd.desired.model_options_place import ANYWHERE
 from eventd.files.model_named import REASONS as FILE_REASONS
 from eventd.health.controller_wellbeing import Wellbeing
@@ -39,7 +39,6 @@ from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import VOLUME_AWAY, Outcome, WorkloadReport, WorkloadState, WorkloadStatus
 from eventd.kernel.status_store import REPAIRS
 from eventd.overrides.model import NETWORK
-from eventd.platform.model_facts import ActiveState
 from eventd.state.controller_inventory import Inventory
 from eventd.storage.model_actions import StopForVolume
 from eventd.workloads import controller_status as workloads_controller_status
@@ -52,6 +51,7 @@ from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_records import UnitRecord
 from eventd.workloads.plan import plan
+from eventd.workloads.plan_units import corrections
 
 HORIZONS = (CreateAccount, AdoptAccount, InspectStore, StartManager, Reload, StopForVolume)
 """Actions that change what can be observed: the plan is made again after them."""
@@ -131,7 +131,10 @@ class WorkloadController(Controller):
         if workload is not None and request.restart:
             return Decision(due=True)
         context = replace(self.planner.context, forced=request.forced)
-        return self.planner.decide(name, workload, context, self.planner.wait_verbs(name, workload))
+        found = self.planner.decide(name, workload, context, self.planner.wait_verbs(name, workload))
+        if found.is_nothing and workload is not None and self._corrections(workload):
+            return Decision(due=True)
+        return found
 
     # Turn
 
@@ -229,24 +232,16 @@ class WorkloadController(Controller):
         return bool(audit(workload, seen, context.layout, context.allow).findings)
 
     async def _true_up(self, tx: Transaction, workload: Workload) -> None:
-        """Correct the units' records, where no action does and nothing is left to do.
+        """Correct the units' records, where no action does and nothing is left to do."""
+        for name, unit in self._corrections(workload):
+            record = UnitRecord(unit.digest, tx.run) if unit is not None else None
+            await self.inventory.unit(tx.workload, name, record)
 
-        A crash between a start and its record, or a lost state file, leaves a unit that runs the desired content
-        without a record. A unit stopped by hand before the repository dropped it leaves a record without a unit.
-        """
-        seen, records = self.planner.view.of(tx.workload, workload), self.inventory.records
-        if plan(workload, seen, records, self.planner.context):
-            return
-        for unit in workload.units:
-            state = seen.units.get(unit.name)
-            runs = state is not None and state.up and unit.role is UnitRole.RUNNING
-            if runs and records.unit(tx.workload, unit.name) is None:
-                await self.inventory.unit(tx.workload, unit.name, UnitRecord(unit.digest, tx.run))
-        wanted = {unit.name for unit in workload.units}
-        for name in [name for name in records.units.get(tx.workload, {}) if name not in wanted]:
-            state = seen.units.get(name)
-            if state is None or state.active is ActiveState.INACTIVE:
-                await self.inventory.unit(tx.workload, name, None)
+    def _corrections(self, workload: Workload) -> list[tuple[str, DesiredUnit | None]]:
+        """Return the units whose records are to be corrected: none while there is anything else to do."""
+        seen, records = self.planner.view.of(workload.name, workload), self.inventory.records
+        found = list(corrections(workload, seen, records))
+        return [] if found and plan(workload, seen, records, self.planner.context) else found
 
     def note(self, turn: Turn, desk: Desk) -> None:
         """Record the result of the turn. A failure stays until a plan finds nothing left to do."""

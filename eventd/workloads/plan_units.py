@@ -5,6 +5,8 @@ Pure. `eventd.workloads.plan` calls it for each unit, in dependency order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from eventd.desired.model import DesiredUnit, FileRole, NamedFile, OnChange, UnitRole, Workload
 from eventd.files.model_named import (
     HOME,
@@ -115,6 +117,27 @@ def decide_unit(
     if restarts and wanted.role is UnitRole.RUNNING:
         return RestartUnit(name, unit, wanted.digest, _why_changed(changed_files, seen), deadline, named)
     return None
+
+
+def corrections(
+    workload: Workload, seen: Observed, records: Records
+) -> Iterator[tuple[str, DesiredUnit | None]]:
+    """Yield units whose records are wrong while nothing is to be done: with what they run, or None for no unit.
+
+    A crash between a start and its record, a start by the manager itself, or a lost state file leaves a unit that runs
+    the desired content without a record. A unit stopped by hand before the repository dropped it leaves a record
+    without a unit.
+    """
+    for unit in workload.units:
+        state = seen.units.get(unit.name)
+        runs = unit.role is UnitRole.RUNNING and state is not None and state.up
+        if runs and records.unit(workload.name, unit.name) is None:
+            yield unit.name, unit
+    wanted = {unit.name for unit in workload.units}
+    for name in records.units.get(workload.name, {}):
+        state = seen.units.get(name)
+        if name not in wanted and (state is None or state.active is ActiveState.INACTIVE):
+            yield name, None
 
 
 def _why_changed(changed: tuple[NamedFile, ...], seen: Observed) -> str:

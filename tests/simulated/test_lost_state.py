@@ -202,6 +202,23 @@ async def test_marks_are_made_for_records_that_have_none() -> None:
     assert losses(story) == []
 
 
+@virtual()
+async def test_a_unit_that_runs_without_a_record_is_recorded_though_nothing_else_is_due() -> None:
+    """Killed between the last step and the record of a unit that its manager had started by itself."""
+    story = await deployed()
+    records = story.world.disk.records
+    whole = copy.deepcopy(records.units)
+    del records.units["web"]["web.service"]
+    records.units["other"]["gone.service"] = records.units["other"]["other.service"]
+    await story.start()
+    await story.quiet(100)
+    assert changes(story) == []
+    assert {name: set(units) for name, units in story.world.disk.records.units.items()} == {
+        name: set(units) for name, units in whole.items()
+    }
+    await story.assert_converged()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_database_whose_writes_fail_now_and_then_agrees_with_the_host(seed: int) -> None:
     """A full disk, an fsync that fails: once that is over, the host is as wanted and the records are true."""
