@@ -33,6 +33,7 @@ from eventd.overrides.model import Rollback, Suspension
 from eventd.overrides.model_events import OverrideEvent
 from eventd.platform.model_facts import Account
 from eventd.port_set import Host
+from eventd.removal.controller import Removals
 from eventd.repository.controller_fetch import Fetcher
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
@@ -41,7 +42,6 @@ from eventd.updates.controller import UpdateController
 from eventd.updates.model_events import UpdateEvent
 from eventd.workloads.controller_judging import Judge
 from eventd.workloads.controller_planner import Planner
-from eventd.workloads.controller_removals import Removals
 from eventd.workloads.model_events import WorkloadEvent
 
 

@@ -66,11 +66,11 @@ from eventd.platform.host_key import host_key
 from eventd.platform.host_lock import HostLock
 from eventd.platform.inotify import Inotify
 from eventd.platform.journal_follow import JournalFollow
+from eventd.platform.processes.unit_process import Processes
 from eventd.platform.sock_diag import OpenPorts
 from eventd.platform.systemd.source import SystemSource
 from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
 from eventd.platform.unit_log import Journal
-from eventd.platform.unit_process import Processes
 from eventd.port_set import Host
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.model_events import RepositoryEvent

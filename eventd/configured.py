@@ -22,7 +22,7 @@ from eventd.desired.model_assembly import HostRules
 from eventd.desired.model_host_ports import UNPRIVILEGED
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.located import Located
-from eventd.platform.process import ServiceAccount
+from eventd.platform.processes.process import ServiceAccount
 from eventd.repository.adapter_git_command import Credentials
 from eventd.repository.adapter_git_options import GitOptions
 from eventd.settings import Settings

@@ -35,6 +35,7 @@ NAMES = (
     "overrides",
     "audit",
     "approvals",
+    "removal",
     "state",
     "boot",
     "doctor",

@@ -63,6 +63,9 @@ from eventd.overrides.controller_rollback import RollbackController
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.port_set import Host
 from eventd.queries import Queries
+from eventd.removal.controller import Removals
+from eventd.removal.controller_gone import Gone
+from eventd.removal.controller_renames import Renames
 from eventd.repository.controller_fetch import Fetcher, nothing
 from eventd.repository.model_events import RepositoryEvent
 from eventd.state.controller_inventory import Inventory
@@ -73,13 +76,10 @@ from eventd.updates.controller import UpdateController
 from eventd.updates.controller_images import VerifiedImages
 from eventd.workloads.controller import NamedFilesAspect, WorkloadController
 from eventd.workloads.controller_accounts import KnownAccounts, Track
-from eventd.workloads.controller_gone import Gone
 from eventd.workloads.controller_judging import UNSEEN, Judge, Sight, View
 from eventd.workloads.controller_managers import diagnosed
 from eventd.workloads.controller_owners import Owners
 from eventd.workloads.controller_planner import Planner
-from eventd.workloads.controller_removals import Removals
-from eventd.workloads.controller_renames import Renames
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_case import Policy
 from eventd.workloads.model_context import Context

@@ -38,6 +38,7 @@ from eventd.overrides.controller import Overrides
 from eventd.overrides.model import Rollback, Suspension
 from eventd.platform.model_facts import Account
 from eventd.port_set import Host
+from eventd.removal.model import Removal
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_rebuild import Rebuild
 from eventd.state.controller_recovery import Recovery
@@ -51,7 +52,6 @@ from eventd.workloads.controller_planner import Planner
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Records, StateLoss, WorkloadRecord
-from eventd.workloads.model_removals import Removal
 
 
 @dataclass(slots=True, kw_only=True)

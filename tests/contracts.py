@@ -15,7 +15,7 @@ MODEL = {"eventd.kernel.model", "eventd.kernel.ports"}
 def role(module: str) -> str:
     """Return the role of a module by its file's name (`model_file` -> model); empty: it has none."""
     parts = module.split(".")
-    named = room(module) not in ("", "kernel") and module != "eventd.platform.process"
+    named = room(module) not in ("", "kernel") and module != "eventd.platform.processes.process"
     return parts[-1].split("_")[0] if named else ""
 
 

@@ -26,8 +26,8 @@ from eventd.accounts.adapter_subordinate_ids import Range, best, free_range, ove
 from eventd.accounts.adapter_used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
-from eventd.platform.process import Completed, run
-from eventd.platform.unit_process import Processes
+from eventd.platform.processes.process import Completed, run
+from eventd.platform.processes.unit_process import Processes
 from eventd.workloads.model_recovery import ACCOUNT_COMMENT
 
 GROUP = "eventd-managed"

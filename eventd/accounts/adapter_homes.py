@@ -22,8 +22,8 @@ from eventd.accounts import adapter_login_defs as login_defs
 from eventd.accounts.model_sandbox import writable
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsUser
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsUser
 
 _MODE = 0o700
 COPY = """\

@@ -33,9 +33,9 @@ from eventd.accounts.ports import Measured
 from eventd.adoption.model import Password
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
-from eventd.platform.process import run
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsRoot
+from eventd.platform.processes.process import run
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsRoot
 
 SPOOLS = ("/var/mail", "/var/spool/mail", "/var/spool/cron/crontabs")
 """Folders with one file per user name. A later account of the same name must not inherit it."""

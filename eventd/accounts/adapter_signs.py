@@ -16,8 +16,8 @@ import anyio.to_thread
 from eventd.adoption.model import Password, Signs
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.platform.model_facts import Account
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsUser
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsUser
 
 FIND_KEYS = """\
 import json, os, sys

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from eventd.accounts.model_actions import CompleteAccount, CreateAccount
 from eventd.kernel.model.action_table import ActionRow
-from eventd.kernel.model.draft import Draft, Planned
 from eventd.kernel.model.journal import PLAN, Ended, Ending, OpenStep, Settlement
-from eventd.kernel.model.reversibility import Judgement, Provenance, benign, destroys
-from eventd.workloads.model_actions import CompleteAccount, CreateAccount, DeleteAccount, RenameAccount
+from eventd.kernel.model.reversibility import benign
 from eventd.workloads.model_records import Records
 from eventd.workloads.model_recovery import ACCOUNT_COMMENT, OwnAccount, WorkloadLooks, World
 
@@ -30,30 +29,6 @@ def _account(step: OpenStep, world: World, records: Records) -> Settlement:
     return Settlement(Ended.RESUMED, note, (OwnAccount(found),))
 
 
-def deletion(action: DeleteAccount) -> Draft:
-    """Return the text that an operator signs to approve the deletion of an account."""
-    return Draft(
-        action.workload,
-        (
-            Planned(
-                action.verb,
-                action.account,
-                f"ends every process of {action.account}, deletes {action.home} with everything in it"
-                " (containers, images, volumes), and deletes the account and its subordinate ids",
-            ),
-        ),
-        (f"account {action.account} uid {action.uid} home {action.home} made by run {action.made_by}",),
-        action.why,
-    )
-
-
-def _deletion(action: DeleteAccount, records: Records, run: int) -> Judgement:
-    # Without walking through a home nobody can tell whether it was written to. If the run that created it finished,
-    # assume that it was.
-    del records
-    return destroys(Provenance(action.made_by, run, bears_data=True), deletion(action))
-
-
 ACTIONS = (
     ActionRow(
         CreateAccount,
@@ -66,21 +41,5 @@ ACTIONS = (
         benign,
     ),
     ActionRow(CompleteAccount, Ending(PLAN, "nothing to undo: unused ids"), benign),
-    ActionRow(
-        RenameAccount,
-        Ending(
-            "each change is recorded first: it continues from the observed state",
-            "by renaming it back in the repository",
-        ),
-        benign,
-    ),
-    ActionRow(
-        DeleteAccount,
-        Ending(
-            "each stage is recorded: it continues from the last one",
-            "never: it was approved, and a deleted home cannot be restored",
-        ),
-        _deletion,
-    ),
 )
 """The action rows of this domain."""

@@ -16,8 +16,8 @@ from eventd.adoption.model_facts import StoreVolume
 from eventd.adoption.model_finds import Finds, Moved, Project
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsUser
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsUser
 
 _OUTPUT = 4 * 1024 * 1024
 

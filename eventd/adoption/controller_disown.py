@@ -26,11 +26,11 @@ from eventd.kernel.whole import wholly
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.port_set import Host
+from eventd.removal.controller_gone import Gone
+from eventd.removal.model import Stage
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.controller_gone import Gone
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.workloads.model_layout import Layout
-from eventd.workloads.model_removals import Stage
 
 CALL_TIMEOUT = 30.0
 """Seconds for the account's manager to reload its units."""

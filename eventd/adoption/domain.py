@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from eventd.adoption import routes as routes_adopt
 from eventd.adoption.model_action_table import ACTIONS
+from eventd.adoption.model_actions import AdoptAccount, InspectStore
 from eventd.adoption.model_events import AdoptionEvent
 from eventd.adoption.model_facts import AdoptionFact
 from eventd.kernel.domain import Domain, PolicyRow, Stage
-from eventd.workloads.model_actions import AdoptAccount, InspectStore
 from eventd_handlers import accounts
 from eventd_policies.adoption_volumes_beside import volumes_beside
 

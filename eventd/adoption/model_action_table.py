@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from eventd.adoption.model_actions import AdoptAccount, InspectStore
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.journal import PLAN, Ending
 from eventd.kernel.model.reversibility import benign
-from eventd.workloads.model_actions import AdoptAccount, InspectStore
 
 ACTIONS = (
     ActionRow(AdoptAccount, Ending(PLAN, "eventctl disown gives it back"), benign),

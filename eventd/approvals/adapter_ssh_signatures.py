@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from eventd.approvals.model import MAX_SIGNATURE, NAMESPACE
 from eventd.kernel.model.errors import PermanentError
-from eventd.platform.process import ServiceAccount, run
+from eventd.platform.processes.process import ServiceAccount, run
 
 MAX_FILE = 1 << 20
 """Maximum size in bytes of the allowed signers, or of a list of revoked keys."""

@@ -5,22 +5,16 @@ Operators may submit signatures: what counts is the key that signed, not the cal
 
 from __future__ import annotations
 
-from typing import Literal
-
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventd.api import answers, model_answers
+from eventd.api import answers
 from eventd.api.model_rights import Right, Scope, View
 from eventd.api.routing import Api, Needs, Route
 from eventd.api.visit import visit_of
 from eventd.approvals import documents as approvals_document
-from eventd.approvals.documents import Approval, Retained, RetainedAccount
+from eventd.approvals.documents import Approval
 from eventd.approvals.model import MAX_DOCUMENT, MAX_SIGNATURE
-from eventd.desired.model import RemoveData
-from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.facts import FactKey
-from eventd.platform.model_facts import Account, PlatformFact
 
 APPROVALS = Right("approvals", Scope.ALL, Scope.NO, "Requests for a signature: `eventctl approvals`")
 APPROVE = Right(
@@ -32,9 +26,6 @@ REMOVE = Right(
     Scope.NO,
     "Reject a deletion, or request one of retained data: `eventctl reject`, `eventctl remove`",
 )
-
-MEASURE_TIMEOUT = 10.0
-"""Seconds for measuring a home."""
 
 
 class Signature(BaseModel):
@@ -51,13 +42,6 @@ class Rejection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     undo: bool = False
-
-
-class Removal(BaseModel):
-    """POST /v1/retained/{name}."""
-
-    model_config = ConfigDict(extra="forbid")
-    data: Literal["keep", "delete"]
 
 
 async def _approvals(api: Api, request: web.Request, _view: View) -> web.Response:
@@ -82,35 +66,6 @@ async def _reject(api: Api, request: web.Request, _view: View) -> web.Response:
     text, who = request.match_info["id"], _who(request)
     done = await (api.commands.renew(text) if body.undo else api.commands.reject(text, who))
     return answers.document(approvals_document.request(done))
-
-
-async def _retained(api: Api, _request: web.Request, _view: View) -> web.Response:
-    return answers.document(Retained(retained=approvals_document.retained(api.queries)))
-
-
-async def _retained_one(api: Api, request: web.Request, _view: View) -> web.Response:
-    name = request.match_info["name"]
-    rows = approvals_document.retained(api.queries)
-    row = next((each for each in rows if each["name"] == name), None)
-    if row is None:
-        have = ", ".join(each["name"] for each in rows) or "none"
-        raise PermanentError(
-            f"no retained account has the name {name!r}",
-            reason="no-such-workload",
-            hint=f"retained: {have}",
-        )
-    account = api.queries.facts.get(FactKey(PlatformFact.ACCOUNT, name))
-    if isinstance(account, Account):
-        size = await api.queries.measured(account, timeout=MEASURE_TIMEOUT)
-        row["files"], row["bytes"], row["complete"] = size.files, size.bytes, size.complete
-        row["top"] = list(size.top)
-    return answers.document(row)
-
-
-async def _remove(api: Api, request: web.Request, _view: View) -> web.Response:
-    body = await answers.body(request, Removal)
-    await api.commands.remove_data(request.match_info["name"], RemoveData(body.data))
-    return answers.document(model_answers.Queued(queued=True), status=202)
 
 
 def _who(request: web.Request) -> str:
@@ -162,32 +117,5 @@ ROUTES = (
         needs=Needs.HOST,
         document=Approval,
         body=Rejection,
-    ),
-    Route(
-        "GET",
-        "/v1/retained",
-        APPROVALS,
-        _retained,
-        '`{"retained": [Retained]}`: `{"name", "since", "commit", "data", "said_by", "uid", "home", '
-        '"ownership", "deletion", "approval"}` of each account whose workload was removed',
-        document=Retained,
-    ),
-    Route(
-        "GET",
-        "/v1/retained/{name}",
-        APPROVALS,
-        _retained_one,
-        "Retained, with `files`, `bytes`, `complete` and `top` (the names in the home), counted for "
-        "at most 10 s",
-        document=RetainedAccount,
-    ),
-    Route(
-        "POST",
-        "/v1/retained/{name}",
-        REMOVE,
-        _remove,
-        '`{"data": "delete"}` or `{"data": "keep"}`: what to do with it; 202 `{"queued": true}`',
-        document=model_answers.Queued,
-        body=Removal,
     ),
 )

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from eventd.audit.model_places import Names, Place
-from eventd.platform.as_account import as_account
 from eventd.platform.model_facts import Account
+from eventd.platform.processes.as_account import as_account
 
 MOST = 2000
 """Entries per workload, over all its folders."""

@@ -43,10 +43,10 @@ from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdE
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.managers.model_trouble import OFFENCES
-from eventd.platform import late
-from eventd.platform.isolated import isolated
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
+from eventd.platform.processes import late
+from eventd.platform.processes.isolated import isolated
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from eventd.approvals.controller import Approvals
 from eventd.approvals.model_facts import ApprovalFact, is_rejected
 from eventd.containers.model_action_table import reset
+from eventd.containers.model_actions import ResetStore
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
 from eventd.containers.model_podman_damage import REASON, Damage, damage
@@ -35,7 +36,6 @@ from eventd.platform.model_facts import Account, PlatformFact
 from eventd.state.controller_inventory import Inventory
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import on_host
-from eventd.workloads.model_actions import ResetStore
 
 PREFIX = "store:"
 log = logging.getLogger(__name__)

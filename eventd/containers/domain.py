@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from eventd.containers.model_action_table import ACTIONS
+from eventd.containers.model_actions import ResetStore
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
 from eventd.kernel.domain import Domain
-from eventd.workloads.model_actions import ResetStore
 from eventd_handlers import containers_stores as stores
 
 DOMAIN = Domain(

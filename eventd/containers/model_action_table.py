@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from eventd.containers.model_actions import ResetStore
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.draft import Draft, Planned
 from eventd.kernel.model.journal import Ending
 from eventd.kernel.model.reversibility import Judgement, Provenance, destroys
-from eventd.workloads.model_actions import ResetStore
 from eventd.workloads.model_records import Records
 
 

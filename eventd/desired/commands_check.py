@@ -107,7 +107,7 @@ def _place(folder: str, file: str) -> str:
 
 async def _dry_run(desired: Desired, generator: str) -> dict[str, list[Diagnostic]]:
     """Return the generator's errors, by workload. Root runs it as nobody, since the files are not trusted."""
-    from eventd.platform.process import ServiceAccount  # noqa: PLC0415
+    from eventd.platform.processes.process import ServiceAccount  # noqa: PLC0415
     from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator  # noqa: PLC0415
 
     identity = ServiceAccount(65534, 65534) if os.geteuid() == 0 else None

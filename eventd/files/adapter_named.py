@@ -17,10 +17,10 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
-from eventd.platform.as_account import as_account
 from eventd.platform.file_state import ABSENT
 from eventd.platform.model_facts import Account, FileKind
 from eventd.platform.path_presence import find
+from eventd.platform.processes.as_account import as_account
 from eventd.workloads.model_facts import NamedState
 
 LIMIT = 16 * 1024 * 1024

@@ -30,12 +30,12 @@ from eventd.files.model_named import expand
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Attribute, Emit, KernelEvent
 from eventd.kernel.model.facts import FactKey, Facts
-from eventd.platform import late
 from eventd.platform.inotify import ATTRIBUTES, Inotify
-from eventd.platform.isolated import isolated
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.path_way import PathWay
+from eventd.platform.processes import late
+from eventd.platform.processes.isolated import isolated
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 TIMEOUT = 5.0

@@ -23,12 +23,12 @@ from anyio.abc import TaskStatus
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, EventKind, KernelEvent
 from eventd.kernel.model.facts import FactKey
-from eventd.platform import late
 from eventd.platform.inotify import ATTRIBUTES, Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.platform.path_presence import Presence, find
 from eventd.platform.path_way import PathWay
+from eventd.platform.processes import late
 from eventd.platform.rereading import reread
 
 _LOOKS = 16

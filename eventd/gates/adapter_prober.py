@@ -19,11 +19,11 @@ from typing import Protocol
 from eventd.gates.model_predicate_atoms import Probe
 from eventd.gates.probe.protocol import ANSWER_LIMIT, Answer, Question, read_answer, write_question
 from eventd.kernel.model.errors import TemporaryError
-from eventd.platform.line_process import LineProcess
-from eventd.platform.line_streams import LineStreams, LongLine
-from eventd.platform.line_unit import LineUnit
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import NETWORK, AsNobody
+from eventd.platform.processes.line_process import LineProcess
+from eventd.platform.processes.line_streams import LineStreams, LongLine
+from eventd.platform.processes.line_unit import LineUnit
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import NETWORK, AsNobody
 
 GRACE = 2.0
 """Seconds beyond a question's own deadline after which the prober counts as stuck."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from eventd.health.documents_metrics import families
 from eventd.health.model_action_table import ACTIONS
+from eventd.health.model_actions import Verify
 from eventd.health.model_events import HealthEvent, HealthOrigin
 from eventd.health.model_facts import HealthFact
 from eventd.kernel.domain import Domain
-from eventd.workloads.model_actions import Verify
 from eventd_handlers import health_verify as verify
 
 DOMAIN = Domain(

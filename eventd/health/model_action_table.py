@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.journal import Ending
 from eventd.kernel.model.reversibility import benign
-from eventd.workloads.model_actions import Verify
 
 ACTIONS = (ActionRow(Verify, Ending("it is verified again", "nothing to undo"), benign),)
 """The rows of the domain."""

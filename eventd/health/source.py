@@ -30,7 +30,7 @@ from eventd.kernel.model.events import Emit, EventKind, KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.source_state import SourceState
 from eventd.platform.journal_follow import Entry, JournalFollow
-from eventd.platform.line_process import LineProcess
+from eventd.platform.processes.line_process import LineProcess
 from eventd.platform.reconnect import pauses
 
 FIELDS = ("PODMAN_EVENT", "PODMAN_NAME", "PODMAN_ID", "PODMAN_HEALTH_STATUS", *podman_table.FIELDS)

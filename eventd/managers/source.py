@@ -16,7 +16,7 @@ from anyio import TASK_STATUS_IGNORED
 from eventd.kernel.model.errors import EventdError
 from eventd.managers.source_link import ManagerLink
 from eventd.platform.afresh import read_afresh
-from eventd.platform.isolated import isolated
+from eventd.platform.processes.isolated import isolated
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus

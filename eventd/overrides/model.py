@@ -16,12 +16,13 @@ from eventd.desired.model import DesiredUnit, FileRole, OnFailure, UnitRole, Wor
 from eventd.desired.model_units import triggered_unit
 from eventd.gates.model_predicate_scope import quadlet_files
 from eventd.gates.model_predicates import All, Any, Atom, Predicate, missing
+from eventd.health.model_actions import Verify
 from eventd.health.model_expectations import UNHEALTHY
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.report import Outcome, WorkloadReport
 from eventd.platform.model_facts import PlatformFact
 from eventd.unitfiles.model import UnitFile
-from eventd.workloads.model_actions import RestartUnit, StartUnit, Verify
+from eventd.workloads.model_actions import RestartUnit, StartUnit
 from eventd.workloads.model_facts import WorkloadFact
 
 KEPT = 3

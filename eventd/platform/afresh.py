@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 
 from eventd.kernel.model.errors import EventdError
-from eventd.platform.isolated import isolated
+from eventd.platform.processes.isolated import isolated
 
 TIMEOUT = 5.0
 """Seconds for one source. A user's manager or a disk may never answer, and must not block the run."""

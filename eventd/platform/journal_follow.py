@@ -14,9 +14,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eventd.platform.line_process import LineProcess
-from eventd.platform.line_streams import LongLine
-from eventd.platform.process import run
+from eventd.platform.processes.line_process import LineProcess
+from eventd.platform.processes.line_streams import LongLine
+from eventd.platform.processes.process import run
 
 _LINE_LIMIT = 64 * 1024
 _OUTPUT_LIMIT = 4 * 1024 * 1024

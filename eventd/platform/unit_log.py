@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
 from eventd.platform.model_said import Said, Speaker
-from eventd.platform.process import run
+from eventd.platform.processes.process import run
 
 _LINE_LIMIT = 500
 """Characters of a line that are kept."""

@@ -27,7 +27,7 @@ from eventd.repository.adapter_git_remote import Transport, check_branch, parse_
 from eventd.repository.ports import Fetched
 
 if TYPE_CHECKING:
-    from eventd.platform.unit_process import Processes
+    from eventd.platform.processes.unit_process import Processes
 
 _OBJECT_ID = re.compile(object_ids.WHOLE)
 _ABBREVIATED = re.compile(object_ids.ABBREVIATED)

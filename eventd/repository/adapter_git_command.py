@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from eventd.kernel.model.errors import PermanentError
-from eventd.platform import process
-from eventd.platform.unit_rights import AsService
+from eventd.platform.processes import process
+from eventd.platform.processes.unit_rights import AsService
 from eventd.repository.adapter_git_remote import Remote, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from eventd.platform.unit_process import Processes
+    from eventd.platform.processes.unit_process import Processes
 
 SSH_KEY = "git-ssh-key"
 KNOWN_HOSTS = "git-known-hosts"

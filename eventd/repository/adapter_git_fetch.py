@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError
-from eventd.platform import process
+from eventd.platform.processes import process
 from eventd.repository.adapter_git_command import GitCommand
 from eventd.repository.adapter_git_options import CURRENT, INCOMING, GitOptions
 from eventd.repository.adapter_git_remote import Remote, Transport, mask, translate
 from eventd.repository.model_facts import BRANCH_MISSING
 
 if TYPE_CHECKING:
-    from eventd.platform.unit_process import Processes
+    from eventd.platform.processes.unit_process import Processes
 
 
 # A killed git leaves these behind, and every later git fails on them. None of our other git processes runs now.

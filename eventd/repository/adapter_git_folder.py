@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from eventd.kernel.model.errors import PermanentError
 
 if TYPE_CHECKING:
-    from eventd.platform.process import ServiceAccount
+    from eventd.platform.processes.process import ServiceAccount
 
 
 def make_folder(path: str, account: ServiceAccount | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eventd.platform import process
+from eventd.platform.processes import process
 from eventd.repository.adapter_git_command import Credentials
 from eventd.repository.adapter_git_tree import TreeLimits
 

@@ -16,6 +16,7 @@ from eventd.adoption.model import Grant
 from eventd.kernel.document_table import DocumentTable, write
 from eventd.kernel.ports import DocumentStore
 from eventd.kernel.whole import wholly
+from eventd.removal.model import Removal, Rename
 from eventd.state.ports import Journal, Store
 from eventd.workloads.model_records import (
     FileRecord,
@@ -26,7 +27,6 @@ from eventd.workloads.model_records import (
     UnitRecord,
     WorkloadRecord,
 )
-from eventd.workloads.model_removals import Removal, Rename
 
 R = TypeVar("R", UnitRecord, FileRecord, StartedWith)
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventd.platform.model_facts import Account
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsUser
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsUser
 
 TIMEOUT = 120.0
 """Seconds for one workload."""

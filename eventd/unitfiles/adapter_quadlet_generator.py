@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventd.kernel.model.errors import PermanentError, TemporaryError
-from eventd.platform.process import ServiceAccount, run
+from eventd.platform.processes.process import ServiceAccount, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Podman, as a workload's user: the images in its store, what its containers run, pulls and tags.
 
-Every command runs as a transient service of the user's own manager (`eventd.platform.unit_process`): rootless podman
-needs newuidmap(1) and namespaces, which the daemon's sandbox does not allow, and the processes it leaves behind belong
-to the user. Its output is the user's too, so it is bounded and validated before use. Knows podman's commands and
+Every command runs as a transient service of the user's own manager (`eventd.platform.processes.unit_process`): rootless
+podman needs newuidmap(1) and namespaces, which the daemon's sandbox does not allow, and the processes it leaves behind
+belong to the user. Its output is the user's too, so it is bounded and validated before use. Knows podman's commands and
 errors; decides nothing.
 """
 
@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eventd.desired.model_own_drop_ins import PAUSE_UNIT
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
-from eventd.platform.process import Completed
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import InManager
+from eventd.platform.processes.process import Completed
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import InManager
 from eventd.updates.model_images import Image, Running
 
 ANSWER = 30.0

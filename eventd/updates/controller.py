@@ -26,9 +26,9 @@ from eventd.state.controller_inventory import Inventory
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.controller_work import ASIDE, GONE_BACK, UpdateWork
 from eventd.updates.model import Update, UpdateResult
+from eventd.updates.model_actions import PullImages
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_units import explain, on_host
-from eventd.workloads.model_actions import PullImages
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from eventd.platform.model_facts import Account
 from eventd.platform.systemd.ports import UserManagers
 from eventd.updates.controller_images import VerifiedImages
 from eventd.updates.model import Update, UpdateResult
+from eventd.updates.model_actions import PullImages, TagImages
 from eventd.updates.model_images import (
     Image,
     ImageUse,
@@ -34,7 +35,6 @@ from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, UnitFailedError
 from eventd.workloads.controller_units import last_lines, restart_units
-from eventd.workloads.model_actions import PullImages, TagImages
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
 PULL_TIMEOUT = 600.0

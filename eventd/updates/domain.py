@@ -6,10 +6,10 @@ from eventd.kernel.domain import Domain
 from eventd.updates import routes as routes_updates
 from eventd.updates.documents_metrics import families
 from eventd.updates.model_action_table import ACTIONS
+from eventd.updates.model_actions import PullImages, TagImages
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.settings import TABLES
-from eventd.workloads.model_actions import PullImages, TagImages
 from eventd_handlers import updates as images
 
 DOMAIN = Domain(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.journal import PLAN, Ending
 from eventd.kernel.model.reversibility import benign, compensated
-from eventd.workloads.model_actions import PullImages, TagImages
+from eventd.updates.model_actions import PullImages, TagImages
 
 ACTIONS = (
     ActionRow(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from eventd.accounts.model_actions import CreateAccount
+from eventd.adoption.model_actions import AdoptAccount, InspectStore
 from eventd.audit.model import audit
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
@@ -46,7 +48,7 @@ from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import explain, on_host
-from eventd.workloads.model_actions import AdoptAccount, CreateAccount, InspectStore, Reload, StartManager
+from eventd.workloads.model_actions import Reload, StartManager
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_records import UnitRecord

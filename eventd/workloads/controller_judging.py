@@ -15,19 +15,20 @@ from eventd.accounts import model_homes as homes
 from eventd.audit.model import audit
 from eventd.desired.model import UnitRole, Workload
 from eventd.gates.model import OPEN, WorkloadGates
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.verdicts import Allow, Verdict
 from eventd.platform.model_facts import PlatformFact
+from eventd.removal.plan import plan_removal
 from eventd.workloads.controller_transaction import UnitFailedError
-from eventd.workloads.model_actions import Reload, RestartUnit, StartUnit, StopUnit, Verify
+from eventd.workloads.model_actions import Reload, RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_case import Case, Policy
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed, observe
 from eventd.workloads.model_records import Records
 from eventd.workloads.plan import plan
-from eventd.workloads.plan_removal import plan_removal
 from eventd.workloads.plan_units import gave_up, is_renewed
 
 UNSEEN = Observed(

@@ -13,6 +13,7 @@ from eventd.containers.model_causes import explained, own_port, quoted, taken_by
 from eventd.desired.model import UnitRole, Workload
 from eventd.gates.model_predicate_atoms import ContainerHealthy
 from eventd.gates.model_predicates import atoms
+from eventd.health.model_actions import Verify
 from eventd.kernel.executor import Explain, Step
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.report import WorkloadReport
@@ -22,7 +23,7 @@ from eventd.platform.model_facts import Account, PlatformFact
 from eventd.workloads.controller_judging import BlockedError
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import Transaction, UnitFailedError
-from eventd.workloads.model_actions import RestartUnit, Verify
+from eventd.workloads.model_actions import RestartUnit
 
 LOG_LINES = 20
 UNCHECKED = frozenset({"not-up-in-time", "not-healthy-in-time"})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from eventd.kernel.domain import Domain, PolicyRow, Stage
+from eventd.kernel.domain import Domain
 from eventd.workloads import routes as routes_restart
 from eventd.workloads.model_action_table import ACTIONS
 from eventd.workloads.model_actions import (
     DisableLinger,
     EnableLinger,
-    Orphan,
     PutFile,
     RecordFiles,
     Reload,
@@ -24,18 +23,12 @@ from eventd.workloads.model_facts import WorkloadFact
 from eventd_handlers import accounts_managers as managers
 from eventd_handlers import files
 from eventd_handlers import workloads_units as units
-from eventd_policies.workloads_deleting import deleting
-from eventd_policies.workloads_renames import renames
 
 DOMAIN = Domain(
     name="workloads",
     facts=(WorkloadFact,),
     events=(WorkloadEvent,),
     actions=ACTIONS,
-    policies=(
-        PolicyRow(Stage.PASSING, lambda _host: renames),
-        PolicyRow(Stage.PASSING, lambda _host: deleting),
-    ),
     routes=routes_restart.ROUTES,
     handlers={
         PutFile: files.put,
@@ -45,7 +38,6 @@ DOMAIN = Domain(
         StartManager: managers.start,
         StopManager: managers.stop,
         Reload: managers.reload,
-        Orphan: managers.orphan,
         StopUnit: units.stop,
         StartUnit: units.start,
         RestartUnit: units.restart,

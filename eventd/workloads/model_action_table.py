@@ -19,7 +19,6 @@ from eventd.platform.model_facts import ActiveState, FileKind
 from eventd.workloads.model_actions import (
     DisableLinger,
     EnableLinger,
-    Orphan,
     PutFile,
     RecordFiles,
     Reload,
@@ -260,6 +259,5 @@ ACTIONS = (
         benign,
     ),
     ActionRow(RecordFiles, Ending(PLAN, "nothing to undo: it only writes a record"), benign),
-    ActionRow(Orphan, Ending(PLAN, "when it is back in the repository"), benign),
 )
 """The rows of the domain."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventd.containers.model_podman_damage import Damage
 from eventd.desired.model import InstallFile
 
 STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd kills after DefaultTimeoutStopSec, 90 s by default."""
 
 
-class _OnUser:
+class OnUser:
     """Changes the workload's user."""
 
     __slots__ = ()
@@ -26,7 +25,7 @@ class _OnUser:
         return self.workload
 
 
-class _OnUnit:
+class OnUnit:
     """Changes a unit."""
 
     __slots__ = ()
@@ -36,43 +35,6 @@ class _OnUnit:
     def target(self) -> str:
         """The unit."""
         return self.unit
-
-
-@dataclass(frozen=True, slots=True)
-class CreateAccount(_OnUser):
-    """Create the Linux user with home and subordinate ids."""
-
-    workload: str
-    why: str = "the account does not exist"
-    verb = "create-account"
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptAccount(_OnUser):
-    """Adopt an existing account that root has handed over."""
-
-    workload: str
-    uid: int
-    why: str = "it was handed over by eventctl adopt"
-    verb = "adopt-account"
-
-
-@dataclass(frozen=True, slots=True)
-class CompleteAccount(_OnUser):
-    """Add subordinate ids (subuid(5)) to an account of eventd's that lacks them for rootless containers."""
-
-    workload: str
-    why: str = "it has no subordinate ids"
-    verb = "complete-account"
-
-
-@dataclass(frozen=True, slots=True)
-class InspectStore(_OnUser):
-    """List the podman volumes of an adopted account, before anything is created beside them."""
-
-    workload: str
-    why: str = "it may have the volumes of an earlier deployment"
-    verb = "inspect-store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +68,7 @@ class RemoveFile:
 
 
 @dataclass(frozen=True, slots=True)
-class EnableLinger(_OnUser):
+class EnableLinger(OnUser):
     """SetUserLinger(true): the user's manager runs from boot on, without a login."""
 
     workload: str
@@ -115,7 +77,7 @@ class EnableLinger(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
-class DisableLinger(_OnUser):
+class DisableLinger(OnUser):
     """SetUserLinger(false)."""
 
     workload: str
@@ -124,7 +86,7 @@ class DisableLinger(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
-class StartManager(_OnUser):
+class StartManager(OnUser):
     """Start `user@UID.service` and connect to its bus."""
 
     workload: str
@@ -133,7 +95,7 @@ class StartManager(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
-class StopManager(_OnUser):
+class StopManager(OnUser):
     """Stop `user@UID.service`."""
 
     workload: str
@@ -142,7 +104,7 @@ class StopManager(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
-class Reload(_OnUser):
+class Reload(OnUser):
     """Reload the user's manager (daemon-reload); not needed if the manager started after the last file was written."""
 
     workload: str
@@ -151,7 +113,7 @@ class Reload(_OnUser):
 
 
 @dataclass(frozen=True, slots=True)
-class StopUnit(_OnUnit):
+class StopUnit(OnUnit):
     """Stop a unit that is no longer wanted."""
 
     workload: str
@@ -162,7 +124,7 @@ class StopUnit(_OnUnit):
 
 
 @dataclass(frozen=True, slots=True)
-class StartUnit(_OnUnit):
+class StartUnit(OnUnit):
     """Start a unit and await its job."""
 
     workload: str
@@ -183,7 +145,7 @@ class StartAgain(StartUnit):
 
 
 @dataclass(frozen=True, slots=True)
-class RestartUnit(_OnUnit):
+class RestartUnit(OnUnit):
     """Restart a unit whose content changed, unless it has been started since the reload."""
 
     workload: str
@@ -197,7 +159,7 @@ class RestartUnit(_OnUnit):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordFiles(_OnUnit):
+class RecordFiles(OnUnit):
     """Record the contents of the host's files for a unit that eventd did not start, or started without knowing them."""
 
     workload: str
@@ -206,124 +168,6 @@ class RecordFiles(_OnUnit):
     """Path and keyed digest."""
     why: str
     verb = "record-files"
-
-
-@dataclass(frozen=True, slots=True)
-class Verify:
-    """Verify that the units are up, and stay up for the grace; only then is the revision applied."""
-
-    workload: str
-    units: tuple[str, ...]
-    digest: str
-    """`Workload.digest`."""
-    deadline: float
-    grace: float
-    why: str
-    verb = "verify"
-
-    @property
-    def target(self) -> str:
-        """The units."""
-        return " ".join(self.units)
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan(_OnUser):
-    """Record that the workload left the repository: its units are gone, its account and data are kept."""
-
-    workload: str
-    why: str
-    verb = "retain"
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteAccount:
-    """Delete the account of a removed workload with its home: its data is lost."""
-
-    workload: str
-    """The controller's subject, `deletion:NAME`."""
-    account: str
-    uid: int
-    home: str
-    made_by: int
-    """The run that made the account."""
-    why: str
-    verb = "delete-account"
-
-    @property
-    def target(self) -> str:
-        """The user name."""
-        return self.account
-
-
-@dataclass(frozen=True, slots=True)
-class ResetStore:
-    """Move a damaged file of an account's podman store aside, and start everything of the account again."""
-
-    workload: str
-    """The controller's subject, `store:NAME`."""
-    account: str
-    uid: int
-    home: str
-    damage: Damage
-    why: str
-    verb = "reset-store"
-
-    @property
-    def target(self) -> str:
-        """The file."""
-        return self.damage.path
-
-
-@dataclass(frozen=True, slots=True)
-class RenameAccount:
-    """Rename the account of a removed workload to that of its new name; its home stays."""
-
-    workload: str
-    """The controller's subject, `rename:NEW`."""
-    old: str
-    new: str
-    uid: int
-    why: str
-    verb = "rename-account"
-
-    @property
-    def target(self) -> str:
-        """Both names."""
-        return f"{self.old} {self.new}"
-
-
-@dataclass(frozen=True, slots=True)
-class PullImages:
-    """Pull images into the store of the workload's user; tags move, running containers are not touched."""
-
-    workload: str
-    references: tuple[str, ...]
-    timeout: float
-    """For each."""
-    why: str
-    verb = "pull-images"
-
-    @property
-    def target(self) -> str:
-        """The references."""
-        return " ".join(self.references)
-
-
-@dataclass(frozen=True, slots=True)
-class TagImages:
-    """Tag images with the references that named them before."""
-
-    workload: str
-    images: tuple[tuple[str, str], ...]
-    """Image id and reference."""
-    why: str
-    verb = "tag-images"
-
-    @property
-    def target(self) -> str:
-        """The references, with the beginning of the id."""
-        return " ".join(f"{reference}={image[:12]}" for image, reference in self.images)
 
 
 STARTS = (StartUnit, RestartUnit)

@@ -8,8 +8,6 @@ from eventd.kernel.model.events import EventKind
 class WorkloadEvent(EventKind):
     """Events about workloads and their accounts."""
 
-    LEFT_BEHIND = "left-behind"
-    """An account was deleted, and files that it owned remain. Attributes `uid`, `stays` (paths, each with why)."""
     CONNECTED = "connected"
     """eventd is connected to a workload's manager."""
     RESTART = "restart"

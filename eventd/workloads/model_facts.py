@@ -15,8 +15,6 @@ class WorkloadFact(FactKind):
     MANAGER = "manager"  # name: user; value: ManagerState
     NAMED = "named"  # scope: workload, "" for the host; name: path as it is written; value: NamedState
     WORKLOAD = "workload"  # name: workload; value: str, "active", "healthy" (implies active), or how it is
-    RENAME = "rename"  # name: workload; value: RenameState, absent: it is none, or it is done
-    DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
 class ManagerState(StrEnum):
@@ -46,15 +44,3 @@ class NamedState:
     """It has an executable bit."""
     noticed: int = field(default=0, compare=False)
     """When this was first seen: microseconds of CLOCK_MONOTONIC, as systemd's timestamps."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenameState:
-    """A workload that is, or may be, another one under a new name."""
-
-    old: tuple[str, ...]
-    """The old name; several where it is not known."""
-    told: bool = False
-    """Its workload.toml says so."""
-    problem: str = ""
-    """Why that cannot be, as a sentence; empty if it can."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eventd.accounts import model_homes as homes
+from eventd.accounts.model_actions import CompleteAccount, CreateAccount
+from eventd.adoption.model_actions import AdoptAccount, InspectStore
 from eventd.audit.model import audit
 from eventd.desired.model import UnitRole, Workload
 from eventd.files.model_named import (
@@ -20,22 +22,18 @@ from eventd.files.model_named import (
     stale,
     unrecorded,
 )
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
 from eventd.platform.model_facts import ActiveState, FileKind
 from eventd.storage.model_actions import MakeFolder, StopForVolume
 from eventd.workloads.model_actions import (
     STARTS,
     STOP_TIMEOUT,
-    AdoptAccount,
-    CompleteAccount,
-    CreateAccount,
     EnableLinger,
-    InspectStore,
     RecordFiles,
     Reload,
     StartManager,
     StopUnit,
-    Verify,
 )
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState

@@ -1,7 +1,9 @@
-"""Accounts: create the Linux user of a workload. `accounts_deletion` deletes one, because an account holds data."""
+"""Accounts: create the Linux user of a workload. `removal_deletion` deletes one, because an account holds data."""
 
 from __future__ import annotations
 
+from eventd.accounts.model_actions import CompleteAccount, CreateAccount
+from eventd.adoption.model_actions import AdoptAccount, InspectStore
 from eventd.adoption.model_facts import AdoptionFact, StoreState
 from eventd.health.model_events import HealthOrigin
 from eventd.kernel.model.action import Action
@@ -11,7 +13,6 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import AdoptAccount, CompleteAccount, CreateAccount, InspectStore
 
 TIMEOUT = 30.0
 """Seconds for useradd(8), which waits for other writers of /etc/passwd."""

@@ -8,15 +8,9 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.platform.systemd.ports import Verb
+from eventd.removal.model_actions import Orphan
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import (
-    DisableLinger,
-    EnableLinger,
-    Orphan,
-    Reload,
-    StartManager,
-    StopManager,
-)
+from eventd.workloads.model_actions import DisableLinger, EnableLinger, Reload, StartManager, StopManager
 from eventd.workloads.model_layout import manager_unit
 from eventd.workloads.model_records import Ownership
 from eventd_handlers.jobs import run_job

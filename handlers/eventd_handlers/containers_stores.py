@@ -6,6 +6,7 @@ or podman works again, it does nothing. Nothing is deleted: the file is renamed 
 
 from __future__ import annotations
 
+from eventd.containers.model_actions import ResetStore
 from eventd.containers.model_events import ContainerEvent
 from eventd.containers.model_facts import ContainerFact
 from eventd.containers.model_podman_damage import damage
@@ -16,7 +17,6 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import ResetStore
 from eventd.workloads.model_layout import manager_unit
 from eventd_handlers.accounts_managers import MANAGER_TIMEOUT
 from eventd_handlers.jobs import run_job

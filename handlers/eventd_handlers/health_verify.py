@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventd.gates.model_predicates import Predicate, atoms, missing
+from eventd.health.model_actions import Verify
 from eventd.kernel import waiting
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.events import KernelOrigin
@@ -16,7 +17,6 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import ActiveState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
 from eventd.workloads.controller_transaction import Transaction, UnitFailedError
-from eventd.workloads.model_actions import Verify
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 

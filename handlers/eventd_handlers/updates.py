@@ -7,8 +7,8 @@ from functools import partial
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.kernel.transaction import SupersededError
+from eventd.updates.model_actions import PullImages, TagImages
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import PullImages, TagImages
 
 
 async def pull(action: Action, tx: Transaction) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from eventd.accounts.model_actions import CreateAccount
+from eventd.adoption.model_actions import AdoptAccount
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.verdicts import ALLOW, Deny, Hold, Verdict
 from eventd.platform.model_facts import PlatformFact
-from eventd.workloads.model_actions import AdoptAccount, CreateAccount
 from eventd.workloads.model_case import Case
 
 OWN = frozenset({"root", "nobody", "eventd", "eventd-git", "eventd-webhook", "eventd-managed"})

@@ -14,7 +14,8 @@ from eventd.kernel.model.facts import Facts
 from eventd.kernel.model.report import VOLUME_AWAY
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.storage.model_facts import StorageFact
-from eventd.workloads.model_actions import PullImages, RestartUnit, StartUnit
+from eventd.updates.model_actions import PullImages
+from eventd.workloads.model_actions import RestartUnit, StartUnit
 from eventd.workloads.model_case import Case
 
 

@@ -92,7 +92,7 @@ def main() -> int:
     from eventd.accounts import adapter as accounts
     from eventd.daemon import main as daemon
     from eventd.files import adapter as files
-    from eventd.platform import process
+    from eventd.platform.processes import process
     from eventd.platform.systemd.source_logind import LogindSource
     from eventd.state import adapter as state
 

@@ -23,7 +23,7 @@ import anyio
 from eventd.platform.inotify import Inotify
 from eventd.platform.journal_follow import JournalFollow
 from eventd.gates.adapter_prober import ProberProcess, starter
-from eventd.platform.unit_process import Processes
+from eventd.platform.processes.unit_process import Processes
 from eventd.kernel.model.facts import FactKey
 from eventd.health.model_facts import HealthFact
 from eventd.gates.model_predicate_parse import parse

@@ -171,7 +171,7 @@ def test_account_facts_follow_useradd(machine: Machine) -> None:
         """
         from eventd.accounts.adapter import SystemAccounts
         from eventd.platform.inotify import Inotify
-        from eventd.platform.process import run
+        from eventd.platform.processes.process import run
         from eventd.accounts.source import AccountSource
         async def main():
             facts, changed = {}, asyncio.Event()
@@ -329,8 +329,8 @@ def test_the_sandbox_lets_the_daemon_do_its_work(machine: Machine) -> None:
             import asyncio, os
             from eventd.accounts.adapter import SystemAccounts
             from eventd.files.adapter import OwnedFiles
-            from eventd.platform.unit_process import Processes
-            from eventd.platform.unit_rights import AsUser
+            from eventd.platform.processes.unit_process import Processes
+            from eventd.platform.processes.unit_rights import AsUser
             async def main():
                 account = await SystemAccounts().create("probed", timeout=120)
                 files = OwnedFiles(["/etc/eventd/units", "/etc/containers/systemd/users"])

@@ -1,4 +1,4 @@
-"""On a real host: commands with another user's rights, each in a unit of its own (`eventd.platform.unit_process`)."""
+"""On a real host: commands with another user's rights, each in a unit of its own."""
 
 import json
 import textwrap
@@ -10,8 +10,8 @@ from tests.host.machine import Machine
 
 PRELUDE = """\
 import asyncio, json, os, sys
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsNobody, AsRoot, AsUser, InManager
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsNobody, AsRoot, AsUser, InManager
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
 WEB = Account("web", WEB_UID, WEB_UID, "/home/web")

@@ -12,11 +12,11 @@ from eventd.kernel.draining import Draining
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
+from eventd.removal.model import Removal
+from eventd.removal.model_actions import DeleteAccount
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import DeleteAccount
 from eventd.workloads.model_records import Ownership
-from eventd.workloads.model_removals import Removal
-from eventd_handlers.accounts_deletion import delete_account
+from eventd_handlers.removal_deletion import delete_account
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import Story, container
 

@@ -12,10 +12,10 @@ import pytest
 
 from eventd.accounts.adapter_removal import NoAccountRemoval, SystemAccountRemoval
 from eventd.kernel.model.errors import PermanentError
-from eventd.platform import process
 from eventd.platform.model_facts import Account
-from eventd.platform.process import Completed
-from eventd.platform.unit_rights import AsUser, Who
+from eventd.platform.processes import process
+from eventd.platform.processes.process import Completed
+from eventd.platform.processes.unit_rights import AsUser, Who
 
 WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 

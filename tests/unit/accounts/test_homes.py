@@ -12,13 +12,15 @@ import pytest
 
 from eventd.accounts import adapter_homes as adapter
 from eventd.accounts import model_homes as homes
+from eventd.accounts.model_actions import CompleteAccount
 from eventd.desired.model import OnChange, Workload, WorkloadOptions
 from eventd.files.adapter_named import Digester, observe
 from eventd.files.model_named import HOME
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account, ActiveState, FileKind
 from eventd.workloads.controller_judging import BlockedError, blocked, left
-from eventd.workloads.model_actions import CompleteAccount, RestartUnit, StartUnit, Verify
+from eventd.workloads.model_actions import RestartUnit, StartUnit
 from eventd.workloads.model_facts import NamedState
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Ownership, Records, StartedWith

@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 
 from eventd import domains
+from eventd.accounts import model_actions as accounts
+from eventd.adoption import model_actions as adoption
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
+from eventd.containers import model_actions as containers
 from eventd.containers.model_podman_damage import Damage, Part
 from eventd.desired.model import FileRole, InstallFile
+from eventd.health import model_actions as health
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.reversibility import Provenance, Reversibility, destruction
 from eventd.kernel.model.verdicts import ALLOW, Allow, Hold
+from eventd.removal import model_actions as removal
 from eventd.storage import model_actions as storage
+from eventd.updates import model_actions as updates
 from eventd.workloads import model_actions as actions
 from eventd.workloads.controller_judging import UNSEEN
 from eventd.workloads.model_case import Case
@@ -25,9 +31,9 @@ ACTIONS = domains.load().actions
 BENIGN, COMPENSATED, DESTRUCTIVE = Reversibility
 FILE = InstallFile(FileRole.QUADLET, "web.container", b"", "workloads/web/web.container")
 OURS = Records(files={"web": {"/ours": FileRecord("0" * 64, 3)}})
-DELETE = actions.DeleteAccount("deletion:web", "web", 1001, "/home/web", 3, "it left")
+DELETE = removal.DeleteAccount("deletion:web", "web", 1001, "/home/web", 3, "it left")
 ANY: Any = None
-RESET = actions.ResetStore(
+RESET = containers.ResetStore(
     "store:web",
     "web",
     1001,
@@ -37,8 +43,8 @@ RESET = actions.ResetStore(
 )
 TABLE: list[tuple[Any, Reversibility]] = [
     (RESET, DESTRUCTIVE),
-    (actions.CreateAccount("web"), BENIGN),
-    (actions.CompleteAccount("web"), BENIGN),
+    (accounts.CreateAccount("web"), BENIGN),
+    (accounts.CompleteAccount("web"), BENIGN),
     (actions.PutFile("web", FILE, ""), COMPENSATED),
     (actions.RemoveFile("web", "/ours", ""), COMPENSATED),
     (actions.RemoveFile("web", "/theirs", ""), DESTRUCTIVE),
@@ -50,14 +56,14 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (actions.StopUnit("web", "web.service", "", 1), COMPENSATED),
     (actions.StartUnit("web", "web.service", "", "", 1), BENIGN),
     (actions.RestartUnit("web", "web.service", "", "", 1), BENIGN),
-    (actions.Verify("web", (), "", 1, 1, ""), BENIGN),
-    (actions.Orphan("web", ""), BENIGN),
-    (actions.PullImages("web", (), 1, ""), BENIGN),
-    (actions.InspectStore("web"), BENIGN),
+    (health.Verify("web", (), "", 1, 1, ""), BENIGN),
+    (removal.Orphan("web", ""), BENIGN),
+    (updates.PullImages("web", (), 1, ""), BENIGN),
+    (adoption.InspectStore("web"), BENIGN),
     (actions.RecordFiles("web", "web.service", (), ""), BENIGN),
-    (actions.TagImages("web", (), ""), COMPENSATED),
-    (actions.AdoptAccount("web", 1001), BENIGN),
-    (actions.RenameAccount("rename:new", "old", "new", 1001, ""), BENIGN),
+    (updates.TagImages("web", (), ""), COMPENSATED),
+    (adoption.AdoptAccount("web", 1001), BENIGN),
+    (removal.RenameAccount("rename:new", "old", "new", 1001, ""), BENIGN),
     (DELETE, DESTRUCTIVE),
     (storage.SealMountPoint("volume:media", "/srv"), BENIGN),
     (storage.UnsealMountPoint("volume:media", "/srv"), BENIGN),
@@ -147,5 +153,5 @@ def test_an_approved_action_names_the_approval_that_it_uses_up() -> None:
     assert allowed.approval
     known = Facts()
     known.set(FactKey(ApprovalFact.APPROVAL, allowed.approval), ApprovalState("abc123", approved=True))
-    other = actions.DeleteAccount("deletion:web", "web", 1001, "/home/web", 4, "it left")
+    other = removal.DeleteAccount("deletion:web", "web", 1001, "/home/web", 4, "it left")
     assert isinstance(reversibility(ACTIONS)(Case(other, None, UNSEEN, OURS, known, run=9)), Hold)

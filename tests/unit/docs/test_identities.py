@@ -58,25 +58,25 @@ def modules() -> dict[str, frozenset[str]]:
     [
         # A look into a home, by the ids of the file system alone; and `eventd.accounts.process_ending`, a program of
         # its own.
-        (SWITCHES, {"eventd/platform/as_account.py", "eventd/accounts/process_ending.py"}),
+        (SWITCHES, {"eventd/platform/processes/as_account.py", "eventd/accounts/process_ending.py"}),
         # A connection to a user's bus, for one system call in a thread that ends with it.
         ({"_SETRESUID"}, {"eventd/platform/dbus/peer_socket.py"}),
         # And to end a process of git's or the checks', for one kill(2).
-        ({"effective_uid"}, {"eventd/platform/dbus/peer_socket.py", "eventd/platform/process.py"}),
-        ({"syscall"}, {"eventd/platform/as_account.py", "eventd/platform/dbus/peer_socket.py"}),
+        ({"effective_uid"}, {"eventd/platform/dbus/peer_socket.py", "eventd/platform/processes/process.py"}),
+        ({"syscall"}, {"eventd/platform/processes/as_account.py", "eventd/platform/dbus/peer_socket.py"}),
         # Programs of their own, each in a unit: `eventd.accounts.process_ending`, and what is run as an account to
         # look into its home.
         (
             STARTERS,
             {
-                "eventd/platform/process.py",
+                "eventd/platform/processes/process.py",
                 "eventd/accounts/process_ending.py",
                 "eventd/adoption/adapter_account_script.py",
             },
         ),
         # There it is the name of a group.
-        (RUN_AS, {"eventd/platform/process.py", "eventd/kernel/model/privileged_names.py"}),
-        ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/platform/unit_rights.py"}),
+        (RUN_AS, {"eventd/platform/processes/process.py", "eventd/kernel/model/privileged_names.py"}),
+        ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/platform/processes/unit_rights.py"}),
         # The ids of git's and the checks' accounts, and of nobody else.
         ({"ServiceAccount()"}, {"eventd/configured.py"}),
     ],

@@ -16,11 +16,11 @@ from eventd.files import source_named as named_files
 from eventd.files.adapter_named import LIMIT, Digester, observe
 from eventd.files.source_named import NamedFiles
 from eventd.kernel.model.facts import FactKey
-from eventd.platform.as_account import as_account
 from eventd.platform.host_key import host_key
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_facts import Account, FileKind, PlatformFact
 from eventd.platform.path_presence import find
+from eventd.platform.processes.as_account import as_account
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from tests.unit.kernel.recorder import Recorder
 

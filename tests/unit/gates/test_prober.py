@@ -36,11 +36,11 @@ from eventd.gates.probe.protocol import (
 )
 from eventd.gates.probe.serve import serve
 from eventd.kernel.model.errors import TemporaryError
-from eventd.platform import process
-from eventd.platform.line_process import LineProcess
-from eventd.platform.line_unit import LineUnit
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import AsNobody
+from eventd.platform.processes import process
+from eventd.platform.processes.line_process import LineProcess
+from eventd.platform.processes.line_unit import LineUnit
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import AsNobody
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -126,8 +126,8 @@ def test_policies_are_asked_in_this_order() -> None:
     assert [name.partition(".")[2] for name in modules] == [
         "overrides_suspended",
         "sources",
-        "workloads_renames",
-        "workloads_deleting",
+        "removal_renames",
+        "removal_deleting",
         "accounts_protected",
         "files_ownership",
         "storage_placement",

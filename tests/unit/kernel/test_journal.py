@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import is_dataclass
+from pathlib import Path
 
 import pytest
 
+import eventd
 from eventd import domains
 from eventd.desired.model import FileRole, InstallFile
 from eventd.kernel.model import journal
 from eventd.kernel.model.journal import Ended, OpenStep
 from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
-from eventd.storage import model_actions as storage_actions
 from eventd.workloads import model_actions as actions
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_layout import Layout
@@ -58,12 +61,18 @@ def records(*, lingering: bool = False, run: int = 1) -> Records:
 
 def test_every_action_says_how_it_ends() -> None:
     """A step that nobody has thought about is one that a crash leaves half done."""
-    known = {row.action for row in ACTIONS}
+    known, root = {row.action for row in ACTIONS}, Path(eventd.__file__).parent
+    names = {
+        ".".join(("eventd", *path.relative_to(root).with_suffix("").parts))
+        for path in root.rglob("model*.py")
+    }
     found = [
         each
-        for module in (actions, storage_actions)
+        for module in map(importlib.import_module, sorted(names))
         for each in vars(module).values()
-        if isinstance(each, type) and each.__module__ == module.__name__ and hasattr(each, "verb")
+        if is_dataclass(each)
+        and each.__module__ == module.__name__
+        and isinstance(getattr(each, "verb", None), str)
     ]
     assert len(found) > 25
     for each in found:

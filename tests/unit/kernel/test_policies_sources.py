@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventd.accounts.model_actions import CreateAccount
 from eventd.desired.model import VolumeUse, Workload
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import Facts, SourceTrouble
@@ -11,14 +12,7 @@ from eventd.kernel.model.source_state import source
 from eventd.kernel.model.verdicts import ALLOW, Hold
 from eventd.storage.model_actions import StopForVolume
 from eventd.workloads.controller_judging import UNSEEN
-from eventd.workloads.model_actions import (
-    CreateAccount,
-    EnableLinger,
-    Reload,
-    StartManager,
-    StartUnit,
-    StopManager,
-)
+from eventd.workloads.model_actions import EnableLinger, Reload, StartManager, StartUnit, StopManager
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import Records
 from eventd_policies.sources import sources

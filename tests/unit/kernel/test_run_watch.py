@@ -9,11 +9,13 @@ import typing
 import anyio
 import pytest
 
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.report import WorkloadState
 from eventd.kernel.run_watch import DEADLINES, QUIET, RunWatch, longest
+from eventd.updates.model_actions import PullImages
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import PullImages, StartUnit, Verify
+from eventd.workloads.model_actions import StartUnit
 from eventd_simulators.virtual_time import virtual
 from tests.simulated.daemon import DOMAINS, Story, container
 

@@ -1,4 +1,4 @@
-"""Scope: `eventd.platform.isolated`, and that the sources start what serves one scope through it."""
+"""Scope: `eventd.platform.processes.isolated`, and that the sources start what serves one scope through it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 
 import eventd
 from eventd.kernel.model.errors import EventdError, TemporaryError
-from eventd.platform.isolated import isolated
+from eventd.platform.processes.isolated import isolated
 
 WHOLE = {
     "platform/systemd/source_logind.py": {"keep"},  # the connection to the system's bus
@@ -19,7 +19,11 @@ WHOLE = {
     "platform/afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
     "gates/source_probes.py": {"self._repeat"},  # what answers is one process of eventd's own
     # Each ends with the one unit that it reads from, and whoever reads is told how.
-    "platform/line_unit.py": {"self._live(self._unit)", "self._unit.running.wait()", "self._ending.wait()"},
+    "platform/processes/line_unit.py": {
+        "self._live(self._unit)",
+        "self._unit.running.wait()",
+        "self._ending.wait()",
+    },
     "platform/dbus/connection.py": {"self._watch()"},  # ends with its connection, and closes it
 }
 """Tasks that sources, and what they are made of, start otherwise, and why that is right."""

@@ -1,4 +1,4 @@
-"""Scope: eventd.platform.late: more looks that hang than may be taken at once, and what comes of each in the end."""
+"""Scope: `late`: more looks that hang than may be taken at once, and what comes of each in the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio import CapacityLimiter
 
-from eventd.platform.late import attempt
+from eventd.platform.processes.late import attempt
 
 
 async def test_every_look_that_was_given_up_is_told_of_when_it_is_over() -> None:

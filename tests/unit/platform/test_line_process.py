@@ -1,4 +1,4 @@
-"""Scope: eventd.platform.line_process, with real processes."""
+"""Scope: eventd.platform.processes.line_process, with real processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import pytest
 
 from eventd.kernel.model.errors import PermanentError
-from eventd.platform.line_process import LineProcess
-from eventd.platform.line_streams import LongLine
+from eventd.platform.processes.line_process import LineProcess
+from eventd.platform.processes.line_streams import LongLine
 
 
 class Heard:

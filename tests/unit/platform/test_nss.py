@@ -32,7 +32,7 @@ IN_A_THREAD = {
     "eventd/accounts/adapter.py": "useradd and its look-ups, each in a thread",
     "eventd/accounts/adapter_removal.py": "likewise",
     "eventd/files/adapter.py": "in the thread that writes",
-    "eventd/platform/as_account.py": "in the thread that takes on the rights",
+    "eventd/platform/processes/as_account.py": "in the thread that takes on the rights",
     "eventd/configured.py": "before the daemon serves: the accounts of its own that sysusers made",
 }
 

@@ -1,4 +1,4 @@
-"""Scope: eventd.platform.process, with real processes."""
+"""Scope: eventd.platform.processes.process, with real processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
-from eventd.platform import process
+from eventd.platform.processes import process
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another account")
 
@@ -116,7 +116,7 @@ async def test_the_deadline_kills_the_whole_group(tmp_path: Path) -> None:
 
 WITHOUT_KILL = """\
 import asyncio, os
-from eventd.platform.process import ServiceAccount, run
+from eventd.platform.processes.process import ServiceAccount, run
 from eventd.kernel.model.errors import DeadlineError
 async def main():
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eventd.platform.process import ServiceAccount
+from eventd.platform.processes.process import ServiceAccount
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.adapter_git_command import Credentials
 from eventd.repository.adapter_git_options import GitOptions

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
-from eventd.platform import process
-from eventd.platform.unit_rights import AsService, Who
+from eventd.platform.processes import process
+from eventd.platform.processes.unit_rights import AsService, Who
 from eventd.repository.adapter_git_command import Credentials
 from tests.unit.repository.githttp import Server, serve
 from tests.unit.repository.gitremote import Remote, public_folder

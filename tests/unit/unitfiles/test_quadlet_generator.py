@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError
-from eventd.platform.process import ServiceAccount
+from eventd.platform.processes.process import ServiceAccount
 from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
 from tests.unit.repository.gitremote import public_folder
 

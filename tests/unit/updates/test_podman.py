@@ -8,7 +8,7 @@ import pytest
 
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account
-from eventd.platform.process import Completed
+from eventd.platform.processes.process import Completed
 from eventd.updates.adapter_podman import PodmanImages
 
 WEB = Account("web", 1001, 1001, "/home/web")

@@ -7,13 +7,15 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventd.accounts.model_actions import CreateAccount
 from eventd.desired.model import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
+from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
 from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
+from eventd.removal.model_actions import Orphan
+from eventd.removal.plan import plan_removal
 from eventd.workloads.model_actions import (
-    CreateAccount,
     EnableLinger,
-    Orphan,
     PutFile,
     Reload,
     RemoveFile,
@@ -22,7 +24,6 @@ from eventd.workloads.model_actions import (
     StartUnit,
     StopManager,
     StopUnit,
-    Verify,
 )
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
@@ -30,7 +31,6 @@ from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import FileRecord, Ownership, Records, UnitRecord, WorkloadRecord
 from eventd.workloads.plan import plan
-from eventd.workloads.plan_removal import plan_removal
 
 LAYOUT = Layout()
 CONTEXT = Context(LAYOUT)

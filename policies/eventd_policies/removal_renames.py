@@ -8,15 +8,15 @@ from __future__ import annotations
 from eventd.desired.model_options_place import ANYWHERE
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
-from eventd.workloads.model_actions import RenameAccount
+from eventd.removal.model_actions import RenameAccount
+from eventd.removal.model_facts import RemovalFact, RenameState
 from eventd.workloads.model_case import Case
-from eventd.workloads.model_facts import RenameState, WorkloadFact
 
 
 def renames(case: Case) -> Verdict:
     """Hold everything for a workload whose rename is not finished, or not decided."""
     name = case.action.workload
-    fact = FactKey(WorkloadFact.RENAME, name)
+    fact = FactKey(RemovalFact.RENAME, name)
     state = case.facts.get(fact)
     if isinstance(case.action, RenameAccount) or not isinstance(state, RenameState):
         return ALLOW

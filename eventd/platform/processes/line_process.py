@@ -1,6 +1,7 @@
 """A long-running child process of the daemon: `line_streams` over its pipes.
 
-Owns its pidfd and its end; starting it (clean environment, no descriptors) is `eventd.platform.process.spawn`.
+Owns its pidfd and its end; starting it (clean environment, no descriptors) is
+`eventd.platform.processes.process.spawn`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
-from eventd.platform.line_streams import LineStreams, LongLine
-from eventd.platform.process import ServiceAccount, kill_group, spawn
+from eventd.platform.processes.line_streams import LineStreams, LongLine
+from eventd.platform.processes.process import ServiceAccount, kill_group, spawn
 
 _REAP_SECONDS = 5.0
 

@@ -1,6 +1,6 @@
 """As whom a command runs in a unit of its own, and what that unit's properties are (org.freedesktop.systemd1(5)).
 
-This and `eventd.platform.unit_process` are the only modules that may name a user for a command.
+This and `eventd.platform.processes.unit_process` are the only modules that may name a user for a command.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from eventd.platform import process
 from eventd.platform.model_facts import Account
+from eventd.platform.processes import process
 
 Property: TypeAlias = tuple[str, str, Any]
 """Name, D-Bus signature and value of org.freedesktop.systemd1(5)."""

@@ -6,9 +6,9 @@ what it leaves behind would be the daemon's. So the daemon asks for a unit (Star
 three pipes, and systemd ends the whole cgroup with the command, at the deadline, or when the daemon says so.
 
 With `unit_rights`, which says who may do what, this is the only module that may name a user for a command;
-`eventd.platform.process` runs the daemon's own (and git, as an account of the system's). `transient_unit` has the
-unit's life. Costs some ms of systemd's time, about ten times a plain process: nothing that a push, a start or a look at
-facts does by itself may need one per workload.
+`eventd.platform.processes.process` runs the daemon's own (and git, as an account of the system's). `transient_unit` has
+the unit's life. Costs some ms of systemd's time, about ten times a plain process: nothing that a push, a start or a
+look at facts does by itself may need one per workload.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 import anyio
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError
-from eventd.platform import process
 from eventd.platform.dbus.connection import system_bus_address
-from eventd.platform.process import OUTPUT_LIMIT, Completed
-from eventd.platform.transient_unit import TransientUnit, judged
-from eventd.platform.unit_pipes import Pipes
-from eventd.platform.unit_rights import InManager, Property, Who, is_ours, rights
+from eventd.platform.processes import process
+from eventd.platform.processes.process import OUTPUT_LIMIT, Completed
+from eventd.platform.processes.transient_unit import TransientUnit, judged
+from eventd.platform.processes.unit_pipes import Pipes
+from eventd.platform.processes.unit_rights import InManager, Property, Who, is_ours, rights
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
 _SPARE_SECONDS = 10.0

@@ -1,7 +1,7 @@
 """Records of workloads that left the repository, or whose data is to be deleted when they leave.
 
 Pure. `remove.data` is stored while the workload is in the repository, because its `workload.toml` leaves with it. Next:
-`eventd.workloads.controller_removals`.
+`eventd.removal.controller`.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ _TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, 
 class ServiceAccount:
     """The ids of an account of eventd's own, that a command runs with; its supplementary groups are exactly `groups`.
 
-    Never those of a workload or a person: such a command is run by `eventd.platform.unit_process`.
+    Never those of a workload or a person: such a command is run by `eventd.platform.processes.unit_process`.
     """
 
     uid: int
@@ -179,7 +179,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process as the leader of its own session, with 0, 1 and 2 as its only descriptors.
 
-    `run` is for what ends by itself, `eventd.platform.line_process` for what goes on. Raises as `run` does.
+    `run` is for what ends by itself, `eventd.platform.processes.line_process` for what goes on. Raises as `run` does.
     """
     if PurePath(argv[0]).name in _WRAPPERS:
         raise ValueError(f"{argv[0]} runs another program, which is the one to be named: pass it as `under`")

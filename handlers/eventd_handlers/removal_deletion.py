@@ -18,13 +18,13 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.systemd.ports import Verb
+from eventd.removal.model import Removal, Stage
+from eventd.removal.model_actions import DeleteAccount
+from eventd.removal.model_events import RemovalEvent
+from eventd.removal.model_facts import RemovalFact
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import DeleteAccount
-from eventd.workloads.model_events import WorkloadEvent
-from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_layout import manager_unit
 from eventd.workloads.model_records import Ownership
-from eventd.workloads.model_removals import Removal, Stage
 from eventd_handlers.accounts_managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 from eventd_handlers.jobs import run_job
 
@@ -68,7 +68,7 @@ async def _delete(action: DeleteAccount, tx: Transaction) -> None:
             )
             tx.emit(
                 KernelOrigin.DAEMON,
-                WorkloadEvent.LEFT_BEHIND,
+                RemovalEvent.LEFT_BEHIND,
                 action.account,
                 scope=action.account,
                 attributes={"uid": account.uid, "stays": ", ".join(stays)},
@@ -144,7 +144,7 @@ async def _stop(account: Account, tx: Transaction) -> None:
 
 async def _stage(action: DeleteAccount, row: Removal, tx: Transaction) -> None:
     await tx.inventory.removals.put(action.account, row)
-    tx.facts.set(FactKey(WorkloadFact.DELETION, action.account), True)  # noqa: FBT003
+    tx.facts.set(FactKey(RemovalFact.DELETION, action.account), True)  # noqa: FBT003
     tx.progress(f"{action.verb} {action.account}", "begin", row.stage.value)
 
 
@@ -160,5 +160,5 @@ async def _forget(action: DeleteAccount, tx: Transaction) -> None:
         PlatformEvent.ACCOUNT_CHANGED,
         name,
         scope=name,
-        facts=[(FactKey(PlatformFact.ACCOUNT, name), None), (FactKey(WorkloadFact.DELETION, name), None)],
+        facts=[(FactKey(PlatformFact.ACCOUNT, name), None), (FactKey(RemovalFact.DELETION, name), None)],
     )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from eventd.kernel.model.action import Action
 from eventd.platform.model_facts import ActiveState
+from eventd.removal.model_actions import Orphan
 from eventd.workloads.model_actions import (
     STOP_TIMEOUT,
     DisableLinger,
-    Orphan,
     Reload,
     RemoveFile,
     StopManager,

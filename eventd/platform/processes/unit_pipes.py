@@ -1,4 +1,4 @@
-"""The three pipes of a command that runs in a unit of its own (`eventd.platform.unit_process`).
+"""The three pipes of a command that runs in a unit of its own (`eventd.platform.processes.unit_process`).
 
 Owns their descriptors on both sides, and how much is read. The far ends are handed to systemd. A command may have given
 its end to somebody who lives on, so the end of a pipe is nothing to wait for: what is in it when the unit has ended
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from eventd.platform.process import ERROR_OUTPUT_LIMIT
+from eventd.platform.processes.process import ERROR_OUTPUT_LIMIT
 
 _CHUNK = 1 << 16
 _MOST_LEFT = 1 << 20

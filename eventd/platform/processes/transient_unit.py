@@ -1,7 +1,7 @@
 """One transient unit of systemd, from its start to its end, over a connection of its own.
 
 It is the connection that may carry descriptors, and the unit, which it holds loaded (`AddRef`), is let go of with it.
-Owns how a unit's end becomes an exit status. What runs in it, and as whom: `eventd.platform.unit_process`.
+Owns how a unit's end becomes an exit status. What runs in it, and as whom: `eventd.platform.processes.unit_process`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from eventd.kernel.model.errors import DisconnectedError, EventdError, PermanentError
 from eventd.platform.dbus.connection import PROPERTIES, SYSTEM_LIMITS, USER_LIMITS, Bus, Signal
+from eventd.platform.processes.unit_rights import SETUP, Property
 from eventd.platform.systemd.adapter_systemd1 import SystemdManager
 from eventd.platform.systemd.adapter_unit_values import SYSTEMD, UNIT, type_interface, unit_path
-from eventd.platform.unit_rights import SETUP, Property
 
 _STOP_SECONDS = 5.0
 _NO_EXEC = 203

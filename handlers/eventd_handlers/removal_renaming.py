@@ -14,11 +14,11 @@ from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.removal.model import Rename
+from eventd.removal.model_actions import RenameAccount
+from eventd.removal.model_facts import RemovalFact
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import RenameAccount
-from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_records import Ownership
-from eventd.workloads.model_removals import Rename
 
 TIMEOUT = 60.0
 """Seconds for usermod(8) and groupmod(8), which wait for other writers."""
@@ -63,7 +63,7 @@ async def rename_account(action: Action, tx: Transaction) -> None:
         facts=[
             (FactKey(PlatformFact.ACCOUNT, action.old), None),
             (FactKey(PlatformFact.ACCOUNT, action.new), account),
-            (FactKey(WorkloadFact.RENAME, action.new), None),
+            (FactKey(RemovalFact.RENAME, action.new), None),
         ],
     )
 

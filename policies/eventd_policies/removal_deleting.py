@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
-from eventd.workloads.model_actions import DeleteAccount
+from eventd.removal.model_actions import DeleteAccount
+from eventd.removal.model_facts import RemovalFact
 from eventd.workloads.model_case import Case
-from eventd.workloads.model_facts import WorkloadFact
 
 
 def deleting(case: Case) -> Verdict:
     """Hold everything for a workload whose deletion has begun."""
-    fact = FactKey(WorkloadFact.DELETION, case.action.workload)
+    fact = FactKey(RemovalFact.DELETION, case.action.workload)
     if isinstance(case.action, DeleteAccount) or case.facts.get(fact) is not True:
         return ALLOW
     return Hold(

@@ -1,6 +1,6 @@
 """A long-running command in a unit of its own: `line_streams` over its pipes.
 
-Owns the pipes; the unit, its rights and its end are `eventd.platform.unit_process`'s.
+Owns the pipes; the unit, its rights and its end are `eventd.platform.processes.unit_process`'s.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 
 from eventd.kernel.model.errors import DeadlineError, EventdError
-from eventd.platform.line_streams import LineStreams, LongLine
-from eventd.platform.transient_unit import TransientUnit, judged
-from eventd.platform.unit_process import Processes
-from eventd.platform.unit_rights import Who
+from eventd.platform.processes.line_streams import LineStreams, LongLine
+from eventd.platform.processes.transient_unit import TransientUnit, judged
+from eventd.platform.processes.unit_process import Processes
+from eventd.platform.processes.unit_rights import Who
 
 START_TIMEOUT = 30.0
 """Seconds for systemd to take the order; it is busy at boot."""

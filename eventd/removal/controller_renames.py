@@ -16,10 +16,11 @@ from eventd.kernel.controller import Controller, Stand
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import PlatformFact
+from eventd.removal.controller import Removals
+from eventd.removal.model_actions import RenameAccount
+from eventd.removal.model_facts import RemovalFact, RenameState
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.controller_removals import Removals
-from eventd.workloads.model_actions import RenameAccount
-from eventd.workloads.model_facts import RenameState, WorkloadFact
+from eventd.workloads.model_facts import WorkloadFact
 
 PREFIX = "rename:"
 
@@ -39,7 +40,7 @@ class Renames(Controller, Participant):
         """Set the facts of the renames that have begun, since their workloads wait for them."""
         self._facts, self._dirty = facts, dirty
         for new, row in self.inventory.renames.rows.items():
-            facts.set(FactKey(WorkloadFact.RENAME, new), RenameState((row.old,), told=True))
+            facts.set(FactKey(RemovalFact.RENAME, new), RenameState((row.old,), told=True))
 
     def activated(self, loaded: Loaded) -> None:
         """Set which workloads are renamed, or may be, and watch for the old ones to be stopped."""
@@ -48,9 +49,9 @@ class Renames(Controller, Participant):
         wanted |= {
             new: RenameState((row.old,), told=True) for new, row in self.inventory.renames.rows.items()
         }
-        known = {key.name for key, _ in self._facts.items(WorkloadFact.RENAME)}
+        known = {key.name for key, _ in self._facts.items(RemovalFact.RENAME)}
         for new in known | wanted.keys():
-            self._facts.set(FactKey(WorkloadFact.RENAME, new), wanted.get(new))
+            self._facts.set(FactKey(RemovalFact.RENAME, new), wanted.get(new))
         self._unwatch()
         by_old = {state.old[0]: new for new, state in wanted.items() if state.told}
         keys = [

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from eventd.accounts.model_action_table import deletion
 from eventd.approvals.controller import Approvals
 from eventd.approvals.model_facts import is_rejected
 from eventd.desired.controller_activation import Participant
@@ -25,12 +24,14 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.whole import wholly
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.removal.model import Removal, Stage
+from eventd.removal.model_action_table import deletion
+from eventd.removal.model_actions import DeleteAccount
+from eventd.removal.model_facts import RemovalFact, RenameState
+from eventd.removal.model_renames import find
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.model_actions import DeleteAccount
-from eventd.workloads.model_facts import RenameState, WorkloadFact
+from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_records import Ownership
-from eventd.workloads.model_removals import Removal, Stage
-from eventd.workloads.model_renames import find
 
 PREFIX = "deletion:"
 
@@ -60,7 +61,7 @@ Made by `note`; `workloads.controller_renames` acts on it.
         self._facts, self._dirty = facts, dirty
         for name, row in self.inventory.removals.rows.items():
             if row.stage is not Stage.NONE:
-                facts.set(FactKey(WorkloadFact.DELETION, name), True)  # noqa: FBT003
+                facts.set(FactKey(RemovalFact.DELETION, name), True)  # noqa: FBT003
         self._watch()
 
     async def prepare(self, loaded: Loaded) -> None:

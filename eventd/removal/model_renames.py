@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from eventd.desired.model import Desired
-from eventd.workloads.model_facts import RenameState
+from eventd.removal.model_facts import RenameState
 
 
 def find(desired: Desired, left: Mapping[str, str], recorded: Collection[str]) -> Mapping[str, RenameState]:

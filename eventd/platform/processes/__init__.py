@@ -1,0 +1,1 @@
+"""Processes: started, limited, read line by line, in transient units or as another user."""
