@@ -25,7 +25,7 @@ from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_load import Loaded
 from eventd.desired.model import Workload
-from eventd.kernel.controller import Controller, Part, Stand, Turn
+from eventd.kernel.controller import Assessment, Controller, Part, Turn
 from eventd.kernel.executor import Executor
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError
@@ -87,14 +87,14 @@ class StoreResets(Controller, Participant):
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(reset(action), self._facts) else (action,)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         """Return the status of a store without a reset to carry out now."""
         found = self._damage(name.removeprefix(PREFIX))
         if found is None:
-            return Stand(message="podman's store is readable")
+            return Assessment(message="podman's store is readable")
         if not found.can_be_reset:
-            return Stand(message=f"{found.title}; no reset is known that keeps the rest")
-        return Stand(message=f"the reset was rejected: {found.title}")
+            return Assessment(message=f"{found.title}; no reset is known that keeps the rest")
+        return Assessment(message=f"the reset was rejected: {found.title}")
 
     async def examine(self, tx: Transaction, workload: Workload, report: WorkloadReport) -> WorkloadReport:
         """Return the report of an attempt; if a damaged store made it fail, with that as the reason, and a hint."""

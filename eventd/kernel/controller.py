@@ -73,8 +73,8 @@ def is_denied(verdict: Verdict, failure: Failure) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """Where a subject stands when nothing can be done for it."""
+class Assessment:
+    """The status of a subject for which nothing can be done now."""
 
     outcome: Outcome = Outcome.UNCHANGED
     """UNCHANGED: as it should be; else HELD (waits for something), FAILED or REFUSED."""
@@ -141,7 +141,7 @@ class Desk:
 
 
 class Controller:
-    """One controller. `decide`, `names` and `stand` are memory alone: they may not wait, or touch the world.
+    """One controller. `decide`, `names` and `assess_idle` are memory alone: they may not wait, or touch the world.
 
     The defaults are those of a controller that plans (`plan`) and is done when the plan is empty.
     """
@@ -227,8 +227,8 @@ class Controller:
 
     # Status
 
-    def stand(self, name: str) -> Stand:
-        """Return where a subject stands if `plan` is empty."""
+    def assess_idle(self, name: str) -> Assessment:
+        """Return the status of a subject whose plan is empty."""
         raise NotImplementedError
 
     def assess(
@@ -240,7 +240,7 @@ class Controller:
             failure, held = desk.failures.get(name), desk.holds.get(name)
             report = failure.report if failure is not None else held.report if held is not None else None
         if report is None or report.outcome in FINE:
-            found = self.stand(name)
+            found = self.assess_idle(name)
             fine = found.outcome in FINE
             outcome = report.outcome if report is not None and fine else found.outcome
             report = replace(

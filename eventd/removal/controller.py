@@ -18,7 +18,7 @@ from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_load import Loaded
 from eventd.desired.model import Desired, RemoveData
 from eventd.kernel import document_table
-from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.controller import Assessment, Controller
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.facts import FactKey, Facts
@@ -121,14 +121,14 @@ Made by `note`; `workloads.controller_renames` acts on it.
         action = self._action(name.removeprefix(PREFIX))
         return () if action is None or is_rejected(deletion(action), self._facts) else (action,)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         """Return the status of a deletion that is not carried out now."""
         workload = name.removeprefix(PREFIX)
         if self._row(name) is None:
-            return Stand(message="deleted")
+            return Assessment(message="deleted")
         if self._action(workload) is not None:
-            return Stand(message="the deletion was rejected; account and data are kept")
-        return Stand(message="eventd manages no account to delete")
+            return Assessment(message="the deletion was rejected; account and data are kept")
+        return Assessment(message="eventd manages no account to delete")
 
     @wholly
     async def ask(self, workload: str, data: RemoveData) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_load import Loaded
-from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.controller import Assessment, Controller
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import PlatformFact
@@ -80,9 +80,9 @@ class Renames(Controller, Participant):
             return ()
         return (_rename(state.old[0], new, self.inventory.records.workloads[state.old[0]].uid),)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         """Return the status of a rename with nothing left to do."""
-        return Stand(message=f"{name.removeprefix(PREFIX)} has its account")
+        return Assessment(message=f"{name.removeprefix(PREFIX)} has its account")
 
     def _ready(self, new: str, old: str) -> bool:
         record = self.inventory.records.workloads.get(old)

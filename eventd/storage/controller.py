@@ -15,7 +15,7 @@ from functools import partial
 from eventd.approvals.model_facts import is_rejected
 from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_load import Loaded
-from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.controller import Assessment, Controller
 from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.events import Emit, KernelOrigin
@@ -26,7 +26,7 @@ from eventd.platform.model_facts import Account, ActiveState, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.storage.controller_memory import StorageMemory
 from eventd.storage.controller_owners import FactOwners
-from eventd.storage.controller_status import runs, stand_of
+from eventd.storage.controller_status import assessment_of, runs
 from eventd.storage.model_action_table import forget
 from eventd.storage.model_actions import ForgetData, UnsealMountPoint
 from eventd.storage.model_events import StorageEvent
@@ -182,12 +182,12 @@ class VolumeController(Controller, Participant):
         action = _forget(wish)
         return () if is_rejected(forget(action), self._facts) else (action,)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         """Return a volume's status."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
-            return Stand()
-        return stand_of(
+            return Assessment()
+        return assessment_of(
             self.status_of(volume), self.running(volume.name), is_used=bool(self.users.get(volume.name))
         )
 

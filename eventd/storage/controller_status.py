@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eventd.kernel.controller import Stand
+from eventd.kernel.controller import Assessment
 from eventd.kernel.model.report import Outcome
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.storage.model_records import VolumeState
 from eventd.storage.model_volume import VolumeStatus
 
 
-def stand_of(status: VolumeStatus, running: Sequence[str], *, is_used: bool) -> Stand:
-    """Return where a volume stands. `running`: workloads that use it and still run. `is_used`: any does."""
+def assessment_of(status: VolumeStatus, running: Sequence[str], *, is_used: bool) -> Assessment:
+    """Return what a volume's status means for a run. `running`: its users that still run. `is_used`: it has users."""
     outcome = Outcome.UNCHANGED
     if status.state is VolumeState.MIGRATING:
-        return Stand(Outcome.HELD, "migrating", status.message, status.hint)
+        return Assessment(Outcome.HELD, "migrating", status.message, status.hint)
     if status.state is VolumeState.EJECTING and running:
         message = f"waiting for {' and '.join(running)} to stop before unmounting"
-        return Stand(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
+        return Assessment(Outcome.HELD, "in-use", message, f"eventctl why {running[0]}")
     if status.state is VolumeState.DISCONNECTED:
         # A detached disk that nothing waits for is fine.
         outcome = Outcome.HELD if is_used else Outcome.UNCHANGED
@@ -26,7 +26,7 @@ def stand_of(status: VolumeStatus, running: Sequence[str], *, is_used: bool) -> 
         outcome = Outcome.HELD
     elif status.state in (VolumeState.REFUSED, VolumeState.DEGRADED) or status.reason:
         outcome = Outcome.FAILED
-    return Stand(outcome, status.reason, status.message, status.hint)
+    return Assessment(outcome, status.reason, status.message, status.hint)
 
 
 def runs(state: UnitState | None) -> bool:

@@ -11,7 +11,7 @@ import anyio.to_thread
 from typing_extensions import TypedDict
 
 from eventd.api.model_rights import View
-from eventd.kernel.controller import Stand
+from eventd.kernel.controller import Assessment
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import Account, PlatformFact
@@ -195,11 +195,11 @@ def _concerns(controller: VolumeController, volume: Volume, view: View) -> bool:
 
 async def _volume(queries: Queries, controller: VolumeController, volume: Volume, view: View) -> VolumeRow:
     found, record = controller.status_of(volume), controller.record(volume.name)
-    stand = controller.stand(PREFIX + volume.name)
+    assessment = controller.assess_idle(PREFIX + volume.name)
     now = queries.statuses.get(PREFIX + volume.name)
     # The result of a run says more than the observed state: a disk may be present, and fail to mount.
-    if now is not None and now.reason and (found.state is VolumeState.EJECTING or not stand.reason):
-        stand = Stand(stand.outcome, now.reason, now.message, now.hint)
+    if now is not None and now.reason and (found.state is VolumeState.EJECTING or not assessment.reason):
+        assessment = Assessment(assessment.outcome, now.reason, now.message, now.hint)
     mount = queries.facts.get(FactKey(MountFact.MOUNT, volume.path))
     mounted = isinstance(mount, MountState) and found.ours
     space = await _space(volume.path) if mounted else None
@@ -212,9 +212,9 @@ async def _volume(queries: Queries, controller: VolumeController, volume: Volume
         "wanted": volume.state,
         "state": found.state,
         "since": record.since if record is not None and record.state is found.state else None,
-        "reason": stand.reason,
-        "message": stand.message,
-        "hint": stand.hint,
+        "reason": assessment.reason,
+        "message": assessment.message,
+        "hint": assessment.hint,
         "device": found.node or (record.node if record is not None else ""),
         "filesystem": mount.fstype if isinstance(mount, MountState) and mounted else "",
         "options": mount.options if isinstance(mount, MountState) and mounted else "",

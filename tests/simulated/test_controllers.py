@@ -9,7 +9,7 @@ from typing import Any, cast
 from eventd.desired.controller_activation import Participant
 from eventd.desired.controller_load import Loaded
 from eventd.gates.model_facts import GateFact
-from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.controller import Assessment, Controller
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.errors import TemporaryError
@@ -69,9 +69,9 @@ class Lamps(Controller, Participant):
         wanted = self.facts.get(POWER) is True
         return () if self.is_on() == wanted else (cast("Any", Switch(name, wanted)),)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         del name
-        return Stand(message="as it should be")
+        return Assessment(message="as it should be")
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from eventd.kernel.controller import Controller, Stand
+from eventd.kernel.controller import Assessment, Controller
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import Facts
 from tests.toy.model_action_table import MoveBarrier
@@ -40,10 +40,10 @@ class BarrierController(Controller):
             return ()
         return (MoveBarrier(name, self._wanted, f"the sea is at {self._facts.get(LEVEL)}"),)
 
-    def stand(self, name: str) -> Stand:
+    def assess_idle(self, name: str) -> Assessment:
         """It is where it should be."""
         del name
-        return Stand(message="closed" if self._wanted else "open")
+        return Assessment(message="closed" if self._wanted else "open")
 
     @property
     def _wanted(self) -> bool:
