@@ -266,6 +266,11 @@ class Queries:
         """Tell whether a timer will bring a retry."""
         return self._desk.failures.is_waiting(name)
 
+    def attempts_of(self, name: str) -> int:
+        """Return how often in a row it was tried and failed; 0 also where a judgement failed it, and nothing was tried."""
+        failure = self._desk.failures.get(name)
+        return failure.attempts if failure is not None and not failure.report.judged else 0
+
     # Workloads in detail
 
     @property

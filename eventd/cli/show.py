@@ -72,6 +72,15 @@ def problem(terminal: Terminal, value: Json, indent: str = "", *, lead: str = ""
     hint(terminal, value.get("hint"), indent + ("  " if lead else ""))
 
 
+def attempts(terminal: Terminal, value: Json) -> str:
+    """Return `attempt 3 failed, next try in 30 s`, as much of it as is known; empty if nothing is."""
+    said = [f"attempt {value['attempts']} failed"] if value.get("attempts") else []
+    if retry := ago(value.get("retry_at"), terminal.now):
+        overdue = retry.endswith(" ago")
+        said.append(f"next try {retry.removesuffix(' ago')} overdue" if overdue else f"next try {retry}")
+    return ", ".join(said)
+
+
 def journal(terminal: Terminal, lines: Iterable[object], indent: str, *, brief: str = "") -> None:
     """Write journal lines, whole as evidence; with `brief`, the last ones and the command for the rest."""
     texts = [f"{indent}| {text}" for entry in lines for text in clean_lines(entry).split("\n")]

@@ -134,10 +134,8 @@ def _trouble(terminal: Terminal, status: Json) -> None:
     waits = [clean(each) for each in show.items(status, "waits_for")]
     if waits:
         terminal.paragraph("waits for " + ", ".join(waits), "  ")
-    if retry := ago(status.get("retry_at"), terminal.now):
-        terminal.line(
-            f"  next try {retry.removesuffix(' ago') + ' overdue' if retry.endswith(' ago') else retry}"
-        )
+    if said := show.attempts(terminal, status):
+        terminal.line(f"  {said}")
     show.diagnostics(terminal, show.items(status, "diagnostics"), "  ")
     _unit_table(terminal, [unit for unit in show.items(status, "units") if not _as_wanted(unit)])
     name = clean(status.get("name", ""))

@@ -22,6 +22,8 @@ def run(arguments: Any, terminal: Terminal) -> int:
     else:
         terminal.paragraph(clean(answer.get("sentence", "")))
         show.hint(terminal, answer.get("hint"), "")
+        if said := show.attempts(terminal, answer):
+            terminal.line(said)
         facts = sorted(show.items(answer, "facts"), key=lambda fact: fact.get("holds") is True)
         marks = {True: "yes", False: "NO"}
         rows = [

@@ -55,6 +55,8 @@ class Why(TypedDict):
     state: WorkloadState
     sentence: str
     hint: str
+    attempts: int
+    retry_at: float | None
     because: list[Cause]
     facts: list[FactRow]
 
@@ -106,6 +108,8 @@ def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
         "state": row["state"],
         "sentence": sentence,
         "hint": because[-1]["hint"] if because and because[-1]["hint"] else row["hint"],
+        "attempts": row["attempts"],
+        "retry_at": row["retry_at"],
         "because": because,
         "facts": facts,
     }

@@ -87,6 +87,7 @@ class WorkloadStatus(TypedDict):
     crashes: Crashes | None
     log: list[str]
     failing_unit: str
+    attempts: int
     retry_at: float | None
     waits_for: list[str]
     diagnostics: list[Diagnostic]
@@ -123,6 +124,7 @@ def workload(queries: Queries, name: str) -> WorkloadStatus:
         "crashes": crashes(queries, name),
         "log": list(current.log),
         "failing_unit": current.failing_unit,
+        "attempts": queries.attempts_of(name) if current.state is WorkloadState.FAILED else 0,
         "retry_at": current.retry_at if queries.is_retried(name) and suspended is None else None,
         "waits_for": list(current.waits_for),
         "diagnostics": list(refused),

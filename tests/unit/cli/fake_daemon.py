@@ -166,6 +166,7 @@ def workload(name: str = "web", state: str = "converged", **changes: Any) -> dic
         "uid": 1001,
         "units": [unit(f"{name}.service")],
         "log": [],
+        "attempts": 0,
         "retry_at": None,
         "waits_for": [],
         "diagnostics": [],

@@ -20,7 +20,7 @@ from eventd.overrides.model import NETWORK
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.repository.ports import Fetched
-from eventd.status import documents, documents_workload
+from eventd.status import documents, documents_why, documents_workload
 from eventd.workloads.model_actions import PutFile
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
@@ -91,7 +91,12 @@ async def test_a_bug_in_a_handler_fails_its_workload_only() -> None:
     assert story.status("bad").state is WorkloadState.FAILED
     assert story.status("bad").reason == "bug"
     assert "ZeroDivisionError" in story.status("bad").message
-    assert documents_workload.workload(story.engine.queries, "bad")["retry_at"] is not None
+    row = documents_workload.workload(story.engine.queries, "bad")
+    assert row["retry_at"] is not None
+    assert row["attempts"] > 1, "it was tried again in these ten seconds"
+    told = documents_why.why(story.engine.queries, "bad")
+    assert (told["attempts"], told["retry_at"]) == (row["attempts"], row["retry_at"])
+    assert documents_workload.workload(story.engine.queries, "good")["attempts"] == 0
     await story.engine.overrides.suspend("bad", "root", "")
     assert documents_workload.workload(story.engine.queries, "bad")["retry_at"] is None, (
         "nothing of it is tried"

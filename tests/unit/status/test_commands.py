@@ -46,6 +46,7 @@ BROKEN = workload(
         unit("db-net.service"),
     ],
     log=["Error: initializing source \x1b[31mdocker://x\x1b[0m", "two\nlines"],
+    attempts=3,
     retry_at=NOW + 30,
 )
 
@@ -107,7 +108,7 @@ def test_what_failed_comes_first_and_in_full(path: str) -> None:
         "db: failed for 2 min, wanted 1a2b3c4d5e\n"
         "  image-pull-failed: db.service did not start: the image cannot be pulled\n"
         "  hint: check the image name\n"
-        "  next try in 30 s\n"
+        "  attempt 3 failed, next try in 30 s\n"
         "  UNIT        WANTED   IS      SINCE      RESULT     RESTARTS  INVOCATION\n"
         "  db.service  running  failed  2 min ago  exit-code  5         abcdef012345\n"
         "  | Error: initializing source docker://x\n"
@@ -366,6 +367,23 @@ def test_why_answers_in_a_sentence_and_with_what_is_missing_first(path: str) -> 
         "NO     mount:/srv/photos  unknown  yes\n"
         "yes    account photos     exists   exists\n"
     )
+
+
+def test_why_says_how_often_it_was_tried_and_when_it_is_tried_again(path: str) -> None:
+    """Below the sentence, as in the status; the JSON has both as the daemon sends them."""
+    failed = {
+        "workload": "db",
+        "state": "failed",
+        "sentence": "db failed: no image",
+        "facts": [],
+        "attempts": 4,
+        "retry_at": NOW + 120,
+    }
+    text = ask(path, "GET /v1/why/db", failed, "why", "db").out
+    assert text == "db failed: no image\nattempt 4 failed, next try in 2 min\n"
+    assert json.loads(ask(path, "GET /v1/why/db", failed, "why", "db", "--json").out) == failed
+    waits = {**failed, "retry_at": None}
+    assert "attempt 4 failed\n" in ask(path, "GET /v1/why/db", waits, "why", "db").out
 
 
 FAILED_RUN = run(
