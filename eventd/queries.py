@@ -267,7 +267,7 @@ class Queries:
         return self._desk.failures.is_waiting(name)
 
     def attempts_of(self, name: str) -> int:
-        """Return how often in a row it was tried and failed; 0 also where a judgement failed it, and nothing was tried."""
+        """Return how often in a row it was tried and failed; a judgement that fails it is no attempt."""
         failure = self._desk.failures.get(name)
         return failure.attempts if failure is not None and not failure.report.judged else 0
 
