@@ -7,7 +7,7 @@ from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.journal import PLAN, Ended, Ending, OpenStep, Settlement
 from eventd.kernel.model.reversibility import benign
 from eventd.workloads.model_records import Records
-from eventd.workloads.model_recovery import ACCOUNT_COMMENT, OwnAccount, WorkloadLooks, World
+from eventd.workloads.model_recovery import ACCOUNT_COMMENT, OwnAccount, WorkloadObservation, World
 
 NO_SHELLS = frozenset({"nologin", "false"})
 
@@ -35,7 +35,7 @@ ACTIONS = (
         Ending(
             "an account that useradd(8) created is recorded, and the steps that an interrupted useradd missed are done",
             "never automatic: an account holds data; removed from the repository, it is retained",
-            WorkloadLooks.ACCOUNT,
+            WorkloadObservation.ACCOUNT,
             _account,
         ),
         benign,

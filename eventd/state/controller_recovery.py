@@ -18,12 +18,19 @@ from eventd.kernel.model.action_table import ActionTable
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, KernelEvent, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
-from eventd.kernel.model.journal import NOTHING, Looks, OpenStep, Settlement
+from eventd.kernel.model.journal import NOTHING, Observation, OpenStep, Settlement
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
 from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.model_recovery import OwnAccount, SetFile, SetLingering, SetUnit, WorkloadLooks, World
+from eventd.workloads.model_recovery import (
+    OwnAccount,
+    SetFile,
+    SetLingering,
+    SetUnit,
+    WorkloadObservation,
+    World,
+)
 
 log = logging.getLogger(__name__)
 COMPLETE_TIMEOUT = 30.0
@@ -68,19 +75,19 @@ class Recovery:
                 step.target,
                 step.workload,
             )
-        await self._settle(lambda looks: looks is not WorkloadLooks.UNIT)
+        await self._settle(lambda observation: observation is not WorkloadObservation.UNIT)
 
     def units_of(self, workload: str) -> frozenset[str]:
         """Return the units of a workload that must be observed."""
         return frozenset(
             step.known().get("unit", step.target)
             for step in self.pending
-            if step.workload == workload and self.actions.looks(step) is WorkloadLooks.UNIT
+            if step.workload == workload and self.actions.observation(step) is WorkloadObservation.UNIT
         )
 
     async def finish(self) -> None:
         """Settle the remaining steps, and close the interrupted runs. What fails is retried before the next run."""
-        await self._settle(lambda _looks: True)
+        await self._settle(lambda _observation: True)
         if self._closed:
             return
         try:
@@ -96,7 +103,7 @@ class Recovery:
         A failed write may have taken effect, and an action that took effect may not have been recorded. A failed start
         needs nothing here: the next plan reads the unit's own state.
         """
-        if self.actions.looks(step) in (NOTHING, WorkloadLooks.UNIT):
+        if self.actions.observation(step) in (NOTHING, WorkloadObservation.UNIT):
             return True
         try:
             found = self.actions.settle(step, await self._observe(step), self.inventory.records)
@@ -113,9 +120,9 @@ class Recovery:
         """Nothing is left to settle."""
         return self._closed and not self.pending
 
-    async def _settle(self, now: Callable[[Looks], bool]) -> None:
+    async def _settle(self, now: Callable[[Observation], bool]) -> None:
         for step in tuple(self.pending):
-            if not now(self.actions.looks(step)):
+            if not now(self.actions.observation(step)):
                 continue
             try:
                 found = self.actions.settle(step, await self._observe(step), self.inventory.records)
@@ -154,15 +161,15 @@ class Recovery:
         )
 
     async def _observe(self, step: OpenStep) -> World:
-        match self.actions.looks(step):
-            case WorkloadLooks.ACCOUNT:
+        match self.actions.observation(step):
+            case WorkloadObservation.ACCOUNT:
                 return World(account=await self.host.accounts.lookup(step.target))
-            case WorkloadLooks.FILE:
+            case WorkloadObservation.FILE:
                 path = step.known().get("path")
                 return World(file=await self.host.files.read(path) if path else None)
-            case WorkloadLooks.LINGER:
+            case WorkloadObservation.LINGER:
                 return World(linger=self.facts.get(FactKey(PlatformFact.LINGER, step.workload)) is True)
-            case WorkloadLooks.UNIT:
+            case WorkloadObservation.UNIT:
                 unit = step.known().get("unit", step.target)
                 return World(unit=as_unit(self.facts.get(FactKey(PlatformFact.UNIT, unit, step.workload))))
             case _:

@@ -32,7 +32,14 @@ from eventd.workloads.model_actions import (
 from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import FileRecord, Records, UnitRecord
-from eventd.workloads.model_recovery import SetFile, SetLingering, SetUnit, WorkloadLooks, World, is_down
+from eventd.workloads.model_recovery import (
+    SetFile,
+    SetLingering,
+    SetUnit,
+    WorkloadObservation,
+    World,
+    is_down,
+)
 
 
 def _put(step: OpenStep, world: World, records: Records) -> Settlement:
@@ -176,7 +183,7 @@ ACTIONS = (
         Ending(
             "a written file stays; the next plan reloads the manager",
             "if the file was not written, the old one is intact and its record is restored",
-            WorkloadLooks.FILE,
+            WorkloadObservation.FILE,
             _put,
             detail=_put_detail,
         ),
@@ -187,7 +194,7 @@ ACTIONS = (
         Ending(
             "a removed file loses its record",
             "nothing to undo: the repository has the content",
-            WorkloadLooks.FILE,
+            WorkloadObservation.FILE,
             _remove,
             detail=_remove_detail,
         ),
@@ -198,7 +205,7 @@ ACTIONS = (
         Ending(
             PLAN,
             "if lingering was not enabled, it is not recorded as eventd's",
-            WorkloadLooks.LINGER,
+            WorkloadObservation.LINGER,
             _linger_on,
             detail=_linger_detail,
         ),
@@ -209,7 +216,7 @@ ACTIONS = (
         Ending(
             "if lingering is off, that is recorded",
             BY_REPOSITORY,
-            WorkloadLooks.LINGER,
+            WorkloadObservation.LINGER,
             _linger_off,
             detail=_linger_detail,
         ),
@@ -230,7 +237,7 @@ ACTIONS = (
         Ending(
             "a stopped unit loses its record",
             BY_REPOSITORY,
-            WorkloadLooks.UNIT,
+            WorkloadObservation.UNIT,
             _stop,
             detail=_stop_detail,
         ),
@@ -241,7 +248,7 @@ ACTIONS = (
         Ending(
             "a unit that started since is recorded with the content it runs",
             BY_REPOSITORY,
-            WorkloadLooks.UNIT,
+            WorkloadObservation.UNIT,
             _start,
             detail=_start_detail,
         ),
@@ -252,7 +259,7 @@ ACTIONS = (
         Ending(
             "a unit that was restarted since is recorded, and is not restarted again",
             BY_REPOSITORY,
-            WorkloadLooks.UNIT,
+            WorkloadObservation.UNIT,
             _start,
             detail=_start_detail,
         ),

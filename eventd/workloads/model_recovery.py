@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eventd.kernel.model.journal import Detail, Looks
+from eventd.kernel.model.journal import Detail, Observation
 from eventd.platform.model_facts import Account, ActiveState, FileState, UnitState
 from eventd.workloads import model_actions as actions
 from eventd.workloads.model_records import FileRecord, UnitRecord
@@ -17,8 +17,8 @@ ACCOUNT_COMMENT = "eventd workload"
 """GECOS field of the accounts that eventd makes; together with a nologin shell it marks them as eventd's."""
 
 
-class WorkloadLooks(Looks):
-    """What has to be read to settle a step."""
+class WorkloadObservation(Observation):
+    """What recovery must observe to settle a step."""
 
     ACCOUNT = "account"
     FILE = "file"
@@ -29,7 +29,7 @@ class WorkloadLooks(Looks):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What was read, as far as `WorkloadLooks` requires."""
+    """What was observed: the fields that the step's `WorkloadObservation` requires."""
 
     account: Account | None = None
     file: FileState | None = None

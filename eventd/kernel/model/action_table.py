@@ -13,7 +13,7 @@ from typing import Any
 
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.journal import NOTHING, Detail, Ending, Looks, OpenStep, Settlement, replanned
+from eventd.kernel.model.journal import NOTHING, Detail, Ending, Observation, OpenStep, Settlement, replanned
 from eventd.kernel.model.reversibility import Classify, Judgement
 
 
@@ -96,10 +96,10 @@ class ActionTable:
         """Return what an intent has to carry so that the step can be settled without its action."""
         return self.row(type(action)).ending.detail(action, seen, records, layout)
 
-    def looks(self, step: OpenStep) -> Looks:
-        """Return what has to be looked at to settle a step."""
+    def observation(self, step: OpenStep) -> Observation:
+        """Return what has to be observed to settle a step."""
         row = self._by_verb.get(step.verb)
-        return NOTHING if row is None else row.ending.looks
+        return NOTHING if row is None else row.ending.observes
 
     def settle(self, step: OpenStep, world: object, records: Any) -> Settlement:
         """Judge an open step by what is found; a verb that this version does not know is left to the plan."""

@@ -57,12 +57,12 @@ class Ended(StrEnum):
     """The next plan sees how far it got, and goes on from there."""
 
 
-class Looks(StrEnum):
-    """What has to be looked at to settle a step. Domains subclass it with what they have to look at."""
+class Observation(StrEnum):
+    """What recovery must observe to settle an open step. Domains define their own subclass."""
 
 
-class Nothing(Looks):
-    """For a step of which the next plan sees all."""
+class Nothing(Observation):
+    """For steps whose effect the next plan sees by itself."""
 
     NOTHING = "nothing"
 
@@ -78,7 +78,7 @@ class Settlement:
     note: str
     """A sentence for people."""
     changes: tuple[object, ...] = ()
-    """What becomes of the records; the domain that looked carries them out."""
+    """Changes to the records, which recovery carries out."""
 
 
 def replanned(step: OpenStep, world: object, records: Any) -> Settlement:
@@ -99,9 +99,9 @@ class Ending:
 
     finish: str
     undo: str
-    looks: Looks = NOTHING
+    observes: Observation = NOTHING
     settle: Callable[[OpenStep, Any, Any], Settlement] = replanned
-    """Judges it by what was found (what that is, is the domain's that says what to look at)."""
+    """Settles it, from the step, what was observed, and the records."""
     detail: Callable[[Any, Any, Any, Any], Detail] = no_detail
     """Returns what an intent has to carry so that the step can be settled without its action."""
 
