@@ -73,7 +73,7 @@ async def _looking(found: Table, size: int) -> None:
             raise RuntimeError("there was something to do")
         found.add(row, "look at everything", time.perf_counter() - began)
     looked = asyncio.Event()
-    engine.looks.subscribe("test", looked.set)
+    engine.passes.subscribe("test", looked.set)
     for number in range(TIMES):
         looked.clear()
         key = FactKey(PlatformFact.UNIT, "w5.service", "w5")

@@ -111,7 +111,7 @@ class Daemon:
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
                 dispatcher.subscribe("the daemon", self._on_event)
-                self.engine.looks.subscribe("sd_notify", self._report)
+                self.engine.passes.subscribe("sd_notify", self._report)
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
                 await self.sources.start(group, dispatcher.emit, dispatcher.facts)
@@ -170,7 +170,7 @@ class Daemon:
         engine = self.engine
         folder = StatusFolder(f"{self.settings.paths.runtime}/status")
         files = StatusFiles(engine.queries, self._identity(), folder)
-        engine.looks.subscribe("the status files", files.observed)
+        engine.passes.subscribe("the status files", files.observed)
         engine.steps.subscribe("the status files", files.stepped)
         self.sources.health.subscribe(files.containers_changed)
         return files

@@ -137,8 +137,8 @@ class Engine:
         self.host, self.dispatcher, self.parts = host, dispatcher, parts
         self.steps: Listeners[[Progress]] = Listeners("a step")
         """Who is told of each step of a run."""
-        self.looks: Listeners[[]] = Listeners("a look at the host")
-        """Who is told after each look at the host."""
+        self.passes: Listeners[[]] = Listeners("a pass")
+        """Told after each pass, and when a run begins or waits for the host's lock."""
         afresh: Listeners[[str]] = Listeners("another content")
         revised: Listeners[[]] = Listeners("another revision")
         forced: Listeners[[]] = Listeners("a run that is asked for")
@@ -259,7 +259,7 @@ class Engine:
             agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),
             turns=turns, leftovers=Leftovers(inventory.journal, steps, self.recovery, parts.jitter),
             draining=draining, wall=wall, watch=self.watch, concurrency=parts.concurrency,
-            problems=problems, looks=self.looks, forget_gone=gone.sweep,
+            problems=problems, passes=self.passes, forget_gone=gone.sweep,
         )  # fmt: skip
         self.loop = RunLoop(
             dispatcher=dispatcher, index=self.index, queue=self.queue, controllers=self.controllers,
@@ -272,7 +272,7 @@ class Engine:
             host, dispatcher, self.inventory, self.runs, active, self.loop, gone, parts.layout, wall
         )
         self.queries = Queries(
-            facts=facts, problems=problems, steps=self.steps, looks=self.looks, statuses=self.statuses, now=wall,
+            facts=facts, problems=problems, steps=self.steps, passes=self.passes, statuses=self.statuses, now=wall,
             containers=parts.containers, _host=host, _dispatcher=dispatcher, _queue=self.queue, _runs=self.runs,
             _desk=desk, _inventory=self.inventory, _active=active, _activation=activation,
             _overrides=self.overrides, _planner=self.planner, _wellbeing=self.wellbeing, _alarms=self.alarms,
@@ -290,7 +290,7 @@ class Engine:
         """What it is asked to do."""
         afresh.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
-        self.looks.subscribe("probing", probing.refresh)
+        self.passes.subscribe("probing", probing.refresh)
         dispatcher.subscribe("the fetcher", self._on_event)
 
     def _detail(self, action: Any, sight: Sight | None) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Queries: what is asked of the engine. The API, metrics, status files, documents, doctor and the boot log ask here.
 
 Owns no state, and changes none: each answer is read at the moment of the question, from the part that owns it. What is
-done is `eventd.commands`; who wants to be told subscribes to `steps` and `looks`.
+done is `eventd.commands`; who wants to be told subscribes to `steps` and `passes`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Queries:
     """What is wrong with everything, not with one subject."""
     steps: Listeners[[Progress]]
     """Who is told of each step of a run."""
-    looks: Listeners[[]]
-    """Who is told after each look at the host."""
+    passes: Listeners[[]]
+    """Told after each pass, and when a run begins or waits for the host's lock."""
     statuses: Statuses
     """Where each subject stands that a run of this life has looked at."""
     now: Callable[[], float]

@@ -133,7 +133,7 @@ async def _started(api: Api, handle: RunHandle, response: web.StreamResponse) ->
     def wake() -> None:
         changed.set()
 
-    stop = api.queries.looks.subscribe("a request", wake)
+    stop = api.queries.passes.subscribe("a request", wake)
     try:
         while not handle.started.is_set():
             changed = anyio.Event()

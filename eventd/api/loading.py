@@ -22,7 +22,7 @@ async def until_loaded(queries: Queries) -> None:
         (FETCH,),
         lambda: documents.overall(queries) != "starting",
         timeout=LOAD_TIMEOUT,
-        also=lambda wake: queries.looks.subscribe("a request", wake),
+        also=lambda wake: queries.passes.subscribe("a request", wake),
     )
     if not loaded:
         raise TemporaryError(

@@ -113,7 +113,7 @@ class BootLog:
         for name in ALWAYS:
             self._take(name, UnitIs(name, name))
         self._stops.append(queries.steps.subscribe("the boot log", self._on_progress))
-        self._stops.append(queries.looks.subscribe("the boot log", self._observe))
+        self._stops.append(queries.passes.subscribe("the boot log", self._observe))
 
     async def run(self) -> None:
         """Store the record as soon as it is complete, and return. A record of this boot that exists already is kept."""
@@ -210,7 +210,7 @@ class BootLog:
                     fact.began = now
 
     def _observe(self) -> None:
-        """After each look at the host: learn what is wanted, see where it stands, find the end."""
+        """After each pass: learn what is wanted, see how far it is, find the end."""
         desired = self._queries.desired
         if desired is None:
             return

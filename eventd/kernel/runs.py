@@ -48,7 +48,7 @@ class Counters:
     contended: int = 0
     """Triggers that came while a run was on, and got the following one."""
     checks: int = 0
-    """Looks at dirty workloads that found nothing to do."""
+    """Passes that found nothing to do."""
     workload_failures: int = 0
 
 
@@ -71,8 +71,8 @@ class Runs:
     """Turns side by side."""
     problems: Problems
     """What is wrong with everything, not with one subject."""
-    looks: Listeners[[]]
-    """Told after each look at the host."""
+    passes: Listeners[[]]
+    """Told after each pass, and when a run begins or waits for the host's lock."""
     watch: RunWatch
     """Told while a run is on."""
     forget_gone: Callable[[], None]
@@ -111,7 +111,7 @@ class Runs:
             if not todo and not batch.record:
                 self.counters.checks += 1
                 self.agenda.settle(names)
-                self.looks()
+                self.passes()
                 return None
             await self._acquire(LOCK_TIMEOUT)
             try:
@@ -154,7 +154,7 @@ class Runs:
                 "runs",
                 attributes={"pid": holder.pid, "command": holder.command} if holder is not None else {},
             )
-            self.looks()
+            self.passes()
 
         try:
             await self.lock.acquire(timeout=timeout, waiting=waiting)
@@ -175,7 +175,7 @@ class Runs:
         for handle in batch.handles:
             handle.run = number
             handle.started.set()
-        self.looks()
+        self.passes()
         reports = {name: self.agenda.board.settle(name, None) for name in names if name not in todo}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
@@ -221,7 +221,7 @@ class Runs:
             self.applied = report
         self._answer(batch, report)
         self._answer_joined(report)
-        self.looks()
+        self.passes()
         return report
 
     async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
@@ -248,7 +248,7 @@ class Runs:
                 if self.current is not None:
                     self.current = replace(self.current, triggers=noted(self.current.triggers, triggers))
                 return late
-            self.looks()
+            self.passes()
         if busy:
             due = self.agenda.next_due()
             pause = max(0.05, due - anyio.current_time()) if due is not None else None
@@ -290,7 +290,7 @@ class Runs:
         self.leftovers.leave(
             replace(batch, handles=[], requests=0, restarts={}, forced=False, forced_names=set())
         )
-        self.looks()
+        self.passes()
 
     @staticmethod
     def _answer(batch: Batch, report: RunReport) -> None:

@@ -141,7 +141,7 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
         if last is not None and any(row.name == LAMP for row in last.workloads):
             results.append(last.result)
 
-    told.engine.looks.subscribe("test", note)
+    told.engine.passes.subscribe("test", note)
     power(told, on=True)
     await told.quiet(0.1)
     assert told.status(LAMP).reason == "no-contact"

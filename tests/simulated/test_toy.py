@@ -50,9 +50,9 @@ class Harbour:
         return await anyio.to_thread.run_sync(call), out.getvalue()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for what a look at the host brings about."""
+        """Wait for what a pass brings about."""
         changed = asyncio.Event()
-        stop = self.story.engine.looks.subscribe("test", changed.set)
+        stop = self.story.engine.passes.subscribe("test", changed.set)
         async with asyncio.timeout(60):
             while not holds():
                 await changed.wait()

@@ -240,7 +240,7 @@ async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     """The run is ok and names it, an event and a counter say it, and it is never called failed or a loop."""
     story = await started(web(more="[Service]\nRestart=no"))
     states = []
-    story.engine.looks.subscribe("test", lambda: states.append(story.status("web").state))
+    story.engine.passes.subscribe("test", lambda: states.append(story.status("web").state))
     story.manager("web").units["web.service"].exit(9)
     await story.quiet(30)
     assert story.status("web").state is WorkloadState.CONVERGED

@@ -179,7 +179,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     )
     engine = story.engine
     changed = asyncio.Event()
-    engine.looks.subscribe("test", changed.set)
+    engine.passes.subscribe("test", changed.set)
     async with asyncio.timeout(30):
         while not all(engine.queries.status(name).state.value == "converged" for name in (OWN, OTHER)):
             await changed.wait()

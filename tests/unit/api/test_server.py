@@ -59,9 +59,9 @@ def web(more: str = "") -> dict[str, str | bytes]:
 
 
 async def until(story: Story, holds: Callable[[], bool]) -> None:
-    """Wait for something that a look at the host brings about."""
+    """Wait for something that a pass brings about."""
     changed = asyncio.Event()
-    stop = story.engine.looks.subscribe("test", changed.set)
+    stop = story.engine.passes.subscribe("test", changed.set)
     async with asyncio.timeout(60):
         while not holds():
             await changed.wait()
@@ -193,7 +193,7 @@ async def test_what_is_asked_right_after_a_start_is_answered_by_what_the_reposit
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         active.desired = desired
-        running.story.engine.looks()
+        running.story.engine.passes()
     assert answers == [answer]
 
 
@@ -213,7 +213,7 @@ async def test_what_there_is_to_update_is_told_once_it_is_known(
         await running.get("status")  # on a later connection, so the question before it has arrived
         assert answers == []
         active.desired = desired
-        running.story.engine.looks()
+        running.story.engine.passes()
     assert [each["name"] for each in answers[0]["workloads"]] == ["web"]
 
     active.desired = None

@@ -137,7 +137,7 @@ async def test_after_the_end_nothing_of_it_is_registered() -> None:
     assert story.running.done()
     engine = story.engine
     assert len(engine.steps) == 0
-    assert "the boot log" not in engine.looks
+    assert "the boot log" not in engine.passes
     assert story.log._stops == []
     assert FactKey(WorkloadFact.WORKLOAD, "web") not in story.dispatcher.facts._watchers
     told = await story.log.record()

@@ -81,7 +81,7 @@ async def test_who_follows_a_run_and_raises_fails_no_step_and_leaves_none_open()
         raise ZeroDivisionError
 
     story.engine.steps.subscribe("a broken follower", follow)
-    story.engine.looks.subscribe("a broken follower", broken)
+    story.engine.passes.subscribe("a broken follower", broken)
     story.push(container("web"))
     await story.quiet()
     assert told

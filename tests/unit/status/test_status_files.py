@@ -50,7 +50,7 @@ async def test_a_file_is_written_when_its_workload_stands_otherwise() -> None:
     await story.start()
     folder = Folder()
     files = StatusFiles(story.engine.queries, IDENTITY, folder, story.dispatcher.wall)  # type: ignore[arg-type]
-    story.engine.looks.subscribe("test", files.observed)
+    story.engine.passes.subscribe("test", files.observed)
     story.engine.steps.subscribe("test", files.stepped)
     async with anyio.create_task_group() as group:
         group.start_soon(files.run)
