@@ -13,7 +13,7 @@ import anyio
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import OnUnhealthy, Workload
 from eventd.health.controller_wellbeing import Wellbeing
-from eventd.health.model_expectations import CRASHED, UNHEALTHY, Illness, illness
+from eventd.health.model_expectations import CRASHED, UNHEALTHY, UnmetExpectations, unmet_expectations
 from eventd.kernel.controller import FINE, NOTHING, Decision, Desk, Part, Request, Turn
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.failures import FORGET, Failures
@@ -42,16 +42,16 @@ class HealthController(Part):
     def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
         """Ask for a turn if something can be done about an unhealthy workload."""
         workload = self.active.workload(name)
-        ill = self.treatable(name, workload) if workload is not None else None
-        return Decision(due=True) if ill is not None else NOTHING
+        unmet = self.repairable(name, workload) if workload is not None else None
+        return Decision(due=True) if unmet is not None else NOTHING
 
-    def treatable(self, name: str, workload: Workload) -> Illness | None:
+    def repairable(self, name: str, workload: Workload) -> UnmetExpectations | None:
         """Return what `[health] on_unhealthy` should fix now, if the workload is verified, up, and not in a pause."""
         if workload.options.on_unhealthy is OnUnhealthy.REPORT:
             return None
         if not self.planner.is_verified(name, workload):
             return None
-        found = illness(workload, self.active.gates_of(name).healthy, self.facts)
+        found = unmet_expectations(workload, self.active.gates_of(name).healthy, self.facts)
         if (
             found is None
             or found.starting
@@ -80,31 +80,35 @@ class HealthController(Part):
             turn.report = replace(turn.report, reason=CRASHED, message=f"{crash}; it was started again")
         if workload is None or turn.report.outcome not in FINE:
             return
-        ill = self.treatable(turn.name, workload)
-        if ill is not None:
-            turn.report = await self._treat(turn, workload, ill, executor)
+        unmet = self.repairable(turn.name, workload)
+        if unmet is not None:
+            turn.report = await self._repair(turn, workload, unmet, executor)
 
-    async def _treat(
-        self, turn: Turn, workload: Workload, ill: Illness, executor: Executor
+    async def _repair(
+        self, turn: Turn, workload: Workload, unmet: UnmetExpectations, executor: Executor
     ) -> WorkloadReport:
         name, tx, report = workload.name, on_host(turn.tx), turn.report
         found = replace(
-            report, outcome=Outcome.FAILED, reason=UNHEALTHY, message=ill.message, failing_unit=ill.units[0]
+            report,
+            outcome=Outcome.FAILED,
+            reason=UNHEALTHY,
+            message=unmet.message,
+            failing_unit=unmet.units[0],
         )
         if workload.options.on_unhealthy is OnUnhealthy.ROLLBACK:
-            log_lines = await last_lines(tx, ill.units[0])
+            log_lines = await last_lines(tx, unmet.units[0])
             return await self.rollbacks.take_back(turn, workload, replace(found, log=tuple(log_lines)))
         if not self.failures.repair(name, anyio.current_time()):
-            message = f"{ill.message}, although it was restarted {REPAIRS} times within {FORGET:g} s"
+            message = f"{unmet.message}, although it was restarted {REPAIRS} times within {FORGET:g} s"
             hint = f"eventd restarts it again with growing pauses; eventctl restart {name} does it now"
             return replace(found, message=message, hint=hint, failing_verb=RestartUnit.verb)
-        why = f"it is unhealthy: {ill.message}"
+        why = f"it is unhealthy: {unmet.message}"
 
         async def work(step: Step) -> None:
-            await restart_units(step, self.planner, workload, ill.units, why)
+            await restart_units(step, self.planner, workload, unmet.units, why)
 
         done = await executor.carry_out(tx, work, explain(tx))
-        message = done.message or f"{ill.message}; it was restarted"
+        message = done.message or f"{unmet.message}; it was restarted"
         return replace(
             done, reason=done.reason or UNHEALTHY, message=message, actions=report.actions + done.actions
         )
@@ -116,5 +120,5 @@ class HealthController(Part):
         workload = self.active.workload(name)
         if workload is None or row.outcome not in FINE or status.state is not WorkloadState.CONVERGED:
             return status, row
-        ailment = self.wellbeing.assess(name, workload)
-        return workloads_controller_status.ailing(ailment, row) if ailment is not None else (status, row)
+        problem = self.wellbeing.assess(name, workload)
+        return workloads_controller_status.degraded(problem, row) if problem is not None else (status, row)

@@ -4,7 +4,7 @@ Owns the recent failures of each workload, so that one crash is reported as a cr
 state is not reported forever. It only reads facts: systemd and the plan restart what crashed, and the health controller
 carries out `[health] on_unhealthy`.
 
-    UNIT facts -> crashes; facts that `expect` mentions -> Ailment -> Statuses, events, metrics
+    UNIT facts -> crashes; facts that `expect` mentions -> HealthProblem -> Statuses, events, metrics
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventd.desired.model import OnUnhealthy, Workload
 from eventd.gates.model import WorkloadGates
 from eventd.health.controller_relapses import Relapses
 from eventd.health.model_events import HealthEvent
-from eventd.health.model_expectations import CRASHED, UNHEALTHY, Ailment, illness
+from eventd.health.model_expectations import CRASHED, UNHEALTHY, HealthProblem, unmet_expectations
 from eventd.health.model_readiness import WOULD_NOT_START, lacks, sentence
 from eventd.kernel.failures import FORGET
 from eventd.kernel.model.events import Emit, EventKind, KernelOrigin
@@ -70,7 +70,7 @@ class Wellbeing:
         """Start watching the units."""
         self.facts.watch_all(self._changed)
 
-    def assess(self, name: str, workload: Workload) -> Ailment | None:
+    def assess(self, name: str, workload: Workload) -> HealthProblem | None:
         """Return what is wrong with a workload that needs no action, and report what is new about it."""
         now = anyio.current_time()
         low = status.down(workload, self.facts)
@@ -81,8 +81,8 @@ class Wellbeing:
             message = (
                 f"{self._often(name, now)}; it is up, and counts as up if it stays up for {left:.0f} s more"
             )
-            return Ailment(WorkloadState.FAILED, LOOPING, message, _see(name))
-        return self._ill(name, workload, now)
+            return HealthProblem(WorkloadState.FAILED, LOOPING, message, _see(name))
+        return self._unhealthy(name, workload, now)
 
     def begin(self, name: str, workload: Workload) -> None:
         """Begin a turn: forget the history if the content is new."""
@@ -92,7 +92,11 @@ class Wellbeing:
 
     def is_unhealthy(self, name: str, workload: Workload | None) -> bool:
         """Return whether a workload is up and known not to meet its expectations."""
-        found = illness(workload, self.gates_of(name).healthy, self.facts) if workload is not None else None
+        found = (
+            unmet_expectations(workload, self.gates_of(name).healthy, self.facts)
+            if workload is not None
+            else None
+        )
         return found is not None and not found.starting
 
     def last_crash(self, name: str) -> str:
@@ -114,17 +118,19 @@ class Wellbeing:
         """Return the workloads that have recovered by now, each once."""
         return list(dict.fromkeys((*self._crashes.take_due(now), *self._lapses.take_due(now))))
 
-    def _down(self, name: str, reason: str, message: str, now: float) -> Ailment:
+    def _down(self, name: str, reason: str, message: str, now: float) -> HealthProblem:
         if reason != CRASHED:
-            return Ailment(WorkloadState.PENDING, reason, message)
+            return HealthProblem(WorkloadState.PENDING, reason, message)
         if self._crashes.count(name, now) >= REPAIRS:
-            return Ailment(WorkloadState.FAILED, LOOPING, f"{self._often(name, now)}; {message}", _see(name))
-        return Ailment(WorkloadState.PENDING, reason, f"{message}; it is started again")
+            return HealthProblem(
+                WorkloadState.FAILED, LOOPING, f"{self._often(name, now)}; {message}", _see(name)
+            )
+        return HealthProblem(WorkloadState.PENDING, reason, f"{message}; it is started again")
 
-    def _ill(self, name: str, workload: Workload, now: float) -> Ailment | None:
-        found = illness(workload, self.gates_of(name).healthy, self.facts)
+    def _unhealthy(self, name: str, workload: Workload, now: float) -> HealthProblem | None:
+        found = unmet_expectations(workload, self.gates_of(name).healthy, self.facts)
         if found is not None and found.starting:
-            return Ailment(WorkloadState.PENDING, "starting", found.message)
+            return HealthProblem(WorkloadState.PENDING, "starting", found.message)
         before = self.statuses.get(name)
         was = before is not None and before.reason == UNHEALTHY
         if found is not None:
@@ -135,7 +141,7 @@ class Wellbeing:
                     "%s is unhealthy: %s", name, found.message, extra={"workload": name, "reason": UNHEALTHY}
                 )
                 self._emit(HealthEvent.UNHEALTHY, name, {"message": found.message, "times": times})
-            return Ailment(WorkloadState.FAILED, UNHEALTHY, f"{found.message}{often}", _mend(workload))
+            return HealthProblem(WorkloadState.FAILED, UNHEALTHY, f"{found.message}{often}", _mend(workload))
         left = self._lapses.note_healthy(name, now)
         if left > 0:
             times = self._lapses.count(name, now)
@@ -143,13 +149,13 @@ class Wellbeing:
                 f"it was unhealthy {times} times within {FORGET / 60:g} min;"
                 f" it is healthy, and counts as healthy if it stays so for {left:.0f} s more"
             )
-            return Ailment(WorkloadState.FAILED, UNHEALTHY, message, _mend(workload))
+            return HealthProblem(WorkloadState.FAILED, UNHEALTHY, message, _mend(workload))
         if was:
             log.info("%s is healthy again", name, extra={"workload": name})
             self._emit(HealthEvent.HEALED, name, {})
         return self._at_risk(name)
 
-    def _at_risk(self, name: str) -> Ailment | None:
+    def _at_risk(self, name: str) -> HealthProblem | None:
         """Return what a healthy workload would lack if it had to start now; report it when that changes."""
         found = lacks(self.needs_of(name), self.gates_of(name), self.facts)
         before = self.statuses.get(name)
@@ -160,7 +166,7 @@ class Wellbeing:
         if said != was:
             log.warning("%s: %s", name, said, extra={"workload": name, "reason": WOULD_NOT_START})
             self._emit(HealthEvent.AT_RISK, name, {"message": said})
-        return Ailment(WorkloadState.AT_RISK, WOULD_NOT_START, said, f"eventctl why {name}")
+        return HealthProblem(WorkloadState.AT_RISK, WOULD_NOT_START, said, f"eventctl why {name}")
 
     def _often(self, name: str, now: float) -> str:
         return f"it crashed {self._crashes.count(name, now)} times within {FORGET / 60:g} min"

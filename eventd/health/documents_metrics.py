@@ -15,12 +15,12 @@ from eventd.queries import Queries
 def families(q: Queries) -> Iterator[Metric]:
     """Yield the families."""
     rows = {name: q.status(name) for name in q.names()}
-    ill = GaugeMetricFamily(
+    unhealthy = GaugeMetricFamily(
         "eventd_workload_unhealthy", "1: up, but its health condition is not met", labels=["workload"]
     )
     for name, status in sorted(rows.items()):
-        ill.add_metric([name], float(status.reason == UNHEALTHY))
-    yield ill
+        unhealthy.add_metric([name], float(status.reason == UNHEALTHY))
+    yield unhealthy
     risk = GaugeMetricFamily(
         "eventd_workload_at_risk", "1: up, but could not start again", labels=["workload"]
     )

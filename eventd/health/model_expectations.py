@@ -24,7 +24,7 @@ CRASHED = "crashed"
 
 
 @dataclass(frozen=True, slots=True)
-class Ailment:
+class HealthProblem:
     """What is wrong with a workload that needs no action."""
 
     state: WorkloadState
@@ -34,7 +34,7 @@ class Ailment:
 
 
 @dataclass(frozen=True, slots=True)
-class Illness:
+class UnmetExpectations:
     """The expectations that do not hold."""
 
     message: str
@@ -44,7 +44,9 @@ class Illness:
     """The units to restart for it, in start order; none if it is not about the workload itself."""
 
 
-def illness(workload: Workload, healthy: Predicate | None, facts: Facts) -> Illness | None:
+def unmet_expectations(
+    workload: Workload, healthy: Predicate | None, facts: Facts
+) -> UnmetExpectations | None:
     """Return the expectations of a workload that are known not to hold; None if there are none."""
     if healthy is None or healthy.value(facts) is not False:
         return None
@@ -53,7 +55,7 @@ def illness(workload: Workload, healthy: Predicate | None, facts: Facts) -> Illn
     if not starting:
         parts = [p for p in parts if not (isinstance(p, ContainerHealthy) and p.is_starting(facts))]
     message = "; ".join(dict.fromkeys(part.sentence(facts) for part in parts))
-    return Illness(message, starting, _to_restart(workload, parts))
+    return UnmetExpectations(message, starting, _to_restart(workload, parts))
 
 
 def _parts(predicate: Predicate) -> tuple[Predicate, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from eventd.desired.model import Desired, UnitRole, Workload
 from eventd.files.model_named import RESTART_PENDING
-from eventd.health.model_expectations import CRASHED, Ailment
+from eventd.health.model_expectations import CRASHED, HealthProblem
 from eventd.kernel.controller import FINE, status_of
 from eventd.kernel.model.diagnostics import errors
 from eventd.kernel.model.facts import FactKey, Facts
@@ -45,11 +45,11 @@ def of_report(row: WorkloadReport, workload: Workload | None) -> WorkloadStatus:
     return WorkloadStatus(WorkloadState.CONVERGED)
 
 
-def ailing(ailment: Ailment, row: WorkloadReport) -> tuple[WorkloadStatus, WorkloadReport]:
+def degraded(problem: HealthProblem, row: WorkloadReport) -> tuple[WorkloadStatus, WorkloadReport]:
     """Return the status of a workload with nothing left to do, given what is wrong with it."""
-    reason, message, hint = ailment.reason, ailment.message, ailment.hint
-    if ailment.state is not WorkloadState.FAILED:
-        return WorkloadStatus(ailment.state, 0.0, reason, message, hint), row
+    reason, message, hint = problem.reason, problem.message, problem.hint
+    if problem.state is not WorkloadState.FAILED:
+        return WorkloadStatus(problem.state, 0.0, reason, message, hint), row
     failed = replace(row, outcome=Outcome.FAILED, reason=reason, message=message, hint=hint)
     return WorkloadStatus(WorkloadState.FAILED, 0.0, reason, message, hint), failed
 
