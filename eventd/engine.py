@@ -34,7 +34,7 @@ from eventd.gates.model_predicates import Probe
 from eventd.health.controller import HealthController
 from eventd.health.controller_wellbeing import Wellbeing
 from eventd.kernel.agenda import Agenda
-from eventd.kernel.controller import Controller, Controllers, Desk
+from eventd.kernel.controller import Controller, Controllers, RetryState
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.draining import Draining
 from eventd.kernel.executor import Executor, Handler
@@ -150,7 +150,7 @@ class Engine:
         records = Records()
         self.statuses = Statuses(records)
         self.judge = judge = Judge(parts.policies, lambda: self.inventory.records, facts)
-        self.desk = desk = Desk(
+        self.retries = retries = RetryState(
             Failures(records, FINAL), Holds(records), self.index.wake_on, parts.jitter, judge
         )
         draining = Draining(facts, FactKey(PlatformFact.SHUTDOWN))
@@ -163,7 +163,7 @@ class Engine:
         # What decides.
         view = View(facts, lambda: self.inventory.records, owners.paths_of)
         context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
-        self.planner = Planner(active, view, judge, self.inventory, facts, desk.failures, context)
+        self.planner = Planner(active, view, judge, self.inventory, facts, retries.failures, context)
         self.wellbeing = Wellbeing(
             facts, dispatcher.emit, active.gates_of, active.needs_of, self.statuses, wall
         )
@@ -199,7 +199,7 @@ class Engine:
             self.overrides,
             self.inventory,
             interests,
-            desk,
+            retries,
             participants,
             afresh,
             revised,
@@ -212,7 +212,9 @@ class Engine:
             (
                 workloads,
                 AuditAspect(self.planner, self.alarms),
-                HealthController(active, self.planner, self.wellbeing, desk.failures, facts, self.rollbacks),
+                HealthController(
+                    active, self.planner, self.wellbeing, retries.failures, facts, self.rollbacks
+                ),
                 NamedFilesAspect(active, self.planner),
                 StoreDamage(active, self.resets),
                 self.rollbacks,
@@ -223,11 +225,11 @@ class Engine:
                 *parts.controllers,
             )
         )
-        board = StatusBoard(self.statuses, self.controllers, desk, wall)
-        gone = Gone(active, workloads, board, desk.holds, self.alarms, facts)
+        board = StatusBoard(self.statuses, self.controllers, retries, wall)
+        gone = Gone(active, workloads, board, retries.holds, self.alarms, facts)
         revised.subscribe("what is gone", gone.sweep)
         # What runs.
-        probing = Probing(parts.probe, active, desk.holds, facts)
+        probing = Probing(parts.probe, active, retries.holds, facts)
 
         def open_transaction(name: str, run: int, interrupt: anyio.Event, progress: Tell) -> Transaction:
             return Transaction(
@@ -249,14 +251,14 @@ class Engine:
             )
 
         turns = Turns(
-            controllers=self.controllers, executor=executor, desk=desk, board=board, draining=draining,
+            controllers=self.controllers, executor=executor, retries=retries, board=board, draining=draining,
             open=open_transaction, steps=self.steps, wall=wall,
         )  # fmt: skip
         sources = SourceErrors(facts, lambda: self.queue.touch_all(dispatcher.current))
         self.problems = problems = Problems(sources, activation, active, facts)
         self.runs = Runs(
             lock=host.lock, store=inventory.journal, dispatcher=dispatcher, queue=self.queue, revision=activation,
-            agenda=Agenda(self.controllers, board, desk, self.queue, dispatcher, (self.wellbeing,)),
+            agenda=Agenda(self.controllers, board, retries, self.queue, dispatcher, (self.wellbeing,)),
             turns=turns, leftovers=Leftovers(inventory.journal, steps, self.recovery, parts.jitter),
             draining=draining, wall=wall, watch=self.watch, concurrency=parts.concurrency,
             problems=problems, passes=self.passes, forget_gone=gone.sweep,
@@ -274,7 +276,7 @@ class Engine:
         self.queries = Queries(
             facts=facts, problems=problems, steps=self.steps, passes=self.passes, statuses=self.statuses, now=wall,
             containers=parts.containers, _host=host, _dispatcher=dispatcher, _queue=self.queue, _runs=self.runs,
-            _desk=desk, _inventory=self.inventory, _active=active, _activation=activation,
+            _retries=retries, _inventory=self.inventory, _active=active, _activation=activation,
             _overrides=self.overrides, _planner=self.planner, _wellbeing=self.wellbeing, _alarms=self.alarms,
             _updates=self.updates, _images=images, _approvals=self.approvals, _rebuild=self.rebuild,
             _recovery=self.recovery,

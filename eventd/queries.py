@@ -22,7 +22,7 @@ from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Desired, Workload
 from eventd.gates.model import WorkloadGates
 from eventd.health.controller_wellbeing import Crash, Wellbeing
-from eventd.kernel.controller import Desk, is_workload
+from eventd.kernel.controller import RetryState, is_workload
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.errors import EventdError
@@ -76,7 +76,7 @@ class Queries:
     _dispatcher: Dispatcher
     _queue: Queue
     _runs: Runs
-    _desk: Desk
+    _retries: RetryState
     _inventory: Inventory
     _active: ActiveRevision
     _activation: Activation
@@ -260,15 +260,15 @@ class Queries:
 
     def hold_of(self, name: str) -> Held | None:
         """Return what holds a subject."""
-        return self._desk.holds.get(name)
+        return self._retries.holds.get(name)
 
     def is_retried(self, name: str) -> bool:
         """Tell whether a timer will bring a retry."""
-        return self._desk.failures.is_waiting(name)
+        return self._retries.failures.is_waiting(name)
 
     def attempts_of(self, name: str) -> int:
         """Return how often in a row it was tried and failed; a judgement that fails it is no attempt."""
-        failure = self._desk.failures.get(name)
+        failure = self._retries.failures.get(name)
         return failure.attempts if failure is not None and not failure.report.judged else 0
 
     # Workloads in detail

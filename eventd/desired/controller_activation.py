@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests
 from eventd.desired.controller_load import Loaded
-from eventd.kernel.controller import Desk
+from eventd.kernel.controller import RetryState
 from eventd.kernel.listeners import Listeners
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Event
@@ -52,7 +52,7 @@ class Activation:
     overrides: Overrides
     inventory: Inventory
     interests: Interests
-    desk: Desk
+    retries: RetryState
     participants: Sequence[Participant]
     afresh: Listeners[[str]]
     """Called for each workload whose content has changed."""
@@ -155,6 +155,6 @@ class Activation:
 
     def _begin_afresh(self, name: str) -> None:
         """Forget the failures and waits of the previous content."""
-        self.desk.forget(name)
+        self.retries.forget(name)
         self.afresh(name)
         self.interests.watch(name)

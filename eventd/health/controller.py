@@ -14,7 +14,7 @@ from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import OnUnhealthy, Workload
 from eventd.health.controller_wellbeing import Wellbeing
 from eventd.health.model_expectations import CRASHED, UNHEALTHY, UnmetExpectations, unmet_expectations
-from eventd.kernel.controller import FINE, NOTHING, Decision, Desk, Part, Request, Turn
+from eventd.kernel.controller import FINE, NOTHING, Decision, Part, Request, RetryState, Turn
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.failures import FORGET, Failures
 from eventd.kernel.model.facts import Facts
@@ -39,7 +39,7 @@ class HealthController(Part):
     facts: Facts
     rollbacks: RollbackController
 
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+    def decide(self, name: str, request: Request, retries: RetryState) -> Decision:  # noqa: ARG002
         """Ask for a turn if something can be done about an unhealthy workload."""
         workload = self.active.workload(name)
         unmet = self.repairable(name, workload) if workload is not None else None

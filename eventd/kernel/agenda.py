@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.kernel.controller import Controllers, Desk, Request
+from eventd.kernel.controller import Controllers, Request, RetryState
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.model.events import KernelEvent, KernelOrigin
 from eventd.kernel.model.verdicts import Hold
@@ -26,7 +26,7 @@ class Agenda:
 
     controllers: Controllers
     board: StatusBoard
-    desk: Desk
+    retries: RetryState
     queue: Queue
     dispatcher: Dispatcher
     due: Sequence[Due]
@@ -48,15 +48,15 @@ class Agenda:
         """Tell whether a turn can do something for a subject, or has something new to say of it."""
         request = request_of(name, batch)
         for controller in self.controllers.of(name):
-            found = controller.decide(name, request, self.desk)
+            found = controller.decide(name, request, self.retries)
             if found.is_nothing:
                 continue
             if found.due:
                 return True
             if found.actions:
-                verdict = self.desk.judge(found.actions[0], found.seen, 0)
+                verdict = self.retries.judge(found.actions[0], found.seen, 0)
                 owner = self.controllers.owner(name)
-                return not isinstance(verdict, Hold) or not self.desk.is_known(
+                return not isinstance(verdict, Hold) or not self.retries.is_known(
                     name, owner.digest(name), verdict, functools.partial(owner.patience, name)
                 )
             before, block = self.board.statuses.get(name), found.blocked
@@ -67,8 +67,8 @@ class Agenda:
     def next_due(self) -> float | None:
         """Return the loop time at which the next retry, deadline or recovery is due."""
         times = (
-            self.desk.failures.next_retry(),
-            self.desk.holds.next_deadline(),
+            self.retries.failures.next_retry(),
+            self.retries.holds.next_deadline(),
             *(each.next_due() for each in self.due),
         )
         return min((at for at in times if at is not None), default=None)
@@ -79,7 +79,7 @@ class Agenda:
         for each in self.due:
             for name in each.take_due(now):
                 self.queue.touch(name, None)
-        for name in (*self.desk.failures.take_due(now), *self.desk.holds.due(now)):
+        for name in (*self.retries.failures.take_due(now), *self.retries.holds.due(now)):
             self.queue.touch(
                 name, self.dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.RETRY, name, scope=name)
             )

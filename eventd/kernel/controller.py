@@ -99,42 +99,45 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Desk:
-    """What controllers decide with: the failures and holds of this life, the policies, and who is woken by what."""
+class RetryState:
+    """The failures and holds of all subjects, and what decides when each is tried again.
+
+    Kept in memory: a restart of the daemon tries everything again.
+    """
 
     failures: Failures
     holds: Holds
     wake_on: Callable[[str, Iterable[FactKey]], None]
-    """Have a subject looked at again when one of these facts changes; replaces what was set before."""
+    """Make a subject dirty when one of these facts changes. Replaces the facts that were set before."""
     jitter: Callable[[], float]
     judge: Judge
     """Asks the policies."""
 
     def end_judgement(self, name: str, verdict: Verdict) -> None:
-        """Forget a failure by a policy that says otherwise now: nothing was tried, so nothing has to wait."""
+        """Forget a policy's denial if the policy decides otherwise now. Nothing was tried, so no pause is due."""
         failure = self.failures.get(name)
         if failure is not None and failure.report.judged and not is_denied(verdict, failure):
             self.failures.clear(name)
 
     def is_known(self, name: str, digest: str, hold: Hold, patience: Callable[[str], Patience]) -> bool:
-        """Tell whether a hold has been reported, and nothing about it is news."""
+        """Return whether this hold has been reported already, with the same content and the same facts waited for."""
         now = anyio.current_time()
         return self.holds.same(name, digest, hold.waits_for, now, lambda reason: patience(reason).seconds)
 
     def wake(self, name: str) -> None:
-        """A fact changed that a subject waits for, or failed on."""
+        """Retry a subject now: a fact changed that it waits for, or failed on."""
         self.failures.wake(name, anyio.current_time())
 
-    def retry(self, name: str) -> None:
-        """Give a subject that gave up another chance."""
+    def reset(self, name: str) -> None:
+        """Retry a subject at once and start its count anew, even if retries were given up."""
         self.failures.forget(name)
 
-    def retry_all(self) -> None:
-        """Give everybody another chance."""
+    def reset_all(self) -> None:
+        """Retry all subjects at once, as `reset` does."""
         self.failures.forget_all()
 
     def forget(self, name: str) -> None:
-        """Another content is wanted: what the one before failed on, or waited for, says nothing about it."""
+        """Forget everything about a subject: its content changed, so old failures and holds do not apply."""
         self.failures.clear(name)
         self.holds.clear(name)
         self.wake_on(name, ())
@@ -188,13 +191,13 @@ class Controller:
         """
         raise NotImplementedError
 
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:
+    def decide(self, name: str, request: Request, retries: RetryState) -> Decision:
         """Return what is to be done for a subject now."""
         actions = self.plan(name, forced=request.forced)
         if not actions:
             return NOTHING
-        desk.end_judgement(name, desk.judge(actions[0], None, 0))
-        if not desk.failures.may_start(name, self.digest(name), anyio.current_time()):
+        retries.end_judgement(name, retries.judge(actions[0], None, 0))
+        if not retries.failures.may_start(name, self.digest(name), anyio.current_time()):
             return NOTHING
         return Decision(actions)
 
@@ -208,19 +211,19 @@ class Controller:
         forced = turn.request.forced
         turn.report = await executor.keep(turn.tx, lambda: self.plan(turn.name, forced=forced))
 
-    def note(self, turn: Turn, desk: Desk) -> None:
+    def note(self, turn: Turn, retries: RetryState) -> None:
         """Remember what came of a turn, so that it is tried again, or woken."""
         report, now = turn.report, anyio.current_time()
         name, digest = turn.name, self.digest(turn.name)
         if report.outcome is Outcome.FAILED:
-            desk.failures.note(name, digest, report, now, desk.jitter())
+            retries.failures.note(name, digest, report, now, retries.jitter())
         else:
-            desk.failures.clear(name)
+            retries.failures.clear(name)
         if report.outcome is Outcome.HELD:
-            desk.holds.note(name, digest, report, now)
+            retries.holds.note(name, digest, report, now)
         else:
-            desk.holds.clear(name)
-        desk.wake_on(name, report.wakes_on)
+            retries.holds.clear(name)
+        retries.wake_on(name, report.wakes_on)
 
     async def settled(self, turn: Turn) -> None:
         """Write down what is worth remembering of a turn whose status is set."""
@@ -232,12 +235,12 @@ class Controller:
         raise NotImplementedError
 
     def assess(
-        self, name: str, report: WorkloadReport | None, desk: Desk
+        self, name: str, report: WorkloadReport | None, retries: RetryState
     ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Return where a subject stands, and what a run says of it; `report` is None where nothing could be done."""
         if report is None and self.plan(name, forced=False):
             # It waits for a retry, or is held: what was said of it then is still so.
-            failure, held = desk.failures.get(name), desk.holds.get(name)
+            failure, held = retries.failures.get(name), retries.holds.get(name)
             report = failure.report if failure is not None else held.report if held is not None else None
         if report is None or report.outcome in FINE:
             found = self.assess_idle(name)
@@ -251,7 +254,7 @@ class Controller:
                 hint=found.hint,
             )
             if fine:
-                desk.failures.clear(name)
+                retries.failures.clear(name)
         if report.outcome in FINE:
             return WorkloadStatus(WorkloadState.CONVERGED, message=report.message), report
         return status_of(report), report
@@ -276,7 +279,7 @@ class Part(Controller):
         """Tell whether it is a workload."""
         return is_workload(name)
 
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+    def decide(self, name: str, request: Request, retries: RetryState) -> Decision:  # noqa: ARG002
         """Return no decision: it adds to turns that others ask for."""
         return NOTHING
 

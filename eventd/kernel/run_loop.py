@@ -62,7 +62,7 @@ class RunLoop:
 
     def woken(self, name: str) -> None:
         """A fact that it waits for, or failed on, changed."""
-        self.board.desk.wake(name)
+        self.board.retries.wake(name)
         self.dirty(name)
 
     def request(self, trigger: Event | None, *, forced: bool, handle: RunHandle | None = None) -> None:

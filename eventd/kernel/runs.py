@@ -98,9 +98,9 @@ class Runs:
             await self._catch_up()
             self._interrupt = anyio.Event()
             if batch.forced:
-                self.agenda.desk.retry_all()
+                self.agenda.retries.reset_all()
             for name in batch.forced_names:
-                self.agenda.desk.retry(name)
+                self.agenda.retries.reset(name)
             batch.record |= await self.revision.refresh()
             if self.revision.is_pending:
                 # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
@@ -132,7 +132,7 @@ class Runs:
             return
         for name in await self.leftovers.catch_up():
             # What was refused for the want of a record is not any more.
-            self.agenda.desk.retry(name)
+            self.agenda.retries.reset(name)
             self.queue.touch(name, None)
         self.problems.note_run(None)
 

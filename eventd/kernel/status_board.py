@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from eventd.kernel.controller import Controllers, Desk
+from eventd.kernel.controller import Controllers, RetryState
 from eventd.kernel.model.report import WorkloadReport, WorkloadState, WorkloadStatus
 from eventd.kernel.status_store import Statuses
 
@@ -24,7 +24,7 @@ class StatusBoard:
 
     statuses: Statuses
     controllers: Controllers
-    desk: Desk
+    retries: RetryState
     wall: Callable[[], float]
 
     def begin(self, name: str) -> WorkloadStatus:
@@ -42,7 +42,7 @@ class StatusBoard:
         `report` is None where there was nothing to do, or nothing that may be done yet.
         """
         owner, *others = self.controllers.of(name)
-        status, row = owner.assess(name, report, self.desk)
+        status, row = owner.assess(name, report, self.retries)
         for controller in others:
             status, row = controller.amend(name, status, row)
         before = self.statuses.get(name)
@@ -67,11 +67,11 @@ class StatusBoard:
     def forget(self, name: str) -> None:
         """Drop what this process knows of a subject."""
         self.statuses.set(name, None)
-        self.desk.forget(name)
+        self.retries.forget(name)
 
     def _retry_at(self, name: str) -> float | None:
         """Return when the failure on record is tried again, in seconds since the epoch."""
-        failure = self.desk.failures.get(name)
+        failure = self.retries.failures.get(name)
         if failure is None or failure.retry_at is None:
             return None
         return self.wall() + max(0.0, failure.retry_at - anyio.current_time())

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import anyio
 
-from eventd.kernel.controller import Controllers, Desk, Request, Turn
+from eventd.kernel.controller import Controllers, Request, RetryState, Turn
 from eventd.kernel.draining import Draining
 from eventd.kernel.executor import Executor
 from eventd.kernel.listeners import Listeners
@@ -43,7 +43,7 @@ class Turns:
 
     controllers: Controllers
     executor: Executor
-    desk: Desk
+    retries: RetryState
     board: StatusBoard
     draining: Draining
     open: Open
@@ -63,7 +63,7 @@ class Turns:
             found = bug(error)
             report = WorkloadReport(name, Outcome.FAILED, found.reason, found.message, found.hint)
             digest = self.controllers.owner(name).digest(name)
-            self.desk.failures.note(name, digest, report, anyio.current_time(), self.desk.jitter())
+            self.retries.failures.note(name, digest, report, anyio.current_time(), self.retries.jitter())
             self.board.broken(name, report)
             return report
 
@@ -76,7 +76,7 @@ class Turns:
             controller.begin(turn)
         for controller in controllers:
             await controller.reconcile(turn, self.executor)
-        controllers[0].note(turn, self.desk)
+        controllers[0].note(turn, self.retries)
         said = self.board.settle(name, turn.report)
         for controller in controllers:
             await controller.settled(turn)

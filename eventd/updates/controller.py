@@ -15,7 +15,7 @@ import anyio
 
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Workload
-from eventd.kernel.controller import NOTHING, Decision, Desk, Part, Request, Turn
+from eventd.kernel.controller import NOTHING, Decision, Part, Request, RetryState, Turn
 from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.executor import Executor
 from eventd.kernel.model.errors import EventdError
@@ -67,12 +67,12 @@ class UpdateController(Part):
             else:
                 await self.rows.put(name, replace(known, again=by, again_retry=retry))
 
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+    def decide(self, name: str, request: Request, retries: RetryState) -> Decision:  # noqa: ARG002
         """Return the pull of an update that is requested, or was interrupted, and can continue."""
         workload = self.active.workload(name)
         if workload is None or name not in self.rows:
             return NOTHING
-        if not desk.failures.may_start(name, workload.digest, anyio.current_time()):
+        if not retries.failures.may_start(name, workload.digest, anyio.current_time()):
             return NOTHING
         return Decision((PullImages(name, (), 0.0, ""),), self.planner.sight(name, workload))
 

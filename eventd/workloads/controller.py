@@ -26,9 +26,9 @@ from eventd.kernel.controller import (
     NOTHING,
     Controller,
     Decision,
-    Desk,
     Part,
     Request,
+    RetryState,
     Turn,
     is_workload,
 )
@@ -124,7 +124,7 @@ class WorkloadController(Controller):
 
     # Decision
 
-    def decide(self, name: str, request: Request, desk: Desk) -> Decision:  # noqa: ARG002
+    def decide(self, name: str, request: Request, retries: RetryState) -> Decision:  # noqa: ARG002
         """Return the actions for a workload now, or what blocks it."""
         desired = self.active.desired
         if desired is None or name in desired.refused:
@@ -245,23 +245,23 @@ class WorkloadController(Controller):
         found = list(corrections(workload, seen, records))
         return [] if found and plan(workload, seen, records, self.planner.context) else found
 
-    def note(self, turn: Turn, desk: Desk) -> None:
+    def note(self, turn: Turn, retries: RetryState) -> None:
         """Record the result of the turn. A failure stays until a plan finds nothing left to do."""
         name, report, now = turn.name, turn.report, anyio.current_time()
         digest = self.digest(name)
         if report.outcome is Outcome.HELD:
-            desk.wake_on(name, report.wakes_on)
-            turn.report = desk.holds.note(name, digest, report, now, self.patience(name, report.reason))
+            retries.wake_on(name, report.wakes_on)
+            turn.report = retries.holds.note(name, digest, report, now, self.patience(name, report.reason))
             return
-        desk.holds.clear(name)
+        retries.holds.clear(name)
         if report.outcome is Outcome.FAILED:
-            desk.failures.note(name, digest, report, now, desk.jitter())
-            self._wake_on_cures(name, report, desk)
-        elif desk.failures.is_of_another(name, digest):
+            retries.failures.note(name, digest, report, now, retries.jitter())
+            self._wake_on_cures(name, report, retries)
+        elif retries.failures.is_of_another(name, digest):
             # What failed then is not what came up now, so it may be tried again.
-            desk.failures.clear(name)
+            retries.failures.clear(name)
 
-    def _wake_on_cures(self, name: str, report: WorkloadReport, desk: Desk) -> None:
+    def _wake_on_cures(self, name: str, report: WorkloadReport, retries: RetryState) -> None:
         """Retry a failed workload as soon as a fact changes that it failed on, or may have failed on."""
         workload = self.active.workload(name)
         files = {
@@ -269,27 +269,27 @@ class WorkloadController(Controller):
             for unit in (workload.units if workload is not None else ())
             for each in unit.named
         }
-        desk.wake_on(name, (NETWORK, FactKey(WorkloadFact.MANAGER, name), *files, *report.wakes_on))
+        retries.wake_on(name, (NETWORK, FactKey(WorkloadFact.MANAGER, name), *files, *report.wakes_on))
 
     # Status
 
     def assess(
-        self, name: str, report: WorkloadReport | None, desk: Desk
+        self, name: str, report: WorkloadReport | None, retries: RetryState
     ) -> tuple[WorkloadStatus, WorkloadReport]:
         """Return the status of a workload, and its row in the run report."""
         refused = workloads_controller_status.refused(name, self.active.desired)
-        row = report or self._unchanged(name, desk)
+        row = report or self._unchanged(name, retries)
         return refused or (workloads_controller_status.of_report(row, self.active.workload(name)), row)
 
-    def _unchanged(self, name: str, desk: Desk) -> WorkloadReport:
+    def _unchanged(self, name: str, retries: RetryState) -> WorkloadReport:
         """Return the recorded failure while something is left to do for it; otherwise clear it."""
         workload, digest = self.active.workload(name), self.digest(name)
-        held = desk.holds.get(name)
+        held = retries.holds.get(name)
         if held is not None and held.digest == digest:
             if self.planner.held(name, workload) is not None:
                 return held.report
-            desk.holds.clear(name)
-        failure = desk.failures.get(name)
+            retries.holds.clear(name)
+        failure = retries.failures.get(name)
         if failure is not None and failure.digest == digest:
             more = self.planner.actions(name, forced=False) or self.planner.blocked(name, workload)
             low = workloads_controller_status.down(
@@ -297,8 +297,8 @@ class WorkloadController(Controller):
             ) or self.wellbeing.is_unhealthy(name, workload)
             if more or low:
                 return failure.report
-            desk.failures.clear(name)
-            desk.wake_on(name, ())
+            retries.failures.clear(name)
+            retries.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)
 
     def publish(self, name: str, status: WorkloadStatus) -> None:

@@ -422,4 +422,4 @@ async def test_a_bad_update_that_was_cut_off_ends_converged_on_the_image_of_befo
     result = story.engine.updates.results.get("a")
     assert result is not None
     assert (result.ok, result.reason) == (False, "update-rolled-back")
-    assert "a" not in story.engine.desk.failures.waiting()
+    assert "a" not in story.engine.retries.failures.waiting()
