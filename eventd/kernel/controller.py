@@ -92,8 +92,8 @@ class Turn:
     tx: BaseTransaction
     report: WorkloadReport
     """Where the subject stands, as far as the turn has got."""
-    told: WorkloadReport | None = None
-    """What the run says of it, if that is something else: a part that failed, and left it as it was before."""
+    run_report: WorkloadReport | None = None
+    """What the run reports, if it differs from the status: an aspect failed, and left the workload as it was."""
     before: dict[str, Any] = field(default_factory=dict)
     """What a controller noted before anything was done, under its own name."""
 

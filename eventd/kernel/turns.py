@@ -80,7 +80,7 @@ class Turns:
         said = self.board.settle(name, turn.report)
         for controller in controllers:
             await controller.settled(turn)
-        return turn.told or said
+        return turn.run_report or said
 
     def _progress(self, name: str, run: int, live: WorkloadStatus) -> Tell:
         began = 0.0

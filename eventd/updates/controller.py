@@ -93,7 +93,7 @@ class UpdateController(Part):
         if updated.outcome is not Outcome.FAILED or updated.reason not in ASIDE:
             turn.report = updated
             return
-        turn.told = updated  # the workload's status is the same as without the update
+        turn.run_report = updated  # the workload's status is the same as without the update
         if updated.reason == GONE_BACK:
             # What failed before the update is up now, and verified.
             turn.report = replace(turn.report, outcome=Outcome.OK)
