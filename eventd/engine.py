@@ -23,7 +23,7 @@ from eventd.approvals.controller_rules import Rules as ApprovalRules
 from eventd.audit.controller_alarms import Alarms, AuditAspect
 from eventd.commands import Commands
 from eventd.containers.controller_store_resets import StoreDamage, StoreResets
-from eventd.containers.model import Seen
+from eventd.containers.model import ObservedContainer
 from eventd.desired.controller_activation import Activation, Participant
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.controller_interests import Interests, Wants
@@ -119,7 +119,7 @@ class Parts:
     """Who may approve what destroys, and for how long that counts."""
     controllers: Sequence[Controller] = ()
     """What converges beside the workloads."""
-    containers: Callable[[Account], Sequence[Seen]] = lambda _account: ()
+    containers: Callable[[Account], Sequence[ObservedContainer]] = lambda _account: ()
     """Tells the containers of an account, from memory."""
     reread: Callable[[], Awaitable[None]] = nothing
     """Has every source read the host afresh."""

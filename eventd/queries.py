@@ -16,7 +16,7 @@ from eventd.approvals.controller import Approvals
 from eventd.approvals.model import Attempt, Request
 from eventd.audit.controller_alarms import Alarms
 from eventd.audit.model import Audit, Finding
-from eventd.containers.model import Seen
+from eventd.containers.model import ObservedContainer
 from eventd.desired.controller_activation import Activation
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Desired, Workload
@@ -70,7 +70,7 @@ class Queries:
     """Where each subject stands that a run of this life has looked at."""
     now: Callable[[], float]
     """Seconds since the epoch."""
-    containers: Callable[[Account], Sequence[Seen]]
+    containers: Callable[[Account], Sequence[ObservedContainer]]
     """The containers of an account, from memory."""
     _host: Host
     _dispatcher: Dispatcher

@@ -13,7 +13,7 @@ from eventd.platform.model_facts import ActiveState, UnitState
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedContainer:
     """A container, according to its events."""
 
     name: str
@@ -55,7 +55,7 @@ class ContainerStatus:
 
 def shown(
     workload: Workload,
-    seen: Iterable[Seen],
+    seen: Iterable[ObservedContainer],
     units: Mapping[str, UnitState],
     digests: Mapping[str, str],
     health: Mapping[str, str],
@@ -70,7 +70,7 @@ def shown(
         if not unit.container or unit.role is UnitRole.ON_DEMAND:
             continue
         state = units.get(unit.name)
-        row = left.pop(unit.container, None) or Seen(unit.container, "", unit=unit.name)
+        row = left.pop(unit.container, None) or ObservedContainer(unit.container, "", unit=unit.name)
         by_unit = "" if state is None else _STATES.get(state.active, "exited")
         up = by_unit in ("running", "starting")
         found.append(

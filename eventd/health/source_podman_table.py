@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from eventd.containers.model import Seen
+from eventd.containers.model import ObservedContainer
 from eventd.platform.journal_follow import Entry
 from eventd.updates.adapter_podman import PROJECT_LABEL, SERVICE_LABEL, UNIT_LABEL
 
@@ -38,7 +38,7 @@ EVENTS = CONTAINER_EVENTS | IMAGE_COMES | IMAGE_GOES
 
 @dataclass(slots=True)
 class _Account:
-    containers: dict[str, Seen] = field(default_factory=dict)
+    containers: dict[str, ObservedContainer] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     """Reference -> id of the image that it named last; empty: the reference was removed."""
     pulled: tuple[str, str] = ("", "")
@@ -66,7 +66,7 @@ class PodmanTable:
         """Forget everything: journal entries are missing."""
         self._accounts.clear()
 
-    def containers(self, uid: int) -> tuple[Seen, ...]:
+    def containers(self, uid: int) -> tuple[ObservedContainer, ...]:
         """Return an account's containers, by name."""
         found = self._accounts.get(uid)
         return tuple(found.containers[name] for name in sorted(found.containers)) if found is not None else ()
@@ -114,7 +114,9 @@ class PodmanTable:
             known = pulled if pid and pid == fields.get("_PID") else account.images.get(image, "")
             project = labels.get(PROJECT_LABEL, "")
             unit = labels.get(UNIT_LABEL) or (f"{project}.service" if project else "")
-            before = Seen(name, number, image, known, unit[:TEXT], labels.get(SERVICE_LABEL, "")[:TEXT])
+            before = ObservedContainer(
+                name, number, image, known, unit[:TEXT], labels.get(SERVICE_LABEL, "")[:TEXT]
+            )
         now = replace(before)
         if event == "health_status":
             now = replace(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from eventd.containers.model import Seen, shown
+from eventd.containers.model import ObservedContainer, shown
 from eventd.desired.model import Workload
 from eventd.desired.model_assembly import HostRules, assemble
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from tests.unit.desired.trees import tree
 
-WEB = Seen("systemd-web", "a1", "localhost/web:1", "f00", "web.service", "", "running", "healthy", 12.0)
+WEB = ObservedContainer(
+    "systemd-web", "a1", "localhost/web:1", "f00", "web.service", "", "running", "healthy", 12.0
+)
 
 
 def workload() -> Workload:
@@ -64,7 +66,7 @@ def test_a_container_that_nothing_was_heard_of_is_told_by_its_unit() -> None:
 
 def test_other_containers_of_the_account_are_shown_too() -> None:
     """Of a stack, of a kube file, or started by hand."""
-    other = Seen("shop-db-1", "b2", "db", "", "shop.service", "db", "running", "", 3.0)
+    other = ObservedContainer("shop-db-1", "b2", "db", "", "shop.service", "db", "running", "", 3.0)
     rows = shown(workload(), [other, WEB], up(), {}, {})
     assert [(row.name, row.unit, row.service) for row in rows] == [
         ("systemd-web", "web.service", ""),
