@@ -61,12 +61,12 @@ from eventd.mounts.adapter_transient_mounts import TransientMounts
 from eventd.mounts.source import MountsSource
 from eventd.mounts.source_devices import DevicesSource
 from eventd.mounts.source_kernel_errors import KernelErrorsSource
-from eventd.platform.afresh import read_afresh
 from eventd.platform.host_key import host_key
 from eventd.platform.host_lock import HostLock
 from eventd.platform.inotify import Inotify
 from eventd.platform.journal_follow import JournalFollow
 from eventd.platform.processes.unit_process import Processes
+from eventd.platform.resync import resync
 from eventd.platform.sock_diag import OpenPorts
 from eventd.platform.systemd.source import SystemSource
 from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
@@ -166,7 +166,7 @@ class Sources:
         for each in (self.files, self.named, self.triggers, self.health, self.images, self.provenance):
             if each is not None:
                 each.invalidate()
-        await read_afresh(
+        await resync(
             {
                 "systemd's units": self.system.reread,
                 "users' units": self.user_managers.reread,

@@ -20,7 +20,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.inotify import CONTENT, SELF, Change, Inotify, Subscription
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.rereading import reread
+from eventd.platform.wake_loop import run_on_wake
 
 _DATABASES = frozenset({"passwd", "subuid", "subgid", "nsswitch.conf"})
 
@@ -77,7 +77,7 @@ class AccountSource:
 
         Raises TemporaryError(reason="nss-failed").
         """
-        await reread(self._wake, self.reread, task_status)
+        await run_on_wake(self._wake, self.reread, task_status)
 
     async def _read(self, name: str) -> Account | None:
         account = await self._accounts.lookup(name)

@@ -45,7 +45,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.managers.model_trouble import OFFENCES
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
-from eventd.platform.processes import late
+from eventd.platform.processes.blocking_call import BlockingCalls
 from eventd.platform.processes.isolated import isolated
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 
@@ -73,7 +73,7 @@ class _User:
 
     name: str
     names: Names
-    patience: late.Patience
+    calls: BlockingCalls
     found: Found | None = None
     watch: str = ""
     """The path unit that watches, once it does."""
@@ -125,7 +125,7 @@ class ProvenanceSource:
             user = self._users.get(name)
             if user is None or user.names != names:
                 self._users[name] = user = user or _User(
-                    name, names, late.Patience(partial(self._mark, name))
+                    name, names, BlockingCalls(partial(self._mark, name))
                 )
                 user.names = names
                 fresh.append(user)
@@ -257,7 +257,7 @@ class ProvenanceSource:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
         work = partial(scan, places, of(user.names), account)
         with contextlib.suppress(TimeoutError):
-            return await user.patience.attempt(work, timeout=TIMEOUT, limiter=self._limit)
+            return await user.calls.call(work, timeout=TIMEOUT, limiter=self._limit)
         return Found(problem=f"no answer within {TIMEOUT:g} s, as from a dead file server")
 
     async def _is_new(self, user: _User, account: Account, places: tuple[Place, ...], found: Found) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from eventd.desired.model import HostPort
-from eventd.platform.model_said import Said, Speaker
+from eventd.platform.model_log_line import LogLine, LogSource
 
 QUOTED = "; it said: "
 """Separates a message from the unit's own status text (`UnitState.quoted`)."""
@@ -193,26 +193,26 @@ _NOISE = re.compile(r"time=\"|Error: executing |[0-9a-f]{64}$")
 _EMPTY = {"x": "", "y": "", "port": ""}
 
 
-_TELLING = frozenset({Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE})
+_TELLING = frozenset({LogSource.PODMAN, LogSource.HELPER, LogSource.COMPOSE})
 
 
 def cause_of(lines: Sequence[str], workload: str = "") -> Cause | None:
     """Return the cause, from the last line that has one: by a row of the table, else podman's own error."""
-    own = [line for line in _of_last_run(lines) if line.by in _TELLING and not _NOISE.match(line)]
+    own = [line for line in _of_last_run(lines) if line.source in _TELLING and not _NOISE.match(line)]
     for line in reversed(own):
         if (found := _known(line, workload)) is not None:
             return found
     for line in reversed(own):
-        if line.by is Speaker.PODMAN and line.startswith("Error: "):
+        if line.source is LogSource.PODMAN and line.startswith("Error: "):
             return Cause(f"podman says: {quoted(_OWN.sub('', line, count=2))}")
-        if line.by is Speaker.COMPOSE and (said := _STACK.match(line)):
+        if line.source is LogSource.COMPOSE and (said := _STACK.match(line)):
             return Cause(quoted(said[1]))
     return None
 
 
 def last_words(lines: Sequence[str]) -> str:
     """Return the last line of the container's output, empty if there is none."""
-    own = (line for line in reversed(_of_last_run(lines)) if line.by is Speaker.CONTAINER)
+    own = (line for line in reversed(_of_last_run(lines)) if line.source is LogSource.CONTAINER)
     return next((words for line in own if (words := quoted(line))), "")
 
 
@@ -247,11 +247,11 @@ def own_port(lines: Sequence[str], workload: str, uses: Mapping[str, Sequence[Ho
     return cause.port if cause is not None and mine else 0
 
 
-def _of_last_run(lines: Sequence[str]) -> list[Said]:
+def _of_last_run(lines: Sequence[str]) -> list[LogLine]:
     """Return the lines of the last invocation that logged anything. Earlier failures may have other causes."""
-    told = [line for line in lines if isinstance(line, Said)]
-    run = next((line.run for line in reversed(told) if line.by is not Speaker.OTHER), "")
-    return [line for line in told if line.run == run]
+    told = [line for line in lines if isinstance(line, LogLine)]
+    invocation = next((line.invocation for line in reversed(told) if line.source is not LogSource.OTHER), "")
+    return [line for line in told if line.invocation == invocation]
 
 
 def taken_by(port: int, workload: str, uses: Mapping[str, Sequence[HostPort]]) -> tuple[str, str] | None:

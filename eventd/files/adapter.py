@@ -27,7 +27,7 @@ import anyio
 import anyio.to_thread
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError
-from eventd.platform.file_state import ABSENT, TEMPORARY_PREFIX, open_folder, read_at, translate, walk
+from eventd.platform.file_state import ABSENT, TEMPORARY_PREFIX, file_error, open_folder, read_at, walk
 from eventd.platform.model_facts import FileState
 
 _T = TypeVar("_T")
@@ -132,7 +132,7 @@ class OwnedFiles:
                     f"cannot {verb} {path}: the disk did not answer within {self._timeout:g} s",
                     reason="disk-stuck",
                 ) from error
-            raise translate(error, verb, path) from error
+            raise file_error(error, verb, path) from error
         finally:
             if abandoned is not None:
                 abandoned.set()

@@ -3,7 +3,7 @@
 Synchronous, for a worker thread. A repository may name any path, so the path is not trusted. Content is read with the
 rights of the workload's account, which could read it anyway; only from a regular file, and up to a limit. Only a digest
 under the host's key is kept (`eventd.platform.host_key`). Root reads the folders on the way, for the subscriptions, as
-far as they belong to root (`eventd.platform.path_presence`).
+far as they belong to root (`eventd.platform.path_lookup`).
 """
 
 # ruff: noqa: PTH116  paths are strings here, and looked up once
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from eventd.platform.file_state import ABSENT
 from eventd.platform.model_facts import Account, FileKind
-from eventd.platform.path_presence import find
+from eventd.platform.path_lookup import look_up
 from eventd.platform.processes.as_account import as_account
 from eventd.workloads.model_facts import NamedState
 
@@ -71,15 +71,15 @@ class Seen:
 
     state: NamedState
     """`noticed` is when the file was changed, according to its timestamps."""
-    way: tuple[tuple[str, str], ...]
-    """Root's folders on the way, each with the name looked up in it."""
-    handed: str
+    steps: tuple[tuple[str, str], ...]
+    """Root's folders on the steps, each with the name looked up in it."""
+    foreign: str
     """The rest of the path, which must be watched with the account's rights; empty: none."""
 
 
 def observe(path: str, account: Account | None, digester: Digester) -> Seen:
-    """Read an absolute path. Raises TemporaryError or PermanentError if root cannot read the way to it."""
-    found = find(path, through=True)
+    """Read an absolute path. Raises TemporaryError or PermanentError if root cannot read the steps to it."""
+    found = look_up(path, through=True)
     with as_account(account, groups=True):
         state, changed = _state(path, digester)
         if (
@@ -95,7 +95,7 @@ def observe(path: str, account: Account | None, digester: Digester) -> Seen:
     # A missing file has no time; a time in the future is not trusted.
     noticed = max(0, now - int((clock - since) * 1_000_000)) if 0 < since <= clock else now
     state = replace(state, noticed=noticed)
-    return Seen(state, found.way, found.handed)
+    return Seen(state, found.steps, found.foreign)
 
 
 def _state(path: str, digester: Digester) -> tuple[NamedState, float]:

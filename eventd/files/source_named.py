@@ -2,7 +2,7 @@
 
 Owns the wanted paths, the subscriptions that trigger reads, and the last results. The daemon's inotify watches the path
 to a file as far as it belongs to root. From the first folder or link of another owner on, a path unit in the workload's
-own manager watches it (`handed`, to `eventd.audit.source`): so root follows no foreign links, and a busy workload
+own manager watches it (`foreign`, to `eventd.audit.source`): so root follows no foreign links, and a busy workload
 cannot fill the daemon's queue. A file is read when its writer has closed it or renamed it into place, not while it is
 being written.
 
@@ -33,8 +33,8 @@ from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.inotify import ATTRIBUTES, Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.path_way import PathWay
-from eventd.platform.processes import late
+from eventd.platform.path_watch import PathWatch
+from eventd.platform.processes.blocking_call import blocking_call
 from eventd.platform.processes.isolated import isolated
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 
@@ -53,9 +53,9 @@ class _File:
     """One path of one workload."""
 
     raw: str
-    way: PathWay
+    watch: PathWatch
     state: NamedState | None = None
-    handed: str = ""
+    foreign: str = ""
     looked: bool = False
     stale: bool = False
     """A new mount may hide the subscribed folders: discard a read in progress."""
@@ -73,7 +73,7 @@ class _Owner:
     """A read has not returned: another thread would hang too."""
     spent: bool = False
     """It has been read once more since an answer came too late."""
-    handed: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
 
 
 class NamedFiles:
@@ -146,7 +146,7 @@ class NamedFiles:
         for owner in self._owners.values():
             for each in owner.files.values():
                 path = each.state.path if each.state is not None else ""
-                if points is None or not path or any(each.way.passes(point, path) for point in points):
+                if points is None or not path or any(each.watch.passes(point, path) for point in points):
                     each.stale = True
                     owner.dirty.add(each.raw)
                     self._mark(owner)
@@ -204,7 +204,7 @@ class NamedFiles:
                 mine.stale = True
             again()
 
-        return _File(raw, PathWay(self._inotify, again=again, anew=anew, last=_WRITTEN))
+        return _File(raw, PathWatch(self._inotify, again=again, anew=anew, last=_WRITTEN))
 
     def _mark(self, owner: _Owner) -> None:
         self._marked.add(owner.name)
@@ -232,8 +232,8 @@ class NamedFiles:
                     elif seen is None:
                         self._set_fact(owner, each, None)
                     else:
-                        each.handed = seen.handed
-                        if each.way.cover(seen.way):
+                        each.foreign = seen.foreign
+                        if each.watch.cover(seen.steps):
                             owner.dirty.add(each.raw)
                         self._take(owner, each, seen.state)
             else:
@@ -244,7 +244,7 @@ class NamedFiles:
         for each in files:
             if each.stale:
                 each.stale = False
-                each.way.leave()
+                each.watch.leave()
         paths = [
             expand(each.raw, account.name, account.uid, account.home) if account is not None else each.raw
             for each in files
@@ -252,8 +252,8 @@ class NamedFiles:
         self._limit = self._limit or CapacityLimiter(_AT_ONCE)
         work = partial(_observe_all, paths, account, self._digester)
         try:
-            found = await late.attempt(
-                work, timeout=TIMEOUT, late=partial(self._answered, owner), limiter=self._limit
+            found = await blocking_call(
+                work, timeout=TIMEOUT, on_late=partial(self._answered, owner), limiter=self._limit
             )
         except TimeoutError:
             owner.stuck = True
@@ -308,15 +308,15 @@ class NamedFiles:
         )
 
     def _hand(self, owner: _Owner) -> None:
-        handed = frozenset(each.handed for each in owner.files.values() if each.handed)
-        if handed != owner.handed:
-            owner.handed = handed
-            self._hand_over(owner.name, handed)
+        foreign = frozenset(each.foreign for each in owner.files.values() if each.foreign)
+        if foreign != owner.foreign:
+            owner.foreign = foreign
+            self._hand_over(owner.name, foreign)
 
     def _drop(self, owner: _Owner, paths: Iterable[str]) -> None:
         for raw in tuple(paths):
             each = owner.files.pop(raw)
-            each.way.leave()
+            each.watch.leave()
             self._set_fact(owner, each, None)
         self._hand(owner)
 

@@ -21,12 +21,12 @@ from anyio.abc import TaskStatus
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, EventKind, KernelEvent
 from eventd.kernel.model.facts import FactKey
-from eventd.platform.file_state import Walk, translate, walk_at
+from eventd.platform.file_state import Walk, file_error, walk_at
 from eventd.platform.folder_watch import FolderWatch
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
-from eventd.platform.rereading import reread
+from eventd.platform.wake_loop import run_on_wake
 
 _LOOKS = 16
 """How often one folder is listed in a row while new folders keep appearing in it; then it is queued again."""
@@ -99,7 +99,7 @@ class OwnedFilesSource:
                     try:
                         await self._reread(entry, path)
                     except OSError as error:
-                        raise translate(error, "read", path) from error
+                        raise file_error(error, "read", path) from error
 
     async def reread(self) -> None:
         """Read every watched folder again, and emit differences as changes. Raises as `watch`."""
@@ -108,14 +108,14 @@ class OwnedFilesSource:
                 try:
                     await self._reread(entry, entry.watch.path, touched=lambda _path: None)
                 except OSError as error:
-                    raise translate(error, "read", entry.watch.path) from error
+                    raise file_error(error, "read", entry.watch.path) from error
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Read changed paths until cancelled; `started` once all marked paths were read.
 
         Raises TemporaryError(reason="inotify-exhausted"); when started again, it reads everything.
         """
-        await reread(self._wake, self._read_changed, task_status)
+        await run_on_wake(self._wake, self._read_changed, task_status)
 
     async def _read_changed(self) -> None:
         async with self._lock:
@@ -143,7 +143,7 @@ class OwnedFilesSource:
                 try:
                     await self._read(entry)
                 except OSError as error:
-                    self._unreadable(entry, entry.watch.path, translate(error, "read", entry.watch.path))
+                    self._unreadable(entry, entry.watch.path, file_error(error, "read", entry.watch.path))
         while self._dirty:
             folder, paths = self._dirty.popitem()
             entry_or_none = self._folders.get(folder)
@@ -153,7 +153,7 @@ class OwnedFilesSource:
                 try:
                     await self._reread(entry_or_none, path)
                 except OSError as error:
-                    self._unreadable(entry_or_none, path, translate(error, "read", path))
+                    self._unreadable(entry_or_none, path, file_error(error, "read", path))
 
     async def _read(self, entry: _Folder) -> None:
         """Read a whole folder and emit `READ`, changed or not."""

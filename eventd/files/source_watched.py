@@ -26,10 +26,10 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.inotify import ATTRIBUTES, Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
-from eventd.platform.path_presence import Presence, find
-from eventd.platform.path_way import PathWay
-from eventd.platform.processes import late
-from eventd.platform.rereading import reread
+from eventd.platform.path_lookup import PathLookup, look_up
+from eventd.platform.path_watch import PathWatch
+from eventd.platform.processes.blocking_call import BlockingCalls
+from eventd.platform.wake_loop import run_on_wake
 
 _LOOKS = 16
 """How often one path is checked in a row while the way to it keeps changing."""
@@ -45,8 +45,8 @@ class _Path:
         self, path: str, inotify: Inotify, again: Callable[[_Path], None], anew: Callable[[_Path], None]
     ) -> None:
         self.path = path
-        self.patience = late.Patience(partial(again, self))
-        self.way = PathWay(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
+        self.calls = BlockingCalls(partial(again, self))
+        self.watch = PathWatch(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
         self.state: FileState | None = None
         self.stale = False
         """A new mount may hide the subscribed folders: discard a check in progress."""
@@ -87,7 +87,7 @@ class WatchedFiles:
     def invalidate(self, points: Iterable[str] | None = None) -> None:
         """Check the paths at or below these mount points again (None: all): something was mounted or unmounted."""
         for entry in self._paths.values():
-            if points is None or any(entry.way.passes(point, entry.path) for point in points):
+            if points is None or any(entry.watch.passes(point, entry.path) for point in points):
                 self._mark_anew(entry)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -95,7 +95,7 @@ class WatchedFiles:
 
         Raises TemporaryError(reason="inotify-exhausted"); when started again, it checks every path.
         """
-        await reread(self._wake, self._check_changed, task_status)
+        await run_on_wake(self._wake, self._check_changed, task_status)
 
     async def _check_changed(self) -> None:
         async with self._lock:
@@ -117,10 +117,10 @@ class WatchedFiles:
         for _ in range(_LOOKS):
             if entry.stale:
                 entry.stale = False
-                entry.way.leave()
-            found = Presence(None, entry.way.steps)
+                entry.watch.leave()
+            found = PathLookup(None, entry.watch.steps)
             try:
-                found = await entry.patience.attempt(partial(find, entry.path), timeout=TIMEOUT)
+                found = await entry.calls.call(partial(look_up, entry.path), timeout=TIMEOUT)
             except EventdError as error:
                 _log.warning("%s: %s", entry.path, error, extra={"reason": error.reason})
             except TimeoutError:
@@ -128,7 +128,7 @@ class WatchedFiles:
             if entry.stale:
                 continue  # something was mounted on the way during the check
             entry.state = found.state
-            if not entry.way.cover(found.way):
+            if not entry.watch.cover(found.steps):
                 return
         self._mark(entry)
 
@@ -150,7 +150,7 @@ class WatchedFiles:
 
     def _drop(self, path: str) -> None:
         entry = self._paths.pop(path)
-        entry.way.leave()
+        entry.watch.leave()
         if entry.state is not None:
             entry.state = None
             self._emit_change(KernelEvent.READ, entry)

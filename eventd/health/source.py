@@ -31,7 +31,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.source_state import SourceState
 from eventd.platform.journal_follow import Entry, JournalFollow
 from eventd.platform.processes.line_process import LineProcess
-from eventd.platform.reconnect import pauses
+from eventd.platform.reconnect import retry_delays
 
 FIELDS = ("PODMAN_EVENT", "PODMAN_NAME", "PODMAN_ID", "PODMAN_HEALTH_STATUS", *podman_table.FIELDS)
 STATES = frozenset({"healthy", "unhealthy", "starting"})
@@ -121,7 +121,7 @@ class ContainerHealthSource:
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the wanted facts current until cancelled. Reports `started` once they have been read."""
-        wait, started = pauses(), False
+        wait, started = retry_delays(), False
         try:
             while True:
                 self._changed = anyio.Event()
@@ -129,7 +129,7 @@ class ContainerHealthSource:
                     if self._lost:
                         raise TemporaryError(self._lost, reason="journal-lost")
                     await self._apply(dict(self._wanted))
-                    wait = pauses()
+                    wait = retry_delays()
                     self.state.mended()
                     if not started:
                         started = True

@@ -15,8 +15,8 @@ from anyio import TASK_STATUS_IGNORED
 
 from eventd.kernel.model.errors import EventdError
 from eventd.managers.source_link import ManagerLink
-from eventd.platform.afresh import read_afresh
 from eventd.platform.processes.isolated import isolated
+from eventd.platform.resync import resync
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
@@ -137,9 +137,7 @@ class UserManagersSource:
     async def reread(self) -> None:
         """Read all watched units of all connected users again; one that does not answer does not delay the others."""
         links = [link for link in self._links.values() if link.feed is not None]
-        await read_afresh(
-            {f"the units of {link.account.name}": link.feed.reread for link in links if link.feed}
-        )
+        await resync({f"the units of {link.account.name}": link.feed.reread for link in links if link.feed})
 
     async def read(self, user: str, unit: str) -> None:
         """Read one watched unit of a connected user again."""

@@ -32,7 +32,7 @@ from eventd.platform.dbus.connection import USER_LIMITS, Bus
 from eventd.platform.inotify import NAMES
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, PlatformFact, unit
-from eventd.platform.reconnect import CONNECT_TIMEOUT, on_one_connection, pauses
+from eventd.platform.reconnect import CONNECT_TIMEOUT, retry_delays, with_connection
 from eventd.platform.systemd.source_manager_feed import ManagerFeed
 from eventd.platform.systemd.source_unit_table import UnitTable
 from eventd.workloads.model_events import WorkloadEvent
@@ -97,7 +97,7 @@ class ManagerLink:
         stop = self._facts.watch((self._unit,), lambda _key: self._wake.set())
         try:
             with self._scope:
-                wait = pauses()
+                wait = retry_delays()
                 while True:
                     self._wake.clear()
                     if (left := self._conduct.left(anyio.current_time())) > 0:
@@ -116,17 +116,19 @@ class ManagerLink:
                             # The bus may be back already, or take us while its daemon restarts.
                             self._asked = True
                             if anyio.current_time() - began >= STEADY:
-                                wait = pauses()
+                                wait = retry_delays()
                             else:
                                 # The socket is the user's own: one that takes us and drops us, over and over.
                                 await self._pause(next(wait))
                             continue
                     self._judge()
                     if isinstance(self._error, DeadlineError):
-                        wait = pauses()  # the open call was the pause, and an answer would have ended it
+                        wait = (
+                            retry_delays()
+                        )  # the open call was the pause, and an answer would have ended it
                     await self._pause(next(wait) if self._active is ActiveState.ACTIVE else None)
                     if self._active is not ActiveState.ACTIVE:
-                        wait = pauses()
+                        wait = retry_delays()
         finally:
             stop()
             self._settle(self._unavailable("it is no longer wanted"))
@@ -187,7 +189,7 @@ class ManagerLink:
         if self._state is not ManagerState.UNREACHABLE:
             self._become(ManagerState.STARTING)
         try:
-            await on_one_connection(self._connect, self._session)
+            await with_connection(self._connect, self._session)
         except EventdError as error:
             self._lost(self._blamed or error)
         except Exception:  # noqa: BLE001 - whatever it is, it is this link that it ends

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from eventd.boot.model_facts import unit_of_path
 from eventd.kernel.model.errors import EventdError, PermanentError
-from eventd.platform.file_state import translate
+from eventd.platform.file_state import file_error
 from eventd.platform.model_facts import ActiveState
 from eventd.platform.systemd import ports
 from eventd.platform.systemd.ports import JobResult, Verb
@@ -98,7 +98,7 @@ class TransientMounts:
         try:
             await anyio.to_thread.run_sync(_link, what, path)
         except OSError as error:
-            raise translate(error, "make", path) from error
+            raise file_error(error, "make", path) from error
         return path
 
     async def unmount(self, where: str, *, lazy: bool, timeout: float) -> JobResult:

@@ -22,8 +22,8 @@ from eventd.kernel.model.source_state import SourceState
 from eventd.mounts.adapter_mountinfo import TABLES, MountTable
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import MountFact, MountState
-from eventd.platform.afresh import Rounds
-from eventd.platform.reconnect import pauses
+from eventd.platform.reconnect import retry_delays
+from eventd.platform.resync import ReadCounter
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class MountsSource:
         self._changed = changed
         self._known: Mapping[str, MountState] = {}
         self._told = asyncio.Event()
-        self._rounds = Rounds()
-        self._reads = False
+        self._read_counter = ReadCounter()
+        self._reading = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once the table has been read.
@@ -65,12 +65,12 @@ class MountsSource:
         told = self._told = asyncio.Event()
         # Subscribe, then read.
         loop.add_reader(table.fileno(), told.set)
-        wait = pauses()
+        wait = retry_delays()
         started = False
-        self._reads = True
+        self._reading = True
         try:
             while True:
-                begun = self._rounds.begin()
+                begun = self._read_counter.begin()
                 try:
                     # Not abandoned on cancellation: it ends soon, and the descriptors are closed after it.
                     mounts = await anyio.to_thread.run_sync(table.read)
@@ -79,17 +79,17 @@ class MountsSource:
                     self.state.trouble(error)
                     await anyio.sleep(next(wait))
                     continue
-                wait = pauses()
+                wait = retry_delays()
                 self._emit_changes(mounts, first=not started)
                 self.state.current()
-                self._rounds.end(begun)
+                self._read_counter.end(begun)
                 if not started:
                     started = True
                     task_status.started()
                 await told.wait()
                 told.clear()
         finally:
-            self._reads = False
+            self._reading = False
             loop.remove_reader(table.fileno())
             table.close()
 
@@ -99,8 +99,8 @@ class MountsSource:
 
     async def reread(self) -> None:
         """Read the table again and return when its facts are set; if `run` is not reading it, return at once."""
-        if self._reads:
-            await self._rounds.another(self.refresh)
+        if self._reading:
+            await self._read_counter.next_read(self.refresh)
 
     def _emit_changes(self, mounts: Mapping[str, MountState], *, first: bool) -> None:
         known, self._known = self._known, mounts

@@ -30,8 +30,8 @@ from eventd.kernel.model.source_state import SourceState
 from eventd.mounts.adapter_udev import Block, BlockMonitor
 from eventd.mounts.model_events import MountEvent, MountOrigin
 from eventd.mounts.model_facts import DeviceState, MountFact
-from eventd.platform.afresh import Rounds
-from eventd.platform.reconnect import pauses
+from eventd.platform.reconnect import retry_delays
+from eventd.platform.resync import ReadCounter
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class DevicesSource:
         self.state = SourceState(emit, MountOrigin.UDEV, "devices")
         self._monitor = monitor
         self._table = DeviceTable(emit)
-        self._rounds = Rounds()
+        self._reads = ReadCounter()
         self._refresh: Callable[[], None] | None = None
         """Requests another read of all devices; None while they are not being read."""
         self._all = False
@@ -134,7 +134,7 @@ class DevicesSource:
     async def reread(self) -> None:
         """Read all devices again and return when their facts are set; without udev, return at once."""
         if self._refresh is not None:
-            await self._rounds.another(self._refresh)
+            await self._reads.next_read(self._refresh)
 
     def _read_all(self, told: asyncio.Event) -> None:
         self._all = True
@@ -142,14 +142,14 @@ class DevicesSource:
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the facts current until cancelled; `started` once all devices have been read."""
-        lost, missing, said, started = pauses(), 0, "", False
+        lost, missing, said, started = retry_delays(), 0, "", False
         while True:
             try:
                 async with self._monitored() as (monitor, told):
-                    begun = self._rounds.begin()
+                    begun = self._reads.begin()
                     blocks = await anyio.to_thread.run_sync(monitor.blocks)
                     self._table.read(blocks)
-                    self._rounds.end(begun)
+                    self._reads.end(begun)
                     self.state.current()
                     if not started:
                         started = True
@@ -159,11 +159,11 @@ class DevicesSource:
                         await told.wait()
                         told.clear()
                         if self._all:
-                            self._all, begun = False, self._rounds.begin()
+                            self._all, begun = False, self._reads.begin()
                             self._table.again(await anyio.to_thread.run_sync(monitor.blocks))
-                            self._rounds.end(begun)
+                            self._reads.end(begun)
                         self._table.take(monitor.receive())
-                        lost = pauses()
+                        lost = retry_delays()
             except TemporaryError as error:
                 _log.warning("devices: %s; reading all of them again", error)
                 # Lost events only cost a read; they are not a source error unless that fails too.

@@ -20,7 +20,7 @@ from eventd.kernel.model.events import Emit
 from eventd.kernel.model.source_state import SourceState
 from eventd.mounts.model_events import MountOrigin
 from eventd.platform.journal_follow import JournalFollow
-from eventd.platform.reconnect import pauses
+from eventd.platform.reconnect import retry_delays
 
 STEADY = 60.0
 """Seconds of following after which it counts as healthy, and the retry delay is reset."""
@@ -47,7 +47,7 @@ class KernelErrorsSource:
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Follow while enabled, until cancelled; `started` once it follows, or is disabled."""
-        wait, started = pauses(), False
+        wait, started = retry_delays(), False
 
         def follows() -> None:
             nonlocal started
@@ -61,7 +61,7 @@ class KernelErrorsSource:
                 follows()
                 self.state.mended()
                 await self._turn.wait()
-                wait = pauses()
+                wait = retry_delays()
                 continue
             began = anyio.current_time()
             try:
@@ -70,7 +70,7 @@ class KernelErrorsSource:
                 _log.warning("cannot follow the kernel's error messages: %s", error)
                 self.state.failed(error)
                 if anyio.current_time() - began > STEADY:
-                    wait = pauses()
+                    wait = retry_delays()
                 await anyio.sleep(next(wait))
 
     async def _follow(self, follows: Callable[[], None]) -> None:

@@ -51,7 +51,7 @@ _HINTS = {
 }
 
 
-def translate(error: OSError, verb: str, path: str) -> EventdError:
+def file_error(error: OSError, verb: str, path: str) -> EventdError:
     """Return the `EventdError` for an OSError met while doing `verb` to `path`.
 
     Disk full, I/O errors and exhausted descriptors may pass by themselves (temporary); the rest is permanent.

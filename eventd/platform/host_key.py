@@ -12,14 +12,14 @@ import secrets
 import stat
 from pathlib import Path
 
-from eventd.platform.file_state import translate
+from eventd.platform.file_state import file_error
 
 _BYTES = 32
 _log = logging.getLogger(__name__)
 
 
 def host_key(path: str) -> bytes:
-    """Return the key, made if there is none. Raises TemporaryError or PermanentError, as `translate`."""
+    """Return the key, made if there is none. Raises TemporaryError or PermanentError, as `file_error`."""
     try:
         found = _read(path)
         if found is not None:
@@ -38,7 +38,7 @@ def host_key(path: str) -> bytes:
             os.fsync(descriptor)
         Path(temporary).rename(path)
     except OSError as error:
-        raise translate(error, "make the key", path) from error
+        raise file_error(error, "make the key", path) from error
     return key
 
 

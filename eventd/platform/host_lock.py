@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.kernel.ports import LockHolder
-from eventd.platform.lock_holder import find
+from eventd.platform.lock_holder import find_holder
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -82,7 +82,7 @@ class HostLock:
                     raise
         except TimeoutError:
             raise DeadlineError(
-                f"{locked_by(find(self._path), self._path)} for longer than {timeout:g} s",
+                f"{locked_by(find_holder(self._path), self._path)} for longer than {timeout:g} s",
                 reason="host-locked",
                 hint="find out what that process is waiting for, or end it",
             ) from None
@@ -128,7 +128,7 @@ class HostLock:
                 return fd
         self.contended += 1
         if waiting is not None:
-            waiting(find(self._path))
+            waiting(find_holder(self._path))
         assert self._waiting is not None
         # Shielded: the thread outlives who waits, and is taken over by the next.
         granted = self._waiting

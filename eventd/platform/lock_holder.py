@@ -13,7 +13,7 @@ import os
 from eventd.kernel.ports import LockHolder
 
 
-def parse(locks: str, device: int, inode: int) -> int | None:
+def parse_holder(locks: str, device: int, inode: int) -> int | None:
     """Return the process that holds a write lock on a file; None: nobody that can be seen from here."""
     place = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
     for line in locks.splitlines():
@@ -24,20 +24,20 @@ def parse(locks: str, device: int, inode: int) -> int | None:
     return None
 
 
-def find(path: str) -> LockHolder | None:
+def find_holder(path: str) -> LockHolder | None:
     """Return who holds the lock on a file; None: it cannot be told."""
     try:
         stat = os.stat(path, follow_symlinks=False)
         with open("/proc/locks", encoding="ascii", errors="replace") as file:
-            pid = parse(file.read(), stat.st_dev, stat.st_ino)
+            pid = parse_holder(file.read(), stat.st_dev, stat.st_ino)
     except OSError:
         return None
     if pid is None:
         return None
-    return LockHolder(pid, command(pid))
+    return LockHolder(pid, process_name(pid))
 
 
-def command(pid: int) -> str:
+def process_name(pid: int) -> str:
     """Return what a process calls itself; empty where it has ended."""
     try:
         with open(f"/proc/{pid}/comm", "rb") as file:

@@ -26,7 +26,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 30.0
 
 
-def pauses() -> Iterator[float]:
+def retry_delays() -> Iterator[float]:
     """Yield seconds to wait before each next attempt in a row of failures."""
     yield 0.0
     pause = FIRST_PAUSE
@@ -35,7 +35,7 @@ def pauses() -> Iterator[float]:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def keep(
+async def keep_connected(
     connect: Callable[[], Awaitable[Bus]],
     session: Callable[[Bus, Callable[[], None]], Awaitable[None]],
     lost: Callable[[EventdError, bool], None],
@@ -45,22 +45,22 @@ async def keep(
     `lost(error, was_ready)` is called after each failed attempt and each lost connection, with whether that one had
     got as far as `ready`, which `session` calls once all is read.
     """
-    wait, was_ready = pauses(), False
+    wait, was_ready = retry_delays(), False
 
     def ready() -> None:
         nonlocal wait, was_ready
-        wait, was_ready = pauses(), True
+        wait, was_ready = retry_delays(), True
 
     while True:
         was_ready = False
         try:
-            await on_one_connection(connect, lambda bus: session(bus, ready))
+            await with_connection(connect, lambda bus: session(bus, ready))
         except EventdError as error:
             lost(error, was_ready)
         await anyio.sleep(next(wait))
 
 
-async def on_one_connection(
+async def with_connection(
     connect: Callable[[], Awaitable[Bus]], session: Callable[[Bus], Awaitable[None]]
 ) -> None:
     """Connect, run the session, and close the connection whatever comes."""

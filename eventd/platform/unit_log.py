@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from eventd.kernel.model.errors import EventdError
 from eventd.platform.model_facts import Account
-from eventd.platform.model_said import Said, Speaker
+from eventd.platform.model_log_line import LogLine, LogSource
 from eventd.platform.processes.process import run
 
 _LINE_LIMIT = 500
@@ -82,7 +82,7 @@ def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
     return [*said, "+", *told]
 
 
-def message(line: bytes) -> Said:
+def message(line: bytes) -> LogLine:
     """Return the printable text of one entry of `--output=json`; empty if it has none, or is podman's event.
 
     MESSAGE is a string, a list of byte values where it is not UTF-8, a list of such if the entry has
@@ -91,7 +91,7 @@ def message(line: bytes) -> Said:
     try:
         entry = json.loads(line)
     except ValueError:
-        return Said("")
+        return LogLine("")
     value = entry.get("MESSAGE") if isinstance(entry, dict) and _EVENT not in entry else None
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         value = value[0]
@@ -101,14 +101,14 @@ def message(line: bytes) -> Said:
         case list() if all(isinstance(byte, int) and 0 <= byte <= 255 for byte in value):
             text = bytes(value).decode("utf-8", "replace")
         case _:
-            return Said("")
+            return LogLine("")
     # Also no escape sequences: these lines end up on an operator's terminal.
     text = "".join(c if c.isprintable() else " " for c in text).strip()
     text = text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
-    return Said(text, speaker(entry), str(entry.get(_RUN, "")))
+    return LogLine(text, speaker(entry), str(entry.get(_RUN, "")))
 
 
-def speaker(entry: dict[str, object]) -> Speaker:
+def speaker(entry: dict[str, object]) -> LogSource:
     """Return who said it, by the name of the process and the way it came, both of which journald sets.
 
     podman speaks on the unit's standard output, and the container's output comes from conmon: it cannot get there.
@@ -116,13 +116,13 @@ def speaker(entry: dict[str, object]) -> Speaker:
     command, way = str(entry.get("_COMM", "")), entry.get("_TRANSPORT")
     match command.partition(".")[0], way:
         case "podman", "stdout":
-            return Speaker.PODMAN
+            return LogSource.PODMAN
         case "eventd-compose", "stdout":
-            return Speaker.COMPOSE
+            return LogSource.COMPOSE
         case "pasta", "syslog":
-            return Speaker.HELPER
+            return LogSource.HELPER
         case "conmon", _:
             own = entry.get("SYSLOG_IDENTIFIER") == "conmon" and way == "syslog"
-            return Speaker.HELPER if own else Speaker.CONTAINER
+            return LogSource.HELPER if own else LogSource.CONTAINER
         case _:
-            return Speaker.OTHER
+            return LogSource.OTHER

@@ -25,7 +25,7 @@ from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, Emit, EventKind
 from eventd.platform.folder_watch import FolderWatch
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformOrigin
-from eventd.platform.rereading import reread
+from eventd.platform.wake_loop import run_on_wake
 
 _Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 
@@ -86,7 +86,7 @@ class PathTriggers:
 
         Raises TemporaryError(reason="inotify-exhausted"); when started again, it checks every path.
         """
-        await reread(self._wake, self._check_changed, task_status)
+        await run_on_wake(self._wake, self._check_changed, task_status)
 
     async def _check_changed(self) -> None:
         async with self._lock:

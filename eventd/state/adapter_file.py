@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eventd.kernel.model.errors import PermanentError
-from eventd.platform.file_state import translate
+from eventd.platform.file_state import file_error
 from eventd.state.adapter import StateStore
 from eventd.state.adapter_database import Database
 from eventd.state.adapter_markers import OwnershipMarkers
@@ -65,7 +65,7 @@ def open_store(path: str, *, wall: Callable[[], float] = time.time) -> StateStor
             )
             note.unlink(missing_ok=True)
     except OSError as error:
-        raise translate(error, "open", path) from error
+        raise file_error(error, "open", path) from error
     return StateStore(database, markers=markers)
 
 

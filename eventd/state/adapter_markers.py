@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pydantic import TypeAdapter, ValidationError
 
 from eventd.kernel.model.names import user_problem
-from eventd.platform.file_state import TEMPORARY_PREFIX, open_folder, translate
+from eventd.platform.file_state import TEMPORARY_PREFIX, file_error, open_folder
 from eventd.workloads.model_records import WorkloadRecord
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class OwnershipMarkers:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise translate(error, "read", self._folder) from error
+            raise file_error(error, "read", self._folder) from error
         return found
 
     def put(self, record: WorkloadRecord) -> None:
@@ -84,7 +84,7 @@ class OwnershipMarkers:
                 os.fsync(folder)
         except OSError as error:
             self._known.pop(record.name, None)
-            raise translate(error, "write", f"{self._folder}/{name}") from error
+            raise file_error(error, "write", f"{self._folder}/{name}") from error
         self._known[record.name] = content
 
     def drop(self, name: str) -> None:
@@ -97,7 +97,7 @@ class OwnershipMarkers:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise translate(error, "remove", f"{self._folder}/{name}.json") from error
+            raise file_error(error, "remove", f"{self._folder}/{name}.json") from error
 
     def _one(self, folder: int, entry: str) -> WorkloadRecord | None:
         with os.fdopen(

@@ -15,7 +15,7 @@ import os
 import anyio.to_thread
 
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
-from eventd.platform.file_state import translate
+from eventd.platform.file_state import file_error
 from eventd.platform.systemd.ports import JobResult, Manager, Verb
 from eventd.storage.model_holders import Holder
 from eventd.storage.model_ports import Keeping
@@ -109,7 +109,7 @@ class HelperMountPoints:
             result = await self._system.job(Verb.START, unit, timeout=timeout)
             said = await anyio.to_thread.run_sync(_read, answer)
         except OSError as error:
-            raise translate(error, "write", path) from error
+            raise file_error(error, "write", path) from error
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, path, answer)

@@ -20,7 +20,7 @@ from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.events import Emit, KernelEvent
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.platform.rereading import reread
+from eventd.platform.wake_loop import run_on_wake
 from eventd.updates.model_events import UpdateEvent
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import names
@@ -95,7 +95,7 @@ class ImageStoreSource:
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Check images that may be gone, until cancelled; `started` after the first round, if there was one to do."""
-        await reread(self._wake, self._ask_all, task_status)
+        await run_on_wake(self._wake, self._ask_all, task_status)
 
     async def _ask_all(self) -> None:
         if not self._suspects:

@@ -207,7 +207,7 @@ async def test_a_bus_that_comes_back_later_is_found_by_its_socket(
             waiting.set()  # it waits, and so is woken by the socket, before anybody else runs
             yield 1000.0
 
-    monkeypatch.setattr(manager_link, "pauses", far_apart)
+    monkeypatch.setattr(manager_link, "retry_delays", far_apart)
     await host.start()
     await host.source.connect(WEB, timeout=60)
     await host.stop_bus(unlink=True)

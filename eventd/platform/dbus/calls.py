@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from eventd.kernel.model.errors import DisconnectedError, EventdError
-from eventd.platform.dbus.errors import BadReplyError, translate
+from eventd.platform.dbus.errors import BadReplyError, dbus_error
 from eventd.platform.dbus.library import Message, MessageType, unwrap
 from eventd.platform.dbus.wire import Header, Kind
 
@@ -56,7 +56,7 @@ class Calls:
             if header.signature in ("", "s"):
                 return header.signature
             # An error may say more than its text. It is known by its name.
-            pending.future.set_exception(translate(header.error, "", what=pending.what))
+            pending.future.set_exception(dbus_error(header.error, "", what=pending.what))
             return None
         if header.signature != pending.reply:
             error = BadReplyError(
@@ -72,7 +72,7 @@ class Calls:
             return  # its caller has hit the deadline, or was cancelled
         if message.message_type is MessageType.ERROR:
             text = str(message.body[0]) if message.body else ""
-            pending.future.set_exception(translate(message.error_name or "", text, what=pending.what))
+            pending.future.set_exception(dbus_error(message.error_name or "", text, what=pending.what))
             return
         body = unwrap(message.body)
         if pending.apply is None:

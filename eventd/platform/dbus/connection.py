@@ -37,7 +37,7 @@ from eventd.kernel.model.errors import (
 )
 from eventd.platform.dbus.calls import Apply, Calls
 from eventd.platform.dbus.errors import BadReplyError
-from eventd.platform.dbus.gate import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
+from eventd.platform.dbus.filter import DRIVER, SYSTEM_LIMITS, USER_LIMITS, Limits
 from eventd.platform.dbus.library import (
     LIBRARY,
     Connection,
@@ -73,7 +73,7 @@ class Bus:
         self._signals = Signals()
         self._closed: DisconnectedError | None = None
         self._on_closed: list[Callable[[], None]] = []
-        connection.gate.open(self._admit)
+        connection.filter.admit_with(self._admit)
         connection.add_message_handler(self._handle)
         self._watching = asyncio.create_task(self._watch(), name=f"dbus {address}")
 
@@ -103,7 +103,7 @@ class Bus:
         except BaseException as error:
             if connection is not None:
                 connection.dispose()
-                if isinstance(error, Exception) and (refused := connection.gate.refused):
+                if isinstance(error, Exception) and (refused := connection.filter.refused):
                     raise DisconnectedError(
                         f"the connection to the bus {address} was closed: {refused.message}",
                         reason=refused.reason,
@@ -218,7 +218,7 @@ class Bus:
         nothing is returned.
         `fds`: file descriptors that go with it; a value of type `h` is an index into them. They stay the caller's, who
         may close them once this returns or raises.
-        Raises what `dbus_errors.translate` makes of the peer's error, DeadlineError after `timeout` seconds,
+        Raises what `dbus_error` makes of the peer's error, DeadlineError after `timeout` seconds,
         DisconnectedError as soon as the connection is lost, and TemporaryError(reason="bad-reply").
         """
         self.raise_if_closed()
@@ -293,10 +293,10 @@ class Bus:
         except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
             cause = error
         self._connection.dispose()
-        if self._connection.gate.limits.strict:
+        if self._connection.filter.limits.strict:
             forget_signatures()
         lost = DisconnectedError(f"the connection to {self._address} was lost")
-        refused = self._connection.gate.refused  # also where the library has found another end of it first
+        refused = self._connection.filter.refused  # also where the library has found another end of it first
         if refused is not None:
             lost = DisconnectedError(
                 f"the connection to {self._address} was ended: {refused.message}", reason=refused.reason

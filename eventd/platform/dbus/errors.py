@@ -68,7 +68,7 @@ def _kebab(name: str) -> str:
     return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else UNNAMED_REASON
 
 
-def translate(name: str, text: str, *, what: str) -> EventdError:
+def dbus_error(name: str, text: str, *, what: str) -> EventdError:
     """Return the error for a reply of type ERROR.
 
     `reason` is the last part of the D-Bus name in kebab-case (`no-such-unit`, `unit-masked`,

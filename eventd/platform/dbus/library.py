@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from eventd.kernel.model.errors import EventdError
-from eventd.platform.dbus.gate import Gate, Limits
+from eventd.platform.dbus.filter import Limits, MessageFilter
 from eventd.platform.dbus.peer_socket import GREETING, PeerSocket
 
 LIBRARY = os.environ.get("EVENTD_DBUS", "dbus_fast")
@@ -90,7 +90,7 @@ class Connection(MessageBus):
     """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
 
     def __init__(self, address: str, uid: int | None, limits: Limits, *, fds: bool = False) -> None:
-        self.gate = Gate(limits)
+        self.filter = MessageFilter(limits)
         self._as_uid = uid  # first, since dbus-next connects in its constructor
         self._own: list[tuple[_HeldSocket, Any]] = []
         auth = _External(os.geteuid() if uid is None else uid)
@@ -121,7 +121,7 @@ class Connection(MessageBus):
         """Both: messages come after this."""
         await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
         for sock, _ in self._own:
-            sock.gate = self.gate
+            sock.filter = self.filter
 
     def _setup_socket(self) -> None:
         """dbus-next: called by the constructor."""

@@ -34,7 +34,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eventd.kernel.model.errors import PermanentError, TemporaryError
-from eventd.platform.dbus.gate import PIECE, Gate
+from eventd.platform.dbus.filter import PIECE, MessageFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ class PeerSocket(socket.socket):
     """
 
     uid: int | None
-    gate: Gate | None = None
+    filter: MessageFilter | None = None
     """Set once the connection speaks in messages: what is received then are those that it lets through."""
     greeting: int | None = None
     """Bytes that the other end may say before that, and before it closes the connection; None: as it likes."""
@@ -189,7 +189,7 @@ class PeerSocket(socket.socket):
         A piece is looked at first, and only what the gate has used is taken out of the kernel: the loop calls again
         for what is left, after all others have had their turn.
         """
-        if self.gate is None:
+        if self.filter is None:
             data = super().recv(size, flags)
             if self.greeting is not None:
                 self.greeting -= len(data)
@@ -201,7 +201,7 @@ class PeerSocket(socket.socket):
         data = super().recv(PIECE, socket.MSG_PEEK)
         if not data:
             return data
-        kept, used = self.gate.take(data)
+        kept, used = self.filter.take(data)
         while used and (
             taken := len(super().recv(used))
         ):  # what came with descriptors ends a piece (unix(7))
@@ -212,7 +212,7 @@ class PeerSocket(socket.socket):
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """Receive for `makefile`, by which dbus-next reads, which goes on until there is no more."""
-        if self.gate is None:
+        if self.filter is None:
             return super().recv_into(buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
         part = self._next(min(nbytes or len(view), len(view)))
@@ -233,7 +233,7 @@ class PeerSocket(socket.socket):
         What a connection needs that hands descriptors over: others may send it theirs, and nobody would close them.
         """
         del ancillary
-        return self.recv(size, flags) if self.gate is None else self._next(size), [], 0, None
+        return self.recv(size, flags) if self.filter is None else self._next(size), [], 0, None
 
     def listener_uid(self) -> int:
         """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""

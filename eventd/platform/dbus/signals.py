@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from eventd.platform.dbus.gate import DRIVER
+from eventd.platform.dbus.filter import DRIVER
 from eventd.platform.dbus.library import Message, unwrap
 from eventd.platform.dbus.wire import Header, first_text
 

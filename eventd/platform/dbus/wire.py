@@ -3,7 +3,7 @@
 Whoever is at the other end of a bus decides what these bytes are. So a header is read here before the library sees a
 byte of the message, and a body is walked over: every length is inside the message, variants are few, shallow and of
 few types, and all of it is what the signature says (D-Bus specification, "Message format" and "Marshalling"). Pure.
-Next: `eventd.platform.dbus.gate` decides what passes.
+Next: `eventd.platform.dbus.filter` decides what passes.
 """
 
 from __future__ import annotations

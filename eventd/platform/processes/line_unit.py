@@ -17,7 +17,7 @@ from eventd.kernel.model.errors import DeadlineError, EventdError
 from eventd.platform.processes.line_streams import LineStreams, LongLine
 from eventd.platform.processes.transient_unit import TransientUnit, judged
 from eventd.platform.processes.unit_process import Processes
-from eventd.platform.processes.unit_rights import Who
+from eventd.platform.processes.unit_rights import RunAs
 
 START_TIMEOUT = 30.0
 """Seconds for systemd to take the order; it is busy at boot."""
@@ -34,7 +34,7 @@ class LineUnit(LineStreams):
     def __init__(
         self,
         processes: Processes,
-        who: Who,
+        who: RunAs,
         argv: Sequence[str],
         *,
         line: Callable[[bytes], None],

@@ -27,7 +27,7 @@ from eventd.platform.processes import process
 from eventd.platform.processes.process import OUTPUT_LIMIT, Completed
 from eventd.platform.processes.transient_unit import TransientUnit, judged
 from eventd.platform.processes.unit_pipes import Pipes
-from eventd.platform.processes.unit_rights import InManager, Property, Who, is_ours, rights
+from eventd.platform.processes.unit_rights import InManager, Property, RunAs, is_ours, rights
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
 _SPARE_SECONDS = 10.0
@@ -43,7 +43,7 @@ class Processes:
 
     async def run(
         self,
-        who: Who,
+        who: RunAs,
         argv: Sequence[str],
         *,
         timeout: float,
@@ -87,7 +87,7 @@ class Processes:
         return Completed(name, judged(name, unit.end.result()), bytes(pipes.stdout), bytes(pipes.stderr))
 
     def unit(
-        self, who: Who, argv: Sequence[str], environment: Mapping[str, str], *, until: float | None
+        self, who: RunAs, argv: Sequence[str], environment: Mapping[str, str], *, until: float | None
     ) -> TransientUnit:
         """Return a unit that is not started yet. `until`: seconds; None: it runs until it ends or is closed."""
         path = process.find(argv[0])

@@ -116,10 +116,10 @@ class AsRoot:
     """As root with the one right to take another uid: the command takes those that it is told to, each for a moment."""
 
 
-Who: TypeAlias = AsUser | InManager | AsNobody | AsService | AsRoot
+RunAs: TypeAlias = AsUser | InManager | AsNobody | AsService | AsRoot
 
 
-def is_ours(who: Who) -> bool:
+def is_ours(who: RunAs) -> bool:
     """Tell whether the rights asked for are those that this process has, and all that it has."""
     match who:
         case AsUser(account):
@@ -132,13 +132,13 @@ def is_ours(who: Who) -> bool:
             return os.geteuid() != 0
 
 
-def rights(who: Who) -> list[Property]:
+def rights(who: RunAs) -> list[Property]:
     """Return the properties that give a command its rights, and take all others."""
     where = _IN_MANAGER if isinstance(who, InManager) else _IN_SYSTEM
     return [*_ALL, *where, *_own(who)]
 
 
-def _own(who: Who) -> list[Property]:
+def _own(who: RunAs) -> list[Property]:
     match who:
         case AsUser(account, gentle):
             found: list[Property] = [("User", "s", str(account.uid)), ("Group", "s", str(account.gid))]

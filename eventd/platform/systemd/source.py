@@ -16,7 +16,7 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.source_state import SourceState
 from eventd.platform.dbus.connection import Bus, system_bus_address
 from eventd.platform.model_events import PlatformOrigin
-from eventd.platform.reconnect import CONNECT_TIMEOUT, keep
+from eventd.platform.reconnect import CONNECT_TIMEOUT, keep_connected
 from eventd.platform.systemd.adapter_live_unit import live_unit
 from eventd.platform.systemd.source_manager_feed import ManagerFeed
 from eventd.platform.systemd.source_unit_table import UnitTable
@@ -80,7 +80,7 @@ class SystemSource:
             finally:
                 self._feed = self._session_feed = None
 
-        await keep(self._connect, session, self._lost)
+        await keep_connected(self._connect, session, self._lost)
 
     def watch(self, units: frozenset[str]) -> None:
         """Set the units whose full `UnitState` is kept; others have load, active, sub and job only."""
@@ -144,7 +144,7 @@ class SystemSource:
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
 
-    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
+    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  called by `keep_connected`
         _log.warning("system bus: %s", error)
         if was_ready:
             self._emit(

@@ -30,7 +30,7 @@ from eventd.platform.inotify import NAMES, SELF
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
 from eventd.platform.model_facts import unit as as_unit
-from eventd.platform.reconnect import CONNECT_TIMEOUT, keep
+from eventd.platform.reconnect import CONNECT_TIMEOUT, keep_connected
 from eventd.platform.systemd.adapter_logind import LOGIND, MANAGER, PERSONAL, Logind
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class LogindSource:
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._lingering.run)
-            tasks.start_soon(keep, self._connect, session, self._lost)
+            tasks.start_soon(keep_connected, self._connect, session, self._lost)
             await first.wait()
             task_status.started()
 
@@ -168,7 +168,7 @@ class LogindSource:
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, timeout=CONNECT_TIMEOUT)
 
-    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  what `keep` tells
+    def _lost(self, error: EventdError, was_ready: bool) -> None:  # noqa: FBT001  called by `keep_connected`
         _log.warning("logind: %s", error)
         if was_ready:
             self.state.lost(error.reason)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from eventd.kernel.model.events import Emit, KernelOrigin
 from eventd.kernel.model.source_state import SourceState
-from eventd.platform.afresh import read_afresh
+from eventd.platform.resync import resync
 from eventd.port_set import Host
 from eventd.repository.model_events import RepositoryEvent, RepositoryOrigin
 from eventd_simulators.faults import Faults
@@ -149,7 +149,7 @@ class SimHost:
             await self.life.read(read)
             await channel.flush()
 
-        await read_afresh(
+        await resync(
             {
                 "systemd's units": lambda: read_and_flush(
                     self._system_feed.reread, self._system_feed.channel

@@ -15,7 +15,7 @@ from eventd.kernel.model.errors import PermanentError
 from eventd.platform.model_facts import Account
 from eventd.platform.processes import process
 from eventd.platform.processes.process import Completed
-from eventd.platform.processes.unit_rights import AsUser, Who
+from eventd.platform.processes.unit_rights import AsUser, RunAs
 
 WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 
@@ -23,7 +23,7 @@ WEB = Account("web", 1001, 1001, "/home/web", "/usr/sbin/nologin")
 class Here:
     """Runs a command as whoever runs the tests: there need be no systemd to give it another's rights."""
 
-    async def run(self, who: Who, argv: Sequence[str], *, timeout: float, **how: Any) -> Completed:
+    async def run(self, who: RunAs, argv: Sequence[str], *, timeout: float, **how: Any) -> Completed:
         """See `Processes.run`."""
         assert isinstance(who, AsUser)
         return await process.run(argv, timeout=timeout, **how)

@@ -11,12 +11,12 @@ import pytest
 from eventd.containers.model_causes import cause_of, explained, last_words, own_port, taken_by
 from eventd.desired.model import HostPort
 from eventd.kernel.model.located import Located
-from eventd.platform.model_said import Said, Speaker
+from eventd.platform.model_log_line import LogLine, LogSource
 from eventd.platform.unit_log import message
 
-P, H, C = Speaker.PODMAN, Speaker.HELPER, Speaker.COMPOSE
+P, H, C = LogSource.PODMAN, LogSource.HELPER, LogSource.COMPOSE
 
-CAPTURED: list[tuple[Speaker, str, str]] = [
+CAPTURED: list[tuple[LogSource, str, str]] = [
     # who, line (podman 5.4.2, crun 1.21, pasta, docker-compose 2.26.1 on Debian 13), the sentence
     (P, 'Error: no secret with name or id "dbpass": no such secret', "this account has no secret dbpass"),
     (C, "provider: compose up: status 1: unsupported external secret dbpass", "docker-compose cannot use the podman secret dbpass"),
@@ -59,9 +59,9 @@ CAPTURED: list[tuple[Speaker, str, str]] = [
 
 
 @pytest.mark.parametrize(("by", "line", "sentence"), CAPTURED)
-def test_a_line_of_podman_becomes_a_sentence(by: Speaker, line: str, sentence: str) -> None:
+def test_a_line_of_podman_becomes_a_sentence(by: LogSource, line: str, sentence: str) -> None:
     """Each row of the table, by a line that the real program wrote."""
-    found = cause_of([Said("Starting x.service...", Speaker.OTHER), Said(line, by)], "web")
+    found = cause_of([LogLine("Starting x.service...", LogSource.OTHER), LogLine(line, by)], "web")
     assert found is not None
     assert found.sentence == sentence
     assert "{" not in found.hint
@@ -69,10 +69,10 @@ def test_a_line_of_podman_becomes_a_sentence(by: Speaker, line: str, sentence: s
 
 
 @pytest.mark.parametrize(("by", "line", "sentence"), CAPTURED)
-def test_what_a_container_prints_is_no_cause(by: Speaker, line: str, sentence: str) -> None:
+def test_what_a_container_prints_is_no_cause(by: LogSource, line: str, sentence: str) -> None:
     """The same words out of the workload's own mouth are its last words, and nothing else."""
     del by, sentence
-    said = [Said(line, Speaker.CONTAINER)]
+    said = [LogLine(line, LogSource.CONTAINER)]
     assert cause_of(said) is None
     message, _ = explained("web.service is down", "", said, "web")
     assert message.startswith("web.service is down; its last line: ")
@@ -81,16 +81,16 @@ def test_what_a_container_prints_is_no_cause(by: Speaker, line: str, sentence: s
 def test_who_said_a_line_is_told_by_fields_that_journald_sets() -> None:
     """Podman speaks on the unit's standard output; a container's output comes by conmon under a name of its own."""
 
-    def by(**fields: str) -> Speaker:
-        return message(json.dumps({"MESSAGE": "Error: x", **fields}).encode()).by
+    def by(**fields: str) -> LogSource:
+        return message(json.dumps({"MESSAGE": "Error: x", **fields}).encode()).source
 
-    assert by(_COMM="podman", _TRANSPORT="stdout", SYSLOG_IDENTIFIER="web") is Speaker.PODMAN
-    assert by(_COMM="conmon", _TRANSPORT="journal", SYSLOG_IDENTIFIER="systemd-web") is Speaker.CONTAINER
-    assert by(_COMM="conmon", _TRANSPORT="journal", SYSLOG_IDENTIFIER="podman") is Speaker.CONTAINER
-    assert by(_COMM="conmon", _TRANSPORT="syslog", SYSLOG_IDENTIFIER="conmon") is Speaker.HELPER
-    assert by(_COMM="pasta.avx2", _TRANSPORT="syslog") is Speaker.HELPER
-    assert by(_COMM="eventd-compose", _TRANSPORT="stdout") is Speaker.COMPOSE
-    assert by(_COMM="sh", _TRANSPORT="stdout", SYSLOG_IDENTIFIER="podman") is Speaker.OTHER
+    assert by(_COMM="podman", _TRANSPORT="stdout", SYSLOG_IDENTIFIER="web") is LogSource.PODMAN
+    assert by(_COMM="conmon", _TRANSPORT="journal", SYSLOG_IDENTIFIER="systemd-web") is LogSource.CONTAINER
+    assert by(_COMM="conmon", _TRANSPORT="journal", SYSLOG_IDENTIFIER="podman") is LogSource.CONTAINER
+    assert by(_COMM="conmon", _TRANSPORT="syslog", SYSLOG_IDENTIFIER="conmon") is LogSource.HELPER
+    assert by(_COMM="pasta.avx2", _TRANSPORT="syslog") is LogSource.HELPER
+    assert by(_COMM="eventd-compose", _TRANSPORT="stdout") is LogSource.COMPOSE
+    assert by(_COMM="sh", _TRANSPORT="stdout", SYSLOG_IDENTIFIER="podman") is LogSource.OTHER
 
 
 def port(number: int, unit: str) -> tuple[HostPort, ...]:
@@ -98,7 +98,9 @@ def port(number: int, unit: str) -> tuple[HostPort, ...]:
 
 
 TAKEN = [
-    Said("Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", Speaker.PODMAN)
+    LogLine(
+        "Failed to bind port 8080 (Address already in use) for option '-t 8080-8080:80-80'", LogSource.PODMAN
+    )
 ]
 
 
@@ -127,18 +129,18 @@ def test_a_made_up_port_learns_nothing_of_other_workloads() -> None:
 
 def test_a_cause_of_an_earlier_run_of_the_unit_is_old() -> None:
     """What podman said before the unit ran again is not why it is down now."""
-    before = Said("Error: docker.io/library/nothere:1: image not known", Speaker.PODMAN, "a")
-    now = Said("cannot open config /data/app.conf", Speaker.CONTAINER, "b")
+    before = LogLine("Error: docker.io/library/nothere:1: image not known", LogSource.PODMAN, "a")
+    now = LogLine("cannot open config /data/app.conf", LogSource.CONTAINER, "b")
     assert cause_of([before, now]) is None
     assert last_words([before, now]) == "cannot open config /data/app.conf"
-    assert cause_of([before, Said("web.service: Failed", Speaker.OTHER, "")]) is not None
+    assert cause_of([before, LogLine("web.service: Failed", LogSource.OTHER, "")]) is not None
 
 
 def test_a_quotation_is_one_printable_line_and_short() -> None:
     """However long a line is, and whatever is in it."""
-    words = last_words([Said("x" * 600 + "\x1b[2J", Speaker.CONTAINER)])
+    words = last_words([LogLine("x" * 600 + "\x1b[2J", LogSource.CONTAINER)])
     assert len(words) == 200
-    found = cause_of([Said(f"Error: statfs /{'y' * 490}\x1b: permission denied", Speaker.PODMAN)])
+    found = cause_of([LogLine(f"Error: statfs /{'y' * 490}\x1b: permission denied", LogSource.PODMAN)])
     assert found is not None
     assert len(found.sentence) < 300
     assert found.sentence.isprintable()

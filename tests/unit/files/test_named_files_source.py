@@ -19,7 +19,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.platform.host_key import host_key
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_facts import Account, FileKind, PlatformFact
-from eventd.platform.path_presence import find
+from eventd.platform.path_lookup import look_up
 from eventd.platform.processes.as_account import as_account
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from tests.unit.kernel.recorder import Recorder
@@ -103,22 +103,24 @@ def test_the_groups_of_the_thread_are_given_back() -> None:
 
 @needs_root
 def test_root_goes_no_further_than_what_is_roots(tmp_path: Path) -> None:
-    """From the first folder or link of somebody else's on, the way is handed over; root's links are followed."""
+    """From the first folder or link of somebody else's on, the way is foreign over; root's links are followed."""
     theirs = tmp_path / "theirs"
     (theirs / "deep").mkdir(parents=True)
     (theirs / "deep" / "file").write_text("x")
     os.chown(theirs, NOBODY, NOBODY)
-    found = find(str(theirs / "deep" / "file"), through=True)
-    assert found.handed == str(theirs / "deep" / "file")
-    assert all(not folder.startswith(str(theirs)) for folder, _ in found.way)
+    found = look_up(str(theirs / "deep" / "file"), through=True)
+    assert found.foreign == str(theirs / "deep" / "file")
+    assert all(not folder.startswith(str(theirs)) for folder, _ in found.steps)
     (tmp_path / "generation").mkdir()
     (tmp_path / "generation" / "file").write_text("x")
     (tmp_path / "current").symlink_to("generation")
-    found = find(str(tmp_path / "current" / "file"), through=True)
-    assert (found.handed, found.way[-1]) == ("", (str(tmp_path / "generation"), "file"))
-    assert (str(tmp_path), "current") in found.way
+    found = look_up(str(tmp_path / "current" / "file"), through=True)
+    assert (found.foreign, found.steps[-1]) == ("", (str(tmp_path / "generation"), "file"))
+    assert (str(tmp_path), "current") in found.steps
     os.lchown(tmp_path / "current", NOBODY, NOBODY)
-    assert find(str(tmp_path / "current" / "file"), through=True).handed == str(tmp_path / "current" / "file")
+    assert look_up(str(tmp_path / "current" / "file"), through=True).foreign == str(
+        tmp_path / "current" / "file"
+    )
 
 
 def test_the_key_of_the_host_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:

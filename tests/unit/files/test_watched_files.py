@@ -1,4 +1,4 @@
-"""Scope: eventd.platform.path_presence and eventd.files.source_watched, on a real file system."""
+"""Scope: eventd.platform.path_lookup and eventd.files.source_watched, on a real file system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileKind, FileState, PlatformFact
-from eventd.platform.path_presence import find
+from eventd.platform.path_lookup import look_up
 from tests.unit.kernel.recorder import Recorder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's links can be told from others'")
@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's links can
 
 
 def kind(path: object) -> FileKind | None:
-    state = find(str(path)).state
+    state = look_up(str(path)).state
     return None if state is None else state.kind
 
 
@@ -37,7 +37,7 @@ def test_what_stands_there_is_told_by_kind_and_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-    state = find(str(tmp_path / "file")).state
+    state = look_up(str(tmp_path / "file")).state
     assert state is not None
     assert (state.kind, state.digest, state.uid) == (FileKind.REGULAR, "", os.geteuid())
     assert kind(tmp_path) is FileKind.DIRECTORY
@@ -83,9 +83,9 @@ def test_the_way_is_where_the_names_are_looked_up(tmp_path: Path) -> None:
     """It goes over links to the folders behind them, and ends at the first name that is missing."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    found = find(f"{tmp_path}/link/missing/below")
+    found = look_up(f"{tmp_path}/link/missing/below")
     assert found.state is None
-    assert found.way[-3:] == (
+    assert found.steps[-3:] == (
         (str(tmp_path), "link"),
         (str(tmp_path), "real"),
         (f"{tmp_path}/real", "missing"),
@@ -96,7 +96,7 @@ def test_looking_leaves_no_descriptor_behind(tmp_path: Path) -> None:
     """Found, missing or refused."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for path in (tmp_path, tmp_path / "x" / "y", "/", "/etc/hostname/x"):
-        find(str(path))
+        look_up(str(path))
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
@@ -295,7 +295,7 @@ async def test_a_mount_has_what_is_below_it_looked_at_again(
     inside, beside = tmp_path / "disk" / "file", tmp_path / "disk2"
     await source.want([str(inside), str(beside)])
     looked: list[str] = []
-    real = find
+    real = look_up
 
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
@@ -304,7 +304,7 @@ async def test_a_mount_has_what_is_below_it_looked_at_again(
         loop.call_soon_threadsafe(done.set)
         return real(path)
 
-    monkeypatch.setattr(watched_files, "find", counted)
+    monkeypatch.setattr(watched_files, "look_up", counted)
     emit.seen.clear()
     source.invalidate([f"{tmp_path}/disk"])
     async with asyncio.timeout(60):
@@ -320,7 +320,7 @@ async def test_what_is_mounted_while_a_path_is_looked_at_makes_that_look_void(
     """What the look saw, and subscribed to, may lie below the mount: the folder made there later was never seen."""
     inside = tmp_path / "disk" / "file"
     (tmp_path / "disk").mkdir()
-    real, loop, looks = find, asyncio.get_running_loop(), 0
+    real, loop, looks = look_up, asyncio.get_running_loop(), 0
 
     def mounted_meanwhile(path: str) -> object:
         nonlocal looks
@@ -334,7 +334,7 @@ async def test_what_is_mounted_while_a_path_is_looked_at_makes_that_look_void(
             asyncio.run_coroutine_threadsafe(tell(), loop).result(60)
         return seen
 
-    monkeypatch.setattr(watched_files, "find", mounted_meanwhile)
+    monkeypatch.setattr(watched_files, "look_up", mounted_meanwhile)
     await source.want([str(inside)])
     # The void one, one that subscribes, and one that sees what came in between.
     assert looks >= 3
@@ -346,7 +346,7 @@ async def test_after_an_overflow_everything_is_looked_at(
     """What was missed is found by looking, whatever it was."""
     path = tmp_path / "file"
     await source.want([str(path)])
-    for subscription in tuple(source._paths[str(path)].way._steps.values()):
+    for subscription in tuple(source._paths[str(path)].watch._steps.values()):
         inotify.cancel(subscription)  # deaf
     path.touch()
     for gap in inotify._gaps:
@@ -362,7 +362,7 @@ async def test_a_path_that_hangs_does_not_hold_up_the_others(
     """A dead file server: that path counts as missing, until the server answers; and `want` returns."""
     dead, alive = tmp_path / "dead", tmp_path / "living"
     alive.touch()
-    real = find
+    real = look_up
 
     def hang(path: str) -> object:
         if path == str(dead):
@@ -370,7 +370,7 @@ async def test_a_path_that_hangs_does_not_hold_up_the_others(
         return real(path)
 
     pipe = os.pipe()
-    monkeypatch.setattr(watched_files, "find", hang)
+    monkeypatch.setattr(watched_files, "look_up", hang)
     monkeypatch.setattr(watched_files, "TIMEOUT", 3.0)
     await source.want([str(dead), str(alive)])
     assert there(emit, alive)
@@ -391,12 +391,12 @@ async def test_a_path_that_is_slow_is_looked_at_once_more_and_not_all_the_time(
     def dawdle(path: str) -> object:
         try:
             os.read(pipe[0], 1)
-            return find(path)
+            return look_up(path)
         finally:
             loop.call_soon_threadsafe(ended.put_nowait, 1)
 
     pipe, given_up = os.pipe(), asyncio.Queue[int]()
-    monkeypatch.setattr(watched_files, "find", dawdle)
+    monkeypatch.setattr(watched_files, "look_up", dawdle)
     monkeypatch.setattr(watched_files, "TIMEOUT", 1.0)  # a look that has not begun by then never ends
     monkeypatch.setattr(watched_files._log, "warning", lambda *_args: given_up.put_nowait(1))
     await source.want([str(slow)])

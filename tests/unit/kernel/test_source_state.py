@@ -19,7 +19,7 @@ from eventd.kernel.model.facts import FactKey, KernelFact, SourceTrouble
 from eventd.kernel.model.source_state import SourceState
 from eventd.kernel.supervise import supervise
 from eventd.mounts.model_events import MountOrigin
-from eventd.platform.rereading import reread
+from eventd.platform.wake_loop import run_on_wake
 from eventd_simulators.virtual_time import virtual
 
 KEY = FactKey(KernelFact.SOURCE, "disks")
@@ -98,7 +98,7 @@ async def test_a_source_is_well_once_it_has_read_and_not_when_it_runs() -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(
-            supervise, "files", lambda status: reread(asyncio.Event(), work, status), dispatcher.emit
+            supervise, "files", lambda status: run_on_wake(asyncio.Event(), work, status), dispatcher.emit
         )
         await anyio.sleep(60)
         assert not fails

@@ -18,7 +18,7 @@ import pytest
 from eventd.kernel.model.errors import DeadlineError, PermanentError
 from eventd.kernel.ports import LockHolder
 from eventd.platform.host_lock import HostLock
-from eventd.platform.lock_holder import command, parse
+from eventd.platform.lock_holder import parse_holder, process_name
 
 _HOLD = """
 import fcntl, os, sys
@@ -206,9 +206,9 @@ def test_a_name_that_a_process_gives_itself_reaches_no_terminal():
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert command(process.pid) == "?[2Jevil"
+        assert process_name(process.pid) == "?[2Jevil"
         process.kill()
-    assert command(process.pid) == ""
+    assert process_name(process.pid) == ""
 
 
 def test_only_the_holder_of_a_flock_counts():
@@ -221,6 +221,6 @@ def test_only_the_holder_of_a_flock_counts():
         "3: -> FLOCK  ADVISORY  WRITE 718 00:1b:1166 0 EOF\n"
         "garbage\n"
     )
-    assert parse(lines, device, 1166) == 717
-    assert parse("3: -> FLOCK  ADVISORY  WRITE 718 00:1b:1166 0 EOF\n", device, 1166) is None
-    assert parse("3: FLOCK  ADVISORY  WRITE 0 00:1b:1166 0 EOF\n", device, 1166) is None
+    assert parse_holder(lines, device, 1166) == 717
+    assert parse_holder("3: -> FLOCK  ADVISORY  WRITE 718 00:1b:1166 0 EOF\n", device, 1166) is None
+    assert parse_holder("3: FLOCK  ADVISORY  WRITE 0 00:1b:1166 0 EOF\n", device, 1166) is None

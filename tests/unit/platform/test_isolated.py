@@ -12,11 +12,11 @@ from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.platform.processes.isolated import isolated
 
 WHOLE = {
-    "platform/systemd/source_logind.py": {"keep"},  # the connection to the system's bus
+    "platform/systemd/source_logind.py": {"keep_connected"},  # the connection to the system's bus
     "managers/source.py": {"self._keep"},  # runs each link through `isolated`
     "audit/source.py": {"self._alone"},  # looks at each user through `isolated`
     "files/source_named.py": {"first", "self._alone"},  # look at each workload's through `isolated`
-    "platform/afresh.py": {"one"},  # reads each source through `isolated`, with a deadline
+    "platform/resync.py": {"read_one"},  # reads each source through `isolated`, with a deadline
     "gates/source_probes.py": {"self._repeat"},  # what answers is one process of eventd's own
     # Each ends with the one unit that it reads from, and whoever reads is told how.
     "platform/processes/line_unit.py": {

@@ -10,7 +10,7 @@ from eventd.kernel.model.budget import Budget
 from eventd.kernel.model.conduct import FORGIVEN, Conduct
 from eventd.kernel.model.text import printable
 from eventd.managers.model_trouble import Evidence, explain
-from eventd.platform.dbus.errors import BadReplyError, translate
+from eventd.platform.dbus.errors import BadReplyError, dbus_error
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import UnitState
 from eventd.platform.systemd import source_unit_table as unit_table
@@ -147,13 +147,13 @@ def test_a_text_of_others_is_printable_and_short(text: str, most: int, kept: str
 
 def test_an_error_of_a_peer_is_short_whatever_it_is_called():
     """Its text and its name are the peer's."""
-    error = translate(
+    error = dbus_error(
         "org.x.\x1b[2J" + "y" * 10_000, "\x1b[2J" + "x" * 1_000_000, what="StartUnit of systemd"
     )
     assert len(str(error)) < 400
     assert str(error).isprintable()
     assert error.reason == "unknown-error"
-    assert translate("org.x.LoadFailed2", "", what="StartUnit").reason == "load-failed2"
+    assert dbus_error("org.x.LoadFailed2", "", what="StartUnit").reason == "load-failed2"
 
 
 def test_a_budget_comes_back_with_time_and_no_further_than_its_size():

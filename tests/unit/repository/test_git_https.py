@@ -11,7 +11,7 @@ import pytest
 
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 from eventd.platform.processes import process
-from eventd.platform.processes.unit_rights import AsService, Who
+from eventd.platform.processes.unit_rights import AsService, RunAs
 from eventd.repository.adapter_git_command import Credentials
 from tests.unit.repository.githttp import Server, serve
 from tests.unit.repository.gitremote import Remote, public_folder
@@ -172,11 +172,11 @@ class Apart:
 
     def __init__(self) -> None:
         self.shown: list[str] = []
-        self.who: list[Who] = []
+        self.who: list[RunAs] = []
 
     async def run(
         self,
-        who: Who,
+        who: RunAs,
         argv: Sequence[str],
         *,
         timeout: float,

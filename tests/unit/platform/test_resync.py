@@ -1,4 +1,4 @@
-"""Scope: what `eventctl sync` has read afresh: signals are lost without anybody being told, and a read finds it."""
+"""Scope: what `eventctl sync` reads again. A signal may be lost silently; a read finds what it would have told."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import MountFact
 from eventd.mounts.source_devices import DevicesSource
-from eventd.platform import afresh
-from eventd.platform.afresh import Rounds, read_afresh
+from eventd.platform import resync as resyncing
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.resync import ReadCounter, resync
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import Image
 from eventd.updates.source_image_store import ImageStoreSource
@@ -77,29 +77,29 @@ def test_what_cannot_be_read_holds_nobody_up(caplog: pytest.LogCaptureFixture) -
 
     async def main() -> None:
         began = asyncio.get_running_loop().time()
-        await read_afresh({"a": anyio.sleep_forever, "b": fails, "c": stub.reread})
-        assert asyncio.get_running_loop().time() == began + afresh.TIMEOUT
+        await resync({"a": anyio.sleep_forever, "b": fails, "c": stub.reread})
+        assert asyncio.get_running_loop().time() == began + resyncing.TIMEOUT
 
     run(main())
     assert stub.read == 1
     said = [record.getMessage() for record in caplog.records]
-    assert [text for text in said if text.startswith("a: not read again within 5 s")]
-    assert [text for text in said if "reading b afresh" in text and "no answer" in text]
+    assert [text for text in said if text.startswith("a: not reread within 5 s")]
+    assert [text for text in said if "rereading b" in text and "no answer" in text]
 
 
 def test_a_read_that_had_begun_before_does_not_count() -> None:
     """It may have passed what happened since."""
 
     async def main() -> None:
-        rounds, woken = Rounds(), list[int]()
-        begun = rounds.begin()
-        waiting = asyncio.create_task(rounds.another(lambda: woken.append(1)))
+        reads, woken = ReadCounter(), list[int]()
+        begun = reads.begin()
+        waiting = asyncio.create_task(reads.next_read(lambda: woken.append(1)))
         await asyncio.sleep(1)
         assert woken == [1]
-        rounds.end(begun)
+        reads.end(begun)
         await asyncio.sleep(1)
         assert not waiting.done()
-        rounds.end(rounds.begin())
+        reads.end(reads.begin())
         await waiting
 
     run(main())

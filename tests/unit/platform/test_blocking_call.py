@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio import CapacityLimiter
 
-from eventd.platform.processes.late import attempt
+from eventd.platform.processes.blocking_call import blocking_call
 
 
 async def test_every_look_that_was_given_up_is_told_of_when_it_is_over() -> None:
@@ -25,8 +25,8 @@ async def test_every_look_that_was_given_up_is_told_of_when_it_is_over() -> None
 
     async def one(number: int) -> None:
         with pytest.raises(TimeoutError):
-            await attempt(
-                lambda: os.read(pipe[0], 1), timeout=1.0, late=partial(ended, number), limiter=limiter
+            await blocking_call(
+                lambda: os.read(pipe[0], 1), timeout=1.0, on_late=partial(ended, number), limiter=limiter
             )
 
     async with anyio.create_task_group() as group:

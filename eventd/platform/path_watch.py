@@ -1,6 +1,6 @@
 """Subscriptions on every folder on the way to a path, for the source that reads the path.
 
-A read reports the way it took (`eventd.platform.path_presence`), and `cover` subscribes to exactly that. The order is
+A read reports the way it took (`eventd.platform.path_lookup`), and `cover` subscribes to exactly that. The order is
 always: read, cover, and read again if there was a new subscription, so that no change between the two is missed.
 """
 
@@ -16,7 +16,7 @@ Step = tuple[str, str]
 """A folder, and the name that was looked up in it."""
 
 
-class PathWay:
+class PathWatch:
     """Of one path."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Scope: `eventd.platform.dbus.gate` and `dbus_wire`: which bytes of a bus get any further, however they come."""
+"""Scope: `eventd.platform.dbus.filter` and `dbus_wire`: which bytes of a bus get any further, however they come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventd.platform.dbus.gate import SYSTEM_LIMITS, USER_LIMITS, Gate, Limits, RefusedError
+from eventd.platform.dbus.filter import SYSTEM_LIMITS, USER_LIMITS, Limits, MessageFilter, RefusedError
 from eventd.platform.dbus.wire import Checker, Header, MalformedError, read_header
 from eventd_simulators.hostile.dbus_bytes import (
     DESCRIPTORS,
@@ -40,21 +40,21 @@ def said(header: Header, _message: bytes) -> str | None:
     return "s" if (header.member, header.sender) == ("Said", ":1.1") else None
 
 
-def feed(gate: Gate, stream: bytes, size: int) -> bytes:
+def feed(subject: MessageFilter, stream: bytes, size: int) -> bytes:
     """Feed a stream in pieces, as a socket does that keeps what was not used."""
     got = bytearray()
     at = 0
     while at < len(stream):
-        kept, used = gate.take(stream[at : at + size])
+        kept, used = subject.take(stream[at : at + size])
         got += kept
         at += used
     return bytes(got)
 
 
-def gate(limits: Limits = SMALL) -> Gate:
-    """Return a gate that is past its Hello."""
-    made = Gate(limits)
-    made.open(said)
+def message_filter(limits: Limits = SMALL) -> MessageFilter:
+    """Return a filter that is past its Hello."""
+    made = MessageFilter(limits)
+    made.admit_with(said)
     return made
 
 
@@ -70,14 +70,14 @@ def test_what_nobody_waits_for_is_left_out_however_the_bytes_come(size: int):
         signal(descriptors=1),
     ]
     order = random.Random(7).sample(good + bad, len(good + bad))
-    made = gate()
+    made = message_filter()
     assert feed(made, b"".join(order), size) == b"".join(each for each in order if each in good)
     assert made.dropped == len(bad)
 
 
 def test_nothing_of_what_is_dropped_is_kept():
     """The memory that a message of 100 MiB takes is that of the piece which is at hand."""
-    made = gate()
+    made = message_filter()
     head = signal()
     made.take(head[:4] + struct.pack("<I", 100 << 20) + head[8:])
     for _ in range(50):
@@ -87,14 +87,14 @@ def test_nothing_of_what_is_dropped_is_kept():
 
 def test_before_hello_is_answered_nothing_else_passes():
     """Whoever sends at once is not listened to."""
-    made = Gate(SYSTEM_LIMITS)
+    made = MessageFilter(SYSTEM_LIMITS)
     assert feed(made, signal(), 100) == b""
 
 
 def test_nothing_follows_a_message_of_the_bus_in_one_piece():
     """It may say who owns a name: what comes after it is judged when that is known."""
-    made = Gate(SMALL)
-    made.open(lambda header, _: "s" if header.member == "Said" else None)
+    made = MessageFilter(SMALL)
+    made.admit_with(lambda header, _: "s" if header.member == "Said" else None)
     first, second = signal(sender="org.freedesktop.DBus"), signal()
     assert made.take(first + second) == (first, len(first))
 
@@ -116,7 +116,7 @@ def test_nothing_follows_a_message_of_the_bus_in_one_piece():
 )
 def test_a_users_bus_that_breaks_a_rule_is_refused_at_once(bad: bytes, reason: str):
     """As soon as the head says so, and what came before it still passes; after it nothing does."""
-    made = gate(USER_LIMITS)
+    made = message_filter(USER_LIMITS)
     good = signal()
     assert made.take(good + bad) == (good, len(good))
     with pytest.raises(RefusedError) as raised:
@@ -129,8 +129,10 @@ def test_a_users_bus_that_breaks_a_rule_is_refused_at_once(bad: bytes, reason: s
 def test_what_nobody_asked_for_has_a_budget_that_comes_back():
     """So many at once, and so many a second; more is a flood."""
     now = 0.0
-    made = Gate(Limits(message=1000, strict=True, signals=(10, 2), bytes=(5000, 1000)), now=lambda: now)
-    made.open(said)
+    made = MessageFilter(
+        Limits(message=1000, strict=True, signals=(10, 2), bytes=(5000, 1000)), now=lambda: now
+    )
+    made.admit_with(said)
     for _ in range(10):
         feed(made, signal(member="Sung"), 1000)
     now = 2.0
@@ -143,8 +145,10 @@ def test_what_nobody_asked_for_has_a_budget_that_comes_back():
 
 def test_their_bytes_have_one_too():
     """Few large ones are a flood as well."""
-    made = Gate(Limits(message=1000, strict=True, signals=(100, 2), bytes=(2000, 1000)), now=lambda: 0.0)
-    made.open(said)
+    made = MessageFilter(
+        Limits(message=1000, strict=True, signals=(100, 2), bytes=(2000, 1000)), now=lambda: 0.0
+    )
+    made.admit_with(said)
     with pytest.raises(RefusedError):
         feed(made, signal("y" * 700) * 3, 10_000)
 
@@ -224,4 +228,4 @@ def test_no_bytes_bring_the_checks_down(data: bytes, signature: str):
 def test_no_bytes_bring_the_gate_down(data: bytes, size: int):
     """They end the connection, or nothing of them passes."""
     with contextlib.suppress(RefusedError):
-        assert feed(gate(USER_LIMITS), b"l" + data, size) == b""
+        assert feed(message_filter(USER_LIMITS), b"l" + data, size) == b""

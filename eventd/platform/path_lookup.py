@@ -1,7 +1,7 @@
 """Finds what is at a path anywhere on the host, without following links that a workload could have planted.
 
 Synchronous, for a worker thread. Root asks on behalf of a workload, so a symlink that the workload could have
-made must not decide where root looks: on the way, only symlinks that belong to root are followed
+made must not decide where root looks: on the steps, only symlinks that belong to root are followed
 (`/var/run`, `/bin`), and what is behind another is not there. The last component is never followed: a link
 that dangles is there. No content is read, and nothing is opened but places (open(2), O_PATH).
 """
@@ -12,7 +12,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from eventd.platform.file_state import ABSENT, translate
+from eventd.platform.file_state import ABSENT, file_error
 from eventd.platform.model_facts import FileKind, FileState
 
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,20 +21,20 @@ _LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class PathLookup:
     """What was found, and which names would change it."""
 
     state: FileState | None
     """Without a digest. None: there is nothing."""
-    way: tuple[tuple[str, str], ...]
+    steps: tuple[tuple[str, str], ...]
     """Folders from `/` on, each with the name that was looked up in it; as far as they exist."""
-    handed: str = ""
-    """With `through`: the rest of the way, from the first thing on that is not root's; empty if all of it is."""
+    foreign: str = ""
+    """With `through`: the rest of the steps, from the first thing on that is not root's; empty if all of it is."""
     changed: float = 0.0
-    """When the newest link on the way was made, in seconds since the epoch."""
+    """When the newest link on the steps was made, in seconds since the epoch."""
 
 
-def find(path: str, *, through: bool = False) -> Presence:
+def look_up(path: str, *, through: bool = False) -> PathLookup:
     """Look up an absolute path. Raises TemporaryError or PermanentError if it cannot be read.
 
     `through`: follow a link of root's at the end too, and stop before the first folder or link that is not root's (nor
@@ -43,7 +43,7 @@ def find(path: str, *, through: bool = False) -> Presence:
     roots = {0, os.geteuid()} if through else {0}
     changed = 0.0
     todo = [part for part in reversed(path.split("/")) if part]
-    way: list[tuple[str, str]] = []
+    steps: list[tuple[str, str]] = []
     held = [os.open("/", _PLACE)]
     names: list[str] = []
     links = 0
@@ -55,7 +55,7 @@ def find(path: str, *, through: bool = False) -> Presence:
                     names.pop()
                     os.close(held.pop())
                 continue
-            way.append(("/" + "/".join(names), name))
+            steps.append(("/" + "/".join(names), name))
             place = os.open(name, _PLACE, dir_fd=held[-1])
             held.append(place)
             status = os.fstat(place)
@@ -64,7 +64,7 @@ def find(path: str, *, through: bool = False) -> Presence:
                 changed = max(changed, status.st_ctime)
                 if status.st_uid not in roots or links > _LINKS:
                     rest = "/".join(("", *names, name, *reversed(todo)))
-                    return Presence(None, tuple(way), rest if through else "", changed)
+                    return PathLookup(None, tuple(steps), rest if through else "", changed)
                 target = os.readlink("", dir_fd=place)
                 os.close(held.pop())
                 if target.startswith("/"):
@@ -74,14 +74,14 @@ def find(path: str, *, through: bool = False) -> Presence:
                 todo += [part for part in reversed(target.split("/")) if part]
             elif through and todo and status.st_uid not in roots:
                 rest = "/".join(("", *names, name, *reversed(todo)))
-                return Presence(None, tuple(way), rest, changed)
+                return PathLookup(None, tuple(steps), rest, changed)
             else:
                 names.append(name)
-        return Presence(_state(os.fstat(held[-1])), tuple(way), changed=changed)
+        return PathLookup(_state(os.fstat(held[-1])), tuple(steps), changed=changed)
     except OSError as error:
         if error.errno in ABSENT:
-            return Presence(None, tuple(way), changed=changed)
-        raise translate(error, "look up", path) from error
+            return PathLookup(None, tuple(steps), changed=changed)
+        raise file_error(error, "look up", path) from error
     finally:
         for place in held:
             os.close(place)

@@ -1,14 +1,14 @@
 """Filters the bytes of a bus before the library sees them: only whole, expected messages pass.
 
-Everybody may send the daemon messages, on the system's bus as on a workload's own, and a workload may put a program of
-its own in the place of its bus. The library would take in each byte (up to 128 MiB a message) and make values of it.
-So `Gate` takes the bytes first and reads the heads (`wire`): what is too large, was not asked for, or is not from
-whom it should be, goes no further, and is not even kept. What is let through has the signature that was expected.
+Anybody may send messages to the daemon on the system bus, and a workload may replace its own bus by any program. The
+library would read every message, up to 128 MiB, and build its values. So `MessageFilter` reads the headers first
+(`wire`). A message that is too large, unexpected, or from the wrong sender is dropped, and its bytes are not kept. One
+that passes has the expected signature.
 
-Two sets of `Limits`. On the system's bus what breaks a rule is dropped and the connection goes on: anybody may send
-there, and who could end it with one message could keep the daemon from it. A user's bus is one peer, whoever else is on
-it has the user's uid: what no systemd would send ends that connection (`RefusedError`), before any of it is kept, and
-what nobody asked for is counted against a budget. Owns no socket; `eventd.platform.dbus.peer_socket` feeds it.
+There are two sets of `Limits`. On the system bus a message that breaks a rule is dropped and the connection goes on:
+otherwise anybody could cut the daemon off with one message. A user's bus is a single peer, as everything on it has the
+user's uid. There, a message that systemd would never send ends the connection (`RefusedError`), and unexpected ones
+count against a budget. Owns no socket; `eventd.platform.dbus.peer_socket` feeds it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def hello_only(header: Header, _message: bytes) -> str | None:
 
 
 @dataclass(slots=True)
-class Gate:
+class MessageFilter:
     """The messages of one connection, from the first byte after its authentication."""
 
     limits: Limits
@@ -111,8 +111,8 @@ class Gate:
         self._signals = Budget(*limits.signals) if limits.signals else None
         self._bytes = Budget(*limits.bytes)
 
-    def open(self, admit: Admit) -> None:
-        """Let through what `admit` says, after Hello has been answered."""
+    def admit_with(self, admit: Admit) -> None:
+        """Let through what `admit` accepts, now that Hello was answered."""
         self.admit = admit
 
     def take(self, data: bytes) -> tuple[bytes, int]:
