@@ -29,7 +29,7 @@ from eventd.configured import check_programs, make_folders, protection_of, rules
 from eventd.doctor import documents as doctor_document
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.events import Event, KernelEvent
-from eventd.kernel.model.report import RunReport, RunResult
+from eventd.kernel.model.report import Outcome, RunReport, RunResult
 from eventd.kernel.supervise import beside, known
 from eventd.overrides import adapter_suspend_notes as suspend_notes
 from eventd.overrides.model import NETWORK
@@ -58,6 +58,12 @@ LEVELS = {
     RunResult.OK: logging.INFO,
     RunResult.HELD: logging.WARNING,
     RunResult.INTERRUPTED: logging.INFO,
+}
+OUTCOME_LEVELS = {
+    Outcome.OK: logging.INFO,
+    Outcome.UNCHANGED: logging.INFO,
+    Outcome.HELD: logging.WARNING,
+    Outcome.SUPERSEDED: logging.INFO,
 }
 
 
@@ -288,22 +294,23 @@ def _shown(url: str) -> str:
 
 
 def log_run(report: RunReport) -> None:
-    """Log a finished run and each workload that is not as desired."""
-    level = LEVELS.get(report.result, logging.ERROR)
+    """Log a finished run, and each workload that is not as desired at the level of its own outcome."""
+    at = f" at {report.commit[:12]}" if report.commit else ""
+    why = f": {report.error}" if report.error else ""
     log.log(
-        level,
-        "run %d: %s at %s in %.2f s %s",
+        LEVELS.get(report.result, logging.ERROR),
+        "run %d: %s%s in %.2f s%s",
         report.id,
         report.result,
-        report.commit[:12],
+        at,
         (report.ended or report.started) - report.started,
-        report.error,
+        why,
         extra={"run": report.id, "result": report.result.value, "commit": report.commit},
     )
     for row in report.workloads:
         if row.reason:
             log.log(
-                level,
+                OUTCOME_LEVELS.get(row.outcome, logging.ERROR),
                 "%s: %s (%s)",
                 row.name,
                 row.message,

@@ -81,8 +81,12 @@ def run(arguments: Any, terminal: Terminal, declared: Sequence[Command] = comman
 def fail(error: EventdError, arguments: Any, terminal: Terminal) -> int:
     """Print the error: message and hint on stderr; with --json, also an object on stdout."""
     from eventd.cli.text import clean, clean_lines  # noqa: PLC0415
-    from eventd.client import DaemonError, NoDaemonError  # noqa: PLC0415
+    from eventd.client import DEFAULT_SOCKET, DaemonError, NoDaemonError  # noqa: PLC0415
 
+    if error.reason == NoDaemonError.reason and f" {DEFAULT_SOCKET} " in f"{error.message} ":
+        from eventd.cli import no_daemon  # noqa: PLC0415
+
+        error.hint = no_daemon.hint() or error.hint
     if arguments.json:
         report = _report(error)
         streams = getattr(arguments, "follow", False) or getattr(arguments, "wait", False)

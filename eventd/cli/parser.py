@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Control eventd, the daemon that keeps this host in the state its git repository describes.
 
-All commands but check, render, doctor, logs, exec, shell, ps and gates --units talk to the daemon over its socket."""
+All commands but check, render, doctor, explain, logs, exec, shell, ps and gates --units talk to the daemon over its
+socket."""
 
 _COMMON = """\
 every command takes --json, --socket PATH, --no-color and --help; `eventctl COMMAND --help` has examples.
@@ -122,7 +123,9 @@ def parse(
     if "--" in before and any(command.name in before for command in commands if command.takes_words):
         at = before.index("--")
         before, own = before[:at], before[at + 1 :]
-    parsed = (known or build(commands=commands)).parse_args(before)
+    parsed, left = (known or build(commands=commands)).parse_known_args(before)
+    if left:  # parse_args would name the help of eventctl, and not that of the command
+        parsed.mistake(f"unrecognized arguments: {' '.join(left)}")
     if own is not None:
         parsed.words = own
     return parsed
@@ -158,4 +161,6 @@ def build(program: str = "eventctl", commands: Sequence[Command] = COMMANDS) -> 
         )
         command.arguments(each)
         _globals(each, top=False)
+        each.set_defaults(mistake=each.error)
+    parser.set_defaults(mistake=parser.error)
     return parser
