@@ -22,6 +22,7 @@ NAMES = (
     "repository",
     "workloads",
     "accounts",
+    "managers",
     "files",
     "containers",
     "health",

@@ -8,7 +8,7 @@ from eventd.removal.model_action_table import ACTIONS
 from eventd.removal.model_actions import DeleteAccount, Orphan, RenameAccount
 from eventd.removal.model_events import RemovalEvent
 from eventd.removal.model_facts import RemovalFact
-from eventd_handlers import accounts_managers as managers
+from eventd_handlers import removal
 from eventd_handlers import removal_deletion as deletion
 from eventd_handlers import removal_renaming as renaming
 from eventd_policies.removal_deleting import deleting
@@ -25,7 +25,7 @@ DOMAIN = Domain(
     ),
     routes=routes_retained.ROUTES,
     handlers={
-        Orphan: managers.orphan,
+        Orphan: removal.orphan,
         RenameAccount: renaming.rename_account,
         DeleteAccount: deletion.delete_account,
     },

@@ -5,17 +5,12 @@ Pure.
 
 from __future__ import annotations
 
+from eventd.files.model_actions import RemoveFile
 from eventd.kernel.model.action import Action
+from eventd.managers.model_actions import DisableLinger, Reload, StopManager
 from eventd.platform.model_facts import ActiveState
 from eventd.removal.model_actions import Orphan
-from eventd.workloads.model_actions import (
-    STOP_TIMEOUT,
-    DisableLinger,
-    Reload,
-    RemoveFile,
-    StopManager,
-    StopUnit,
-)
+from eventd.workloads.model_actions import STOP_TIMEOUT, StopUnit
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Ownership, Records, WorkloadRecord

@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 from eventd.api.model_rights import EVERYTHING, View
 from eventd.desired.model import Desired
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.verdicts import Allow, Hold
 from eventd.queries import Queries
 from eventd.workloads.controller_judging import Sight, blocked, draft, left
 from eventd.workloads.controller_transaction import UnitFailedError
-from eventd.workloads.model_actions import PutFile
 
 
 class PlannedAction(TypedDict):

@@ -40,6 +40,7 @@ from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import VOLUME_AWAY, Outcome, WorkloadReport, WorkloadState, WorkloadStatus
 from eventd.kernel.status_store import REPAIRS
+from eventd.managers.model_actions import Reload, StartManager
 from eventd.overrides.model import NETWORK
 from eventd.state.controller_inventory import Inventory
 from eventd.storage.model_actions import StopForVolume
@@ -48,7 +49,6 @@ from eventd.workloads.controller_judging import Sight
 from eventd.workloads.controller_planner import Planner
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.controller_units import explain, on_host
-from eventd.workloads.model_actions import Reload, StartManager
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_records import UnitRecord

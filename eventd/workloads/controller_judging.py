@@ -19,10 +19,11 @@ from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.verdicts import Allow, Verdict
+from eventd.managers.model_actions import Reload
 from eventd.platform.model_facts import PlatformFact
 from eventd.removal.plan import plan_removal
 from eventd.workloads.controller_transaction import UnitFailedError
-from eventd.workloads.model_actions import Reload, RestartUnit, StartUnit, StopUnit
+from eventd.workloads.model_actions import RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_case import Case, Policy
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState

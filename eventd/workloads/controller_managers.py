@@ -9,10 +9,11 @@ from eventd.health.model_actions import Verify
 from eventd.kernel.executor import Handler
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.transaction import SupersededError
+from eventd.managers.model_actions import Reload, StartManager
 from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.platform.model_facts import Account
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import Reload, RestartUnit, StartManager, StartUnit, StopUnit
+from eventd.workloads.model_actions import RestartUnit, StartUnit, StopUnit
 
 IN_MANAGER = (StartManager, Reload, StartUnit, RestartUnit, StopUnit, Verify)
 """Actions that need a user's manager."""

@@ -5,23 +5,9 @@ from __future__ import annotations
 from eventd.kernel.domain import Domain
 from eventd.workloads import routes as routes_restart
 from eventd.workloads.model_action_table import ACTIONS
-from eventd.workloads.model_actions import (
-    DisableLinger,
-    EnableLinger,
-    PutFile,
-    RecordFiles,
-    Reload,
-    RemoveFile,
-    RestartUnit,
-    StartManager,
-    StartUnit,
-    StopManager,
-    StopUnit,
-)
+from eventd.workloads.model_actions import RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
-from eventd_handlers import accounts_managers as managers
-from eventd_handlers import files
 from eventd_handlers import workloads_units as units
 
 DOMAIN = Domain(
@@ -31,13 +17,6 @@ DOMAIN = Domain(
     actions=ACTIONS,
     routes=routes_restart.ROUTES,
     handlers={
-        PutFile: files.put,
-        RemoveFile: files.remove,
-        EnableLinger: managers.enable_linger,
-        DisableLinger: managers.disable_linger,
-        StartManager: managers.start,
-        StopManager: managers.stop,
-        Reload: managers.reload,
         StopUnit: units.stop,
         StartUnit: units.start,
         RestartUnit: units.restart,

@@ -1,13 +1,8 @@
-"""Actions: the steps of a plan. Each is a value that names what it changes and why.
-
-A handler (`eventd_handlers`) carries one out; the journal stores its `describe()`; a policy gives a verdict on it.
-"""
+"""Actions on units, and what all actions on a workload's account share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from eventd.desired.model import InstallFile
 
 STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd kills after DefaultTimeoutStopSec, 90 s by default."""
@@ -35,81 +30,6 @@ class OnUnit:
     def target(self) -> str:
         """The unit."""
         return self.unit
-
-
-@dataclass(frozen=True, slots=True)
-class PutFile:
-    """Write one file; its folder depends on the uid, which a new account gets only when it is created."""
-
-    workload: str
-    file: InstallFile
-    why: str
-    verb = "put-file"
-
-    @property
-    def target(self) -> str:
-        """The name below the folder of its role."""
-        return f"{self.file.role}:{self.file.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveFile:
-    """Remove a file that eventd wrote."""
-
-    workload: str
-    path: str
-    why: str
-    verb = "remove-file"
-
-    @property
-    def target(self) -> str:
-        """The absolute path."""
-        return self.path
-
-
-@dataclass(frozen=True, slots=True)
-class EnableLinger(OnUser):
-    """SetUserLinger(true): the user's manager runs from boot on, without a login."""
-
-    workload: str
-    why: str = "the user does not linger"
-    verb = "enable-linger"
-
-
-@dataclass(frozen=True, slots=True)
-class DisableLinger(OnUser):
-    """SetUserLinger(false)."""
-
-    workload: str
-    why: str
-    verb = "disable-linger"
-
-
-@dataclass(frozen=True, slots=True)
-class StartManager(OnUser):
-    """Start `user@UID.service` and connect to its bus."""
-
-    workload: str
-    why: str = "the user's manager is not up"
-    verb = "start-manager"
-
-
-@dataclass(frozen=True, slots=True)
-class StopManager(OnUser):
-    """Stop `user@UID.service`."""
-
-    workload: str
-    why: str
-    verb = "stop-manager"
-
-
-@dataclass(frozen=True, slots=True)
-class Reload(OnUser):
-    """Reload the user's manager (daemon-reload); not needed if the manager started after the last file was written."""
-
-    workload: str
-    why: str
-    verb = "reload"
 
 
 @dataclass(frozen=True, slots=True)

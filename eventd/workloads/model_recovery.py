@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from eventd.files.model_actions import PutFile, RemoveFile
 from eventd.kernel.model.journal import Detail, Observation
+from eventd.managers.model_actions import Reload, StartManager, StopManager
 from eventd.platform.model_facts import Account, ActiveState, FileState, UnitState
-from eventd.workloads import model_actions as actions
 from eventd.workloads.model_records import FileRecord, UnitRecord
 
 ACCOUNT_COMMENT = "eventd workload"
@@ -80,11 +81,11 @@ def is_down(manager: UnitState | None) -> bool:
 
 def writes(verb: str) -> bool:
     """Return whether a step changes files that the user's manager may have read already."""
-    return verb in (actions.PutFile.verb, actions.RemoveFile.verb)
+    return verb in (PutFile.verb, RemoveFile.verb)
 
 
 def reloads(verb: str, known: Detail) -> bool:
     """Return whether after this step the manager has read every file that was written before it."""
-    if verb == actions.StartManager.verb:
+    if verb == StartManager.verb:
         return known.get("down") == "yes"  # otherwise it may have started before the files were written
-    return verb in (actions.Reload.verb, actions.StopManager.verb)
+    return verb in (Reload.verb, StopManager.verb)

@@ -24,17 +24,10 @@ from eventd.files.model_named import (
 )
 from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
+from eventd.managers.model_actions import EnableLinger, Reload, StartManager
 from eventd.platform.model_facts import ActiveState, FileKind
 from eventd.storage.model_actions import MakeFolder, StopForVolume
-from eventd.workloads.model_actions import (
-    STARTS,
-    STOP_TIMEOUT,
-    EnableLinger,
-    RecordFiles,
-    Reload,
-    StartManager,
-    StopUnit,
-)
+from eventd.workloads.model_actions import STARTS, STOP_TIMEOUT, RecordFiles, StopUnit
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_observed import Observed

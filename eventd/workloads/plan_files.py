@@ -6,12 +6,9 @@ Pure. `eventd.workloads.plan` puts these actions before all starts.
 from __future__ import annotations
 
 from eventd.desired.model import Workload
+from eventd.files.model_actions import PutFile, RemoveFile
 from eventd.kernel.model.action import Action
 from eventd.platform.model_facts import FileKind, FileState
-from eventd.workloads.model_actions import (
-    PutFile,
-    RemoveFile,
-)
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Records

@@ -18,8 +18,8 @@ from eventd.platform.model_facts import PlatformFact
 from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_layout import manager_unit
-from eventd_handlers.accounts_managers import MANAGER_TIMEOUT
 from eventd_handlers.jobs import run_job
+from eventd_handlers.managers import MANAGER_TIMEOUT
 
 
 async def reset_store(action: Action, tx: Transaction) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from eventd.files.model_actions import PutFile, RemoveFile
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import PutFile, RemoveFile
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd.workloads.model_records import FileRecord
 from eventd.workloads.plan_files import mode_of

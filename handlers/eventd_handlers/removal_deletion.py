@@ -25,8 +25,9 @@ from eventd.removal.model_facts import RemovalFact
 from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_layout import manager_unit
 from eventd.workloads.model_records import Ownership
-from eventd_handlers.accounts_managers import CALL_TIMEOUT, MANAGER_TIMEOUT, PROCESSES_TIMEOUT
 from eventd_handlers.jobs import run_job
+from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT
+from eventd_handlers.removal import PROCESSES_TIMEOUT
 
 log = logging.getLogger(__name__)
 HOME_TIMEOUT = 600.0

@@ -42,8 +42,8 @@ from eventd.workloads.controller_transaction import Handler, Transaction, UnitFa
 from eventd.workloads.model_actions import StartAgain
 from eventd.workloads.model_layout import manager_unit
 from eventd_handlers import workloads_units as units
-from eventd_handlers.accounts_managers import CALL_TIMEOUT
 from eventd_handlers.jobs import run_job
+from eventd_handlers.managers import CALL_TIMEOUT
 from eventd_handlers.storage_migration import MigrationHandlers
 from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 

@@ -16,8 +16,8 @@ from eventd.workloads.controller_transaction import CALLED_OFF, Transaction, Uni
 from eventd.workloads.model_actions import RecordFiles, RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd.workloads.model_records import StartedWith, UnitRecord
-from eventd_handlers.accounts_managers import CALL_TIMEOUT
 from eventd_handlers.jobs import run_job
+from eventd_handlers.managers import CALL_TIMEOUT
 
 ENDED = frozenset({"canceled", "collected"})
 """Results of a job that somebody else cancelled (org.freedesktop.systemd1, JobRemoved)."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from eventd.adoption.model_facts import AdoptionFact, StoreState
 from eventd.adoption.model_finds import beside, project_of
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
-from eventd.workloads.model_actions import EnableLinger, PutFile, RestartUnit, StartManager, StartUnit
+from eventd.managers.model_actions import EnableLinger, StartManager
+from eventd.workloads.model_actions import RestartUnit, StartUnit
 from eventd.workloads.model_case import Case
 from eventd.workloads.plan import begins_in_adopted
 

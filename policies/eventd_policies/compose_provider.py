@@ -7,10 +7,11 @@ written. Running stacks keep running; held ones continue once the program exists
 from __future__ import annotations
 
 from eventd.desired.model import FileRole
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.platform.model_facts import FileKind
-from eventd.workloads.model_actions import PutFile, RestartUnit, StartUnit
+from eventd.workloads.model_actions import RestartUnit, StartUnit
 from eventd.workloads.model_case import Case, Policy
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 

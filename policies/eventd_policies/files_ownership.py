@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.verdicts import ALLOW, Deny, Verdict
 from eventd.platform.model_facts import FileKind
-from eventd.workloads.model_actions import PutFile
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_layout import Layout
 

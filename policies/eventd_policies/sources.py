@@ -15,9 +15,9 @@ from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import SourceTrouble
 from eventd.kernel.model.source_state import source
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
+from eventd.managers.model_actions import DisableLinger, EnableLinger, StartManager, StopManager
 from eventd.removal.model_actions import DeleteAccount, RenameAccount
 from eventd.storage.plan import PREFIX
-from eventd.workloads.model_actions import DisableLinger, EnableLinger, StartManager, StopManager
 from eventd.workloads.model_case import Case
 
 LOGIND: tuple[type[Action], ...] = (

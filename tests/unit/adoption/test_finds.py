@@ -20,11 +20,11 @@ from eventd.adoption.model_actions import InspectStore
 from eventd.adoption.model_facts import AdoptionFact, StoreState, StoreVolume
 from eventd.adoption.model_finds import Finds, Project, beside
 from eventd.desired.model import Workload
+from eventd.files.model_actions import PutFile
 from eventd.gates.model import OPEN
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.verdicts import Hold
 from eventd.platform.model_facts import Account
-from eventd.workloads.model_actions import PutFile
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_observed import Observed
 from eventd.workloads.model_records import Ownership, Records, UnitRecord, WorkloadRecord

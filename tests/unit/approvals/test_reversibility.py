@@ -13,11 +13,13 @@ from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.containers import model_actions as containers
 from eventd.containers.model_podman_damage import Damage, Part
 from eventd.desired.model import FileRole, InstallFile
+from eventd.files import model_actions as files
 from eventd.health import model_actions as health
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.reversibility import Provenance, Reversibility, destruction
 from eventd.kernel.model.verdicts import ALLOW, Allow, Hold
+from eventd.managers import model_actions as managers
 from eventd.removal import model_actions as removal
 from eventd.storage import model_actions as storage
 from eventd.updates import model_actions as updates
@@ -45,14 +47,14 @@ TABLE: list[tuple[Any, Reversibility]] = [
     (RESET, DESTRUCTIVE),
     (accounts.CreateAccount("web"), BENIGN),
     (accounts.CompleteAccount("web"), BENIGN),
-    (actions.PutFile("web", FILE, ""), COMPENSATED),
-    (actions.RemoveFile("web", "/ours", ""), COMPENSATED),
-    (actions.RemoveFile("web", "/theirs", ""), DESTRUCTIVE),
-    (actions.EnableLinger("web"), BENIGN),
-    (actions.DisableLinger("web", ""), COMPENSATED),
-    (actions.StartManager("web"), BENIGN),
-    (actions.StopManager("web", ""), COMPENSATED),
-    (actions.Reload("web", ""), BENIGN),
+    (files.PutFile("web", FILE, ""), COMPENSATED),
+    (files.RemoveFile("web", "/ours", ""), COMPENSATED),
+    (files.RemoveFile("web", "/theirs", ""), DESTRUCTIVE),
+    (managers.EnableLinger("web"), BENIGN),
+    (managers.DisableLinger("web", ""), COMPENSATED),
+    (managers.StartManager("web"), BENIGN),
+    (managers.StopManager("web", ""), COMPENSATED),
+    (managers.Reload("web", ""), BENIGN),
     (actions.StopUnit("web", "web.service", "", 1), COMPENSATED),
     (actions.StartUnit("web", "web.service", "", "", 1), BENIGN),
     (actions.RestartUnit("web", "web.service", "", "", 1), BENIGN),

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from eventd.desired.model import DesiredUnit, NamedFile, OnChange, Workload
+from eventd.files.model_actions import PutFile
 from eventd.files.model_named import HOME, MOST, expand
 from eventd.gates.model import OPEN
 from eventd.health.model_actions import Verify
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import ActiveState, FileKind
-from eventd.workloads.model_actions import PutFile, RecordFiles, RestartUnit
+from eventd.workloads.model_actions import RecordFiles, RestartUnit
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_facts import NamedState, WorkloadFact
 from eventd.workloads.model_observed import Observed

@@ -12,8 +12,10 @@ import pytest
 import eventd
 from eventd import domains
 from eventd.desired.model import FileRole, InstallFile
+from eventd.files import model_actions as files
 from eventd.kernel.model import journal
 from eventd.kernel.model.journal import Ended, OpenStep
+from eventd.managers import model_actions as managers
 from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
 from eventd.workloads import model_actions as actions
 from eventd.workloads.model_facts import ManagerState
@@ -223,7 +225,7 @@ def test_an_intent_carries_what_its_ending_needs() -> None:
     )
     mine = Records(files={"web": {PATH: FileRecord("old", 3)}})
     layout = Layout()
-    assert ACTIONS.detail(actions.PutFile("web", FILE, "why"), seen, mine, layout) == {
+    assert ACTIONS.detail(files.PutFile("web", FILE, "why"), seen, mine, layout) == {
         "path": PATH,
         "digest": FILE.digest,
         "before": "old",
@@ -231,7 +233,7 @@ def test_an_intent_carries_what_its_ending_needs() -> None:
     }
     restart = actions.RestartUnit("web", "web.service", "new", "why", 90)
     assert ACTIONS.detail(restart, seen, mine, layout)["invocation"] == "a"
-    assert ACTIONS.detail(actions.StartManager("web"), seen, mine, layout) == {"down": "yes"}
+    assert ACTIONS.detail(managers.StartManager("web"), seen, mine, layout) == {"down": "yes"}
 
 
 def test_only_a_manager_that_was_down_has_read_the_files_when_it_is_started() -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from eventd.accounts.model_actions import CreateAccount
 from eventd.desired.model import FileRole, InstallFile
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.verdicts import ALLOW, Deny
+from eventd.managers.model_actions import EnableLinger
 from eventd.platform.model_facts import Account, FileKind, FileState, PlatformFact
-from eventd.workloads.model_actions import EnableLinger, PutFile, StartUnit
+from eventd.workloads.model_actions import StartUnit
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_layout import Layout

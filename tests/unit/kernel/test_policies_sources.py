@@ -10,9 +10,10 @@ from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import Facts, SourceTrouble
 from eventd.kernel.model.source_state import source
 from eventd.kernel.model.verdicts import ALLOW, Hold
+from eventd.managers.model_actions import EnableLinger, Reload, StartManager, StopManager
 from eventd.storage.model_actions import StopForVolume
 from eventd.workloads.controller_judging import UNSEEN
-from eventd.workloads.model_actions import EnableLinger, Reload, StartManager, StartUnit, StopManager
+from eventd.workloads.model_actions import StartUnit
 from eventd.workloads.model_case import Case
 from eventd.workloads.model_records import Records
 from eventd_policies.sources import sources

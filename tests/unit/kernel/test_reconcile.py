@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from eventd.files.model_actions import PutFile
 from eventd.kernel.model.errors import DeadlineError, TemporaryError
 from eventd.kernel.model.events import KernelEvent, KernelOrigin
 from eventd.kernel.model.facts import FactKey
@@ -21,7 +22,6 @@ from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.repository.ports import Fetched
 from eventd.status import documents, documents_why, documents_workload
-from eventd.workloads.model_actions import PutFile
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates

@@ -9,22 +9,14 @@ from hypothesis import strategies as st
 
 from eventd.accounts.model_actions import CreateAccount
 from eventd.desired.model import DesiredUnit, FileRole, InstallFile, UnitRole, Workload
+from eventd.files.model_actions import PutFile, RemoveFile
 from eventd.health.model_actions import Verify
 from eventd.kernel.model.action import Action
+from eventd.managers.model_actions import EnableLinger, Reload, StartManager, StopManager
 from eventd.platform.model_facts import Account, ActiveState, FileKind, FileState, LoadState, UnitState
 from eventd.removal.model_actions import Orphan
 from eventd.removal.plan import plan_removal
-from eventd.workloads.model_actions import (
-    EnableLinger,
-    PutFile,
-    Reload,
-    RemoveFile,
-    RestartUnit,
-    StartManager,
-    StartUnit,
-    StopManager,
-    StopUnit,
-)
+from eventd.workloads.model_actions import RestartUnit, StartUnit, StopUnit
 from eventd.workloads.model_context import Context
 from eventd.workloads.model_facts import ManagerState
 from eventd.workloads.model_layout import Layout
