@@ -14,19 +14,21 @@ import errno
 import grp
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import anyio.to_thread
 
 from eventd.accounts import adapter_login_defs as login_defs
+from eventd.accounts.adapter_former import former, is_taken
 from eventd.accounts.adapter_homes import check_home, check_room, complete_home
+from eventd.accounts.adapter_refusals import refused
 from eventd.accounts.adapter_subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.accounts.adapter_used_ids import SUBORDINATE_IDS, Ids, Limits, UsedIds
-from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.model_facts import Account
-from eventd.platform.processes.process import Completed, run
+from eventd.platform.processes.process import run
 from eventd.platform.processes.unit_process import Processes
 from eventd.workloads.model_recovery import ACCOUNT_COMMENT
 
@@ -149,7 +151,7 @@ class SystemAccounts:
                 f"{argv[-1]} is in use: {completed.text()}", reason="account-busy", hint=f"ps -u {argv[-1]}"
             )
         if not completed.ok:
-            raise _refused(completed, argv[-1])
+            raise refused(completed, argv[-1])
 
     async def login_uid_min(self) -> int:
         """Return UID_MIN of login.defs(5): regular accounts start there."""
@@ -167,7 +169,7 @@ class SystemAccounts:
         arguments += await anyio.to_thread.run_sync(self._numbers, name)
         completed = await run([self._useradd, *arguments, "--", name], timeout=timeout)
         if not completed.ok:
-            raise _refused(completed, name)
+            raise refused(completed, name)
         account = await self.lookup(name)
         if account is None:
             raise TemporaryError(f"the new account {name} is not in NSS yet", reason="nss-failed")
@@ -181,6 +183,14 @@ class SystemAccounts:
             except OSError as error:
                 raise _unwritten(account.name, error) from error
 
+    async def former(self) -> Mapping[int, str]:
+        """Return the uids of the file of used ids; see the port."""
+        return await former(self._used) if self._used is not None else {}
+
+    async def is_taken(self, uid: int) -> bool:
+        """Ask NSS; see the port."""
+        return await is_taken(uid)
+
     async def _complete(self, account: Account, timeout: float) -> Account:
         """Add the subordinate ranges if useradd did not (it needs /etc/subuid to exist), and check them."""
         await anyio.to_thread.run_sync(check_home, account, abandon_on_cancel=True)
@@ -188,7 +198,7 @@ class SystemAccounts:
         if missing:
             completed = await run([self._usermod, *missing, "--", account.name], timeout=timeout)
             if not completed.ok:
-                raise _refused(completed, account.name)
+                raise refused(completed, account.name)
         complete = await self.lookup(account.name)
         if complete is None or complete.subuid is None or complete.subgid is None:
             raise PermanentError(
@@ -368,32 +378,3 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return ""
-
-
-def _refused(completed: Completed, name: str) -> EventdError:
-    """Translate an exit status of useradd(8) or usermod(8)."""
-    said = completed.text().rpartition("\n")[2]
-    message = f"{completed.command} {name} failed ({completed.status}): {said}"
-    match completed.status:
-        case 1 | 10 if "lock" in said and os.statvfs("/etc").f_flag & os.ST_RDONLY:
-            return TemporaryError(
-                f"{message}: /etc is read-only",
-                reason="read-only",
-                hint="remount the file system read-write; see `mount` and the kernel log",
-            )
-        case 1 | 10 if "lock" in said:
-            return TemporaryError(
-                message, reason="accounts-locked", hint="another program is changing the accounts"
-            )
-        case 1 | 10 | 12 if "space" in said:
-            return TemporaryError(message, reason="disk-full")
-        case 3 | 19:  # newer versions of shadow exit with 19 for a bad name, older ones with 3
-            return PermanentError(message, reason="invalid-name", hint="see NAME_REGEX and useradd(8)")
-        case 9:
-            return PermanentError(
-                message, reason="group-exists", hint="a group of that name exists: rename the workload"
-            )
-        case 12:
-            return PermanentError(message, reason="home-missing")
-        case _:
-            return PermanentError(message, reason="account-failed")

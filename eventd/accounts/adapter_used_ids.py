@@ -97,6 +97,10 @@ class UsedIds:
         firsts = ((row.subuid if sub == "subuid" else row.subgid) for row in self._rows())
         return [(first, SUBORDINATE_IDS) for first in firsts if first]
 
+    def names(self) -> dict[int, str]:
+        """Return every uid that an account has had, with the last name of it. Raises OSError."""
+        return {row.uid: row.name for row in self._rows() if row.made and row.name}
+
     def record(self, ids: Ids) -> None:
         """Record that an account has, or had, these ids."""
         made = Ids(ids.name, ids.uid, ids.gid, ids.subuid, ids.subgid, made=True)

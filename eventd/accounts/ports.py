@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,18 @@ class Accounts(Protocol):
 
     async def complete(self, account: Account, *, timeout: float) -> Account:
         """Add subordinate id ranges where they are missing; return the account as it is then. Idempotent."""
+        ...
+
+    async def note(self, account: Account) -> None:
+        """Record that these ids are an account's, so that they are never handed out again. Idempotent."""
+        ...
+
+    async def former(self) -> Mapping[int, str]:
+        """Return the uids that accounts of workloads have or had, as far as recorded, with the last name of each."""
+        ...
+
+    async def is_taken(self, uid: int) -> bool:
+        """Tell whether any account has this uid, according to NSS. Raises TemporaryError(reason="nss-failed")."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from eventd.accounts.model_facts import AccountFact, deserted
 from eventd.desired.controller_activation import FETCH, Activation
 from eventd.desired.controller_active import ActiveRevision
 from eventd.kernel.model.diagnostics import errors
@@ -52,16 +53,24 @@ class Problems:
     def all(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from being active."""
         locked = [("run-lock", self.locked)] if self.locked is not None else []
-        return [*locked, *self.sources, *self.own.items()]
+        return [*locked, *self.sources, *self.own.items(), *self._deserted()]
 
     def general(self) -> str:
         """Return the first problem of the whole host; empty if there is none."""
         return self._first(self.all())
 
     def of_a_run(self) -> str:
-        """Return the problem that fails a whole run; sources that are still starting do not count."""
+        """Return the problem that fails a whole run: not a source that is still starting, nor what was left behind."""
         passing = self.sources.passing
-        return self._first([row for row in self.all() if row[0] not in passing])
+        beside = {*passing, *(name for name, _ in self._deserted())}
+        return self._first([row for row in self.all() if row[0] not in beside])
+
+    def _deserted(self) -> list[tuple[str, EventdError]]:
+        """Return what runs without an account: no run fails by it."""
+        return [
+            (f"former account {name}", deserted(str(name), int(key.name)))
+            for key, name in sorted(self.facts.items(AccountFact.DESERTED), key=lambda row: row[0])
+        ]
 
     def _first(self, problems: list[tuple[str, EventdError]]) -> str:
         for error in (self.activation.error, self.run, *(error for _, error in problems)):

@@ -48,6 +48,7 @@ async def adopt(action: Action, tx: Transaction) -> None:
             reason="account-changed",
             hint=f"to adopt the present account: eventctl adopt {action.workload}",
         )
+    await tx.host.accounts.note(account)
     await tx.inventory.adopted(action.workload, account.uid, tx.run)
     await _known(account, tx)
 

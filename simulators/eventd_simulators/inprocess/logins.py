@@ -16,7 +16,7 @@ from eventd_simulators.model import signals
 from eventd_simulators.model.accounts import AccountTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from eventd_simulators.model.host import HostModel
 
@@ -175,6 +175,18 @@ class SimAccounts:
         """See the port: every account of the model has its ranges from the start."""
         del timeout
         return account
+
+    async def note(self, account: Account) -> None:
+        """See the port: the model gives no ids twice."""
+        del account
+
+    async def former(self) -> Mapping[int, str]:
+        """See the port: none but those of this life are known."""
+        return {}
+
+    async def is_taken(self, uid: int) -> bool:
+        """See the port."""
+        return await self._life.read(lambda: self._host.accounts.by_uid(uid) is not None)
 
     async def known(self, names: Iterable[str]) -> None:
         """Keep the facts of exactly these accounts, as eventd's own source does (`Parts.track`)."""

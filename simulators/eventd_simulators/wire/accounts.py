@@ -16,7 +16,7 @@ from eventd.platform.model_facts import Account
 from eventd_simulators.model.accounts import FIRST_SUBORDINATE, FIRST_UID, SUBORDINATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -114,3 +114,15 @@ class FileAccounts:
         """See the port: every account has its ranges from the start."""
         del timeout
         return account
+
+    async def note(self, account: Account) -> None:
+        """See the port: nothing is recorded."""
+        del account
+
+    async def former(self) -> Mapping[int, str]:
+        """See the port: none but those of this life are known."""
+        return {}
+
+    async def is_taken(self, uid: int) -> bool:
+        """See the port."""
+        return any(row.uid == uid for row in await asyncio.to_thread(list, self._files))

@@ -30,6 +30,7 @@ CALLS = frozenset(
 IN_A_THREAD = {
     "eventd/platform/nss.py": "what this is about",
     "eventd/accounts/adapter.py": "useradd and its look-ups, each in a thread",
+    "eventd/accounts/adapter_former.py": "likewise",
     "eventd/accounts/adapter_removal.py": "likewise",
     "eventd/files/adapter.py": "in the thread that writes",
     "eventd/platform/processes/as_account.py": "in the thread that takes on the rights",

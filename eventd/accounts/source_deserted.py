@@ -1,0 +1,80 @@
+"""The DESERTED facts: managers of accounts that were deleted while they ran, as by `userdel --force`.
+
+The kernel and systemd know uids alone, so `user@UID.service` and its processes run on without an account. If eventd
+then makes the account anew, with another uid, the workload runs twice. The processes are not eventd's to kill: the uid
+may be somebody else's by the next moment. They are named, with what ends them.
+
+Only uids that an account of a workload has had are looked at. NSS is asked in a thread, and only about a manager that
+runs under such a uid while no known account has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from eventd.accounts.model_facts import AccountFact
+from eventd.accounts.ports import Accounts
+from eventd.kernel.model.events import Emit, KernelEvent, KernelOrigin
+from eventd.kernel.model.facts import FactKey, Facts
+from eventd.platform.model_facts import Account, PlatformFact, unit
+from eventd.platform.wake_loop import run_on_wake
+
+_PREFIX, _SUFFIX = "user@", ".service"
+
+
+class DesertedManagers:
+    """Keeps the DESERTED facts. `run` must be running."""
+
+    def __init__(self, emit: Emit, facts: Facts, accounts: Accounts) -> None:
+        self._emit = emit
+        self._facts = facts
+        self._accounts = accounts
+        self._had: dict[int, str] = {}
+        """Whose a uid was, as seen in this life of the daemon; `Accounts.former` has those before."""
+        self._wake = asyncio.Event()
+        facts.watch_all(self._on_fact)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Look now and whenever a manager or an account changes. Raises TemporaryError(reason="nss-failed")."""
+        await run_on_wake(self._wake, self.reread, task_status)
+
+    async def reread(self) -> None:
+        """Look at every manager that runs under the uid of a former account."""
+        found: dict[int, str] = {}
+        if up := self._without_account():
+            had = {**await self._accounts.former(), **self._had}
+            found = {uid: had[uid] for uid in up if uid in had and not await self._accounts.is_taken(uid)}
+        before = dict(self._facts.items(AccountFact.DESERTED))
+        now = {FactKey(AccountFact.DESERTED, str(uid)): name for uid, name in found.items()}
+        changed = [(key, now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)]
+        if changed:
+            self._emit(KernelOrigin.DAEMON, KernelEvent.READ, "former accounts", facts=changed)
+
+    def _without_account(self) -> set[int]:
+        """Return the uids of managers that run, except those of known accounts."""
+        taken = {row.uid for _, row in self._facts.items(PlatformFact.ACCOUNT) if isinstance(row, Account)}
+        found = set()
+        for key, value in self._facts.items(PlatformFact.UNIT, ""):
+            uid, state = _uid_of(key.name), unit(value)
+            if uid is not None and uid not in taken and state is not None and state.up:
+                found.add(uid)
+        return found
+
+    def _on_fact(self, key: FactKey) -> None:
+        if key.kind is PlatformFact.ACCOUNT:
+            account = self._facts.get(key)
+            if isinstance(account, Account):
+                self._had[account.uid] = account.name
+            self._wake.set()
+        elif key.kind is PlatformFact.UNIT and not key.scope and _uid_of(key.name) is not None:
+            self._wake.set()
+
+
+def _uid_of(name: str) -> int | None:
+    """Return the uid of a manager's unit (user@.service(5)); None: it is another unit."""
+    digits = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    is_manager = name.startswith(_PREFIX) and name.endswith(_SUFFIX) and digits.isdecimal()
+    return int(digits) if is_manager else None
