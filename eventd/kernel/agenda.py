@@ -5,7 +5,6 @@ Owns no memory and starts nothing. It asks the controllers, whose decisions the 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +46,8 @@ class Agenda:
     def has_work(self, name: str, batch: Batch) -> bool:
         """Tell whether a turn can do something for a subject, or has something new to say of it."""
         request = request_of(name, batch)
-        for controller in self.controllers.of(name):
+        controllers = self.controllers.of(name)
+        for controller in controllers:
             found = controller.decide(name, request, self.retries)
             if found.is_nothing:
                 continue
@@ -55,9 +55,8 @@ class Agenda:
                 return True
             if found.actions:
                 verdict = self.retries.judge(found.actions[0], found.seen, 0)
-                owner = self.controllers.owner(name)
                 return not isinstance(verdict, Hold) or not self.retries.is_known(
-                    name, owner.digest(name), verdict, functools.partial(owner.patience, name)
+                    name, controllers[0], verdict
                 )
             before, block = self.board.statuses.get(name), found.blocked
             assert block is not None

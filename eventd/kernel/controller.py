@@ -119,10 +119,15 @@ class RetryState:
         if failure is not None and failure.report.judged and not is_denied(verdict, failure):
             self.failures.clear(name)
 
-    def is_known(self, name: str, digest: str, hold: Hold, patience: Callable[[str], Patience]) -> bool:
+    def is_known(self, name: str, owner: Controller, hold: Hold) -> bool:
         """Return whether this hold has been reported already, with the same content and the same facts waited for."""
-        now = anyio.current_time()
-        return self.holds.same(name, digest, hold.waits_for, now, lambda reason: patience(reason).seconds)
+        return self.holds.same(
+            name,
+            owner.digest(name),
+            hold.waits_for,
+            anyio.current_time(),
+            lambda reason: owner.patience(name, reason).seconds,
+        )
 
     def wake(self, name: str) -> None:
         """Retry a subject now: a fact changed that it waits for, or failed on."""

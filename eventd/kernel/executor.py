@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import anyio
+from typing_extensions import TypeVar
 
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.draft import Draft
@@ -25,7 +26,8 @@ from eventd.kernel.transaction import BaseTransaction, EndingError, SupersededEr
 
 MOST_STEPS = 24
 """Actions for one subject in one run, of a plan that is made anew after each."""
-Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
+Tx = TypeVar("Tx", bound=BaseTransaction, default=Any)
+Handler: TypeAlias = Callable[[Action, Tx], Awaitable[None]]
 """Carries out one kind of action in a transaction. Raises EventdError; returning means done."""
 Judge: TypeAlias = Callable[[Action, Any, int], Verdict]
 """Gives the verdict on an action: what the decision saw of the subject, and the run (0: it is only asked)."""

@@ -1,7 +1,6 @@
 """Actions on storage: what is done to volumes, and to workloads because of them.
 
-Values, like those of `eventd.workloads.model_actions`, whose union they are part of. `workload` of a volume's action
-is the subject's name, `volume:media`. Carried out by `eventd_handlers.storage`.
+`workload` of a volume's action is the subject's name, `volume:media`.
 """
 
 from __future__ import annotations
@@ -156,29 +155,3 @@ class ForgetData(_OnVolume):
     """Seconds since the epoch, when the disk went out of service: the same disk, later, is another matter."""
     why: str
     verb = "forget-data"
-
-
-STORAGE_ACTIONS = (
-    SealMountPoint,
-    UnsealMountPoint,
-    MountVolume,
-    UnmountVolume,
-    ReleaseVolume,
-    NoteVolume,
-    MakeFolder,
-    StopForVolume,
-    MigrateVolume,
-    ForgetData,
-)
-StorageAction = (
-    SealMountPoint
-    | UnsealMountPoint
-    | MountVolume
-    | UnmountVolume
-    | ReleaseVolume
-    | NoteVolume
-    | MakeFolder
-    | StopForVolume
-    | MigrateVolume
-    | ForgetData
-)

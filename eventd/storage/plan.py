@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from eventd.kernel.model.action import Action
 from eventd.storage.model_actions import (
     MigrateVolume,
     MountVolume,
     NoteVolume,
     ReleaseVolume,
     SealMountPoint,
-    StorageAction,
     UnmountVolume,
 )
 from eventd.storage.model_manifest import Volume
@@ -46,14 +46,14 @@ def draft(
     running: bool = False,
     place: Place | None = None,
     moving: Moving | None = None,
-) -> tuple[StorageAction, ...]:
+) -> tuple[Action, ...]:
     """Return the actions to carry out now, in order. Further ones follow when these are done.
 
     `sealed`: the mount point is known to be. `uids`: the users of the volume. `forced`: an operator asked for it.
     `running`: units of its users do. `place`: where it is if not on its own disk. `moving`: a migration that is on.
     """
     name = PREFIX + volume.name
-    actions: list[StorageAction] = []
+    actions: list[Action] = []
     mounted = seen.mounted or seen.state in (
         VolumeState.ATTACHED,
         VolumeState.DEGRADED,
@@ -79,7 +79,7 @@ def draft(
     return tuple(actions)
 
 
-def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) -> list[StorageAction]:
+def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) -> list[Action]:
     if moving.step is None:
         return []
     name, row = PREFIX + volume.name, moving.row
@@ -89,7 +89,7 @@ def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) 
     return [MigrateVolume(name, row.to, moving.step, why)]
 
 
-def _put_away(volume: Volume, seen: VolumeStatus, *, running: bool) -> list[StorageAction]:
+def _put_away(volume: Volume, seen: VolumeStatus, *, running: bool) -> list[Action]:
     name = PREFIX + volume.name
     if not seen.mounted:
         return [ReleaseVolume(name, seen.nodes, seen.numbers, "it is to be safe to remove")]

@@ -7,6 +7,7 @@ from typing import Any
 
 from eventd.health.model_actions import Verify
 from eventd.kernel.executor import Handler
+from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.transaction import SupersededError
 from eventd.managers.model_actions import Reload, StartManager
@@ -31,8 +32,8 @@ def diagnosed(handlers: Mapping[type[Any], Handler], diagnose: Diagnose | None) 
     }
 
 
-def _diagnosed(handler: Handler, diagnose: Diagnose) -> Handler:
-    async def handle(action: Any, tx: Transaction) -> None:
+def _diagnosed(handler: Handler[Transaction], diagnose: Diagnose) -> Handler[Transaction]:
+    async def handle(action: Action, tx: Transaction) -> None:
         if tx.account is None:
             await handler(action, tx)
             return

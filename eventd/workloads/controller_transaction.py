@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from eventd.desired.model import HostPort
 from eventd.desired.model_options_place import ANYWHERE, OptionsPlace
 from eventd.gates.model import OPEN, WorkloadGates
 from eventd.gates.model_predicates import Predicate
-from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.transaction import BaseTransaction
@@ -82,11 +80,3 @@ class Transaction(BaseTransaction):
         return self.account is not None and is_down(
             as_unit(self.facts.get(FactKey(PlatformFact.UNIT, manager_unit(self.account.uid))))
         )
-
-
-class Handler(Protocol):
-    """Carries out one kind of action. Raises EventdError; returning means done."""
-
-    async def __call__(self, action: Action, tx: Transaction) -> None:
-        """Carry out the action."""
-        ...

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import anyio
 
 from eventd.kernel import waiting
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.kernel.model.facts import FactKey
@@ -22,7 +22,6 @@ from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.platform.systemd.ports import JobResult, Verb
 from eventd.storage.controller import VolumeController
 from eventd.storage.model_actions import (
-    STORAGE_ACTIONS,
     MakeFolder,
     MountVolume,
     NoteVolume,
@@ -38,13 +37,12 @@ from eventd.storage.model_ports import MountPoints, Mounts
 from eventd.storage.model_records import VolumeRecord, VolumeState
 from eventd.storage.model_volume import carriers, mounted_on
 from eventd.storage.plan_migration import Phase
-from eventd.workloads.controller_transaction import Handler, Transaction, UnitFailedError
+from eventd.workloads.controller_transaction import Transaction, UnitFailedError
 from eventd.workloads.model_actions import StartAgain
 from eventd.workloads.model_layout import manager_unit
 from eventd_handlers import workloads_units as units
 from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT
-from eventd_handlers.storage_migration import MigrationHandlers
 from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 log = logging.getLogger(__name__)
@@ -54,10 +52,6 @@ log = logging.getLogger(__name__)
 class StorageHandlers:
     """The handlers of `eventd.storage.model_actions`, including restarting the units that they stopped."""
 
-    ACTIONS: ClassVar[tuple[type[Action], ...]] = (
-        *(each for each in STORAGE_ACTIONS if each not in MigrationHandlers.ACTIONS),
-        StartAgain,
-    )
     unmounting: Unmounting
 
     @property
@@ -75,7 +69,7 @@ class StorageHandlers:
         """The mount points."""
         return self.unmounting.points
 
-    def table(self) -> Mapping[type[Action], Handler]:
+    def table(self) -> Mapping[type[Action], Handler[Transaction]]:
         """Return the handlers by action."""
         return {
             SealMountPoint: self.seal,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 from eventd.kernel import waiting
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.facts import FactKey
@@ -33,7 +33,7 @@ from eventd.storage.plan_migration import (
     message_of,
     private_mount,
 )
-from eventd.workloads.controller_transaction import Handler, Transaction
+from eventd.workloads.controller_transaction import Transaction
 from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUseError, Unmounting
 
 
@@ -41,7 +41,6 @@ from eventd_handlers.storage_unmounting import MOUNT_TIMEOUT, SEEN_TIMEOUT, InUs
 class MigrationHandlers:
     """The handlers of migrations."""
 
-    ACTIONS: ClassVar[tuple[type[Action], ...]] = (MigrateVolume, ForgetData)
     unmounting: Unmounting
     moves: Moves
     _failing: dict[str, float] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class MigrationHandlers:
         """The records of volumes."""
         return self.unmounting.controller
 
-    def table(self) -> Mapping[type[Action], Handler]:
+    def table(self) -> Mapping[type[Action], Handler[Transaction]]:
         """Return the handlers by action."""
         return {MigrateVolume: self.migrate, ForgetData: self.forget}
 

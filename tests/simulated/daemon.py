@@ -24,6 +24,7 @@ from eventd.engine import Engine, Parts
 from eventd.kernel.controller import Controller
 from eventd.kernel.dispatch import Dispatcher
 from eventd.kernel.domain import Context, Domain, Domains, Host, Source
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
@@ -34,7 +35,6 @@ from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.settings import Repository, Settings
 from eventd.state.controller_inventory import Inventory
 from eventd.status import adapter_reasons as reasons
-from eventd.workloads.controller_transaction import Handler
 from eventd.workloads.model_layout import Layout
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World

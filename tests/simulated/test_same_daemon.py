@@ -9,9 +9,9 @@ from typing import Any
 from eventd import domains
 from eventd.composition import Composition, compose
 from eventd.engine import Parts
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action import Action
 from eventd.settings import load
-from eventd.workloads.controller_transaction import Handler
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story
 from tests.simulated.test_storage import DiskStory

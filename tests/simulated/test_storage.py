@@ -10,15 +10,18 @@ import pytest
 from eventd.api.model_rights import EVERYTHING
 from eventd.audit.documents import audit
 from eventd.kernel.controller import Controller
+from eventd.kernel.executor import Handler
 from eventd.kernel.model.action import Action
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd.storage.controller import VolumeController
 from eventd.storage.controller_memory import StorageMemory
+from eventd.storage.model_action_table import ACTIONS
 from eventd.storage.model_facts import StorageFact
 from eventd.storage.model_records import VolumeState
-from eventd.workloads.controller_transaction import Handler, Transaction
+from eventd.workloads.controller_transaction import Transaction
+from eventd.workloads.model_actions import StartAgain
 from eventd_handlers.storage import StorageHandlers
 from eventd_handlers.storage_migration import MigrationHandlers
 from eventd_handlers.storage_unmounting import Unmounting
@@ -39,9 +42,9 @@ class DiskStory(Story):
     def __init__(self, faults: Faults | None = None) -> None:
         self.drives = Drives()
         self.allowed: Callable[[str], bool] = lambda _path: True
-        self.bound: dict[type[Action], Handler] = {}
+        self.bound: dict[type[Action], Handler[Transaction]] = {}
         self.controller: VolumeController
-        table = dict.fromkeys((*StorageHandlers.ACTIONS, *MigrationHandlers.ACTIONS), self._handle)
+        table = dict.fromkeys((*(row.action for row in ACTIONS), StartAgain), self._handle)
         super().__init__(faults, controllers=self._make, handlers=table)
 
     async def _handle(self, action: Action, tx: Transaction) -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from eventd.kernel.model.action import Action
 from eventd.mounts.model_facts import DeviceState, MountState
 from eventd.platform.model_facts import ActiveState, LoadState, UnitState
 from eventd.storage.model_actions import (
     MigrateVolume,
     MountVolume,
     ReleaseVolume,
-    StorageAction,
     UnmountVolume,
 )
 from eventd.storage.model_manifest import IdKind, Volume, Wanted
@@ -37,7 +37,7 @@ ROW = Migration("media", "big", Phase.QUIESCE, "root", 1.0, 1.0)
 
 def drafted(
     seen: VolumeStatus, record: VolumeRecord, *, running: bool = False, moving: Moving | None = None
-) -> tuple[StorageAction, ...]:
+) -> tuple[Action, ...]:
     """Return what would be done, besides noting how it is."""
     place = PLACE if record.migrated_to else None
     noted = replace(record, state=seen.state, reason=seen.reason)

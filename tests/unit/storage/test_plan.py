@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventd.kernel.model.action import Action
 from eventd.mounts.model_facts import DeviceState, MountState
-from eventd.storage.model_actions import MountVolume, NoteVolume, SealMountPoint, StorageAction, UnmountVolume
+from eventd.storage.model_actions import MountVolume, NoteVolume, SealMountPoint, UnmountVolume
 from eventd.storage.model_manifest import IdKind, Volume, Wanted
 from eventd.storage.model_records import VolumeRecord, VolumeState
 from eventd.storage.model_volume import VolumeStatus, assess
@@ -33,7 +34,7 @@ def plan(
 
 def drafted(
     seen: VolumeStatus, record: VolumeRecord | None = KNOWN, *, sealed: bool = True, forced: bool = False
-) -> tuple[StorageAction, ...]:
+) -> tuple[Action, ...]:
     """Return what would be done."""
     return draft(MEDIA, seen, record, sealed=sealed, uids=(1000,), now=5.0, forced=forced)
 
