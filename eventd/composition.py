@@ -305,7 +305,7 @@ def compose(
         file_watch=owned_files,
         repository=repository,
         unit_log=Journal(),
-        listeners=OpenPorts(),
+        port_owners=OpenPorts(),
         generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity(settings)),
         lock=HostLock(f"{paths.runtime}/lock"),
         images=PodmanImages(processes),

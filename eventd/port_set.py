@@ -13,7 +13,7 @@ from eventd.platform.systemd.ports import Logins, Manager, UserManagers
 from eventd.repository.ports import Repository
 from eventd.unitfiles.ports import QuadletGenerator
 from eventd.updates.ports import Images
-from eventd.workloads.ports import Listeners
+from eventd.workloads.ports import PortOwners
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Host:
     file_watch: FileWatch
     repository: Repository
     unit_log: UnitLog
-    listeners: Listeners
+    port_owners: PortOwners
     generator: QuadletGenerator
     lock: HostLock
     images: Images

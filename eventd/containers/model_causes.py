@@ -18,7 +18,7 @@ from eventd.desired.model import HostPort
 from eventd.platform.model_log_line import LogLine, LogSource
 
 QUOTED = "; it said: "
-"""Separates a message from the unit's own status text (`UnitState.quoted`)."""
+"""Separates a message from the unit's own status text (`UnitState.status_suffix`)."""
 MOST = 200
 """The longest quote, in characters."""
 

@@ -204,7 +204,7 @@ class NamedFiles:
                 mine.stale = True
             again()
 
-        return _File(raw, PathWatch(self._inotify, again=again, anew=anew, last=_WRITTEN))
+        return _File(raw, PathWatch(self._inotify, changed=again, rerouted=anew, last=_WRITTEN))
 
     def _mark(self, owner: _Owner) -> None:
         self._marked.add(owner.name)

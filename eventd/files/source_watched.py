@@ -46,7 +46,9 @@ class _Path:
     ) -> None:
         self.path = path
         self.calls = BlockingCalls(partial(again, self))
-        self.watch = PathWatch(inotify, again=partial(again, self), anew=partial(anew, self), last=ATTRIBUTES)
+        self.watch = PathWatch(
+            inotify, changed=partial(again, self), rerouted=partial(anew, self), last=ATTRIBUTES
+        )
         self.state: FileState | None = None
         self.stale = False
         """A new mount may hide the subscribed folders: discard a check in progress."""

@@ -210,7 +210,7 @@ class ContainerHealthSource:
     async def _follow(self, uids: frozenset[int]) -> None:
         await self._stop()
         if not self._cursor:
-            newest = await self._journal.tail()
+            newest = await self._journal.newest()
             if newest is not None:
                 self._cursor, self._boot = newest.cursor, newest.boot
         # Continue after the last entry of the previous follower, so that nothing is lost in between.

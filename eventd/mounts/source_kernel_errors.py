@@ -82,7 +82,7 @@ class KernelErrorsSource:
             lost.append(sentence)
             turn.set()
 
-        newest = await self._journal.tail()
+        newest = await self._journal.newest()
         follower = self._journal.follow(
             MATCHES,
             fields=(),

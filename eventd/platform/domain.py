@@ -1,4 +1,4 @@
-"""The platform, as far as it has kinds of facts and events: what it adds to eventd."""
+"""What the platform adds to eventd: its kinds of facts and events, and the policy about sources."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Reads the state of a path, without following any symlink below the given folder.
+"""Reads the state of a path without following any symlink below the given folder.
 
-Synchronous: `eventd.files.adapter` and `eventd.files.source_owned` call it in worker threads. It owns the
-rules by which a file becomes a `FileState` and which names are eventd's own temporary files. It writes
-nothing.
+Owns how a file becomes a `FileState`, and which names are eventd's own temporary files. Writes nothing. Synchronous:
+`eventd.files.adapter` and `eventd.files.source_owned` call it in worker threads.
 """
 
 from __future__ import annotations
@@ -20,15 +19,13 @@ TEMPORARY_PREFIX = ".eventd-tmp-"
 """Names with this prefix are writes in progress, or leftovers of a crash."""
 
 HASH_LIMIT = 16 * 1024 * 1024
-"""Bytes. A larger file gets `too-large:SIZE:MTIME_NS` as its digest: no desired file is nearly as big, so it
-can only be foreign, and all that is wanted of its digest is that it differs from every sha256 and changes
-with the file."""
+"""Bytes. A larger file gets `too-large:SIZE:MTIME_NS` as its digest. No desired file is nearly as big, so it is
+foreign: its digest only has to differ from every sha256 and to change with the file."""
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""Error numbers of an open with O_NOFOLLOW that mean: there is no such file, or a link or a file stands in
-its way."""
+"""Error numbers of an open with O_NOFOLLOW for a path that does not exist, or that a link or a file blocks."""
 _REASONS = {
     errno.ENOSPC: "disk-full",
     errno.EDQUOT: "disk-full",
@@ -52,9 +49,9 @@ _HINTS = {
 
 
 def file_error(error: OSError, verb: str, path: str) -> EventdError:
-    """Return the `EventdError` for an OSError met while doing `verb` to `path`.
+    """Return the `EventdError` for an OSError of doing `verb` to `path`.
 
-    Disk full, I/O errors and exhausted descriptors may pass by themselves (temporary); the rest is permanent.
+    A full disk, an I/O error and too many open files are temporary; the rest is permanent.
     """
     reason = _REASONS.get(error.errno or 0, "file-error")
     message = f"cannot {verb} {path}: {error.strerror or error}"
@@ -87,12 +84,11 @@ def read_at(folder: int, name: str) -> FileState | None:
         )
         return FileState(kind, "", stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
     try:
-        # O_NONBLOCK: the file may have been replaced by a fifo since it was looked at, whose open would
-        # block.
+        # O_NONBLOCK: a fifo may have replaced the file since the stat, and its open would block.
         fd = os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
         if error.errno in ABSENT:
-            # Replaced or removed between the two calls: inotify tells, and it is read again.
+            # Replaced or removed between the two calls: inotify reports it, and it is read again.
             return None
         raise
     with os.fdopen(fd, "rb") as file:
@@ -113,13 +109,13 @@ class Walk:
     folders: set[str] = field(default_factory=set)
     files: dict[str, FileState] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
-    """Temporary files: of a write that is going on, or of a crash."""
+    """Temporary files, of a write in progress or left by a crash."""
 
 
 def walk(top: str, folder: int | None = None) -> Walk:
-    """Read everything below the folder `top` (opened as `folder`, which is closed, if it is given).
+    """Read everything below the folder `top`. `folder`: `top`, opened already; it is closed.
 
-    Nothing is found where `top` is not a folder. Raises OSError.
+    Finds nothing if `top` is not a folder. Raises OSError.
     """
     found = Walk()
     if folder is None:
@@ -134,11 +130,9 @@ def walk(top: str, folder: int | None = None) -> Walk:
 
 
 def walk_at(root: str, path: str) -> Walk:
-    """Read `path`, which is `root` or below it; a folder is read with everything in it.
+    """Read `path`, which is `root` or below it; a folder with everything in it.
 
-    Raises OSError.
-
-    No symlink is followed, including `root` itself; a path behind one counts as missing.
+    Follows no symlink, not even `root` itself: a path behind one counts as missing. Raises OSError.
     """
     found = Walk()
     if path == root:

@@ -1,11 +1,11 @@
-"""Watch a path, whether it exists or not, and if it is a folder everything below it.
+"""Watches a path, whether it exists or not; a folder with everything below it.
 
-Owns the subscriptions that this takes: on every folder on the way down to the path (for the next name on
-that way), and on the folder and all folders below it. It reads no content; it says *where to look again*,
-and the sources look (`eventd.files.source_owned`, `eventd.repository.source_triggers`).
+Owns the inotify subscriptions: one on each folder above the path, for the next name on the way down, and one on the
+folder and each folder below it. It reads nothing. It reports which path to read again, and the sources read it
+(`eventd.files.source_owned`, `eventd.repository.source_triggers`).
 
-The order is always: subscribe to a folder, then list it. A file made right after its folder is therefore
-either listed or told. All methods run on the loop's thread; only listing goes to a worker thread.
+The order is always: subscribe to a folder, then list it. So a file that is made right after its folder is either in the
+list or reported. All methods run on the loop's thread; only listing goes to a worker thread.
 """
 
 # ruff: noqa: PTH120  lexical path operations on strings, in a hot path
@@ -22,14 +22,11 @@ from eventd.platform.inotify import CONTENT, NAMES, SELF, Change, Inotify, Subsc
 
 
 class FolderWatch:
-    """The file or folder at `path`; a folder recursively.
+    """Watches the file or folder at `path`, a folder recursively. It may be missing, be replaced, or be moved.
 
-    It may not exist, be replaced, or move with its parents.
-
-    `dirty(path)` is called with what has to be looked at again. If that is `path` itself, `arm` comes first;
-    if it is a folder, all below it is looked at, and `cover` is called with the folders found there until it
-    returns False. `follow`: whether `path` itself may be a symlink to a folder; below it none is ever
-    followed.
+    `dirty(path)` is called with a path that has to be read again. If that is the watched path itself, the caller calls
+    `arm` first. If it is a folder, the caller reads everything below it, and calls `cover` with the folders found there
+    until that returns False. `follow`: whether `path` itself may be a symlink to a folder. None below it is followed.
     """
 
     def __init__(
@@ -39,42 +36,42 @@ class FolderWatch:
         self._inotify = inotify
         self._dirty = dirty
         self._follow = follow
-        self._way: dict[str, Subscription] = {}
+        self._above: dict[str, Subscription] = {}
         self._below: dict[str, Subscription] = {}
 
     def arm(self) -> None:
-        """(Re)subscribe on the way to the path, and to the folder itself if it is one."""
-        # From the top down: what appears in a folder after it was subscribed to is told.
+        """Subscribe, or subscribe again, to all folders above the path, and to the path itself if it is a folder."""
+        # From the top down: what appears in a folder after its subscription is reported.
         parent = os.path.dirname(self.path)
         reached = True
-        for folder, name in _way_to(self.path):
+        for folder, name in _folders_above(self.path):
             mask = CONTENT & ~SELF if folder == parent else NAMES
             reached = reached and self._renew(
-                self._way, folder, mask, self._on_way(name), follow=True, name=name
+                self._above, folder, mask, self._listen_above(name), follow=True, name=name
             )
             if not reached:
-                self._drop(self._way, folder)
-        self._renew(self._below, self.path, CONTENT, self._in(self.path), follow=self._follow)
+                self._drop(self._above, folder)
+        self._renew(self._below, self.path, CONTENT, self._listen_in(self.path), follow=self._follow)
 
     def cover(self, folders: set[str]) -> bool:
-        """Subscribe to those folders that are not yet; return True if there were any, so list once more.
+        """Subscribe to those folders that have no subscription. Return whether there were any: then list once more.
 
         Folders are dropped by their own DELETE_SELF or MOVE_SELF, not here.
         """
         new = False
         for folder in sorted(folders):
             if folder not in self._below:
-                new |= self._renew(self._below, folder, CONTENT, self._in(folder), follow=False)
+                new |= self._renew(self._below, folder, CONTENT, self._listen_in(folder), follow=False)
         return new
 
     def close(self) -> None:
         """End all subscriptions."""
-        for subscriptions in (self._way, self._below):
+        for subscriptions in (self._above, self._below):
             for folder in tuple(subscriptions):
                 self._drop(subscriptions, folder)
 
     def forget(self, top: str) -> None:
-        """End the subscriptions of `top` and below: what they stood for may be another folder now."""
+        """End the subscriptions of `top` and below it: another folder may be there now."""
         for folder in tuple(self._below):
             if folder == top or folder.startswith(top + "/"):
                 self._drop(self._below, folder)
@@ -84,13 +81,13 @@ class FolderWatch:
         group: dict[str, Subscription],
         folder: str,
         mask: Mask,
-        told: Callable[[Change], None],
+        on_change: Callable[[Change], None],
         *,
         follow: bool,
         name: str | None = None,
     ) -> bool:
-        # The new one first: if it is the same inode, the kernel's watch stays and nothing is lost in between.
-        subscription = self._inotify.subscribe(folder, mask, told, follow=follow, name=name)
+        # The new one first: if the inode is the same, the kernel keeps its watch and nothing is lost in between.
+        subscription = self._inotify.subscribe(folder, mask, on_change, follow=follow, name=name)
         self._drop(group, folder)
         if subscription is None:
             return False
@@ -101,10 +98,10 @@ class FolderWatch:
         if (subscription := group.pop(folder, None)) is not None:
             self._inotify.cancel(subscription)
 
-    def _on_way(self, name: str) -> Callable[[Change], None]:
+    def _listen_above(self, name: str) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
             if change.lost or (change.name == name and change.mask & NAMES):
-                # Another folder may stand at the path now, or none.
+                # Another folder may be at the path now, or none.
                 self.forget(self.path)
                 self._dirty(self.path)
             elif change.name == name and not change.is_folder:
@@ -112,17 +109,17 @@ class FolderWatch:
 
         return on_change
 
-    def _in(self, folder: str) -> Callable[[Change], None]:
+    def _listen_in(self, folder: str) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
             if change.lost:
                 self.forget(folder)
                 self._dirty(folder)
             elif change.name.startswith(TEMPORARY_PREFIX) or not change.name:
-                # Our own write in progress, whose rename is told by its final name; or the folder's own mode.
+                # Our own write in progress, whose rename is reported by its final name; or the folder's own mode.
                 return
             elif change.is_folder:
                 if change.mask & NAMES:
-                    # Another folder may stand under this name now, also if the same name was watched before.
+                    # Another folder may have this name now, even if the name was watched before.
                     self.forget(f"{folder}/{change.name}")
                     self._dirty(f"{folder}/{change.name}")
             else:
@@ -131,10 +128,7 @@ class FolderWatch:
         return on_change
 
 
-def _way_to(path: str) -> list[tuple[str, str]]:
-    """Return the folders from `/` to the parent of `path`, each with the next name.
-
-    `/etc` gives `("/", "etc")`.
-    """
+def _folders_above(path: str) -> list[tuple[str, str]]:
+    """Return the folders from `/` to the parent of `path`, each with the next name: of `/etc`, `("/", "etc")`."""
     parts = path.strip("/").split("/")
     return [("/" + "/".join(parts[:depth]), part) for depth, part in enumerate(parts)]

@@ -1,7 +1,7 @@
-"""A random key of this host, in a file that only root can read: digests under it reveal nothing about the content.
+"""A random key of this host, in a file that only root can read. A digest under it reveals nothing about the content.
 
-Made once. A file that is not such a key is replaced: digests under another key are not compared with its own, so all
-that is lost with a key is the knowledge of what is running since before.
+Made once. A file that is not a valid key is replaced. Digests under different keys are not compared, so a new key only
+loses which content a running workload was started with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def host_key(path: str) -> bytes:
-    """Return the key, made if there is none. Raises TemporaryError or PermanentError, as `file_error`."""
+    """Return the key; make it if there is none. Raises what `file_error` returns."""
     try:
         found = _read(path)
         if found is not None:
@@ -27,7 +27,7 @@ def host_key(path: str) -> bytes:
         _log.info("making the key %s", path)
         key = secrets.token_bytes(_BYTES)
         temporary = f"{path}.new"
-        # What a crash left of one is ours: the folder is root's alone.
+        # A temporary file that a crash left is ours: only root can write to the folder.
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )

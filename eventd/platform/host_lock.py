@@ -1,15 +1,13 @@
 """One run at a time on this host, across processes: flock(2) on a file.
 
-Owns the file `/run/eventd/lock`. The kernel releases the lock with the last descriptor, so a holder that was
-killed leaves nothing behind; the process id in the file is for the message only, and never taken for the
-truth.
+Owns `/run/eventd/lock`. The kernel releases the lock with the last descriptor, so a holder that was killed leaves
+nothing behind. The process id in the file is for messages only.
 
-How one waits without looking again and again: flock(2) has no deadline, closing the descriptor in another
-thread does not wake it, and inotify's close event precedes the release of the lock. So the wait is a
-blocking flock in one daemon thread, and who waits on the loop waits for that thread with a deadline. If the
-deadline comes first the thread stays; the next one who waits takes it over, and if nobody waits when it gets
-the lock, it is given back at once. All decisions are taken on the loop's thread, so there is no moment at
-which the lock is held by nobody's will.
+Waiting without polling: flock(2) has no deadline, closing its descriptor in another thread does not wake it, and
+inotify's close event comes before the lock is released. So one daemon thread blocks in flock, and a task waits for that
+thread with a deadline. If the deadline comes first, the thread stays and the next task takes it over. If no task waits
+when the thread gets the lock, it is released at once. All decisions are made on the loop's thread, so the lock is never
+held without an owner.
 """
 
 # ruff: noqa: PTH123  a few bytes on a tmpfs
@@ -32,7 +30,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def locked_by(holder: LockHolder | None, path: str) -> str:
-    """Return a phrase that says who holds the lock."""
+    """Return who holds the lock, as a phrase for a message."""
     return f"{holder.text if holder is not None else 'another process'} holds {path}"
 
 
@@ -49,11 +47,11 @@ class HostLock:
         self._waiting: asyncio.Future[None] | None = None
         self._waiting_fd: int | None = None
         self.contended = 0
-        """How often another process held the lock when it was wanted."""
+        """How often another process held the lock when a task asked for it."""
 
     @property
     def held(self) -> bool:
-        """This process holds it."""
+        """Whether this process holds the lock."""
         return self._fd is not None
 
     @contextlib.asynccontextmanager
@@ -94,7 +92,7 @@ class HostLock:
             raise self._unusable(error) from error
 
     def release(self) -> None:
-        """Give it back; the next one who waits gets it."""
+        """Release the lock; the next task that waits gets it."""
         assert self._fd is not None, "release of a lock that is not held"
         os.ftruncate(self._fd, 0)
         self._close()
@@ -130,13 +128,13 @@ class HostLock:
         if waiting is not None:
             waiting(find_holder(self._path))
         assert self._waiting is not None
-        # Shielded: the thread outlives who waits, and is taken over by the next.
+        # Shielded: the thread outlives this task, and the next one takes it over.
         granted = self._waiting
         try:
             await asyncio.shield(granted)
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and self._waiting is granted:
-                # Granted in the same turn of the loop as the deadline: nobody wants it any more.
+                # Granted in the same loop iteration as the deadline: no task wants it any more.
                 self._give_back()
             raise
         fd_or_none = self._waiting_fd
@@ -158,13 +156,13 @@ class HostLock:
         try:
             loop.call_soon_threadsafe(self._granted, failure)
         except RuntimeError:
-            os.close(fd)  # the loop is closed: the daemon is on its way out
+            os.close(fd)  # the loop is closed: the daemon is exiting
 
     def _granted(self, failure: OSError | None) -> None:
         waiting = self._waiting
         assert waiting is not None
         if not self._turn.locked():
-            self._give_back()  # who waited has gone
+            self._give_back()  # the task that waited is gone
         elif failure is not None:
             self._give_back()
             waiting.set_exception(self._unusable(failure))
@@ -179,7 +177,7 @@ class HostLock:
     def _open(self) -> int:
         try:
             fd = os.open(self._path, _OPEN, 0o600)
-            # flock(2) asks for no right to write: whoever can open the file could hold up every run.
+            # flock(2) does not need write access: anybody who can open the file could block every run.
             os.fchmod(fd, 0o600)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOSPC):

@@ -1,20 +1,19 @@
-"""inotify, shared by all sources of the daemon that watch folders: two instances.
+"""inotify, shared by all sources that watch folders. The daemon has two instances.
 
-The one is for places that only root writes. The other (`guarded`) is for those that anybody may write, a workload's
-runtime folder or what a gate waits for: its queue can be made to overflow, and each of its watches has a budget. A
-folder in which more goes on than that is watched no more for a while, and then looked at again.
+One is for folders that only root can write. The other is `guarded`, for folders that others can write, such as a
+workload's runtime folder or a path that a gate waits for: somebody could make its queue overflow. Each of its watches
+has a budget, and a folder with more changes than that is not watched for a while, and then read again.
 
-Owns the descriptor, the watches and their masks, and the rule that what was lost is said: `Q_OVERFLOW` calls
-every `gap` callback. It reads no file and decides nothing; `eventd.platform.folder_watch` builds recursion
-on it.
+Owns the descriptor, the watches and their masks. A lost change is always reported: `Q_OVERFLOW` calls every `on_gap`
+callback. It reads no file; `eventd.platform.folder_watch` builds recursion on it.
 
-Facts of the kernel (inotify(7)) that shape it:
-- a watch belongs to the inode, not to the path, so two subscribers of one folder share a watch descriptor:
-  the mask is the union of theirs, and each keeps its own idea of the path;
-- a folder that is renamed keeps its watch, and one whose *parent* is renamed tells nothing at all: whoever
-  needs a path watches every folder on the way for the next name;
-- `IN_IGNORED` follows a removed watch, and watch descriptors are never reused within an instance;
-- a mount on top of a watched folder is not told (mounts are the business of the mount source).
+Facts of the kernel (inotify(7)) behind the design:
+- A watch belongs to the inode, not to the path. Two subscribers of one folder share a watch descriptor: its mask is the
+  union of theirs, and each keeps its own path.
+- A folder that is renamed keeps its watch. One whose *parent* is renamed reports nothing, so a subscriber that needs a
+  path watches every folder above it for the next name.
+- `IN_IGNORED` follows a removed watch. Watch descriptors are never reused within an instance.
+- A mount on top of a watched folder is not reported; the mount source reports it.
 """
 
 from __future__ import annotations
@@ -34,23 +33,23 @@ from eventd.kernel.model.conduct import Conduct
 from eventd.kernel.model.errors import EventdError, PermanentError, TemporaryError
 
 NAMES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
-"""Entries that come and go: enough for a folder that is only on the way to what is wanted."""
+"""Entries that appear and disappear: enough for a folder above the watched path."""
 SELF = Mask.DELETE_SELF | Mask.MOVE_SELF
 ATTRIBUTES = Mask.ATTRIB
-"""Owner, group and mode of entries: a folder is made first, and given to its owner then."""
+"""Owner, group and mode of entries. A folder is made first, and gets its owner afterwards."""
 CONTENT = NAMES | SELF | ATTRIBUTES | Mask.CLOSE_WRITE | Mask.MODIFY
-"""And what is in them. `MODIFY` since truncate(2) tells nothing else; the kernel merges repeated ones."""
+"""Entries and their content. `MODIFY` because truncate(2) causes no other event; the kernel merges repeated ones."""
 
-# As numbers: the operators of enum.Flag take microseconds each, and this is done for every event.
+# As numbers: an operator of enum.Flag takes microseconds, and these run for every event.
 _LOST = (SELF | Mask.IGNORED | Mask.UNMOUNT).value
 _OVERFLOW = Mask.Q_OVERFLOW.value
 _IGNORED = Mask.IGNORED.value
 _READ_EVENTS = 128
 _AT_ONCE, _PER_SECOND = 2000, 200
-"""Changes in one guarded folder: more are not listened to."""
+"""Changes in one guarded folder before it is muted."""
 _LONGEST_PAUSE = 30.0
 _NOISY = 1000
-"""Folders of which is remembered that they were."""
+"""How many muted folders are remembered."""
 _log = logging.getLogger(__name__)
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -60,7 +59,7 @@ class Change:
     """Something happened in a watched folder."""
 
     name: str
-    """The entry, or empty: the folder itself."""
+    """The entry; empty for the folder itself."""
     mask: Mask
 
     @property
@@ -70,7 +69,7 @@ class Change:
 
     @property
     def lost(self) -> bool:
-        """The folder was moved, deleted or unmounted: this subscription has ended or is worth nothing."""
+        """The folder was moved, deleted or unmounted: this subscription is of no more use."""
         return bool(self.mask.value & _LOST)
 
 
@@ -91,7 +90,7 @@ class Subscription:
 
 
 class _Watched:
-    """A folder and who is interested in it: by the one name that they wait for, None for any."""
+    """A folder and its subscribers, by the name that they wait for; None for any name."""
 
     __slots__ = ("budget", "by_name", "path", "watch")
 
@@ -99,8 +98,8 @@ class _Watched:
         self.watch = watch
         self.path = path
         self.budget = budget
-        # Dictionaries as ordered sets: every workload has subscriptions of `/`, `/etc` and so on, and neither an event
-        # there nor the end of one subscription may cost the more the more there are.
+        # Dictionaries as ordered sets. Every workload subscribes to `/`, `/etc` and so on: the cost of an event there,
+        # and of ending a subscription, must not grow with their number.
         self.by_name: dict[str | None, dict[Subscription, None]] = {}
 
     def add(self, subscription: Subscription) -> None:
@@ -117,24 +116,24 @@ class _Watched:
         return [each for group in self.by_name.values() for each in group]
 
     def concerned(self, change: Change) -> list[Subscription]:
-        """Return who is told. That the folder is lost concerns all."""
+        """Return the subscribers that a change concerns. The loss of the folder concerns all."""
         if change.lost:
             return self.all()
         return [*self.by_name.get(None, ()), *self.by_name.get(change.name, ())]
 
 
 class Inotify:
-    """The instance. Callbacks are called on the loop's thread and must not block; `run` has to be running.
+    """One instance. Callbacks run on the loop's thread and must not block; `run` has to be running.
 
-    `guarded`: for places that others may write. Raises TemporaryError(reason="inotify-exhausted") when the user's
-    instances are used up.
+    `guarded`: for folders that others can write. Raises TemporaryError(reason="inotify-exhausted") at the user's limit
+    of instances.
     """
 
     def __init__(self, *, guarded: bool = False) -> None:
         try:
             self._inotify = asyncinotify.Inotify(cache_size=_READ_EVENTS)
         except OSError as error:
-            raise _translate(error, "create an inotify instance") from error
+            raise _inotify_error(error, "create an inotify instance") from error
         self._by_wd: dict[int, _Watched] = {}
         self._gaps: list[Callable[[], None]] = []
         self.overflows = 0
@@ -143,40 +142,40 @@ class Inotify:
         self._muted: set[asyncio.TimerHandle] = set()
 
     async def run(self) -> None:
-        """Hand on changes until cancelled."""
+        """Deliver changes until cancelled."""
         while True:
             event = await self._inotify.get()
             self._dispatch(event)
 
     def close(self) -> None:
-        """Give the instance back; nothing is told any more."""
+        """Close the instance; no callback is called any more."""
         self._by_wd.clear()
         for timer in self._muted:
             timer.cancel()
         self._inotify.close()
 
     def on_gap(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the kernel's queue overflowed: anything may have happened anywhere."""
+        """Call `callback` when the kernel's queue has overflowed: any watched folder may have changed."""
         self._gaps.append(callback)
 
     def subscribe(
         self, path: str, mask: Mask, callback: Callback, *, follow: bool, name: str | None = None
     ) -> Subscription | None:
-        """Tell `callback` of changes in the folder at `path`; None if there is no folder.
+        """Call `callback` for changes in the folder at `path`; return None if there is no folder.
 
-        `follow`: whether the last component may be a symlink. `name`: the only entry that the caller wants to
-        hear of (and of the folder's own loss). The caller lists the folder *after* this returns. Raises
+        `follow`: whether the last component may be a symlink. `name`: report changes of this entry only, and the loss
+        of the folder. The caller lists the folder *after* this returns. Raises
         TemporaryError(reason="inotify-exhausted") at the limit of watches.
         """
         subscription = Subscription(path, mask, callback, name)
         flags = Mask.ONLYDIR if follow else Mask.ONLYDIR | Mask.DONT_FOLLOW
         try:
-            # MASK_ADD: another subscriber of this inode keeps what it asked for.
+            # MASK_ADD: other subscribers of this inode keep their masks.
             watch = self._inotify.add_watch(path, mask | flags | Mask.MASK_ADD)
         except OSError as error:
             if error.errno in _GONE:
                 return None
-            raise _translate(error, f"watch {path}") from error
+            raise _inotify_error(error, f"watch {path}") from error
         subscription.wd = watch.wd
         if watch.wd not in self._by_wd:
             budget = Budget(_AT_ONCE, _PER_SECOND) if self._guarded else None
@@ -185,7 +184,7 @@ class Inotify:
         return subscription
 
     def cancel(self, subscription: Subscription) -> None:
-        """End a subscription; one that has ended already is no error."""
+        """End a subscription. It may have ended already."""
         if subscription.callback is None:
             return
         subscription.callback = None
@@ -194,7 +193,7 @@ class Inotify:
             return
         entry.remove(subscription)
         if entry.by_name:
-            # The mask stays as wide as it was: narrowing it needs the path, which may lead elsewhere by now.
+            # The mask stays as wide as it was. Narrowing it needs the path, which may be another folder by now.
             return
         del self._by_wd[subscription.wd]
         try:
@@ -202,7 +201,7 @@ class Inotify:
         except OSError as error:
             # EINVAL: the folder is gone, and its IN_IGNORED is still in the queue.
             if error.errno != errno.EINVAL:
-                raise _translate(error, f"stop watching {subscription.path}") from error
+                raise _inotify_error(error, f"stop watching {subscription.path}") from error
 
     def _dispatch(self, event: asyncinotify.Event) -> None:
         bits = event.mask.value
@@ -223,18 +222,18 @@ class Inotify:
         change = Change("" if event.name is None else str(event.name), event.mask)
         lost = change.lost
         for subscription in entry.concerned(change):
-            # A callback may cancel its neighbour; and who asked for less is not told more than that.
+            # A callback may cancel other subscriptions. A subscriber gets no more than its own mask.
             if subscription.callback is not None and (lost or subscription.bits & bits):
                 subscription.callback(change)
 
     def _mute(self, wd: int, entry: _Watched) -> None:
-        """Stop watching a folder; later its subscribers are told that they have lost it, and read it again."""
+        """Stop watching a folder. After a pause, its subscribers are told that it was lost, and read it again."""
         del self._by_wd[wd]
         try:
             self._inotify.rm_watch(entry.watch)
         except OSError as error:
             if error.errno != errno.EINVAL:
-                raise _translate(error, f"stop watching {entry.path}") from error
+                raise _inotify_error(error, f"stop watching {entry.path}") from error
         loop = asyncio.get_running_loop()
         conduct = self._noisy.pop(entry.path, None) or Conduct()
         self._noisy[entry.path] = conduct
@@ -255,7 +254,7 @@ class Inotify:
         self._muted.add(timer)
 
 
-def _translate(error: OSError, what: str) -> EventdError:
+def _inotify_error(error: OSError, what: str) -> EventdError:
     if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
         which = "max_user_watches" if error.errno == errno.ENOSPC else "max_user_instances"
         return TemporaryError(

@@ -1,11 +1,11 @@
-"""The journal as it grows: one journalctl that follows, and short ones that look back.
+"""Reads the journal: one journalctl that follows it, and short ones that read its last entries.
 
-Owns the command lines and what an entry is. It understands no field but the journal's own;
-`eventd.health.source` knows podman's. Entries of other uids can be anything, fields with the same name several
-times or of any length included: what is not one short text is left out.
+Owns the command lines and the parsing of an entry. It knows the journal's own fields only; `eventd.health.source` knows
+podman's. An entry of another uid can hold anything, including repeated fields of any length: a field that is not one
+text is left out.
 
-Facts (journalctl(1), systemd.journal-fields(7)): fields that begin with an underscore are set by journald and
-cannot be forged; a follower that starts after a cursor gets everything behind it, however late it starts.
+Facts (journalctl(1), systemd.journal-fields(7)): journald sets the fields that begin with an underscore, so they cannot
+be forged. A follower that starts after a cursor gets everything behind it, however late it starts.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Entry:
     monotonic: int
     """Microseconds of CLOCK_MONOTONIC, as journald took it."""
     uid: int
-    """`_UID`: of the process that wrote it; -1 for none, as the kernel's."""
+    """`_UID` of the process that wrote it; -1 if it has none, as the kernel's entries."""
     fields: Mapping[str, str]
-    """What was asked for and is a text."""
+    """The requested fields that are texts."""
     wall: float = 0.0
     """Seconds since the epoch, as journald took it."""
 
 
 class JournalFollow:
-    """Looks back and follows. `timeout`: seconds for one look back."""
+    """Reads and follows the journal. `timeout`: seconds for one read."""
 
     def __init__(self, *, command: str = "journalctl", timeout: float = 10.0) -> None:
         self._command = command
         self._timeout = timeout
 
-    async def tail(self) -> Entry | None:
+    async def newest(self) -> Entry | None:
         """Return the newest entry of all, for its cursor and boot; None if the journal is empty.
 
         Raises DeadlineError, PermanentError(reason="journal-unreadable" | "command-missing" | …).
@@ -56,7 +56,7 @@ class JournalFollow:
         return found[-1] if found else None
 
     async def last(self, matches: Sequence[str], *, lines: int, fields: Sequence[str]) -> list[Entry]:
-        """Return the last entries that match (`FIELD=value`), oldest first. Raises as `tail`."""
+        """Return the last entries that match (`FIELD=value`), oldest first. Raises as `newest`."""
         argv = [self._command, *_QUIET, _fields(fields), f"--lines={lines}", *matches]
         done = await run(argv, timeout=self._timeout, output_limit=_OUTPUT_LIMIT)
         done.require(reason="journal-unreadable")
@@ -81,8 +81,8 @@ class JournalFollow:
             if read is not None:
                 entry(read)
 
-        # --merge because --follow alone means --boot as well, and the boot id that journalctl finds under
-        # ProtectKernelTunables= is, in a container, that of the machine around it. Callers match _BOOT_ID=.
+        # --merge because --follow alone implies --boot. In a container, under ProtectKernelTunables=, journalctl finds
+        # the boot id of the machine around it. Callers match _BOOT_ID= instead.
         return LineProcess(
             [
                 *(self._command, *_QUIET, _fields(fields), "--follow", "--no-tail", "--merge"),
@@ -97,12 +97,12 @@ class JournalFollow:
 
 
 def _fields(names: Sequence[str]) -> str:
-    """Return the option. The cursor and both times come with every entry."""
+    """Return the option. Every entry has the cursor and both times anyway."""
     return f"--output-fields={','.join(('_BOOT_ID', '_UID', *names))}"
 
 
 def read_entry(line: bytes) -> Entry | None:
-    """Return the entry of a line of `--output=json`; None if it is none."""
+    """Return the entry in a line of `--output=json`; None if the line is invalid."""
     try:
         found = json.loads(line)
         if not isinstance(found, dict):

@@ -1,12 +1,10 @@
-"""Structured log lines on standard error: JSON for the journal and for pipes, plain text for a person.
+"""Structured log lines on standard error: JSON for the journal and for pipes, plain text for a terminal.
 
-Owns the root logger's handler and the list of secret values. It must not know what is worth logging.
-Everywhere else `logging.getLogger(__name__)` and `extra={"workload": …}` are all it takes; what is in
-`extra` becomes a field.
+Owns the root logger's handler and the list of secret values. Other modules use `logging.getLogger(__name__)`; what they
+pass in `extra={"workload": …}` becomes a field.
 
-Under systemd each line begins with `<N>`, the syslog priority of sd-daemon(3), which the journal takes off
-again. Redaction happens on the finished text, so that no message, argument, traceback or field can go around
-it.
+Under systemd each line begins with `<N>`, the syslog priority of sd-daemon(3), which the journal removes. Redaction
+works on the finished text, so that no message, argument, traceback or field bypasses it.
 """
 
 from __future__ import annotations
@@ -23,22 +21,22 @@ from typing import Any, TextIO
 
 REDACTED = "[redacted]"
 _SHORTEST = 6
-"""Characters. A shorter value would be found inside innocent words, and its redaction would give it away."""
+"""Characters. A shorter value occurs inside ordinary words, and its redaction would reveal it."""
 
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class Redactor:
-    """Replaces registered secret values wherever text leaves the process."""
+    """Replaces registered secret values in text that leaves the process."""
 
     def __init__(self) -> None:
         self._needles: tuple[str, ...] = ()
 
     def add(self, secret: str | bytes) -> None:
-        """Register a value: each of its lines, as it is and as JSON, URL quoting and base64 would write it.
+        """Register a value: each of its lines, as it is and as written in JSON, in a URL and in base64.
 
-        Values of fewer than 6 characters are not registered: they are no secrets.
+        Values of fewer than 6 characters are not registered.
         """
         text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
         found = set(self._needles)
@@ -46,7 +44,7 @@ class Redactor:
             if len(value) >= _SHORTEST:
                 found |= {value, json.dumps(value)[1:-1], urllib.parse.quote(value, safe="")}
                 found.add(base64.b64encode(value.encode()).decode().rstrip("="))
-        # The longest first, or a part of a secret would be replaced within it and leave the rest.
+        # The longest first: a part of a secret, replaced first, would leave the rest of it.
         self._needles = tuple(sorted(found, key=len, reverse=True))
 
     def clean(self, text: str) -> str:
@@ -58,10 +56,7 @@ class Redactor:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line.
-
-    `level`, `message`, `logger`, the fields of `extra`, `error` (a traceback).
-    """
+    """One JSON object per line: `level`, `message`, `logger`, the fields of `extra`, and `error` (a traceback)."""
 
     def __init__(self, redactor: Redactor, *, journal: bool) -> None:
         super().__init__()
@@ -69,7 +64,7 @@ class JsonFormatter(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; under the journal with its priority, and without a time, which the journal has."""
+        """Return the line; for the journal with a priority and without a time, which the journal has."""
         fields: dict[str, Any] = {"level": record.levelname.lower(), "message": record.getMessage()}
         if not self._journal:
             fields["time"] = round(record.created, 3)
@@ -77,8 +72,8 @@ class JsonFormatter(logging.Formatter):
         fields.update(_extra(record))
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
-        # Escaped to ASCII: a log line holds no control characters and no broken surrogates, whatever came in.
-        # Cleaned before, since escaping an escaped secret once more would hide it; and as a whole after.
+        # Escaped to ASCII, so that a line has no control characters and no broken surrogates. Cleaned before, since
+        # escaping an escaped secret again would hide it from `clean`; and again as a whole.
         line = self._redactor.clean(json.dumps(_cleaned(fields, self._redactor)))
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
@@ -108,9 +103,9 @@ def setup(
     stream: TextIO | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> logging.Handler:
-    """Send all logging to `stream` (standard error) in the format that suits it; return the handler.
+    """Send all logging to `stream` (default: standard error) in the format that suits it; return the handler.
 
-    Raises ValueError for an unknown level. Called again, it replaces what it set before.
+    Replaces the handler of an earlier call. Raises ValueError for an unknown level.
     """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
@@ -130,7 +125,7 @@ def setup(
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether `stream` is what JOURNAL_STREAM names by device and inode (systemd.exec(5))."""
+    """Return whether `stream` is the journal's: JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
     device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
     try:
         status = os.fstat(stream.fileno())

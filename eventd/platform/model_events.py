@@ -1,4 +1,4 @@
-"""Events about units, managers, sessions, accounts and files: what they are, and who says so."""
+"""Events about units, managers, sessions, accounts and files: their kinds and origins."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from eventd.kernel.model.events import EventKind, Origin
 
 
 class PlatformOrigin(Origin):
-    """Who tells of units, managers, sessions, accounts and files."""
+    """Origins of events about units, managers, sessions, accounts and files."""
 
     SYSTEMD = "systemd"
-    """The system's manager."""
+    """The system manager."""
     USER_MANAGER = "user-manager"
     """A workload's own manager, `user@UID.service`."""
     LOGIND = "logind"
     """logind."""
     INOTIFY = "inotify"
-    """The kernel, of files."""
+    """inotify, for files."""
 
 
 class PlatformEvent(EventKind):
@@ -26,9 +26,9 @@ class PlatformEvent(EventKind):
     JOB_REMOVED = "job-removed"
     """A job has ended. Attributes `job`, `result` (org.freedesktop.systemd1(5), JobRemoved)."""
     UNIT_REMOVED = "unit-removed"
-    """A manager has forgotten a unit."""
+    """A manager has unloaded a unit."""
     UNIT_CHANGED = "unit-changed"
-    """A unit has changed. Attributes `active`, `sub`; of `user@UID.service` of a workload: `manager`."""
+    """A unit has changed. Attributes `active`, `sub`; for a workload's `user@UID.service`: `manager`."""
     RELOADING = "reloading"
     """A manager has begun to reload its units."""
     RELOADED = "reloaded"
@@ -40,12 +40,12 @@ class PlatformEvent(EventKind):
     USER_NEW = "user-new"
     """logind has begun to track a user; the subject is the uid."""
     USER_REMOVED = "user-removed"
-    """logind has ended to track a user."""
+    """logind has stopped tracking a user."""
     SHUTDOWN = "shutdown"
-    """A shutdown was announced or called off (PrepareForShutdown): no new run begins."""
+    """A shutdown was announced or cancelled (PrepareForShutdown). While one is announced, no run begins."""
     FILE_CHANGED = "file-changed"
-    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted. Of
-    one that is named: `there`, and `problem` if it cannot be read."""
+    """A file in a folder of eventd, or one that a gate or a workload names, was written, replaced or deleted.
+    Attributes, for a named file: `there`, and `problem` if it cannot be read."""
     LINGER_CHANGED = "linger-changed"
     """Lingering was switched on or off for a user."""
     ACCOUNT_CHANGED = "account-changed"

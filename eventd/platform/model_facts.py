@@ -9,7 +9,7 @@ from eventd.kernel.model.facts import FactKind, FactValue
 
 
 class PlatformFact(FactKind):
-    """Facts about units, managers, sessions, accounts and files; the comments say what scope, name and value are."""
+    """Facts about units, managers, sessions, accounts and files; the comments give scope, name and value."""
 
     UNIT = "unit"  # scope: "" or workload; name: unit; value: UnitState
     RELOADING = "reloading"  # scope: "" or workload; value: bool
@@ -47,7 +47,7 @@ class LoadState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """What a systemd manager says of one unit (interfaces org.freedesktop.systemd1.Unit and .Service)."""
+    """The state of one unit (interfaces org.freedesktop.systemd1.Unit and .Service)."""
 
     name: str
     load: LoadState = LoadState.NOT_FOUND
@@ -74,24 +74,24 @@ class UnitState:
     """`InactiveExitTimestampMonotonic`: when its last start began."""
     exec_status: int = 0
     """`ExecMainStatus`: exit status or signal of the last main process."""
-    said: str = field(default="", compare=False)
-    """`StatusText` (sd_notify(3)), on one line and cut short. What a service says of itself is no change of state."""
+    status_text: str = field(default="", compare=False)
+    """`StatusText` (sd_notify(3)), on one line and truncated. A new text alone does not make a state differ."""
 
     @property
-    def quoted(self) -> str:
-        """What it said, as the end of a sentence about its failure; empty if it said nothing."""
-        return f"; it said: {self.said}" if self.said else ""
+    def status_suffix(self) -> str:
+        """The status text as the end of a sentence about a failure; empty if there is none."""
+        return f"; it said: {self.status_text}" if self.status_text else ""
 
     @property
     def up(self) -> bool:
-        """Active, also while it reloads its configuration."""
+        """Whether it is active, including while it reloads its configuration."""
         return self.active in (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
 
     @property
     def auto_restarting(self) -> bool:
-        """Between two automatic restarts: a bad unit with `Restart=always` is here, and never rests in `failed`.
+        """Whether it waits for an automatic restart. A failing unit with `Restart=always` never stays in `failed`.
 
-        On its way it passes through states whose ActiveState reads inactive or failed for a moment (systemd 254 on).
+        Since systemd 254, ActiveState is `inactive` or `failed` for a moment before the wait.
         """
         return self.sub in (
             "auto-restart",
@@ -111,14 +111,14 @@ class Account:
     home: str
     shell: str = ""
     subuid: tuple[int, int] | None = None
-    """First id and count, None where there is none."""
+    """First id and count; None if it has no range."""
     subgid: tuple[int, int] | None = None
     comment: str = ""
     """The GECOS field."""
 
 
 class FileKind(StrEnum):
-    """What stands at a path; a symlink is never followed."""
+    """What is at a path; a symlink is not followed."""
 
     REGULAR = "regular"
     DIRECTORY = "directory"

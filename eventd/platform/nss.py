@@ -1,8 +1,7 @@
-"""Names of users and ids of groups, from NSS: in a thread, with a deadline, and never on the loop's.
+"""Looks up names of users and ids of groups in NSS: in a thread of its own, with a deadline.
 
-getpwuid(3) and its like ask a server where nsswitch.conf(5) says so (sss, ldap, systemd), and hold their thread for as
-long as that one takes. These have few threads of their own: a dead server costs the answer, and nobody else's work.
-Decides nothing.
+getpwuid(3) and getgrnam(3) may ask a server (sss, ldap; see nsswitch.conf(5)), and block their thread until it answers.
+These lookups have their own few threads, so a dead server delays no other work.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from anyio import CapacityLimiter
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 TIMEOUT = 5.0
-"""Seconds. Who asked waits for the answer, and can do without it; a local name is there at once."""
+"""Seconds. The caller waits this long, and can do without the answer; a local name comes at once."""
 _AT_ONCE = 2
 
 
 class Nss:
-    """Asks NSS. `user`, `group`: getpwuid and getgrnam, for tests."""
+    """Looks up users and groups. `user`, `group`: getpwuid and getgrnam; tests replace them."""
 
     def __init__(
         self,
@@ -37,14 +36,14 @@ class Nss:
         self._limiter: CapacityLimiter | None = None
 
     async def user_name(self, uid: int) -> str | None:
-        """Return the name of a user; None if it does not exist, or NSS does not answer in time."""
-        return await self._ask(lambda: self._user(uid).pw_name)
+        """Return the name of a user; None if there is none, or NSS does not answer in time."""
+        return await self._look_up(lambda: self._user(uid).pw_name)
 
     async def gid(self, group: str) -> int | None:
-        """Return the id of a group; None likewise."""
-        return await self._ask(lambda: self._group(group).gr_gid)
+        """Return the id of a group; None as for `user_name`."""
+        return await self._look_up(lambda: self._group(group).gr_gid)
 
-    async def _ask(self, work: Callable[[], T]) -> T | None:
+    async def _look_up(self, work: Callable[[], T]) -> T | None:
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
         with anyio.move_on_after(TIMEOUT):
             try:

@@ -1,9 +1,9 @@
-"""Finds what is at a path anywhere on the host, without following links that a workload could have planted.
+"""Finds what is at a path of the host, without following links that a workload could have made.
 
-Synchronous, for a worker thread. Root asks on behalf of a workload, so a symlink that the workload could have
-made must not decide where root looks: on the steps, only symlinks that belong to root are followed
-(`/var/run`, `/bin`), and what is behind another is not there. The last component is never followed: a link
-that dangles is there. No content is read, and nothing is opened but places (open(2), O_PATH).
+Root looks on behalf of a workload, so a workload's symlink must not decide where. Above the last component only root's
+symlinks are followed (`/var/run`, `/bin`); a path behind another one counts as missing. The last component is not
+followed: a dangling link counts as present. No content is read: everything is opened with O_PATH (open(2)).
+Synchronous, for a worker thread.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from eventd.platform.model_facts import FileKind, FileState
 
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
-"""As many as path_resolution(7) follows."""
+"""The limit of path_resolution(7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathLookup:
-    """What was found, and which names would change it."""
+    """What was found, and the names that were looked up on the way."""
 
     state: FileState | None
-    """Without a digest. None: there is nothing."""
+    """Without a digest. None: the path does not exist."""
     steps: tuple[tuple[str, str], ...]
-    """Folders from `/` on, each with the name that was looked up in it; as far as they exist."""
+    """The folders from `/` on, as far as they exist, each with the name that was looked up in it."""
     foreign: str = ""
-    """With `through`: the rest of the steps, from the first thing on that is not root's; empty if all of it is."""
+    """With `through`: the path from its first component that is not root's; empty if all of them are."""
     changed: float = 0.0
-    """When the newest link on the steps was made, in seconds since the epoch."""
+    """When the newest link on the way was made, in seconds since the epoch."""
 
 
 def look_up(path: str, *, through: bool = False) -> PathLookup:
     """Look up an absolute path. Raises TemporaryError or PermanentError if it cannot be read.
 
-    `through`: follow a link of root's at the end too, and stop before the first folder or link that is not root's (nor
-    of whoever runs this): what is behind it is its owner's to arrange.
+    `through`: follow root's links at the end too, and stop before the first folder or link that belongs neither to root
+    nor to the caller. Its owner decides what is behind it.
     """
     roots = {0, os.geteuid()} if through else {0}
     changed = 0.0

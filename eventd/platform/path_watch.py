@@ -1,7 +1,7 @@
-"""Subscriptions on every folder on the way to a path, for the source that reads the path.
+"""Subscribes to every folder on the way to a path, for the source that reads the path.
 
-A read reports the way it took (`eventd.platform.path_lookup`), and `cover` subscribes to exactly that. The order is
-always: read, cover, and read again if there was a new subscription, so that no change between the two is missed.
+A read returns its steps (`eventd.platform.path_lookup`), and `cover` subscribes to exactly those. The order is always:
+read, cover, and read again if there was a new subscription. So no change between the two is missed.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ Step = tuple[str, str]
 
 
 class PathWatch:
-    """Of one path."""
+    """The subscriptions of one path."""
 
     def __init__(
-        self, inotify: Inotify, *, again: Callable[[], None], anew: Callable[[], None], last: Mask
+        self, inotify: Inotify, *, changed: Callable[[], None], rerouted: Callable[[], None], last: Mask
     ) -> None:
-        """Call `again` to have it looked at, and `anew` where the subscriptions may lead elsewhere by now.
+        """Call `changed` when the entry at the end has changed, `rerouted` when a folder above it may be another one.
 
-        `last`: what is wanted to be known of the entry at the end, besides that it comes and goes.
+        `last`: which changes of the entry at the end are reported, besides that it appears and disappears.
         """
         self._inotify = inotify
-        self._again = again
-        self._anew = anew
+        self._changed = changed
+        self._rerouted = rerouted
         self._mask = last
         self._steps: dict[Step, Subscription] = {}
         self._end: Step = ("/", "")
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What is subscribed to."""
+        """The subscribed steps."""
         return tuple(self._steps)
 
     def passes(self, point: str, path: str) -> bool:
-        """Tell whether the way to `path` leads over a folder, or into it."""
+        """Return whether the way to `path` leads through the folder `point`, or into it."""
         below = point.rstrip("/") + "/"
         if not self._steps or f"{path}/".startswith(below):
-            return True  # without a way it is being looked at just now, and nobody knows what was seen
+            return True  # without steps a read is under way, and what it has seen is unknown
         return any(f"{folder}/{name}/".replace("//", "/").startswith(below) for folder, name in self._steps)
 
     def cover(self, way: tuple[Step, ...]) -> bool:
-        """Have subscriptions for exactly this way; return whether there was a new one, so look once more.
+        """Subscribe to exactly these steps. Return whether there was a new one: then read once more.
 
         Raises TemporaryError(reason="inotify-exhausted").
         """
@@ -56,10 +56,10 @@ class PathWatch:
         self._end = way[-1] if way else self._end
         for step in way:
             if step not in self._steps:
-                # What is found at the end has an owner and a mode; what is passed on the way does not count.
+                # Only the entry at the end counts with its owner and mode.
                 mask = NAMES | SELF | self._mask if step == self._end else NAMES | SELF
                 subscription = self._inotify.subscribe(step[0], mask, self._listener(step), follow=False)
-                if subscription is not None:  # else it is gone by now, which the folder above it tells
+                if subscription is not None:  # else it is gone, which the folder above it reports
                     self._steps[step] = subscription
                     new = True
         return new
@@ -72,10 +72,10 @@ class PathWatch:
 
     def _listener(self, step: Step) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
-            # What is below a folder that was renamed tells nothing, so the way down is subscribed to anew.
+            # Nothing below a renamed folder is reported, so the way down needs new subscriptions.
             if change.lost or (change.name == step[1] and step != self._end):
-                self._anew()
+                self._rerouted()
             elif change.name == step[1]:
-                self._again()
+                self._changed()
 
         return on_change

@@ -1,4 +1,4 @@
-"""The journal, as the runtime sees it."""
+"""What the runtime needs of the journal."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class UnitLog(Protocol):
     async def tail(
         self, account: Account | None, unit: str, *, lines: int, invocation: str = ""
     ) -> Sequence[str]:
-        """Return the last lines of a unit (user unit if `account` is given); an empty list when none can be read."""
+        """Return the last lines of a unit (a user unit if `account` is given); empty if none can be read."""
         ...

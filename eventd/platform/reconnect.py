@@ -1,8 +1,8 @@
-"""Keeps a connection to a bus: connects, runs a session, and when it is lost reports that and reconnects.
+"""Keeps a connection to a bus: connects, runs a session, reports the loss of the connection, and reconnects.
 
-Owns when to try again. A lost connection is tried again at once, because a bus under socket activation takes
-connections while its daemon restarts, so that the wait is inside the connect. After failures in a row the
-pauses double up to a cap, since a bus that is gone has no signal left to send.
+Owns the retry delays. The first retry is immediate: a bus with socket activation accepts connections while its daemon
+restarts, so connecting waits by itself. After that the delays double up to a cap; a bus that is gone sends no signal to
+wait for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_PAUSE = 30.0
 
 
 def retry_delays() -> Iterator[float]:
-    """Yield seconds to wait before each next attempt in a row of failures."""
+    """Yield the seconds to wait after each failure in a row."""
     yield 0.0
     pause = FIRST_PAUSE
     while True:
@@ -42,8 +42,8 @@ async def keep_connected(
 ) -> None:
     """Run `session(bus, ready)` on one connection after the other until cancelled.
 
-    `lost(error, was_ready)` is called after each failed attempt and each lost connection, with whether that one had
-    got as far as `ready`, which `session` calls once all is read.
+    `session` calls `ready` once it has read everything. `lost(error, was_ready)` is called after each failed attempt
+    and each lost connection; `was_ready`: whether `ready` had been called on it.
     """
     wait, was_ready = retry_delays(), False
 
@@ -63,7 +63,7 @@ async def keep_connected(
 async def with_connection(
     connect: Callable[[], Awaitable[Bus]], session: Callable[[Bus], Awaitable[None]]
 ) -> None:
-    """Connect, run the session, and close the connection whatever comes."""
+    """Connect, run the session, and close the connection however the session ends."""
     bus = await connect()
     try:
         await session(bus)

@@ -1,11 +1,10 @@
-"""The protocol between a service and its manager.
+"""The protocol between a service and its manager: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 
-sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
-Owns the notification socket. Messages are datagrams that never block the loop: while the manager's queue is
-full they wait in order for the socket to become writable. A process without a loop says `blocking`, and waits itself.
-Without a manager (`NOTIFY_SOCKET` unset) all is accepted and dropped.
+Owns the notification socket. Messages are datagrams and never block the loop: while the manager's queue is full they
+wait, in order, until the socket is writable. A process without a loop passes `blocking`, and waits. Without a manager
+(`NOTIFY_SOCKET` is unset) messages are dropped.
 
-`eventd-compose` is here too, once for each stack: asyncio (6 MB) is imported only where there is a loop.
+`eventd-compose` uses this too, in one process per stack, so asyncio (6 MB) is imported only where there is a loop.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _FIRST_FD = 3
 """SD_LISTEN_FDS_START."""
 _KEPT = 64
-"""The most messages that wait. The oldest are dropped first; they are outdated by then."""
+"""How many messages may wait. The oldest are dropped first; they are outdated by then."""
 
 
 class Notifier:
@@ -38,8 +37,7 @@ class Notifier:
         self._writing: asyncio.AbstractEventLoop | None = None
         self._last_status = ""
         self.watchdog_interval = watchdog_usec / 2_000_000 if watchdog_usec else None
-        """Seconds between two `watchdog` calls: half of what the manager allows; None where it does not
-        watch."""
+        """Seconds between two `watchdog` calls, half of WatchdogSec=; None without a watchdog."""
         if not address:
             return
         if address[0] not in "/@":
@@ -51,7 +49,7 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str], *, blocking: bool = False) -> Notifier:
-        """Take NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of it, so that no child has them."""
+        """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, and remove them, so that no child inherits them."""
         address = environment.pop("NOTIFY_SOCKET", "")
         usec = environment.pop("WATCHDOG_USEC", "")
         pid = environment.pop("WATCHDOG_PID", "")
@@ -59,38 +57,38 @@ class Notifier:
         return cls(address, watchdog_usec=int(usec) if watched else 0, blocking=blocking)
 
     def ready(self, status: str = "") -> None:
-        """Say that start-up, or a reload, is finished."""
+        """Report that the start, or a reload, is complete."""
         self._send("READY=1", *self._status(status))
 
     def status(self, text: str) -> None:
-        """Say in one line what is being done; the same line again costs nothing."""
+        """Report in one line what the service is doing. The same line again is not sent."""
         if text != self._last_status:
             self._send(*self._status(text))
 
     def reloading(self) -> None:
-        """Say that the configuration is being reloaded; `ready` ends it.
+        """Report that the configuration is being reloaded, until `ready`.
 
-        MONOTONIC_USEC is what `Type=notify-reload` needs to tell this reload from an older one.
+        `Type=notify-reload` needs MONOTONIC_USEC to tell this reload from an older one.
         """
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """Say that the service is on its way out."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1", *self._status(status))
 
     def extend_timeout(self, seconds: float) -> None:
-        """Ask for that much more time from now on for the start, reload or stop that is going on."""
+        """Ask for `seconds` from now for the start, reload or stop in progress."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
     def watchdog(self) -> None:
-        """Say that the service is alive."""
+        """Feed the watchdog."""
         self._send("WATCHDOG=1")
 
     async def keep_alive(self, alive: Callable[[], bool] = lambda: True) -> None:
-        """Feed the watchdog for as long as the loop turns and `alive()` is true; return if nobody watches.
+        """Feed the watchdog while the loop runs and `alive()` is true; return at once without a watchdog.
 
-        The one timer of an idle daemon. When `alive()` is false nothing is sent, and the manager restarts
-        the service after WatchdogSec=.
+        The only timer of an idle daemon. While `alive()` is false nothing is sent, and the manager restarts the service
+        after WatchdogSec=.
         """
         if self.watchdog_interval is None or self._socket is None:
             return
@@ -102,7 +100,7 @@ class Notifier:
             await asyncio.sleep(self.watchdog_interval)
 
     def close(self) -> None:
-        """Close the socket; what still waits is dropped."""
+        """Close the socket, and drop the messages that still wait."""
         self._stop_writing()
         if self._socket is not None:
             self._socket.close()
@@ -135,7 +133,7 @@ class Notifier:
                     self._writing.add_writer(self._socket, self._flush)
                 return
             except OSError as error:
-                # The manager's socket is gone: not under systemd any more, and nothing to tell anybody.
+                # The manager's socket is gone: nobody reads the messages that wait.
                 self._stop_writing()
                 self._waiting.clear()
                 raise PermanentError(
@@ -151,7 +149,7 @@ class Notifier:
 
 
 class PassedSocket(NamedTuple):
-    """A socket that the manager opened for us."""
+    """A socket that the manager passed to us."""
 
     name: str
     """`FileDescriptorName=` of the socket unit; its unit name by default."""
@@ -159,15 +157,15 @@ class PassedSocket(NamedTuple):
 
 
 def listen_fds(environment: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
-    """Return the sockets that the manager passed (sd_listen_fds(3)); take them out of the environment.
+    """Return the sockets that the manager passed (sd_listen_fds(3)), and remove the variables from the environment.
 
-    They are made close-on-exec, so that no child inherits them. Raises PermanentError("bad-listen-fds").
+    The sockets become close-on-exec, so that no child inherits them. Raises PermanentError(reason="bad-listen-fds").
     """
     pid = environment.pop("LISTEN_PID", "")
     count = environment.pop("LISTEN_FDS", "")
     names = environment.pop("LISTEN_FDNAMES", "")
     if pid != str(os.getpid()) or not count:
-        # Meant for another process of our ancestry.
+        # They are for another process, above us.
         return ()
     if not count.isdecimal():
         raise PermanentError(f"LISTEN_FDS={count} is not a number", reason="bad-listen-fds")

@@ -1,7 +1,7 @@
-"""Finds who has a TCP port open: the kernel's list of listening sockets, each with the cgroup that created it.
+"""Finds which units have a TCP port open: the kernel lists listening sockets with the cgroup that created each.
 
-sock_diag(7) over netlink, which takes no privilege. /proc/PID/fd would tell as much, of other users' processes
-only to those who have CAP_SYS_PTRACE. Blocks: it is called in a thread. Next: `eventd.waits.adapter_live_graph`.
+sock_diag(7) over netlink, which needs no privilege; /proc/PID/fd of another user's process needs CAP_SYS_PTRACE.
+Blocks, so it is called in a thread. Next: `eventd.waits.adapter_live_graph`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from eventd.kernel.model.errors import TemporaryError
 
 CGROUPS = "/sys/fs/cgroup"
 TIMEOUT = 2.0
-"""Seconds for each answer of the kernel, which comes at once."""
+"""Seconds for an answer of the kernel, which normally comes at once."""
 MOST_FOLDERS = 20_000
-"""Control groups that are looked through."""
+"""How many control groups are searched."""
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST_DUMP = 0x1 | 0x300  # NLM_F_REQUEST | NLM_F_DUMP
@@ -38,11 +38,11 @@ _UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
 _MANAGER = "user@"
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 class Owner(NamedTuple):
-    """A unit, and the uid of the user whose manager runs it; None: the system's."""
+    """A unit, and the uid of the user whose manager runs it; None for the system manager."""
 
     unit: str
     uid: int | None = None
@@ -57,10 +57,10 @@ class OpenPort(NamedTuple):
 
 
 class OpenPorts:
-    """`ports.Listeners`."""
+    """`ports.PortOwners`."""
 
-    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
-        """Return unit and uid of each that has the port open."""
+    async def owners_of(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """See `ports.PortOwners`."""
         try:
             found = await anyio.to_thread.run_sync(open_ports, abandon_on_cancel=True)
         except TemporaryError as error:
@@ -70,15 +70,14 @@ class OpenPorts:
 
 
 def open_ports(cgroups: str = CGROUPS) -> tuple[OpenPort, ...]:
-    """Return the TCP ports that are open in this network namespace, with the unit behind each.
+    """Return the TCP ports that are open in this network namespace, each with its unit.
 
-    A socket that no unit made (one that systemd itself holds for a .socket unit, one of another hierarchy) is
-    left out. Where the kernel does not say who made any, the result is empty; that is logged once.
-    Raises TemporaryError(reason="sock-diag").
+    Leaves out a socket that no unit created, such as one that systemd holds for a .socket unit. If the kernel does not
+    report control groups, the result is empty, which is logged once. Raises TemporaryError(reason="sock-diag").
     """
     found = [each for family in (socket.AF_INET, socket.AF_INET6) for each in _listening(family)]
     if found and all(group is None for _, _, group in found):
-        _once(
+        _log_once(
             "the kernel does not report who has a port open, which needs Linux 5.8: only declared ports are known"
         )
     wanted = frozenset(group for _, _, group in found if group is not None)
@@ -92,14 +91,14 @@ def open_ports(cgroups: str = CGROUPS) -> tuple[OpenPort, ...]:
 
 
 def owner_of(path: str) -> Owner | None:
-    """Return the unit of a control group: `user.slice/…/user@1001.service/app.slice/web.service/container`.
+    """Return the unit of a control group such as `user.slice/…/user@1001.service/app.slice/web.service/container`.
 
-    The outermost unit that is no slice is the one its manager knows; what is below is that unit's own business.
-    None for what is in no unit: process 1 itself (`init.scope`), or a user's manager.
+    That is the outermost unit that is not a slice; what is below it belongs to that unit. None if the group is in no
+    unit: process 1 itself (`init.scope`), or a user's manager.
     """
     uid: int | None = None
     for part in path.split("/"):
-        name = part.removeprefix("_")  # systemd puts it before names that the kernel takes for itself
+        name = part.removeprefix("_")  # systemd's escape for names that the kernel reserves
         if uid is None and name.startswith(_MANAGER) and name.endswith(".service"):
             number = name.removeprefix(_MANAGER).removesuffix(".service")
             if number.isdecimal():
@@ -113,7 +112,7 @@ def owner_of(path: str) -> Owner | None:
 
 
 def _listening(family: int) -> Iterator[tuple[str, int, int | None]]:
-    """Yield address, port and control group of the sockets of a family that listen."""
+    """Yield address, port and control group of the listening sockets of a family."""
     # struct inet_diag_req_v2: family, protocol, extensions, padding, states; any socket id.
     request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 1 << _TCP_LISTEN) + bytes(48)
     header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
@@ -138,7 +137,7 @@ def _listening(family: int) -> Iterator[tuple[str, int, int | None]]:
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and body of the netlink messages in a datagram (netlink(7))."""
+    """Yield the type and body of each netlink message in a datagram (netlink(7))."""
     while len(data) >= _HEADER.size:
         length, kind, *_ = _HEADER.unpack_from(data)
         if length < _HEADER.size:
@@ -148,7 +147,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _refused(body: bytes) -> OSError:
-    """Return the errno of a struct nlmsgerr as an exception."""
+    """Return the error of a struct nlmsgerr as an exception."""
     number = -struct.unpack_from("=i", body)[0]
     return OSError(number, os.strerror(number))
 
@@ -169,8 +168,8 @@ def _socket(family: int, body: bytes) -> tuple[str, int, int | None]:
 
 
 def _folders(wanted: frozenset[int], root: str) -> Iterator[tuple[int, str]]:
-    """Yield the control groups of these inodes, as paths below `root`. One that has gone meanwhile is no error."""
-    left, todo, looked = set(wanted), [root], 0
+    """Yield the control groups with these inodes, as paths below `root`. One may be gone by now, which is no error."""
+    left, todo, searched = set(wanted), [root], 0
     while todo and left:
         folder = todo.pop()
         try:
@@ -178,7 +177,7 @@ def _folders(wanted: frozenset[int], root: str) -> Iterator[tuple[int, str]]:
                 for entry in entries:
                     if not entry.is_dir(follow_symlinks=False):
                         continue
-                    looked += 1
+                    searched += 1
                     inode = entry.inode()
                     if inode in left:
                         left.discard(inode)
@@ -187,13 +186,13 @@ def _folders(wanted: frozenset[int], root: str) -> Iterator[tuple[int, str]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            _once(f"cannot read the control groups in {folder}: {error.strerror or error}")
-        if looked > MOST_FOLDERS:
-            _once(f"there are more than {MOST_FOLDERS} control groups: not all are searched")
+            _log_once(f"cannot read the control groups in {folder}: {error.strerror or error}")
+        if searched > MOST_FOLDERS:
+            _log_once(f"there are more than {MOST_FOLDERS} control groups: not all are searched")
             return
 
 
-def _once(message: str) -> None:
-    if message not in _told:
-        _told.add(message)
+def _log_once(message: str) -> None:
+    if message not in _logged:
+        _logged.add(message)
         _log.warning("%s", message)

@@ -1,11 +1,11 @@
-"""The last journal lines of a unit, for the report of its failure.
+"""Reads the last journal lines of a unit, for the report of its failure.
 
-Owns the `UnitLog` port: one bounded `journalctl` process, run only when a unit has failed. Nothing depends
-on what it says: where the journal cannot be read the list is empty, and the reason is logged.
+Implements the `UnitLog` port with one bounded `journalctl` process, run only when a unit has failed. No decision
+depends on it: if the journal cannot be read, the list is empty and the reason is logged.
 
-The matches (journalctl(1), systemd.journal-fields(7)) use fields that journald sets itself (leading
-underscore), so that a workload cannot put words into another's mouth: what its processes say, and what *its
-own* manager says of the unit. The output of a Quadlet container is under the unit that podman runs in.
+The matches (journalctl(1), systemd.journal-fields(7)) use fields that journald sets itself (leading underscore), so
+that a workload cannot forge another's lines. They select what the unit's processes write, and what *its own* manager
+writes about the unit. The output of a Quadlet container is under the unit that podman runs in.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from eventd.platform.model_log_line import LogLine, LogSource
 from eventd.platform.processes.process import run
 
 _LINE_LIMIT = 500
-"""Characters of a line that are kept."""
+"""How many characters of a line are kept."""
 _MOST_LINES = 200
 _EVENT = "PODMAN_EVENT"
-"""The field of podman's own events (podman-events(1)), which say what podman did, not what went wrong."""
-_RUN = "_SYSTEMD_INVOCATION_ID"
+"""The field of podman's events (podman-events(1)), which report what podman did, not what went wrong."""
+_INVOCATION = "_SYSTEMD_INVOCATION_ID"
 _SHARE = 3
-"""Lines that are read for one that is wanted: podman logs about two events per start and end of a container."""
+"""Lines read for each line wanted: podman logs about two events per start and end of a container."""
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -41,19 +41,18 @@ class Journal:
     async def tail(
         self, account: Account | None, unit: str, *, lines: int, invocation: str = ""
     ) -> Sequence[str]:
-        """Return up to `lines` last lines, oldest first, each cut to 500 characters.
+        """Return up to `lines` last lines, oldest first, each truncated to 500 characters.
 
-        `invocation` limits them to one run of the unit. An empty list where there are none, or none can be
-        read.
+        `invocation`: of this invocation of the unit only. Empty if there are none, or none can be read.
         """
-        # Not --boot: under ProtectKernelTunables= /proc/sys is mounted afresh, and in a container, whose
-        # boot id is a mount of its own in there, journalctl would ask for the boot of the machine around it.
+        # Not --boot: a container's boot id is a mount in /proc/sys. ProtectKernelTunables= mounts /proc/sys again, and
+        # journalctl would ask for the boot of the machine around the container.
         argv = [
             self._command,
             "--quiet",
             "--no-pager",
             "--output=json",
-            f"--output-fields=MESSAGE,{_EVENT},_COMM,_TRANSPORT,SYSLOG_IDENTIFIER,{_RUN}",
+            f"--output-fields=MESSAGE,{_EVENT},_COMM,_TRANSPORT,SYSLOG_IDENTIFIER,{_INVOCATION}",
             f"--lines={max(1, min(lines * _SHARE, _MOST_LINES))}",
             *matches(account, unit, invocation),
         ]
@@ -67,26 +66,26 @@ class Journal:
 
 
 def matches(account: Account | None, unit: str, invocation: str) -> list[str]:
-    """Return the match expression: what the unit's processes said, or (`+`) its manager said of it."""
+    """Return the match expression: lines of the unit's processes, or (`+`) of its manager about it."""
     if account is None:
-        said = [f"_SYSTEMD_UNIT={unit}"]
-        told = ["_PID=1", f"UNIT={unit}"]
-        told_invocation = "INVOCATION_ID"
+        from_unit = [f"_SYSTEMD_UNIT={unit}"]
+        from_manager = ["_PID=1", f"UNIT={unit}"]
+        manager_field = "INVOCATION_ID"
     else:
-        said = [f"_UID={account.uid}", f"_SYSTEMD_USER_UNIT={unit}"]
-        told = [f"_UID={account.uid}", f"USER_UNIT={unit}"]
-        told_invocation = "USER_INVOCATION_ID"
+        from_unit = [f"_UID={account.uid}", f"_SYSTEMD_USER_UNIT={unit}"]
+        from_manager = [f"_UID={account.uid}", f"USER_UNIT={unit}"]
+        manager_field = "USER_INVOCATION_ID"
     if invocation:
-        said.append(f"_SYSTEMD_INVOCATION_ID={invocation}")
-        told.append(f"{told_invocation}={invocation}")
-    return [*said, "+", *told]
+        from_unit.append(f"{_INVOCATION}={invocation}")
+        from_manager.append(f"{manager_field}={invocation}")
+    return [*from_unit, "+", *from_manager]
 
 
 def message(line: bytes) -> LogLine:
-    """Return the printable text of one entry of `--output=json`; empty if it has none, or is podman's event.
+    """Return the printable text of one entry of `--output=json`; empty if it has none, or is a podman event.
 
-    MESSAGE is a string, a list of byte values where it is not UTF-8, a list of such if the entry has
-    several, or null where it is too large.
+    MESSAGE is a string; a list of bytes if it is not UTF-8; a list of these if the entry has several; null if it is too
+    large.
     """
     try:
         entry = json.loads(line)
@@ -102,19 +101,19 @@ def message(line: bytes) -> LogLine:
             text = bytes(value).decode("utf-8", "replace")
         case _:
             return LogLine("")
-    # Also no escape sequences: these lines end up on an operator's terminal.
+    # No escape sequences: these lines are shown on an operator's terminal.
     text = "".join(c if c.isprintable() else " " for c in text).strip()
     text = text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
-    return LogLine(text, speaker(entry), str(entry.get(_RUN, "")))
+    return LogLine(text, log_source(entry), str(entry.get(_INVOCATION, "")))
 
 
-def speaker(entry: dict[str, object]) -> LogSource:
-    """Return who said it, by the name of the process and the way it came, both of which journald sets.
+def log_source(entry: dict[str, object]) -> LogSource:
+    """Return what wrote an entry, by its process name and transport, both of which journald sets.
 
-    podman speaks on the unit's standard output, and the container's output comes from conmon: it cannot get there.
+    podman writes to the unit's standard output. A container cannot: its output comes through conmon.
     """
-    command, way = str(entry.get("_COMM", "")), entry.get("_TRANSPORT")
-    match command.partition(".")[0], way:
+    command, transport = str(entry.get("_COMM", "")), entry.get("_TRANSPORT")
+    match command.partition(".")[0], transport:
         case "podman", "stdout":
             return LogSource.PODMAN
         case "eventd-compose", "stdout":
@@ -122,7 +121,7 @@ def speaker(entry: dict[str, object]) -> LogSource:
         case "pasta", "syslog":
             return LogSource.HELPER
         case "conmon", _:
-            own = entry.get("SYSLOG_IDENTIFIER") == "conmon" and way == "syslog"
+            own = entry.get("SYSLOG_IDENTIFIER") == "conmon" and transport == "syslog"
             return LogSource.HELPER if own else LogSource.CONTAINER
         case _:
             return LogSource.OTHER

@@ -108,7 +108,7 @@ def rolled_back(
 def ended(state: UnitState) -> str:
     """Return a sentence about how a unit ended by itself."""
     often = f" after {state.restarts} automatic restarts" if state.restarts else ""
-    return f"{state.name} ended ({state.result}, status {state.exec_status}){often}{state.quoted}"
+    return f"{state.name} ended ({state.result}, status {state.exec_status}){often}{state.status_suffix}"
 
 
 def down(workload: Workload | None, facts: Facts) -> tuple[str, str] | None:

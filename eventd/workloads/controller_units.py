@@ -97,7 +97,7 @@ async def _owner_of_port(tx: Transaction, log: Sequence[str]) -> tuple[str, str]
         for key, value in tx.facts.items(PlatformFact.ACCOUNT)
         if isinstance(value, Account)
     }
-    for unit, uid in await tx.host.listeners.on(port):
+    for unit, uid in await tx.host.port_owners.owners_of(port):
         if uid is None or uid in names:
             return unit, names[uid] if uid is not None else ""
     return None

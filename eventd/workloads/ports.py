@@ -1,4 +1,4 @@
-"""Who listens on a port of the host, as the runtime sees it."""
+"""Finds which units have a port of the host open."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class Listeners(Protocol):
-    """Finds who has a TCP port of this host open."""
+class PortOwners(Protocol):
+    """Finds which units have a TCP port of this host open."""
 
-    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
-        """Return unit and uid (None: the system manager runs it) of each; empty if the kernel does not know."""
+    async def owners_of(self, port: int) -> Sequence[tuple[str, int | None]]:
+        """Return unit and uid of each (uid None: a unit of the system manager); empty if the kernel does not say."""
         ...

@@ -130,7 +130,7 @@ def _dead(unit: str, state: UnitState | None) -> _Bad | None:
         return _Bad(
             unit,
             "unit-failed",
-            f"{unit} failed ({state.result}, status {state.exec_status}){state.quoted}",
+            f"{unit} failed ({state.result}, status {state.exec_status}){state.status_suffix}",
         )
     if state.active is ActiveState.INACTIVE and not state.job:
         return _Bad(unit, "unit-stopped", f"{unit} is stopped")

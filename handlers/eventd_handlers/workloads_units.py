@@ -136,7 +136,7 @@ async def _started(
             if other is not None and key.name != action.unit and other.active is ActiveState.FAILED:
                 raise UnitFailedError(
                     f"{action.unit} did not start: {key.name}, which it requires, failed"
-                    f" (result {other.result}, status {other.exec_status}){other.quoted}",
+                    f" (result {other.result}, status {other.exec_status}){other.status_suffix}",
                     unit=key.name,
                     reason="dependency-failed",
                     hint=f"journalctl _SYSTEMD_USER_UNIT={key.name} _UID={tx.user().uid}",
@@ -152,7 +152,7 @@ async def _started(
     state = await manager.read_unit(action.unit)
     raise UnitFailedError(
         f"{action.unit} did not start ({'' if result.result == 'failed' else f'job {result.result}, '}"
-        f"result {state.result}, status {state.exec_status}){state.quoted}",
+        f"result {state.result}, status {state.exec_status}){state.status_suffix}",
         unit=action.unit,
         reason="start-failed",
         hint=f"journalctl _SYSTEMD_USER_UNIT={action.unit} _UID={tx.user().uid}",

@@ -177,13 +177,13 @@ async def test_what_a_service_says_of_itself_is_kept_short_and_is_no_change(
     """`StatusText` is on one line, and two states that differ in it alone are the same."""
     manager.unit(UNIT, StatusText="pull failed:\n  no such image\n" + "x" * 5000)
     state = await systemd.read_unit(UNIT)
-    assert state.said.startswith("pull failed: no such image x")
-    assert len(state.said) == 300
-    assert state.quoted == f"; it said: {state.said}"
+    assert state.status_text.startswith("pull failed: no such image x")
+    assert len(state.status_text) == 300
+    assert state.status_suffix == f"; it said: {state.status_text}"
     assert state == await systemd.read_unit(UNIT)
     manager.units[UNIT]["StatusText"] = ""
     assert state == (now := await systemd.read_unit(UNIT))
-    assert now.quoted == ""
+    assert now.status_suffix == ""
 
 
 async def test_a_unit_that_is_not_there_is_a_value(systemd: SystemdManager):

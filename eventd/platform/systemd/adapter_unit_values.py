@@ -97,10 +97,10 @@ def _job(value: Any) -> int:
     return _number(value[0])
 
 
-def _said(value: Any) -> str:
+def _status_text(value: Any) -> str:
     if not isinstance(value, str):
         raise BadReplyError("an invalid string")
-    return printable(" ".join(value[: _SAID * 4].split())[:_SAID])
+    return printable(" ".join(value[: _STATUS_LENGTH * 4].split())[:_STATUS_LENGTH])
 
 
 def type_interface(name: str) -> str | None:
@@ -136,7 +136,7 @@ def moment(properties: Properties, name: str) -> float | None:
     return value / 1e6 if value else None
 
 
-_SAID = 300
+_STATUS_LENGTH = 300
 """Characters that are kept of a status text: a service may send any."""
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     # org.freedesktop.systemd1.Unit
@@ -157,7 +157,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "NRestarts": ("restarts", _number),
     "MainPID": ("main_pid", _number),
     "ExecMainStatus": ("exec_status", _number),
-    "StatusText": ("said", _said),
+    "StatusText": ("status_text", _status_text),
 }
 FIELDS = frozenset(_FIELDS) - {"StatusText"}
 """The properties whose change is one of a `UnitState`."""

@@ -32,7 +32,7 @@ from eventd_simulators.inprocess.removal import SimAccountRemoval
 from eventd_simulators.inprocess.repository import (
     Clone,
     SimGenerator,
-    SimListeners,
+    SimPortOwners,
     SimRepository,
     SimUnitLog,
 )
@@ -119,7 +119,7 @@ class SimHost:
             file_watch=self.file_watch,
             repository=self.repository,
             unit_log=self.unit_log,
-            listeners=SimListeners(),
+            port_owners=SimPortOwners(),
             generator=self.generator,
             lock=self.lock,
             images=self.images,

@@ -99,10 +99,10 @@ class SimUnitLog:
         return await self._life.read(read)
 
 
-class SimListeners:
-    """`ports.Listeners`: the model opens no ports."""
+class SimPortOwners:
+    """`ports.PortOwners`: no port is open on the model."""
 
-    async def on(self, port: int) -> Sequence[tuple[str, int | None]]:
+    async def owners_of(self, port: int) -> Sequence[tuple[str, int | None]]:
         """See the port."""
         del port
         return ()

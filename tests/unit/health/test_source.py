@@ -86,7 +86,7 @@ class FakeJournal:
         has = {**entry.fields, "_UID": str(entry.uid), "_BOOT_ID": entry.boot}
         return all(has.get(name) in values for name, values in wanted.items())
 
-    async def tail(self) -> Entry | None:
+    async def newest(self) -> Entry | None:
         if self.broken is not None:
             raise self.broken
         return self.entries[-1] if self.entries else None
@@ -422,5 +422,5 @@ async def test_the_command_lines(tmp_path: Path) -> None:
 async def test_a_journal_that_cannot_be_read_is_an_error_with_a_name(tmp_path: Path) -> None:
     """Not an empty journal."""
     with pytest.raises(PermanentError) as caught:
-        await JournalFollow(command=script(tmp_path, "echo denied >&2; exit 1")).tail()
+        await JournalFollow(command=script(tmp_path, "echo denied >&2; exit 1")).newest()
     assert caught.value.reason == "journal-unreadable"

@@ -29,7 +29,7 @@ class Journal:
         self.changed = anyio.Event()
         """It is followed."""
 
-    async def tail(self) -> Entry | None:
+    async def newest(self) -> Entry | None:
         if self.broken:
             self.broken -= 1
             raise PermanentError("no journal", reason="journal-unreadable")

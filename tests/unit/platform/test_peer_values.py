@@ -92,7 +92,9 @@ def test_a_value_of_another_type_or_size_is_refused(properties: dict[str, Any]):
 
 def test_what_a_service_says_of_itself_is_cut_and_printable():
     """It may say anything; it ends up on a terminal."""
-    said = fold(UnitState("a.service"), {"StatusText": "\x1b[2J red\n\n alert " + "x" * 1_000_000}).said
+    said = fold(
+        UnitState("a.service"), {"StatusText": "\x1b[2J red\n\n alert " + "x" * 1_000_000}
+    ).status_text
     assert said.startswith("?[2J red alert xxx")
     assert len(said) <= 300
 
