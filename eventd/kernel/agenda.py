@@ -1,6 +1,6 @@
-"""The agenda: which subjects a batch is about, which of them have work, and what time alone makes dirty.
+"""The agenda: which subjects a batch covers, which of them have work, and which timers are due.
 
-Owns no memory and starts nothing. It asks the controllers, whose decisions the turns then carry out.
+It keeps no state and starts nothing. It asks the controllers; turns carry out what they decide.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class Agenda:
     queue: Queue
     dispatcher: Dispatcher
     due: Sequence[Due]
-    """What becomes due besides retries and deadlines."""
+    """Other timers that make subjects dirty, besides retries and deadlines."""
 
     def subjects(self, batch: Batch) -> list[str]:
-        """Return which subjects a batch is about, sorted."""
+        """Return the subjects that a batch covers, sorted."""
         if batch.everything:
             return sorted(self.controllers.names())
-        # Not by way of all names: the cost follows what is dirty, not what there is.
+        # Does not go through all names: the cost is proportional to what is dirty.
         return sorted(name for name in batch.names if self.controllers.owner(name).takes(name))
 
     def settle(self, names: Iterable[str]) -> None:
-        """Set where subjects stand that no turn is due for."""
+        """Set the status of subjects that need no turn."""
         for name in names:
             self.board.settle(name, None)
 
     def has_work(self, name: str, batch: Batch) -> bool:
-        """Tell whether a turn can do something for a subject, or has something new to say of it."""
+        """Return whether a turn would do something for a subject, or report something new about it."""
         request = request_of(name, batch)
         controllers = self.controllers.of(name)
         for controller in controllers:
@@ -73,7 +73,7 @@ class Agenda:
         return min((at for at in times if at is not None), default=None)
 
     def touch_due(self) -> None:
-        """Make dirty whose retry, deadline or recovery is due."""
+        """Make subjects dirty whose retry, deadline or recovery is due."""
         now = anyio.current_time()
         for each in self.due:
             for name in each.take_due(now):
@@ -85,5 +85,5 @@ class Agenda:
 
 
 def request_of(name: str, batch: Batch) -> Request:
-    """Return what a batch asks of a subject."""
+    """Return the request of a batch for one subject."""
     return Request(batch.asks(name), name in batch.restarts)

@@ -1,10 +1,12 @@
-"""Controllers: each keeps one kind of subject as it is wanted, or one aspect of another controller's subjects.
+"""Controllers: each reconciles one kind of subject, or one aspect of another controller's subjects.
 
-A subject (a workload, a volume, the deletion of an account) gets dirty by events, is decided on, judged, journalled,
-retried and reported, under the same single flight as all others. The first controller of a subject owns it: it says
-which there are, and where they stand. Others may have a part in the same turn after it (health, rollback, update).
+A subject is a workload, a volume, the deletion of an account and so on. Events make it dirty; a run then gives it a
+turn. All kinds of subjects share the runs, policies, journal, retries and reports.
 
-`decide` serves "is there work?" and "do it" alike: the turn acts on the same answer that the run was begun for.
+The first controller of a subject owns it: it names the subjects and assesses their status. Other controllers (health,
+rollback, update) may take part in the same turn after it.
+
+`decide` answers both "is there work?" and "what is to be done?", so a turn acts on the answer that started the run.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from eventd.kernel.transaction import BaseTransaction
 
 
 def is_workload(name: str) -> bool:
-    """Tell whether a subject is a workload: the names of others begin with their kind and a colon."""
+    """Return whether a subject is a workload. The names of all others begin with their kind and a colon."""
     return ":" not in name
 
 
@@ -37,30 +39,30 @@ FINE = (Outcome.OK, Outcome.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked about a subject."""
+    """What a run is asked to do for a subject."""
 
     forced: bool = False
-    """Somebody asked: what was given up gets another chance."""
+    """An operator asked: retry also what was given up."""
     restart: bool = False
-    """Its units are to be restarted, whether or not anything is to be changed."""
+    """Restart its units even if nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done for a subject now; all of it empty: nothing."""
+    """What is to be done for a subject now. All fields empty: nothing."""
 
     actions: tuple[Action, ...] = ()
-    """What may be carried out, in order, as far as no retry is waited for."""
+    """The actions to carry out, in order, except those that wait for a retry."""
     seen: Any = None
-    """The subject as it was seen, for policies and the journal; None: its domain has nothing that they look at."""
+    """The observed state of the subject, for policies and the journal. None: they need none of it."""
     blocked: EventdError | None = None
-    """Why nothing (more) may be done."""
+    """Why nothing, or nothing more, may be done."""
     due: bool = False
-    """A turn is due, whatever the plan says."""
+    """A turn is due even if the plan is empty."""
 
     @property
     def is_nothing(self) -> bool:
-        """There is nothing to do, and nothing to say."""
+        """There is nothing to do and nothing to report."""
         return not self.actions and self.blocked is None and not self.due
 
 
@@ -68,7 +70,7 @@ NOTHING = Decision()
 
 
 def is_denied(verdict: Verdict, failure: Failure) -> bool:
-    """Tell whether a policy still says what made this failure."""
+    """Return whether a policy still denies for the reason that caused this failure."""
     return isinstance(verdict, Deny) and verdict.reason == failure.report.reason
 
 
@@ -85,17 +87,17 @@ class Assessment:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """What one subject gets in one run; each of its controllers in turn adds to it."""
+    """One subject's part of one run. Each of its controllers adds to it in turn."""
 
     name: str
     request: Request
     tx: BaseTransaction
     report: WorkloadReport
-    """Where the subject stands, as far as the turn has got."""
+    """The result so far."""
     run_report: WorkloadReport | None = None
     """What the run reports, if it differs from the status: an aspect failed, and left the workload as it was."""
     before: dict[str, Any] = field(default_factory=dict)
-    """What a controller noted before anything was done, under its own name."""
+    """State that controllers noted before anything was done, each under a key of its own."""
 
 
 @dataclass(slots=True)
@@ -149,50 +151,50 @@ class RetryState:
 
 
 class Controller:
-    """One controller. `decide`, `names` and `assess_idle` are memory alone: they may not wait, or touch the world.
+    """The base of all controllers. `decide`, `names` and `assess_idle` only read memory: they do no I/O and never wait.
 
-    The defaults are those of a controller that plans (`plan`) and is done when the plan is empty.
+    The defaults suit a controller that makes a plan (`plan`) and is done when the plan is empty.
     """
 
     prefix: str = ""
-    """What its subjects' names begin with, with the colon; no workload's name can contain one."""
+    """The prefix of its subjects' names, with the colon. No workload's name contains a colon."""
 
     def concerns(self, name: str) -> bool:
-        """Tell whether this controller has a part in a subject."""
+        """Return whether this controller takes part in a subject's turns."""
         return bool(self.prefix) and name.startswith(self.prefix)
 
-    # Life
+    # Start
 
     async def load(self) -> None:
-        """Load what is stored, before the first run."""
+        """Load its stored state, before the first run."""
 
     def attach(self, facts: Facts, dirty: Callable[[str], None]) -> None:
-        """Begin to watch the facts that concern it; call `dirty` with each subject that one of them concerns."""
+        """Start watching facts. Call `dirty` with each subject that a changed fact concerns."""
 
     # Subjects
 
     def names(self) -> Collection[str]:
-        """Return every subject of its own that may have something to do."""
+        """Return its subjects that may have work."""
         return ()
 
     def digest(self, name: str) -> str:
-        """Identify what is wanted of a subject: a failure belongs to a content."""
+        """Return the digest of a subject's desired content. A failure counts only for the same content."""
         raise NotImplementedError
 
     def patience(self, name: str, reason: str) -> Patience:  # noqa: ARG002
-        """Return for how long a subject may be held for a reason before that is a failure."""
+        """Return how long a subject may be held for a reason before it counts as failed."""
         return FOR_EVER
 
     def takes(self, name: str) -> bool:
-        """Tell whether a subject of its own may be looked at when one of its facts changes."""
+        """Return whether a changed fact makes one of its subjects dirty."""
         return name in self.names()
 
     # Decision
 
     def plan(self, name: str, *, forced: bool) -> tuple[Action, ...]:
-        """Return what would be done for a subject now; empty if there is nothing that can, or may, be done.
+        """Return the actions for a subject now. Empty if nothing can or may be done.
 
-        Made anew after every action: handlers return when the facts show what they did.
+        It is called again after every action: handlers return when the facts show their effect.
         """
         raise NotImplementedError
 
@@ -209,15 +211,15 @@ class Controller:
     # Turn
 
     def begin(self, turn: Turn) -> None:
-        """Note what has to be known before any controller does its part."""
+        """Note the state before any controller acts."""
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
-        """Do its part for a subject, and say in `turn.report` what came of it."""
+        """Do its part for a subject, and set the result in `turn.report`."""
         forced = turn.request.forced
         turn.report = await executor.keep(turn.tx, lambda: self.plan(turn.name, forced=forced))
 
     def note(self, turn: Turn, retries: RetryState) -> None:
-        """Remember what came of a turn, so that it is tried again, or woken."""
+        """Record the result of a turn: its failure or hold, and the facts that wake it."""
         report, now = turn.report, anyio.current_time()
         name, digest = turn.name, self.digest(turn.name)
         if report.outcome is Outcome.FAILED:
@@ -231,7 +233,7 @@ class Controller:
         retries.wake_on(name, report.wakes_on)
 
     async def settled(self, turn: Turn) -> None:
-        """Write down what is worth remembering of a turn whose status is set."""
+        """Store what has to be remembered of a turn, after its status is set."""
 
     # Status
 
@@ -242,9 +244,9 @@ class Controller:
     def assess(
         self, name: str, report: WorkloadReport | None, retries: RetryState
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Return where a subject stands, and what a run says of it; `report` is None where nothing could be done."""
+        """Return a subject's status and its row in the run's report. `report` is None if there was no turn."""
         if report is None and self.plan(name, forced=False):
-            # It waits for a retry, or is held: what was said of it then is still so.
+            # It waits for a retry, or is held: the last report still applies.
             failure, held = retries.failures.get(name), retries.holds.get(name)
             report = failure.report if failure is not None else held.report if held is not None else None
         if report is None or report.outcome in FINE:
@@ -270,22 +272,22 @@ class Controller:
         status: WorkloadStatus,
         row: WorkloadReport,
     ) -> tuple[WorkloadStatus, WorkloadReport]:
-        """Return the owner's assessment with what this controller knows besides."""
+        """Return the owner's assessment, amended by what this controller knows."""
         return status, row
 
     def publish(self, name: str, status: WorkloadStatus) -> None:
-        """Tell of a new status beyond the status itself: as a fact that others wait for."""
+        """Publish a new status as a fact, if others wait for it."""
 
 
 class Part(Controller):
-    """A controller with a part in every workload's turn, and no subjects of its own. The defaults add nothing."""
+    """A controller that takes part in every workload's turn and has no subjects. The defaults do nothing."""
 
     def concerns(self, name: str) -> bool:
-        """Tell whether it is a workload."""
+        """Return whether the subject is a workload."""
         return is_workload(name)
 
     def decide(self, name: str, request: Request, retries: RetryState) -> Decision:  # noqa: ARG002
-        """Return no decision: it adds to turns that others ask for."""
+        """Return no decision: it takes part in turns that others ask for."""
         return NOTHING
 
     async def reconcile(self, turn: Turn, executor: Executor) -> None:
@@ -293,7 +295,7 @@ class Part(Controller):
 
 
 def status_of(report: WorkloadReport) -> WorkloadStatus:
-    """Return the status of a subject whose last turn did not end well."""
+    """Return the status of a subject whose last turn was not successful."""
     states = {Outcome.HELD: WorkloadState.HELD, Outcome.SUPERSEDED: WorkloadState.PENDING}
     return WorkloadStatus(
         states.get(report.outcome, WorkloadState.FAILED),
@@ -309,21 +311,21 @@ def status_of(report: WorkloadReport) -> WorkloadStatus:
 
 @dataclass(frozen=True, slots=True)
 class Controllers:
-    """All of them, in the order in which those of one subject take part in its turn."""
+    """All controllers, in the order in which they take part in a turn."""
 
     rows: Sequence[Controller]
 
     def of(self, name: str) -> list[Controller]:
-        """Return who has a part in a subject; the first owns it."""
+        """Return the controllers of a subject. The first one owns it."""
         return [each for each in self.rows if each.concerns(name)]
 
     def owner(self, name: str) -> Controller:
-        """Return whose subject it is. Raises LookupError: nobody's."""
+        """Return the owner of a subject. Raises LookupError if there is none."""
         for each in self.rows:
             if each.concerns(name):
                 return each
         raise LookupError(name)
 
     def names(self) -> set[str]:
-        """Return every subject that may have something to do."""
+        """Return all subjects that may have work."""
         return {name for each in self.rows for name in each.names()}

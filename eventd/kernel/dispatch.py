@@ -1,7 +1,7 @@
-"""The dispatcher: numbers events, folds the facts that come with them, keeps the latest for `eventctl events`.
+"""The dispatcher: numbers events, folds the facts they carry, and keeps the latest for `eventctl events`.
 
-Owns `Facts`. Decides nothing: who is interested watches the facts, or listens for events. Implements
-`eventd.kernel.model.events.Emit`, so sources hold nothing of the runtime but this one callable.
+Owns `Facts`. Decides nothing: others watch facts or subscribe to events. It implements
+`eventd.kernel.model.events.Emit`, the only part of the runtime that sources know.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eventd.kernel.model.facts import FactKey, Facts, FactValue
 
 log = logging.getLogger(__name__)
 LONGEST = 4096
-"""Characters of each text of an event: of a path (PATH_MAX), and of all that peers and people say."""
+"""Most characters of each text of an event (PATH_MAX). Peers and people may send longer ones; they are cut."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Dispatcher:
     events: EventRing = field(default_factory=EventRing)
     sequence: int = 0
     current: Event | None = None
-    """The event whose facts are being folded, so that a fact's watcher knows its cause."""
+    """The event whose facts are being folded: the cause, for the watchers of a fact."""
     _listeners: Listeners[[Event]] = field(default_factory=lambda: Listeners("an event"))
     _more: anyio.Event = field(default_factory=anyio.Event)
 
@@ -47,7 +47,7 @@ class Dispatcher:
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
         facts: Iterable[tuple[FactKey, FactValue]] = (),
     ) -> Event:
-        """Take in one event (see `Emit`); return it numbered."""
+        """Number one event, fold its facts and return it (see `Emit`)."""
         self.sequence += 1
         if len(subject) > LONGEST or any(
             isinstance(v, str) and len(v) > LONGEST for v in attributes.values()
@@ -57,7 +57,7 @@ class Dispatcher:
             self.sequence, origin, kind, subject, anyio.current_time(), self.wall(), scope, attributes
         )
         self.events.append(event)
-        before, self.current = self.current, event  # a watcher may emit what follows from a fact
+        before, self.current = self.current, event  # a watcher may emit another event
         try:
             for key, value in facts:
                 self.facts.set(key, value)
@@ -68,7 +68,7 @@ class Dispatcher:
         return event
 
     def subscribe(self, name: str, listener: Callable[[Event], object]) -> Callable[[], None]:
-        """Call `listener(event)` for each event, after its facts are folded; return what ends that."""
+        """Call `listener(event)` for each event, after its facts are folded. Return a function that unsubscribes."""
         return self._listeners.subscribe(name, listener)
 
     def since(self, sequence: int) -> list[Event]:
@@ -85,7 +85,7 @@ class Dispatcher:
 
 
 def _watcher_failed(watcher: object, error: Exception) -> None:
-    """A watcher of a fact raised: the fact is set, and the others are told of it."""
+    """Log a watcher that raised. The fact is set, and the other watchers are called."""
     name = getattr(watcher, "__qualname__", repr(watcher))
     log.error("bug: %s failed when it was told of a changed fact", name, exc_info=error)
 

@@ -1,8 +1,8 @@
-"""A document table: typed documents of one kind in memory, every change written through to the store first.
+"""A document table: typed documents of one kind, in memory. Every change is written to the store first.
 
-For what eventd remembers besides the records of ownership: approvals, suspensions, rollbacks, image digests, volumes.
-Each kind is a frozen dataclass; its JSON is checked when it is read, so a damaged row is an error and no surprise
-later. Rows of several document tables that belong together are written in one transaction (`write`).
+It holds what eventd remembers besides ownership records: approvals, suspensions, rollbacks, image digests, volumes.
+Each kind is a frozen dataclass. Its JSON is validated when it is read, so a damaged row is an error at the start.
+`write` changes rows of several tables in one transaction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DocumentTable(Generic[T]):
     """Documents of one kind, by key."""
 
     def __init__(self, store: DocumentStore, kind: str, of: type[T]) -> None:
-        """Name the kind; nothing is read before `load`."""
+        """Set the kind. Nothing is read before `load`."""
         self._store = store
         self._kind = kind
         self._codec = TypeAdapter(of)
@@ -58,7 +58,7 @@ class DocumentTable(Generic[T]):
 
     @property
     def rows(self) -> Mapping[str, T]:
-        """All documents, as they are now: a live view, not to be changed."""
+        """All documents: a live view, read-only."""
         return self._rows
 
     async def put(self, key: str, value: T | None) -> None:
@@ -78,9 +78,9 @@ class DocumentTable(Generic[T]):
 
 @wholly
 async def write(changes: Iterable[tuple[DocumentTable[Any], str, Any]]) -> None:
-    """Write documents of any document tables of one store in one transaction.
+    """Write documents of several tables of one store in one transaction.
 
-    Memory follows the disk, whoever is cancelled.
+    Memory is updated after the disk, even if the caller is cancelled.
     """
     todo = list(changes)
     if not todo:

@@ -1,4 +1,4 @@
-"""Whether anything new may begin: not while the daemon drains, and not while the host goes down."""
+"""Whether new work may begin: not while the daemon drains, and not while the host shuts down."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class Draining:
 
     facts: Facts
     shutdown: FactKey
-    """The fact that the host goes down."""
+    """Set while the host shuts down."""
     stopping: bool = False
-    """The daemon drains: no run begins, no turn, and no further step of one that is on."""
+    """The daemon drains: no run, turn or further step begins."""
 
     def begin(self) -> None:
-        """Begin to drain; nothing ends that."""
+        """Begin to drain. This cannot be undone."""
         self.stopping = True
 
     def forbids(self) -> bool:
-        """Nothing new may begin."""
+        """Return whether new work is forbidden."""
         return self.stopping or self.facts.get(self.shutdown) is True
 
     async def until_allowed(self) -> None:
-        """Return when a shutdown was called off. It may never be: then the process ends here."""
+        """Wait until a shutdown is cancelled. If it never is, the process ends here."""
         await until(self.facts, (self.shutdown,), lambda: not self.forbids(), timeout=None)

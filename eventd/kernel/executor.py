@@ -1,7 +1,7 @@
-"""The executor: carries out what a controller decides for its subject, one action at a time, and reports.
+"""The executor: carries out what a controller decided for its subject, one action at a time, and reports.
 
-Each action is judged by the policies, paid for with an approval where one is needed, journalled, and handed to its
-handler. What goes wrong becomes a report; nothing is raised for it. It decides nothing, and remembers nothing.
+For each action it asks the policies, spends an approval if one is needed, writes the intent to the journal, and calls
+the handler. Errors become reports and are not raised. It decides nothing and keeps no state.
 
     Action -> verdict -> (approval) -> intent -> handler -> result -> WorkloadReport
 """
@@ -25,36 +25,36 @@ from eventd.kernel.steps import Steps
 from eventd.kernel.transaction import BaseTransaction, EndingError, SupersededError
 
 MOST_STEPS = 24
-"""Actions for one subject in one run, of a plan that is made anew after each."""
+"""Most actions for one subject in one run. The plan is made again after each."""
 Tx = TypeVar("Tx", bound=BaseTransaction, default=Any)
 Handler: TypeAlias = Callable[[Action, Tx], Awaitable[None]]
-"""Carries out one kind of action in a transaction. Raises EventdError; returning means done."""
+"""Carries out one kind of action in a transaction and returns when it is done. Raises EventdError."""
 Judge: TypeAlias = Callable[[Action, Any, int], Verdict]
-"""Gives the verdict on an action: what the decision saw of the subject, and the run (0: it is only asked)."""
+"""Returns the verdict on an action, given the observed subject and the run (0: no run, only a question)."""
 Step: TypeAlias = Callable[[Action, Any], Awaitable[None]]
-"""Carries out one action, given what the decision saw of the subject."""
+"""Carries out one action, given the observed subject."""
 Explain: TypeAlias = Callable[[EventdError, WorkloadReport], Awaitable[WorkloadReport]]
-"""Adds to the report of a failure what the subject's domain knows of it."""
+"""Adds what the subject's domain knows to the report of a failure."""
 
 
 class Approves(Protocol):
-    """Where what a policy wants to have signed is asked for, and used up."""
+    """Asks for signatures, and spends approvals."""
 
     def register(self, draft: Draft) -> Awaitable[object]:
         """Ask for a signature."""
         ...
 
     def spend(self, key: str, run: int, step: int) -> Awaitable[object]:
-        """Use an approval up before its action begins: bound to the step, so that a crash finds it."""
+        """Spend an approval before its action begins. It is bound to the step, so that recovery finds it."""
         ...
 
     def done(self, key: str, rows: Sequence[Any] = ()) -> Awaitable[None]:
-        """Write that its action has been carried out, with the action's own last rows."""
+        """Record that the approved action is done, in one transaction with the action's last rows."""
         ...
 
 
 class HeldError(EventdError):
-    """A policy holds the next action; nothing is wrong, something is missing."""
+    """A policy holds the next action: something is missing, and nothing is wrong."""
 
     reason = "held"
 
@@ -64,7 +64,7 @@ class HeldError(EventdError):
 
 
 class DeniedError(PermanentError):
-    """A policy forbids the next action, for as long as what it judges by is as it is."""
+    """A policy denies the next action, until the facts it judges by change."""
 
     judged = True
 
@@ -82,10 +82,10 @@ class Executor:
     steps: Steps
     approvals: Approves
     watch: RunWatch
-    """Told of each step that is carried out."""
+    """Notified of each step."""
 
     async def keep(self, tx: BaseTransaction, plan: Callable[[], tuple[Action, ...]]) -> WorkloadReport:
-        """Carry out the first action of `plan()`, over and over, until there is none left."""
+        """Carry out the first action of `plan()` until the plan is empty."""
 
         async def work(step: Step) -> None:
             for _ in range(MOST_STEPS):
@@ -100,7 +100,7 @@ class Executor:
     async def carry_out(
         self, tx: BaseTransaction, work: Callable[[Step], Awaitable[None]], explain: Explain = _as_it_is
     ) -> WorkloadReport:
-        """Await `work`, which hands actions to the step that it is given; report."""
+        """Await `work`, which passes its actions to the step function it gets. Return the report."""
         began, done, verb = anyio.current_time(), 0, ""
 
         async def step(action: Action, seen: Any) -> None:
@@ -149,7 +149,7 @@ class Executor:
         verdict = self.judge(action, seen, tx.run)
         if isinstance(verdict, Hold) and verdict.draft is not None:
             await self.approvals.register(verdict.draft)
-            verdict = self.judge(action, seen, tx.run)  # now it can say which request it waits for
+            verdict = self.judge(action, seen, tx.run)  # now it can name the request it waits for
         approval = ""
         match verdict:
             case Hold():
@@ -184,7 +184,7 @@ class Executor:
 
 
 def does_not_converge(subject: str, after: str) -> PermanentError:
-    """Return the error that a plan does not become empty."""
+    """Return the error for a plan that does not become empty."""
     return PermanentError(
         f"{subject} still differs after {after}",
         reason="does-not-converge",

@@ -1,10 +1,11 @@
-"""What has failed and when it is tried again: per workload, in memory.
+"""Failures: what has failed, and when it is retried. Per subject, in memory.
 
-A failure belongs to a content. Another content, an operator's request, or a change of a fact that it failed on forgets
-the waiting; time alone brings a retry only by the backoff, and never for what only a change can cure. Such a failure is
-ended by that change: a judgement by the next look that judges otherwise (the planner sees to that), anything else by
-one of the facts that it names. One that names none is tried again by time, whatever its reason: nothing else would end
-it.
+A failure counts for one content only. It is retried at once when the content changes, an operator asks, or a fact that
+it names changes. Otherwise the backoff retries it.
+
+Failures with a final reason are not retried by timer: a denial ends when the policies decide otherwise (the planner
+asks them), any other when one of the facts that it names changes. If it names no fact, the timer retries it after all,
+since nothing else would.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from eventd.kernel.model.report import WorkloadReport
 from eventd.kernel.status_store import REPAIRS, Failure, Records
 
 FORGET = 600.0
-"""Seconds of quiet after which the count begins anew."""
+"""Seconds without a failure after which the count restarts."""
 MANY = 5
 WAKE_PAUSE = 1.0
 
@@ -28,15 +29,15 @@ class Failures:
 
     records: Records
     final: Collection[str] = ()
-    """Reasons that no timer cures: only a changed fact, another content, or a request."""
+    """Reasons that are not retried by timer."""
 
     def get(self, name: str) -> Failure | None:
-        """Return the failure on record."""
+        """Return the recorded failure of a subject."""
         record = self.records.get(name)
         return record.failure if record is not None else None
 
     def note(self, name: str, digest: str, report: WorkloadReport, now: float, jitter: float) -> Failure:
-        """Remember a failure and set its retry."""
+        """Record a failure and schedule its retry."""
         record = self.records.of(name)
         last, attempts = record.failure, max(1, record.loops)
         if last is not None and last.digest == digest and now - last.at < FORGET:
@@ -48,9 +49,9 @@ class Failures:
         return failure
 
     def repair(self, name: str, now: float) -> bool:
-        """Count one repair of what had been verified; return False if repairing is not the answer any more.
+        """Count one repair of a verified subject. Return False if it was repaired too often and has to wait.
 
-        A unit without `Restart=` that dies every half minute is a crash loop too, only a slow one.
+        This also catches slow crash loops: a unit without `Restart=` that dies every half minute.
         """
         record = self.records.of(name)
         often = len(record.repairs) == REPAIRS and now - record.repairs[0] < FORGET
@@ -59,26 +60,26 @@ class Failures:
             record.loops = 0
             return True
         if record.failure is not None:
-            return True  # its backoff has just ended
+            return True  # its backoff has just expired
         record.loops += 1
         return False
 
     def may_start(self, name: str, digest: str, now: float) -> bool:
-        """Tell whether a start may be tried now."""
+        """Return whether a subject may be tried now."""
         failure = self.get(name)
         if failure is None or failure.digest != digest:
             return True
         return failure.retry_at is not None and failure.retry_at <= now
 
     def wake(self, name: str, now: float) -> None:
-        """A fact that it failed on has changed: try at once.
+        """Retry a subject now: a fact that it failed on has changed.
 
-        Not for ever, since a start that fails can be what makes the fact change: after five failures in a row there is
-        a pause of a second between two such retries.
+        A failing start may itself change that fact. So after five failures in a row there is a pause of a second
+        between such retries.
         """
         failure = self.get(name)
         if failure is None or failure.report.judged:
-            return  # what was judged is judged anew at each look
+            return  # the policies are asked again at each pass
         soonest = failure.at + (WAKE_PAUSE if failure.attempts >= MANY else 0.0)
         if now >= soonest:
             failure.retry_at = 0.0
@@ -86,21 +87,21 @@ class Failures:
             failure.retry_at = soonest if failure.retry_at is None else min(failure.retry_at, soonest)
 
     def is_of_another(self, name: str, digest: str) -> bool:
-        """Tell whether the failure on record is of another content."""
+        """Return whether the recorded failure is of another content."""
         failure = self.get(name)
         return failure is not None and failure.digest != digest
 
     def clear(self, name: str) -> None:
-        """Forget: it is up."""
+        """Drop the failure of a subject."""
         self.records.set_failure(name, None)
 
     def forget_all(self) -> None:
-        """An operator asked: everything gets another chance."""
+        """Retry all subjects at once, as `forget` does."""
         for name in self.records.names():
             self.forget(name)
 
     def forget(self, name: str) -> None:
-        """An operator asked for one: it gets another chance."""
+        """Retry a subject at once and restart its count: an operator asked."""
         record = self.records.get(name)
         if record is None:
             return
@@ -111,12 +112,12 @@ class Failures:
         self.records.sweep(name)
 
     def is_waiting(self, name: str) -> bool:
-        """Tell whether time will bring a retry; what has had it waits for events alone."""
+        """Return whether a timer will retry the subject. False once the timer has expired."""
         failure = self.get(name)
         return failure is not None and bool(failure.retry_at)
 
     def waiting(self) -> list[str]:
-        """Return whose failure is on record."""
+        """Return the subjects with a recorded failure."""
         return [name for name, _ in self._all()]
 
     def next_retry(self) -> float | None:
@@ -124,7 +125,7 @@ class Failures:
         return min((failure.retry_at for _, failure in self._all() if failure.retry_at), default=None)
 
     def take_due(self, now: float) -> list[str]:
-        """Return whose retry is due, each once."""
+        """Return the subjects whose retry is due, each once."""
         due = [name for name, failure in self._all() if failure.retry_at and failure.retry_at <= now]
         for name in due:
             self.records.failing[name].retry_at = 0.0

@@ -1,7 +1,7 @@
-"""Workloads that a gate holds: since when, by what, and until when that is still in order.
+"""Holds: which subjects a policy holds, since when, why, and until when that is acceptable.
 
-A hold is no failure until its deadline. After it the workload is failed, with the missing predicate as the reason; the
-fact's later arrival wakes it all the same. A new content begins a new hold, and nothing ever waits inside a run.
+A hold is no failure until its deadline. After it the subject is failed, with the missing predicate as the reason; the
+missing fact still wakes it when it comes. Another content begins a new hold. A run never waits for a hold.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from eventd.kernel.status_store import Held, Records
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """For how many seconds a hold is in order."""
+    """How many seconds a hold may last before it is a failure."""
 
     seconds: float = math.inf
     hint: str = ""
-    """What to do where that is too short."""
+    """How to allow more time."""
 
 
 FOR_EVER = Patience()
@@ -33,11 +33,11 @@ class Holds:
     records: Records
 
     def __iter__(self) -> Iterator[str]:
-        """Yield who is held."""
+        """Yield the subjects that are held."""
         return iter(tuple(self.records.holding))
 
     def get(self, name: str) -> Held | None:
-        """Return the hold on record."""
+        """Return the recorded hold of a subject."""
         record = self.records.get(name)
         return record.held if record is not None else None
 
@@ -49,7 +49,7 @@ class Holds:
         now: float,
         patience: Patience = FOR_EVER,
     ) -> WorkloadReport:
-        """Take in a report of `held`; return it, or a failure once the hold is older than its subject's patience."""
+        """Record a report of `held`. Return it, or a failure once the hold has lasted longer than its patience."""
         last = self.get(name)
         same = last is not None and last.digest == digest and last.reason == report.reason
         since = last.since if last is not None and same else now
@@ -67,21 +67,21 @@ class Holds:
         return held.report
 
     def clear(self, name: str) -> None:
-        """Forget: it waits no longer."""
+        """Drop the hold of a subject."""
         self.records.set_held(name, None)
 
     def same(
         self, name: str, digest: str, waits_for: tuple[str, ...], now: float, patience: Callable[[str], float]
     ) -> bool:
-        """Tell whether this hold of this content has been reported, and nothing about it is news.
+        """Return whether this hold of this content has been reported and is unchanged.
 
-        `patience`: for how many seconds a hold for a reason is in order, as the revision in force says.
+        `patience`: reason -> seconds that a hold may last, according to the active revision.
         """
         held = self.get(name)
         if held is None or held.digest != digest or held.report.waits_for != waits_for:
             return False
         if held.deadline != held.since + patience(held.reason):
-            return False  # a new revision gives it more time, or less
+            return False  # a new revision changed its deadline
         return held.overdue or now < held.deadline
 
     def next_deadline(self) -> float | None:
@@ -89,7 +89,7 @@ class Holds:
         return min((held.deadline for _, held in self._all() if not held.overdue), default=None)
 
     def due(self, now: float) -> list[str]:
-        """Return whose deadline has passed unreported."""
+        """Return the subjects whose deadline has passed and was not reported yet."""
         return [name for name, held in self._all() if not held.overdue and held.deadline <= now]
 
     def _all(self) -> list[tuple[str, Held]]:

@@ -1,6 +1,6 @@
-"""The index from facts to subjects: which subject does a fact concern? A dictionary look-up, not a scan.
+"""The index from facts to subjects: which subjects does a changed fact concern? A dictionary look-up, not a scan.
 
-Owns what subjects wait for. Which subject a fact belongs to by itself, its domain says.
+Owns the facts that subjects wait for. The domains say which subject a fact belongs to.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Index:
 
     facts: Facts
     subject_of: Callable[[FactKey], str | None]
-    """Returns the subject that a fact belongs to; called once for each change, before anybody hears of it."""
+    """Returns the subject that a fact belongs to. Called once for each change, before any watcher."""
     _wakes: dict[FactKey, set[str]] = field(default_factory=dict)
     _expected: Mapping[FactKey, Iterable[str]] = field(default_factory=dict)
 
     def start(self, changed: Callable[[str], None], woken: Callable[[str], None]) -> None:
-        """Begin to watch.
+        """Start watching all facts.
 
-        `changed` is called with each subject that a changed fact concerns, `woken` with each that asked for it.
+        Calls `changed` with each subject that a changed fact concerns, and `woken` with each that waits for the fact.
         """
 
         def take_in(key: FactKey) -> None:
@@ -40,11 +40,11 @@ class Index:
         self.facts.watch_all(take_in)
 
     def attend(self, concerns: Mapping[FactKey, Iterable[str]]) -> None:
-        """Let a change of a fact make the subjects dirty that expect something of it; replaces what was set before."""
+        """Set which subjects a change of each fact makes dirty. Replaces the previous mapping."""
         self._expected = concerns
 
     def wake_on(self, name: str, keys: Iterable[FactKey]) -> None:
-        """Mark `name` dirty when one of `keys` changes, besides its own facts; replaces what was set before."""
+        """Make `name` dirty when one of `keys` changes, besides its own facts. Replaces its previous keys."""
         for waiting in self._wakes.values():
             waiting.discard(name)
         for key in keys:
