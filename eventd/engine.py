@@ -305,7 +305,7 @@ class Engine:
         await self.begin()
 
     async def remember(self) -> None:
-        """Read what the last life left: of the state file, and of nothing else of the host."""
+        """Load what the previous process stored: from the state file, and from nothing else of the host."""
         await self.inventory.load()
         await self.overrides.load()
         await self.approvals.load()

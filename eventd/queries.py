@@ -1,7 +1,7 @@
 """Queries: what is asked of the engine. The API, metrics, status files, documents, doctor and the boot log ask here.
 
 Owns no state, and changes none: each answer is read at the moment of the question, from the part that owns it. What is
-done is `eventd.commands`; who wants to be told subscribes to `steps` and `passes`.
+done is `eventd.commands`; subscribe to `steps` and `passes` to be notified.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Queries:
     facts: Facts
     """What is observed. Only sources and controllers write there."""
     problems: Problems
-    """What is wrong with everything, not with one subject."""
+    """Problems of the host or of a whole run, not of one subject."""
     steps: Listeners[[Progress]]
-    """Who is told of each step of a run."""
+    """Notified of each step of a run."""
     passes: Listeners[[]]
     """Told after each pass, and when a run begins or waits for the host's lock."""
     statuses: Statuses
-    """Where each subject stands that a run of this life has looked at."""
+    """The status of each subject that has been assessed since the daemon started."""
     now: Callable[[], float]
     """Seconds since the epoch."""
     containers: Callable[[Account], Sequence[ObservedContainer]]
@@ -250,7 +250,7 @@ class Queries:
         return {name for name in self.names() if is_workload(name)}
 
     def status(self, name: str) -> WorkloadStatus:
-        """Return where a subject stands, also one that no run of this life has looked at yet."""
+        """Return the status of a subject, even if it has not been assessed since the daemon started."""
         found = self.statuses.get(name)
         if found is not None:
             return found
@@ -295,7 +295,7 @@ class Queries:
         return self._alarms.rows.get(name, ())
 
     def crash_count(self, name: str) -> int:
-        """Return how often units of a workload ended by themselves in this life of the daemon."""
+        """Return how often units of a workload ended by themselves since the daemon started."""
         return self._wellbeing.crashes.get(name, 0)
 
     def last_crash(self, name: str) -> Crash | None:

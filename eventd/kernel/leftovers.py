@@ -1,6 +1,6 @@
-"""Leftovers: what a run could not do as a whole, or not write down. It is tried again after pauses that grow.
+"""Leftovers: batches whose run failed as a whole, and results that could not be written. Retried with backoff.
 
-Owns that memory, and nothing else: the runs write and settle it (`Runs.run`), the run loop asks when it is due.
+It only keeps them: `Runs.run` writes and settles them, and the run loop asks when the next retry is due.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Leftovers:
     recovery: Recovery
     jitter: Callable[[], float]
     due: float | None = None
-    """Loop time at which what is left is tried again."""
+    """Loop time of the next retry."""
     unwritten: list[RunReport] = field(default_factory=list)
-    """Runs that have ended, and whose reports could not be written."""
+    """Reports of ended runs that could not be written yet."""
     _batch: Batch | None = None
     _attempts: int = 0
 
     def leave(self, batch: Batch) -> None:
-        """Have a batch tried again, after a pause that grows with each time."""
+        """Retry a batch later, with backoff."""
         self._attempts += 1
         if self._batch is not None:
             batch.names |= self._batch.names
@@ -42,12 +42,12 @@ class Leftovers:
         self.due = anyio.current_time() + backoff.delay(self._attempts, self.jitter())
 
     def settled(self) -> None:
-        """A run went well: unless something is left, the pauses begin anew."""
+        """Reset the backoff after a successful run, unless something is left."""
         if self.due is None:
             self._attempts = 0
 
     def take(self, now: float) -> Batch | None:
-        """Return what is due, once."""
+        """Return the batch that is due, once."""
         if self.due is None or self.due > now:
             return None
         batch, self._batch, self.due = self._batch, None, None
@@ -55,11 +55,11 @@ class Leftovers:
 
     @property
     def is_behind(self) -> bool:
-        """There is something that could not be written, or not be settled."""
+        """Return whether something is still to be written or settled."""
         return not self.recovery.done or bool(self.unwritten or self.steps.unwritten)
 
     async def catch_up(self) -> set[str]:
-        """Write and settle it now; return whose steps are settled by that. Raises what writing raises."""
+        """Write and settle everything. Return the subjects whose steps were settled. Raises what writing raises."""
         await self.steps.write()
         while self.unwritten:
             await self.store.end_run(self.unwritten[0])

@@ -1,7 +1,7 @@
-"""Listeners: who wants to know subscribes, and is isolated from everybody else.
+"""Listeners: subscribers to one kind of news, isolated from each other.
 
-Owns the list, and what becomes of a listener that raises: that is logged, with the listener's name, and nothing else
-fails for it. A listener may end its own subscription, or another one's, while it is told.
+A listener that raises is logged by name; nothing else fails. A listener may unsubscribe itself or others while it is
+called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 
 class Listeners(Generic[P]):
-    """Subscribers to one kind of news; calling the object tells them."""
+    """Subscribers to one kind of news. Call the object to notify them."""
 
     __slots__ = ("_listeners", "_what")
 
@@ -25,7 +25,7 @@ class Listeners(Generic[P]):
         self._listeners: list[tuple[str, Callable[P, object]]] = []
 
     def subscribe(self, name: str, listener: Callable[P, object]) -> Callable[[], None]:
-        """Call `listener` with all news from now on; return what ends that. `name` is who it is, in the log."""
+        """Subscribe `listener`; return a function that unsubscribes it. `name` identifies it in the log."""
         row = name, listener
         self._listeners.append(row)
 
@@ -35,7 +35,7 @@ class Listeners(Generic[P]):
         return stop
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Tell everybody who has subscribed."""
+        """Call all listeners."""
         for name, listener in tuple(self._listeners):
             try:
                 listener(*args, **kwargs)
@@ -43,7 +43,7 @@ class Listeners(Generic[P]):
                 log.exception("bug: %s failed when it was told of %s", name, self._what)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether somebody of this name has subscribed."""
+        """Return whether a listener of this name is subscribed."""
         return any(each == name for each, _ in self._listeners)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What the kernel needs of the world and of the domains: a lock, a journal, documents, and what is wanted."""
+"""The kernel's ports: the host lock, the journal, documents, and the desired revision."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from eventd.kernel.model.report import RunReport
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """A process that holds a lock, as the kernel says."""
+    """The process that holds a lock, according to the Linux kernel."""
 
     pid: int
     command: str = ""
-    """What it calls itself, which is its own word; empty: it has ended, and a child of it has the lock."""
+    """Its command name, which it chooses itself. Empty: it has ended, and a child still has the lock."""
 
     @property
     def text(self) -> str:
-        """Name it in a sentence."""
+        """How it is named in a sentence."""
         return f"process {self.pid} ({self.command})" if self.command else f"process {self.pid}"
 
 
@@ -31,14 +31,14 @@ class HostLock(Protocol):
     async def acquire(
         self, *, timeout: float, waiting: Callable[[LockHolder | None], None] | None = None
     ) -> None:
-        """Take the lock; raises DeadlineError naming the process that holds it.
+        """Take the lock. Raises DeadlineError, which names the process that holds it.
 
         `waiting(holder)` is called once, as soon as another process (None: an unknown one) is found to hold it.
         """
         ...
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         ...
 
     @property
@@ -48,34 +48,34 @@ class HostLock(Protocol):
 
 
 class DocumentStore(Protocol):
-    """Documents on the disk; a write returns when it is there."""
+    """Documents on disk. A write returns once it is durable."""
 
     async def documents(self, kind: str) -> Mapping[str, str]:
         """Return every document of a kind: key -> JSON text."""
         ...
 
     async def put_documents(self, rows: Sequence[tuple[str, str, str | None]]) -> None:
-        """Write (kind, key, text) rows in one transaction, all or none; a text of None deletes."""
+        """Write (kind, key, text) rows in one transaction. A text of None deletes the row."""
         ...
 
 
 class Due(Protocol):
-    """What a time alone makes dirty."""
+    """A timer that makes subjects dirty."""
 
     def next_due(self) -> float | None:
         """Return the loop time at which the next subject is due."""
         ...
 
     def take_due(self, now: float) -> list[str]:
-        """Return which are due, each once."""
+        """Return the subjects that are due, each once."""
         ...
 
 
 class RunStore(Protocol):
-    """The runs on the disk; each method returns when its row is there."""
+    """The runs on disk. Each method returns once its row is durable."""
 
     async def begin_run(self, started: float, commit: str, triggers: str) -> int:
-        """Open a run and return its number, which no other run of this host has."""
+        """Open a run. Return its number, which is unique on this host."""
         ...
 
     async def end_run(self, report: RunReport) -> None:
@@ -84,7 +84,7 @@ class RunStore(Protocol):
 
 
 class Recovery(Protocol):
-    """What the last life left open."""
+    """The steps that the previous daemon process left open."""
 
     @property
     def pending(self) -> Sequence[OpenStep]:
@@ -97,67 +97,67 @@ class Recovery(Protocol):
         ...
 
     async def finish(self) -> None:
-        """Settle what is left; what cannot be written is tried before the next run."""
+        """Settle the remaining steps. What cannot be written is retried before the next run."""
         ...
 
 
 class Problems(Protocol):
-    """What is wrong with everything, not with one subject."""
+    """Problems of the host or of a whole run, not of one subject."""
 
     def note_lock(self, error: EventdError | None) -> None:
-        """Somebody keeps a run from beginning, or nobody does any more."""
+        """Set the error that another process holds the lock; None: it does not any more."""
         ...
 
     def note_run(self, error: EventdError | None) -> None:
-        """A run could not be made or written down, or the next one was."""
+        """Set the error that a run failed or could not be recorded; None: the next one succeeded."""
         ...
 
     def of_a_run(self) -> str:
-        """Return what fails a run as a whole; empty if nothing does."""
+        """Return why a run fails as a whole; empty if it does not."""
         ...
 
 
 class Revision(Protocol):
-    """What is wanted of the host."""
+    """The desired revision of the host."""
 
     @property
     def commit(self) -> str:
-        """The commit that is active; empty before the first one."""
+        """The active commit; empty before the first one."""
         ...
 
     @property
     def is_pending(self) -> bool:
-        """The first fetch is still on: no commit is known, and nothing is wrong."""
+        """Whether the first fetch is still running: no commit is known yet, and nothing is wrong."""
         ...
 
     @property
     def wanted(self) -> object:
-        """The commit that is wanted."""
+        """The commit that should become active."""
         ...
 
     @property
     def error(self) -> EventdError | None:
-        """Why the wanted commit is not active."""
+        """Why the wanted commit could not be activated."""
         ...
 
     def on_wanted(self, listener: Callable[[], None]) -> None:
-        """Call `listener` each time that another commit is wanted."""
+        """Call `listener` whenever another commit is wanted."""
         ...
 
     async def refresh(self) -> bool:
-        """Make the wanted commit the active one; return whether one that could not be made so is now."""
+        """Activate the wanted commit. Return whether one that failed before is active now."""
         ...
 
     async def end_overrides(self) -> None:
-        """End the overrides whose cause is gone. Raises what writing raises."""
+        """End the overrides that no longer apply. Raises what writing raises."""
         ...
 
 
 class StepStore(Protocol):
-    """The journal on the disk; each method returns when its row is there."""
+    """The journal on disk. Each method returns once its row is durable."""
 
     async def begin_step(self, run: int, workload: str, verb: str, target: str, detail: str = "") -> int:
-        """Write the intent of a step, with what settling it would need (JSON); return its number."""
+        """Write the intent of a step, with the JSON that settling it would need. Return its number."""
         ...
 
     async def end_step(self, step: int, result: str, note: str = "") -> None:

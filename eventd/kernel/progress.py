@@ -1,7 +1,4 @@
-"""Progress: what is told of a run while it is on, one step at a time.
-
-Owns the shape of it. A turn makes it, the reconciler hands it to whoever listens (the API's streams, the boot log).
-"""
+"""Progress: live reports of a run, one for each step. Turns make them; the API's streams and the boot log listen."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The queue between what happens and what is done about it: the dirty workloads, and the events that made them so.
+"""The work queue: the dirty subjects, and the events that made them dirty.
 
-While a run is on, everything that comes in gathers here and gets one following run (the trailing edge). Nothing is
-dropped: taking empties the set in one step of the loop.
+What becomes dirty during a run is collected here and handled by one following run. Nothing is lost: `take` empties the
+queue in one step of the event loop.
 """
 
 from __future__ import annotations
@@ -18,66 +18,66 @@ from eventd.kernel.triggers import KEPT, noted
 
 @dataclass(slots=True)
 class RunHandle:
-    """Somebody waits for the run that takes this request."""
+    """A caller that waits for the run that takes its request."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
     started: anyio.Event = field(default_factory=anyio.Event)
     run: int | None = None
     report: RunReport | None = None
     left: bool = False
-    """Nobody waits any more, or ever did."""
+    """The caller has left, or never waited."""
 
 
 def still(handles: Iterable[RunHandle]) -> list[RunHandle]:
-    """Return those that somebody still waits with: while a run is on, any number may come and go."""
+    """Return the handles whose callers still wait."""
     return [handle for handle in handles if not handle.left]
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one run has to look at."""
+    """What one run has to cover."""
 
     names: set[str] = field(default_factory=set)
     everything: bool = False
     forced: bool = False
-    """An operator asked: give what gave up another chance, and report even if there was nothing to do."""
+    """An operator asked: retry what was given up, and report even if there was nothing to do."""
     forced_names: set[str] = field(default_factory=set)
-    """Workloads for which just that was asked, and not for the others."""
+    """Subjects for which that was asked, if not for all."""
     record: bool = False
     """Report the run even if there was nothing to do."""
     triggers: list[Event] = field(default_factory=list)
     self_caused: Event | None = None
-    """What to name where nothing but the echo of a run's own work is known."""
+    """The trigger to name if the run has no other: an event that an earlier run probably caused itself."""
     handles: list[RunHandle] = field(default_factory=list)
     requests: int = 0
-    """How many asked, those who did not wait or have left among them."""
+    """The number of requests, including those of callers that did not wait or have left."""
     restarts: dict[str, list[RunHandle]] = field(default_factory=dict)
-    """Workloads whose units have to be restarted, with those of the run handles that wait for it."""
+    """Workload to restart -> the handles that wait for that."""
 
     def __bool__(self) -> bool:
         return bool(self.names or self.everything)
 
     def answer(self, *handles: RunHandle) -> None:
-        """Answer these too."""
+        """Add handles that the run answers."""
         self.requests += len(handles)
         self.handles = still((*self.handles, *handles))
 
     def asks(self, name: str) -> bool:
-        """Tell whether an operator asked for a run over this workload."""
+        """Return whether an operator asked for this subject."""
         return self.forced or name in self.forced_names
 
 
 @dataclass(slots=True)
 class Queue:
-    """Dirty workloads."""
+    """The dirty subjects."""
 
     pending: Batch = field(default_factory=Batch)
     coalesced: int = 0
-    """Triggers that found others waiting."""
+    """Triggers that were merged with waiting ones."""
     _more: anyio.Event = field(default_factory=anyio.Event)
 
     def touch(self, name: str, trigger: Event | None, *, self_caused: bool = False) -> None:
-        """Make one workload dirty. `self_caused`: probably by what a run is doing to it just now."""
+        """Make one subject dirty. `self_caused`: probably by the run that is working on it."""
         if self_caused:
             self.pending.self_caused = trigger or self.pending.self_caused
         else:
@@ -104,11 +104,11 @@ class Queue:
         self._more.set()
 
     def ask(self, name: str, trigger: Event | None, handle: RunHandle | None) -> None:
-        """Make one workload dirty because somebody asked, who may wait for the run."""
+        """Make one subject dirty at an operator's request. `handle`: the caller, if it waits."""
         self.ask_all((name,), trigger, handle)
 
     def ask_all(self, names: Collection[str], trigger: Event | None, handle: RunHandle | None) -> None:
-        """Make workloads dirty because somebody asked, who may wait for the run."""
+        """Make subjects dirty at an operator's request. `handle`: the caller, if it waits."""
         self._note(trigger)
         batch = self.pending
         batch.names |= set(names)
@@ -119,7 +119,7 @@ class Queue:
         self._more.set()
 
     def restart(self, name: str, trigger: Event | None, handle: RunHandle) -> None:
-        """Make one workload dirty, and have its units restarted."""
+        """Make one workload dirty, with a restart of its units."""
         self._note(trigger)
         batch = self.pending
         batch.names.add(name)
@@ -136,14 +136,14 @@ class Queue:
             batch.triggers = list(noted(batch.triggers, (trigger,)))
 
     async def wait(self, timeout: float | None) -> None:
-        """Return when something is dirty, or after `timeout` seconds (None: only then)."""
+        """Wait until something is dirty, at most `timeout` seconds (None: without limit)."""
         with anyio.move_on_after(timeout):
             while not self.pending:
                 self._more = anyio.Event()
                 await self._more.wait()
 
     def put_back(self, batch: Batch) -> None:
-        """Take in again what a run could not deal with; what has come meanwhile joins it."""
+        """Put a batch back that a run could not handle. It is merged with what became dirty meanwhile."""
         came, self.pending = self.pending, batch
         batch.names |= came.names
         batch.everything |= came.everything
@@ -160,22 +160,22 @@ class Queue:
             self._more.set()
 
     def listen(self) -> None:
-        """Have each touch or nudge from now on end `nudged`: before what has come is looked at, and not after it."""
+        """Start listening for touches and nudges. Call it before looking at the queue, so that none is missed."""
         self._more = anyio.Event()
 
     async def nudged(self, timeout: float | None) -> None:
-        """Return at the first touch or nudge since `listen`, or after `timeout` seconds."""
+        """Wait for the first touch or nudge since `listen`, at most `timeout` seconds."""
         with anyio.move_on_after(timeout):
             await self._more.wait()
 
     def nudge(self) -> None:
-        """Wake who waits, without making anything dirty."""
+        """Wake the waiter without making anything dirty."""
         self._more.set()
 
     def take_names(self, busy: set[str]) -> tuple[set[str], list[Event]]:
-        """Return dirty workloads that are not `busy`, with what made them so; the busy ones stay for later.
+        """Take the dirty subjects that are not `busy`, with their triggers. The busy ones stay in the queue.
 
-        Nothing while everything is dirty, or somebody waits for a report: that is for the following run.
+        Takes nothing while everything is dirty or a caller waits for a report: that is for the following run.
         """
         batch = self.pending
         names = batch.names - busy
@@ -186,7 +186,7 @@ class Queue:
         return names, triggers
 
     def take_restarts(self, names: set[str]) -> dict[str, list[RunHandle]]:
-        """Return the restarts of workloads that `take_names` has returned, with who waits for them."""
+        """Take the restarts of subjects that `take_names` returned, with the handles that wait for them."""
         batch = self.pending
         found = {name: batch.restarts.pop(name) for name in names & batch.restarts.keys()}
         moved = [handle for handles in found.values() for handle in handles]
@@ -195,6 +195,6 @@ class Queue:
         return found
 
     def take(self) -> Batch:
-        """Return what is dirty and begin anew."""
+        """Take everything that is dirty."""
         batch, self.pending = self.pending, Batch()
         return batch

@@ -1,7 +1,7 @@
-"""The run loop: runs over what is dirty, until nothing is. Who asks for one, and when it begins.
+"""The run loop: starts a run whenever something is dirty.
 
-Owns the queue's way in: facts that changed, and requests. What a run is, is `eventd.kernel.runs`'s to say, what a
-subject gets in it its controllers'.
+It feeds the queue from changed facts and requests. `eventd.kernel.runs` makes the run; the controllers say what each
+subject gets.
 
     trigger -> Queue -> Runs (async lock, then file lock) -> Turns per subject -> RunReport
 """
@@ -39,21 +39,21 @@ class RunLoop:
     controllers: Controllers
     board: StatusBoard
     forced: Listeners[[]]
-    """Told before a run that somebody asked for."""
+    """Notified before a run that an operator asked for."""
     runs: Runs
 
     def start(self) -> None:
-        """Begin to listen to facts; runs begin with `serve`."""
+        """Start listening to facts. Runs begin with `serve`."""
         self.index.start(self._changed, self.woken)
         self.runs.revision.on_wanted(self._on_revision)
 
     def _changed(self, name: str) -> None:
-        """A fact changed that concerns a subject, if it is one."""
+        """Make a name dirty whose fact changed, if it is a subject."""
         if self.controllers.owner(name).takes(name):
             self.dirty(name)
 
     def dirty(self, name: str) -> None:
-        """Something about a subject changed."""
+        """Make a subject dirty."""
         live = self.board.statuses.get(name)
         self_caused = live is not None and live.state in (WorkloadState.APPLYING, WorkloadState.VERIFYING)
         if not self_caused:
@@ -61,15 +61,15 @@ class RunLoop:
         self.queue.touch(name, self.dispatcher.current, self_caused=self_caused)
 
     def woken(self, name: str) -> None:
-        """A fact that it waits for, or failed on, changed."""
+        """Make a subject dirty, and retry it at once: a fact changed that it waits for, or failed on."""
         self.board.retries.wake(name)
         self.dirty(name)
 
     def request(self, trigger: Event | None, *, forced: bool, handle: RunHandle | None = None) -> None:
-        """Ask for a run over everything; `forced` gives what gave up another chance.
+        """Ask for a run over everything. `forced`: retry also what was given up.
 
-        A request joins a run over everything that is on, at the wanted commit: what changed on the host since it began
-        has made its workload dirty anyway.
+        The request joins the current run if that covers everything at the wanted commit. What has changed since it
+        began is dirty anyway.
         """
         if forced and handle is not None and self.runs.join(handle, trigger):
             return
@@ -79,26 +79,26 @@ class RunLoop:
         self.queue.touch_all(trigger, forced=forced, handle=handle)
 
     def ask(self, name: str, trigger: Event | None, handle: RunHandle | None = None) -> None:
-        """Ask for a run over one workload, which gets another chance if it gave up."""
+        """Ask for a run over one subject. It is retried even if it was given up."""
         self.forced()
         self.runs.note_contention()
         self.queue.ask(name, trigger, handle)
 
     def ask_all(self, names: Collection[str], trigger: Event | None, handle: RunHandle) -> None:
-        """Ask for one run over several workloads; a run that has nothing to do is recorded all the same."""
+        """Ask for one run over several subjects. The run is recorded even if there is nothing to do."""
         self.runs.note_contention()
         self.queue.ask_all(names, trigger, handle)
 
     def restart(self, name: str, trigger: Event | None, handle: RunHandle) -> None:
-        """Ask for a run in which the units of a workload are restarted and verified.
+        """Ask for a run that restarts and verifies the units of a workload.
 
-        What is worked on just now gets it in the following run; a workload at rest joins the run that is on.
+        An idle workload joins the current run. One that is being worked on is restarted in the following run.
         """
         self.runs.note_contention()
         self.queue.restart(name, trigger, handle)
 
     async def serve(self) -> None:
-        """Run for ever: wait for something dirty or a due retry, then deal with all of it."""
+        """Run for ever: wait until something is dirty or a retry is due, then make a run."""
         while True:
             due = [at for at in (self.runs.agenda.next_due(), self.runs.leftovers.due) if at is not None]
             await self.queue.wait(max(0.0, min(due) - anyio.current_time()) if due else None)
@@ -112,9 +112,9 @@ class RunLoop:
                 await self._attempt(batch)
 
     async def _attempt(self, batch: Batch) -> None:
-        """Run. What goes wrong with the run as a whole is told to who asked, and tried again after a pause.
+        """Make a run. If it fails as a whole, report that to the callers and retry it later.
 
-        No exception may leave this loop: a bug in one place must not take down what still works elsewhere.
+        No exception leaves this loop: a bug in one place must not stop what still works.
         """
         try:
             with self.runs.watch.run():

@@ -1,10 +1,10 @@
-"""Whether the run that is on makes progress: for as long as it does, or none is on, the watchdog is fed.
+"""Detects a stuck run. The watchdog is fed as long as the current run makes progress, or there is none.
 
-A run may take hours: a pull has ten minutes, a health check as long as its workload says. But each step has deadlines,
-and all of them together are known before it begins (`longest`). A run is stuck when a step is on beyond that, or when
-none is on and for `QUIET` none has begun or ended: something waits that nothing will end. It holds the lock, nothing on
-the host is repaired any more, and only the next life of the daemon can do something about it. No run is stuck because
-it is long.
+A long run is not stuck: a pull may take ten minutes, a health check as long as its workload says. But each step has
+deadlines, and `longest` adds them up before it begins. A run is stuck if a step takes longer than that, or if no step
+has begun or ended for `QUIET` seconds.
+
+A stuck run holds the lock, so nothing on the host is repaired. Only a restart of the daemon by systemd helps.
 
     Runs (lock held), Executor (steps) -> RunWatch -> daemon -> watchdog -> systemd
 """
@@ -20,20 +20,20 @@ import anyio
 from eventd.kernel.model.action import Action
 
 QUIET = 3600.0
-"""Seconds that a run may be between two steps, and that a step may take beyond its own deadlines. Loading a revision,
-writing the journal, and the calls of a step that have a deadline of their own take minutes at the very worst."""
+"""Seconds that a run may spend between two steps, and a step beyond its own deadlines. Loading a revision, writing the
+journal and a step's calls with deadlines of their own take minutes at worst."""
 DEADLINES = ("timeout", "deadline", "grace")
 """The fields of actions that are deadlines, in seconds."""
 PARTS = ("units", "references")
-"""The fields that say for what each."""
+"""The fields with the parts of an action. Each part may take that long."""
 TWICE = 2
 """A step may wait for a unit to stop, and then for it to start."""
 
 
 def longest(action: Action) -> float:
-    """Return the seconds after which an action has ended in any case; infinite where its deadline is.
+    """Return the most seconds that an action can take; infinite if its deadline is.
 
-    What an action has several of (units, images) may take that long each.
+    Each part of it (a unit, an image) may take the whole deadline.
     """
     deadlines = sum(getattr(action, name, 0.0) for name in DEADLINES)
     parts = max(len(getattr(action, name, ())) for name in PARTS)
@@ -42,30 +42,30 @@ def longest(action: Action) -> float:
 
 @dataclass(slots=True)
 class RunWatch:
-    """What the run that is on waits for, and until when. `now`: seconds on the loop's clock."""
+    """The steps of the current run and when each must have ended. `now`: seconds on the loop's clock."""
 
     now: Callable[[], float] = anyio.current_time
     _held: int = 0
     _moved: float = 0.0
-    """When a run or a step began or ended last."""
+    """When a run or a step last began or ended."""
     _steps: dict[int, tuple[str, float]] = field(default_factory=dict)
-    """Each step that is on, and when it has ended in any case."""
+    """Each current step, and when it must have ended."""
     _last: int = 0
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Be in a run, or in what takes the place of one."""
+        """Mark a run, or other work under the run lock, as current."""
         self._held += 1
         self._moved = self.now()
         try:
             yield
         finally:
             self._held -= 1
-            self._moved = self.now()  # who has waited for the lock begins now
+            self._moved = self.now()  # the next one that waited for the lock begins now
 
     @contextmanager
     def step(self, action: Action) -> Iterator[None]:
-        """Carry out a step of it."""
+        """Mark a step as current."""
         self._last = number = self._last + 1
         self._moved = self.now()
         self._steps[number] = (f"{action.verb} {action.target}".strip(), self._moved + longest(action))
@@ -76,7 +76,7 @@ class RunWatch:
             self._moved = self.now()
 
     def stuck(self) -> str:
-        """Return what the run that is on is stuck at, as a sentence; empty if it is not, or none is on."""
+        """Return where the current run is stuck, as a sentence; empty if it is not, or if there is none."""
         now = self.now()
         for title, until in self._steps.values():
             if now > until:

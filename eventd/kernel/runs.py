@@ -1,10 +1,10 @@
-"""Runs: one at a time on this host, each over a batch of subjects, until nothing of it is dirty.
+"""Runs: one at a time on this host, each over a batch of subjects, until none of them is dirty.
 
-Owns the two locks (of this process, of the host), the run that is on and who waits for it, who may still join it, and
-its report, which is written before anything else is done. It decides neither when a run begins (the reconciler does)
-nor what a subject needs (its controllers do).
+Owns the two locks (of this process and of the host), the current run with the callers that wait for it, and its report,
+which is written before the next run begins. The run loop decides when a run begins; the controllers decide what a
+subject needs.
 
-    Batch -> what has work -> lock -> Turns, latecomers -> RunReport -> store, run handles
+    Batch -> subjects with work -> lock -> Turns, latecomers -> RunReport -> store, run handles
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from eventd.kernel.turns import Turns
 
 log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 60.0
-"""Seconds to wait for the end of the run that is on, for what is done between two runs."""
+"""Seconds to wait for the end of the current run, for work that is done between two runs."""
 LOCK_TIMEOUT = 60.0
-"""Seconds to wait for another process on this host to let go of the lock; who it is, is said at once."""
+"""Seconds to wait for another process on this host to release the lock. The holder is reported at once."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Counters:
     runs: int = 0
     runs_failed: int = 0
     contended: int = 0
-    """Triggers that came while a run was on, and got the following one."""
+    """Triggers that came during a run, and were handled by the following one."""
     checks: int = 0
     """Passes that found nothing to do."""
     workload_failures: int = 0
@@ -62,35 +62,35 @@ class Runs:
     queue: Queue
     revision: Revision
     agenda: Agenda
-    """What there is to do."""
+    """Which subjects have work."""
     turns: Turns
     leftovers: Leftovers
     draining: Draining
     wall: Callable[[], float]
     concurrency: int
-    """Turns side by side."""
+    """Turns at the same time."""
     problems: Problems
-    """What is wrong with everything, not with one subject."""
+    """Problems of the host or of a whole run."""
     passes: Listeners[[]]
     """Told after each pass, and when a run begins or waits for the host's lock."""
     watch: RunWatch
-    """Told while a run is on."""
+    """Notified while a run is on."""
     forget_gone: Callable[[], None]
-    """Forgets what was remembered of subjects that are gone."""
+    """Forgets the state of subjects that are gone."""
     counters: Counters = field(default_factory=Counters)
     current: RunReport | None = None
     last: RunReport | None = None
     _batch: Batch | None = None
-    """What the current run has to answer, as long as it can be joined."""
+    """The batch of the current run, as long as callers can join it."""
     _joined: list[tuple[RunHandle, Event]] = field(default_factory=list)
-    """Requests that the current run answers if it goes well: nobody asked for it, so another one is made if not."""
+    """Requests that joined a run that nobody asked for. If it fails, another run is made for them."""
     applied: RunReport | None = None
-    """The last run that did anything, for the commit that is in force."""
+    """The last run that changed anything, at the active commit."""
     _interrupt: anyio.Event = field(default_factory=anyio.Event)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def run(self, batch: Batch) -> RunReport | None:
-        """Deal with a batch; return the report, or None if there was nothing to do and nobody asked."""
+        """Handle a batch. Return the report, or None if there was nothing to do and nobody asked."""
         async with self._lock:
             if self.draining.forbids():
                 self.queue.put_back(batch)
@@ -103,7 +103,7 @@ class Runs:
                 self.agenda.retries.reset(name)
             batch.record |= await self.revision.refresh()
             if self.revision.is_pending:
-                # The first fetch is still on; what it brings asks for a run, which answers who waits for one.
+                # The first fetch is still running. Its result asks for a run, which answers the waiting callers.
                 self.queue.put_back(replace(batch, names=set(), everything=False))
                 return None
             names = self._subjects(batch)
@@ -123,21 +123,21 @@ class Runs:
                 self.lock.release()
 
     def _subjects(self, batch: Batch) -> list[str]:
-        """Return which subjects a batch is about; none before the first commit."""
+        """Return the subjects that a batch covers; none before the first commit."""
         return self.agenda.subjects(batch) if self.revision.commit else []
 
     async def _catch_up(self) -> None:
-        """Write and settle what could not be when it should have been. Raises what writing raises."""
+        """Write and settle what earlier runs could not. Raises what writing raises."""
         if not self.leftovers.is_behind:
             return
         for name in await self.leftovers.catch_up():
-            # What was refused for the want of a record is not any more.
+            # It may have been refused because its record was missing.
             self.agenda.retries.reset(name)
             self.queue.touch(name, None)
         self.problems.note_run(None)
 
     async def _acquire(self, timeout: float) -> None:
-        """Take the host's lock, and say at once who has it if that takes a while."""
+        """Take the host's lock. If another process has it, report that at once."""
 
         def waiting(holder: LockHolder | None) -> None:
             who = holder.text if holder is not None else "another process"
@@ -200,18 +200,18 @@ class Runs:
                 late = await self._latecomers(busy, batch)
         report = self._close(batch, reports)
         if self.revision.commit:
-            self.forget_gone()  # an account that was deleted, and its deletion, are nothing to tell of
+            self.forget_gone()  # a deleted account, and its deletion, are no longer in the status
         self._batch = None
         try:
             await self.store.end_run(report)
         except EventdError as error:
-            # What was done is done, and who waits for it is told; it is written before anything else is done.
+            # The callers get their report. It is written before the next run begins.
             log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
             self.problems.note_run(error)
             self.leftovers.unwritten.append(report)
         for row in report.workloads:
             if row.outcome is Outcome.SUPERSEDED and row.reason == EndingError.reason:
-                self.queue.touch(row.name, None)  # a shutdown may be called off
+                self.queue.touch(row.name, None)  # a shutdown may be cancelled
         if self.leftovers.is_behind:
             self.leftovers.leave(Batch(everything=True))
         self.current, self.last = None, report
@@ -225,15 +225,15 @@ class Runs:
         return report
 
     async def _latecomers(self, busy: set[str], batch: Batch) -> list[str]:
-        """Return which workloads became dirty while the run is on and may join it; waits until something happens.
+        """Return the subjects that became dirty during the run and join it. Waits until something happens.
 
-        One workload that takes long (a slow user manager, a health check) must not keep an event of another from
-        being acted on. A new revision, a request, or a workload that is worked on just now gets the following run.
+        So a workload that takes long (a slow user manager, a health check) does not delay others. A new revision, a
+        request, and a subject that is being worked on have to wait for the following run.
         """
         self.queue.listen()
         if self._is_open() and await self._may_join() and self._is_open():
             names, triggers = self.queue.take_names(busy)
-            # Tried again with all the rest, should this run end with an error of its own.
+            # They are retried with the rest if this run fails as a whole.
             batch.names |= names
             for name, handles in self.queue.take_restarts(names).items():
                 batch.restarts[name] = handles
@@ -260,11 +260,11 @@ class Runs:
         return not self._interrupt.is_set() and not self.draining.forbids()
 
     async def _may_join(self) -> bool:
-        """End the overrides that are over. If that cannot be written down, who came late waits for the next run."""
+        """End the overrides that no longer apply. If that fails, latecomers wait for the next run."""
         try:
             await self.revision.end_overrides()
         except EventdError as error:
-            log.warning("nothing joins the run that is on: %s", error)
+            log.warning("nothing can join the current run: %s", error)
             return False
         return True
 
@@ -278,7 +278,7 @@ class Runs:
         return replace(self.current, ended=self.wall(), result=result, workloads=rows, error=error)
 
     def failed(self, batch: Batch, error: EventdError) -> None:
-        """A run ended with an error of its own: tell who waits for it, and try again."""
+        """Report a run that failed as a whole to its callers, and retry its batch later."""
         self.problems.note_run(error)
         self.counters.runs_failed += 1
         now, commit = self.wall(), self.revision.commit
@@ -300,7 +300,7 @@ class Runs:
             handle.done.set()
 
     def _answer_joined(self, report: RunReport) -> None:
-        """Answer who joined a run that nobody asked for: by it if all is well, else by one that was."""
+        """Answer the callers that joined a run that nobody asked for. If it failed, make another run for them."""
         joined, self._joined = self._joined, []
         for handle, trigger in joined:
             if report.result is RunResult.OK:
@@ -311,20 +311,20 @@ class Runs:
 
     @property
     def is_stopping(self) -> bool:
-        """The daemon drains."""
+        """Whether the daemon drains."""
         return self.draining.stopping
 
     def note_contention(self) -> None:
-        """Count a trigger that came while a run is on, and gets the following one."""
+        """Count a trigger if it came during a run."""
         if self.current is not None:
             self.counters.contended += 1
 
     def reload(self, concurrency: int) -> None:
-        """Let as many turns go side by side, from the next run on."""
+        """Set how many turns go on at the same time, from the next run on."""
         self.concurrency = concurrency
 
     async def drain(self, grace: float) -> None:
-        """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
+        """Begin no new run, interrupt waits, and give the current run `grace` seconds to end."""
         self.draining.begin()
         self._interrupt.set()
         with anyio.move_on_after(grace):
@@ -333,22 +333,22 @@ class Runs:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be between two runs, of this process and of others.
+        """Hold both locks, so that no run is on.
 
         Raises DeadlineError(reason="busy"), TemporaryError(reason="stopping").
         """
         if self.draining.forbids():
             raise TemporaryError(
-                "the daemon stops, or the host goes down, and nothing new is begun",
+                "the daemon is stopping or the host is shutting down, so nothing new begins",
                 reason=EndingError.reason,
-                hint="ask again when it is back",
+                hint="try again once the daemon is back",
             )
         try:
             with anyio.fail_after(ALONE_TIMEOUT):
                 await self._lock.acquire()
         except TimeoutError:
             raise DeadlineError(
-                f"a run is on, and did not end within {ALONE_TIMEOUT:g} s",
+                f"the current run did not end within {ALONE_TIMEOUT:g} s",
                 reason="busy",
                 hint="eventctl status",
             ) from None
@@ -363,10 +363,10 @@ class Runs:
             self._lock.release()
 
     def join(self, handle: RunHandle, trigger: Event | None) -> bool:
-        """Let a request be answered by the run that is on, if that is over everything, and at the wanted commit.
+        """Let the current run answer a request, if it covers everything at the wanted commit. Return whether it does.
 
-        Such as the run that the push before the request has led to. One that was not asked for does not give another
-        chance to what gave up: it answers only if there is nothing that needs one.
+        For example the run that a push caused just before. A run that nobody asked for does not retry what was given
+        up, so it answers only if it succeeds.
         """
         current, batch = self.current, self._batch
         if (
@@ -381,7 +381,7 @@ class Runs:
         if batch.forced:
             batch.answer(handle)
         elif trigger is not None:
-            # If another run is needed, it is made for the last who joined, though nobody may wait for it any more.
+            # If another run is needed, it is made for the last one that joined, even if that one has left.
             self._joined = [each for each in self._joined if not each[0].left]
             self._joined.append((handle, trigger))
         handle.run = current.id
@@ -389,12 +389,12 @@ class Runs:
         return True
 
     def interrupt(self) -> None:
-        """Cut short what only waits in the run that is on; no latecomer joins it any more."""
+        """Interrupt the waits of the current run. No latecomer joins it any more."""
         self._interrupt.set()
 
 
 def _take_request(name: str, batch: Batch) -> Request:
-    """Return what a batch asks of a subject; a restart is asked for once."""
+    """Return the request of a batch for one subject. A restart is taken out of the batch."""
     request = request_of(name, batch)
     batch.restarts.pop(name, None)
     return request

@@ -1,4 +1,4 @@
-"""A table of eventd.toml, as a domain declares its own: a pydantic model that takes no key it does not know."""
+"""The base of the tables of eventd.toml: a pydantic model that refuses unknown keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventd.kernel.model.durations import parse_duration
 
 
 def seconds(value: object) -> object:
-    """Return a duration in seconds; raises ValueError."""
+    """Return a duration in seconds. Raises ValueError."""
     return parse_duration(value)
 
 
@@ -29,4 +29,4 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     live: ClassVar[bool] = False
-    """A reload applies it; else the daemon has to be restarted, and says so."""
+    """A reload applies changes. Otherwise the daemon logs that it has to be restarted."""

@@ -1,6 +1,6 @@
-"""What is wrong with sources now: kept from their SOURCE facts, for status and for what a run says of the host.
+"""The errors of sources, from their SOURCE facts. For the status, and for the result of a run.
 
-A host with a source that cannot be read is not called converged: nobody would notice a change.
+A host with a source that cannot be read does not count as converged: a change would go unnoticed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from eventd.kernel.model.source_state import error_of
 
 @dataclass(slots=True)
 class SourceErrors:
-    """See the module. `changed`: called when a source has come into trouble, or out of it."""
+    """See the module. `changed`: called when a source begins to fail, or recovers."""
 
     facts: Facts
     changed: Callable[[], None]
     rows: dict[str, EventdError] = field(default_factory=dict)
     passing: set[str] = field(default_factory=set)
-    """Those that end by themselves."""
+    """The sources whose trouble ends by itself."""
 
     def __post_init__(self) -> None:
-        """Begin to listen; sources speak before anything else does."""
+        """Start listening. Sources start before everything else."""
         self.facts.watch_all(self._look)
 
     def __iter__(self) -> Iterator[tuple[str, EventdError]]:
-        """Yield each source that is in trouble, with its error."""
+        """Yield each failing source with its error."""
         return iter(tuple(self.rows.items()))
 
     def _look(self, key: FactKey) -> None:

@@ -1,9 +1,8 @@
-"""The status board: sets where each subject stands, as its controllers assess it, and tells what is new about it.
+"""The status board: sets the status of each subject, as its controllers assess it, and publishes changes.
 
-Owns the stamp of each status (since when, when it is tried again). What a status is made of is the controllers'
-business; nothing is done for a subject here.
+It owns the times of a status: since when it applies, and when the subject is retried. It does nothing for a subject.
 
-    WorkloadReport, or a look that found nothing to do -> Controller.assess -> WorkloadStatus -> API, metrics, facts
+    WorkloadReport, or None if there was nothing to do -> Controller.assess -> WorkloadStatus -> API, metrics, facts
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class StatusBoard:
     wall: Callable[[], float]
 
     def begin(self, name: str) -> WorkloadStatus:
-        """A turn of a subject begins: return its status, which tells the steps until it is set anew."""
+        """Begin a turn: return the status of the subject, which shows the current step until it is settled."""
         live = self.statuses.get(name)
         if live is None:
             live = WorkloadStatus(since=self.wall())
@@ -37,9 +36,9 @@ class StatusBoard:
         return live
 
     def settle(self, name: str, report: WorkloadReport | None) -> WorkloadReport:
-        """Set where a subject stands after a look at it; return what a run says of it.
+        """Set the status of a subject after a pass. Return its row in the run's report.
 
-        `report` is None where there was nothing to do, or nothing that may be done yet.
+        `report` is None if there was nothing to do, or nothing may be done yet.
         """
         owner, *others = self.controllers.of(name)
         status, row = owner.assess(name, report, self.retries)
@@ -56,7 +55,7 @@ class StatusBoard:
         return row
 
     def broken(self, name: str, report: WorkloadReport) -> None:
-        """Set where a subject stands that a bug failed: as far as that can be said without looking at it."""
+        """Set the status of a subject that failed by a bug, without asking its controllers."""
         status = WorkloadStatus(
             WorkloadState.FAILED, self.wall(), report.reason, report.message, report.hint,
             retry_at=self._retry_at(name),
@@ -65,12 +64,12 @@ class StatusBoard:
         self.controllers.owner(name).publish(name, status)
 
     def forget(self, name: str) -> None:
-        """Drop what this process knows of a subject."""
+        """Drop the status, failure and hold of a subject."""
         self.statuses.set(name, None)
         self.retries.forget(name)
 
     def _retry_at(self, name: str) -> float | None:
-        """Return when the failure on record is tried again, in seconds since the epoch."""
+        """Return when the recorded failure is retried, in seconds since the epoch."""
         failure = self.retries.failures.get(name)
         if failure is None or failure.retry_at is None:
             return None

@@ -1,7 +1,6 @@
-"""The status store: one record a subject. Its status, the failure that waits for a retry, the hold, and its repairs.
+"""The status store: one record for each subject, with its status, failure, hold and repairs.
 
-Owns the records, and how long a failure or a hold counts (`eventd.kernel.failures`, `eventd.kernel.holds` are the two
-views of it that change them). Where a status comes from is the controllers' business (`eventd.kernel.statuses`).
+Only `eventd.kernel.failures`, `eventd.kernel.holds` and `eventd.kernel.status_board` change the records.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from eventd.kernel.model.report import WorkloadReport, WorkloadStatus
 
 REPAIRS = 5
-"""Repairs of one subject within a while that are made at once; from then on they wait as failures do."""
+"""Repairs of one subject within a while that are made at once. Further ones wait like failures."""
 
 
 @dataclass(slots=True)
@@ -26,39 +25,39 @@ class Failure:
     at: float
     """Loop time, as `retry_at`."""
     retry_at: float | None
-    """None: no timer brings a retry. 0: now, a run for it is on its way."""
+    """Loop time. None: not retried by timer. 0: now, the subject is dirty."""
 
 
 @dataclass(slots=True)
 class Held:
-    """One subject that waits."""
+    """The hold of one subject."""
 
     digest: str
     reason: str
-    """Why it is held; the report has another once its deadline has passed."""
+    """Why it is held. The report has another reason once the deadline has passed."""
     report: WorkloadReport
     since: float
     """Loop time, as `deadline`."""
     deadline: float
     overdue: bool = False
-    """Its deadline has passed, and that has been reported."""
+    """The deadline has passed, and that was reported."""
 
 
 @dataclass(slots=True)
 class Record:
-    """All that is known of one subject in this life of the daemon."""
+    """Everything known about one subject since the daemon started."""
 
     status: WorkloadStatus | None = None
     failure: Failure | None = None
     held: Held | None = None
     repairs: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
-    """Loop times at which it was started again after it had been verified."""
+    """Loop times at which it was repaired after it had been verified."""
     loops: int = 0
-    """How often it was found to need repair over and over."""
+    """How often in a row it needed repair too often."""
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is known."""
+        """Whether the record says nothing."""
         return (
             self.status is None
             and self.failure is None
@@ -68,16 +67,16 @@ class Record:
 
 
 class Records:
-    """The records, by subject; one is made when something is to be remembered, and goes with the last of it."""
+    """The records, by subject. A record exists while it says something."""
 
     __slots__ = ("_rows", "failing", "holding")
 
     def __init__(self) -> None:
         self._rows: dict[str, Record] = {}
         self.failing: dict[str, Failure] = {}
-        """The failures of the records, by subject: what looks for the next retry does not go through all records."""
+        """The failures of the records, by subject, to find the next retry without a scan of the records."""
         self.holding: dict[str, Held] = {}
-        """The holds of the records, likewise."""
+        """The holds of the records, for the same reason."""
 
     def set_failure(self, name: str, failure: Failure | None) -> None:
         """Set or drop the failure of a subject."""
@@ -98,30 +97,30 @@ class Records:
             self.sweep(name)
 
     def get(self, name: str) -> Record | None:
-        """Return what is known of a subject."""
+        """Return the record of a subject, if there is one."""
         return self._rows.get(name)
 
     def of(self, name: str) -> Record:
-        """Return the record of a subject, to be written to."""
+        """Return the record of a subject; make one if there is none."""
         return self._rows.setdefault(name, Record())
 
     def sweep(self, name: str) -> None:
-        """Drop a record that says nothing any more."""
+        """Drop the record of a subject if it says nothing."""
         record = self._rows.get(name)
         if record is not None and record.is_empty:
             del self._rows[name]
 
     def names(self) -> list[str]:
-        """Return whose records there are now."""
+        """Return the subjects that have a record."""
         return list(self._rows)
 
     def items(self) -> Iterator[tuple[str, Record]]:
-        """Yield all of them, as they are now; the caller may change them meanwhile."""
+        """Yield a snapshot of the records, so that the caller may change them meanwhile."""
         yield from tuple(self._rows.items())
 
 
 class Statuses(Mapping[str, WorkloadStatus]):
-    """The statuses alone: a live view of the records."""
+    """The statuses: a live view of the records."""
 
     __slots__ = ("_records",)
 

@@ -1,7 +1,7 @@
-"""Steps: the intent of each is written before it acts, its result after. What a crash leaves open, recovery settles.
+"""Steps: the intent is journalled before a step acts, the result afterwards. Recovery settles what a crash left open.
 
-No intent is written before the results of earlier steps are. A step that is done, and whose result could not be
-written (the disk was full), is not one that a crash cut off: left open, the next start would take it for that.
+No intent is written before the results of earlier steps. If the result of a finished step could not be written (the
+disk was full), the step must not stay open: the next start would take it for one that a crash interrupted.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ log = logging.getLogger(__name__)
 
 
 class Detail(Protocol):
-    """Says what an intent has to carry, so that a step can be settled without its action."""
+    """Returns what an intent must carry, so that a step can be settled without its action."""
 
     def __call__(self, action: Action, seen: Any, /) -> Mapping[str, str]:
-        """Return it; `seen`: the subject, as the decision saw it."""
+        """Return the detail. `seen`: the observed subject."""
         ...
 
 
 class Settles(Protocol):
-    """Settles a step that failed, as after a crash."""
+    """Settles a failed step, as after a crash."""
 
     async def settle_failed(self, step: OpenStep) -> bool:
-        """Make the records agree with what the step left; False: not now, the step has to stay open."""
+        """Make the records agree with what the step left behind. Return False if the step has to stay open."""
         ...
 
 
 @dataclass(slots=True)
 class Steps:
-    """The steps of one life of the daemon."""
+    """Writes steps to the journal."""
 
     store: StepStore
     detail: Detail
     recovery: Settles
     unwritten: dict[int, str] = field(default_factory=dict)
-    """Steps that have ended, with the results that are to be written."""
+    """Ended steps whose results are not written yet."""
     _open: dict[int, OpenStep] = field(default_factory=dict)
 
     async def begin(self, action: Action, tx: BaseTransaction, seen: Any) -> int:
-        """Write the intent of an action; return the step's number."""
+        """Write the intent of an action. Return the step's number."""
         await self.write()
         detail = json.dumps(self.detail(action, seen))
         step = await self.store.begin_step(tx.run, tx.workload, action.verb, action.target, detail)
@@ -57,13 +57,13 @@ class Steps:
         return step
 
     async def end(self, step: int, result: str) -> None:
-        """Write a result; what cannot be written now goes before the next intent. Raises what writing raises."""
+        """Write a result. If that fails, it is written before the next intent. Raises what writing raises."""
         self._open.pop(step, None)
         self.unwritten[step] = result
         await self.write()
 
     async def failed(self, step: int, result: str) -> None:
-        """Settle a step that failed, and write its result; that it cannot be written does not hide why it failed."""
+        """Settle a failed step and write its result. An error in that does not hide why the step failed."""
         mine = self._open.pop(step, None)
         if mine is not None and not await self.recovery.settle_failed(mine):
             return  # it stays open, and is settled before the next run
@@ -73,10 +73,10 @@ class Steps:
             log.error("the result of step %d is not written yet: %s", step, error)  # noqa: TRY400 - told with the other
 
     async def write(self) -> None:
-        """Write the results that are due. Raises what writing raises."""
+        """Write the outstanding results. Raises what writing raises."""
         for step, result in tuple(self.unwritten.items()):
             if self.unwritten.pop(step, None) is None:
-                continue  # another subject's task is at it
+                continue  # another subject's task is writing it
             try:
                 await self.store.end_step(step, result)
             except EventdError:

@@ -1,8 +1,7 @@
-"""Supervision: a source that ends with an error is started again, after pauses that grow, and that is said.
+"""Supervision: a source that fails is restarted with backoff, and its state is reported as a SOURCE fact.
 
-Owns when to start again, and says how the source stands (`eventd.kernel.model.source_state`). While it is down the
-host cannot be called converged, since nobody would notice a change; started again it reads everything afresh, what it
-missed is found, and only then it is no longer said to be in trouble.
+While a source is down the host does not count as converged: a change would go unnoticed. A restarted source reads
+everything, so it finds what it missed. Its trouble is over only then (`eventd.kernel.model.source_state`).
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from eventd.kernel.waiting import until
 
 log = logging.getLogger(__name__)
 SETTLE = 3.0
-"""Seconds that the first run waits for what the sources read, systemd's units apart."""
+"""Seconds that the first run waits for the sources. For systemd's units it waits without limit."""
 QUIET = 60.0
-"""Seconds that a source has to run for its failures to be counted anew."""
+"""Seconds after which the backoff of a running source is reset."""
 
 
 def bug(error: BaseException) -> EventdError:
-    """Return what is said of a foreign exception; its text stays in the log, since it may quote anything."""
+    """Return the error to report for a foreign exception. Its text stays in the log: it may quote anything."""
     return EventdError(
         f"a bug in eventd: {type(error).__name__}",
         reason="bug",
@@ -38,7 +37,7 @@ def bug(error: BaseException) -> EventdError:
 
 
 def known(error: Exception) -> EventdError | None:
-    """Return the EventdError that this is, or that a group of exceptions is made of; None for all else."""
+    """Return the EventdError that an exception or exception group consists of; None if it is anything else."""
     found = list(_leaves(error))
     if found and all(isinstance(each, EventdError) for each in found):
         first = found[0]
@@ -56,7 +55,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 class _Started(TaskStatus[None]):
-    """What a source calls when it has read everything, each time that it is started."""
+    """Called by a source once it has read everything, after each start."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
@@ -71,9 +70,9 @@ async def supervise(
     emit: Emit,
     own: SourceState | None = None,
 ) -> None:
-    """Keep `run(task_status)` running until cancelled; the SOURCE fact `name` says how it stands.
+    """Keep `run(task_status)` running until cancelled, and report its state as the SOURCE fact `name`.
 
-    `own`: what the source itself says that by, if it does: two records of one fact would take each other's word back.
+    `own`: the source's own SourceState, if it has one. Two of them for one fact would overwrite each other.
     """
     state, attempts = own or SourceState(emit, KernelOrigin.DAEMON, name), 0
     while True:
@@ -95,7 +94,7 @@ async def supervise(
 
 
 async def beside(name: str, run: Callable[[], Awaitable[object]]) -> None:
-    """Await `run()`, which nothing else stands on: an error is logged and ends it, and nothing else."""
+    """Await `run()`, on which nothing else depends. An error is logged and ends only it."""
     try:
         await run()
     except Exception as error:
@@ -107,9 +106,9 @@ async def beside(name: str, run: Callable[[], Awaitable[object]]) -> None:
 
 
 async def settled(facts: Facts, emit: Emit, names: Sequence[str]) -> None:
-    """Return when systemd's units have been read, and each of these sources has been, or cannot be within `SETTLE`.
+    """Wait until systemd's units have been read, then up to `SETTLE` seconds for each of these sources.
 
-    For systemd there is no deadline, as there is nothing to go on with: what keeps it away is told, by itself or here.
+    There is no deadline for systemd: nothing can be done without it. Its own SOURCE fact, or this function, reports it.
     """
     keys = [source(name) for name in names]
     if not await until(facts, keys, lambda: all(key in facts for key in keys), timeout=SETTLE):

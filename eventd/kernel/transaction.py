@@ -1,7 +1,6 @@
-"""A transaction: one subject's part of one run, as far as every kind of subject has it.
+"""A transaction: the context of one subject in one run, common to all kinds of subjects.
 
-Carries the means to journal, to tell of progress, and to be cut short. A domain adds what its handlers change on the
-way by a class of its own.
+It reports progress and can be interrupted. Domains subclass it with what their handlers need.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ T = TypeVar("T")
 
 
 class SupersededError(EventdError):
-    """A newer revision arrived while this one was only waiting; the next run decides afresh."""
+    """A newer revision arrived while this one was only waiting. The next run decides again."""
 
     reason = "superseded"
 
 
 class EndingError(SupersededError):
-    """The daemon stops, or the host goes down: the next daemon goes on. `error`: what failed meanwhile, if anything."""
+    """The daemon stops or the host shuts down; the next process goes on. `error`: what failed meanwhile, if any."""
 
     reason = "stopping"
 
@@ -54,20 +53,20 @@ class BaseTransaction:
     emit: Emit
     draining: Draining
     interrupt: anyio.Event
-    """Set when a newer revision is known: waits for an older revision's health end."""
+    """Set when a newer revision is known. Ends waits for the health of the older one."""
     progress: Callable[[str, str, str], None] = _tell_nobody
-    """Told of each step: its title, `begin`, `end` or `failed`, and a sentence."""
+    """Called for each step with its title, `begin`, `end` or `failed`, and a sentence."""
     now: Callable[[], float]
     """Seconds since the epoch."""
     conclude: Callable[[Sequence[tuple[DocumentTable[Any], str, Any]]], Awaitable[None]] = (
         document_table.write
     )
-    """Write the last rows of an action, together with the end of the approval that it was carried out under."""
+    """Writes the last rows of an action and the end of its approval in one transaction."""
 
     async def unless_superseded(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work()`, or raise SupersededError as soon as a newer revision is known.
 
-        Only for waits: what is cut off here goes on in systemd, and the next run looks at where it got to.
+        Only for waits: the job goes on in systemd, and the next run observes how far it got.
         """
         result: list[T] = []
         failure: list[Exception] = []
@@ -97,10 +96,10 @@ class BaseTransaction:
 
     @property
     def is_ending(self) -> bool:
-        """The daemon drains, or the host goes down, and the users' managers with it: what fails now says nothing."""
+        """Whether the daemon drains or the host shuts down, with the users' managers: an error now says nothing."""
         return self.draining.forbids()
 
     def excuse(self, error: EventdError) -> None:
-        """Raise EndingError in the place of an error that says nothing, as all is ending; else return."""
+        """Raise EndingError instead of `error` if everything is ending; else return."""
         if self.is_ending:
             raise EndingError(error) from error

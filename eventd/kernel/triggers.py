@@ -1,7 +1,7 @@
-"""The triggers of a run: the events that led to it, bounded however many there are and however long it takes.
+"""The triggers of a run: the events that led to it, bounded in number.
 
-Causes come first: what people and the repository did. Of them the newest stay, and some of each kind; of all else the
-oldest, since what a storm of events began with says more than its end. Pure.
+Causes come first: what people and the repository did. Of causes the newest are kept, and some of each kind. Of other
+events the oldest are kept, since the beginning of a storm of events says more than its end. Pure.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from eventd.kernel.model.events import Event
 
 KEPT = 32
-"""Events named per run; a storm of uevents is one reason, not a thousand."""
+"""Most events named per run."""
 CAUSES_KEPT = 16
-"""Of them causes. More than there are kinds."""
+"""Most causes among them. More than there are kinds."""
 
 
 def noted(triggers: Iterable[Event], more: Iterable[Event]) -> tuple[Event, ...]:
-    """Return what is kept of both."""
+    """Return the triggers that are kept of both."""
     every = {each.sequence: each for each in (*triggers, *more)}.values()
     causes = [each for each in every if each.kind.is_cause]
     while len(causes) > CAUSES_KEPT:

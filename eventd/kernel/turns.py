@@ -1,7 +1,7 @@
-"""Turns: what one subject gets in one run, from the transaction to what is remembered of its outcome.
+"""Turns: one subject's part of one run, from opening the transaction to recording the outcome.
 
-Owns the order: each controller of the subject does its part, then the owner notes what came of it, and the status is
-set. It does not choose who gets a turn, nor when (the runs do); what is done is the controllers' business.
+It owns the order: each controller of the subject does its part, the owner records the result, then the status is set.
+Which subjects get a turn, and when, is decided by the runs; what is done, by the controllers.
 
     run -> Turns -> Controller.reconcile ... -> Controller.note -> StatusBoard -> run
 """
@@ -30,10 +30,10 @@ Tell = Callable[[str, str, str], None]
 
 
 class Open(Protocol):
-    """Makes the transactions of a host."""
+    """Opens transactions."""
 
     def __call__(self, name: str, run: int, interrupt: anyio.Event, progress: Tell, /) -> BaseTransaction:
-        """Return the transaction of one subject in one run; nothing is done for it yet."""
+        """Return the transaction of one subject in one run."""
         ...
 
 
@@ -48,11 +48,11 @@ class Turns:
     draining: Draining
     open: Open
     steps: Listeners[[Progress]]
-    """Told of each step."""
+    """Notified of each step."""
     wall: Callable[[], float]
 
     async def take(self, name: str, run: int, request: Request, interrupt: anyio.Event) -> WorkloadReport:
-        """Give one subject its turn; a bug fails that one, and no other. `interrupt` cuts short what only waits."""
+        """Give one subject its turn. A bug fails this subject alone. `interrupt` ends waits."""
         if self.draining.stopping:
             ending = EndingError()
             return WorkloadReport(name, Outcome.SUPERSEDED, ending.reason, ending.message)

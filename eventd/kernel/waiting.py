@@ -1,7 +1,4 @@
-"""Waiting on facts, the readiness wait of all that watches memory: subscribe, then read, then wait, with a deadline.
-
-Never looks again by itself: only a changed fact wakes it.
-"""
+"""Waiting on facts: subscribe, then read, then wait with a deadline. Only a changed fact wakes it; it never polls."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ async def until(
     timeout: float | None,
     also: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
 ) -> bool:
-    """Return True once `holds()`, evaluated after each change of one of `keys`; False at the deadline (seconds).
+    """Return True once `holds()` is true, evaluated after each change of one of `keys`; False after `timeout` seconds.
 
-    `timeout` None: what it waits for may rightly take for ever, as a shutdown that is not called off.
+    `timeout` None: wait without limit, as for a shutdown to be cancelled.
 
-    `also`: subscribes to what counts too, though it is no fact, and returns what ends that.
+    `also`: subscribes to something else that wakes it, and returns a function that unsubscribes.
     """
     changed = anyio.Event()
 

@@ -1,7 +1,7 @@
-"""Whole: work that is carried out to its end though its caller is cancelled, as by a client that hangs up.
+"""Whole: work that is finished although its caller is cancelled, as by a client that hangs up.
 
-For what must not be done by half: a write to the disk and the change of the memory that follows it, an order and the
-run that is asked for it. The cancellation comes afterwards. What has not begun is not begun.
+For work that must not be half done: a write to disk and the change in memory that follows it, or an order and its run.
+The cancellation is raised afterwards. Work that has not begun does not begin.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import anyio.lowlevel
 T = TypeVar("T")
 P = ParamSpec("P")
 PATIENCE = 10.0
-"""Seconds for which a cancelled caller is kept back by its work. Then it ends, and the work goes on by itself."""
+"""Seconds that a cancelled caller waits for its work. After that it ends, and the work goes on."""
 log = logging.getLogger(__name__)
 
 
 async def whole(work: Callable[[], Awaitable[T]]) -> T:
-    """Return what `work()` does; cancelled meanwhile, see it through before that is raised.
+    """Return the result of `work()`. If cancelled meanwhile, finish the work first.
 
-    A task of its own: a scope that shields from anyio's cancellation does not shield from asyncio's, as aiohttp's is.
+    It is a task of its own: a shielded anyio scope does not protect from asyncio's cancellation, which aiohttp uses.
     """
 
     async def run() -> T:
@@ -42,7 +42,7 @@ async def whole(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def wholly(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Have a method carried out whole."""
+    """Decorate a method to be carried out whole."""
 
     @functools.wraps(method)
     async def carried_out(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -62,6 +62,6 @@ async def _patiently(task: asyncio.Task[Any]) -> None:
 
 
 def _told(task: asyncio.Task[Any]) -> None:
-    """Say what nobody is there to be told any more."""
+    """Log the error of work whose caller has gone."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("what was begun for a caller that has gone ended with: %s", error)

@@ -239,7 +239,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
 
 def _workload(report: WorkloadReport) -> dict[str, Any]:
     row = {**dataclasses.asdict(report), "result": report.outcome.value}
-    del row["wakes_on"], row["judged"]  # for this life only
+    del row["wakes_on"], row["judged"]  # only for this process
     return row
 
 

@@ -1,4 +1,4 @@
-"""What the kernel is about, as values: facts, events, errors, reports, verdicts, the journal.
+"""The kernel's values: facts, events, errors, reports, verdicts, the journal.
 
 Pure: no loop, no I/O, no clock.
 """

@@ -1,4 +1,4 @@
-"""An action, as the kernel sees one: a value that names what it changes and why. The domains say which there are."""
+"""An action: a value that names what is changed and why. The domains define the kinds."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Protocol
 
 
 class Action(Protocol):
-    """One step of a plan; a handler carries it out, a policy gives a verdict on it, the journal writes it down."""
+    """One step of a plan. Policies judge it, the journal records it, a handler carries it out."""
 
     @property
     def workload(self) -> str:
-        """The subject whose plan it is of."""
+        """The subject that it belongs to."""
         ...
 
     @property
     def verb(self) -> str:
-        """What is done: one per kind of action."""
+        """What is done. Each kind of action has its own verb."""
         ...
 
     @property
     def target(self) -> str:
-        """To what."""
+        """What it is done to."""
         ...
 
     @property
     def why(self) -> str:
-        """A sentence for people."""
+        """Why, as a sentence for people."""
         ...

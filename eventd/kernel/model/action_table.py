@@ -1,8 +1,7 @@
-"""The table of actions: what a domain has to say of each of its actions before eventd carries it out.
+"""The table of actions: for each kind, how an interrupted step is settled, and what the action means for data.
 
-Pure. A row names the action's class, how a step of it that was cut off ends, and what it means for data; neither can
-be left out. The tables of all domains make one `ActionTable`, which policies, the journal and the recovery ask. An
-action of a class that no row names, or names a base of, is refused (`check`) before the daemon serves.
+Pure. The rows of all domains form one `ActionTable`, which policies, the journal and recovery use. An action without a
+row, for its class or a base class, is refused before the daemon starts (`check`).
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ class ActionRow:
     """One kind of action."""
 
     action: type[Any]
-    """Its class: an `Action`, with the verb as an attribute of the class."""
+    """Its class: an `Action` with the verb as a class attribute."""
     ending: Ending
-    """How a step of it ends that a crash cut off."""
+    """How recovery settles a step that a crash interrupted."""
     classify: Classify
-    """What it means for data."""
+    """Returns what it means for data."""
 
     @property
     def verb(self) -> str:
-        """The verb that the journal knows it by."""
+        """Its verb in the journal."""
         return str(self.action.verb)
 
 
 class ActionTable:
-    """The rows of all domains. Raises PermanentError(reason="bad-domain") for a verb or a class that is there twice."""
+    """The rows of all domains. Raises PermanentError(reason="bad-domain") if a verb or class has two rows."""
 
     def __init__(self, rows: Iterable[ActionRow]) -> None:
-        """Take the rows in."""
+        """Check and combine the rows."""
         self._by_class: dict[type[Any], ActionRow] = {}
         self._by_verb: dict[str, ActionRow] = {}
         for row in rows:
@@ -57,9 +56,9 @@ class ActionTable:
         return iter(self._by_class.values())
 
     def row(self, action: type[Any]) -> ActionRow:
-        """Return the row of an action's class, or of its nearest base that has one and the same verb.
+        """Return the row of an action's class, or of its nearest base class with a row and the same verb.
 
-        Raises PermanentError(reason="bad-domain") where there is none.
+        Raises PermanentError(reason="bad-domain") if there is none.
         """
         for each in action.__mro__:
             known = self._by_class.get(each)
@@ -68,40 +67,40 @@ class ActionTable:
         raise PermanentError(
             f"no domain has a row for the action {action.__module__}.{action.__name__}",
             reason="bad-domain",
-            hint="say in its domain's table of actions how it ends in the journal, and what it means for data",
+            hint="add a row to the table of actions of its domain",
         )
 
     def check(self, handled: Iterable[type[Any]]) -> None:
-        """Raise PermanentError(reason="bad-domain") for an action that has a handler and no row."""
+        """Raise PermanentError(reason="bad-domain") if an action with a handler has no row."""
         for each in handled:
             self.row(each)
 
     def check_whole(self, handled: Iterable[type[Any]]) -> None:
-        """Raise PermanentError(reason="bad-domain") unless each handler has its row, and each row its handler."""
+        """Raise PermanentError(reason="bad-domain") unless each handler has a row, and each row a handler."""
         known = set(handled)
         self.check(known)
         for row in self:
             if row.action not in known:
                 raise PermanentError(
-                    f"nothing carries out the action {row.verb} ({row.action.__module__}.{row.action.__name__})",
+                    f"the action {row.verb} ({row.action.__module__}.{row.action.__name__}) has no handler",
                     reason="bad-domain",
-                    hint="name its handler in its domain",
+                    hint="add its handler to its domain",
                 )
 
     def classify(self, action: Action, records: Any, run: int) -> Judgement:
-        """Say what an action of the run `run` (0: none is on) means for data."""
+        """Return what an action in the run `run` (0: no run is on) means for data."""
         return self.row(type(action)).classify(action, records, run)
 
     def detail(self, action: Action, seen: Any, records: Any, layout: Any) -> Detail:
-        """Return what an intent has to carry so that the step can be settled without its action."""
+        """Return what an intent must carry, so that the step can be settled without its action."""
         return self.row(type(action)).ending.detail(action, seen, records, layout)
 
     def observation(self, step: OpenStep) -> Observation:
-        """Return what has to be observed to settle a step."""
+        """Return what recovery must observe to settle a step."""
         row = self._by_verb.get(step.verb)
         return NOTHING if row is None else row.ending.observes
 
     def settle(self, step: OpenStep, world: object, records: Any) -> Settlement:
-        """Judge an open step by what is found; a verb that this version does not know is left to the plan."""
+        """Settle an open step from what was observed. A verb that this version does not know is left to the plan."""
         row = self._by_verb.get(step.verb)
         return (replanned if row is None else row.ending.settle)(step, world, records)

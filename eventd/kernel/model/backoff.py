@@ -1,4 +1,4 @@
-"""When to try again: exponential, capped, with jitter from a number that is passed in."""
+"""Backoff: exponential, capped, with jitter from a number that is passed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget that comes back with time (a token bucket). Pure: the time is an argument."""
+"""A token bucket. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Budget:
-    """So much at once, and so much per second in the long run."""
+    """A budget with a burst, refilled at a constant rate."""
 
     size: float
     rate: float
-    """Per second."""
+    """Refill per second."""
     _left: float = -1.0
     _at: float = 0.0
 
     def take(self, now: float, amount: float = 1.0) -> bool:
-        """Take `amount`, if that much is left; return whether it was."""
+        """Take `amount` if that much is left. Return whether it was."""
         if self._left < 0:
             self._left = self.size
         else:

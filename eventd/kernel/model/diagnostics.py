@@ -1,6 +1,6 @@
-"""What is wrong with a file of the repository or of the configuration: place, finding, remedy.
+"""Diagnostics: what is wrong in a file of the repository or the configuration, where, and what to do.
 
-A diagnostic is data. `Desired` carries them per workload, `eventctl check` prints them, a run reports them.
+`Desired` carries them for each workload, `eventctl check` prints them, and a run reports them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """An error refuses the workload (or the repository); a warning is only told."""
+    """An error refuses the workload or the repository; a warning is only reported."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -24,7 +24,7 @@ class Diagnostic:
     file: str
     """Path in the repository, with `/`; or an absolute path for a file of the host."""
     line: int
-    """Counted from 1; 0 where the finding is about the file as a whole."""
+    """Counted from 1; 0 if the finding is about the whole file."""
     key: str
     """`Section/Key`, a TOML key path, or empty."""
     message: str
@@ -43,5 +43,5 @@ class Diagnostic:
 
 
 def errors(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """Return those that refuse."""
+    """Return the errors."""
     return tuple(d for d in diagnostics if d.severity is Severity.ERROR)

@@ -1,6 +1,6 @@
-"""Drafts: what an operator would have to sign before an action may destroy what bears data.
+"""Drafts: what an operator must sign before an action may destroy data.
 
-Pure. A policy returns one with its `Hold`; `eventd.approvals` makes a request of it.
+Pure. A policy returns a draft with its `Hold`; `eventd.approvals` turns it into a request.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One action as the signer reads it."""
+    """One action, as shown to the signer."""
 
     action: str
     """Its verb."""
     target: str
     does: str
-    """A sentence without a full stop: what it means."""
+    """What it does, as a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What would be done, to what, and why; the same for as long as nothing about it changes."""
+    """What would be done, to what, and why."""
 
     subject: str
     """The workload, or a controller's subject."""
     plan: tuple[Planned, ...]
     resources: tuple[str, ...]
-    """Identities of what would be gone: `account bob uid 1234 home /home/bob made by run 7`."""
+    """Identities of what would be deleted: `account bob uid 1234 home /home/bob made by run 7`."""
     why: str
 
     @property
     def key(self) -> str:
-        """Identify the plan and its resources, whatever the time: a FACT of kind APPROVAL has this name."""
+        """Return a digest of the plan and its resources, independent of the time. The APPROVAL fact has this name."""
         return digest(
             canonical(
                 {
@@ -49,15 +49,15 @@ class Draft:
 
 
 def stamp(at: float) -> str:
-    """Return a time as it stands in documents: UTC, whole seconds."""
+    """Return a time as documents contain it: UTC, in whole seconds."""
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one form of a value: sorted keys, no blanks, UTF-8, a newline at the end."""
+    """Return the canonical JSON of a value: sorted keys, no spaces, UTF-8, a newline at the end."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
 
 
 def digest(content: bytes) -> str:
-    """Return the sha256 of a document, hexadecimal."""
+    """Return the SHA-256 of a document, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

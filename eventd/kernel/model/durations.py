@@ -1,6 +1,6 @@
-"""Durations as people write them: the syntax of systemd.time(7), as far as it makes sense in a deadline.
+"""Durations in the syntax of systemd.time(7), without the units that make no sense in a deadline.
 
-Pure. Used for `workload.toml`, and by whoever reads a configuration.
+Pure. Used for `workload.toml` and eventd.toml.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµμ]*)\s*")
 def parse_duration(value: object) -> float:
     """Return seconds for `"90s"`, `"1h 30min"`, `90` or `"90"`.
 
-    Raises ValueError with a sentence. Months and years are left out: as a deadline they are slips of the pen
-    for minutes; `infinity` is, because no wait is without a deadline.
+    Raises ValueError with a sentence. Months and years are refused: in a deadline they are typing errors for
+    minutes. `infinity` is refused because every wait has a deadline.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError('a duration is a text such as "90s", or a number of seconds')  # noqa: TRY004

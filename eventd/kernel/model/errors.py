@@ -1,9 +1,8 @@
-"""Errors, each with its data: what went wrong, with what, and what an operator can do.
+"""Errors, with their data: what is wrong, where, and what an operator can do.
 
-Adapters translate every foreign exception (DBusError, OSError, an exit status) into one of these
-before it leaves them. The runtime looks at nothing but the class: a `TemporaryError` is retried with
-backoff and woken by the facts it names, a `PermanentError` waits until its cause changes: one of those facts, if it
-names any.
+Adapters translate every foreign exception (DBusError, OSError, an exit status) into one of these. The class decides
+what follows: a `TemporaryError` is retried with backoff, a `PermanentError` is not. Both are retried at once when one
+of the facts they name changes.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ if TYPE_CHECKING:
 
 
 class EventdError(Exception):
-    """Anything that eventd itself reports.
+    """The base of all errors that eventd reports.
 
-    `reason` is a stable, kebab-case name for scripts (`user-manager-unavailable`); `message` is a sentence
-    without secrets; `hint` says what to do about it, or is empty. What failed with it is tried again at once when
-    one of the facts in `wakes_on` changes.
+    `reason`: a stable kebab-case name for scripts (`user-manager-unavailable`). `message`: a sentence without secrets.
+    `hint`: what to do, or empty. `wakes_on`: facts whose change causes an immediate retry.
     """
 
     reason = "error"
     judged = False
-    """Nothing was tried: a policy, or what is seen of the host, forbids it. It lasts as long as that does."""
+    """Nothing was tried: a policy, or the state of the host, forbids it for as long as that does not change."""
 
     def __init__(
         self,
@@ -46,10 +44,9 @@ class EventdError(Exception):
 
 
 class TemporaryError(EventdError):
-    """May pass by itself.
+    """The error may end by itself.
 
-    Retried after `delay` seconds (None: the runtime's backoff decides), or at once when one of the facts in
-    `wakes_on` changes.
+    Retried after `delay` seconds (None: with backoff), or at once when one of the facts in `wakes_on` changes.
     """
 
     reason = "temporary"
@@ -68,18 +65,18 @@ class TemporaryError(EventdError):
 
 
 class PermanentError(EventdError):
-    """Will fail again the same way until somebody changes something."""
+    """A retry fails in the same way until somebody changes something."""
 
     reason = "permanent"
 
 
 class DeadlineError(TemporaryError):
-    """A wait reached its deadline. `message` names what was waited for and for how many seconds."""
+    """A wait reached its deadline. `message` says what was waited for, and for how many seconds."""
 
     reason = "deadline"
 
 
 class DisconnectedError(TemporaryError):
-    """A peer (a bus, a socket) went away; the source that owns the connection re-reads once it is back."""
+    """A peer (a bus, a socket) is gone. The source that owns the connection reads everything again once it is back."""
 
     reason = "disconnected"

@@ -1,8 +1,7 @@
-"""The latest events, bounded in number and in bytes, and fair: who says much pushes out its own, and nobody else's.
+"""The latest events, bounded in number and in bytes, shared fairly between workloads.
 
-Events are shared out by whose they are: a workload's by its name, the system's by who saw them. When there is no room,
-the oldest event of whoever takes up most goes. So what was said of a quiet workload a day ago is still there while
-another one floods. Pure, and whole when it is made.
+Each workload has a share, and so has each origin of the system's events. When the ring is full, the oldest event of the
+largest share is dropped. So a flood from one workload does not push out the events of others. Pure.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from eventd.kernel.model.events import Event
 MOST = 4096
 BYTES = 4 * 1024 * 1024
 _FIXED = 400
-"""Bytes of an event and its place here, without its texts."""
+"""Bytes that an event takes without its texts."""
 
 
 def size_of(event: Event) -> int:
-    """Return about how many bytes an event takes."""
+    """Return roughly how many bytes an event takes."""
     texts = sum(
         len(name) + (len(value) if isinstance(value, str) else 8) for name, value in event.attributes.items()
     )
@@ -29,10 +28,10 @@ def size_of(event: Event) -> int:
 
 @dataclass(slots=True)
 class _Share:
-    """Of one scope."""
+    """The events of one workload, or of one origin."""
 
     sequences: deque[tuple[int, int]] = field(default_factory=deque)
-    """Number of the event and its bytes, oldest first."""
+    """(sequence, bytes) of each event, oldest first."""
     bytes: int = 0
 
 
@@ -42,11 +41,11 @@ class EventRing:
 
     most: int = MOST
     bytes: int = BYTES
-    """Most of them."""
+    """Most bytes."""
     held: int = 0
-    """Bytes that are taken up."""
+    """Bytes in use."""
     _events: dict[int, Event] = field(default_factory=dict)
-    """By number, which is the order in which they came."""
+    """Sequence -> event, oldest first."""
     _shares: dict[str, _Share] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -59,7 +58,7 @@ class EventRing:
         return reversed(self._events.values())
 
     def append(self, event: Event) -> None:
-        """Take in an event, and let go of as many as there is no more room for."""
+        """Add an event, and drop others until there is room."""
         size = size_of(event)
         name = event.scope or f"/{event.origin}"  # no workload's name has a slash
         share = self._shares.setdefault(name, _Share())
@@ -71,9 +70,9 @@ class EventRing:
             self._let_go(name)
 
     def _let_go(self, latest: str) -> None:
-        """Drop the oldest event of the largest share; of the latest one's, if that has more than all have on average.
+        """Drop the oldest event of the largest share.
 
-        So a flood costs no search: it is over the average all the time.
+        If the latest event's share is above the average, drop from that one without a search. So a flood is cheap.
         """
         share = self._shares[latest]
         name = latest

@@ -1,7 +1,7 @@
-"""Events: immutable records that say where to look again, and never what to decide.
+"""Events: immutable records of what was observed. They never carry a decision.
 
-Sources make them, the dispatcher numbers them, keeps the latest for `eventctl events`, and folds the
-facts that come with them. Duplicates and reordering are harmless, since decisions are taken on facts.
+Sources emit them. The dispatcher numbers them, keeps the latest for `eventctl events`, and folds the facts they carry.
+Decisions are made from facts, so duplicate and reordered events are harmless.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
 
 
 class Origin(StrEnum):
-    """Who saw it. Each domain subclasses it with its own."""
+    """Where an event comes from. Each domain defines its own subclass."""
 
 
 class KernelOrigin(Origin):
-    """Who says what concerns no domain."""
+    """The origins of the kernel's events."""
 
     DAEMON = "daemon"
-    """eventd itself: what it did, or is due to do."""
+    """eventd itself."""
     REQUEST = "request"
     """An operator, through the socket."""
 
 
 class EventKind(StrEnum):
-    """What was seen. Each domain subclasses it with its own."""
+    """What was observed. Each domain defines its own subclass."""
 
     @property
     def is_cause(self) -> bool:
-        """Whether people or the repository did it: a run names such triggers first, and leaves no kind of them out."""
+        """Whether people or the repository caused it. A run names such triggers first."""
         return False
 
 
 class KernelEvent(EventKind):
-    """What happens in every domain. `GAP`: the source may have missed something and reads all its facts again."""
+    """Events that are common to all domains."""
 
     GAP = "gap"
-    """The source may have missed something and reads all its facts again. Attributes `reason`, and `error` while it
-    cannot. To a follower that read too slowly: `missed`, how many events it was not told."""
+    """The source may have missed something and reads all its facts again. Attributes `reason`, and `error` if that
+    fails. For a follower that reads too slowly: `missed`, the number of events it did not get."""
     READ = "read"
-    """Facts read afresh after (re)subscribing. Of a manager: `units`, how many; of what is named: `there`, `problem`;
-    of a store: `volumes`."""
+    """Facts were read again after (re)subscribing. Attributes, of a manager: `units`, how many; of a named file:
+    `there`, `problem`; of a store: `volumes`."""
     SOURCE = "source"
-    """A source has read all of its facts, for the first time or after a gap; the subject is its name."""
+    """A source has read all of its facts, for the first time or after a gap. The subject is its name."""
     SYNC = "sync"
-    """An operator asks for a run. Attributes `fetch`, `wait`."""
+    """An operator asked for a run. Attributes `fetch`, `wait`."""
     RETRY = "retry"
-    """The pause after a failure is over."""
+    """A retry is due."""
     LOCKED = "locked"
-    """Another process holds the lock of this host's runs, and one waits. Attributes `pid`, `command`."""
+    """A run waits for the host's lock, which another process holds. Attributes `pid`, `command`."""
     BOOT = "boot"
-    """The daemon has started. Attribute `interrupted`: steps that its last life left open."""
+    """The daemon has started. Attribute `interrupted`: steps that the previous process left open."""
     RECOVERED = "recovered"
-    """A step that the daemon's last life left open is settled. Attributes `run`, `verb`, `target`, `ended`, `note`."""
+    """A step that the previous process left open is settled. Attributes `run`, `verb`, `target`, `ended`, `note`."""
     CONFIG_CHANGED = "config-changed"
     """The configuration or a transform of the host has changed."""
 
@@ -75,22 +75,22 @@ class Event:
     """One record."""
 
     sequence: int
-    """Counted from 1 within one life of the daemon."""
+    """Counted from 1 since the daemon started."""
     origin: Origin
     kind: EventKind
     subject: str
-    """A unit name, user name, path, repository, …: whatever `kind` is about."""
+    """A unit, user, path, repository, …: whatever `kind` is about."""
     monotonic: float
     """Seconds on the event loop's clock."""
     wall: float
     """Seconds since the epoch, for people."""
     scope: str = ""
-    """The workload (user) whose manager said it; empty for the system."""
+    """The workload that it concerns; empty for the system."""
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
 class Emit(Protocol):
-    """How a source hands on what it saw. Synchronous: called from the loop's thread, never blocks."""
+    """How a source emits an event. Called from the loop's thread; never blocks."""
 
     def __call__(
         self,
@@ -102,5 +102,5 @@ class Emit(Protocol):
         attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
         facts: Iterable[tuple[FactKey, FactValue]] = (),
     ) -> object:
-        """Number the event, fold `facts` (None as a value: the fact is gone), wake who watches them."""
+        """Number the event, fold `facts` (a value of None: the fact is gone), and call their watchers."""
         ...

@@ -1,7 +1,7 @@
-"""Facts: the current value per subject, and nothing about how it came to be.
+"""Facts: the current values of what was observed, without history.
 
-Sources fold events into facts and read them afresh after a gap. Plans, gates and status are functions
-of them. A fact that was never read is *unknown* (absent), which is not the same as false.
+Sources set them with their events, and read them again after a gap. Plans, gates and status are functions of facts. A
+fact that was never read is *unknown* (absent), which is not the same as false.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import NamedTuple, TypeAlias
 
 
 class FactKind(StrEnum):
-    """A family of facts. Each domain subclasses it with its own, beside the types of their values."""
+    """A kind of fact. Each domain defines its own subclass, beside the types of the values."""
 
 
 class KernelFact(FactKind):
-    """Facts that the kernel keeps itself."""
+    """The kernel's facts."""
 
     SOURCE = "source"  # name: of the source; value: True (its facts are current) or SourceTrouble, absent: being read
 
 
 class FactKey(NamedTuple):
-    """What a fact is about. A tuple, since it is hashed for every signal."""
+    """The key of a fact. A tuple, because it is hashed for every signal."""
 
     kind: FactKind
     name: str = ""
@@ -36,29 +36,29 @@ class FactKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SourceTrouble:
-    """A source cannot read its facts, or not keep them."""
+    """A source cannot read its facts, or cannot keep them current."""
 
     reason: str
     message: str
     hint: str = ""
     known: bool = False
-    """It has read them before: what is known is old, and not nothing."""
+    """It has read them before: the facts are outdated, not missing."""
     optional: bool = False
-    """The host is in order without it, but for what needs it."""
+    """Only what needs it is affected; the host may count as converged."""
     passing: bool = False
-    """It ends by itself: what it comes from is still starting, as at a boot. No run fails for it."""
+    """It ends by itself: the peer is still starting, as during a boot. No run fails because of it."""
 
 
 FactValue: TypeAlias = object
-"""A frozen dataclass, a string, a bool, …: whatever the kind says. None: unknown, or gone."""
+"""A frozen dataclass, a string, a bool, …, according to the kind. None: unknown, or gone."""
 Watcher: TypeAlias = Callable[[FactKey], None]
 
 
 class Facts:
-    """A dictionary that tells who asked when a value changes. Not thread-safe: the loop's thread only."""
+    """A dictionary that calls watchers when a value changes. Not thread-safe: for the loop's thread only."""
 
     def __init__(self, failed: Callable[[Watcher, Exception], None] | None = None) -> None:
-        """`failed`: told of a watcher that raised, and of what; the others are called. None: it is raised."""
+        """`failed`: called with a watcher that raised, and the error. The others are still called. None: raise it."""
         self._failed = failed
         self._values: dict[FactKey, FactValue] = {}
         self._watchers: dict[FactKey, list[Watcher]] = {}
@@ -71,17 +71,17 @@ class Facts:
         return key in self._values
 
     def get(self, key: FactKey) -> FactValue:
-        """Return the value, or None where it is unknown or gone."""
+        """Return the value; None if it is unknown or gone."""
         return self._values.get(key)
 
     def items(self, kind: FactKind, scope: str | None = None) -> Iterator[tuple[FactKey, FactValue]]:
-        """Yield the facts of a kind (and scope): for status and re-reads, not for hot paths."""
+        """Yield the facts of a kind (and scope). A scan: for status and re-reads only."""
         for key, value in self._values.items():
             if key.kind is kind and (scope is None or key.scope == scope):
                 yield key, value
 
     def set(self, key: FactKey, value: FactValue) -> bool:
-        """Set (None: forget) a fact; wake its watchers and return True if that changed it."""
+        """Set a fact (None: forget it). If it changed, call its watchers and return True."""
         if value is None:
             if self._values.pop(key, None) is None:
                 return False
@@ -99,7 +99,7 @@ class Facts:
         return True
 
     def watch(self, keys: Iterable[FactKey], watcher: Watcher) -> Callable[[], None]:
-        """Call `watcher(key)` after each change of one of `keys`; the result ends that."""
+        """Call `watcher(key)` after each change of one of `keys`. Return a function that unsubscribes."""
         mine = tuple(dict.fromkeys(keys))
         for key in mine:
             self._watchers.setdefault(key, []).append(watcher)
@@ -114,5 +114,5 @@ class Facts:
         return stop
 
     def watch_all(self, watcher: Watcher) -> None:
-        """Call `watcher(key)` after every change, for the one index from facts to workloads."""
+        """Call `watcher(key)` after every change."""
         self._all.append(watcher)

@@ -1,10 +1,10 @@
-"""The journal: what each kind of step writes down before it acts, and how one that a crash cut off ends.
+"""The journal: what an intent carries, and how a step that a crash interrupted is settled.
 
-Pure. Decisions are level-triggered, so most steps need nothing: the next plan looks at the world and does what is
-left (`LEFT`). Each action's row in the table of its domain (`model_action_table.py`) has an `Ending` all the same,
-since for some the world alone does not tell: whether it was eventd that made an account, which content a unit was
-started with, whose the file at a path is. For those the intent carries what is needed (`detail`), and `settle`
-judges it by what is found at the start. Carrying that out is `eventd.state.controller_recovery`'s.
+Pure. Decisions are level-triggered, so most steps need nothing: the next plan observes the host and does what is left
+(`replanned`). Some things cannot be observed: whether eventd made an account, with which content a unit was started,
+who installed a file. For those steps the intent carries a `detail`, and `settle` compares it with what is observed at
+the next start. Each action has its `Ending` in the table of its domain (`model_action_table.py`).
+`eventd.state.controller_recovery` carries the settlement out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Detail: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class OpenStep:
-    """A step whose intent was journalled and whose result was not: the daemon died in it, or could not write."""
+    """A step with an intent but no result: the daemon died during it, or could not write."""
 
     run: int
     workload: str
@@ -28,7 +28,7 @@ class OpenStep:
     target: str
     id: int = 0
     detail: str = ""
-    """JSON of what `detail` returned."""
+    """The JSON that `Ending.detail` returned."""
 
     def known(self) -> Detail:
         """Return its detail."""
@@ -36,7 +36,7 @@ class OpenStep:
 
 
 def known(text: str) -> Detail:
-    """Read a detail; nothing where an older version wrote none, or what stands there is none."""
+    """Parse a detail. Empty if there is none (an older version wrote it), or if it is not valid."""
     try:
         found = json.loads(text) if text else {}
     except ValueError:
@@ -45,16 +45,16 @@ def known(text: str) -> Detail:
 
 
 class Ended(StrEnum):
-    """What became of a step that was found open."""
+    """How an open step was settled."""
 
     RESUMED = "resumed"
-    """It had been done, or was done now: its record is written."""
+    """It was done, or is done now. Its record is written."""
     UNDONE = "undone"
-    """It had not been done: what had been recorded ahead of it is taken back."""
+    """It was not done. What had been recorded before it is undone."""
     NOT_BEGUN = "not-begun"
-    """It had not been done, and there is nothing to take back."""
+    """It was not done, and there is nothing to undo."""
     REPLANNED = "replanned"
-    """The next plan sees how far it got, and goes on from there."""
+    """The next plan observes how far it got, and does the rest."""
 
 
 class Observation(StrEnum):
@@ -72,7 +72,7 @@ NOTHING = Nothing.NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an open step ends."""
+    """How an open step is settled."""
 
     ended: Ended
     note: str
@@ -88,14 +88,14 @@ def replanned(step: OpenStep, world: object, records: Any) -> Settlement:
 
 
 def no_detail(action: Any, seen: Any, records: Any, layout: Any) -> Detail:
-    """Return nothing: the verb and the target are enough."""
+    """Return no detail: the verb and the target are enough."""
     del action, seen, records, layout
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one kind of step is finished and undone. The sentences are for the documentation."""
+    """How an interrupted step of one kind is finished or undone. The sentences are for the documentation."""
 
     finish: str
     undo: str
@@ -103,7 +103,7 @@ class Ending:
     settle: Callable[[OpenStep, Any, Any], Settlement] = replanned
     """Settles it, from the step, what was observed, and the records."""
     detail: Callable[[Any, Any, Any, Any], Detail] = no_detail
-    """Returns what an intent has to carry so that the step can be settled without its action."""
+    """Returns what the intent must carry, so that the step can be settled without its action."""
 
 
 PLAN = "the next plan does what is left of it"

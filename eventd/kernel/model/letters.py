@@ -1,7 +1,7 @@
-"""How wide a text may be in a picture: an upper bound for the sans-serif fonts that readers have.
+"""The width of a text in a picture: an upper bound, as the reader's sans-serif font is not known.
 
-Pure. A picture does not know its reader's font, and a sum of letters by their kind is close enough to cut a name
-where its room ends. Bounds are in em, for the widest of the fonts that the pictures name (DejaVu Sans).
+Pure. The sum over the classes of letters is close enough to cut a name where its space ends. Widths are in em, for the
+widest font that the pictures name (DejaVu Sans).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _WIDTHS = {letter: width for width, letters in _KINDS for letter in letters}
 
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the most pixels that a text takes at a font size."""
+    """Return the most pixels that a text takes at this font size."""
     ems = sum(_WIDTHS.get(letter, _PLAIN if letter.isascii() else _OTHER) for letter in text)
     return ems * size * (_BOLD if bold else 1.0)
 
 
 def mono(text: str, size: float) -> float:
-    """Return the same for a font whose letters all have one width."""
+    """Return the same for a monospaced font."""
     return sum(_MONO if letter.isascii() or letter == "…" else _MONO_OTHER for letter in text) * size
 
 
 def cut(text: str, room: float, size: float, *, bold: bool = False) -> str:
-    """Return as much of a text as there is room for, with an ellipsis if that is not all."""
+    """Return as much of a text as fits, with an ellipsis if it was cut."""
     if width(text, size, bold=bold) <= room:
         return text
     while text and width(text + "…", size, bold=bold) > room:

@@ -1,6 +1,6 @@
-"""Names: what a workload, a host, a unit file may be called, and the nearest right spelling of a wrong one.
+"""Names: the rules for names of workloads, hosts and unit files, and suggestions for misspelt ones.
 
-Pure rules. A workload's name is also its Linux user and its directory, so the strictest of the three holds.
+Pure. A workload's name is also its Linux user and its folder, so the strictest of the three rules applies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOADED = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+")
 RESERVED = frozenset(
     {"root", "nobody", "nogroup", "daemon", "bin", "sys", "sync", "messagebus", "dbus", "polkitd", "sshd"}
 )
-"""Accounts that any host has, and that no workload may be."""
+"""Accounts that every host has. No workload may have these names."""
 RESERVED_PREFIXES = ("systemd-", "eventd")
 DISTRIBUTION = frozenset(
     {
@@ -47,11 +47,11 @@ DISTRIBUTION = frozenset(
         *("proxy", "shutdown", "uucp", "www-data", "tss", "uuidd", "chrony", "rpc", "rpcuser"),
     },
 )
-"""Accounts of Debian's base-passwd and Fedora's setup: a host may have them, and eventd adopts none."""
+"""Accounts of Debian's base-passwd and Fedora's setup. eventd adopts none of them."""
 
 
 def user_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | None:
-    """Return (code, sentence) if no workload may have this name: useradd(8), or an account to protect."""
+    """Return (code, sentence) if no workload may have this name: useradd(8) refuses it, or the account is protected."""
     if not name:
         return "bad-name", "the name is empty"
     if len(name) > MAX_USER:
@@ -68,7 +68,7 @@ def user_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | 
 
 
 def workload_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str] | None:
-    """Return (code, sentence) if no new workload may have this name: as `user_problem`, or it would give rights."""
+    """Return (code, sentence) if no new workload may have this name: see `user_problem`, or its group has rights."""
     if problem := user_problem(name, protected):
         return problem
     if name in PRIVILEGED:
@@ -80,29 +80,29 @@ def workload_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str
 
 
 def host_is_valid(name: str) -> bool:
-    """Tell whether it can be a host name (RFC 1123), and so the stem of a file in `hosts/`."""
+    """Return whether it is a valid host name (RFC 1123), and so the stem of a file in `hosts/`."""
     return bool(_HOST.fullmatch(name))
 
 
 def unit_is_valid(name: str) -> bool:
-    """Tell whether systemd takes it for a unit name, template or instance included (systemd.unit(5))."""
+    """Return whether it is a valid unit name, including templates and instances (systemd.unit(5))."""
     return len(name) <= _MAX_UNIT and bool(_UNIT.fullmatch(name))
 
 
 def loaded_unit_is_valid(name: str) -> bool:
-    """Tell whether a manager can have a unit of this name: any instance, any escapes."""
+    """Return whether a manager can have a unit of this name, with any instance and escapes."""
     return len(name) <= _MAX_UNIT and bool(_LOADED.fullmatch(name))
 
 
 def nearest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the most similar of the right spellings, whatever its case, or None if none is close (1: the same)."""
+    """Return the most similar candidate, ignoring case; None if none is similar. `cutoff` 1: identical."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(right)}
     found = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    """Return a hint that names the nearest right spelling, or all of them if there are few, or nothing."""
+    """Return a hint that names the most similar candidate, or all if there are few; else empty."""
     candidates = sorted(right)
     if near := nearest(wrong, candidates):
         return f"did you mean {near}?"

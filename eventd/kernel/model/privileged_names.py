@@ -1,8 +1,8 @@
-"""Names that give rights where a group of that name appears: no workload may be called so.
+"""Names of groups that have rights. No workload may have such a name.
 
-An account's own group has the account's name. A program that is installed later and looks for its group by name (a
-socket of dockerd, a rule of sudoers or polkit, a device that udev hands to a group) would find the workload in it. Pure
-data; each row says what its group gives, and where that is written.
+An account's own group has the account's name. A program that is installed later and uses a group of that name (the
+socket of dockerd, a rule of sudoers or polkit, a udev device) would give its rights to the workload. Pure data: each
+row says what the group may do, and where that is documented.
 """
 
 from __future__ import annotations
@@ -63,4 +63,4 @@ PRIVILEGED: Mapping[str, str] = {
         _DEVICES,
     ),
 }
-"""Name -> what the group gives, as the end of "a group of this name …"."""
+"""Name -> what the group may do, as the end of "a group of this name …"."""

@@ -1,4 +1,4 @@
-"""Reports: what a run did and where a workload stands, as values that status, history and metrics are made from."""
+"""Reports: the results of runs and the status of workloads, as values for status, history and metrics."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class RunResult(StrEnum):
 
 
 VOLUME_AWAY = "volume-away"
-"""Reason of a hold where nothing but volumes is missing."""
+"""The reason of a hold if only volumes are missing."""
 BY_PERSON = frozenset(
     {VOLUME_AWAY, "needs-approval", "rejected", "suspended", "renamed", "person-logged-in", "rolled-back"}
 )
-"""Reasons of holds that a person made and a person ends: in order for as long as they last."""
+"""Reasons of holds that a person caused and ends. They may last for ever."""
 
 
 class Outcome(StrEnum):
-    """What became of one workload in one run."""
+    """The result of one subject in one run."""
 
     OK = "ok"
     UNCHANGED = "unchanged"
@@ -36,11 +36,11 @@ class Outcome(StrEnum):
     HELD = "held"
     REFUSED = "refused"
     SUPERSEDED = "superseded"
-    """A newer revision came in while this one waited for health; the following run decides."""
+    """A newer revision came while this one waited for health. The following run decides."""
 
 
 class WorkloadState(StrEnum):
-    """Where a workload stands now."""
+    """The current state of a workload."""
 
     CONVERGED = "converged"
     APPLYING = "applying"
@@ -51,14 +51,14 @@ class WorkloadState(StrEnum):
     PENDING = "pending"
     REMOVED = "removed"
     AT_RISK = "at-risk"
-    """Up and as the repository says, and it would not come up again: something that its start takes is missing."""
+    """Up and as the repository says, but it could not start again now: something it needs is missing."""
     ROLLED_BACK = "rolled-back"
     """Up, at another revision than the repository's."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadReport:
-    """One workload's part in a run."""
+    """The report of one subject in one run."""
 
     name: str
     outcome: Outcome
@@ -72,16 +72,16 @@ class WorkloadReport:
     waits_for: tuple[str, ...] = ()
     failing_unit: str = ""
     wakes_on: frozenset[FactKey] = frozenset()
-    """Facts whose change is a reason to look at it again at once."""
+    """Facts whose change causes an immediate retry."""
     judged: bool = False
-    """It failed by a judgement, of a policy or of what is seen; nothing was tried. It lasts as long as that does."""
+    """Nothing was tried: a policy, or the state of the host, forbids it for as long as that does not change."""
     failing_verb: str = ""
-    """The action that could not be carried out; it waits for its retry, and so does what comes after it."""
+    """The action that failed. It waits for its retry, and so do those after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One pass of the reconciler."""
+    """The report of one run."""
 
     id: int
     started: float
@@ -92,14 +92,14 @@ class RunReport:
     result: RunResult = RunResult.RUNNING
     workloads: tuple[WorkloadReport, ...] = ()
     error: str = ""
-    """What failed about the run as a whole: a fetch, an error of the repository."""
+    """Why the run failed as a whole: a fetch, an error in the repository."""
     joined: int = 0
-    """Requests that this run answered besides the first."""
+    """Requests that this run answered, besides the first."""
 
 
 @dataclass(slots=True)
 class WorkloadStatus:
-    """The current state of one workload, kept by the reconciler."""
+    """The status of one subject."""
 
     state: WorkloadState = WorkloadState.PENDING
     since: float = 0.0
@@ -111,12 +111,12 @@ class WorkloadStatus:
     retry_at: float | None = None
     """Seconds since the epoch."""
     step: str = field(default="")
-    """The action that is being carried out."""
+    """The action that is in progress."""
     failing_unit: str = ""
 
 
 def overall(outcomes: list[Outcome], *, error: bool) -> RunResult:
-    """Sum up: any failure or refusal fails the run; else anything held holds it."""
+    """Return the result of a run: failed if anything failed or was refused, else held if anything is held."""
     if error or any(o in (Outcome.FAILED, Outcome.REFUSED) for o in outcomes):
         return RunResult.FAILED
     if Outcome.SUPERSEDED in outcomes:

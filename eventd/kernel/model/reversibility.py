@@ -1,9 +1,9 @@
-"""Reversibility: what an action means for data, by who made the resource and what it bears. Not by its verb.
+"""Reversibility: what an action means for data. It depends on who made the resource and what it contains.
 
-Pure. *Benign* actions take nothing away. *Compensated* ones do, and eventd can put it back by itself (its files come
-from the repository, its units start again), or they undo what the same open transaction made, or destroy what is
-tagged scratch. *Destructive* is the rest: what would be gone may be the only copy. The policy `reversibility` holds
-those for a signature, so healing can never destroy.
+Pure. *Benign* actions remove nothing. *Compensated* actions remove something that eventd can restore itself (files come
+from the repository, units can be started), that the same run made, or that is marked as scratch. All others are
+*destructive*: they may delete the only copy. The policy `reversibility` holds those until they are signed, so that
+repairs never destroy data.
 
 Each action of a domain is classified in the domain's table of actions (`model_action_table.py`).
 """
@@ -29,24 +29,24 @@ class Reversibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a resource comes from, and what it bears."""
+    """Who made a resource, and whether it contains data."""
 
     made_by: int | None
-    """The run that made it; None: not eventd, or nobody knows."""
+    """The run that made it. None: eventd did not make it, or it is not known."""
     open_run: int
-    """The run that is on; 0: none."""
+    """The current run. 0: none."""
     bears_data: bool
     scratch: bool = False
 
     @property
     def own(self) -> bool:
-        """The transaction that is still open has made it."""
+        """Whether the current run made it."""
         return self.made_by is not None and self.made_by == self.open_run != 0
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A class, and for a destructive action what would have to be signed."""
+    """The reversibility of an action, and for a destructive one what must be signed."""
 
     kind: Reversibility
     draft: Draft | None = None
@@ -57,27 +57,27 @@ COMPENSATED = Judgement(Reversibility.COMPENSATED)
 
 
 def destruction(origin: Provenance) -> Reversibility:
-    """Classify taking a resource away, or overwriting it."""
+    """Classify the removal or overwriting of a resource."""
     if origin.own or origin.scratch:
         return Reversibility.COMPENSATED
     return Reversibility.DESTRUCTIVE if origin.bears_data else Reversibility.COMPENSATED
 
 
 Classify: TypeAlias = Callable[[Any, Any, int], Judgement]
-"""Classifies one kind of action of the run (0: none is on), from the records of what eventd made."""
+"""Classifies one kind of action, from the records of what eventd made and the current run (0: none)."""
 
 
 def benign(_action: Action, _records: Any, _run: int) -> Judgement:
-    """Classify an action that takes nothing away."""
+    """Classify an action that removes nothing."""
     return BENIGN
 
 
 def compensated(_action: Action, _records: Any, _run: int) -> Judgement:
-    """Classify an action whose effect the next plan that wants it otherwise takes back."""
+    """Classify an action whose effect a later plan can reverse."""
     return COMPENSATED
 
 
 def destroys(origin: Provenance, draft: Draft) -> Judgement:
-    """Classify an action that takes a resource of this origin away; `draft`: what is signed for it."""
+    """Classify an action that removes a resource of this origin. `draft`: what must be signed."""
     kind = destruction(origin)
     return Judgement(kind, draft if kind is Reversibility.DESTRUCTIVE else None)

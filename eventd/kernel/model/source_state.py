@@ -1,7 +1,8 @@
-"""How a source stands: its facts are current, are being read, or cannot be read, and why. Said as one fact per source.
+"""The state of a source: its facts are current, are being read, or cannot be read. Published as its SOURCE fact.
 
-Nothing waits for a source: the daemon is ready before any of them has read anything. What needs the facts of one is
-held by a policy (`eventd_policies.sources`) until they are there; who looks at the host sees what keeps them away.
+Nothing waits for a source: the daemon is ready before any source has read anything. A policy,
+`eventd_policies.sources`, holds what needs the facts of a source until they are current. The status says why they are
+not.
 
     source -> SourceState -> SOURCE fact -> policies (hold), SourceErrors (status, runs)
 """
@@ -22,7 +23,7 @@ def source(name: str) -> FactKey:
 
 @dataclass(slots=True)
 class SourceState:
-    """Says how one source stands; each change is one event."""
+    """Publishes the state of one source. Each change is one event."""
 
     emit: Emit
     origin: Origin
@@ -30,39 +31,39 @@ class SourceState:
     _read: bool = False
     _said: FactValue = field(default=None)
     _doubtful: bool = False
-    """A gap or a trouble was said since its facts were current."""
+    """A gap or a trouble was published since its facts were last current."""
 
     @property
     def was_read(self) -> bool:
-        """It has read all of its facts, now or before."""
+        """Whether it has ever read all of its facts."""
         return self._read
 
     def current(self) -> None:
-        """All of its facts have been read, and are kept."""
+        """All of its facts have been read and are kept current."""
         self._read = True
         self._say(KernelEvent.SOURCE, value=True)
 
     def lost(self, reason: str) -> None:
-        """It may have missed something, and reads all of its facts again; that it cannot is not known yet.
+        """It may have missed something and reads all of its facts again.
 
-        One that is in trouble stays so: what it reads cures it, and not that it tries.
+        A source in trouble stays so until it has read them; trying is not enough.
         """
         self._say(KernelEvent.GAP, value=None if self._said is True else self._said, reason=reason)
 
     def failed(self, error: EventdError) -> None:
-        """A read, or what it is told by, has failed: a gap if its facts were current, else a trouble."""
+        """A read or the peer has failed. A gap if its facts were current, else a trouble."""
         if self._said is True:
             self.lost(error.reason)
         else:
             self.trouble(error)
 
     def mended(self) -> None:
-        """What had failed goes well again."""
+        """The failure is over."""
         if self._doubtful:
             self.current()
 
     def trouble(self, error: EventdError, *, optional: bool = False, passing: bool = False) -> None:
-        """It cannot read its facts, or not keep them, until something is done about it; `passing`: or it has come."""
+        """It cannot read its facts or keep them current until somebody acts. `passing`: until the peer has started."""
         found = SourceTrouble(
             error.reason, error.message, error.hint, known=self._read, optional=optional, passing=passing
         )
@@ -81,5 +82,5 @@ class SourceState:
 
 
 def error_of(trouble: SourceTrouble) -> EventdError:
-    """Return a trouble as what it was before."""
+    """Return the error of a trouble."""
     return EventdError(trouble.message, reason=trouble.reason, hint=trouble.hint)

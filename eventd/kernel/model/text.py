@@ -1,13 +1,13 @@
-"""Text that somebody else wrote, made fit to be a part of our own sentences: short, on one line, printable. Pure."""
+"""Makes foreign text safe to use in our own sentences: short, on one line, printable. Pure."""
 
 from __future__ import annotations
 
 MOST = 300
-"""Characters that are kept of a text which any peer may have written."""
+"""Most characters that are kept of a text from a peer."""
 
 
 def printable(text: str, most: int = MOST) -> str:
-    """Return text on one line, without control characters, and cut short if it is longer than `most`."""
+    """Return text on one line, without control characters, cut to `most` characters."""
     cut = text[: most + 1] if len(text) > most else text
     if not (cut.isascii() and cut.isprintable()):
         # `isprintable` is False for what moves the cursor, reorders text, or is half a surrogate pair.

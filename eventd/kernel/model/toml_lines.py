@@ -1,6 +1,6 @@
-"""Where each key and array element of a TOML document was written: tomllib does not say.
+"""The line of each key and array element of a TOML document, which tomllib does not report.
 
-Only for text that tomllib has accepted: it is a scanner of positions and judges nothing.
+Only for text that tomllib has accepted: it finds positions and validates nothing.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Scanner:
         return content
 
     def skip(self, pattern: re.Pattern[str]) -> str:
-        """Go past what matches, and return the character that follows."""
+        """Skip what matches, and return the character that follows."""
         match = pattern.match(self.text, self.at)
         assert match is not None
         self.at = match.end()

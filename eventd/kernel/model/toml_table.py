@@ -1,6 +1,6 @@
-"""A TOML table with the means to say where its keys are, and to read them one by one with a finding for each mistake.
+"""A TOML table with the lines of its keys, read key by key with a diagnostic for each mistake.
 
-Pure. What the readers of `workload.toml`, `hosts/<hostname>.toml` and `storage.toml` share.
+Pure. Shared by the readers of `workload.toml`, `hosts/<hostname>.toml` and `storage.toml`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOST = 256 * 1024
-"""Bytes of a document."""
+"""Most bytes of a document."""
 _DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){16}""")
-"""What may be a key of so many parts that its prefixes alone would fill the memory: 64 KiB of `a.a.a` took 4 GB."""
+"""A key of so many parts that tomllib would use up the memory: 64 KiB of `a.a.a` took 4 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a document, with the means to say where its keys are."""
+    """A table of a document, with the lines of its keys."""
 
     file: str
     data: Mapping[str, Any]
@@ -34,11 +34,11 @@ class Table:
     path: Path = ()
 
     def line(self, *keys: str | int) -> int:
-        """Return the line of a key, 0 where it is not written."""
+        """Return the line of a key; 0 if it is missing."""
         return self.lines.get((*self.path, *keys), 0)
 
     def error(self, code: str, message: str, *keys: str, hint: str = "") -> Diagnostic:
-        """Return an error about a key, at its place."""
+        """Return an error about a key, at its line."""
         dotted = ".".join(str(part) for part in (*self.path, *keys))
         return Diagnostic(Severity.ERROR, self.file, self.line(*keys), dotted, message, hint, code)
 
@@ -48,7 +48,7 @@ class Table:
 
 
 def load_table(content: bytes, file: str) -> Table | Diagnostic:
-    """Parse a document, or return why it cannot be."""
+    """Parse a document, or return why that fails."""
     if len(content) > MOST:
         return _refused(file, 0, f"it has more than {MOST >> 10} KiB")
     try:
@@ -75,7 +75,7 @@ def _refused(file: str, line: int, why: str) -> Diagnostic:
 def unknown(
     table: Table, known: tuple[str, ...], elsewhere: Mapping[str, str] | None = None
 ) -> list[Diagnostic]:
-    """Return an error for each key that is none of `known`; `elsewhere`: hints for keys of other tables."""
+    """Return an error for each key that is not in `known`. `elsewhere`: hints for keys of other tables."""
     hints = elsewhere or {}
     return [
         table.error(
@@ -90,7 +90,7 @@ def unknown(
 
 
 def subtable(table: Table, key: str, found: list[Diagnostic]) -> Table | None:
-    """Return the table under a key; None where it is not written, or is none (which is added to `found`)."""
+    """Return the table under a key; None if it is missing or not a table (then an error is added to `found`)."""
     if key not in table.data:
         return None
     if not isinstance(table.data[key], dict):
@@ -100,7 +100,7 @@ def subtable(table: Table, key: str, found: list[Diagnostic]) -> Table | None:
 
 
 def text_of(table: Table, key: str, found: list[Diagnostic]) -> Located | None:
-    """Return a text and its place; None where it is not written, or is none."""
+    """Return a text and its place; None if it is missing or not a text."""
     if key not in table.data:
         return None
     value = table.data[key]
@@ -124,7 +124,7 @@ def texts(table: Table, key: str, found: list[Diagnostic]) -> tuple[Located, ...
 
 
 def choice(table: Table, key: str, choices: tuple[str, ...], found: list[Diagnostic]) -> str | None:
-    """Return a text that is one of `choices`; None where it is not written, or is none of them."""
+    """Return a text that is one of `choices`; None if it is missing or another one."""
     text = text_of(table, key, found)
     if text is None or text.text in choices:
         return text.text if text else None

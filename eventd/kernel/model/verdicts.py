@@ -1,4 +1,4 @@
-"""Verdicts: what a policy says of an action before it is carried out. Policies are pure and one per file."""
+"""Verdicts: a policy's answer about an action before it is carried out. Policies are pure, one in each file."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from eventd.kernel.model.facts import FactKey
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Go ahead."""
+    """The action may be carried out."""
 
     approval: str = ""
-    """`Draft.key` of the approval that has to be spent for it; empty if none is needed."""
+    """`Draft.key` of the approval to spend for it; empty if none is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Not now: what is missing, and the facts whose change has it looked at again."""
+    """The action must wait: what is missing, and the facts whose change causes a retry."""
 
     reason: str
     message: str
     wakes_on: frozenset[FactKey] = frozenset()
     waits_for: tuple[str, ...] = ()
-    """What is missing, each as an operator wrote it."""
+    """What is missing, as the operator wrote it."""
     draft: Draft | None = None
-    """An operator has to sign this, and has not been asked yet."""
+    """An operator must sign this, and has not been asked yet."""
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Not like this: somebody has to change something."""
+    """The action is forbidden until somebody changes something."""
 
     reason: str
     message: str
@@ -44,4 +44,4 @@ class Deny:
 Verdict: TypeAlias = Allow | Hold | Deny
 ALLOW = Allow()
 Policy: TypeAlias = Callable[[Any], Verdict]
-"""A pure function of what its domain lets it look at; the first verdict that is not Allow counts."""
+"""A pure function from a case to a verdict. The first verdict other than Allow counts."""
