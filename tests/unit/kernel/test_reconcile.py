@@ -284,7 +284,7 @@ async def test_a_request_before_the_first_commit_is_answered_later() -> None:
 
 @virtual()
 async def test_nothing_begins_once_the_daemon_drains() -> None:
-    """What is dirty when SIGTERM comes stays for the next life; what only waits is cut short."""
+    """What is dirty when SIGTERM comes is left to the next process; waits are interrupted."""
     story = Story()
     story.world.model.behaviours.set("web", "web.service", start=60.0)
     await story.start()
@@ -304,7 +304,7 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
     await story.quiet(60)
     assert len(story.world.disk.runs) == runs
     assert before
-    with pytest.raises(TemporaryError, match="stops"):
+    with pytest.raises(TemporaryError, match="is stopping"):
         async with story.engine.runs.alone():
             pass
 
