@@ -16,6 +16,7 @@ from functools import lru_cache
 import yaml
 
 from eventd.compose.model_keys import SERVICE, TOP
+from eventd.compose.model_references import undefined
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.names import did_you_mean
 
@@ -165,6 +166,14 @@ class _Reader:
             line = _line(top["services"][0]) if "services" in top else 0
             hint = "a stack needs at least one service"
             self.found.append(_finding(self.file, line, "", "no-services", "there are no services", hint))
+        if "include" not in top and not self.beside.intersection(OVERRIDES):
+            tables = {
+                name: self._quietly(node)
+                for name, (_, node) in services.items()
+                if isinstance(node, yaml.MappingNode)
+            }
+            for node, path, message, hint in undefined(top, services, tables):
+                self.say(node, path, "undefined-reference", message, hint)
         return Stack(
             tuple(self.service(name, key, node) for name, (key, node) in services.items()),
             tuple(self._kept(top)),
@@ -172,6 +181,11 @@ class _Reader:
             _line(top["name"][0]) if "name" in top else 0,
             tuple(self._volumes(top)),
         )
+
+    def _quietly(self, node: yaml.MappingNode) -> _Table:
+        rows: _Table = {}
+        self._rows(node, rows, depth=0)
+        return rows
 
     def _kept(self, top: _Table) -> Iterator[StackFile]:
         for section in ("secrets", "configs"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eventd.desired.model import FileRole
 from eventd.desired.model_content import OWN_DROP_IN, Content, Part
 from eventd.desired.model_options_place import ANYWHERE, OptionsPlace
+from eventd.desired.model_systemd_settings import systemd_settings
 from eventd.desired.model_units import made_units, triggered_by
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.located import Located
@@ -67,6 +68,7 @@ def check(
         found.extend(_paths(content, part, unit))
         found.extend(_glued(unit))
         found.extend(_service(unit, place))
+        found.extend(systemd_settings(unit))
         if kind.extension in ("container", "kube"):
             found.extend(_service_type(unit))
         if gated:
@@ -74,6 +76,7 @@ def check(
     for part, unit in content.units(FileRole.COMPANION):
         found.extend(_companion(part, unit))
         found.extend(_service(unit, place))
+        found.extend(systemd_settings(unit))
     found.extend(_container_names(content))
     found.extend(_unit_names(content))
     found.extend(_triggers(content))

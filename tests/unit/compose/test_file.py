@@ -26,6 +26,7 @@ services:
     volumes:
       - {type: volume, source: data, target: /var/lib/db}
       - {type: bind, source: /srv/db, target: /srv}
+volumes: {cache: {}, data: {}}
 """,
         "plain.env",
         "conf/site.conf",

@@ -96,11 +96,21 @@ REFUSALS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("bad-value", {"a.container": OK, "workload.toml": '[remove]\ndata = "delte"\n'}, "workload.toml", 2, "delete"),
     ("bad-duration", {"a.container": OK, "workload.toml": '[health]\ndeadline = "5 parsec"\n'}, "workload.toml", 2, "parsec"),
     ("unknown-transform", {"a.container": OK, "workload.toml": 'transform = "x"\n'}, "workload.toml", 1, "transforms/x.container"),
+    ("undefined-reference", {"compose.yaml": STACK + "    networks: [back]\n"}, "compose.yaml", 4, "add it: networks: {back: {}}"),
+    ("undefined-reference", {"compose.yaml": STACK + "    volumes: ['dta:/x']\nvolumes: {data: {}}\n"}, "compose.yaml", 4, "did you mean data?"),
+    ("undefined-reference", {"compose.yaml": STACK + "    volumes:\n      - {type: volume, source: data, target: /x}\n"}, "compose.yaml", 5, "volume data"),
+    ("undefined-reference", {"compose.yaml": STACK + "    secrets: [{source: db}]\n"}, "compose.yaml", 4, "secret db"),
+    ("undefined-reference", {"compose.yaml": STACK + "    configs: [db]\n"}, "compose.yaml", 4, "config db"),
+    ("undefined-reference", {"compose.yaml": STACK + "    depends_on: {db: {condition: service_started}}\n"}, "compose.yaml", 4, "no such service"),
 ]  # fmt: skip
 
 WARNINGS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("newer-key", {"a.container": OK + "Memory=1g\n"}, "a.container", 3, "newer than 5.4"),
     ("quadlet-name-in-unit", {"a.container": "[Unit]\nAfter=n.network\n" + OK, "n.network": ""}, "a.container", 2, "n-network.service"),
+    ("ignored-key", {"a.container": OK + "[Service]\nRestrat=always\n"}, "a.container", 4, "did you mean Restart?"),
+    ("ignored-key", {"a.container": "[Unit]\nAftr=x.service\n" + OK}, "a.container", 2, "did you mean After?"),
+    ("ignored-key", {"a.container": OK, "a.timer": "[Timer]\nOnCalender=daily\n"}, "a.timer", 2, "did you mean OnCalendar?"),
+    ("bad-value", {"a.container": OK, "a.timer": "[Timer]\nOnCalendar=dayly\n"}, "a.timer", 2, "systemd-analyze calendar"),
     ("glued-continuation", {"a.container": OK + "Exec=a\\\n b\n"}, "a.container", 3, "space"),
     ("system-target", {"a.container": "[Unit]\nAfter=network-online.target\n" + OK}, "a.container", 2, "requires ="),
     ("system-target", {"a.container": OK + "[Install]\nWantedBy=multi-user.target\n"}, "a.container", 4, "default.target"),
@@ -179,6 +189,7 @@ def test_every_code_is_documented() -> None:
         "desired/model_host_ports",
         "desired/model_plain_secrets",
         "desired/model_write_access",
+        "desired/model_systemd_settings",
         "accounts/model_host_accounts",
         "files/model_host_files",
         "gates/model_predicate_read",
@@ -216,6 +227,12 @@ ACCEPTED: list[dict[str, str | bytes]] = [
     {"a.kube": "[Kube]\nYaml=k/a.yaml\nSetWorkingDirectory=yaml\n", "k/a.yaml": "kind: Pod\n"},
     {"a.container": OK + "[X-Mine]\nAnything=1\n"},
     {"a.container": OK + "[Service]\nDynamicUser=no\nUser=\n"},
+    {"a.container": OK + "[Unit]\nX-Mine=1\n[Service]\nRestart=always\nMemoryMax=1G\nStartLimitInterval=1\n"},
+    {"a.container": OK, "a.timer": "[Timer]\nOnCalendar=Mon..Fri *-*-* 04:00 Europe/Berlin\nPersistent=yes\n"},
+    {"compose.yaml": STACK + "    networks: {default: {}, back: {}}\n    volumes: [data:/x, './conf:/y:ro', /a]\n"
+        "    depends_on: [db]\n    secrets: [s]\n  db: {image: x}\nnetworks: {back: }\nvolumes: {data: {}}\nsecrets: {s: {file: /run/s}}\n", "conf/x": ""},
+    {"compose.yaml": STACK + "    networks: [back]\n", "compose.override.yaml": "networks: {back: {}}\n" + STACK},
+    {"compose.yaml": "include: [more.yaml]\n" + STACK + "    networks: [back]\n", "more.yaml": "networks: {back: {}}\n"},
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def found(files: dict[str, str], code: str) -> list[Diagnostic]:
 def stack(volume: str, user: str = "") -> dict[str, str]:
     text = f"services:\n  app:\n    image: x\n    volumes:\n      - {volume}\n"
     return {
-        "compose.yaml": text + (f"    user: '{user}'\n" if user else ""),
+        "compose.yaml": text + (f"    user: '{user}'\n" if user else "") + "volumes: {data: {}}\n",
         "data/seed.txt": "x",
         "site.conf": "x",
     }
