@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from eventd.files.model_named import ABSENT, HOME, UNSURE
 from eventd.kernel.model.action import Action
-from eventd.kernel.model.errors import DeadlineError, TemporaryError
+from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.kernel.transaction import SupersededError
 from eventd.platform.model_facts import ActiveState, PlatformFact
@@ -117,6 +117,14 @@ async def _run(action: StartUnit | RestartUnit, tx: Transaction, manager: Manage
             unit=action.unit,
             reason="not-up-in-time",
             hint=f"if it needs longer, raise {tx.place.key('health.deadline')}",
+        ) from error
+    except PermanentError as error:
+        # The manager made no job: the unit is missing, masked or malformed. What it has to say is in its journal.
+        raise UnitFailedError(
+            f"systemd refuses to start {action.unit}: {error.message.partition(': ')[2] or error.message}",
+            unit=action.unit,
+            reason=error.reason,
+            hint=error.hint or f"journalctl USER_UNIT={action.unit} _UID={tx.user().uid}",
         ) from error
     await _note(action, tx, files)
     await _started(action, tx, manager, result)

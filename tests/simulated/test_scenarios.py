@@ -69,6 +69,20 @@ async def test_a_change_restarts_only_what_changed() -> None:
 
 
 @virtual()
+async def test_a_unit_that_systemd_refuses_to_start_is_named() -> None:
+    """The manager makes no job for a malformed timer: the report names it, and where systemd says why."""
+    story = await started("web")
+    timer = {"workloads/web/late.timer": "[Timer]\nPersistent=yes\n"}
+    service = {"workloads/web/late.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n"}
+    story.push({**container("web"), **timer, **service})
+    await story.quiet()
+    status = story.engine.queries.status("web")
+    assert status.reason == "bad-unit-setting"
+    assert status.message.startswith("systemd refuses to start late.timer: ")
+    assert "USER_UNIT=late.timer" in status.hint
+
+
+@virtual()
 async def test_removal_stops_and_keeps_the_account() -> None:
     """A workload that leaves the repository: its files and manager go, its account stays."""
     story = await started("web", "db")

@@ -68,6 +68,11 @@ def _kebab(name: str) -> str:
     return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else UNNAMED_REASON
 
 
+def permanent_reasons() -> frozenset[str]:
+    """Return the reasons of all errors that do not pass by themselves."""
+    return frozenset(_REASONS.get(name) or _kebab(name) for name in _PERMANENT)
+
+
 def dbus_error(name: str, text: str, *, what: str) -> EventdError:
     """Return the error for a reply of type ERROR.
 

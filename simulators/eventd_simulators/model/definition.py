@@ -120,11 +120,16 @@ class Definition:
         return status == 0 or str(status) in self.success
 
 
+_TIMES = ("OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec")
+
+
 def define(name: str, entries: Entries, *, generated: Iterable[str] = (), **places: object) -> Definition:
     """Make a definition of a unit file's entries. `generated`: units that its generator lets it wait for."""
     service = "Service"
     kind = last(entries, service, "Type", "simple")
     oneshot = kind == "oneshot"
+    if name.endswith(".timer") and not any(last(entries, "Timer", key) for key in _TIMES):
+        places["load"] = LoadState.BAD_SETTING  # "Timer unit lacks value setting. Refusing."
     return Definition(
         name=name,
         type=kind,
