@@ -142,8 +142,8 @@ REASONS = f"""\
 
 Every reason that eventd gives, in `eventctl status`, `why`, the log, the API and the exit of a command: what it means,
 and the way out. `eventctl explain REASON` says the same. A reason is stable: scripts may rely on it. Two kinds are not
-listed: the other names of D-Bus' errors, in kebab-case (`no-such-unit` is
-`org.freedesktop.systemd1.NoSuchUnit`), and what another program's message quotes.
+listed: the names of rarer D-Bus errors, in kebab-case (`unit-exists` is
+`org.freedesktop.systemd1.UnitExists`), and what another program's message quotes.
 
 A `*` stands for a part that is put in at run time.
 """

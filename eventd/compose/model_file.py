@@ -16,7 +16,7 @@ from functools import lru_cache
 import yaml
 
 from eventd.compose.model_keys import SERVICE, TOP
-from eventd.compose.model_references import undefined
+from eventd.compose.model_references import rows_of, undefined
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.names import did_you_mean
 
@@ -167,12 +167,7 @@ class _Reader:
             hint = "a stack needs at least one service"
             self.found.append(_finding(self.file, line, "", "no-services", "there are no services", hint))
         if "include" not in top and not self.beside.intersection(OVERRIDES):
-            tables = {
-                name: self._quietly(node)
-                for name, (_, node) in services.items()
-                if isinstance(node, yaml.MappingNode)
-            }
-            for node, path, message, hint in undefined(top, services, tables):
+            for node, path, message, hint in undefined(top, services):
                 self.say(node, path, "undefined-reference", message, hint)
         return Stack(
             tuple(self.service(name, key, node) for name, (key, node) in services.items()),
@@ -181,11 +176,6 @@ class _Reader:
             _line(top["name"][0]) if "name" in top else 0,
             tuple(self._volumes(top)),
         )
-
-    def _quietly(self, node: yaml.MappingNode) -> _Table:
-        rows: _Table = {}
-        self._rows(node, rows, depth=0)
-        return rows
 
     def _kept(self, top: _Table) -> Iterator[StackFile]:
         for section in ("secrets", "configs"):
@@ -347,21 +337,7 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             self.say(node, key, "wrong-type", f"{key or 'the file'} must be a mapping")
             return {}
-        rows: _Table = {}
-        self._rows(node, rows, depth=0)
-        return rows
-
-    def _rows(self, node: yaml.MappingNode, rows: _Table, depth: int) -> None:
-        for key, value in node.value:
-            if key.tag == "tag:yaml.org,2002:merge" and depth < _MERGES:
-                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    if isinstance(each, yaml.MappingNode):
-                        merged: _Table = {}
-                        self._rows(each, merged, depth + 1)
-                        for name, row in merged.items():
-                            rows.setdefault(name, row)
-            elif isinstance(key, yaml.ScalarNode):
-                rows[key.value] = (key, value)
+        return rows_of(node)
 
     @staticmethod
     def text(table: _Table, key: str) -> str:
@@ -375,8 +351,6 @@ class _Reader:
 
 
 _Table = dict[str, tuple[yaml.Node, yaml.Node]]
-_MERGES = 8
-"""The maximal depth of merge keys: an alias may refer to what contains it."""
 
 
 def _line(node: yaml.Node) -> int:

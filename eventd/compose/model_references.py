@@ -1,4 +1,4 @@
-"""Finds what a compose file refers to and does not define: networks, volumes, secrets, configs, other services. Pure.
+"""The rows of a compose file, and what it refers to and does not define: networks, volumes, other services. Pure.
 
 docker-compose refuses such a file as a whole when the stack starts. Not checked where other files may define it:
 `include`, `extends`, an override file.
@@ -16,6 +16,8 @@ from eventd.kernel.model.names import did_you_mean
 Table = dict[str, tuple[yaml.Node, yaml.Node]]
 Undefined = tuple[yaml.Node, str, str, str]
 """Where it is named, the key, what is wrong, and what to do."""
+_MERGES = 8
+"""The maximal depth of merge keys: an alias may refer to what contains it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SECTIONS = {
     "networks": ("network", {"default"}),
@@ -25,9 +27,30 @@ _SECTIONS = {
 }
 
 
-def undefined(top: Table, services: Table, tables: dict[str, Table]) -> Iterator[Undefined]:
-    """Yield each reference to nothing. `services`: those of the file; `tables`: the rows of each."""
-    for name, table in tables.items():
+def rows_of(node: yaml.MappingNode) -> Table:
+    """Return a mapping's rows as name -> (key node, value node), with merge keys (`<<`) resolved."""
+    rows: Table = {}
+    _merge(node, rows, depth=0)
+    return rows
+
+
+def _merge(node: yaml.MappingNode, rows: Table, depth: int) -> None:
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge" and depth < _MERGES:
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(each, yaml.MappingNode):
+                    merged: Table = {}
+                    _merge(each, merged, depth + 1)
+                    for name, row in merged.items():
+                        rows.setdefault(name, row)
+        elif isinstance(key, yaml.ScalarNode):
+            rows[key.value] = (key, value)
+
+
+def undefined(top: Table, services: Table) -> Iterator[Undefined]:
+    """Yield each reference to nothing. `services`: those of the file."""
+    for name, (_, service) in services.items():
+        table = rows_of(service) if isinstance(service, yaml.MappingNode) else {}
         if "extends" in table:
             continue
         for node, wanted in _names(table, "depends_on"):
