@@ -153,10 +153,6 @@ class SystemAccounts:
         if not completed.ok:
             raise refused(completed, argv[-1])
 
-    async def login_uid_min(self) -> int:
-        """Return UID_MIN of login.defs(5): regular accounts start there."""
-        return await anyio.to_thread.run_sync(login_defs.uid_min, self._etc, abandon_on_cancel=True)
-
     async def _create(self, name: str, timeout: float) -> Account:
         if await self.lookup(name) is not None:
             raise PermanentError(

@@ -6,7 +6,6 @@ The statuses are those of sysexits(3) if one fits, so that `systemctl status` sh
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from eventd.kernel.model.errors import EventdError
 
@@ -33,10 +32,6 @@ class Reason(Enum):
     def word(self) -> str:
         """Return the reason's kebab-case name."""
         return self.name.lower().replace("_", "-")
-
-
-PERMANENT: Final = (Reason.FOREIGN, Reason.ENV_FILE, Reason.COMPOSE_FILE)
-"""Reasons that a restart does not fix: those of the unit's RestartPreventExitStatus=."""
 
 
 class StackError(EventdError):

@@ -6,7 +6,7 @@ point have to be met, except at a point in `either`, where one is enough. Next: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -119,10 +119,6 @@ class Graph:
     def label(self, node: str) -> str:
         """Return the label of a node."""
         return self.nodes[node].label
-
-    def of_kind(self, *kinds: EdgeKind) -> Iterator[Edge]:
-        """Yield the edges of these kinds."""
-        return (edge for edge in self.edges if edge.kind in kinds)
 
 
 def by_waiter(edges: Iterable[Edge]) -> Mapping[Point, list[Edge]]:

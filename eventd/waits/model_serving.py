@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -144,14 +144,3 @@ def _same(one: str, other: str) -> bool:
         return ipaddress.ip_address(one) == ipaddress.ip_address(other)
     except ValueError:
         return one.lower() == other.lower()
-
-
-def known_urls(specs: Iterable[UnitSpec]) -> Iterator[tuple[str, UnitSpec]]:
-    """Yield addresses that units of the graph answer at, for a remedy: `tcp:127.0.0.1:8080`."""
-    for spec in specs:
-        for text in (*spec.publishes, *spec.listens):
-            port = published(text) if text in spec.publishes else listening(text)
-            if port:
-                host = "127.0.0.1" if port.host in _ANY else port.host
-                host = f"[{host}]" if ":" in host else host
-                yield f"tcp:{host}:{port.first}", spec

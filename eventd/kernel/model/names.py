@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 MAX_USER = 32
 """utmp and useradd(8): longer names are cut off or refused."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]*")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(?:@[A-Za-z0-9:_.\\-]*)?\.[a-z]+")
 _MAX_UNIT = 255
 _LOADED = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+")
@@ -77,11 +76,6 @@ def workload_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str
             f" a group {name} {PRIVILEGED[name]}"
         )
     return None
-
-
-def host_is_valid(name: str) -> bool:
-    """Return whether it is a valid host name (RFC 1123), and so the stem of a file in `hosts/`."""
-    return bool(_HOST.fullmatch(name))
 
 
 def unit_is_valid(name: str) -> bool:

@@ -192,10 +192,6 @@ class Bus:
         """Ask the bus for the signals that a match rule describes (D-Bus specification, "Match rules")."""
         await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [rule], timeout=timeout)
 
-    async def remove_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Undo one `add_match`."""
-        await self.call(DBUS, DBUS_PATH, DBUS, "RemoveMatch", "s", [rule], timeout=timeout)
-
     async def call(
         self,
         destination: str,

@@ -18,6 +18,7 @@ from typing import cast
 import pytest
 
 from eventd.accounts import adapter as module
+from eventd.accounts import adapter_login_defs as login_defs
 from eventd.accounts.adapter import SystemAccounts
 from eventd.accounts.adapter_subordinate_ids import Range, best, free_range, overlapping, parse_ranges
 from eventd.accounts.source import AccountSource
@@ -222,11 +223,11 @@ async def test_completing_a_complete_account_runs_nothing(host: Host):
     assert (Path(account.home) / ".config/x").read_text() == "their own"
 
 
-async def test_uid_min_is_the_administrators(host: Host):
+def test_uid_min_is_the_administrators(host: Host):
     """UID_MIN comes from login.defs, 1000 where it says nothing."""
-    assert await host.accounts().login_uid_min() == 1500
+    assert login_defs.uid_min(host.etc) == 1500
     (host.etc / "login.defs").write_text("# UID_MIN 7\n")
-    assert await host.accounts().login_uid_min() == 1000
+    assert login_defs.uid_min(host.etc) == 1000
 
 
 def test_ranges_by_name_and_by_uid():
