@@ -31,11 +31,11 @@ class Repository(Table):
     """`[repository]`: where the desired state comes from."""
 
     url: str = Field(description="https://, ssh://, git@host:path, file:// or an absolute path")
-    branch: str = Field(default="main", description="the branch that is followed")
+    branch: str = Field(default="main", description="the branch to follow")
     poll: OptionalSeconds = Field(
         default=None, description='seconds between fetches on hosts that no webhook can reach, or "off"'
     )
-    timeout: Seconds = Field(default=120.0, description="for one fetch")
+    timeout: Seconds = Field(default=120.0, description="how long one fetch may take")
     require_signed: bool = Field(default=False, description="deploy only commits signed by an allowed signer")
     allowed_signers: str = Field(
         default="/etc/eventd/allowed_signers", description="allowed_signers file (ssh-keygen(1))"
@@ -52,10 +52,12 @@ class HostTable(Table):
     live = True
 
     name: str = Field(default_factory=socket.gethostname, description="which hosts/<name>.toml applies")
-    concurrency: int = Field(default=8, ge=1, le=256, description="workloads that are worked on at once")
-    protected: frozenset[str] = Field(default=frozenset(), description="accounts that are never touched")
+    concurrency: int = Field(
+        default=8, ge=1, le=256, description="how many workloads are worked on at the same time"
+    )
+    protected: frozenset[str] = Field(default=frozenset(), description="accounts that eventd never changes")
     requires: tuple[str, ...] = Field(
-        default=(), description="gates of every workload that does not write `requires` itself"
+        default=(), description="gates of every workload without a `requires` of its own"
     )
     transformless: frozenset[str] = Field(
         default=frozenset(), description="folders of the quadlet-deploy layout without a transform"
@@ -67,12 +69,14 @@ class Defaults(Table):
 
     live = True
 
-    deadline: Seconds = Field(default=90.0, description="how long start and health may take")
+    deadline: Seconds = Field(
+        default=90.0, description="how long a workload may take to start and become healthy"
+    )
     grace: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)] = Field(
         default=1.0, description="how long a started unit has to stay up before a revision counts as applied"
     )
     on_failure: Literal["keep", "rollback"] = Field(
-        default="keep", description="what becomes of a revision that fails its start"
+        default="keep", description="what happens when a revision fails to start"
     )
 
 
@@ -115,11 +119,13 @@ class Api(Table):
         default=sockets.DEFAULT,
         description="for everybody on this host; HTTP and JSON. Beside it are `root.sock` and `operators.sock`",
     )
-    group: str = Field(default="eventd", description="may read status; only root may change anything")
+    group: str = Field(
+        default="eventd", description="its members may read the status; only root may change anything"
+    )
     webhook_socket: str = Field(
         default="/run/eventd/webhook.sock", description="for eventd-webhook; takes `POST /v1/pushed` only"
     )
-    webhook_group: str = Field(default="eventd-webhook", description="may say that something was pushed")
+    webhook_group: str = Field(default="eventd-webhook", description="may report pushes")
 
 
 class Buses(Table):
@@ -147,7 +153,7 @@ class Settings(Table):
         description="unprivileged account that runs podman's generator as a check; ignored where eventd is not root",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="what goes to the journal"
+        default="info", description="the lowest level that goes to the journal"
     )
 
     def table(self, kind: type[T]) -> T:

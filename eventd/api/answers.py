@@ -52,7 +52,7 @@ def number(request: web.Request, key: str, default: int, *, lowest: int = 0, mos
     """Return a number of the query. Raises PermanentError(reason="bad-request")."""
     text = request.query.get(key, str(default))
     if not text.isdecimal() or len(text) > DIGITS or not lowest <= int(text) <= most:
-        raise PermanentError(f"{key} has to be {lowest} to {most}", reason="bad-request")
+        raise PermanentError(f"{key} must be {lowest} to {most}", reason="bad-request")
     return int(text)
 
 

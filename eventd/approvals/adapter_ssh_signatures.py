@@ -169,7 +169,7 @@ class SshSignatures:
                 sticky = bool(each.st_mode & stat.S_ISVTX) and stat.S_ISDIR(each.st_mode)
                 if each.st_uid not in (0, self.owner) or (each.st_mode & 0o022 and not sticky):
                     raise _untrusted(
-                        path, f"others than root can change {what} (mode {each.st_mode & 0o777:o})"
+                        path, f"users other than root can change {what} (mode {each.st_mode & 0o777:o})"
                     )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_FILE + 1)

@@ -96,7 +96,7 @@ class Approvals(Participant):
                 await self.expire()
             except EventdError as error:
                 # Approving and spending check the time themselves, so this can wait.
-                log.error("expired requests are not recorded yet: %s", error)  # noqa: TRY400
+                log.error("cannot record expired requests yet: %s", error)  # noqa: TRY400
                 with anyio.move_on_after(RETRY):
                     await changed.wait()
 

@@ -18,10 +18,10 @@ class Approvals(Table):
     )
     revoked_keys: str = Field(
         default="",
-        description="key revocation list, or list of public keys, that no longer count; empty: none",
+        description="key revocation list, or list of public keys that are no longer accepted; empty: none",
     )
     lifetime: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=366 * 86400)] = Field(
-        default=7 * 86400.0, description="how long a request can be approved, and an approval be used"
+        default=7 * 86400.0, description="how long a request can be approved, and an approval used"
     )
 
 

@@ -39,7 +39,7 @@ class Alarms:
             self.rows[name] = findings
         else:
             del self.rows[name]
-            log.info("audit of %s: no findings any more", name, extra={"workload": name})
+            log.info("audit of %s: no findings left", name, extra={"workload": name})
         attributes: dict[str, Attribute] = {
             "findings": len(findings),
             "codes": " ".join(sorted({str(each.code) for each in findings})),

@@ -12,7 +12,7 @@ from eventd.kernel.settings_table import Table
 
 def _absolute(value: str) -> str:
     if not value.startswith("/") or os.path.normpath(value) != value:
-        raise ValueError("has to be an absolute path without `.` and `..`")
+        raise ValueError("must be an absolute path without `.` and `..`")
     return value
 
 
@@ -23,7 +23,7 @@ class Provenance(Table):
 
     allow: frozenset[Annotated[str, AfterValidator(_absolute)]] = Field(
         default=frozenset(),
-        description="unit files and drop-ins that are not eventd's and may be there all the same",
+        description="unit files and drop-ins that are allowed although they are not eventd's",
     )
 
 

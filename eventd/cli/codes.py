@@ -24,7 +24,7 @@ exit codes:
   1  failed, or not converged
   2  usage
   3  no daemon (or no permission to ask it)
-  4  held: nothing failed, something is waited for; or at-risk: up, and would not start again
+  4  held: nothing failed, but something waits; or at-risk: up, but would not start again
 """
 
 _BY_STATE = {

@@ -13,7 +13,7 @@ class Compose(Table):
     provider: str = Field(
         default="/usr/bin/docker-compose",
         pattern=r"^(/[A-Za-z0-9._@:+=,-]+)+$",
-        description="the program that `podman compose` is to use: docker-compose (v2), or podman-compose",
+        description="the program that `podman compose` uses: docker-compose (v2), or podman-compose",
     )
 
 

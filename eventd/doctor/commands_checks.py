@@ -64,10 +64,10 @@ def linger(it: Subject) -> Check:
     """The linger directory is a directory; logind makes it for the first lingering user."""
     place = it.probe.place(it.linger)
     if place is None:
-        return good("lingering", f"no user lingers yet (logind makes {it.linger} for the first one)")
+        return good("lingering", f"no user lingers yet (logind creates {it.linger} for the first one)")
     if place.folder:
         return good("lingering", it.linger)
-    return bad("lingering", f"{it.linger} is not a folder", "move it away; logind makes the folder again")
+    return bad("lingering", f"{it.linger} is not a folder", "move it away; logind creates the folder again")
 
 
 def user_bus(it: Subject) -> Check:
@@ -199,17 +199,17 @@ def socket(it: Subject) -> Check:
     """The daemon's socket belongs to root and is open to everybody: the kernel tells the daemon who connects."""
     place = it.probe.place(it.socket)
     if place is None:
-        return good("socket", f"{it.socket} does not exist (or is not visible): eventd makes it")
+        return good("socket", f"{it.socket} does not exist (or is not visible): eventd creates it")
     said = f"{it.socket} is {place.owner}:{place.group} {place.mode:04o}"
     if place.owner != "root":
-        return bad("socket", f"{said}: it does not belong to root", "systemctl restart eventd makes it again")
+        return bad("socket", f"{said}: it does not belong to root", "systemctl restart eventd recreates it")
     if place.mode & 0o666 != 0o666:
         why = f"{said}: not everybody can connect, so `eventctl` fails for operators and workloads"
-        return bad("socket", why, "systemctl restart eventd makes it again, with mode 0666")
+        return bad("socket", why, "systemctl restart eventd recreates it, with mode 0666")
     operators = it.probe.place(sockets.beside(it.socket, sockets.OPERATORS))
     if operators is not None and it.probe.group(it.group) and operators.group != it.group:
-        why = f"{sockets.OPERATORS} does not belong to the group {it.group}, which was made after eventd had started"
-        return bad("socket", why, "systemctl restart eventd makes the socket again")
+        why = f"{sockets.OPERATORS} does not belong to the group {it.group}, which was created after eventd started"
+        return bad("socket", why, "systemctl restart eventd recreates the socket")
     return good("socket", f"{said}: everybody may connect; the daemon checks who asks")
 
 
@@ -231,7 +231,7 @@ def approvers(it: Subject) -> Check:
         hint = f'write a line `NAME namespaces="{NAMESPACE}" KEY` into it, KEY as in ~/.ssh/id_ed25519.pub'
         return Check("approvals", ok=True, message=why, hint=hint)
     if place.folder or place.owner != "root" or place.mode & 0o022:
-        why = f"{it.approvers} can be changed by others than root, so it is not used"
+        why = f"{it.approvers} can be changed by users other than root, so it is not used"
         return bad("approvals", why, f"chown root:root {it.approvers}; chmod 644 {it.approvers}")
     return good("approvals", it.approvers)
 

@@ -206,7 +206,7 @@ class Runs:
             await self.store.end_run(report)
         except EventdError as error:
             # The callers get their report. It is written before the next run begins.
-            log.error("the report of run %d is not written yet: %s", report.id, error)  # noqa: TRY400
+            log.error("cannot write the report of run %d yet: %s", report.id, error)  # noqa: TRY400
             self.problems.note_run(error)
             self.leftovers.unwritten.append(report)
         for row in report.workloads:

@@ -70,7 +70,7 @@ class Steps:
         try:
             await self.end(step, result)
         except EventdError as error:
-            log.error("the result of step %d is not written yet: %s", step, error)  # noqa: TRY400 - told with the other
+            log.error("cannot write the result of step %d yet: %s", step, error)  # noqa: TRY400 - told with the other
 
     async def write(self) -> None:
         """Write the outstanding results. Raises what writing raises."""

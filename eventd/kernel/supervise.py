@@ -87,7 +87,7 @@ async def supervise(
                 log.error("%s: %s", name, expected)  # noqa: TRY400 - reported, not a bug
             trouble = expected or bug(error)
         else:
-            trouble = EventdError(f"{name} has ended by itself", reason="ended")
+            trouble = EventdError(f"{name} ended by itself", reason="ended")
         attempts = 1 if anyio.current_time() - began > QUIET else attempts + 1
         state.trouble(trouble)
         await anyio.sleep(backoff.delay(attempts, 0.0))
@@ -117,7 +117,7 @@ async def settled(facts: Facts, emit: Emit, names: Sequence[str]) -> None:
                 late = TemporaryError(
                     f"{name} has not been read within {SETTLE:g} s",
                     reason=f"{name}-unavailable",
-                    hint="what needs it waits, and goes on as soon as it is there; journalctl -u eventd",
+                    hint="what needs it waits, and continues once it has been read; journalctl -u eventd",
                 )
                 SourceState(emit, KernelOrigin.DAEMON, name).trouble(late)
     first = source("systemd")

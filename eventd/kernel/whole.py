@@ -64,4 +64,4 @@ async def _patiently(task: asyncio.Task[Any]) -> None:
 def _told(task: asyncio.Task[Any]) -> None:
     """Log the error of work whose caller has gone."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("what was begun for a caller that has gone ended with: %s", error)
+        log.error("an operation failed after its caller had disconnected: %s", error)

@@ -202,7 +202,7 @@ class RollbackController(Part):
                 await self.overrides.forget(name)
         except EventdError as error:
             # The next load tries it again.
-            log.error("the verified revision of %s is not stored: %s", name, error)  # noqa: TRY400
+            log.error("cannot store the verified revision of %s yet: %s", name, error)  # noqa: TRY400
 
     def _running(self, name: str, workload: Workload | None) -> frozenset[str]:
         """Return the units that run now, of a workload whose change may have to be rolled back."""

@@ -41,13 +41,13 @@ class Metrics(Collector):
         c = q.counters
         yield InfoMetricFamily("eventd", "The daemon", value={"version": __version__})
         for name, text, value in (
-            ("eventd_runs", "Runs of the reconciler", c.runs),
+            ("eventd_runs", "Runs", c.runs),
             ("eventd_runs_failed", "Runs in which any workload failed or was refused", c.runs_failed),
             ("eventd_workload_failures", "Failed workloads, summed over runs", c.workload_failures),
             ("eventd_checks", "Checks of dirty workloads that found nothing to do", c.checks),
             ("eventd_triggers_during_run", "Triggers during a run", c.contended),
-            ("eventd_triggers_coalesced", "Triggers that joined waiting ones", q.coalesced),
-            ("eventd_lock_contended", "Waits for another process's run", q.lock_contended),
+            ("eventd_triggers_coalesced", "Triggers that joined a waiting one", q.coalesced),
+            ("eventd_lock_contended", "Waits for a run of another process", q.lock_contended),
             ("eventd_events", "Events received", q.sequence),
         ):
             yield CounterMetricFamily(name, text, value=value)

@@ -83,12 +83,12 @@ def why(queries: Queries, name: str, view: View = EVERYTHING) -> Why:
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             rest = [f for f in lacking if f["fact"] not in row["waits_for"] and f["wanted"] != "active"]
             others = "" if rest or because else "; everything else it needs is ready"
-            sentence = f"{name} waits since {since}: {_waiting(queries, name, row)}{others}"
+            sentence = f"{name} has been waiting since {since}: {_waiting(queries, name, row)}{others}"
         case "rolled-back":
             since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
             until = f" or {', '.join(row['waits_for'])} is met" if row["waits_for"] else ""
             sentence = (
-                f"{name} is rolled back since {since}: {row['message']}. This lasts until its files in the"
+                f"{name} has been rolled back since {since}: {row['message']}. This lasts until its files in the"
                 f" repository change{until}"
             )
         case "at-risk":

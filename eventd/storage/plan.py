@@ -68,7 +68,7 @@ def draft(
     elif seen.state is VolumeState.EJECTING and (seen.mounted or sealed):
         actions += _put_away(volume, seen, running=running)
     elif seen.state is VolumeState.DEGRADED and forced:
-        actions.append(UnmountVolume(name, volume.path, lazy=True, why="it is tried afresh"))
+        actions.append(UnmountVolume(name, volume.path, lazy=True, why="it is mounted again"))
     elif not mounted and seen.ours and seen.reason != "unsafe-options" and not sealed:
         actions.append(SealMountPoint(name, volume.path))
     elif seen.state is VolumeState.FOUND:
@@ -83,7 +83,7 @@ def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) 
     if moving.step is None:
         return []
     name, row = PREFIX + volume.name, moving.row
-    why = row.error if moving.step is Step.UNDO else f"{row.by} has it moved to {row.to}"
+    why = row.error if moving.step is Step.UNDO else f"{row.by} moves it to {row.to}"
     if seen.state is VolumeState.MIGRATING and seen.mounted and moving.step is not Step.UNDO:
         return [] if running else [UnmountVolume(name, volume.path, lazy=False, why=why)]
     return [MigrateVolume(name, row.to, moving.step, why)]
@@ -92,10 +92,10 @@ def _move(volume: Volume, seen: VolumeStatus, moving: Moving, *, running: bool) 
 def _put_away(volume: Volume, seen: VolumeStatus, *, running: bool) -> list[Action]:
     name = PREFIX + volume.name
     if not seen.mounted:
-        return [ReleaseVolume(name, seen.nodes, seen.numbers, "it is to be safe to remove")]
+        return [ReleaseVolume(name, seen.nodes, seen.numbers, "its disk is to be removed")]
     if running:
         return []  # the users are stopped by their own plans, and the end of the last one is the next event
-    return [UnmountVolume(name, volume.path, lazy=False, why="it is put away")]
+    return [UnmountVolume(name, volume.path, lazy=False, why="its disk is to be removed")]
 
 
 def note(

@@ -14,10 +14,10 @@ from eventd.storage.model_system_folders import SYSTEM_FOLDERS
 def _place(path: str) -> str:
     """Accept a folder that a repository's volumes may be mounted in: none of the system's own, nor a home."""
     if not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,7}", path):
-        raise ValueError("it has to be an absolute path of letters, digits and . _ + -")
+        raise ValueError("it must be an absolute path of letters, digits and . _ + -")
     for folder in (*SYSTEM_FOLDERS, "/var"):
         if path == folder or path.startswith(folder + "/") or folder.startswith(path + "/"):
-            raise ValueError(f"volumes cannot be mounted in {path}: {folder} is the system's")
+            raise ValueError(f"volumes cannot be mounted in {path}: {folder} belongs to the system")
     return path
 
 

@@ -50,7 +50,7 @@ class VerifiedImages:
         try:
             await self.remember(tx.account, workload, uses)
         except EventdError as error:
-            log.warning("the verified images of %s are not stored: %s", workload.name, error)
+            log.warning("cannot store the verified images of %s yet: %s", workload.name, error)
 
     async def remember(self, account: Account, workload: Workload, uses: list[ImageUse]) -> None:
         """Store which images the containers of a verified revision run."""

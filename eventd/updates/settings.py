@@ -23,10 +23,11 @@ class Update(Table):
     live = True
 
     schedule: Annotated[str, AfterValidator(_calendar)] = Field(
-        default="", description="when, as in OnCalendar= of systemd.timer(5); empty: only when asked"
+        default="",
+        description="when to update, as in OnCalendar= of systemd.timer(5); empty: only on request",
     )
     spread: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=86400)] = Field(
-        default=900.0, description="each workload begins at another moment within so long after that"
+        default=900.0, description="the updates of the workloads are spread over this long after it"
     )
 
 

@@ -93,8 +93,8 @@ def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
         points.append((Phase.SERVES, f"{spec.name} answers nobody"))
     if not points:
         draft.notes.append(
-            f"{spec.name} waits for {wait.place.text} in its main process, for which its start job does not"
-            " last: what is ordered after it is not held up"
+            f"{spec.name} waits for {wait.place.text} in its main process, after its start job has ended:"
+            " what is ordered after it does not wait"
         )
     for phase, subject in points:
         place = wait.place

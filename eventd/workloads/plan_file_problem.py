@@ -37,7 +37,7 @@ def file_problem(workload: Workload, seen: Observed, records: Records) -> FilePr
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         return FileProblem(
-            found[0].reason, f"it runs, and would not start again: {found[0].message}{more}", found[0].hint
+            found[0].reason, f"it runs, but would not start again: {found[0].message}{more}", found[0].hint
         )
     stale_ones = [
         (unit.name, seen.named[each.path].path)

@@ -72,7 +72,7 @@ def workload_problem(name: str, protected: Iterable[str] = ()) -> tuple[str, str
         return problem
     if name in PRIVILEGED:
         return "privileged-name", (
-            f"{name!r} is the name of a group with rights, and an account's own group is called as the account:"
+            f"{name!r} is the name of a group with rights, and an account's own group is named after the account:"
             f" a group {name} {PRIVILEGED[name]}"
         )
     return None

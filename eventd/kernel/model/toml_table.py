@@ -94,7 +94,7 @@ def subtable(table: Table, key: str, found: list[Diagnostic]) -> Table | None:
     if key not in table.data:
         return None
     if not isinstance(table.data[key], dict):
-        found.append(table.error("wrong-type", f"{key} has to be a table", key))
+        found.append(table.error("wrong-type", f"{key} must be a table", key))
         return None
     return table.below(key)
 
@@ -105,7 +105,7 @@ def text_of(table: Table, key: str, found: list[Diagnostic]) -> Located | None:
         return None
     value = table.data[key]
     if not isinstance(value, str):
-        found.append(table.error("wrong-type", f"{key} has to be a text in quotes", key))
+        found.append(table.error("wrong-type", f"{key} must be a text in quotes", key))
         return None
     return Located(value, table.file, table.line(key))
 
@@ -118,7 +118,7 @@ def texts(table: Table, key: str, found: list[Diagnostic]) -> tuple[Located, ...
     if isinstance(value, str):
         return (Located(value, table.file, table.line(key)),)
     if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-        found.append(table.error("wrong-type", f"{key} has to be a list of texts in quotes", key))
+        found.append(table.error("wrong-type", f"{key} must be a list of texts in quotes", key))
         return None
     return tuple(Located(each, table.file, table.line(key, index)) for index, each in enumerate(value))
 

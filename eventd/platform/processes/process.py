@@ -182,7 +182,7 @@ def spawn(
     `run` is for what ends by itself, `eventd.platform.processes.line_process` for what goes on. Raises as `run` does.
     """
     if PurePath(argv[0]).name in _WRAPPERS:
-        raise ValueError(f"{argv[0]} runs another program, which is the one to be named: pass it as `under`")
+        raise ValueError(f"{argv[0]} only runs another program: name that one, and pass {argv[0]} as `under`")
     # Looked for here, since a command that its wrapper cannot find would be an exit status among others.
     if under and shutil.which(argv[0], path=SEARCH_PATH) is None:
         raise _missing(argv[0])

@@ -110,7 +110,7 @@ def _why_not(name: str, at: int, owner: Owner, until: float) -> str:
                     if status.st_dev != device:
                         return "something is mounted in it"
                     if depth + 1 >= DEPTH or len(todo) >= 512:
-                        return "it nests too deeply"
+                        return "it is nested too deeply"
                     todo.append((os.open(inner, _FOLDER, dir_fd=folder), depth + 1))
                     if time.monotonic() > until:
                         return "there was no time left"

@@ -39,7 +39,7 @@ def prepare(source: str, target: str, name: str) -> dict[str, object]:
     if _exists(top, f"volume.{name}"):
         raise Refused(
             "target-exists",
-            f"there is a volume.{name} on it already",
+            f"there is already a volume.{name} on it",
             f"move {target}/volume.{name} away, if it is not needed",
         )
     space = os.fstatvfs(top)
@@ -49,17 +49,23 @@ def prepare(source: str, target: str, name: str) -> dict[str, object]:
     if used * (1 + MARGIN) > free:
         raise Refused(
             "no-space",
-            f"{_size(used)} are in use on {source}, and {_size(free)} are free on {target}",
-            f"a larger disk, or less on {source}",
+            f"{source} has {_size(used)} of data, but {target} has only {_size(free)} free",
+            f"use a larger disk, or keep less on {source}",
         )
     if space.f_files and files > space.f_favail:
-        raise Refused("no-space", f"{source} has {files} files, and {target} takes {space.f_favail} more")
+        raise Refused(
+            "no-space", f"{source} has {files} files, but {target} has room for only {space.f_favail} more"
+        )
     draft = draft_of(name)
     if not _exists(top, draft):
         os.mkdir(draft, 0o700, dir_fd=top)
     inner = os.open(draft, _FOLDER, dir_fd=top)
     if os.fstat(inner).st_uid != 0:
-        raise Refused("unsafe-path", f"{target}/{draft} is not root's", f"look at {target}/{draft}")
+        raise Refused(
+            "unsafe-path",
+            f"{target}/{draft} does not belong to root",
+            f"inspect {target}/{draft}, then remove it",
+        )
     os.fchmod(inner, 0o700)
     if not _exists(inner, "data"):
         os.mkdir("data", 0o700, dir_fd=inner)
@@ -115,7 +121,7 @@ def settle(target: str, name: str) -> dict[str, object]:
         inner = os.open(draft, _FOLDER, dir_fd=top)
         if _exists(inner, "data"):
             if _exists(top, final):
-                raise Refused("target-exists", f"there is a {final} on {target} already")
+                raise Refused("target-exists", f"there is already a {final} on {target}")
             os.rename("data", final, src_dir_fd=inner, dst_dir_fd=top)
         os.fsync(top)
         os.rmdir(draft, dir_fd=top)
@@ -151,7 +157,7 @@ def _pairs(source: str, target: str) -> Iterator[tuple[str, os.stat_result, os.s
         if not folder:
             names.discard(LEFT_OUT)
         for name in sorted(others - names):
-            raise Refused("not-the-same", f"the copy has {folder}/{name}, which the original has not")
+            raise Refused("not-the-same", f"the copy has {folder}/{name}, which the original does not have")
         for name in sorted(names):
             path = f"{folder}/{name}" if folder else name
             found = os.lstat(f"{source}/{path}")

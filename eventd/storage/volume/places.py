@@ -33,8 +33,8 @@ def safe(status: os.stat_result, path: str) -> None:
         raise Refused(
             "unsafe-path",
             f"{path} belongs to uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}:"
-            " a user could put a link in the way",
-            f"chown root: {path} && chmod go-w {path}, if it is meant to be the system's",
+            " a user could replace what is in it by a symlink",
+            f"chown root: {path} && chmod go-w {path}, if it should belong to the system",
         )
 
 

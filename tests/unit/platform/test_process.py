@@ -251,5 +251,5 @@ async def test_a_message_names_what_a_wrapper_runs() -> None:
 async def test_a_wrapper_is_never_the_command() -> None:
     """Who forgets to say what a wrapper runs finds out at the first call, not in a report from a user."""
     for wrapper in ("prlimit", "/usr/bin/nice", "systemd-run", "setpriv"):
-        with pytest.raises(ValueError, match="pass it as `under`"):
+        with pytest.raises(ValueError, match="as `under`"):
             await process.run([wrapper, "true"], timeout=60)

@@ -75,7 +75,7 @@ def _relinked(new: Path) -> None:
         ),
         (lambda new: os.utime(new / "deep", ns=(1, 1)), "time"),
         (lambda new: (new / "fifo").unlink(), "missing"),
-        (lambda new: (new / "deep/more").write_text(""), "which the original has not"),
+        (lambda new: (new / "deep/more").write_text(""), "which the original does not have"),
     ],
     ids=["content", "hard links", "symlink", "mode", "owner", "time", "missing", "more"],
 )

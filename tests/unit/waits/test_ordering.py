@@ -85,7 +85,7 @@ def test_the_command_that_names_what_is_waited_for_is_the_one_that_waits():
 def test_a_note_tells_that_a_wait_holds_nobody_up():
     """A wait in the main process of a simple service is not dropped without a word."""
     made = graph({"gate.service": SIMPLE, "server.service": after("gate.service")}, GATE)
-    assert "its start job does not last" in made.notes[0]
+    assert "after its start job has ended" in made.notes[0]
 
 
 def test_waiting_for_a_url_of_its_own_is_not_circular():
