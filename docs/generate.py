@@ -69,7 +69,7 @@ DECISIONS = f"""\
 
 {MADE}
 
-A decision is written down when somebody will ask why: the problem, what was decided, what else was thought of, the
+A decision is written down when somebody will ask why: the problem, what was decided, the alternatives, the
 consequences. A later one that changes it says so in both.
 
 | | |
@@ -80,9 +80,9 @@ EVENTS = f"""\
 
 {MADE}
 
-An event says where eventd looked again; it never carries a decision. `eventctl events --follow` shows them as
+An event says what eventd read again; it never carries a decision. `eventctl events --follow` shows them as
 they come, `GET /v1/events` has them [as JSON](api.md#event). The latest {event_ring.MOST:,} are kept, in
-memory: who says much pushes out its own, and not those of other workloads.
+memory: a workload with many events pushes out its own, not those of others.
 
 ## Origins
 
@@ -93,8 +93,8 @@ memory: who says much pushes out its own, and not those of other workloads.
 FACTS = """
 ## Facts
 
-What is known of the host, as events and reads have it: plans, gates and `eventctl why` are made of these. A fact has a
-kind, a name, and of what belongs to a workload a scope. One that was never read is unknown, which is not "no".
+What eventd knows of the host: plans, gates and `eventctl why` use these. A fact has a
+kind, a name and, if it belongs to a workload, a scope. One that was never read is unknown, which is not "no".
 
 | kind | |
 |---|---|
@@ -145,7 +145,7 @@ and the way out. `eventctl explain REASON` says the same. A reason is stable: sc
 listed: the names of rarer D-Bus errors, in kebab-case (`unit-exists` is
 `org.freedesktop.systemd1.UnitExists`), and what another program's message quotes.
 
-A `*` stands for a part that is put in at run time.
+A `*` stands for a part that is filled in at run time.
 """
 
 
@@ -205,7 +205,7 @@ def routes() -> Iterator[str]:
         f"Root may ask everything. A daemon that has not read the host yet answers {', '.join(early)};",
     )
     yield f"the others wait up to {BEGIN_TIMEOUT:g} s for it, and are then answered `starting`. Of these,"
-    yield f"{', '.join(hasty)} and what is below them do not judge by what the repository wants;"
+    yield f"{', '.join(hasty)} and what is below them do not depend on the repository;"
     yield f"the rest wait up to {LOAD_TIMEOUT:g} s for the first commit after a start, too."
 
 

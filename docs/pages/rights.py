@@ -21,19 +21,19 @@ RIGHTS = f"""\
 
 {MADE}
 
-One of the sockets is open to every account; the kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of when
-they connected), and this table what they may. It is the table that the daemon asks before each request; a test
-compares every route with a matrix of its own.
+One of the sockets is open to every account. The kernel says who asks (`SO_PEERCRED` and `SO_PEERGROUPS`, as of the time
+of the connection), and this table says what they may do. The daemon checks it before each request; a test compares
+every route with a matrix of its own.
 
 | socket | who may connect | |
 |---|---|---|
 | `/run/eventd/root.sock` | root | never waits for anybody else |
 | `/run/eventd/operators.sock` | the group of `[api] group`, and root | waits for no workload and no stranger |
-| `/run/eventd/eventd.sock` | everybody | root and operators too, who wait here like everybody |
+| `/run/eventd/eventd.sock` | everybody | root and operators too, but here they wait like everybody else |
 
-Rights do not depend on the socket. `eventctl` takes the first of them that it may connect to, and waits up to 30 s for
-a place in its queue; a `--socket`, or `$EVENTD_SOCKET`, is used as it is. The first two stand beside `[api] socket`,
-wherever that is.
+Rights do not depend on the socket. `eventctl` uses the first of them that it may connect to, and waits up to 30 s for
+a place in its queue; a `--socket`, or `$EVENTD_SOCKET`, is used as it is. The first two are in the same folder as
+`[api] socket`.
 
 | role | who |
 |---|---|
@@ -42,8 +42,8 @@ wherever that is.
 
 SCOPES = """\
 
-**all**: of every workload, and of the host. **own**: of the caller's own workload; another one looks like one that does
-not exist, in lists, runs, events, plans and errors. What its own gates wait for, a workload can read.
+**all**: of every workload, and of the host. **own**: of the caller's own workload; any other looks as if it did not
+exist, in lists, runs, events, plans and errors. A workload can read what its own gates wait for.
 **no**: 403 `forbidden`.
 
 """
@@ -51,23 +51,23 @@ not exist, in lists, runs, events, plans and errors. What its own gates wait for
 
 LIMITS_OF = """\
 
-Who is several has the rights of each. A workload's uid counts as the workload as long as its record and the
-account that is there agree on name and uid, also once it has left the repository. Root of its containers is the
-workload; the other users of them (its subordinate uids) are nobody. So is who has dropped the operators' group, or
-got it after logging in: log in again.
+A caller with several roles has the rights of each. A workload's uid counts as the workload as long as its record and
+the account agree on name and uid, also after it has left the repository. Root of its containers is the workload; their
+other users (its subordinate uids) are nobody. A process that has dropped the operators' group, or a session from before
+the account joined it, is not an operator: log in again.
 
-`eventctl logs`, `exec`, `shell` and `ps` are not asked of the daemon, and get by without it: root may use them for
-every workload, a workload's account for itself, nobody else.
+`eventctl logs`, `exec`, `shell` and `ps` do not use the daemon: root may use them for every workload, a workload's
+account for itself, nobody else.
 
 ## Limits
 
-Per caller, so that nobody who floods the daemon is felt by others; who is over one is answered 429. Root has none; what
-is nobody shares one. A connection carries one request, of at most {kib} KiB.
+Limits are per caller, so that one that floods the daemon does not slow others down; a caller over a limit gets 429.
+Root has none; all callers that are nobody share one. A connection carries one request, of at most {kib} KiB.
 
 All callers of one role share a part of the daemon's time: operators {operator:.0%}, workloads {workload:.0%}, everybody
-else {nobody:.0%}, and each socket but root's {accepting:.0%} more for taking connections in. A role that has used up
-its part waits before the next request begins, or the next page of a long answer is written. {most} connections of
-operators, and as many of workloads, are held at a time: beyond them, only who has none yet is let in.
+else {nobody:.0%}, and each socket but root's {accepting:.0%} more for accepting connections. A role that has used up
+its part waits before its next request begins, or the next page of a long answer is written. {most} connections of
+operators, and as many of workloads, are open at a time: beyond that, only callers without one are accepted.
 
 | role | connections | of these, followers | new ones per second | changes per minute | seconds of a connection |
 |---|---|---|---|---|---|

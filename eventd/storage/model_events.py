@@ -9,13 +9,13 @@ class StorageEvent(EventKind):
     """Events about volumes."""
 
     EJECT = "eject"
-    """An operator puts a volume away."""
+    """An operator ejects a volume."""
     ATTACH = "attach"
-    """An operator takes a volume back."""
+    """An operator attaches a volume again."""
     DECOMMISSION = "decommission"
     """An operator takes a volume out of service."""
     MIGRATE = "migrate"
-    """An operator has a volume moved to another disk, ends that, or wants the old data to be deleted.
+    """An operator moves a volume to another disk, aborts that, or requests that the old data be deleted.
     Attributes `to`, `abort`."""
     VOLUME_CHANGED = "volume-changed"
     """A volume can be used now, or not any more. Attribute `attached`. Of a workload: `stopped`, how many of its units

@@ -65,7 +65,7 @@ def test_how_things_are_can_be_read_without_the_daemon(op: Operator) -> None:
     """Containers, logs, accounts, runs and the repository, with eventd stopped."""
     m = op.machine
     m.run(["systemctl", "stop", "eventd.service"])
-    said = m.run(f"set -e\n{block('See how things are without the daemon')}").stdout
+    said = m.run(f"set -e\n{block('See the state without the daemon')}").stdout
     m.run(["systemctl", "start", "eventd.service"])
     op.told()
     assert re.search(r"^web +web +running", said, re.MULTILINE), said
@@ -92,7 +92,7 @@ def test_a_daemon_that_does_not_start_says_why_and_comes_back(op: Operator) -> N
 def test_a_repair_by_hand_is_not_overruled(op: Operator) -> None:
     """Suspended, with the daemon up and with it down: what was stopped stays stopped until it is resumed."""
     m = op.machine
-    heading = "Repair a workload by hand, and not be overruled"
+    heading = "Repair a workload by hand, without eventd interfering"
     m.run(f"set -e\n{block(heading, 'sh with')}")
     assert active(op)
     said = m.run(f"set -e\n{block(heading, 'sh down')}").stdout

@@ -67,7 +67,7 @@ def test_the_guide_leads_to_a_converged_host_and_back(fresh_machine: MakeMachine
                 machine.run("stat -c '%a %n' / /usr /usr/bin /etc /usr/lib/systemd/system").stdout == before
             )
             _deliver(machine)
-        if heading == "Let pushes trigger it":
+        if heading == "Trigger it by pushes":
             _everything(machine)
         said = machine.run(
             f"set -e\n{text}".replace("${EDITOR:-vi}", editor["EDITOR"]), cwd="/srv/checkout"
