@@ -1,4 +1,4 @@
-"""What goes wrong, how often and when: drawn from one seed, so that a run replays exactly.
+"""Faults, how often and when: drawn from one seed, so that a run replays exactly.
 
 Probabilities are per occasion (a call, a signal, a start). `calm()` ends all faults: what follows must
 converge.
@@ -55,11 +55,11 @@ class Faults:
     """A user's manager takes `slow_manager` seconds to come up."""
     slow_manager: float = 40.0
     lost_replies: list[str] = field(default_factory=list)
-    """Beginnings of calls (`useradd web`) whose answer is lost, once each: they take effect and fail."""
+    """Prefixes of calls (`useradd web`) whose answer is lost, once each: they take effect and fail."""
     unstoppable: set[str] = field(default_factory=set)
     """Units that may not be stopped by hand (RefuseManualStop=)."""
     crash_at: int | None = None
-    """The daemon dies at this step boundary, counted from 1 in each of its lives; used once."""
+    """The daemon dies at this step boundary, counted from 1 in each of its processes; used once."""
 
     def hits(self, probability: float) -> bool:
         """Draw once."""
@@ -79,7 +79,7 @@ class Faults:
 
 
 def stormy(seed: int) -> Faults:
-    """Return a host on which everything fails now and then, another way for each seed."""
+    """Return a host on which everything fails now and then, differently for each seed."""
     chance = random.Random(seed)  # noqa: S311
 
     def some(most: float) -> float:

@@ -30,7 +30,7 @@ class GitRemote:
     down: bool = False
     """It cannot be reached."""
     hangs: float = 0.0
-    """It takes connections and says nothing: seconds after which a fetch gives up."""
+    """It accepts connections and sends nothing: seconds after which a fetch gives up."""
 
     def push(self, files: Mapping[str, str | bytes], *, force_from: str | None = None) -> str:
         """Commit exactly these files, on the head or on `force_from`; return the commit's id."""

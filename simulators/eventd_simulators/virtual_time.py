@@ -38,11 +38,11 @@ class VirtualTimeError(RuntimeError):
 
 
 class DeadlockError(VirtualTimeError):
-    """Nothing is ready and no timer is set: every task would wait for ever."""
+    """Nothing is ready and no timer is set: every task would wait forever."""
 
 
 class TimeLimitError(VirtualTimeError):
-    """The virtual time limit was passed: something goes round in circles."""
+    """The virtual time limit was passed: something loops."""
 
 
 class _JumpingSelector(selectors.BaseSelector):
@@ -75,7 +75,7 @@ class _JumpingSelector(selectors.BaseSelector):
 
 
 class _OrderedTimer(asyncio.TimerHandle):
-    """Timers of the same time run in the order in which they were made; asyncio's heap alone does not say."""
+    """Timers of the same time run in the order in which they were made; asyncio's heap alone does not ensure it."""
 
     def __init__(self, number: int, when: float, callback: Any, args: Any, loop: Any, context: Any) -> None:
         super().__init__(when, callback, args, loop, context)
@@ -88,7 +88,7 @@ class _OrderedTimer(asyncio.TimerHandle):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`time()` is virtual seconds since `EPOCH`; `random` is the one source of chance of this run."""
+    """`time()` is virtual seconds since `EPOCH`; `random` is the only source of randomness of this run."""
 
     def __init__(self, *, seed: int = 0, limit: float = DAY) -> None:
         selector = _JumpingSelector()
@@ -122,7 +122,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if timeout <= 0:
             return
         # The exact time of the next timer: adding the difference would be off by a rounding error, and a
-        # timer that is a hair early is not run.
+        # timer that is slightly early is not run.
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         self._now = scheduled[0].when() if scheduled else self._now + timeout
         if self._now > self._limit:
@@ -155,7 +155,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def current_random() -> random.Random:
-    """Return the running virtual loop's source of chance."""
+    """Return the running virtual loop's source of randomness."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualTimeLoop):
         raise VirtualTimeError("this loop is not virtual, it has no seed")
@@ -187,7 +187,7 @@ def _cancel_all(loop: VirtualTimeLoop) -> None:
     for task in tasks:
         task.cancel()
     if tasks:
-        # A task that refuses its cancellation would deadlock once more; the first error is the one to tell.
+        # A task that refuses its cancellation would deadlock once more; the first error is the one to report.
         with suppress(VirtualTimeError):
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 

@@ -1,4 +1,4 @@
-"""`python -m eventd_simulators.demo [--keep]`: run the demo; 0 if every step came true.
+"""`python -m eventd_simulators.demo [--keep]`: run the demo; 0 if every step succeeded.
 
 Owns: signals and exit codes. Whatever happens, no process and no folder is left behind.
 """
@@ -29,7 +29,7 @@ What next?
 
 
 def main() -> int:
-    """Return the exit status: 0 all true, 1 a step failed, 130 interrupted."""
+    """Return the exit status: 0 success, 1 a step failed, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the host running afterwards, until Ctrl-C")
     keep = parser.parse_args().keep

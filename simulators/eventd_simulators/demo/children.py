@@ -1,7 +1,7 @@
-"""The processes of the demo: started in order, watched, and ended in the other order, whatever happens.
+"""The processes of the demo: started in order, watched, and ended in reverse order, whatever happens.
 
-Owns: each child's log and its notification socket, on which the demo is what systemd is to a service
-(sd_notify(3)): `READY=1` and `STATUS=` come by themselves, nothing is asked again and again.
+Owns: each child's log and its notification socket, on which the demo plays systemd's part
+(sd_notify(3)): `READY=1` and `STATUS=` arrive by themselves, nothing is polled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STOP_TIMEOUT = 10.0
 
 
 class DemoError(Exception):
-    """A step did not come true; the message is for people."""
+    """A step failed; the message is for people."""
 
 
 @dataclass(slots=True)
@@ -39,12 +39,12 @@ class Child:
     out: IO[bytes] | None = None
 
     def ended(self) -> DemoError:
-        """Return what to raise when it has ended by itself."""
+        """Return the error to raise if it ended by itself."""
         return DemoError(f"{self.name} ended with status {self.process.wait()}")
 
 
 class Children:
-    """Started in order; `close` ends them in the other."""
+    """Started in order; `close` ends them in reverse."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class Children:
         listen: socket.socket | None = None,
         out: bool = False,
     ) -> Child:
-        """Start a Python module. `out`: its stdout is wanted; else that goes to its log, as stderr does."""
+        """Start a Python module. `out`: keep its stdout; else it goes to its log, as stderr does."""
         log = self.folder / f"{name}.log"
         environment = {**self.environment, "EVENTD_DEMO_PID": str(os.getpid())}
         heard = None

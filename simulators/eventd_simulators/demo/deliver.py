@@ -1,6 +1,6 @@
 """The forge's webhook, as a git hook: `post-receive` of the bare repository runs it (githooks(5)).
 
-Reads `old new ref` lines, signs a Gitea push for each and posts it. What was answered goes to stderr, where
+Reads `old new ref` lines, signs a Gitea push for each and posts it. The answers go to stderr, where
 git shows it to whoever pushed as `remote: …`.
 """
 
@@ -34,7 +34,7 @@ def main(config: str) -> int:
 
 
 def post(url: str, body: bytes, signature: str) -> tuple[int, str]:
-    """Post one delivery; returns the HTTP status (0: nobody there) and the answer."""
+    """Post one delivery; returns the HTTP status (0: no connection) and the answer."""
     request = urllib.request.Request(  # noqa: S310  the demo's own listener
         url,
         data=body,

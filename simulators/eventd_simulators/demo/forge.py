@@ -1,4 +1,4 @@
-"""A forge in small: a bare repository, served over HTTP on the loopback, with a webhook on push.
+"""A small forge: a bare repository, served over HTTP on the loopback, with a webhook on push.
 
 Owns: the repository and the server's thread. git does the work (git-http-backend(1), githooks(5)).
 """
@@ -41,7 +41,7 @@ class Forge:
             timeout=TIMEOUT,
             check=True,
         )
-        # A setting of the user's, for all repositories, must not switch the hook off.
+        # A global git setting of the user must not disable the hook.
         with (self.path / "config").open("a") as config:
             config.write(f'[core]\n\thooksPath = "{self.path}/hooks"\n')
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())

@@ -1,4 +1,4 @@
-"""By hand: changes that a person makes to the simulated host behind eventd's back.
+"""Changes that a person makes to the simulated host by hand.
 
 `python -m eventd_simulators.demo.hand ADDRESS stop|start|crash USER UNIT`, or `… ADDRESS reboot`.
 """

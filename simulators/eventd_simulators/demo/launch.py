@@ -1,4 +1,4 @@
-"""The start of each process of the demo: what has to be set in the child, before it becomes the program.
+"""How each process of the demo starts: what is set in the child before it becomes the program.
 
 `python -m eventd_simulators.demo.launch [--socket FD] PROGRAM ARGUMENT…`. The child ends with the demo,
 however that ends (prctl(2)). `--socket`: it gets a listening socket as from systemd (sd_listen_fds(3)).

@@ -51,4 +51,4 @@ CHANGED: Mapping[str, str] = {"workloads/web/web.container": WEB.format(tag="1.1
 MISTAKE: Mapping[str, str] = {
     "workloads/web/web.container": WEB.format(tag="1.2").replace("PublishPort", "PublishPrt")
 }
-"""A key that is misspelt."""
+"""A misspelled key."""

@@ -1,4 +1,4 @@
-"""What the demo writes: steps, commands and proofs; coloured on a terminal, plain in a pipe."""
+"""What the demo prints: steps, commands and proofs; coloured on a terminal, plain in a pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Screen:
         painted = f"\x1b[{style}m{text}\x1b[0m" if self.live and style else text
         try:
             print(painted, flush=True)
-        except BrokenPipeError:  # who reads has gone; the exit status still counts
+        except BrokenPipeError:  # the reader has gone; the exit status still counts
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def step(self, title: str, about: str = "") -> None:
@@ -67,7 +67,7 @@ class Screen:
         )
 
     def proof(self, text: str) -> None:
-        """Write what has been seen to be true."""
+        """Write what was verified."""
         self.line(f"{self._tick} {text}", style="32")
 
     def problem(self, text: str) -> None:

@@ -1,7 +1,7 @@
 """The stage: a temporary folder with a simulated host, eventd on it, the webhook listener and the forge.
 
-Owns: what is started in which order, and `until`: waiting for the host to be as a step says, woken by what eventd says
-by itself (its status line, its events), with a deadline.
+Owns: what is started in which order, and `until`, which waits with a deadline for the host to reach the state of a
+step, woken by what eventd reports by itself (its status line, its events).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from eventd_simulators.demo.screen import Screen
 Status = dict[str, Any]
 READY = 30.0
 DEADLINE = 30.0
-"""Seconds for a step to come true. It takes a second or two; the rest is for slow machines."""
+"""Seconds for a step. It takes a second or two; the rest is for slow machines."""
 HOST = "demo"
 _TELLING = frozenset(
     {
@@ -48,14 +48,14 @@ _TELLING = frozenset(
 """Kinds of events that are shown; `eventctl events` has all of them."""
 
 _PASSING = ("", "dead", "stop-sigterm", "stop-post")
-"""States of units that say nothing by themselves."""
+"""States of units that are not shown."""
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[Callable[[], None]]:
     """Hold interrupts until the function that is yielded is called, which raises KeyboardInterrupt if one came.
 
-    An interrupt in the middle of starting a process would leave that process to nobody.
+    An interrupt in the middle of starting a process would orphan that process.
     """
     came: list[int] = []
     before = {
@@ -98,7 +98,7 @@ class Stage:
         self._subs: dict[tuple[str, str], str] = {}
 
     def close(self) -> None:
-        """End every process, the youngest first, and the forge."""
+        """End every process, the newest first, and the forge."""
         self._children.close()
         self._stack.close()
 
@@ -111,7 +111,7 @@ class Stage:
         return self._children.logs()
 
     def start(self) -> None:
-        """Start everything; returns when eventd says that it is ready. Raises DemoError."""
+        """Start everything; returns when eventd is ready. Raises DemoError."""
         for name, debian in (("dbus-daemon", "dbus"), ("git", "git")):
             if shutil.which(name, path=self.environment["PATH"]) is None:
                 raise DemoError(
@@ -244,8 +244,8 @@ class Stage:
     def until(self, what: str, holds: Callable[[Status], bool], *, show: bool = True) -> Status:
         """Return the first status for which `holds`; show events meanwhile. DemoError at the deadline.
 
-        eventd says on its notification socket when where it stands has changed, and every event comes as a
-        line of `eventctl events --follow`: the status is asked for then, and at no other time.
+        eventd reports each change of its state on its notification socket, and every event comes as a
+        line of `eventctl events --follow`: the status is requested then, and at no other time.
         """
         assert self._daemon.notify is not None
         assert self._events.out is not None

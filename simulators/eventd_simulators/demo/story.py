@@ -1,4 +1,4 @@
-"""The story: each step does something, shows what eventd makes of it, and fails if it is not as it says."""
+"""The story: each step does something, shows how eventd reacts, and fails if it does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventd_simulators.demo.stage import Stage, Status
 
 
 def play(stage: Stage) -> None:
-    """Tell all of it. Raises DemoError."""
+    """Run all steps. Raises DemoError."""
     push(stage)
     change(stage)
     drift(stage)
@@ -84,7 +84,7 @@ def drift(stage: Stage) -> None:
 
 
 def mistake(stage: Stage) -> None:
-    """Push a spelling mistake, then take it back."""
+    """Push a spelling mistake, then revert it."""
     stage.screen.step(
         "A mistake", "A misspelt key is refused before anything is touched, and what ran goes on."
     )
@@ -124,7 +124,7 @@ def removal(stage: Stage) -> None:
 
 
 def _push(stage: Stage, message: str, what: str, holds: Callable[[Status], bool]) -> tuple[float, Status]:
-    """Commit all (with a message) and push; returns the seconds until it was so, and the status then."""
+    """Commit all (with a message) and push; returns the seconds until the host had converged, and the status then."""
     if message:
         stage.git("add", "--all")
         stage.screen.command("git", "commit", "--all", "--message", message)

@@ -1,4 +1,4 @@
-"""What a hostile bus does, by name: each attack is what an honest one says, but for one thing."""
+"""What a hostile bus does, by name: each attack behaves like an honest bus, except in one thing."""
 
 from __future__ import annotations
 

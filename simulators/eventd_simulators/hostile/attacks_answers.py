@@ -1,4 +1,4 @@
-"""Attacks of a hostile bus that answer something else than what was asked for, or nothing."""
+"""Attacks of a hostile bus that answer something other than what was asked for, or nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NoRows(Peer):
 
 
 class NoBody(Peer):
-    """Replies that say that they have a body, and have none."""
+    """Replies that announce a body, and have none."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member in ("ListUnits", "ListUnitsByPatterns", "LoadUnit"):
@@ -55,7 +55,7 @@ class WrongSignature(Peer):
 
 
 class NoPathUnit(Peer):
-    """Honest, but for what watches the folders of its user: that is down, and there is no list of it."""
+    """Honest, except for the path unit that watches its user's folders: it is down, and cannot be listed."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member == "GetAll" and call.path.endswith("_2epath"):
@@ -98,7 +98,7 @@ class ManyVariants(Peer):
 
 
 class ManySignatures(Peer):
-    """Properties of types that no two have in common, each as long as a signature can be."""
+    """Properties of different types, each with the longest possible signature."""
 
     def properties(self, interface: str) -> dict[str, Raw]:
         more = {}
@@ -109,7 +109,7 @@ class ManySignatures(Peer):
 
 
 class OtherPlaces(Peer):
-    """A unit is found at another place each time."""
+    """A unit is found at another object path each time."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member == "LoadUnit":
@@ -137,14 +137,14 @@ class Descriptors(Peer):
 
 
 class Noise(Peer):
-    """Bytes that are nothing."""
+    """Bytes that are not D-Bus."""
 
     def unasked(self) -> Iterator[bytes]:
         yield os.urandom(65536)
 
 
 class OddReply(Peer):
-    """Errors that are none, twice, with the header's fields of other types."""
+    """Malformed errors, sent twice, with header fields of wrong types."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member != "Subscribe":
@@ -159,7 +159,7 @@ class OddReply(Peer):
 
 
 class Silence(Peer):
-    """It takes connections, and never says a word."""
+    """It accepts connections, and never sends a byte."""
 
     def greet(self) -> None:
         while self.sock.recv(1000):
@@ -168,7 +168,7 @@ class Silence(Peer):
 
 
 class SilenceAfterHello(Peer):
-    """It says Hello, and nothing more."""
+    """It answers Hello, and nothing more."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member == "Hello":
@@ -176,7 +176,7 @@ class SilenceAfterHello(Peer):
 
 
 class HalfMessage(Peer):
-    """It says Hello, and then half of something."""
+    """It answers Hello, and then sends half a message."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         yield from super().answer(call)
@@ -186,7 +186,7 @@ class HalfMessage(Peer):
 
 
 class Hangup(Peer):
-    """It takes connections, says Hello, and hangs up, over and over."""
+    """It accepts connections, answers Hello, and hangs up, over and over."""
 
     def ready(self) -> bool:
         raise EOFError
@@ -203,7 +203,7 @@ class JobsWithoutEnd(Peer):
 
 
 class JobsOfOthers(Peer):
-    """The unit is down, and the call to start it is never answered: only the ends of other jobs are told."""
+    """The unit is down, and the call to start it is never answered: only the ends of other jobs are announced."""
 
     active: str = "failed"
 

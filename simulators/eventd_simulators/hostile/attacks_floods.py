@@ -1,4 +1,4 @@
-"""Attacks of a hostile bus that say too much, or too large a thing."""
+"""Attacks of a hostile bus that send too many messages, or too large ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eventd_simulators.hostile.dbus_bytes import (
 
 
 class JobFlood(Peer):
-    """Jobs with short names, as fast as they go."""
+    """Jobs with short names, as fast as possible."""
 
     def unasked(self) -> Iterator[bytes]:
         for n in itertools.count():
@@ -54,7 +54,7 @@ class PropertyFlood(Peer):
 
 
 class OwnerFlood(Peer):
-    """Names on the bus change hands, each of them another one."""
+    """Names on the bus change owners, a new name each time."""
 
     def unasked(self) -> Iterator[bytes]:
         for n in itertools.count():
@@ -66,7 +66,7 @@ class OwnerFlood(Peer):
 
 
 class Reowner(Peer):
-    """systemd's name changes hands all the time: everything would be read again each time."""
+    """systemd's name changes owners all the time: everything would be read again each time."""
 
     def unasked(self) -> Iterator[bytes]:
         for _ in itertools.count():
@@ -93,7 +93,7 @@ class ReplyFlood(Peer):
 
 
 class CallFlood(Peer):
-    """Calls of the daemon's, the answers to which are never read."""
+    """Calls to the daemon, whose answers are never read."""
 
     def unasked(self) -> Iterator[bytes]:
         self.reads = False
@@ -117,7 +117,7 @@ class LongNames(Peer):
 
 
 class HugeMessage(Peer):
-    """One message of a hundred megabytes, of which the beginning comes."""
+    """One message of a hundred megabytes, of which only the beginning is sent."""
 
     def unasked(self) -> Iterator[bytes]:
         head = self.signal("JobNew", "uos", [1, "/x", "x"])
@@ -127,7 +127,7 @@ class HugeMessage(Peer):
 
 
 class EndlessHeader(Peer):
-    """A header with fields that do not end."""
+    """A header with endless fields."""
 
     def unasked(self) -> Iterator[bytes]:
         fields = {PATH: "/", INTERFACE: "a.b", MEMBER: "C", SENDER: OWNER}
@@ -135,7 +135,7 @@ class EndlessHeader(Peer):
 
 
 class HugeValues(Peer):
-    """Paths and texts of hundreds of kilobytes in what a unit is said to be."""
+    """Paths and texts of hundreds of kilobytes in the properties of a unit."""
 
     def properties(self, interface: str) -> dict[str, Raw]:
         long = "x" * min(self.size, 120_000)
@@ -154,7 +154,7 @@ class ErrorText(Peer):
 
 
 class HelloError(Peer):
-    """It does not even say Hello."""
+    """It refuses even Hello."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.member == "Hello":

@@ -1,10 +1,10 @@
-"""A bus of a workload's own, in the place of the one of its user's systemd: it answers like systemd, and attacks.
+"""A bus that a workload runs in the place of its user's systemd bus: it answers like systemd, and attacks.
 
     python -m eventd_simulators.hostile.bus SOCKET ATTACK [UNIT] [--size N] [--count N] [--rate N]
 
-Listens at SOCKET (which it takes the place of) until it is ended, serves one connection after the other, and prints a
+Listens at SOCKET (replacing it) until it is ended, serves one connection after the other, and prints a
 line for each, and for each end. It speaks the protocol as dbus-daemon and systemd do, with the units as they should be,
-except in what the ATTACK is about (`attacks.ATTACKS`). Imports nothing but the standard library, and runs as any user.
+except for the ATTACK (`attacks.ATTACKS`). Imports nothing but the standard library, and runs as any user.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ def unit_path(name: str) -> str:
 
 @dataclass
 class Peer:
-    """One connection of the daemon, as systemd on a bus would serve it. Attacks change what it says."""
+    """One connection of the daemon, as systemd on a bus would serve it. Attacks override what it sends."""
 
     sock: socket.socket
     unit: str = "web.service"
     size: int = 4_000_000
-    """Of what is too large, in bytes."""
+    """Size of what is too large, in bytes."""
     count: int = 0
-    """Of what is too many; 0: without an end."""
+    """Count of what is too many; 0: endless."""
     rate: float = 0
-    """Messages a second; 0: as many as go."""
+    """Messages a second; 0: as many as possible."""
     active: str = "active"
     serial: int = 0
     reads: bool = True
-    """Whether it goes on to read what the daemon sends."""
+    """Whether it keeps reading what the daemon sends."""
     asked: int = 0
     """Units that were read."""
     buffer: bytearray = field(default_factory=bytearray)
@@ -134,7 +134,7 @@ class Peer:
                 self.sock.sendall(b"OK 0123456789abcdef0123456789abcdef\r\n")
 
     def ready(self) -> bool:
-        """Tell whether it is time to send what nobody asked for: the daemon has read a unit."""
+        """Tell whether to start sending unasked messages: the daemon has read a unit."""
         return self.asked > 0
 
     def unasked(self) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""D-Bus messages as bytes, right or wrong: for an adversary, which a library would keep from sending what it likes.
+"""D-Bus messages as bytes, valid or not: a library would keep an adversary from sending invalid ones.
 
 Little-endian (D-Bus specification, "Marshaling"). Imports nothing but the standard library.
 """
@@ -108,7 +108,7 @@ def message(kind: int, serial: int, fields: dict[int, Any], body: bytes = b"", e
 
 
 class Call(NamedTuple):
-    """A method call of the daemon's."""
+    """A method call by the daemon."""
 
     serial: int
     path: str

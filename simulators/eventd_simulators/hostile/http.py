@@ -1,7 +1,7 @@
-"""A hostile HTTP client: opens connections at a steady rate, does something unpleasant on each, and holds on to it.
+"""A hostile HTTP client: opens connections at a steady rate, misbehaves on each, and holds it open.
 
-It signs nothing and knows no secret, as anybody on the network. Its tricks are those that a server of few connections
-has to fear: they cost the client next to nothing, and the server a connection until it gives up.
+It signs nothing and knows no secret, like anybody on the network. Its tricks are those that a server with few
+connections has to fear: they cost the client next to nothing, and the server a connection until it gives up.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from enum import StrEnum
 HELD = 60.0
 """Seconds that it stays on a connection, unless the server ends it."""
 DRIP = 0.1
-"""Seconds between two bytes of who drips."""
+"""Seconds between two bytes of a slow sender."""
 MOST = 400
-"""Connections that it holds at a time; the oldest are let go beyond that."""
+"""Connections that it holds at a time; beyond that it closes the oldest."""
 
 
 class Trick(StrEnum):
     """What it does on a connection."""
 
     SILENT = "silent"
-    """Says nothing."""
+    """Sends nothing."""
     HALF_HEAD = "half-head"
     """Begins its headers and never ends them."""
     DRIPPING_HEAD = "dripping-head"
@@ -40,9 +40,9 @@ class Trick(StrEnum):
     CHUNKED = "chunked"
     """Sends a chunk of a body that has no announced end, and no other."""
     UNREAD = "unread"
-    """Asks, and never reads the answer."""
+    """Sends a request, and never reads the answer."""
     GARBAGE = "garbage"
-    """Sends bytes that are no HTTP."""
+    """Sends bytes that are not HTTP."""
     HANG_UP = "hang-up"
     """Connects and closes."""
 
@@ -74,7 +74,7 @@ class HostileClient:
         began = loop.time()
         numbers = itertools.count() if count is None else range(count)
         for number, trick in zip(numbers, itertools.cycle(self.tricks), strict=False):
-            # By the clock, so that a busy machine makes no slower attacker.
+            # By the clock, so that the attacker is no slower on a busy machine.
             await asyncio.sleep(max(0.0, began + number / rate - loop.time()))
             task = asyncio.create_task(self._attack(trick))
             self._tasks[task] = None
@@ -84,7 +84,7 @@ class HostileClient:
 
     @contextlib.asynccontextmanager
     async def flooding(self, rate: float) -> AsyncIterator[None]:
-        """Flood for as long as the block runs, and let go of everything at its end."""
+        """Flood for as long as the block runs, and close every connection at its end."""
         task = asyncio.create_task(self.flood(rate))
         try:
             yield
@@ -95,7 +95,7 @@ class HostileClient:
             await self.close()
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

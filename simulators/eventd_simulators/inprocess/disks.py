@@ -1,4 +1,4 @@
-"""The simulated drives as one life of the daemon sees them: udev's and the kernel's facts, and the ports of storage.
+"""The simulated drives as one process of the daemon sees them: udev's and the kernel's facts, and the ports of storage.
 
 The facts come through the real `DeviceTable`. Events of one device keep their order, as udev's do; those of different
 devices overtake each other, come twice, and get lost: then everything is read again, as after ENOBUFS of netlink.
@@ -72,7 +72,7 @@ class SimDisks:
 
     def _gap(self) -> None:
         self._life.emit(MountOrigin.UDEV, KernelEvent.GAP, "devices", attributes={"reason": "udev-lost"})
-        # What was on its way is lost with the old socket; the new one is subscribed to before all is read.
+        # What was in flight is lost with the old socket; the new one is subscribed to before everything is read.
         for channel in self._udev.values():
             channel.close()
         self._udev.clear()

@@ -1,6 +1,6 @@
-"""The facts of one manager's units, kept current by its signals: what eventd's own source does on a real bus.
+"""The facts of one manager's units, kept current by its signals, as eventd's own source does on a real bus.
 
-Watched units are told in full whenever they change; after a gap, a reload or a re-execution everything is
+Watched units are emitted in full whenever they change; after a gap, a reload or a re-execution everything is
 read again.
 """
 
@@ -53,7 +53,7 @@ class Feed:
         return not self.channel.open
 
     def close(self, *, forget: bool) -> None:
-        """Close the connection, end what waits on it, and forget the facts if nothing is behind them."""
+        """Close the connection, end what waits on it, and forget the facts if nothing backs them."""
         self._stop()
         self.channel.close()
         for waiter in self._jobs.values():
@@ -66,7 +66,7 @@ class Feed:
                 self._emit_state(name, None)
 
     def expect(self, job: int) -> asyncio.Future[JobResult]:
-        """Return what ends with the job's JobRemoved."""
+        """Return a future that ends with the job's JobRemoved."""
         waiter: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
         self._jobs[job] = waiter
         return waiter
@@ -98,7 +98,7 @@ class Feed:
         """Something may have been missed."""
         if not self.lost:
             self._life.emit(self._origin, KernelEvent.GAP, "systemd", scope=self._scope)
-            # A job's end may be what was missed: nobody may wait for it for ever.
+            # A job's end may be what was missed: nobody may wait for it forever.
             manager = self._manager()
             for job, waiter in list(self._jobs.items()):
                 if (manager is None or manager.jobs.get(job) is None) and not waiter.done():

@@ -55,13 +55,13 @@ class SimFiles:
 
 
 class SimFileWatch:
-    """`ports.FileWatch`: a change makes it look at the path a moment later."""
+    """`ports.FileWatch`: after a change it reads the path a moment later."""
 
     def __init__(self, life: Life, tree: MemoryTree, hub: signals.Hub) -> None:
         self._life = life
         self._tree = tree
         self._folders: dict[str, dict[str, None]] = {}
-        """Folder -> paths that were told of."""
+        """Folder -> paths that were reported."""
         self._channel = Channel(life, self._overflowed)
         hub.listen(self._on_signal)
 

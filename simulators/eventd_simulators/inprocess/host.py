@@ -1,8 +1,8 @@
-"""The simulated host as eventd's runtime gets it, and the world around it that outlives the daemon.
+"""The simulated host as eventd's runtime gets it, and the world around it, which outlives the daemon.
 
     world = World(asyncio.get_running_loop(), faults=stormy(seed))
     world.model.boot()
-    host = SimHost(world, emit)      # one life of the daemon
+    host = SimHost(world, emit)      # one process of the daemon
     await host.start()               # sources: subscribe, read
     ...host.ports...                 # eventd.port_set.Host
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class World:
-    """What is there whether or not the daemon runs: the machine, its disk, the remote."""
+    """What exists whether or not the daemon runs: the machine, its disk, the remote."""
 
     def __init__(
         self,
@@ -73,20 +73,20 @@ class World:
         self.finds: dict[str, Finds] = {}
         """What an account has of its own, by name."""
         self.homes: dict[str, int] = {}
-        """Homes with something in them: user -> how often something was written."""
+        """Homes with content: user -> how often something was written."""
 
     def _slow_manager(self) -> float:
         return self.faults.slow_manager if self.faults.hits(self.faults.slow_managers) else 0.0
 
 
 class SimHost:
-    """The ports for one life of the daemon."""
+    """The ports for one process of the daemon."""
 
     def __init__(self, world: World, emit: Emit) -> None:
         model = world.model
         self.world = world
         self.away: set[str] = set()
-        """Sources that are not there when the daemon starts."""
+        """Sources that are unavailable when the daemon starts."""
         self.sources: dict[str, Callable[[], Awaitable[None]]] = {}
         """Further sources to read again, by name."""
         self.life = life = Life(emit, world.faults, world.clock)
@@ -167,5 +167,5 @@ class SimHost:
         self.life.emit(RepositoryOrigin.WEBHOOK, RepositoryEvent.PUSHED, repository)
 
     def kill(self) -> None:
-        """Kill the daemon here and now."""
+        """Kill the daemon now."""
         self.life.kill()

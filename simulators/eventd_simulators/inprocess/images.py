@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Registry:
-    """What can be pulled, and what has been."""
+    """What can be pulled, and what was pulled."""
 
     tags: dict[str, str] = field(default_factory=dict)
     """Reference -> id of what a pull brings."""
@@ -150,7 +150,7 @@ class SimImages:
             self._host.behaviours.images.pop(short_name(reference), None)
 
     def _note_running(self, user: str) -> None:
-        """Remember what runs before a tag moves: a container keeps the image that it was made of."""
+        """Remember what runs before a tag moves: a container keeps the image that it was created from."""
         manager = self._host.managers.get(user)
         for name, unit in manager.units.items() if manager is not None else ():
             state = manager.peek(name) if manager is not None else None

@@ -1,6 +1,6 @@
-"""One life of the daemon, as the ports see it: its calls take time, fail, and are where it can be killed.
+"""One process of the daemon, as the ports see it: its calls take time, fail, and are where it can be killed.
 
-A crash is a kill -9: from that boundary on nothing of that life has an effect or is told. The call that it
+A crash is a kill -9: from that boundary on, nothing of that process has an effect or is emitted. The call that it
 hits never returns; whoever runs the daemon gives `on_crash`, which cancels it. Whatever it still tries
 while it is being torn down (its `finally` clauses, which a real kill would not run) raises
 `SimulatedCrash`.
@@ -25,7 +25,7 @@ Effect = Callable[[], T]
 
 
 class SimulatedCrash(BaseException):
-    """The daemon is dead; like KeyboardInterrupt, no `except Exception` may go on from here."""
+    """The daemon is dead; like KeyboardInterrupt, no `except Exception` may catch this."""
 
 
 class Life:
@@ -64,7 +64,7 @@ class Life:
         self.on_crash()
 
     async def read(self, read: Effect[T]) -> T:
-        """Read something: takes a latency each way, and changes nothing."""
+        """Read something, with a latency each way."""
         await self._travel()
         result = read()
         await self._travel()
@@ -130,7 +130,7 @@ class Channel:
     ) -> None:
         """Deliver later. A signal that is dropped makes its source call `gap` a little later, unless it is silent.
 
-        `signal`: of which kind it is; None: an answer, which cannot be lost. `announced`: its loss by chance is.
+        `signal`: its kind; None: an answer, which cannot be lost. `announced`: a random loss is announced.
         """
         faults = self._life.faults
         if signal in faults.silent:

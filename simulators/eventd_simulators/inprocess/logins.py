@@ -151,7 +151,7 @@ class SimAccounts:
                 raise PermanentError(f"the account {name} exists", reason="account-exists")
             return self._host.accounts.add(name)
 
-        # By chance it fails only without effect; `Faults.lost_replies` is for the other way round.
+        # Random failures have no effect; `Faults.lost_replies` is for those that do.
         return await self._life.change(f"useradd {name}", add, failure=0)
 
     async def rename(self, old: Account, new: str, *, timeout: float) -> Account:

@@ -146,7 +146,7 @@ class SimUserManagers:
         self._host = host
         self._feeds: dict[str, Feed] = {}
         self._uids: dict[str, int] = {}
-        """Whose bus a feed is on: an account that was deleted and made again has another one."""
+        """Whose bus a feed is on: an account that was deleted and created again has another one."""
         self._watched: dict[str, frozenset[str]] = {}
         self._wanted: dict[str, None] = {}
         host.hub.listen(self._on_signal)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SimAccountRemoval:
-    """See the port. Deletes in two halves, so that a crash in between is one that tests can make."""
+    """See the port. Deletes in two halves, so that tests can crash it in between."""
 
     def __init__(self, life: Life, world: World) -> None:
         self._life = life
@@ -32,7 +32,7 @@ class SimAccountRemoval:
         return await self._life.read(lambda: Measured(files, files * 4096, complete=True))
 
     async def end_processes(self, account: Account, *, timeout: float) -> None:
-        """See the port. What runs outside of its manager is not in the model."""
+        """See the port. The model has no processes outside the manager."""
         del timeout
         if account.name in self._world.model.managers:
             raise TemporaryError(f"the manager of {account.name} runs", reason="account-busy")
@@ -46,7 +46,7 @@ class SimAccountRemoval:
         )
 
     async def sweep(self, account: Account, *, timeout: float) -> tuple[str, ...]:
-        """See the port. What is outside of homes is not in the model."""
+        """See the port. The model has no files outside homes."""
         del timeout
         await self._life.change(f"sweep {account.name}", lambda: None, failure=0)
         return ()

@@ -23,7 +23,7 @@ FETCH = 0.05
 
 
 class Clone:
-    """What is on the disk: outlives the daemon."""
+    """What is on the disk, and outlives the daemon."""
 
     def __init__(self) -> None:
         self.head = ""
@@ -79,7 +79,7 @@ class SimRepository:
 
 
 class SimUnitLog:
-    """`ports.UnitLog`: what the model's units said."""
+    """`ports.UnitLog`: the journal of the model's units."""
 
     def __init__(self, life: Life, host: HostModel) -> None:
         self._life = life

@@ -35,7 +35,7 @@ class Disk:
     runs: list[int] = field(default_factory=list)
     open_runs: list[int] = field(default_factory=list)
     most_open: int = 0
-    """Most runs that were ever open at a time."""
+    """The most runs that were ever open at a time."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
     """The open ones."""
     journal: dict[int, tuple[OpenStep, str]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Disk:
     reports: list[RunReport] = field(default_factory=list)
     last_step: int = 0
     holder: Life | None = None
-    """Who has the file lock; the kernel gives it back when that process dies."""
+    """Who has the file lock; the kernel releases it when that process dies."""
 
 
 class SimStore:
@@ -145,7 +145,7 @@ class SimStore:
         def end() -> None:
             found = self._disk.steps.pop(step, None)
             if found is None:
-                return  # written before, though the answer was an error
+                return  # it was written, although the answer was an error
             self._disk.journal[step] = (found, result)
             if note:
                 self._disk.settled.append((found, result, note))
@@ -156,7 +156,7 @@ class SimStore:
         """See the port."""
 
         def end() -> None:
-            if report.id in self._disk.open_runs:  # else it was written, though the answer was an error
+            if report.id in self._disk.open_runs:  # else it was written, although the answer was an error
                 self._disk.reports.insert(0, report)
                 self._disk.open_runs.remove(report.id)
 

@@ -17,7 +17,7 @@ SUBORDINATES = 65_536
 
 
 class AccountDatabase(Protocol):
-    """What the model asks of the accounts."""
+    """What the model needs of the accounts."""
 
     def __iter__(self) -> Iterator[Account]: ...
 
@@ -39,7 +39,7 @@ class AccountDatabase(Protocol):
 
 
 class AccountTable:
-    """The accounts by name. root is there from the beginning."""
+    """The accounts by name. root exists from the start."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub

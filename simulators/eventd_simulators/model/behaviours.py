@@ -1,7 +1,7 @@
 """How the simulated programs behave: a table from image or unit to times and exit statuses.
 
 A container whose image is called `crash` crashes, one called `missing` cannot be pulled, and so on: so a
-repository alone can tell a story. Tests add rows by unit, which win over the image's.
+repository alone can show each of them. Tests add rows by unit, which win over the image's.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Behaviour:
     start: float = 0.1
     """From exec to READY=1 (or, of a oneshot, to its end)."""
     start_status: int = 0
-    """Not 0: it exits so instead of becoming ready."""
+    """Not 0: its exit status, instead of becoming ready."""
     failing_starts: int = 0
-    """So many starts fail with status 1 before the first good one."""
+    """How many starts fail with status 1 before the first good one."""
     runs_for: float | None = None
-    """It exits by itself so long after it was ready; None: it runs until it is stopped."""
+    """Seconds from ready until it exits by itself; None: it runs until it is stopped."""
     status: int = 0
     """Exit status then."""
     healthy_after: float | None = 0.2
@@ -82,7 +82,7 @@ class Behaviours:
         return (scope, image) in self._images
 
     def add_image(self, scope: str, image: str) -> None:
-        """The image has been pulled."""
+        """Record that the image was pulled."""
         self._images.add((scope, image))
 
     def start_fails(self, scope: str, unit: str, behaviour: Behaviour) -> bool:

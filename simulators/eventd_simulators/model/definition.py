@@ -1,4 +1,4 @@
-"""What a unit's files say, parsed: the part of systemd.unit(5) and systemd.service(5) that the model acts on.
+"""A unit's files, parsed: the part of systemd.unit(5) and systemd.service(5) that the model acts on.
 
 Deliberately not eventd's own parser: a mistake there must not be repeated here.
 """
@@ -124,7 +124,7 @@ _TIMES = ("OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiv
 
 
 def define(name: str, entries: Entries, *, generated: Iterable[str] = (), **places: object) -> Definition:
-    """Make a definition of a unit file's entries. `generated`: units that its generator lets it wait for."""
+    """Make a definition from a unit file's entries. `generated`: units that its generator lets it wait for."""
     service = "Service"
     kind = last(entries, service, "Type", "simple")
     oneshot = kind == "oneshot"
@@ -136,7 +136,7 @@ def define(name: str, entries: Entries, *, generated: Iterable[str] = (), **plac
         remain=truth(last(entries, service, "RemainAfterExit"), default=False),
         restart=last(entries, service, "Restart", "no"),
         restart_delay=seconds(last(entries, service, "RestartSec"), 0.1),
-        # systemd.service(5): oneshot units have no start timeout unless they ask for one.
+        # systemd.service(5): oneshot units have no start timeout unless they set one.
         start_timeout=seconds(last(entries, service, "TimeoutStartSec"), float("inf") if oneshot else 90.0)
         or float("inf"),
         stop_timeout=seconds(last(entries, service, "TimeoutStopSec"), 90.0) or float("inf"),

@@ -20,7 +20,7 @@ Told = Callable[[str, Block], None]
 
 @dataclass(slots=True)
 class Drives:
-    """The world: it outlives the daemon."""
+    """The drives, which outlive the daemon."""
 
     blocks: dict[str, Block] = field(default_factory=dict)
     """By path in /sys."""
@@ -30,11 +30,11 @@ class Drives:
     folders: dict[str, dict[str, int]] = field(default_factory=dict)
     """UUID -> name of a top folder -> uid."""
     udev: list[Told] = field(default_factory=list)
-    """Told of each event of udev."""
+    """Called for each event of udev."""
     kernel: list[Callable[[], None]] = field(default_factory=list)
-    """Told that the table of mounts changed."""
+    """Called when the table of mounts changed."""
     write_protected: bool = False
-    """Every disk has its switch on: what is mounted is mounted read-only, as mount(8) does then."""
+    """Every disk is write-protected: it is mounted read-only, as mount(8) does then."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Unit of a job of a migration -> `running`, `exited` or `failed`."""
     drafts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
@@ -44,19 +44,19 @@ class Drives:
     broken: bool = False
     """Copies fail."""
     undeletable: bool = False
-    """What is to be deleted stays."""
+    """Deletions fail."""
     users: list[Holder] = field(default_factory=list)
     """Processes, besides the workloads', that have files open on whatever is mounted."""
     strangers: list[Holder] = field(default_factory=list)
-    """Processes that keep what was mounted in a mount namespace of theirs, out of which nobody gets it."""
+    """Processes that keep the mount in a mount namespace of their own, where it cannot be unmounted."""
     helpers: bool = True
-    """Namespaces that make such copies begin all the time."""
+    """New namespaces with such copies appear all the time."""
     copied: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Mount point -> the number of a device, and how it was mounted (`ro`, `rw`), where a namespace keeps a copy of
     that mount: as those of aardvark-dns do, which began while it was mounted. The device cannot be mounted otherwise
     until that is gone, and is in use."""
     spills: list[str] = field(default_factory=list)
-    """What was made in a mount point with nothing mounted there: has to stay empty."""
+    """What was created in an unmounted mount point; must stay empty."""
 
     def plug(self, node: str, uuid: str, *, fstype: str = "ext4", label: str = "", member: str = "") -> None:
         """Attach a device."""
@@ -67,13 +67,13 @@ class Drives:
         self._send_uevent("add", block)
 
     def pull(self, node: str) -> None:
-        """Take a device away."""
+        """Detach a device."""
         block = self.blocks.pop(f"/devices/{node}", None)
         if block is not None:
             self._send_uevent("remove", replace(block, uuid=""))
 
     def repeat(self) -> None:
-        """Udev says again what is so (udevadm trigger)."""
+        """Repeat udev's events (udevadm trigger)."""
         for block in list(self.blocks.values()):
             self._send_uevent("change", block)
 
@@ -120,12 +120,12 @@ class Drives:
         return self.copies[uuid, volume] if volume else self.folders.setdefault(uuid, {})
 
     def unmount(self, point: str) -> None:
-        """Take a mount away."""
+        """Remove a mount."""
         if self.mounts.pop(point, None) is not None:
             self._changed()
 
     def renew(self, point: str) -> bool:
-        """Make a mount point anew: what was mounted there is gone everywhere. False: something is mounted there."""
+        """Recreate a mount point: mounts on it are gone everywhere. False: something is mounted there."""
         if point in self.mounts:
             return False
         self.copied.pop(point, None)
@@ -172,7 +172,7 @@ class Drives:
             told()
 
     def begin(self, unit: str, seconds: float, end: Callable[[], bool]) -> None:
-        """Start a unit that ends by itself; `end` does its work and says whether it ended well."""
+        """Start a unit that ends by itself; `end` does its work and returns whether it succeeded."""
         if unit in self.jobs:
             return
         self.jobs[unit] = "running"
@@ -186,7 +186,7 @@ class Drives:
         asyncio.get_running_loop().call_later(seconds, over)
 
     def end(self, unit: str) -> str:
-        """Stop a unit; return how it was."""
+        """Stop a unit; return its state."""
         was = self.jobs.pop(unit, "")
         if was:
             self._changed()

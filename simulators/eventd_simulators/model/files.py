@@ -1,6 +1,6 @@
 """The files of the host: in memory for the in-process face, in a folder for the face on the wire.
 
-Both give a fingerprint that changes with every write, as systemd's look at mtimes does for NeedDaemonReload.
+Both give a fingerprint that changes with every write, as the mtimes that systemd compares for NeedDaemonReload do.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Entry:
 
 
 class MemoryTree:
-    """Files by absolute path; folders are there when something is in them."""
+    """Files by absolute path; a folder exists when something is in it."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -68,7 +68,7 @@ class MemoryTree:
         uid: int = 0,
         kind: FileKind = FileKind.REGULAR,
     ) -> None:
-        """Write a file, as anybody."""
+        """Write a file, as anybody could."""
         data = content.encode() if isinstance(content, str) else content
         self._entries[path] = Entry(data, mode, uid, next(self._versions), kind)
         self._hub.send(FileChanged(path))
@@ -108,7 +108,7 @@ class MemoryTree:
 
 
 class DiskTree:
-    """Real files, with a folder of ours as `/`. Symlinks are not followed."""
+    """Real files, with one folder as `/`. Symlinks are not followed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -1,4 +1,4 @@
-"""The whole host: how accounts, files, logind, the system manager and the users' managers hang together.
+"""The whole host: how accounts, files, logind, the system manager and the users' managers work together.
 
 `user@UID.service` of the system manager *is* the user's manager: it becomes active when that has reached
 basic.target (READY=1, before the default target's units are up), and stops when all its units have stopped.
@@ -36,7 +36,7 @@ class LingerFlags(Protocol):
         ...
 
     def set(self, name: str, *, on: bool) -> None:
-        """Make or remove the file."""
+        """Create or remove the file."""
         ...
 
 
@@ -52,7 +52,7 @@ class MemoryFlags:
         return self._tree.entry(f"{self._folder}/{name}") is not None
 
     def set(self, name: str, *, on: bool) -> None:
-        """Make or remove the file."""
+        """Create or remove the file."""
         if not on:
             self._tree.remove(f"{self._folder}/{name}")
         elif not self.is_set(name):
@@ -91,7 +91,7 @@ class HostModel:
         self.managers: dict[str, Manager] = {}
         """By the name of an account that is there."""
         self.orphans: dict[int, Manager] = {}
-        """Managers by uid that run on although their account is gone, or has another uid now (userdel --force)."""
+        """Managers by uid that still run although their account is gone, or has another uid now (userdel --force)."""
         self.hub.listen(self._account_changed)
         self.slow_manager: Callable[[], float] = lambda: 0.0
         """Asked at each start of a user's manager: seconds that it takes longer."""
@@ -207,7 +207,7 @@ class HostModel:
         account, manager = self.accounts.get(signal.name), self.managers.get(signal.name)
         if manager is not None and (account is None or account.uid != manager.uid):
             self.orphans[manager.uid] = self.managers.pop(signal.name)
-        if account is not None and account.uid in self.orphans:  # made again with the same uid
+        if account is not None and account.uid in self.orphans:  # created again with the same uid
             self.managers[account.name] = self.orphans.pop(account.uid)
 
     def restart_bus(self, user: str) -> None:
@@ -223,7 +223,7 @@ class HostModel:
         self.clock.call_later(BUS_RESTART, back)
 
     def touched(self, path: str) -> None:
-        """Tell that a file changed (for trees that do not tell by themselves)."""
+        """Report that a file changed (for trees that do not report it themselves)."""
         self.hub.send(FileChanged(path))
 
 

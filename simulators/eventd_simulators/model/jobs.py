@@ -1,6 +1,6 @@
 """systemd's job queue: merging, cancelling, ordering and results (job.c of systemd 257).
 
-One job per unit. A second start merges into the first; a stop cancels a start and the other way round. A
+One job per unit. A second start merges into the first; a stop cancels a start, and vice versa. A
 job waits for the jobs of the units it is ordered after. Decides when units are started; never how.
 """
 
@@ -82,7 +82,7 @@ class JobQueue:
         self.schedule()
 
     def notify(self, unit: Unit) -> None:
-        """See what a change of state means for the unit's job (unit_process_job)."""
+        """Apply a change of state to the unit's job (unit_process_job)."""
         job = unit.job
         if job is not None:
             if job.kind == "start":
@@ -107,7 +107,7 @@ class JobQueue:
             self._manager.clock.call_later(0, self._dispatch)
 
     def clear(self) -> None:
-        """Forget all: the manager is gone."""
+        """Forget everything: the manager is gone."""
         self._jobs.clear()
 
     def _dispatch(self) -> None:

@@ -1,4 +1,4 @@
-"""logind: users, sessions, lingering, and the word that a shutdown is coming (org.freedesktop.login1(5)).
+"""logind: users, sessions, lingering, and the announcement of a shutdown (org.freedesktop.login1(5)).
 
 A user is known while it lingers, has a session, or its manager runs; the manager of a user who neither
 lingers nor has a session is stopped after `UserStopDelaySec=` (10 s). The lingering flag is a file.
@@ -105,7 +105,7 @@ class Logind:
             self._host.hub.send(UserRemoved(account.uid, account.name))
 
     def prepare_for_shutdown(self, *, active: bool) -> None:
-        """Tell that the host goes down (or does not, after all)."""
+        """Announce a shutdown, or call it off."""
         self.preparing = active
         self._host.hub.send(PrepareForShutdown(active))
 

@@ -1,4 +1,4 @@
-"""A systemd manager, the system's or a user's: loads units, makes jobs, tells what changed.
+"""A systemd manager, the system's or a user's: loads units, makes jobs, announces what changed.
 
 Owns the loaded units. Which units there could be comes from a `UnitSource` (generators and unit folders),
 read at the start and at each daemon-reload, and from nowhere in between: that is what makes
@@ -47,7 +47,7 @@ class UnitSource(Protocol):
     """Where units come from."""
 
     files: Mapping[str, bytes]
-    """What stood in eventd's folders when they were last read."""
+    """Content of eventd's folders when they were last read."""
 
     def read(self) -> Mapping[str, Definition]:
         """Run the generators, read the unit folders."""
@@ -58,7 +58,7 @@ class UnitSource(Protocol):
         ...
 
     def outdated(self, definition: Definition) -> bool:
-        """Whether the files of a definition are not what they were when it was read."""
+        """Whether the files of a definition have changed since it was read."""
         ...
 
 
@@ -120,7 +120,7 @@ class Manager:
             return
         self.reloading = True
         self.hub.send(Reloading(self.scope, active=True))
-        # All units are taken down and made anew: announced, though nothing of them changes.
+        # All units are removed and created again: announced, though nothing of them changes.
         for name in self.units:
             self.hub.send(UnitRemoved(self.scope, name))
         self.clock.call_later(self.reload_time, lambda: self._reloaded(done))
@@ -159,10 +159,10 @@ class Manager:
         if self._reloads:
             self.reload(self._reloads.pop(0))
 
-    # What a client may ask.
+    # Calls of clients.
 
     def find(self, name: str) -> Definition | None:
-        """Return what the unit files said of a unit when they were last read."""
+        """Return the definition of a unit from the unit files when they were last read."""
         return self.definitions.get(name) or self.source.instance(name)
 
     def load(self, name: str) -> Unit:
@@ -261,7 +261,7 @@ class Manager:
             if unit.name in other.definition.pulls_in and other.active not in DOWN
         ]
 
-    # What units and jobs tell it.
+    # Calls of units and jobs.
 
     def changed(self, unit: Unit, before: ActiveState) -> None:
         """A unit changed its state."""
@@ -276,7 +276,7 @@ class Manager:
                     self.jobs.add("stop", other)
 
     def mark(self, unit: Unit) -> None:
-        """Send the unit's PropertiesChanged soon: changes in between are told as one."""
+        """Send the unit's PropertiesChanged soon: changes in between are sent as one."""
         self._dirty[unit.name] = unit
         self._flush_soon()
 
@@ -322,7 +322,7 @@ class Manager:
         return round(self.clock.time() * 1e6)
 
     def new_invocation(self) -> str:
-        """Return a 128-bit id in hexadecimal, another one each time, the same in each replay."""
+        """Return a new 128-bit id in hexadecimal, the same in each replay."""
         self._numbers += 1
         return hashlib.sha256(f"{self._boot_id}/{self.scope}/{self._numbers}".encode()).hexdigest()[:32]
 

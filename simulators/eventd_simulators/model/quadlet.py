@@ -1,4 +1,4 @@
-"""podman's Quadlet generator, as far as the units that come out matter (podman-systemd.unit(5)).
+"""podman's Quadlet generator, as far as the generated units matter (podman-systemd.unit(5)).
 
 Names, types and dependencies of the generated services. Checked against podman 5.4.
 """
@@ -19,7 +19,7 @@ SUFFIXES: Final = {
     ".image": ("Image", "-image"),
     ".build": ("Build", "-build"),
 }
-"""File suffix -> its section, and what is put behind the stem in the service's name."""
+"""File suffix -> its section, and the suffix of the stem in the service's name."""
 REQUIRED: Final = {
     ".container": (("Image", "Rootfs"), "no Image or Rootfs key specified"),
     ".kube": (("Yaml",), "no Yaml key specified"),
@@ -47,7 +47,7 @@ def service_name(name: str, entries: Entries) -> str:
 
 
 def complaints(name: str, entries: Entries) -> list[str]:
-    """Return why the generator makes nothing of a file; empty if it does."""
+    """Return why the generator refuses a file; empty if it does not."""
     suffix = suffix_of(name)
     section = SUFFIXES[suffix][0]
     keys, message = REQUIRED.get(suffix, ((), ""))
@@ -75,7 +75,7 @@ def generate(files: dict[str, bytes]) -> dict[str, tuple[str, Definition]]:
 
 
 def entries_of(name: str, files: dict[str, bytes]) -> Entries:
-    """Return a file's entries with those of its drop-ins `name.d/*.conf` behind them."""
+    """Return a file's entries, followed by those of its drop-ins `name.d/*.conf`."""
     entries = parse(files[name].decode(errors="replace"))
     for other in sorted(files):
         if other.startswith(f"{name}.d/") and other.endswith(".conf"):

@@ -1,4 +1,4 @@
-"""The life of a service: systemd's state machine as far as containers and companions go through it.
+"""The states of a service: systemd's state machine, as far as containers and companions use it.
 
 After service.c of systemd 257: a start job ends when the unit leaves `activating`; a failing service with a
 restart policy passes through `failed-before-auto-restart` (which ends its start job) to `auto-restart`; the
@@ -43,7 +43,7 @@ class Service(Unit):
 
     @property
     def behaviour(self) -> Behaviour:
-        """How its program behaves, looked up each time."""
+        """How its program behaves; looked up each time."""
         return self.manager.behaviours.of(self.manager.scope, self.name, self.definition.image)
 
     @property
@@ -127,7 +127,7 @@ class Service(Unit):
         """Stop every timer."""
         self._forget_timers()
 
-    # The way up.
+    # Starting.
 
     def _within_limit(self) -> bool:
         now = self.manager.clock.time()
@@ -193,7 +193,7 @@ class Service(Unit):
         self.set(ActiveState.DEACTIVATING, "stop-sigterm")
         self._terminate()
 
-    # The way down.
+    # Stopping.
 
     def _terminate(self) -> None:
         behaviour = self.behaviour
@@ -207,7 +207,7 @@ class Service(Unit):
 
     def _terminated(self, status: int) -> None:
         if self.sub == "stop":
-            # ExecStop= is through, and conmon ends a moment later (measured: always told).
+            # ExecStop= is done, and conmon ends a moment later (measured: always announced).
             self.set(ActiveState.DEACTIVATING, "stop-sigterm")
             self.call_later(LINGER, lambda: self._terminated(status))
             return
@@ -239,7 +239,7 @@ class Service(Unit):
         failed = self.result != "success"
         dead = ActiveState.FAILED if failed else ActiveState.INACTIVE
         if restart and not self._forbid_restart and self._wants_restart():
-            # Told as a state of its own since systemd 254: for a moment the unit does read `failed`.
+            # A state of its own since systemd 254: for a moment the unit reads `failed`.
             self.set(dead, "failed-before-auto-restart" if failed else "dead-before-auto-restart")
             self.manager.flush(self)
             self.set(ActiveState.ACTIVATING, "auto-restart")

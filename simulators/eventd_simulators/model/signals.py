@@ -1,4 +1,4 @@
-"""What the model tells: the signals of systemd and logind, and changes of files, as values.
+"""What the model emits: the signals of systemd and logind, and changes of files, as values.
 
 `scope` is `""` for the system manager, else the user name. Values are those of the moment of sending.
 """
@@ -17,7 +17,7 @@ class Timer(Protocol):
     """A pending call (asyncio.TimerHandle)."""
 
     def cancel(self) -> None:
-        """Forget the call."""
+        """Cancel the call."""
         ...
 
 
@@ -181,7 +181,7 @@ Listener: TypeAlias = Callable[[Signal], None]
 
 
 class Hub:
-    """Hands signals to the listeners, at once and in order."""
+    """Passes signals to the listeners, at once and in order."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -197,6 +197,6 @@ class Hub:
         return stop
 
     def send(self, signal: Signal) -> None:
-        """Tell everybody."""
+        """Call every listener."""
         for listener in tuple(self._listeners):
             listener(signal)

@@ -105,7 +105,7 @@ class UserUnits:
 
     def _quadlets(self, runtime: str) -> dict[str, Definition]:
         found: dict[str, Definition] = {}
-        # The user's own folder comes first, so a file of the same name there shadows ours.
+        # The user's own folder comes first, so a file of the same name there shadows eventd's.
         for folder in (
             f"{self._account.home}/.config/containers/systemd",
             f"{self._folders.quadlets}/{self._account.uid}",
@@ -163,7 +163,7 @@ class UserUnits:
 
 
 def _with_wants(definitions: Mapping[str, Definition]) -> dict[str, Definition]:
-    """Turn `WantedBy=` round: generators make the `.wants` links of what they generate."""
+    """Invert `WantedBy=`: generators make the `.wants` links of what they generate."""
     result = dict(definitions)
     for name, definition in definitions.items():
         if definition.file_state not in ("generated", "enabled"):
@@ -186,7 +186,7 @@ STATIC_USER_UNITS = (
     _static("basic.target", _USER),
     _static("default.target", _USER, requires=("basic.target",), after=("basic.target",)),
     _static("podman.socket", _USER),
-    # Installed with eventd; its drop-ins have every Quadlet unit want it.
+    # Installed with eventd; its drop-ins make every Quadlet unit want it.
     _static("eventd-podman-pause.service", _USER, type="oneshot", remain=True),
     _static("timers.target", _USER),
     _static("sockets.target", _USER),

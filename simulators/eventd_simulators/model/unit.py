@@ -1,6 +1,6 @@
 """A loaded unit: its state, and the types that change state at once (targets, timers, sockets, mounts, …).
 
-Services have a life of their own: `service.py`. Jobs decide when `start` and `stop` are called: `jobs.py`.
+Services have more states: `service.py`. Jobs decide when `start` and `stop` are called: `jobs.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOWN = (ActiveState.INACTIVE, ActiveState.FAILED)
 
 
 class Step(Enum):
-    """What a call of `start` or `stop` came to; systemd's -EALREADY, 0, -EAGAIN and errors."""
+    """The outcome of `start` or `stop`; systemd's -EALREADY, 0, -EAGAIN and errors."""
 
     ALREADY = auto()
     BEGUN = auto()
@@ -61,7 +61,7 @@ class Unit:
 
     @property
     def state(self) -> UnitState:
-        """The unit as its manager tells of it now."""
+        """The unit as its manager shows it now."""
         definition = self.definition
         return UnitState(
             name=self.name,

@@ -1,7 +1,7 @@
 """passwd, subuid and subgid as real files in a folder, shared by the simulator and the daemon on it.
 
-The file is read afresh at each question. Writers take a lock, write a new file and rename it over the old
-one, as useradd(8) does, so that who watches the folder sees it.
+The file is read again for each query. Writers take a lock, write a new file and rename it over the old
+one, as useradd(8) does, so that whoever watches the folder sees it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PasswdFiles:
             home.mkdir(parents=True, exist_ok=True)
             for kind in ("subuid", "subgid"):
                 self._write(kind, [*self._lines(kind), f"{name}:{start}:{SUBORDINATES}"])
-            # Last, so that who sees the account sees its ranges too.
+            # Last, so that whoever sees the account sees its ranges too.
             self._write("passwd", [*self._lines("passwd"), f"{name}:x:{uid}:{uid}::{home}:{shell}"])
             found = self.get(name)
         assert found is not None

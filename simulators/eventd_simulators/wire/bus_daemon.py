@@ -1,6 +1,6 @@
 """A private dbus-daemon: the real one, on a socket in the simulated host's folder.
 
-It ends with the simulator, however that ends.
+It ends with the simulator, however the simulator ends.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class BusDaemon:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is the simulator's, which ends it in order
+                start_new_session=True,  # Ctrl-C goes to the simulator, which ends it in order
                 preexec_fn=_die_with_parent,
             )
         except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""org.eventd.Simulator1 on the system bus: what happens to a host from outside, on request.
+"""org.eventd.Simulator1 on the system bus: makes things happen to the host, on request.
 
 For tests and the demo: somebody stops a unit by hand, a container crashes, an image vanishes, the host
 reboots.
@@ -87,7 +87,7 @@ class ControlService(Service):
             case "Status":
                 return reply(message, "s", json.dumps(self._status()))
             case "Reboot":
-                # Answered first: the bus that the answer goes over does not survive it.
+                # Answered first: the bus of the answer does not survive it.
                 self._later(self._host.reboot())
         return reply(message)
 

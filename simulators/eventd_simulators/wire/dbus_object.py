@@ -1,7 +1,7 @@
 """What every exported service here needs: calls in, replies and signals out, properties as variants.
 
 Messages are handled as such, not through the library's classes for services: units come and go by the
-thousand, each under a path of its own, and a path that nobody has asked for yet has to answer too.
+thousand, each under a path of its own, and a path that nobody has used yet has to answer too.
 """
 
 from __future__ import annotations

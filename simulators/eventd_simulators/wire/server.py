@@ -53,7 +53,7 @@ class DiskFlags:
         return (self._folder / name).exists()
 
     def set(self, name: str, *, on: bool) -> None:
-        """Make or remove the file."""
+        """Create or remove the file."""
         if on:
             (self._folder / name).touch()
         else:

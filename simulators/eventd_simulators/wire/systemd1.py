@@ -330,7 +330,7 @@ class SystemdService(Service):
         unit = self._manager.units.get(name)
         if unit is None:
             return
-        del state  # sent at once, so what the unit says now is what it said then
+        del state  # sent at once, so the unit's state now is its state then
         path = UNITS + escape(name)
         # The type's properties first, the unit's after them, as systemd sends them.
         for interface, row in ((type_interface(unit), type_properties(unit)), (UNIT, unit_properties(unit))):

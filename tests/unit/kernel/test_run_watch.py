@@ -72,7 +72,7 @@ async def test_a_run_that_waits_between_two_steps_is_stuck() -> None:
     await story.quiet(60)
     assert watch_of(story).stuck() == ""
     await story.quiet(QUIET + 60)
-    assert "no step of it" in watch_of(story).stuck()
+    assert "none of its steps" in watch_of(story).stuck()
     await story.kill()
 
 

@@ -79,7 +79,7 @@ def test_a_tree_that_nests_too_deeply_stays_and_is_named(tmp_path: Path) -> None
     for _ in range(80):
         at = put(at / "d", UID, folder=True)
     (said,) = swept(tmp_path)
-    assert said == f"{tmp_path}/deep (it nests too deeply)"
+    assert said == f"{tmp_path}/deep (it is nested too deeply)"
 
 
 def test_names_are_taken_as_they_are(tmp_path: Path) -> None:
