@@ -141,7 +141,7 @@ REASONS = f"""\
 {MADE}
 
 Every reason that eventd gives, in `eventctl status`, `why`, the log, the API and the exit of a command: what it means,
-and the way out. `eventctl explain REASON` says the same. A reason is stable: scripts may rely on it. Two kinds are not
+and what to do. `eventctl explain REASON` says the same. A reason is stable: scripts may rely on it. Two kinds are not
 listed: the names of rarer D-Bus errors, in kebab-case (`unit-exists` is
 `org.freedesktop.systemd1.UnitExists`), and what another program's message quotes.
 

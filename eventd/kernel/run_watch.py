@@ -80,9 +80,9 @@ class RunWatch:
         now = self.now()
         for title, until in self._steps.values():
             if now > until:
-                return f"the active run is stuck: its step {title!r} has passed all of its deadlines"
+                return f"the current run is stuck: its step {title!r} has passed all of its deadlines"
         if self._held and not self._steps and now > self._moved + QUIET:
             return (
-                f"the active run is stuck: none of its steps has begun or ended for {now - self._moved:.0f} s"
+                f"the current run is stuck: none of its steps has begun or ended for {now - self._moved:.0f} s"
             )
         return ""

@@ -310,7 +310,7 @@ async def test_a_stuck_run_is_said_and_ends_the_feeding_of_the_watchdog(
         assert alive()
     said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
     assert len(said) == 1
-    assert "the active run is stuck" in said[0]
+    assert "the current run is stuck" in said[0]
 
 
 def test_main_says_what_is_wrong_with_the_configuration(
