@@ -82,7 +82,5 @@ class RunWatch:
             if now > until:
                 return f"the current run is stuck: its step {title!r} has passed all of its deadlines"
         if self._held and not self._steps and now > self._moved + QUIET:
-            return (
-                f"the current run is stuck: none of its steps has begun or ended for {now - self._moved:.0f} s"
-            )
+            return f"the current run is stuck: none of its steps has begun or ended for {now - self._moved:.0f} s"
         return ""
